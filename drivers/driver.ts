@@ -1,0 +1,70 @@
+/**
+ * The driver port: the seven verbs of the Container Network Model. A built-in driver never touches the kernel; it answers which
+ * objects must exist for a network, an endpoint and a join, and the shared planner and executor do the rest.
+ */
+import type { DriverRules } from '../events/driver-rules.ts';
+import type { EndpointFacts, NetworkFacts, SandboxFacts } from '../events/events.ts';
+import type { KernelObject, Tag } from './objects.ts';
+
+/** Where a driver's objects will be: names their tags carry, and what the kernel said about itself. */
+export interface HostContext {
+  readonly realm: string;
+  readonly host: string;
+  /** MTU of the host's links. */
+  readonly mtu: number;
+  /** Options that ConfigureDriver set for this driver. */
+  readonly config: Readonly<Record<string, string>>;
+}
+
+export interface Join {
+  readonly joinId: string;
+  readonly network: NetworkFacts;
+  readonly endpoint: EndpointFacts;
+  readonly sandbox: SandboxFacts;
+  readonly interface: string | null;
+}
+
+/** What one verb changes: these objects must exist afterwards, those must not. */
+export interface Effect {
+  readonly ensure: readonly KernelObject[];
+  readonly remove: readonly KernelObject[];
+}
+
+export interface Driver extends DriverRules {
+  configure(host: HostContext): Effect;
+  createNetwork(host: HostContext, network: NetworkFacts): Effect;
+  deleteNetwork(host: HostContext, network: NetworkFacts): Effect;
+  createEndpoint(host: HostContext, network: NetworkFacts, endpoint: EndpointFacts): Effect;
+  deleteEndpoint(host: HostContext, network: NetworkFacts, endpoint: EndpointFacts): Effect;
+  join(host: HostContext, join: Join): Effect;
+  leave(host: HostContext, join: Join): Effect;
+}
+
+/** What a built-in driver says about the kernel: pure functions from the model to objects. */
+export interface DesiredObjects {
+  network(host: HostContext, network: NetworkFacts): readonly KernelObject[];
+  endpoint(host: HostContext, network: NetworkFacts, endpoint: EndpointFacts): readonly KernelObject[];
+  join(host: HostContext, join: Join): readonly KernelObject[];
+}
+
+const ensure = (objects: readonly KernelObject[]): Effect => ({ ensure: objects, remove: [] });
+const remove = (objects: readonly KernelObject[]): Effect => ({ ensure: [], remove: objects });
+
+/** The seven verbs out of three pure functions: creation ensures the objects, deletion removes the same ones. */
+export const builtIn = (rules: DriverRules, desired: DesiredObjects): Driver => ({
+  ...rules,
+  configure: () => ensure([]),
+  createNetwork: (host, network) => ensure(desired.network(host, network)),
+  deleteNetwork: (host, network) => remove(desired.network(host, network)),
+  createEndpoint: (host, network, endpoint) => ensure(desired.endpoint(host, network, endpoint)),
+  deleteEndpoint: (host, network, endpoint) => remove(desired.endpoint(host, network, endpoint)),
+  join: (host, join) => ensure(desired.join(host, join)),
+  leave: (host, join) => remove(desired.join(host, join)),
+});
+
+export const tagOf = (host: HostContext, entity: Tag['entity'], id: string): Tag => ({
+  realm: host.realm,
+  host: host.host,
+  entity,
+  id,
+});

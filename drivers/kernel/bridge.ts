@@ -1,0 +1,90 @@
+/** Bridges in the host's namespace. */
+import { type Bridge, formatTag, type Tag } from '../objects.ts';
+import { formatMac, parseMac } from './address.ts';
+import { expectNone, foreign, ownership } from './failure.ts';
+import { type Host, readLink, skipIndexes, takeIndex } from './host.ts';
+import { addressEntry, addressesOf, listAddresses, setAddresses } from './inside.ts';
+import type { LinkRecord } from './records.ts';
+import { newAddress, newBridge, setGenModeNone, setLink } from './rtnetlink.ts';
+import { isDead, moveAside, revive, silence, type Transaction, undoing } from './transaction.ts';
+
+const bury = (transaction: Transaction, name: string, index: number): void => {
+  silence(transaction.host, [index]);
+  transaction.host.bridges.delete(name);
+  transaction.reaps.push({ links: [index], namespace: -1 });
+};
+
+const create = (transaction: Transaction, bridge: Bridge): void => {
+  const { host } = transaction;
+  const index = takeIndex(host);
+  const writer = host.writer.reset();
+  newBridge(writer, index, bridge.name, parseMac(bridge.mac));
+  setGenModeNone(writer, index);
+  // The MTU is set here and not above, so that the bridge keeps it whatever its ports have (br_change_mtu).
+  setLink(writer, index, { up: true, mtu: bridge.mtu, alias: formatTag(bridge.tag) });
+  for (const cidr of bridge.addresses) newAddress(writer, addressEntry(index, cidr));
+  const refusals = host.route.request(writer);
+  if (refusals[0]?.index === 0 && refusals[0].errno === 'EBUSY') {
+    skipIndexes(host);
+    create(transaction, bridge);
+    return;
+  }
+  if (refusals[0]?.index !== 0) {
+    const run = (): void => undoing(host, (inner) => bury(inner, bridge.name, index));
+    transaction.undo.push({ what: `remove bridge ${bridge.name}`, run });
+  }
+  expectNone(refusals);
+  host.bridges.set(bridge.name, index);
+};
+
+/** A bridge as it is. */
+const observe = (host: Host, link: LinkRecord, tag: Tag): Bridge => ({
+  kind: 'bridge',
+  name: link.name,
+  mac: formatMac(link.mac),
+  mtu: link.mtu,
+  addresses: addressesOf(listAddresses(host.route, host.writer), link.index),
+  tag,
+});
+
+const adjust = (host: Host, index: number, bridge: Bridge): void => {
+  const { mtu, mac, tag } = bridge;
+  setLink(host.writer.reset(), index, { up: true, mtu, mac: parseMac(mac), alias: formatTag(tag) });
+  expectNone(host.route.request(host.writer));
+  setAddresses(host, host.route, index, bridge.addresses);
+  host.bridges.set(bridge.name, index);
+};
+
+/** Makes a bridge be as wanted. One that is there has to carry one of the tags. */
+export const ensureBridge = (transaction: Transaction, bridge: Bridge, tags: readonly Tag[]): void => {
+  const { host } = transaction;
+  const link = readLink(host.route, host.writer, bridge.name);
+  if (link !== null && !isDead(host, link)) {
+    if (link.kind !== 'bridge' || ownership(link.alias, tags) !== 'own') {
+      throw foreign(link.kind || 'interface', link.name, link.alias);
+    }
+    const before = observe(host, link, tags.find((tag) => formatTag(tag) === link.alias) ?? bridge.tag);
+    transaction.undo.push({ what: `restore bridge ${bridge.name}`, run: () => adjust(host, link.index, before) });
+    adjust(host, link.index, bridge);
+    return;
+  }
+  if (link !== null) moveAside(host, link);
+  create(transaction, bridge);
+};
+
+export const removeBridge = (transaction: Transaction, bridge: Bridge): void => {
+  const { host } = transaction;
+  const link = readLink(host.route, host.writer, bridge.name);
+  if (link === null || isDead(host, link)) return;
+  const owner = ownership(link.alias, [bridge.tag]);
+  if (owner === 'foreign') throw foreign(link.kind || 'interface', link.name, link.alias);
+  // Another incarnation has taken the name: the one meant is gone.
+  if (owner === 'other') return;
+  const before = observe(host, link, bridge.tag);
+  const run = (): void => {
+    revive(host, link);
+    adjust(host, link.index, before);
+  };
+  transaction.undo.push({ what: `restore bridge ${bridge.name}`, run });
+  bury(transaction, bridge.name, link.index);
+};

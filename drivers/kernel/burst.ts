@@ -1,0 +1,130 @@
+/**
+ * Whole sandboxes in the fewest system calls: a new namespace with its interfaces and routes by one batch to the host's socket
+ * and one to the socket inside, and their removal. Making assumes that nothing is there yet; when anything is in the way, all
+ * of it is taken back and the caller goes the careful way, object by object, which says what the matter was.
+ */
+import { formatTag, type Netns, type Route, type Veth } from '../objects.ts';
+import { parseMac } from './address.ts';
+import { type Host, readLinks, takeIndex } from './host.ts';
+import { addressEntry } from './inside.ts';
+import { SystemError } from './libc.ts';
+import { AnswerLost } from './netlink.ts';
+import { writeRecord } from './netns.ts';
+import { routeEntry } from './route.ts';
+import { getLinkByIndex, newAddress, newRoute, newVeth, setGenModeNone, setLink } from './rtnetlink.ts';
+import { discardNamespace, holdsNetns, makeNamespace, removeNetns } from './sandbox.ts';
+import { silence, type Transaction } from './transaction.ts';
+import { bridgeIndex, ownEnds } from './veth.ts';
+
+/** The objects of a plan that make one sandbox. */
+export interface Sandbox {
+  readonly netns: Netns;
+  readonly veths: readonly Veth[];
+  readonly routes: readonly Route[];
+}
+
+/** Indexes inside a new namespace: 1 is loopback. */
+const firstInner = 2;
+
+/** Messages for the host's namespace; answers the indexes of the host ends. */
+const encodeOuter = (host: Host, { veths }: Sandbox): readonly number[] => {
+  const masters = veths.map((veth) => bridgeIndex(host, veth.bridge));
+  const writer = host.writer.reset();
+  return veths.map((veth, at) => {
+    const index = takeIndex(host);
+    const peer = { index: firstInner + at, name: veth.peer.name, mac: parseMac(veth.peer.mac) };
+    newVeth(writer, { index, name: veth.name, mtu: veth.mtu, peer, target: { thread: host.thread } });
+    setGenModeNone(writer, index);
+    setLink(writer, index, { up: true, master: masters[at] ?? 0, alias: formatTag(veth.tag) });
+    return index;
+  });
+};
+
+/** Messages for the new namespace. It ends with a look at each interface, which makes the kernel finish bringing it up. */
+const encodeInner = (host: Host, { veths, routes }: Sandbox): void => {
+  const writer = host.writer.reset();
+  setLink(writer, 1, { up: true });
+  veths.forEach((veth, at) => {
+    setGenModeNone(writer, firstInner + at);
+    setLink(writer, firstInner + at, { up: true });
+    for (const cidr of veth.peer.addresses) newAddress(writer, addressEntry(firstInner + at, cidr));
+  });
+  for (const route of routes) {
+    const at = veths.findIndex((veth) => veth.peer.name === route.device);
+    newRoute(writer, routeEntry(firstInner + at, route));
+  }
+  veths.forEach((_, at) => {
+    getLinkByIndex(writer, firstInner + at);
+  });
+};
+
+/** Whether `createSandbox` can do it. */
+export const isCompact = ({ netns, veths, routes }: Sandbox): boolean =>
+  netns.owned && routes.every((route) => veths.some((veth) => veth.peer.name === route.device));
+
+/** Runs both batches in the new namespace; false when anything was refused. */
+const equip = (host: Host, sandbox: Sandbox, links: number[]): boolean => {
+  const socket = makeNamespace(host, sandbox.netns);
+  try {
+    if (sandbox.veths.length > 0) {
+      links.push(...encodeOuter(host, sandbox));
+      if (host.route.request(host.writer).length > 0) return false;
+    }
+    encodeInner(host, sandbox);
+    return socket.request(host.writer).length === 0;
+  } finally {
+    socket.close();
+  }
+};
+
+/** Makes a sandbox where there is none; false, with everything taken back, when something was in the way. */
+export const createSandbox = (transaction: Transaction, sandbox: Sandbox): boolean => {
+  const { host } = transaction;
+  const { netns } = sandbox;
+  if (!writeRecord(host, netns)) return false;
+  const links: number[] = [];
+  const run = (): void => {
+    silence(host, links);
+    discardNamespace(host, netns, links);
+  };
+  let made = false;
+  try {
+    made = equip(host, sandbox, links);
+  } catch (error) {
+    if (!(error instanceof SystemError || error instanceof AnswerLost)) throw error;
+  }
+  if (!made) {
+    run();
+    return false;
+  }
+  host.fresh.push(...links);
+  transaction.undo.push({ what: `remove sandbox ${netns.path}`, run });
+  return true;
+};
+
+/** Removes a sandbox with all its interfaces: the links are silenced and go with the namespace, as its routes do. */
+export const removeSandbox = (transaction: Transaction, { netns, veths }: Sandbox): void => {
+  const { host } = transaction;
+  const found =
+    veths.length === 0
+      ? []
+      : readLinks(
+          host.route,
+          host.writer,
+          veths.map((veth) => veth.name),
+        );
+  const ends = ownEnds(host, veths, found);
+  holdsNetns(host, netns);
+  const indexes = ends.map((end) => end.index);
+  const run = (): void => {
+    const writer = host.writer.reset();
+    for (const end of ends) {
+      setLink(writer, end.index, { up: true, alias: end.alias });
+      getLinkByIndex(writer, end.index);
+    }
+    if (ends.length > 0) host.route.request(writer);
+  };
+  transaction.undo.push({ what: `restore interfaces of ${netns.path}`, run });
+  silence(host, indexes);
+  removeNetns(transaction, netns, indexes);
+};

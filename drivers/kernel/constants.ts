@@ -1,0 +1,119 @@
+/** Numbers of the netlink protocols that this adapter speaks, under the names that the kernel's headers give them. */
+
+/** linux/netlink.h */
+export const NL = {
+  ROUTE: 0,
+  NETFILTER: 12,
+  ERROR: 2,
+  DONE: 3,
+  F_REQUEST: 1,
+  F_ACK: 4,
+  F_DUMP_INTR: 0x10,
+  F_REPLACE: 0x100,
+  F_EXCL: 0x200,
+  F_CREATE: 0x400,
+  F_APPEND: 0x800,
+  F_DUMP: 0x300,
+  F_CAPPED: 0x100,
+  F_ACK_TLVS: 0x200,
+  ERRATTR_MSG: 1,
+  ERRATTR_OFFS: 2,
+  NESTED: 0x8000,
+  TYPE_MASK: 0x3fff,
+  SOL: 270,
+  CAP_ACK: 10,
+  EXT_ACK: 11,
+  GET_STRICT_CHK: 12,
+} as const;
+
+/** linux/rtnetlink.h */
+export const RTM = {
+  NEWLINK: 16,
+  DELLINK: 17,
+  GETLINK: 18,
+  NEWADDR: 20,
+  DELADDR: 21,
+  GETADDR: 22,
+  NEWROUTE: 24,
+  DELROUTE: 25,
+  GETROUTE: 26,
+} as const;
+
+/** linux/if_link.h; `INFO_*` are inside LINKINFO, `BR_*` inside INFO_DATA of a bridge. */
+export const IFLA = {
+  ADDRESS: 1,
+  IFNAME: 3,
+  MTU: 4,
+  LINK: 5,
+  MASTER: 10,
+  LINKINFO: 18,
+  NET_NS_PID: 19,
+  IFALIAS: 20,
+  AF_SPEC: 26,
+  GROUP: 27,
+  NET_NS_FD: 28,
+  EXT_MASK: 29,
+  NUM_TX_QUEUES: 31,
+  NUM_RX_QUEUES: 32,
+  INFO_KIND: 1,
+  INFO_DATA: 2,
+  BR_FORWARD_DELAY: 1,
+  BR_STP_STATE: 5,
+  BR_MCAST_SNOOPING: 23,
+  /** linux/veth.h */
+  VETH_INFO_PEER: 1,
+  INET6_ADDR_GEN_MODE: 8,
+  /** IN6_ADDR_GEN_MODE_NONE */
+  GEN_MODE_NONE: 1,
+  /** RTEXT_FILTER_SKIP_STATS */
+  SKIP_STATS: 8,
+} as const;
+
+/** linux/if.h */
+export const IFF = { UP: 1, LOOPBACK: 8 } as const;
+
+/** linux/socket.h, asm-generic/socket.h */
+export const AF = { UNSPEC: 0, INET: 2, INET6: 10, NETLINK: 16 } as const;
+export const SOCK = {
+  RAW: 3,
+  CLOEXEC: 0x80000,
+  SOL_SOCKET: 1,
+  SNDBUFFORCE: 32,
+  RCVBUFFORCE: 33,
+  MSG_DONTWAIT: 0x40,
+} as const;
+
+/** linux/if_addr.h */
+export const IFA = { ADDRESS: 1, LOCAL: 2, BROADCAST: 4, FLAGS: 8, F_NODAD: 2 } as const;
+
+/** linux/rtnetlink.h, struct rtmsg */
+export const RT = {
+  DST: 1,
+  OIF: 4,
+  GATEWAY: 5,
+  TABLE: 15,
+  TABLE_MAIN: 254,
+  TABLE_LOCAL: 255,
+  SCOPE_UNIVERSE: 0,
+  UNICAST: 1,
+} as const;
+
+/** linux/netfilter/nf_tables.h and nfnetlink.h: message types, then the attributes of each by its kind. */
+export const NFT = {
+  SUBSYSTEM: 10,
+  BATCH_BEGIN: 16,
+  BATCH_END: 17,
+  NEWTABLE: 0,
+  GETTABLE: 1,
+  DELTABLE: 2,
+  NEWCHAIN: 3,
+  NEWRULE: 6,
+  NEWSET: 9,
+  NEWSETELEM: 12,
+  GETSETELEM: 13,
+  DELSETELEM: 14,
+  /** Family of a table that sees IPv4 and IPv6: NFPROTO_INET. */
+  INET: 1,
+  TABLE_OWNER: 2,
+  TABLE_PERSIST: 4,
+} as const;

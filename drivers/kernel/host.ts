@@ -1,0 +1,132 @@
+/** What the set-up thread keeps: its way home, its sockets there, and what it has still to hand to the reaper. */
+import type { Tag } from '../objects.ts';
+import { NL } from './constants.ts';
+import { KernelFailure, refused } from './failure.ts';
+import { C, check, gettid, open, setns } from './libc.ts';
+import { NetlinkSocket } from './netlink.ts';
+import { decodeLink, type LinkRecord } from './records.ts';
+import { dumpLinks, getLinkByName } from './rtnetlink.ts';
+import { MessageWriter } from './writer.ts';
+
+/** Something silenced that is still to be removed: links, which go with the namespace behind the descriptor where there is one. */
+export interface ReapJob {
+  readonly links: readonly number[];
+  /** Pins a namespace that no path leads to any more; -1 for none. Whoever holds the job closes it. */
+  readonly namespace: number;
+}
+
+export interface Host {
+  readonly realm: string;
+  readonly host: string;
+  readonly runDir: string;
+  /** Descriptor of the host's own namespace. */
+  readonly home: number;
+  readonly thread: number;
+  /** Speaks to the host's namespace, wherever the thread is. */
+  readonly route: NetlinkSocket;
+  readonly writer: MessageWriter;
+  /** Indexes of the bridges that are known to be ours. */
+  readonly bridges: Map<string, number>;
+  /** Host ends that were set up since the last `synchronise`. */
+  readonly fresh: number[];
+  readonly reaps: ReapJob[];
+  /** Whether the thread may be in another namespace than `home`. */
+  away: boolean;
+  /** Next interface index to try. */
+  index: number;
+}
+
+/** Where a thread's own namespace is; `/proc/self` would be the main thread's. */
+export const threadNamespace = '/proc/thread-self/ns/net';
+
+export const batchBytes = 65536;
+
+/**
+ * Interface indexes of ours start high: a veth pair with equal indexes on both ends is slow to come up (kernel.md, section 5).
+ * They are never used twice by one process. Later messages of a batch address a link by the index that the first one gave it,
+ * so an index has to be free: where to start depends on realm and host, and a million of indexes has to be unused there.
+ */
+const indexBase = 0x10000000;
+const indexSpan = 0x60000000;
+const indexWindow = 1 << 20;
+
+/** FNV-1a */
+const hash = (text: string): number => {
+  let value = 0x811c9dc5;
+  for (let at = 0; at < text.length; at++) value = Math.imul(value ^ text.charCodeAt(at), 0x01000193) >>> 0;
+  return value;
+};
+
+export const firstIndex = (realm: string, host: string, links: readonly LinkRecord[]): number => {
+  let first = indexBase + (hash(`${realm}:${host}`) % indexSpan);
+  for (;;) {
+    const taken = links.map(({ index }) => index).filter((index) => index >= first && index < first + indexWindow);
+    if (taken.length === 0) return first;
+    first = Math.max(...taken) + 1;
+  }
+};
+
+/** Marks a link that is as good as deleted: a census passes it over, a reaper of the same realm and host removes it. */
+export const deathMark = (owner: Pick<Tag, 'realm' | 'host'>): string => `cnm-dead:${owner.realm}:${owner.host}`;
+
+export const openHost = (realm: string, host: string, runDir: string): Host => {
+  const home = check(open(threadNamespace, C.O_RDONLY | C.O_CLOEXEC, 0), `open ${threadNamespace}`);
+  const route = new NetlinkSocket(NL.ROUTE).widen();
+  const writer = new MessageWriter(batchBytes);
+  const index = firstIndex(realm, host, listLinks(route, writer));
+  const [bridges, fresh, reaps] = [new Map<string, number>(), [], []];
+  return { realm, host, runDir, home, thread: gettid(), route, writer, bridges, fresh, reaps, away: false, index };
+};
+
+export const takeIndex = (host: Host): number => host.index++;
+
+/** For when the kernel says that an index is taken after all (EBUSY). */
+export const skipIndexes = (host: Host): void => {
+  host.index += indexWindow;
+};
+
+export const goHome = (host: Host): void => {
+  if (!host.away) return;
+  check(setns(host.home, C.CLONE_NEWNET), 'setns home');
+  host.away = false;
+};
+
+export const listLinks = (socket: NetlinkSocket, writer: MessageWriter): LinkRecord[] => {
+  dumpLinks(writer.reset());
+  return socket.dump(writer, () => {
+    const result: LinkRecord[] = [];
+    return {
+      result,
+      visit: (reader, message) => {
+        const link = decodeLink(reader, message);
+        if (link) result.push(link);
+      },
+    };
+  });
+};
+
+/** Links by their names, in one exchange; null for each that is not there. */
+export const readLinks = (
+  socket: NetlinkSocket,
+  writer: MessageWriter,
+  names: readonly string[],
+): readonly (LinkRecord | null)[] => {
+  writer.reset();
+  for (const name of names) getLinkByName(writer, name);
+  const found = new Map<string, LinkRecord>();
+  const refusals = socket.request(writer, (reader, message) => {
+    const link = decodeLink(reader, message);
+    if (link) found.set(link.name, link);
+  });
+  for (const refusal of refusals) if (refusal.errno !== 'ENODEV') throw refused(refusal);
+  return names.map((name) => found.get(name) ?? null);
+};
+
+export const readLink = (socket: NetlinkSocket, writer: MessageWriter, name: string): LinkRecord | null =>
+  readLinks(socket, writer, [name])[0] ?? null;
+
+export const requireLink = (socket: NetlinkSocket, writer: MessageWriter, name: string): LinkRecord => {
+  const link = readLink(socket, writer, name);
+  if (link === null) throw new KernelFailure('KERNEL_ERROR', `no interface ${name}`, 'ENODEV');
+  return link;
+};

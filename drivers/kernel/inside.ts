@@ -1,0 +1,110 @@
+/** What a namespace holds: links, addresses and routes, read by dumps of the socket that stands in it. */
+import type { Cidr } from '../objects.ts';
+import { broadcastOf, formatCidr, parseCidr } from './address.ts';
+import { RT } from './constants.ts';
+import { expectNone } from './failure.ts';
+import { type Host, listLinks } from './host.ts';
+import type { NetlinkSocket, Visit } from './netlink.ts';
+import type { Message, MessageReader } from './reader.ts';
+import { type AddressRecord, decodeAddress, decodeRoute, type LinkRecord, type RouteRecord } from './records.ts';
+import { delAddress, dumpAddresses, dumpRoutes, type InterfaceAddress, newAddress } from './rtnetlink.ts';
+import type { MessageWriter } from './writer.ts';
+
+export interface Snapshot {
+  readonly links: readonly LinkRecord[];
+  readonly addresses: readonly AddressRecord[];
+  /** Unicast routes of the main table. */
+  readonly routes: readonly RouteRecord[];
+}
+
+/** Collects what a decoder makes of each message of a dump. */
+const collect =
+  <T>(decode: (reader: MessageReader, message: Message) => T | null) =>
+  (): { readonly visit: Visit; readonly result: T[] } => {
+    const result: T[] = [];
+    const visit: Visit = (reader, message) => {
+      const record = decode(reader, message);
+      if (record !== null) result.push(record);
+    };
+    return { visit, result };
+  };
+
+export const listAddresses = (socket: NetlinkSocket, writer: MessageWriter): readonly AddressRecord[] => {
+  dumpAddresses(writer.reset());
+  return socket.dump(writer, collect(decodeAddress));
+};
+
+export const listRoutes = (socket: NetlinkSocket, writer: MessageWriter): readonly RouteRecord[] => {
+  dumpRoutes(writer.reset());
+  const routes = socket.dump(writer, collect(decodeRoute));
+  return routes.filter((route) => route.table === RT.TABLE_MAIN && route.type === RT.UNICAST);
+};
+
+export const readSnapshot = (host: Host, socket: NetlinkSocket): Snapshot => ({
+  links: listLinks(socket, host.writer),
+  addresses: listAddresses(socket, host.writer),
+  routes: listRoutes(socket, host.writer),
+});
+
+/** fe80::/10 is generated, by the kernel or by who lives in the namespace. */
+const isLinkLocal = ({ address }: AddressRecord): boolean =>
+  address.length === 16 && address[0] === 0xfe && ((address[1] ?? 0) & 0xc0) === 0x80;
+
+/** The addresses of a link in canonical text: IPv4 in the order in which they were added, then IPv6 likewise (the kernel lists the newest first). */
+export const addressesOf = (addresses: readonly AddressRecord[], index: number): readonly Cidr[] => {
+  const own = addresses.filter((record) => record.index === index && !isLinkLocal(record));
+  const [v4, v6] = [
+    own.filter(({ address }) => address.length === 4),
+    own.filter(({ address }) => address.length === 16),
+  ];
+  return [...v4, ...v6.reverse()].map(formatCidr);
+};
+
+/** An address as a link is given it. IPv4 has a broadcast address where its prefix leaves room for one. */
+export const addressEntry = (index: number, cidr: Cidr): InterfaceAddress => {
+  const prefix = parseCidr(cidr);
+  const entry = { index, address: prefix.address, length: prefix.length };
+  return prefix.address.length === 4 && prefix.length < 31 ? { ...entry, broadcast: broadcastOf(prefix) } : entry;
+};
+
+const change = (
+  host: Host,
+  socket: NetlinkSocket,
+  encode: (writer: MessageWriter, entry: InterfaceAddress) => void,
+  index: number,
+  cidrs: readonly Cidr[],
+  expected: string,
+): void => {
+  if (cidrs.length === 0) return;
+  host.writer.reset();
+  for (const cidr of cidrs) encode(host.writer, addressEntry(index, cidr));
+  expectNone(socket.request(host.writer).filter((refusal) => refusal.errno !== expected));
+};
+
+const sameList = (a: readonly Cidr[], b: readonly Cidr[]): boolean =>
+  a.length === b.length && a.every((cidr, at) => cidr === b[at]);
+
+/**
+ * Gives a link exactly these addresses in this order. Missing ones are added before others are removed: a link that lost its last
+ * address would lose its routes too.
+ */
+export const setAddresses = (host: Host, socket: NetlinkSocket, index: number, wanted: readonly Cidr[]): void => {
+  const present = (): readonly Cidr[] => addressesOf(listAddresses(socket, host.writer), index);
+  const before = present();
+  if (sameList(before, wanted)) return;
+  const missing = wanted.filter((cidr) => !before.includes(cidr));
+  change(host, socket, newAddress, index, missing, 'EEXIST');
+  // A primary address may take its secondaries along.
+  change(
+    host,
+    socket,
+    delAddress,
+    index,
+    before.filter((cidr) => !wanted.includes(cidr)),
+    'EADDRNOTAVAIL',
+  );
+  const after = present();
+  if (sameList(after, wanted)) return;
+  change(host, socket, delAddress, index, after, 'EADDRNOTAVAIL');
+  change(host, socket, newAddress, index, wanted, 'EEXIST');
+};

@@ -1,0 +1,135 @@
+/**
+ * The C library, and the only import of koffi. Every call is synchronous: namespaces belong to the calling thread, and the
+ * pool threads that would run an asynchronous call stand in another one.
+ */
+import { constants } from 'node:os';
+import koffi from 'koffi';
+
+/** `null` is the process itself: whichever C library node was linked with. */
+const library = koffi.load(null);
+
+const bound = <F>(name: string, result: string, parameters: readonly string[]): F =>
+  library.func(name, result, [...parameters]) as unknown as F;
+
+type Bytes = Uint8Array;
+
+export const socket = bound<(family: number, type: number, protocol: number) => number>('socket', 'int', [
+  'int',
+  'int',
+  'int',
+]);
+/** No address is given: an unconnected netlink socket sends to port 0, the kernel. */
+export const send = bound<(fd: number, buffer: Bytes, bytes: number, flags: number) => number>('send', 'long', [
+  'int',
+  'void *',
+  'size_t',
+  'int',
+]);
+export const recv = bound<(fd: number, buffer: Bytes, bytes: number, flags: number) => number>('recv', 'long', [
+  'int',
+  'void *',
+  'size_t',
+  'int',
+]);
+export const bind = bound<(fd: number, address: Bytes, bytes: number) => number>('bind', 'int', [
+  'int',
+  'void *',
+  'uint32',
+]);
+export const setsockopt = bound<(fd: number, level: number, option: number, value: Bytes, bytes: number) => number>(
+  'setsockopt',
+  'int',
+  ['int', 'int', 'int', 'void *', 'uint32'],
+);
+export const getsockname = bound<(fd: number, address: Bytes, bytes: Bytes) => number>('getsockname', 'int', [
+  'int',
+  'void *',
+  'void *',
+]);
+export const open = bound<(path: string, flags: number, mode: number) => number>('open', 'int', ['str', 'int', 'int']);
+export const close = bound<(fd: number) => number>('close', 'int', ['int']);
+export const symlink = bound<(target: string, path: string) => number>('symlink', 'int', ['str', 'str']);
+export const unlink = bound<(path: string) => number>('unlink', 'int', ['str']);
+export const unshare = bound<(flags: number) => number>('unshare', 'int', ['int']);
+export const setns = bound<(fd: number, type: number) => number>('setns', 'int', ['int', 'int']);
+export const mount = bound<
+  (source: string, target: string, type: string, flags: number, data: string | null) => number
+>('mount', 'int', ['str', 'str', 'str', 'ulong', 'str']);
+export const umount2 = bound<(target: string, flags: number) => number>('umount2', 'int', ['str', 'int']);
+export const gettid = bound<() => number>('gettid', 'int', []);
+/** Requests without an argument, such as `NS_GET_NSTYPE`; the third parameter is there because ioctl is variadic. */
+export const ioctl = bound<(fd: number, request: number, argument: number) => number>('ioctl', 'int', [
+  'int',
+  'ulong',
+  'ulong',
+]);
+export const fcntl = bound<(fd: number, command: number, argument: number) => number>('fcntl', 'int', [
+  'int',
+  'int',
+  'int',
+]);
+/** `handler` is `SIG_DFL`: 0. */
+export const signal = bound<(signal: number, handler: number) => unknown>('signal', 'void *', ['int', 'intptr_t']);
+export const execvpe = bound<
+  (file: string, argv: readonly (string | null)[], environment: readonly (string | null)[]) => number
+>('execvpe', 'int', ['str', 'str *', 'str *']);
+
+/** fcntl.h, sched.h, sys/mount.h, linux/nsfs.h, linux/magic.h of Linux on x86-64 and arm64. */
+export const C = {
+  O_RDONLY: 0,
+  O_CREAT: 0x40,
+  O_EXCL: 0x80,
+  O_NONBLOCK: 0x800,
+  O_CLOEXEC: 0x80000,
+  F_GETFL: 3,
+  F_SETFL: 4,
+  CLONE_NEWNET: 0x40000000,
+  MS_NOSUID: 2,
+  MS_NODEV: 4,
+  MS_NOEXEC: 8,
+  MS_BIND: 0x1000,
+  MS_SHARED: 1 << 20,
+  MNT_DETACH: 2,
+  /** `_IO(0xb7, 3)` */
+  NS_GET_NSTYPE: 0xb703,
+  TMPFS_MAGIC: 0x01021994,
+} as const;
+
+/** Names that node's own table lacks (asm-generic/errno.h), and the better one of two names for one number. */
+const extraNames: readonly (readonly [string, number])[] = [
+  ['EXFULL', 54],
+  ['ENONET', 64],
+  ['EOPNOTSUPP', 95],
+  ['ESHUTDOWN', 108],
+  ['EAGAIN', 11],
+  ['EDEADLK', 35],
+];
+
+const names = new Map<number, string>([
+  ...Object.entries(constants.errno).map(([name, number]) => [number, name] as const),
+  ...extraNames.map(([name, number]) => [number, name] as const),
+]);
+
+/** `EEXIST` for 17. */
+export const errnoName = (errno: number): string => names.get(errno) ?? `E${errno}`;
+
+export const errno = (): number => koffi.errno();
+
+/** A system call that failed. */
+export class SystemError extends Error {
+  readonly call: string;
+  /** `EEXIST` */
+  readonly code: string;
+  constructor(call: string, number: number) {
+    super(`${call}: ${errnoName(number)}`);
+    this.name = 'SystemError';
+    this.call = call;
+    this.code = errnoName(number);
+  }
+}
+
+/** The result of a call, or a `SystemError` when it is negative. */
+export const check = (result: number, call: string): number => {
+  if (result < 0) throw new SystemError(call, errno());
+  return result;
+};

@@ -1,0 +1,169 @@
+/** Network namespaces as files: made, found, entered and let go. What says whose a file is, lies beside it in a record. */
+import { hash } from 'node:crypto';
+import { lstatSync, mkdirSync, readdirSync, readlinkSync, statfsSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { formatTag, type Netns, parseTag } from '../objects.ts';
+import { NL } from './constants.ts';
+import { KernelFailure } from './failure.ts';
+import { type Host, threadNamespace } from './host.ts';
+import {
+  C,
+  check,
+  close,
+  errno,
+  errnoName,
+  ioctl,
+  mount,
+  open,
+  SystemError,
+  setns,
+  symlink,
+  umount2,
+  unlink,
+  unshare,
+} from './libc.ts';
+import { NetlinkSocket } from './netlink.ts';
+import { setLink } from './rtnetlink.ts';
+
+const recordsDir = (host: Host): string => join(host.runDir, '.records');
+
+const recordPath = (host: Host, path: string): string =>
+  join(recordsDir(host), hash('sha256', `${host.realm}:${host.host}:${path}`, 'hex').slice(0, 32));
+
+/** A record is a symbolic link that leads nowhere: made and read in one call, with no memory page of its own. */
+const recordText = (netns: Netns): string =>
+  `${formatTag(netns.tag)} ${netns.owned ? 'owned' : 'brought'} ${netns.path}`;
+
+const parseRecord = (text: string): Netns | null => {
+  const match = /^(\S+) (owned|brought) (.+)$/s.exec(text);
+  const tag = parseTag(match?.[1] ?? '');
+  return match && tag ? { kind: 'netns', path: match[3] ?? '', owned: match[2] === 'owned', tag } : null;
+};
+
+const codeOf = (error: unknown): string => (error instanceof Error && 'code' in error ? String(error.code) : '');
+
+/** The result of a synchronous file system call, or null when there is no such file. */
+const orAbsent = <T>(call: () => T): T | null => {
+  try {
+    return call();
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return null;
+    throw new KernelFailure('KERNEL_ERROR', error instanceof Error ? error.message : String(error), codeOf(error));
+  }
+};
+
+/** A tmpfs of ours at the run directory, shared so that mounts made later are seen by the namespaces of runtimes too. */
+export const mountRunDirectory = (host: Host): void => {
+  const { runDir } = host;
+  mkdirSync(runDir, { recursive: true, mode: 0o755 });
+  const mounted = statSync(runDir).dev !== statSync(dirname(runDir)).dev && statfsSync(runDir).type === C.TMPFS_MAGIC;
+  if (!mounted) {
+    const flags = C.MS_NOSUID | C.MS_NODEV | C.MS_NOEXEC;
+    check(mount('cnmbus', runDir, 'tmpfs', flags, 'mode=0755'), `mount tmpfs at ${runDir}`);
+    check(mount('', runDir, 'none', C.MS_SHARED, null), `make ${runDir} shared`);
+  }
+  mkdirSync(recordsDir(host), { recursive: true, mode: 0o700 });
+};
+
+export const readRecord = (host: Host, path: string): Netns | null =>
+  parseRecord(orAbsent(() => readlinkSync(recordPath(host, path))) ?? '');
+
+/** Writes the record of a namespace. False when there is one for its path. */
+export const writeRecord = (host: Host, netns: Netns): boolean => {
+  if (symlink(recordText(netns), recordPath(host, netns.path)) === 0) return true;
+  if (errnoName(errno()) === 'EEXIST') return false;
+  throw new SystemError(`symlink ${recordPath(host, netns.path)}`, errno());
+};
+
+export const removeRecord = (host: Host, path: string): void => {
+  if (unlink(recordPath(host, path)) < 0 && errnoName(errno()) !== 'ENOENT')
+    throw new SystemError('unlink record', errno());
+};
+
+export const listRecords = (host: Host): readonly Netns[] =>
+  (orAbsent(() => readdirSync(recordsDir(host))) ?? []).flatMap((name) => {
+    const netns = parseRecord(orAbsent(() => readlinkSync(join(recordsDir(host), name))) ?? '');
+    return netns && netns.tag.realm === host.realm && netns.tag.host === host.host ? [netns] : [];
+  });
+
+const isNamespace = (descriptor: number): boolean => ioctl(descriptor, C.NS_GET_NSTYPE, 0) === C.CLONE_NEWNET;
+
+/**
+ * What stands at a path: a network namespace, as a descriptor that the caller closes; nothing; or something else. O_NONBLOCK,
+ * since the path may be a caller's, and opening a FIFO would wait.
+ */
+export const openNamespace = (path: string): number | 'absent' | 'other' => {
+  const descriptor = open(path, C.O_RDONLY | C.O_CLOEXEC | C.O_NONBLOCK, 0);
+  if (descriptor < 0) {
+    const code = errnoName(errno());
+    if (code === 'ENOENT' || code === 'ENOTDIR') return 'absent';
+    if (code === 'ENXIO' || code === 'ELOOP') return 'other';
+    throw new SystemError(`open ${path}`, errno());
+  }
+  if (isNamespace(descriptor)) return descriptor;
+  close(descriptor);
+  return 'other';
+};
+
+/** Moves the thread into a new namespace. */
+export const unshareNamespace = (host: Host): void => {
+  check(unshare(C.CLONE_NEWNET), 'unshare(CLONE_NEWNET)');
+  host.away = true;
+};
+
+/** Makes the file. False when something is there. */
+export const createFile = (path: string): boolean => {
+  for (let attempt = 0; ; attempt++) {
+    const descriptor = open(path, C.O_RDONLY | C.O_CREAT | C.O_EXCL | C.O_CLOEXEC, 0o444);
+    if (descriptor >= 0) {
+      close(descriptor);
+      return true;
+    }
+    const code = errnoName(errno());
+    if (code === 'EEXIST') return false;
+    if (code !== 'ENOENT' || attempt > 0) throw new SystemError(`open ${path}`, errno());
+    mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+  }
+};
+
+/** Keeps the thread's namespace alive at a path. */
+export const pinHere = (path: string): void => {
+  check(mount(threadNamespace, path, 'none', C.MS_BIND, null), `mount ${path}`);
+};
+
+/** Puts a namespace back to a path that it was taken from. */
+export const pinDescriptor = (descriptor: number, path: string): void => {
+  createFile(path);
+  check(mount(`/proc/self/fd/${descriptor}`, path, 'none', C.MS_BIND, null), `mount ${path}`);
+};
+
+/** Umounts before it unlinks: the unlink then detaches the copies in other mount namespaces as well. */
+export const unpin = (path: string): void => {
+  // A path that was mounted over several times takes as many calls; EINVAL says that no mount is left.
+  while (umount2(path, C.MNT_DETACH) === 0);
+  const code = errnoName(errno());
+  if (code !== 'EINVAL' && code !== 'ENOENT') throw new SystemError(`umount ${path}`, errno());
+  if (unlink(path) < 0 && errnoName(errno()) !== 'ENOENT') throw new SystemError(`unlink ${path}`, errno());
+};
+
+export const exists = (path: string): boolean => orAbsent(() => lstatSync(path)) !== null;
+
+/** Runs `work` with a socket into the namespace behind a descriptor. The thread stays there until `goHome`. */
+export const within = <T>(host: Host, descriptor: number, work: (socket: NetlinkSocket) => T): T => {
+  check(setns(descriptor, C.CLONE_NEWNET), 'setns');
+  host.away = true;
+  const socket = new NetlinkSocket(NL.ROUTE);
+  try {
+    return work(socket);
+  } finally {
+    // An open socket would keep the namespace from going.
+    socket.close();
+  }
+};
+
+/** Loopback is index 1 in every namespace. */
+export const loopbackUp = (host: Host, socket: NetlinkSocket): void => {
+  setLink(host.writer.reset(), 1, { up: true });
+  const [refusal] = socket.request(host.writer);
+  if (refusal) throw new KernelFailure('KERNEL_ERROR', refusal.text || 'loopback stays down', refusal.errno);
+};

@@ -1,0 +1,130 @@
+/** Routes through a gateway inside sandboxes. */
+import type { Route, Tag } from '../objects.ts';
+import { formatAddress, formatCidr, parseAddress, parseCidr } from './address.ts';
+import { expectNone, foreign, KernelFailure } from './failure.ts';
+import { type Host, requireLink } from './host.ts';
+import { listRoutes } from './inside.ts';
+import { close } from './libc.ts';
+import type { NetlinkSocket } from './netlink.ts';
+import { openNamespace, within } from './netns.ts';
+import type { RouteRecord } from './records.ts';
+import { delRoute, type GatewayRoute, newRoute } from './rtnetlink.ts';
+import type { Transaction } from './transaction.ts';
+
+/**
+ * A route has no room for a tag. Its protocol number says that it is ours, and what its tag stands for: the endpoint whose
+ * interface it uses, or the sandbox. Numbers from RTPROT_STATIC (4) up are for user space; none of these is in use
+ * (linux/rtnetlink.h, iproute2's rt_protos).
+ */
+const protocols = { endpoint: 211, sandbox: 212, network: 213 } as const;
+
+export const protocolOf = (tag: Tag): number => protocols[tag.entity];
+
+/** What the tag of a route with this protocol stands for; undefined when the route is not ours. */
+export const entityOf = (protocol: number): Tag['entity'] | undefined =>
+  protocol === protocols.endpoint
+    ? 'endpoint'
+    : protocol === protocols.sandbox
+      ? 'sandbox'
+      : protocol === protocols.network
+        ? 'network'
+        : undefined;
+
+export const routeEntry = (index: number, route: Route): GatewayRoute => {
+  const { address: destination, length } = parseCidr(route.destination);
+  return { destination, length, gateway: parseAddress(route.gateway), index, protocol: protocolOf(route.tag) };
+};
+
+const matches = (record: RouteRecord, route: Route): boolean =>
+  formatCidr({ address: record.destination, length: record.length }) === route.destination;
+
+/** Puts back routes that went with an address. One whose gateway is out of reach by now is left out: the next census shows it missing. */
+export const restoreRoutes = (host: Host, socket: NetlinkSocket, routes: readonly RouteRecord[]): void => {
+  const ours = routes.filter((route) => entityOf(route.protocol) !== undefined && route.gateway.length > 0);
+  if (ours.length === 0) return;
+  host.writer.reset();
+  for (const route of ours) newRoute(host.writer, route);
+  socket.request(host.writer);
+};
+
+const inNamespace = (host: Host, path: string, work: (socket: NetlinkSocket) => void): void => {
+  const descriptor = openNamespace(path);
+  if (typeof descriptor !== 'number') throw new KernelFailure('NETNS_UNUSABLE', `${path} is no network namespace`);
+  try {
+    within(host, descriptor, work);
+  } finally {
+    close(descriptor);
+  }
+};
+
+const put = (
+  host: Host,
+  socket: NetlinkSocket,
+  encode: (writer: Host['writer'], entry: GatewayRoute) => void,
+  entry: GatewayRoute,
+): void => {
+  encode(host.writer.reset(), entry);
+  expectNone(socket.request(host.writer));
+};
+
+/** Our routes to a destination, and the first that is somebody else's. */
+const present = (
+  host: Host,
+  socket: NetlinkSocket,
+  route: Route,
+): { readonly ours: readonly RouteRecord[]; readonly other: RouteRecord | undefined } => {
+  const found = listRoutes(socket, host.writer).filter((record) => matches(record, route));
+  const ours = found.filter((record) => entityOf(record.protocol) !== undefined);
+  return { ours, other: found.find((record) => entityOf(record.protocol) === undefined) };
+};
+
+const drop = ({ host, undo }: Transaction, socket: NetlinkSocket, route: Route, record: RouteRecord): void => {
+  put(host, socket, delRoute, record);
+  const run = (): void => inNamespace(host, route.netns, (again) => put(host, again, newRoute, record));
+  undo.push({ what: `restore route ${route.destination}`, run });
+};
+
+export const ensureRoute = (transaction: Transaction, route: Route): void => {
+  const { host } = transaction;
+  inNamespace(host, route.netns, (socket) => {
+    const device = requireLink(socket, host.writer, route.device);
+    const entry = routeEntry(device.index, route);
+    const { ours, other } = present(host, socket, route);
+    const same = ours.some(
+      (record) =>
+        record.index === entry.index &&
+        record.protocol === entry.protocol &&
+        formatAddress(record.gateway) === formatAddress(entry.gateway),
+    );
+    if (same) return;
+    if (ours.length === 0 && other !== undefined) {
+      throw foreign(
+        'route',
+        `${route.destination} in ${route.netns}`,
+        `gateway ${formatAddress(other.gateway) || 'none'}`,
+      );
+    }
+    for (const record of ours) drop(transaction, socket, route, record);
+    put(host, socket, newRoute, entry);
+    const run = (): void => inNamespace(host, route.netns, (again) => put(host, again, delRoute, entry));
+    transaction.undo.push({ what: `remove route ${route.destination}`, run });
+  });
+};
+
+export const removeRoute = (transaction: Transaction, route: Route): void => {
+  const { host } = transaction;
+  const descriptor = openNamespace(route.netns);
+  if (typeof descriptor !== 'number') return;
+  close(descriptor);
+  inNamespace(host, route.netns, (socket) => {
+    const { ours, other } = present(host, socket, route);
+    if (ours.length === 0 && other !== undefined) {
+      throw foreign(
+        'route',
+        `${route.destination} in ${route.netns}`,
+        `gateway ${formatAddress(other.gateway) || 'none'}`,
+      );
+    }
+    for (const record of ours) drop(transaction, socket, route, record);
+  });
+};

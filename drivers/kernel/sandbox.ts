@@ -1,0 +1,135 @@
+/** The namespaces of sandboxes. */
+import { formatTag, type Netns, type Tag } from '../objects.ts';
+import { NL } from './constants.ts';
+import { foreign, KernelFailure, ownership } from './failure.ts';
+import type { Host } from './host.ts';
+import { close } from './libc.ts';
+import { NetlinkSocket } from './netlink.ts';
+import * as netns from './netns.ts';
+import type { Transaction } from './transaction.ts';
+
+/** Takes a namespace off its path; the descriptor in the job keeps it, so that it can be put back. */
+export const unpinNamespace = (transaction: Transaction, object: Netns, links: readonly number[]): void => {
+  const { host } = transaction;
+  const found = netns.openNamespace(object.path);
+  const namespace = typeof found === 'number' ? found : -1;
+  if (namespace >= 0 || links.length > 0) transaction.reaps.push({ links, namespace });
+  netns.unpin(object.path);
+  netns.removeRecord(host, object.path);
+  const run = (): void => {
+    if (namespace >= 0) netns.pinDescriptor(namespace, object.path);
+    netns.writeRecord(host, object);
+  };
+  transaction.undo.push({ what: `restore netns ${object.path}`, run });
+};
+
+/** Undoes the making of a namespace: final, so what pins it goes straight to the reaper. */
+export const discardNamespace = (host: Host, object: Netns, links: readonly number[]): void => {
+  const found = netns.openNamespace(object.path);
+  if (typeof found === 'number') host.reaps.push({ links, namespace: found });
+  else if (links.length > 0) host.reaps.push({ links, namespace: -1 });
+  netns.unpin(object.path);
+  netns.removeRecord(host, object.path);
+};
+
+const claim = (transaction: Transaction, object: Netns): void => {
+  const { host } = transaction;
+  if (!netns.writeRecord(host, object)) return;
+  transaction.undo.push({ what: `forget netns ${object.path}`, run: () => netns.removeRecord(host, object.path) });
+};
+
+/** Replaces the record of a path, for an object whose tag changes. */
+const reclaim = (transaction: Transaction, before: Netns, object: Netns): void => {
+  const { host } = transaction;
+  netns.removeRecord(host, before.path);
+  netns.writeRecord(host, object);
+  const run = (): void => {
+    netns.removeRecord(host, object.path);
+    netns.writeRecord(host, before);
+  };
+  transaction.undo.push({ what: `restore record of ${before.path}`, run });
+};
+
+/** Makes a namespace at its path and sets its loopback up; answers a socket in it. */
+export const makeNamespace = (host: Host, object: Netns): NetlinkSocket => {
+  netns.unshareNamespace(host);
+  netns.createFile(object.path);
+  netns.pinHere(object.path);
+  return new NetlinkSocket(NL.ROUTE);
+};
+
+const ensureOwned = (transaction: Transaction, object: Netns, known: boolean): void => {
+  const { host } = transaction;
+  const found = netns.openNamespace(object.path);
+  if (found !== 'absent' && !known) {
+    if (typeof found === 'number') close(found);
+    throw foreign(found === 'other' ? 'file' : 'netns', object.path, '');
+  }
+  claim(transaction, object);
+  if (typeof found === 'number') {
+    try {
+      netns.within(host, found, (socket) => netns.loopbackUp(host, socket));
+    } finally {
+      close(found);
+    }
+    return;
+  }
+  transaction.undo.push({ what: `remove netns ${object.path}`, run: () => discardNamespace(host, object, []) });
+  const socket = makeNamespace(host, object);
+  try {
+    netns.loopbackUp(host, socket);
+  } finally {
+    socket.close();
+  }
+};
+
+const ensureBrought = (transaction: Transaction, object: Netns): void => {
+  const { host } = transaction;
+  const found = netns.openNamespace(object.path);
+  if (typeof found !== 'number') {
+    const text = found === 'absent' ? `no file ${object.path}` : `${object.path} is no network namespace`;
+    throw new KernelFailure('NETNS_UNUSABLE', text);
+  }
+  try {
+    claim(transaction, object);
+    netns.within(host, found, (socket) => netns.loopbackUp(host, socket));
+  } finally {
+    close(found);
+  }
+};
+
+/** Makes a namespace be there. One that is there already has to be recorded under one of the tags. */
+export const ensureNetns = (transaction: Transaction, object: Netns, tags: readonly Tag[]): void => {
+  const { host } = transaction;
+  const record = netns.readRecord(host, object.path);
+  if (record !== null) {
+    const label = formatTag(record.tag);
+    if (ownership(label, tags) !== 'own') throw foreign('netns', object.path, label);
+    if (label !== formatTag(object.tag) || record.owned !== object.owned) reclaim(transaction, record, object);
+  }
+  if (object.owned) ensureOwned(transaction, object, record !== null);
+  else ensureBrought(transaction, object);
+};
+
+/** Whether a namespace is recorded under the tag of `object`; a path that is there without a record is foreign. */
+export const holdsNetns = (host: Host, object: Netns): boolean => {
+  const record = netns.readRecord(host, object.path);
+  if (record !== null) return ownership(formatTag(record.tag), [object.tag]) === 'own';
+  if (object.owned && netns.exists(object.path)) throw foreign('file', object.path, '');
+  return false;
+};
+
+/** Removes a namespace of ours; one that was brought is forgotten, and stays. */
+export const removeNetns = (transaction: Transaction, object: Netns, links: readonly number[]): void => {
+  const { host } = transaction;
+  if (!holdsNetns(host, object)) return;
+  if (object.owned) {
+    unpinNamespace(transaction, object, links);
+    return;
+  }
+  netns.removeRecord(host, object.path);
+  const run = (): void => {
+    netns.writeRecord(host, object);
+  };
+  transaction.undo.push({ what: `restore record of ${object.path}`, run });
+};

@@ -1,0 +1,83 @@
+/** What a plan has done so far, so that it can be undone. */
+import type { Tag } from '../objects.ts';
+import { describeFailure, expectNone } from './failure.ts';
+import { deathMark, type Host, listLinks, type ReapJob, readLink } from './host.ts';
+import { close } from './libc.ts';
+import type { Refusal } from './netlink.ts';
+import type { LinkRecord } from './records.ts';
+import { setLink } from './rtnetlink.ts';
+
+export interface Transaction {
+  readonly host: Host;
+  /** How to take back each step; run from the last to the first. */
+  readonly undo: { readonly what: string; readonly run: () => void }[];
+  /** Removals that cannot be taken back: they start when the plan has succeeded. */
+  readonly reaps: ReapJob[];
+}
+
+export const begin = (host: Host): Transaction => ({ host, undo: [], reaps: [] });
+
+export const commit = (transaction: Transaction): void => {
+  transaction.host.reaps.push(...transaction.reaps);
+};
+
+/** Takes everything back; answers what could not be. */
+export const rollback = (transaction: Transaction): readonly string[] => {
+  const faults: string[] = [];
+  for (const { what, run } of transaction.undo.reverse()) {
+    try {
+      run();
+    } catch (error) {
+      faults.push(`${what}: ${describeFailure(error)}`);
+    }
+  }
+  for (const job of transaction.reaps) if (job.namespace >= 0) close(job.namespace);
+  return faults;
+};
+
+/** Runs a step of an undoing, which is final itself. */
+export const undoing = (host: Host, step: (transaction: Transaction) => void): void => {
+  const inner = begin(host);
+  step(inner);
+  commit(inner);
+};
+
+export const isDead = (owner: Pick<Tag, 'realm' | 'host'>, link: LinkRecord): boolean =>
+  link.alias === deathMark(owner);
+
+/** Takes links out of service at once. Deleting them would wait for the kernel's grace periods: a reaper's work. */
+export const silence = (host: Host, indexes: readonly number[]): void => {
+  if (indexes.length === 0) return;
+  const writer = host.writer.reset();
+  for (const index of indexes) setLink(writer, index, { up: false, alias: deathMark(host) });
+  expectNone(host.route.request(writer).filter(stillThere));
+};
+
+const stillThere = (refusal: Refusal): boolean => refusal.errno !== 'ENODEV';
+
+/** A dead link keeps its name until it is reaped; whoever needs the name moves it aside. */
+export const moveAside = (host: Host, link: LinkRecord): void => {
+  setLink(host.writer.reset(), link.index, { up: false, name: `cd${link.index.toString(36)}` });
+  expectNone(host.route.request(host.writer).filter(stillThere));
+};
+
+/** Dead ports hold their places on a bridge until they are reaped; frees some of them. */
+export const freePorts = (host: Host, bridge: number): boolean => {
+  const dead = listLinks(host.route, host.writer).filter((link) => link.master === bridge && isDead(host, link));
+  if (dead.length === 0) return false;
+  const writer = host.writer.reset();
+  // At about 100 us each, this many do not hold up the thread.
+  for (const link of dead.slice(0, 64)) setLink(writer, link.index, { master: 0 });
+  expectNone(host.route.request(writer).filter(stillThere));
+  return true;
+};
+
+/** Takes back a `silence`: the name too, which another link may have had meanwhile. */
+export const revive = (host: Host, link: LinkRecord): void => {
+  const holder = readLink(host.route, host.writer, link.name);
+  if (holder !== null && holder.index !== link.index && isDead(host, holder)) moveAside(host, holder);
+  const writer = host.writer.reset();
+  setLink(writer, link.index, { name: link.name, alias: link.alias, master: link.master });
+  setLink(writer, link.index, { up: link.up });
+  expectNone(host.route.request(writer));
+};

@@ -1,0 +1,69 @@
+/** The shared planner: what must be done so that `observed` becomes `desired`. Pure. */
+import { type KernelObject, objectKey } from './objects.ts';
+import type { Operation } from './port.ts';
+
+/** Order of creation; deletion goes the other way, so nothing is removed under what stands on it. */
+const rank = { netns: 0, bridge: 1, element: 2, veth: 3, route: 4 } as const;
+
+const sameState = (a: unknown, b: unknown): boolean => {
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return a === b;
+  const [left, right] = [Object.entries(a), b as Record<string, unknown>];
+  return left.length === Object.keys(right).length && left.every(([key, value]) => sameState(value, right[key]));
+};
+
+const byRank = (a: Operation, b: Operation): number => rank[a.object.kind] - rank[b.object.kind];
+
+/**
+ * Deletions first (a name or address may move to another object), then creations and changes.
+ * Complexity: one pass over both lists.
+ */
+export const diff = (desired: readonly KernelObject[], observed: readonly KernelObject[]): readonly Operation[] => {
+  const wanted = new Map(desired.map((object) => [objectKey(object), object]));
+  const present = new Map(observed.map((object) => [objectKey(object), object]));
+  const deletions: Operation[] = [];
+  const changes: Operation[] = [];
+  for (const [key, object] of present) if (!wanted.has(key)) deletions.push({ op: 'delete', object });
+  for (const [key, object] of wanted) {
+    const from = present.get(key);
+    if (from === undefined) changes.push({ op: 'create', object });
+    else if (!sameState(from, object)) changes.push({ op: 'update', from, object });
+  }
+  return [...deletions.sort((a, b) => byRank(b, a)), ...changes.sort(byRank)];
+};
+
+/** The operation that takes one back; used by executors to undo. */
+export const inverse = (operation: Operation): Operation => {
+  switch (operation.op) {
+    case 'create':
+      return { op: 'delete', object: operation.object };
+    case 'delete':
+      return { op: 'create', object: operation.object };
+    case 'update':
+      return { op: 'update', from: operation.object, object: operation.from };
+    default:
+      return operation satisfies never;
+  }
+};
+
+const describe = (object: KernelObject): string => {
+  switch (object.kind) {
+    case 'netns':
+      return `netns ${object.path}${object.owned ? '' : ' (brought, kept)'}`;
+    case 'bridge':
+      return `bridge ${object.name} mac ${object.mac} mtu ${object.mtu} ${object.addresses.join(' ')}`;
+    case 'veth':
+      return `veth ${object.name} on ${object.bridge} peer ${object.peer.name} mac ${object.peer.mac} ${object.peer.addresses.join(' ')} in ${object.netns}`;
+    case 'route':
+      return `route ${object.destination} via ${object.gateway} dev ${object.device} in ${object.netns}`;
+    case 'element':
+      return `nft element ${object.set} { ${object.key.join(' . ')} }`;
+    default:
+      return object satisfies never;
+  }
+};
+
+/** A plan as a person reads it, one line an operation: the dry run. */
+export const printPlan = (operations: readonly Operation[]): string =>
+  operations
+    .map((operation) => `${{ create: '+', delete: '-', update: '~' }[operation.op]} ${describe(operation.object)}`)
+    .join('\n');

@@ -1,0 +1,67 @@
+/**
+ * What the worker asks of a kernel. Two adapters: Linux (drivers/kernel) and memory (test/support); one contract suite holds for both.
+ */
+import type { KernelObject } from './objects.ts';
+
+/** One change of one object. Each is "ensure" shaped: already so is success, present but foreign is a conflict, absent on deletion is success. */
+export type Operation =
+  | { readonly op: 'create'; readonly object: KernelObject }
+  | { readonly op: 'delete'; readonly object: KernelObject }
+  | { readonly op: 'update'; readonly from: KernelObject; readonly object: KernelObject };
+
+/** Operations that succeed or fail together: what was done before the failing one is undone. */
+export interface Plan {
+  /** Names the plan in logs and results: the id of the command. */
+  readonly id: string;
+  readonly operations: readonly Operation[];
+}
+
+/** Why an operation failed, in the kernel's own words. */
+export interface KernelFault {
+  /**
+   * KERNEL_ERROR (errno below), FOREIGN_OBJECT (something that is not ours has that name), BRIDGE_FULL (1023 ports),
+   * NETNS_UNUSABLE (a brought namespace is missing, or is no network namespace).
+   */
+  readonly code: 'KERNEL_ERROR' | 'FOREIGN_OBJECT' | 'BRIDGE_FULL' | 'NETNS_UNUSABLE';
+  /** `create veth cvabc`, `delete netns /run/...`. */
+  readonly step: string;
+  /** `EEXIST`, or empty when no system call failed. */
+  readonly errno: string;
+  /** The kernel's extended-ack text where there is one, else what we know. */
+  readonly text: string;
+  readonly retryable: boolean;
+  /** Faults of the undoing; empty when the host is as it was. */
+  readonly undoFaults: readonly string[];
+}
+
+export type PlanResult = { readonly ok: true } | { readonly ok: false; readonly fault: KernelFault };
+
+/** What of ours exists. Something that could not be read is `unknown`, which is not absent: it is never deleted or made anew for that. */
+export interface Census {
+  readonly objects: readonly KernelObject[];
+  /** Keys (`objectKey`) or paths of what could not be read, with the reason. */
+  readonly unknown: readonly { readonly what: string; readonly reason: string }[];
+}
+
+/** What only this kernel knows and decisions need. */
+export interface KernelFacts {
+  readonly kernel: string;
+  readonly bootId: string;
+  /** Destinations of the host's routes except default routes and our own, canonical CIDR. */
+  readonly routes: readonly string[];
+  readonly capabilities: Readonly<
+    Record<'netAdmin' | 'sysAdmin' | 'bridge' | 'veth' | 'nftables' | 'netns' | 'ipv6', boolean>
+  >;
+  /** Smallest MTU of the host's links that are up, loopback apart; 1500 when there are none. */
+  readonly mtu: number;
+}
+
+export interface Kernel {
+  /** Applies plans in order, each all or nothing; one result per plan. Plans handed in together share system calls where they can. */
+  apply(plans: readonly Plan[]): Promise<readonly PlanResult[]>;
+  census(): Promise<Census>;
+  facts(): Promise<KernelFacts>;
+  /** Resolves when everything deleted so far is gone from the kernel: deletion silences at once, a reaper removes in slices. */
+  settled(): Promise<void>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,12 @@
+/** The drivers of this version, by name; `none` is another name of `null`. */
+import { bridgeDriver } from './bridge.ts';
+import type { Driver } from './driver.ts';
+import { hostDriver } from './host.ts';
+import { nullDriver } from './null.ts';
+
+export const drivers: ReadonlyMap<string, Driver> = new Map([
+  ['null', nullDriver],
+  ['none', nullDriver],
+  ['host', hostDriver],
+  ['bridge', bridgeDriver],
+]);

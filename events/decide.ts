@@ -1,0 +1,41 @@
+/** The decider of a host's boundary: one command against the state, answered with facts or a refusal. Pure. */
+import type { Command } from './commands.ts';
+import type { Context, Decision } from './deciders/context.ts';
+import { createEndpoint, deleteEndpoint } from './deciders/endpoint.ts';
+import { configureDriver, createNetwork, deleteNetwork } from './deciders/network.ts';
+import { attachSandbox, detachSandbox, joinEndpoint, leaveEndpoint } from './deciders/sandbox.ts';
+import { collectEndpoint, expireCommand, suspectEndpoint } from './deciders/upkeep.ts';
+import type { BoundaryState } from './state.ts';
+
+export type { Context, Decision } from './deciders/context.ts';
+
+export const decide = (state: BoundaryState, command: Command, context: Context): Decision => {
+  switch (command.type) {
+    case 'ConfigureDriver':
+      return configureDriver(state, command.data, context);
+    case 'CreateNetwork':
+      return createNetwork(state, command.data, context);
+    case 'DeleteNetwork':
+      return deleteNetwork(state, command.data, context);
+    case 'CreateEndpoint':
+      return createEndpoint(state, command.data, context);
+    case 'DeleteEndpoint':
+      return deleteEndpoint(state, command.data, context);
+    case 'JoinEndpoint':
+      return joinEndpoint(state, command.data, context);
+    case 'LeaveEndpoint':
+      return leaveEndpoint(state, command.data, context);
+    case 'AttachSandbox':
+      return attachSandbox(state, command.data, context);
+    case 'DetachSandbox':
+      return detachSandbox(state, command.data, context);
+    case 'SuspectEndpoint':
+      return suspectEndpoint(state, command.data, context);
+    case 'CollectEndpoint':
+      return collectEndpoint(state, command.data, context);
+    case 'ExpireCommand':
+      return expireCommand(state, command.data, context);
+    default:
+      return command satisfies never;
+  }
+};

@@ -1,0 +1,104 @@
+/** What every decision is given beside the state: nothing of it is read from the world here. */
+import type { CommandData, CommandType } from '../commands.ts';
+import type { DriverRules } from '../driver-rules.ts';
+import type { EventData, Fact } from '../events.ts';
+import { type Code, type Refusal, refuse } from '../refusals.ts';
+import type { BoundaryState, EndpointRow, NetworkRow } from '../state.ts';
+import { findEndpoint, findNetwork } from '../state.ts';
+import { endpointAnswers, networkAnswers } from '../states.ts';
+
+export interface Context {
+  readonly host: string;
+  /** Time of the decision, milliseconds since 1970. */
+  readonly nowMs: number;
+  readonly drivers: ReadonlyMap<string, DriverRules>;
+  /** A new id of an incarnation. */
+  readonly newId: () => string;
+  /** How long a released address or subnet rests before somebody else gets it. */
+  readonly quarantineMs: number;
+}
+
+export type Decision = { readonly ok: true; readonly facts: readonly Fact[] } | Refusal;
+export type Result<T> = { readonly ok: true; readonly value: T } | Refusal;
+
+export const accept = (...facts: readonly Fact[]): Decision => ({ ok: true, facts });
+export const found = <T>(value: T): Result<T> => ({ ok: true, value });
+
+export type Decide<T extends CommandType> = (state: BoundaryState, data: CommandData<T>, context: Context) => Decision;
+
+const networkCulprit = (row: NetworkRow) => ({
+  kind: 'network',
+  id: row.facts.id,
+  name: row.facts.name,
+  detail: row.status,
+});
+
+/** A culprit that stands for an endpoint, with the sandbox that it is in. */
+export const endpointCulprit = ({ facts, status, sandbox }: EndpointRow) => ({
+  kind: 'endpoint',
+  id: facts.id,
+  name: facts.name,
+  detail: sandbox ? `${status}, sandbox ${sandbox.id}` : status,
+});
+
+/** The network that a reference names, if the state table lets this command have it. */
+export const networkFor = (
+  state: BoundaryState,
+  ref: string,
+  command: 'DeleteNetwork' | 'CreateEndpoint' | null,
+): Result<NetworkRow> => {
+  const row = findNetwork(state, ref);
+  if (!row) return refuse('NETWORK_NOT_FOUND', `there is no network ${ref}`, [{ kind: 'network', id: ref }]);
+  const answer: 'accepted' | Code = command === null ? 'accepted' : networkAnswers[command][row.status];
+  if (answer === 'accepted') return found(row);
+  return refuse(answer, `network ${row.facts.name} is ${row.status}`, [networkCulprit(row)]);
+};
+
+/** The endpoint that a reference names, if the state table lets this command have it. */
+export const endpointFor = (
+  state: BoundaryState,
+  ref: { readonly network: string; readonly endpoint: string },
+  command: 'JoinEndpoint' | 'LeaveEndpoint' | 'DeleteEndpoint',
+): Result<{ readonly network: NetworkRow; readonly endpoint: EndpointRow }> => {
+  const network = networkFor(state, ref.network, null);
+  if (!network.ok) return network;
+  const row = findEndpoint(state, network.value.facts.id, ref.endpoint);
+  const where = `network ${network.value.facts.name}`;
+  if (!row)
+    return refuse('ENDPOINT_NOT_FOUND', `there is no endpoint ${ref.endpoint} in ${where}`, [
+      { kind: 'endpoint', id: ref.endpoint },
+    ]);
+  const answer: 'accepted' | Code = endpointAnswers[command][row.status];
+  if (answer === 'accepted') return found({ network: network.value, endpoint: row });
+  const detail = row.sandbox ? `${row.status} (sandbox ${row.sandbox.id})` : row.status;
+  return refuse(answer, `endpoint ${row.facts.name} in ${where} is ${detail}`, [endpointCulprit(row)]);
+};
+
+/** A driver's rules, if there is such a driver and the host can run it. */
+export const driverFor = (
+  name: string,
+  context: Context,
+  facts: EventData<'HostFacts'> | undefined,
+): Result<DriverRules> => {
+  const rules = context.drivers.get(name);
+  if (!rules) {
+    const known = [...context.drivers.keys()].join(', ');
+    return refuse('DRIVER_NOT_FOUND', `there is no driver ${name}; there are: ${known}`, [
+      { kind: 'driver', id: name },
+    ]);
+  }
+  const missing = rules.capabilities.filter((capability) => facts?.capabilities[capability] !== true);
+  if (missing.length === 0) return found(rules);
+  const culprits = missing.map((id) => ({ kind: 'capability', id }));
+  return refuse('CAPABILITY_MISSING', `host ${context.host} lacks ${missing.join(', ')} for driver ${name}`, culprits);
+};
+
+/** Groups rows of a state by a test, for refusals that list who is in the way. */
+export const firstOf = <T>(rows: Iterable<T>, max: number): readonly T[] => {
+  const first: T[] = [];
+  for (const row of rows) {
+    if (first.length === max) break;
+    first.push(row);
+  }
+  return first;
+};

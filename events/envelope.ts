@@ -1,0 +1,147 @@
+/**
+ * The envelope: each event is a CloudEvent 1.0 in JSON, a commit is the standard JSON batch of them
+ * (CloudEvents 1.0.2, json-format.md section 4), stored as one message on its boundary's subject.
+ */
+import { z } from 'zod';
+import { type EventType, eventData, type Fact } from './events.ts';
+
+/** Content type of a commit's message. */
+export const batchType = 'application/cloudevents-batch+json';
+
+/** Header names of a commit's message. */
+export const commitHeaders = {
+  contentType: 'Content-Type',
+  /** Hash of the commit before on the same subject, empty for the first (services/lib/hash.ts). */
+  prevHash: 'Cnm-Prev-Hash',
+  /**
+   * Of decisions: `FROM-THROUGH`, positions in the command stream. Every command before FROM is decided, on any boundary;
+   * every command up to THROUGH that belongs to this boundary is decided with this commit.
+   */
+  commands: 'Cnm-Commands',
+} as const;
+
+/** Attributes that an event carries beside what happened. */
+export const Meta = z.object({
+  /** `COMMIT.INDEX`: unique in the log. */
+  id: z.string(),
+  source: z.string(),
+  /** What it is about: `network/ID`, `endpoint/ID`, `sandbox/ID`, `host/NAME`, `command/ACTOR/ID`, `driver/NAME`, `realm/NAME`. */
+  subject: z.string(),
+  /** When it happened, RFC 3339 in UTC with milliseconds. */
+  time: z.string(),
+  /** Who sent the command that led to it; empty for what a service noticed by itself. */
+  actor: z.string(),
+  commandid: z.string(),
+  correlationid: z.string(),
+  /** The command's id for decisions, the intent's event id for outcomes. */
+  causationid: z.string(),
+  /** Of decisions: type of the command that led to it. */
+  commandtype: z.string().optional(),
+  /** Of decisions: position of the command in the command stream. */
+  commandseq: z.int().optional(),
+  /** Of decisions: digest of the command's type and data, so that a reused id with other content is seen. */
+  commanddigest: z.string().optional(),
+  /** Of intents: hosts that must execute it, separated by commas. */
+  executors: z.string().optional(),
+  /** Of intents: when the command ends as timed out, RFC 3339. */
+  deadline: z.string().optional(),
+  traceparent: z.string().optional(),
+});
+export type Meta = z.infer<typeof Meta>;
+
+/** An event as the rest of the code sees it: what happened, and its envelope. */
+export type Event = Fact & { readonly version: number; readonly meta: Meta };
+export type EventOf<T extends EventType> = Extract<Event, { type: T }>;
+
+/** Current version of every event type; writers write these. */
+export const eventVersions: Readonly<Record<EventType, number>> = Object.fromEntries(
+  Object.keys(eventData).map((type) => [type, 1]),
+) as Record<EventType, number>;
+
+const typePrefix = 'cnm.';
+
+/** `cnm.EndpointJoined.v1`. */
+export const cloudType = (type: EventType, version: number): string => `${typePrefix}${type}.v${version}`;
+
+/** One event as a CloudEvent object, in the order in which it is stored. */
+export const toCloudEvent = (event: Event): Record<string, unknown> => {
+  const { id, source, subject, time, ...extensions } = event.meta;
+  return {
+    specversion: '1.0',
+    id,
+    type: cloudType(event.type, event.version),
+    source,
+    subject,
+    time,
+    ...extensions,
+    data: event.data,
+  };
+};
+
+/** A commit's body. Asserts on the way out that each event has the shape that its version promises. */
+export const encodeCommit = (events: readonly Event[]): string => {
+  for (const event of events) {
+    const checked = eventData[event.type].safeParse(event.data);
+    if (!checked.success) throw new Error(`event ${event.type} breaks its schema: ${z.prettifyError(checked.error)}`);
+  }
+  return JSON.stringify(events.map(toCloudEvent));
+};
+
+/** The log holds what this version of the code cannot read: the reader stops and says so. */
+export class UnreadableCommit extends Error {
+  override name = 'UnreadableCommit';
+  readonly code = 'LOG_UNREADABLE';
+}
+
+/** `cnm.EndpointJoined.v1` split once per distinct type, since there are few. */
+const parsedTypes = new Map<string, { readonly type: EventType; readonly version: number }>();
+
+const parseType = (text: string): { readonly type: EventType; readonly version: number } => {
+  const known = parsedTypes.get(text);
+  if (known) return known;
+  const match = /^cnm\.([A-Za-z]+)\.v([0-9]+)$/.exec(text);
+  const type = match?.[1] as EventType | undefined;
+  if (!match || type === undefined || !(type in eventVersions)) {
+    throw new UnreadableCommit(`event type ${text} is unknown to this version of cnmbus: upgrade before reading on`);
+  }
+  const parsed = { type, version: Number(match[2]) };
+  if (parsed.version > eventVersions[type]) {
+    throw new UnreadableCommit(
+      `event ${text} is newer than v${eventVersions[type]}, which this version of cnmbus reads: upgrade before reading on`,
+    );
+  }
+  parsedTypes.set(text, parsed);
+  return parsed;
+};
+
+/** Steps from an old version's data to the next one's; empty until a second version exists. Key: `TYPE.vN`, N the version it reads. */
+export const upcasts: Readonly<Record<string, (data: unknown) => unknown>> = {};
+
+interface CloudEvent extends Meta {
+  readonly type: string;
+  readonly data: unknown;
+}
+
+const decodeEvent = (cloud: CloudEvent): Event => {
+  const { type, version } = parseType(cloud.type);
+  let data = cloud.data;
+  for (let v = version; v < eventVersions[type]; v++) {
+    const upcast = upcasts[`${type}.v${v}`];
+    if (!upcast) throw new UnreadableCommit(`no upcast from ${type}.v${v}`);
+    data = upcast(data);
+  }
+  // The CloudEvent itself serves as meta: its attributes are the same, and a copy per event would be half the cost of a cold read.
+  return { type, version: eventVersions[type], data, meta: cloud } as Event;
+};
+
+const decoder = new TextDecoder();
+
+/**
+ * The choke point: every read of the log passes here. Old versions are upcast; an unknown or newer one throws UnreadableCommit.
+ * Data of a known version was checked when it was written and is covered by the chain, so it is not checked again.
+ */
+export const decodeCommit = (body: Uint8Array): readonly Event[] => {
+  const batch: unknown = JSON.parse(decoder.decode(body));
+  if (!Array.isArray(batch)) throw new UnreadableCommit('a commit must be a JSON batch of CloudEvents');
+  return (batch as CloudEvent[]).map(decodeEvent);
+};

@@ -1,0 +1,230 @@
+/**
+ * Every event: what a commit on the log may hold. Decisions (by the controller) end in `Requested`, `Refused`, `Suspected`,
+ * `TimedOut` or `Opened`; outcomes (by a worker) say what the kernel now holds. A released version is never changed: a new shape
+ * is a new version with an upcast (events/upcast.ts).
+ */
+import { z } from 'zod';
+import { Gc } from './commands.ts';
+import { Actor, CommandId, EndpointName, HostName, Id, NetworkName, RealmName, SandboxId } from './names.ts';
+
+const Texts = z.record(z.string(), z.string());
+const Family = z.union([z.literal(4), z.literal(6)]);
+
+/** What stands in the way of a command, or is to blame for a failure. */
+export const Culprit = z.object({
+  kind: z.string(),
+  id: z.string(),
+  name: z.string().optional(),
+  detail: z.string().optional(),
+});
+export type Culprit = z.infer<typeof Culprit>;
+
+export const Subnet = z.object({
+  family: Family,
+  subnet: z.string(),
+  range: z.string().nullable(),
+  gateway: z.string().nullable(),
+  aux: Texts,
+});
+export type Subnet = z.infer<typeof Subnet>;
+
+export const NetworkFacts = z.object({
+  id: Id,
+  name: NetworkName,
+  driver: z.string(),
+  ipv4: z.boolean(),
+  ipv6: z.boolean(),
+  internal: z.boolean(),
+  ipam: z.object({ driver: z.string(), options: Texts, overlap: z.boolean() }),
+  subnets: z.array(Subnet),
+  options: Texts,
+  labels: Texts,
+  gc: Gc.nullable(),
+});
+export type NetworkFacts = z.infer<typeof NetworkFacts>;
+
+export const PublishedPort = z.object({
+  protocol: z.enum(['tcp', 'udp', 'sctp']),
+  hostAddress: z.string().nullable(),
+  hostPort: z.int(),
+  port: z.int(),
+});
+export type PublishedPort = z.infer<typeof PublishedPort>;
+
+export const EndpointFacts = z.object({
+  id: Id,
+  networkId: Id,
+  name: EndpointName,
+  /** With prefix length; null where the driver or network has no address of that family. */
+  ipv4: z.string().nullable(),
+  ipv6: z.string().nullable(),
+  mac: z.string().nullable(),
+  /** An address that someone asked for: not garbage unless they say so. */
+  static: z.boolean(),
+  aliases: z.array(EndpointName),
+  ports: z.array(PublishedPort),
+  options: Texts,
+  labels: Texts,
+  gc: Gc.nullable(),
+  /** `attach`: made by AttachSandbox and deleted by DetachSandbox. */
+  origin: z.enum(['endpoint', 'attach']),
+});
+export type EndpointFacts = z.infer<typeof EndpointFacts>;
+
+export const SandboxFacts = z.object({
+  id: SandboxId,
+  incarnation: Id,
+  /** Path of the namespace file: the sandbox key. */
+  key: z.string(),
+  /** False: a caller's namespace, used and never destroyed. */
+  owned: z.boolean(),
+  hostname: z.string().nullable(),
+  domainname: z.string().nullable(),
+});
+export type SandboxFacts = z.infer<typeof SandboxFacts>;
+
+/** The endpoints of a sandbox that carry its default routes, per family. */
+const Gateways = z.object({ ipv4: Id.nullable(), ipv6: Id.nullable() });
+export type Gateways = z.infer<typeof Gateways>;
+
+const Route = z.object({ destination: z.string(), gateway: z.string() });
+
+/** Why a worker could not do it, in the kernel's words. */
+export const Fault = z.object({
+  code: z.string(),
+  step: z.string(),
+  errno: z.string(),
+  text: z.string(),
+  retryable: z.boolean(),
+  undoFaults: z.array(z.string()).default([]),
+});
+export type Fault = z.infer<typeof Fault>;
+
+const network = { networkId: Id, name: NetworkName };
+const endpoint = { endpointId: Id, networkId: Id, name: EndpointName };
+const inSandbox = { ...endpoint, sandbox: z.object({ id: SandboxId, incarnation: Id }) };
+const failed = { fault: Fault };
+
+const decisions = {
+  RealmOpened: z.object({ realm: RealmName, epoch: Id }),
+  CommandRefused: z.object({
+    command: z.string(),
+    code: z.string(),
+    detail: z.string(),
+    culprits: z.array(Culprit),
+  }),
+  CommandTimedOut: z.object({ actor: Actor, commandId: CommandId, command: z.string(), intents: z.array(z.string()) }),
+  DriverConfigureRequested: z.object({ driver: z.string(), options: Texts }),
+  NetworkCreateRequested: z.object({ network: NetworkFacts }),
+  NetworkDeleteRequested: z.object(network),
+  EndpointCreateRequested: z.object({ endpoint: EndpointFacts }),
+  EndpointJoinRequested: z.object({
+    ...endpoint,
+    joinId: Id,
+    sandbox: SandboxFacts,
+    /** Name of the interface inside the sandbox; null where the driver makes none. */
+    interface: z.string().nullable(),
+    gateways: Gateways,
+  }),
+  EndpointLeaveRequested: z.object({ ...inSandbox, last: z.boolean(), gateways: Gateways }),
+  EndpointDeleteRequested: z.object({
+    ...endpoint,
+    cause: z.enum(['command', 'detach', 'garbage']),
+    /** Where the cause is garbage: since when, why, and the sandbox it was last in. */
+    garbage: z.object({ since: z.string(), reason: z.string(), lastSandbox: z.string().nullable() }).nullable(),
+  }),
+  EndpointSuspected: z.object({
+    ...endpoint,
+    since: z.string(),
+    dueAt: z.string(),
+    reason: z.string(),
+    lastSandbox: z.string().nullable(),
+  }),
+} as const;
+
+const outcomes = {
+  HostFacts: z.object({
+    host: HostName,
+    bootId: z.string(),
+    kernel: z.string(),
+    runDir: z.string(),
+    routes: z.array(z.string()),
+    capabilities: z.record(z.string(), z.boolean()),
+    mtu: z.int(),
+    /** The host's /48 for automatic IPv6 subnets (RFC 4193). */
+    ula: z.string(),
+    /** Pools of automatic IPv4 subnets. */
+    pools: z.array(z.object({ base: z.string(), size: z.int() })),
+    /** Directories under which a caller's namespace may lie. */
+    netnsRoots: z.array(z.string()),
+    /** Highest version of each event type that this worker can read. */
+    reads: z.record(z.string(), z.int()),
+  }),
+  DriverConfigured: z.object({ driver: z.string() }),
+  DriverConfigureFailed: z.object({ driver: z.string(), ...failed }),
+  NetworkCreated: z.object(network),
+  NetworkCreateFailed: z.object({ ...network, ...failed }),
+  NetworkDeleted: z.object(network),
+  NetworkDeleteFailed: z.object({ ...network, ...failed }),
+  EndpointCreated: z.object(endpoint),
+  EndpointCreateFailed: z.object({ ...endpoint, ...failed }),
+  EndpointJoined: z.object({
+    ...inSandbox,
+    key: z.string(),
+    interface: z.string().nullable(),
+    ipv4: z.string().nullable(),
+    ipv6: z.string().nullable(),
+    mac: z.string().nullable(),
+    routes: z.array(Route),
+  }),
+  EndpointJoinFailed: z.object({ ...inSandbox, ...failed }),
+  EndpointLeft: z.object(inSandbox),
+  EndpointLeaveFailed: z.object({ ...inSandbox, ...failed }),
+  EndpointDeleted: z.object(endpoint),
+  EndpointDeleteFailed: z.object({ ...endpoint, ...failed }),
+  SandboxCreated: z.object({ sandbox: SandboxFacts }),
+  SandboxRemoved: z.object({ sandbox: SandboxFacts }),
+} as const;
+
+export const decisionTypes = Object.keys(decisions) as readonly DecisionType[];
+export const outcomeTypes = Object.keys(outcomes) as readonly OutcomeType[];
+export const eventData = { ...decisions, ...outcomes };
+export type DecisionType = keyof typeof decisions;
+export type OutcomeType = keyof typeof outcomes;
+export type EventType = DecisionType | OutcomeType;
+export type EventData<T extends EventType> = z.infer<(typeof eventData)[T]>;
+
+/** What happened, without its envelope. */
+export type Fact = { [T in EventType]: { readonly type: T; readonly data: Readonly<EventData<T>> } }[EventType];
+export type FactOf<T extends EventType> = Extract<Fact, { type: T }>;
+
+/** Intents that a host must execute, with the outcomes that end them. */
+export const outcomesOf = {
+  DriverConfigureRequested: { done: 'DriverConfigured', failed: 'DriverConfigureFailed' },
+  NetworkCreateRequested: { done: 'NetworkCreated', failed: 'NetworkCreateFailed' },
+  NetworkDeleteRequested: { done: 'NetworkDeleted', failed: 'NetworkDeleteFailed' },
+  EndpointCreateRequested: { done: 'EndpointCreated', failed: 'EndpointCreateFailed' },
+  EndpointJoinRequested: { done: 'EndpointJoined', failed: 'EndpointJoinFailed' },
+  EndpointLeaveRequested: { done: 'EndpointLeft', failed: 'EndpointLeaveFailed' },
+  EndpointDeleteRequested: { done: 'EndpointDeleted', failed: 'EndpointDeleteFailed' },
+} as const satisfies Partial<Record<DecisionType, { done: OutcomeType; failed: OutcomeType }>>;
+export type IntentType = keyof typeof outcomesOf;
+
+export const isIntent = (type: EventType): type is IntentType => type in outcomesOf;
+
+const failures: ReadonlySet<EventType> = new Set(Object.values(outcomesOf).map((outcome) => outcome.failed));
+const terminals: ReadonlySet<EventType> = new Set(
+  Object.values(outcomesOf).flatMap(({ done, failed }) => [done, failed]),
+);
+/** An outcome that ends its intent, one way or the other. */
+export const isTerminal = (type: EventType): boolean => terminals.has(type);
+export const isFailure = (type: EventType): boolean => failures.has(type);
+
+const constructive: ReadonlySet<EventType> = new Set([
+  'DriverConfigureRequested',
+  'NetworkCreateRequested',
+  'EndpointCreateRequested',
+  'EndpointJoinRequested',
+] satisfies readonly IntentType[]);
+/** An intent that makes something, so that it can come too late and be undone. */
+export const isConstructive = (type: EventType): boolean => constructive.has(type);

@@ -1,0 +1,109 @@
+/**
+ * Every refusal and failure code: stable once released, one remedy each. docs/errors.md is generated from this table.
+ * `status` is the HTTP class that the Docker Engine answers with for the same condition, for gateways.
+ */
+import type { Culprit } from './events.ts';
+
+export const codes = {
+  // The command itself
+  COMMAND_MALFORMED: {
+    status: 400,
+    remedy: 'Send JSON that fits the schema in docs/protocol.md; the detail names the field.',
+  },
+  COMMAND_UNKNOWN: { status: 400, remedy: 'Use a command type and version of docs/protocol.md.' },
+  COMMAND_TOO_LARGE: { status: 400, remedy: 'Send at most 64 KiB.' },
+  COMMAND_TOO_OLD: { status: 400, remedy: 'Mint a new command id; ids are remembered for 30 days.' },
+  COMMAND_FROM_FUTURE: {
+    status: 400,
+    remedy: 'Set the clock of the sender; an id may be minted at most 5 minutes ahead.',
+  },
+  COMMAND_ID_REUSED: {
+    status: 409,
+    remedy: 'Mint a new id for each command; repeat an id only with the same content.',
+  },
+  COMMAND_NOT_STARTED: {
+    status: 409,
+    remedy: 'Its startBy had passed when it was read; send it again if it is still wanted.',
+  },
+  COMMAND_ENDED: { status: 409, remedy: 'Nothing: the command has ended already.' },
+  DEADLINE_NOT_PASSED: { status: 409, remedy: 'Nothing: the command still has time.' },
+  // Hosts
+  HOST_NOT_FOUND: { status: 404, remedy: 'Start a worker on that host, or name one of `cnm status`.' },
+  HOST_REQUIRED: { status: 400, remedy: 'Name the host: --host, or HOST/NETWORK.' },
+  CAPABILITY_MISSING: {
+    status: 501,
+    remedy: 'Run `cnm doctor` on the host: it lists what its kernel and privileges lack.',
+  },
+  // Drivers
+  DRIVER_NOT_FOUND: { status: 404, remedy: 'Use a driver of `cnm driver ls`.' },
+  DRIVER_FORBIDS: { status: 403, remedy: 'The detail says which rule of the driver is in the way (docs/drivers/).' },
+  OPTION_UNSUPPORTED: { status: 400, remedy: 'Leave the option out: this version would not act on it.' },
+  OPTION_INVALID: { status: 400, remedy: 'Give the option a value that docs/drivers/ allows.' },
+  // Networks
+  NETWORK_NOT_FOUND: { status: 404, remedy: 'Create it first, or see `cnm network ls`.' },
+  NETWORK_AMBIGUOUS: { status: 400, remedy: 'Write HOST/NAME.' },
+  NETWORK_EXISTS: { status: 409, remedy: 'Choose another name, or delete the network that holds it.' },
+  NETWORK_HAS_ENDPOINTS: { status: 403, remedy: 'Delete the endpoints that are listed first.' },
+  NETWORK_DELETING: { status: 409, remedy: 'Wait for its outcome.' },
+  IPAM_DRIVER_NOT_FOUND: { status: 400, remedy: 'Use the IPAM driver `default`.' },
+  IPAM_INVALID: { status: 400, remedy: 'Give at most one subnet per family, and only families that the network has.' },
+  // Addresses
+  SUBNET_INVALID: { status: 400, remedy: 'Write the subnet in canonical form, such as 10.1.2.0/24.' },
+  SUBNET_OVERLAPS: { status: 403, remedy: 'Choose a free subnet, or allow the overlap in `ipam.overlap`.' },
+  SUBNET_POOL_EXHAUSTED: { status: 400, remedy: 'Delete networks, or configure larger pools (docs/operations.md).' },
+  RANGE_INVALID: { status: 400, remedy: 'The range must be a canonical subnet inside the subnet.' },
+  ADDRESS_INVALID: { status: 400, remedy: 'Write a unicast address of the right family.' },
+  ADDRESS_OUTSIDE_SUBNET: { status: 400, remedy: 'Choose an address inside the subnet.' },
+  ADDRESS_RESERVED: {
+    status: 400,
+    remedy: 'Choose another: network, broadcast, gateway and auxiliary addresses are taken.',
+  },
+  ADDRESS_IN_USE: { status: 403, remedy: 'Choose another, or delete the endpoint that holds it.' },
+  ADDRESS_POOL_EXHAUSTED: { status: 503, remedy: 'Delete endpoints, or create a network with a larger subnet.' },
+  MAC_INVALID: { status: 400, remedy: 'Write a unicast MAC address such as 02:42:0a:c8:00:02.' },
+  MAC_IN_USE: { status: 403, remedy: 'Choose another, or delete the endpoint that holds it.' },
+  PORT_IN_USE: { status: 403, remedy: 'Choose another host port, or delete the endpoint that holds it.' },
+  // Endpoints
+  ENDPOINT_NOT_FOUND: { status: 404, remedy: 'Create it first, or see `cnm endpoint ls`.' },
+  ENDPOINT_EXISTS: { status: 403, remedy: 'Choose another name, or delete the endpoint that holds it.' },
+  ENDPOINT_JOINED: { status: 403, remedy: 'Leave the sandbox that is named first.' },
+  ENDPOINT_NOT_JOINED: { status: 403, remedy: 'Nothing: it is in no sandbox.' },
+  ENDPOINT_DELETING: { status: 409, remedy: 'Wait for its outcome.' },
+  NETWORK_FULL: { status: 503, remedy: 'A bridge takes 1023 endpoints: use a second network.' },
+  NOT_GARBAGE: { status: 409, remedy: 'Nothing: the endpoint is in use, or something newer happened to it.' },
+  // Sandboxes
+  SANDBOX_NOT_FOUND: { status: 404, remedy: 'Attach it first, or see `cnm sandbox ls`.' },
+  SANDBOX_CONFLICT: {
+    status: 409,
+    remedy: 'Use the namespace, hostname and domainname that the sandbox has, or detach it first.',
+  },
+  SANDBOX_EXCLUSIVE: { status: 400, remedy: 'A sandbox on a `host` or `null` network can be on no other.' },
+  NETNS_INVALID: {
+    status: 400,
+    remedy: 'Give an absolute path under a root that the worker allows (/run, /var/run, /proc).',
+  },
+  // How accepted commands fail
+  DEPENDENCY_FAILED: { status: 409, remedy: 'Look at the command it depended on: `cnm history`.' },
+  TIMED_OUT: { status: 504, remedy: 'See whether the worker of the host runs; what it did too late is undone.' },
+  KERNEL_ERROR: { status: 500, remedy: "The detail has the system call, errno and the kernel's text." },
+  FOREIGN_OBJECT: { status: 409, remedy: 'Something that is not ours has that name: remove or rename it.' },
+  BRIDGE_FULL: { status: 503, remedy: 'Wait until removed endpoints are gone, or use a second network.' },
+  NETNS_UNUSABLE: { status: 409, remedy: 'The path must be a network namespace that exists on the host.' },
+} as const satisfies Record<string, { status: number; remedy: string }>;
+
+export type Code = keyof typeof codes;
+
+/** The domain said no. A value, never thrown. */
+export interface Refusal {
+  readonly ok: false;
+  readonly code: Code;
+  readonly detail: string;
+  readonly culprits: readonly Culprit[];
+}
+
+export const refuse = (code: Code, detail: string, culprits: readonly Culprit[] = []): Refusal => ({
+  ok: false,
+  code,
+  detail,
+  culprits,
+});

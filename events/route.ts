@@ -1,0 +1,77 @@
+/** Which host's boundary decides a command: the host it names, else the network's, else the only one. Pure. */
+import type { Command } from './commands.ts';
+import { type Refusal, refuse } from './refusals.ts';
+import { type BoundaryState, commandKey, findNetwork, findSandbox } from './state.ts';
+
+export type Routed = { readonly ok: true; readonly host: string } | Refusal;
+
+/** States by host name; hosts that no worker has reported on are not among them. */
+export type Hosts = ReadonlyMap<string, BoundaryState>;
+
+const hostCulprits = (hosts: Iterable<string>) => [...hosts].slice(0, 10).map((id) => ({ kind: 'host', id }));
+
+const named = (hosts: Hosts, host: string): Routed => {
+  if (hosts.has(host)) return { ok: true, host };
+  const known = [...hosts.keys()].join(', ') || 'none';
+  return refuse('HOST_NOT_FOUND', `no worker has reported for host ${host}; known: ${known}`, [
+    { kind: 'host', id: host },
+  ]);
+};
+
+const only = (hosts: Hosts): Routed => {
+  const [first, ...others] = hosts.keys();
+  if (first === undefined) return refuse('HOST_NOT_FOUND', 'no worker has reported for any host');
+  if (others.length === 0) return { ok: true, host: first };
+  return refuse('HOST_REQUIRED', `there are ${hosts.size} hosts: name one`, hostCulprits(hosts.keys()));
+};
+
+/** The hosts where something exists; without any, the only host is asked, so that the refusal stands in its log. */
+const where = (hosts: Hosts, what: string, exists: (state: BoundaryState) => boolean): Routed => {
+  const matches = [...hosts].filter(([, state]) => exists(state)).map(([host]) => host);
+  const [match] = matches;
+  if (match !== undefined && matches.length === 1) return { ok: true, host: match };
+  if (matches.length > 1)
+    return refuse('NETWORK_AMBIGUOUS', `${what} is on ${matches.join(' and ')}`, hostCulprits(matches));
+  return only(hosts);
+};
+
+const byNetwork = (hosts: Hosts, ref: string): Routed => {
+  const slash = ref.indexOf('/');
+  if (slash > 0) return named(hosts, ref.slice(0, slash));
+  return where(hosts, `network ${ref}`, (state) => findNetwork(state, ref) !== undefined);
+};
+
+/**
+ * @param subjectHost the host in the command's subject, null where it names none
+ */
+export const routeCommand = (hosts: Hosts, command: Command, subjectHost: string | null): Routed => {
+  if (subjectHost !== null) return named(hosts, subjectHost);
+  switch (command.type) {
+    case 'ConfigureDriver':
+    case 'CreateNetwork':
+      return only(hosts);
+    case 'DeleteNetwork':
+    case 'CreateEndpoint':
+    case 'DeleteEndpoint':
+    case 'JoinEndpoint':
+    case 'LeaveEndpoint':
+      return byNetwork(hosts, command.data.network);
+    case 'AttachSandbox':
+      return byNetwork(hosts, command.data.networks[0]?.network ?? '');
+    case 'DetachSandbox':
+      return where(
+        hosts,
+        `sandbox ${command.data.sandbox}`,
+        (state) => findSandbox(state, command.data.sandbox) !== undefined,
+      );
+    case 'SuspectEndpoint':
+    case 'CollectEndpoint':
+      return where(hosts, 'the endpoint', (state) => state.endpoints.has(command.data.endpointId));
+    case 'ExpireCommand': {
+      const key = commandKey(command.data.actor, command.data.commandId);
+      return where(hosts, 'the command', (state) => state.progress.has(key));
+    }
+    default:
+      return command satisfies never;
+  }
+};

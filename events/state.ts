@@ -1,0 +1,132 @@
+/**
+ * The state of one boundary: what all accepted intents and reported outcomes on a host add up to. Controllers decide on it,
+ * workers derive from it what must exist and what is still to be done. Rows are replaced, never changed (events/table.ts).
+ */
+import type { CommandRecord } from './command-record.ts';
+import type { Event } from './envelope.ts';
+import type { EndpointFacts, EventData, Gateways, NetworkFacts, SandboxFacts } from './events.ts';
+import { type AddressPool, type SubnetSpace, subnetSpace } from './ipam.ts';
+import type { EndpointStatus, NetworkStatus, SandboxStatus } from './states.ts';
+import { Journal, Queue, Table } from './table.ts';
+
+export interface NetworkRow {
+  readonly facts: NetworkFacts;
+  readonly status: Exclude<NetworkStatus, 'absent'>;
+  /** Event id of the latest intent: the one whose outcome moves the state. */
+  readonly intent: string;
+}
+
+/** What is unique inside one network. */
+export interface NetworkCell {
+  readonly endpoints: Table<string, true>;
+  /** Lower-case endpoint name to endpoint id; freed by the delete intent. */
+  readonly names: Table<string, string>;
+  readonly macs: Table<string, string>;
+  readonly pools: readonly AddressPool[];
+}
+
+export interface Membership {
+  readonly id: string;
+  readonly incarnation: string;
+  readonly joinId: string;
+  readonly interface: string | null;
+}
+
+export interface EndpointRow {
+  readonly facts: EndpointFacts;
+  readonly status: Exclude<EndpointStatus, 'absent'>;
+  readonly intent: string;
+  readonly sandbox: Membership | null;
+  /** How many events this incarnation has seen: what the collector re-checks. */
+  readonly generation: number;
+  /** Since when it has been without a sandbox, RFC 3339. */
+  readonly idleSince: string;
+  readonly lastSandbox: string | null;
+  readonly suspected: boolean;
+}
+
+export interface SandboxRow {
+  readonly facts: SandboxFacts;
+  readonly status: Exclude<SandboxStatus, 'absent'>;
+  /** Ids of the endpoints in it, in the order in which they joined. */
+  readonly members: readonly string[];
+  readonly gateways: Gateways;
+}
+
+/** A command that this boundary has decided, kept as long as ids are remembered. */
+export interface CommandRow {
+  readonly digest: string;
+  /** Position of the commit that decided it. */
+  readonly decidedAt: number;
+  /** Position of the commit that ended it; null while it runs. */
+  readonly endedAt: number | null;
+}
+
+export interface BoundaryState {
+  readonly journal: Journal;
+  readonly facts: Table<'host', EventData<'HostFacts'>>;
+  readonly drivers: Table<string, Readonly<Record<string, string>>>;
+  readonly networks: Table<string, NetworkRow>;
+  /** Lower-case name to id of the incarnation that holds it. */
+  readonly networkNames: Table<string, string>;
+  readonly cells: Table<string, NetworkCell>;
+  /** Subnets of all networks that are not gone, and the host's own routes. */
+  readonly subnets: SubnetSpace;
+  readonly endpoints: Table<string, EndpointRow>;
+  /** By incarnation; several may bear one name while older ones are being removed. */
+  readonly sandboxes: Table<string, SandboxRow>;
+  readonly sandboxIds: Table<string, string>;
+  /** `tcp/8080` to those who publish there. */
+  readonly ports: Table<string, readonly { readonly address: string | null; readonly endpointId: string }[]>;
+  /** By `commandKey`. */
+  readonly commands: Table<string, CommandRow>;
+  readonly remembered: Queue<{ readonly key: string; readonly mintedMs: number }>;
+  /** Accepted commands that have not ended. */
+  readonly progress: Table<string, CommandRecord>;
+  /** Intents that their host has not reported on, in log order: a worker's work. */
+  readonly intents: Table<string, Event>;
+  /** Intents among them whose command has timed out: to be undone, not done. */
+  readonly expired: Table<string, true>;
+}
+
+export const commandKey = (actor: string, id: string): string => `${actor} ${id}`;
+
+export const initialState = (): BoundaryState => {
+  const journal = new Journal();
+  return {
+    journal,
+    facts: new Table(journal),
+    drivers: new Table(journal),
+    networks: new Table(journal),
+    networkNames: new Table(journal),
+    cells: new Table(journal),
+    subnets: subnetSpace(journal),
+    endpoints: new Table(journal),
+    sandboxes: new Table(journal),
+    sandboxIds: new Table(journal),
+    ports: new Table(journal),
+    commands: new Table(journal),
+    remembered: new Queue(journal),
+    progress: new Table(journal),
+    intents: new Table(journal),
+    expired: new Table(journal),
+  };
+};
+
+/** The network that a reference names on this boundary: by id, else by name without case. */
+export const findNetwork = (state: BoundaryState, ref: string): NetworkRow | undefined => {
+  const name = ref.slice(ref.indexOf('/') + 1);
+  return state.networks.get(name) ?? state.networks.get(state.networkNames.get(name.toLowerCase()) ?? '');
+};
+
+/** The endpoint that a reference names in a network: by id, else by name without case. */
+export const findEndpoint = (state: BoundaryState, networkId: string, ref: string): EndpointRow | undefined => {
+  const byId = state.endpoints.get(ref);
+  if (byId?.facts.networkId === networkId) return byId;
+  const id = state.cells.get(networkId)?.names.get(ref.toLowerCase());
+  return id === undefined ? undefined : state.endpoints.get(id);
+};
+
+/** The sandbox of that name that is not being removed. */
+export const findSandbox = (state: BoundaryState, id: string): SandboxRow | undefined =>
+  state.sandboxes.get(state.sandboxIds.get(id) ?? '');

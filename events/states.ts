@@ -1,0 +1,148 @@
+/**
+ * The state tables of network, endpoint and sandbox, as data: what each command meets in each state, and where each event leads.
+ * Deciders and folds read them, tests are generated from them, docs/states.md prints them.
+ *
+ * States are desired states with pending ones included: `joining` means that a join is accepted and not yet reported. Commands may
+ * follow each other without waiting, so an outcome may arrive when a later intent has moved the state on: such a late outcome
+ * changes nothing, except that a failed creation always ends the incarnation.
+ */
+import type { CommandType } from './commands.ts';
+import type { EventType } from './events.ts';
+import type { Code } from './refusals.ts';
+
+export const networkStates = ['absent', 'creating', 'active', 'deleting', 'stuck'] as const;
+export type NetworkStatus = (typeof networkStates)[number];
+export const endpointStates = [
+  'absent',
+  'creating',
+  'created',
+  'joining',
+  'joined',
+  'leaving',
+  'deleting',
+  'stuck',
+] as const;
+export type EndpointStatus = (typeof endpointStates)[number];
+export const sandboxStates = ['absent', 'creating', 'ready', 'removing'] as const;
+export type SandboxStatus = (typeof sandboxStates)[number];
+
+/** Next state per state and event; an event that is not listed leaves the state as it is. */
+type Transitions<S extends string> = Readonly<Record<S, Readonly<Partial<Record<EventType, S>>>>>;
+/** Per command and state: accepted, or the refusal's code. */
+type Answers<S extends string> = Readonly<Partial<Record<CommandType, Readonly<Record<S, 'accepted' | Code>>>>>;
+
+export const networkTransitions = {
+  absent: { NetworkCreateRequested: 'creating' },
+  creating: { NetworkCreated: 'active', NetworkCreateFailed: 'absent', NetworkDeleteRequested: 'deleting' },
+  active: { NetworkCreateFailed: 'absent', NetworkDeleteRequested: 'deleting' },
+  deleting: { NetworkDeleted: 'absent', NetworkDeleteFailed: 'stuck' },
+  stuck: { NetworkDeleteRequested: 'deleting', NetworkDeleted: 'absent' },
+} as const satisfies Transitions<NetworkStatus>;
+
+export const endpointTransitions = {
+  absent: { EndpointCreateRequested: 'creating' },
+  creating: {
+    EndpointCreated: 'created',
+    EndpointCreateFailed: 'absent',
+    EndpointJoinRequested: 'joining',
+    EndpointDeleteRequested: 'deleting',
+  },
+  created: { EndpointCreateFailed: 'absent', EndpointJoinRequested: 'joining', EndpointDeleteRequested: 'deleting' },
+  joining: { EndpointJoined: 'joined', EndpointJoinFailed: 'created', EndpointLeaveRequested: 'leaving' },
+  // A join that came after its deadline is undone by the worker, which then reports it as failed.
+  joined: { EndpointJoinFailed: 'created', EndpointLeaveRequested: 'leaving' },
+  leaving: {
+    EndpointLeft: 'created',
+    EndpointLeaveFailed: 'stuck',
+    EndpointJoinRequested: 'joining',
+    EndpointDeleteRequested: 'deleting',
+  },
+  deleting: { EndpointDeleted: 'absent', EndpointDeleteFailed: 'stuck' },
+  stuck: { EndpointDeleteRequested: 'deleting', EndpointLeft: 'created', EndpointDeleted: 'absent' },
+} as const satisfies Transitions<EndpointStatus>;
+
+export const sandboxTransitions = {
+  absent: { EndpointJoinRequested: 'creating' },
+  // A failed join or a leave ends the sandbox only when it was the last endpoint's.
+  creating: { SandboxCreated: 'ready', EndpointJoinFailed: 'absent', EndpointLeaveRequested: 'removing' },
+  ready: { EndpointJoinFailed: 'removing', EndpointLeaveRequested: 'removing', SandboxRemoved: 'absent' },
+  removing: { SandboxRemoved: 'absent' },
+} as const satisfies Transitions<SandboxStatus>;
+
+export const networkAnswers = {
+  CreateNetwork: {
+    absent: 'accepted',
+    creating: 'NETWORK_EXISTS',
+    active: 'NETWORK_EXISTS',
+    deleting: 'accepted',
+    stuck: 'accepted',
+  },
+  DeleteNetwork: {
+    absent: 'NETWORK_NOT_FOUND',
+    creating: 'accepted',
+    active: 'accepted',
+    deleting: 'NETWORK_DELETING',
+    stuck: 'accepted',
+  },
+  CreateEndpoint: {
+    absent: 'NETWORK_NOT_FOUND',
+    creating: 'accepted',
+    active: 'accepted',
+    deleting: 'NETWORK_DELETING',
+    stuck: 'NETWORK_DELETING',
+  },
+} as const satisfies Answers<NetworkStatus>;
+
+export const endpointAnswers = {
+  CreateEndpoint: {
+    absent: 'accepted',
+    creating: 'ENDPOINT_EXISTS',
+    created: 'ENDPOINT_EXISTS',
+    joining: 'ENDPOINT_EXISTS',
+    joined: 'ENDPOINT_EXISTS',
+    leaving: 'ENDPOINT_EXISTS',
+    deleting: 'accepted',
+    stuck: 'accepted',
+  },
+  JoinEndpoint: {
+    absent: 'ENDPOINT_NOT_FOUND',
+    creating: 'accepted',
+    created: 'accepted',
+    joining: 'ENDPOINT_JOINED',
+    joined: 'ENDPOINT_JOINED',
+    leaving: 'accepted',
+    deleting: 'ENDPOINT_DELETING',
+    stuck: 'ENDPOINT_DELETING',
+  },
+  LeaveEndpoint: {
+    absent: 'ENDPOINT_NOT_FOUND',
+    creating: 'ENDPOINT_NOT_JOINED',
+    created: 'ENDPOINT_NOT_JOINED',
+    joining: 'accepted',
+    joined: 'accepted',
+    leaving: 'ENDPOINT_NOT_JOINED',
+    deleting: 'ENDPOINT_DELETING',
+    stuck: 'ENDPOINT_DELETING',
+  },
+  DeleteEndpoint: {
+    absent: 'ENDPOINT_NOT_FOUND',
+    creating: 'accepted',
+    created: 'accepted',
+    joining: 'ENDPOINT_JOINED',
+    joined: 'ENDPOINT_JOINED',
+    leaving: 'accepted',
+    deleting: 'ENDPOINT_DELETING',
+    stuck: 'accepted',
+  },
+} as const satisfies Answers<EndpointStatus>;
+
+export const sandboxAnswers = {
+  JoinEndpoint: { absent: 'accepted', creating: 'accepted', ready: 'accepted', removing: 'accepted' },
+  AttachSandbox: { absent: 'accepted', creating: 'accepted', ready: 'accepted', removing: 'accepted' },
+  DetachSandbox: {
+    absent: 'SANDBOX_NOT_FOUND',
+    creating: 'accepted',
+    ready: 'accepted',
+    removing: 'SANDBOX_NOT_FOUND',
+  },
+} as const satisfies Answers<SandboxStatus>;

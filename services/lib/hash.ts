@@ -1,0 +1,46 @@
+/** The chain: every commit carries the hash of the previous stored message on its subject. */
+import { createHash } from 'node:crypto';
+import type { Message } from './stream.ts';
+
+/** Header of a commit with the `chainHash` of the message before it on the same subject; absent on the first one. */
+export const PREVIOUS_HASH_HEADER = 'Cnm-Prev-Hash';
+
+/**
+ * Headers that are not part of what was stored: servers put them on when they hand a message out (direct get, pinned and
+ * headers-only consumers, mirrors and sources). Measured on nats-server 2.15.1: what an ordinary append sends, `Nats-Msg-Id` and
+ * `Nats-Expected-*` included, is stored as sent, and nothing is added to it.
+ */
+const ADDED_BY_SERVERS: ReadonlySet<string> = new Set([
+  'Nats-Stream',
+  'Nats-Subject',
+  'Nats-Sequence',
+  'Nats-Time-Stamp',
+  'Nats-Last-Sequence',
+  'Nats-Num-Pending',
+  'Nats-UpTo-Sequence',
+  'Nats-Stream-Source',
+  'Nats-Msg-Size',
+  'Nats-Pin-Id',
+]);
+
+/**
+ * Hash of a stored message: SHA-256 over its canonical form, as base64url without padding (43 characters).
+ *
+ * Canonical form, UTF-8, where CRLF is the two bytes 0D 0A:
+ *
+ *     subject CRLF
+ *     name ": " value CRLF      one line per header
+ *     CRLF
+ *     body                      the stored bytes, unchanged, to the end
+ *
+ * Headers are taken as written, except those of `ADDED_BY_SERVERS`, sorted by name (UTF-16 code units, not a locale); values of
+ * one name keep their stored order. A value has no white space at its ends: NATS drops it on reading. Neither subject, name nor
+ * value can hold CRLF (the protocol ends them with it) and a name holds no colon, so two different messages never share a
+ * canonical form. Position and time are left out: the chain itself orders a subject, and an export keeps them beside it.
+ */
+export const chainHash = (message: Pick<Message, 'subject' | 'headers' | 'body'>): string => {
+  const lines = message.headers().filter(([name]) => !ADDED_BY_SERVERS.has(name));
+  const sorted = lines.toSorted(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+  const head = `${message.subject}\r\n${sorted.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`;
+  return createHash('sha256').update(head, 'utf8').update(message.body).digest('base64url');
+};

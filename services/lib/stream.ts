@@ -1,0 +1,69 @@
+/**
+ * The port to one durable, totally ordered stream of messages. Two adapters: JetStream (services/nats) and memory (test/support);
+ * one contract suite holds for both.
+ */
+
+/** A stored message. Headers and body are decoded only when they are read. */
+export interface Message {
+  /** Sequence in the stream, from 1, no gaps: the position. */
+  readonly position: number;
+  /** When the server stored it, milliseconds since 1970. */
+  readonly recordedMs: number;
+  readonly subject: string;
+  /** Value of a header, or empty text. Names as they were written. */
+  header(name: string): string;
+  /** All headers in stored order, for export and hashing. */
+  headers(): readonly (readonly [name: string, value: string])[];
+  readonly body: Uint8Array;
+  /** How many stored messages were behind this one when it was sent to us; 0 = caught up. */
+  readonly pending: number;
+}
+
+export interface Append {
+  readonly subject: string;
+  readonly body: Uint8Array | string;
+  /** `Nats-Msg-Id`: the commit's or command's id. An optimisation of the server, never the truth. */
+  readonly id: string;
+  /** Position of the last message on exactly this subject, 0 for none: the guard. Left out: unguarded. */
+  readonly expectedLast?: number;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/**
+ * `conflict`: the guard did not hold (JetStream errors 10071, 10164), nothing was stored.
+ * `unknown`: no answer came (timeout, no responder, disconnect); it may be stored or not, so read what is new and look for the id.
+ */
+export type Appended =
+  | { readonly kind: 'appended'; readonly position: number }
+  | { readonly kind: 'conflict' }
+  | { readonly kind: 'unknown'; readonly cause: string };
+
+export interface ReadOptions {
+  /** First position to deliver, 1 = from the opening. */
+  readonly from: number;
+  /** Subject filters (NATS wildcards); all subjects when left out. */
+  readonly subjects?: readonly string[];
+}
+
+/** A running read: never skips, never repeats, never reorders; survives reconnects and server restarts. */
+export interface Reader {
+  /** Resolves when all that was stored at the start of the read has been delivered. */
+  readonly caughtUp: Promise<void>;
+  /** Resolves at `stop()`; rejects when the callback threw or the stream is gone for good. */
+  readonly closed: Promise<void>;
+  stop(): Promise<void>;
+}
+
+export interface Stream {
+  readonly name: string;
+  append(message: Append): Promise<Appended>;
+  /** `onMessage` is synchronous; what it throws ends the read. */
+  read(options: ReadOptions, onMessage: (message: Message) => void): Reader;
+  /** The last position, 0 when empty. */
+  last(): Promise<number>;
+  /** The last message on exactly this subject, or null. */
+  lastOn(subject: string): Promise<Message | null>;
+  get(position: number): Promise<Message | null>;
+  /** Position of the first message recorded at or after this time; last + 1 when there is none. */
+  positionAt(timeMs: number): Promise<number>;
+}

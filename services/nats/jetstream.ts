@@ -1,0 +1,222 @@
+/** The JetStream adapter of the stream port (services/lib/stream.ts). */
+import {
+  JetStreamApiError,
+  type JetStreamClient,
+  type JetStreamManager,
+  jetstream,
+  jetstreamManager,
+  type StoredMsg,
+} from '@nats-io/jetstream';
+import {
+  headers,
+  InvalidArgumentError,
+  type MsgHdrs,
+  type NatsConnection,
+  PermissionViolationError,
+  RequestError,
+  TimeoutError,
+} from '@nats-io/transport-node';
+import type { Logger } from 'pino';
+import { type Clock, sleep, systemClock } from '../lib/clock.ts';
+import type { Append, Appended, Message, Reader, ReadOptions, Stream } from '../lib/stream.ts';
+import { describeError, NatsFault, type NatsFaultCode } from './fault.ts';
+import { OrderedRead } from './ordered-read.ts';
+import { FetchedMessage } from './stored-message.ts';
+
+export interface JetStreamOptions {
+  readonly clock?: Clock;
+  readonly log?: Logger;
+  /** After how many milliseconds without an answer an append is unknown, and a look-up fails. */
+  readonly timeoutMs?: number;
+}
+
+/** An append takes 0.3 ms with a sync to disk; seconds mean a leader election or no server. */
+const TIMEOUT_MS = 2_000;
+
+/** `JSStreamWrongLastSequenceErrF` and `JSStreamWrongLastSequenceConstantErr` (nats-server errors.json; the second: another write is in flight, R3). */
+const WRONG_LAST_SEQUENCE: ReadonlySet<number> = new Set([10071, 10164]);
+/** `JSStreamNotMatchErr`: the subject belongs to another stream than the one we named. */
+const OTHER_STREAM = 10060;
+const NO_SUCH_STREAM = 10059;
+const NO_MESSAGE = 10037;
+/** `JSStreamMessageExceedsMaximumErr`. */
+const TOO_LARGE = 10054;
+
+const REPLICA_ATTEMPTS_MAX = 20;
+const REPLICA_WAIT_MS = 50;
+
+const SUBJECT = /^[^\s.*>]+(?:\.[^\s.*>]+)*$/;
+
+/**
+ * The headers of an append as they are stored, in order: the caller's own, then what carries id and guard. A writer can tell the
+ * `chainHash` of what it appended without reading it back.
+ */
+export const storedHeaders = (stream: string, message: Append): readonly (readonly [name: string, value: string])[] => [
+  ...Object.entries(message.headers ?? {}).map(([name, value]) => [name, value.trim()] as const),
+  ['Nats-Msg-Id', message.id],
+  ['Nats-Expected-Stream', stream],
+  ...(message.expectedLast === undefined
+    ? []
+    : [['Nats-Expected-Last-Subject-Sequence', String(message.expectedLast)] as const]),
+];
+
+/** Refuses what the server would store under a literal `*` or drop silently. @throws NatsFault MESSAGE_INVALID */
+export const assertSubject = (subject: string): void => {
+  if (!SUBJECT.test(subject))
+    throw new NatsFault('MESSAGE_INVALID', `not a subject to append to: ${JSON.stringify(subject)}`);
+};
+
+/**
+ * The stream `name` over this connection. Nothing is asked of the server here: the stream must exist (streams.ts makes it), or every
+ * call fails with STREAM_NOT_FOUND or, for an append, is unknown.
+ *
+ * All look-ups go to the stream's leader, so they see what was acknowledged before; what cannot be answered is thrown as `NatsFault`
+ * (retry `later` for timeouts, `never` for a closed connection, a missing stream, a missing permission).
+ */
+export const jetStream = (connection: NatsConnection, name: string, options: JetStreamOptions = {}): Stream =>
+  new JetStreamStream(connection, name, options);
+
+class JetStreamStream implements Stream {
+  readonly name: string;
+  private readonly connection: NatsConnection;
+  private readonly clock: Clock;
+  private readonly log: Logger | undefined;
+  private readonly timeoutMs: number;
+  private readonly client: JetStreamClient;
+  private readonly manager: Promise<JetStreamManager>;
+
+  constructor(connection: NatsConnection, name: string, options: JetStreamOptions) {
+    this.connection = connection;
+    this.name = name;
+    this.clock = options.clock ?? systemClock;
+    this.log = options.log;
+    this.timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
+    this.client = jetstream(connection, { timeout: this.timeoutMs });
+    // asks the server nothing, so it neither waits nor needs the permission for $JS.API.INFO
+    this.manager = jetstreamManager(connection, { checkAPI: false, timeout: this.timeoutMs });
+  }
+
+  async append(message: Append): Promise<Appended> {
+    assertSubject(message.subject);
+    try {
+      const ack = await this.client.publish(message.subject, message.body, {
+        msgID: message.id,
+        timeout: this.timeoutMs,
+        headers: headersOf(message),
+        expect: {
+          streamName: this.name,
+          ...(message.expectedLast === undefined ? {} : { lastSubjectSequence: message.expectedLast }),
+        },
+      });
+      return { kind: 'appended', position: ack.seq };
+    } catch (error) {
+      return this.appendFailed(message, error);
+    }
+  }
+
+  read(options: ReadOptions, onMessage: (message: Message) => void): Reader {
+    const { connection, manager, clock, log } = this;
+    return new OrderedRead({ connection, manager, clock, log }, this.name, options, onMessage);
+  }
+
+  async last(): Promise<number> {
+    const info = await this.ask('the last position', (manager) => manager.streams.info(this.name));
+    return info.state.last_seq;
+  }
+
+  lastOn(subject: string): Promise<Message | null> {
+    assertSubject(subject);
+    return this.fetch(`the last message on ${subject}`, { last_by_subj: subject });
+  }
+
+  async get(position: number): Promise<Message | null> {
+    // the server reads sequence 0 as "none given" and refuses it
+    return position < 1 ? null : this.fetch(`message ${position}`, { seq: position });
+  }
+
+  async positionAt(timeMs: number): Promise<number> {
+    const last = await this.last();
+    const lastMessage = await this.get(last);
+    if (lastMessage === null || lastMessage.recordedMs < timeMs) return last + 1;
+    // direct get alone searches by time; it may be answered by a replica that is behind, which then finds nothing
+    for (let attempt = 1; attempt <= REPLICA_ATTEMPTS_MAX; attempt++) {
+      const query = { start_time: new Date(Math.max(0, timeMs)) };
+      const found = await this.ask(`the position at ${timeMs}`, (manager) =>
+        manager.direct.getMessage(this.name, query),
+      );
+      if (found !== null) return found.seq;
+      await sleep(this.clock, REPLICA_WAIT_MS);
+    }
+    const message = `asking ${this.name} for the position at ${timeMs}: the replica that answers is behind`;
+    throw new NatsFault('SERVER_REFUSED', message, { retry: 'later' });
+  }
+
+  private async fetch(what: string, query: { seq: number } | { last_by_subj: string }): Promise<Message | null> {
+    const stored = await this.ask(what, async (manager): Promise<StoredMsg | null> => {
+      try {
+        return await manager.streams.getMessage(this.name, query);
+      } catch (error) {
+        if (error instanceof JetStreamApiError && error.code === NO_MESSAGE) return null;
+        throw error;
+      }
+    });
+    return stored === null ? null : new FetchedMessage(stored);
+  }
+
+  private async ask<Answer>(what: string, question: (manager: JetStreamManager) => Promise<Answer>): Promise<Answer> {
+    try {
+      return await question(await this.manager);
+    } catch (error) {
+      throw this.fault(`asking ${this.name} for ${what}`, error);
+    }
+  }
+
+  private appendFailed(message: Append, error: unknown): Appended {
+    if (error instanceof JetStreamApiError) {
+      if (WRONG_LAST_SEQUENCE.has(error.code)) return { kind: 'conflict' };
+      if (error.status === 503) return { kind: 'unknown', cause: error.message };
+    } else if (isUnanswered(error) && !this.connection.isClosed()) {
+      return { kind: 'unknown', cause: describeError(error) };
+    }
+    throw this.fault(`appending ${message.id} to ${message.subject}`, error);
+  }
+
+  private fault(doing: string, error: unknown): NatsFault {
+    const message = `${doing}: ${describeError(error)}`;
+    if (this.connection.isClosed()) return new NatsFault('CONNECTION_CLOSED', message, { cause: error });
+    if (isUnanswered(error)) return new NatsFault('SERVER_REFUSED', message, { cause: error, retry: 'later' });
+    return new NatsFault(codeOf(error), message, { cause: error });
+  }
+}
+
+const headersOf = (message: Append): MsgHdrs => {
+  const list = headers();
+  for (const [name, value] of Object.entries(message.headers ?? {})) list.append(name, value);
+  return list;
+};
+
+/**
+ * No server said anything: a timeout, or (as the library words it) JetStream "not enabled", which stands for no responder: no leader at
+ * this moment, or no stream that takes the subject. A denied publish comes as RequestError too, but has its own cause.
+ */
+const isUnanswered = (error: unknown): boolean => {
+  if (error instanceof TimeoutError) return true;
+  if (!(error instanceof Error) || isDenied(error)) return false;
+  return (
+    error.name === 'RequestError' ||
+    (error.name === 'JetStreamNotEnabled' && !(error.cause instanceof JetStreamApiError))
+  );
+};
+
+const isDenied = (error: unknown): boolean =>
+  error instanceof PermissionViolationError ||
+  (error instanceof RequestError && error.cause instanceof PermissionViolationError);
+
+const codeOf = (error: unknown): NatsFaultCode => {
+  if (isDenied(error)) return 'NOT_PERMITTED';
+  if (error instanceof JetStreamApiError) {
+    if (error.code === OTHER_STREAM || error.code === NO_SUCH_STREAM) return 'STREAM_NOT_FOUND';
+    if (error.code === TOO_LARGE) return 'MESSAGE_INVALID';
+  }
+  return error instanceof InvalidArgumentError ? 'MESSAGE_INVALID' : 'SERVER_REFUSED';
+};

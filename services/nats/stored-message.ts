@@ -1,0 +1,106 @@
+/** Messages as JetStream hands them out, decoded only where somebody looks. */
+import type { StoredMsg } from '@nats-io/jetstream';
+import type { Msg, MsgHdrs } from '@nats-io/transport-node';
+import type { Message } from '../lib/stream.ts';
+
+type HeaderList = readonly (readonly [name: string, value: string])[];
+
+const listHeaders = (headers: MsgHdrs | undefined): HeaderList => {
+  const list: [string, string][] = [];
+  for (const [name, values] of headers ?? []) for (const value of values) list.push([name, value]);
+  return list;
+};
+
+const DOT = 46;
+const ZERO = 48;
+/** The reply subject counts time in nanoseconds, more than a double holds: the last six digits are left off. */
+const NANO_DIGITS = 6;
+
+/**
+ * How many characters of a delivery's reply subject come before the delivery count. They are the same for one consumer.
+ * `$JS.ACK.<stream>.<consumer>.<delivered>.<sequence>.<consumer sequence>.<nanoseconds>.<pending>`, or with
+ * `<domain>.<account hash>` after ACK, and then perhaps one token more at the end (nats-server `js_ack_fc_v2`, ADR-15).
+ */
+export const ackPrefixLength = (reply: string): number => {
+  const tokens = reply.split('.');
+  if (tokens[0] !== '$JS' || tokens[1] !== 'ACK') return -1;
+  if (tokens.length === 9) return tokens.slice(0, 4).join('.').length + 1;
+  return tokens.length >= 11 ? tokens.slice(0, 6).join('.').length + 1 : -1;
+};
+
+/** One delivery of a consumer. The numbers come from the reply subject in a single pass, everything else waits until asked for. */
+export class DeliveredMessage implements Message {
+  readonly position: number;
+  readonly recordedMs: number;
+  readonly pending: number;
+  /** How many messages the consumer has sent, this one included. */
+  readonly delivered: number;
+  private readonly msg: Msg;
+
+  constructor(msg: Msg, reply: string, prefixLength: number) {
+    this.msg = msg;
+    let at = prefixLength;
+    while (reply.charCodeAt(at) !== DOT) at++;
+    let number = 0;
+    let code = reply.charCodeAt(++at);
+    for (; code !== DOT; code = reply.charCodeAt(++at)) number = number * 10 + code - ZERO;
+    this.position = number;
+    number = 0;
+    for (code = reply.charCodeAt(++at); code !== DOT; code = reply.charCodeAt(++at)) number = number * 10 + code - ZERO;
+    this.delivered = number;
+    number = 0;
+    const end = reply.indexOf('.', at + 1);
+    for (at++; at < end - NANO_DIGITS; at++) number = number * 10 + reply.charCodeAt(at) - ZERO;
+    this.recordedMs = number;
+    number = 0;
+    for (at = end + 1; at < reply.length; at++) {
+      code = reply.charCodeAt(at);
+      if (code === DOT) break;
+      number = number * 10 + code - ZERO;
+    }
+    this.pending = number;
+  }
+
+  get subject(): string {
+    return this.msg.subject;
+  }
+
+  get body(): Uint8Array {
+    return this.msg.data;
+  }
+
+  header(name: string): string {
+    return this.msg.headers?.get(name) ?? '';
+  }
+
+  headers(): HeaderList {
+    return listHeaders(this.msg.headers);
+  }
+}
+
+/** A message fetched by position or subject from the stream's leader. `pending` is 0: nothing is known of what is behind it. */
+export class FetchedMessage implements Message {
+  readonly pending = 0;
+  readonly position: number;
+  readonly recordedMs: number;
+  readonly subject: string;
+  readonly body: Uint8Array;
+  private readonly stored: StoredMsg;
+
+  constructor(stored: StoredMsg) {
+    this.stored = stored;
+    this.position = stored.seq;
+    this.subject = stored.subject;
+    this.recordedMs = Date.parse(stored.timestamp);
+    // the library decodes base64 anew at every look
+    this.body = stored.data;
+  }
+
+  header(name: string): string {
+    return this.stored.header.get(name);
+  }
+
+  headers(): HeaderList {
+    return listHeaders(this.stored.header);
+  }
+}

@@ -1,0 +1,88 @@
+// Runs the tests, tier by tier from the quick to the slow: `node test/run.ts [TIER]...`. Compact: failures in full, the
+// rest as counts. Exits with 1 when a test failed and, where CI=true, when one was skipped.
+import { spawnSync } from 'node:child_process';
+import { globSync } from 'node:fs';
+import { relative, resolve } from 'node:path';
+import { run } from 'node:test';
+import { inspect } from 'node:util';
+
+interface Tier {
+  readonly timeoutMs: number;
+  readonly filesAtOnce: number;
+  readonly kernel?: true; // needs namespaces of its own, and the machine for itself
+}
+
+const tiers: Readonly<Record<string, Tier>> = {
+  unit: { timeoutMs: 120_000, filesAtOnce: 2 },
+  property: { timeoutMs: 300_000, filesAtOnce: 2 },
+  contract: { timeoutMs: 300_000, filesAtOnce: 2 },
+  integration: { timeoutMs: 300_000, filesAtOnce: 2 },
+  kernel: { timeoutMs: 600_000, filesAtOnce: 1, kernel: true },
+  e2e: { timeoutMs: 900_000, filesAtOnce: 1, kernel: true },
+};
+
+const counts = { passed: 0, failed: 0, skipped: 0 };
+
+function fail(what: string, detail = ''): void {
+  counts.failed += 1;
+  console.log(`  FAILED ${what}${detail && `\n${detail.replaceAll(/^/gm, '    ')}`}`);
+}
+
+function skip(what: string, reason: string | boolean | undefined): void {
+  counts.skipped += 1;
+  console.log(`  skipped ${what}: ${reason || 'no reason given'}`);
+}
+
+async function runFiles(files: string[], { timeoutMs, filesAtOnce }: Tier): Promise<void> {
+  // what a file printed matters only when it failed
+  const printed = new Map<string, string>();
+  const failed = new Set<string>();
+  // a timeout of `run` would reach each test but spare a process that hangs; the signal ends the processes
+  const signal = AbortSignal.timeout(timeoutMs);
+  for await (const { type, data } of run({ files, concurrency: filesAtOnce, signal })) {
+    const where = 'file' in data && data.file ? `${relative('.', data.file)}:${'line' in data ? data.line : ''}` : '';
+    if (type === 'test:stdout' || type === 'test:stderr') {
+      printed.set(data.file, (printed.get(data.file) ?? '') + data.message);
+    } else if (type === 'test:diagnostic' && where) {
+      console.log(`  note ${where} ${data.message}`);
+    } else if (type === 'test:pass') {
+      if (data.skip !== undefined || data.todo !== undefined) skip(`${where} ${data.name}`, data.skip ?? data.todo);
+      else if (data.name === data.file) fail(`${where} has no tests`);
+      else if (data.details.type !== 'suite') counts.passed += 1;
+    } else if (type === 'test:fail') {
+      const error = data.details.error as Error & { failureType?: string; exitCode?: number; signal?: string };
+      failed.add(data.file ?? '');
+      if (error.failureType === 'testAborted')
+        fail(where, `unfinished when the tier's ${timeoutMs / 1000} s were over`);
+      else if (data.name === data.file) fail(where, `its process ended with ${error.signal ?? error.exitCode}`);
+      else if (error.failureType !== 'subtestsFailed') fail(`${where} ${data.name}`, inspect(error.cause ?? error));
+    }
+  }
+  for (const file of failed) {
+    if (printed.has(file)) console.log(`  printed by ${relative('.', file)}:\n${printed.get(file)}`);
+  }
+}
+
+async function runTier(name: string, tier: Tier): Promise<void> {
+  const files = globSync(`test/${name}/**/*.test.ts`).map((file) => resolve(file));
+  console.log(`${name}: ${files.length} files`);
+  if (files.length === 0) return fail(`test/${name}`, 'a tier without tests proves nothing');
+  if (tier.kernel && spawnSync('unshare', ['--net', 'true']).status !== 0) {
+    for (const file of files) skip(relative('.', file), 'no network namespace can be made here, which takes root');
+    return;
+  }
+  await runFiles(files, tier);
+}
+
+const asked = process.argv.slice(2);
+for (const name of asked.length > 0 ? asked : Object.keys(tiers)) {
+  const tier = tiers[name];
+  if (tier) await runTier(name, tier);
+  else fail(name, `is no tier; there are ${Object.keys(tiers).join(', ')}`);
+}
+const skipsCount = process.env.CI === 'true' && counts.skipped > 0;
+if (skipsCount) console.log('skipped tests fail the run, because CI=true');
+console.log(
+  `${counts.passed} passed, ${counts.failed} failed${counts.skipped > 0 ? `, ${counts.skipped} skipped` : ''}`,
+);
+process.exitCode = counts.failed > 0 || skipsCount ? 1 : 0;
