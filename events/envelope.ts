@@ -78,14 +78,17 @@ export const toCloudEvent = (event: Event): Record<string, unknown> => {
   };
 };
 
-/** A commit's body. Asserts on the way out that each event has the shape that its version promises. */
-export const encodeCommit = (events: readonly Event[]): string => {
-  for (const event of events) {
-    const checked = eventData[event.type].safeParse(event.data);
-    if (!checked.success) throw new Error(`event ${event.type} breaks its schema: ${z.prettifyError(checked.error)}`);
-  }
-  return JSON.stringify(events.map(toCloudEvent));
+/** One event as stored. Asserts on the way out that it has the shape that its version promises. */
+export const encodeEvent = (event: Event): string => {
+  const checked = eventData[event.type].safeParse(event.data);
+  if (!checked.success) throw new Error(`event ${event.type} breaks its schema: ${z.prettifyError(checked.error)}`);
+  return JSON.stringify(toCloudEvent(event));
 };
+
+/** A commit's body out of its encoded events. */
+export const joinCommit = (encoded: readonly string[]): string => `[${encoded.join(',')}]`;
+
+export const encodeCommit = (events: readonly Event[]): string => joinCommit(events.map(encodeEvent));
 
 /** The log holds what this version of the code cannot read: the reader stops and says so. */
 export class UnreadableCommit extends Error {

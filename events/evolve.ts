@@ -34,7 +34,10 @@ const progress = (state: BoundaryState, key: string, event: Event, position: num
   const before = state.progress.get(key);
   if (before === undefined && !isIntent(event.type)) return;
   const record = foldCommand(before, event, position);
-  if (record.status === 'accepted') return state.progress.set(key, record);
+  if (record.status === 'accepted') {
+    state.progress.set(key, record);
+    return;
+  }
   state.progress.delete(key);
   const row = state.commands.get(key);
   if (row) state.commands.set(key, { ...row, endedAt: position });
@@ -184,10 +187,13 @@ const evolveEndpoint = (state: BoundaryState, event: Event, id: string): void =>
   if (status === 'deleting') freeName(state, row);
   if (status === 'absent') {
     leaveSandbox(state, row, event);
-    return removeEndpoint(state, row, millis(event));
+    removeEndpoint(state, row, millis(event));
+    return;
   }
   if (event.type === 'EndpointJoinFailed') leaveSandbox(state, row, event);
   const idle = event.type === 'EndpointLeft' || event.type === 'EndpointJoinFailed';
+  // A join that failed has put it into no sandbox; a leave says that it was meant to be in one, reported or not.
+  const wasIn = event.type === 'EndpointJoined' || event.type === 'EndpointLeaveRequested';
   state.endpoints.set(id, {
     ...row,
     status,
@@ -195,7 +201,7 @@ const evolveEndpoint = (state: BoundaryState, event: Event, id: string): void =>
     sandbox: membershipAfter(row, event),
     generation: row.generation + 1,
     idleSince: idle ? event.meta.time : row.idleSince,
-    lastSandbox: event.type === 'EndpointJoinRequested' ? event.data.sandbox.id : row.lastSandbox,
+    lastSandbox: wasIn ? event.data.sandbox.id : row.lastSandbox,
     suspected: event.type === 'EndpointSuspected',
   });
 };
@@ -247,28 +253,35 @@ const evolveModel = (state: BoundaryState, event: Event): void => {
   switch (event.type) {
     case 'HostFacts':
       setRoutes(state.subnets, event.data.host, event.data.routes);
-      return state.facts.set('host', event.data);
+      state.facts.set('host', event.data);
+      return;
     case 'DriverConfigureRequested':
-      return state.drivers.set(event.data.driver, event.data.options);
+      state.drivers.set(event.data.driver, event.data.options);
+      return;
     case 'NetworkCreateRequested':
-      return createNetwork(state, event);
+      createNetwork(state, event);
+      return;
     case 'NetworkDeleteRequested':
     case 'NetworkCreated':
     case 'NetworkCreateFailed':
     case 'NetworkDeleted':
     case 'NetworkDeleteFailed':
-      return evolveNetwork(state, event, event.data.networkId);
+      evolveNetwork(state, event, event.data.networkId);
+      return;
     case 'EndpointCreateRequested':
-      return createEndpoint(state, event);
+      createEndpoint(state, event);
+      return;
     case 'EndpointJoinRequested':
       // Its creation may have failed while this was being decided; the worker then reports DEPENDENCY_FAILED.
       if (!state.endpoints.has(event.data.endpointId)) return;
       joinSandbox(state, event);
-      return evolveEndpoint(state, event, event.data.endpointId);
+      evolveEndpoint(state, event, event.data.endpointId);
+      return;
     case 'EndpointLeaveRequested': {
       const row = state.endpoints.get(event.data.endpointId);
       if (row) leaveSandbox(state, row, event);
-      return evolveEndpoint(state, event, event.data.endpointId);
+      evolveEndpoint(state, event, event.data.endpointId);
+      return;
     }
     case 'EndpointDeleteRequested':
     case 'EndpointSuspected':
@@ -280,10 +293,12 @@ const evolveModel = (state: BoundaryState, event: Event): void => {
     case 'EndpointLeaveFailed':
     case 'EndpointDeleted':
     case 'EndpointDeleteFailed':
-      return evolveEndpoint(state, event, event.data.endpointId);
+      evolveEndpoint(state, event, event.data.endpointId);
+      return;
     case 'SandboxCreated':
     case 'SandboxRemoved':
-      return evolveSandbox(state, event);
+      evolveSandbox(state, event);
+      return;
     case 'RealmOpened':
     case 'CommandRefused':
     case 'CommandTimedOut':
@@ -291,7 +306,7 @@ const evolveModel = (state: BoundaryState, event: Event): void => {
     case 'DriverConfigureFailed':
       return;
     default:
-      return event satisfies never;
+      event satisfies never;
   }
 };
 

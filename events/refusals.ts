@@ -25,6 +25,7 @@ export const codes = {
     status: 409,
     remedy: 'Its startBy had passed when it was read; send it again if it is still wanted.',
   },
+  COMMAND_FAULTY: { status: 500, remedy: 'A defect in cnmbus: report it with the event, which holds the command id.' },
   COMMAND_ENDED: { status: 409, remedy: 'Nothing: the command has ended already.' },
   DEADLINE_NOT_PASSED: { status: 409, remedy: 'Nothing: the command still has time.' },
   // Hosts

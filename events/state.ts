@@ -41,6 +41,7 @@ export interface EndpointRow {
   readonly generation: number;
   /** Since when it has been without a sandbox, RFC 3339. */
   readonly idleSince: string;
+  /** The sandbox that it was last in; a join that failed leaves it as it was. */
   readonly lastSandbox: string | null;
   readonly suspected: boolean;
 }

@@ -5,15 +5,15 @@
  */
 import { formatTag, type Netns, type Route, type Veth } from '../objects.ts';
 import { parseMac } from './address.ts';
-import { type Host, readLinks, takeIndex } from './host.ts';
+import { type Host, readLinks, skipIndexes, takeIndex } from './host.ts';
 import { addressEntry } from './inside.ts';
 import { SystemError } from './libc.ts';
 import { AnswerLost } from './netlink.ts';
-import { writeRecord } from './netns.ts';
+import { createFile, removeRecord, writeRecord } from './netns.ts';
 import { routeEntry } from './route.ts';
 import { getLinkByIndex, newAddress, newRoute, newVeth, setGenModeNone, setLink } from './rtnetlink.ts';
-import { discardNamespace, holdsNetns, makeNamespace, removeNetns } from './sandbox.ts';
-import { silence, type Transaction } from './transaction.ts';
+import { discardNamespace, enterNew, holdsNetns, unpinNamespace } from './sandbox.ts';
+import { revive, silence, type Transaction } from './transaction.ts';
 import { bridgeIndex, ownEnds } from './veth.ts';
 
 /** The objects of a plan that make one sandbox. */
@@ -62,13 +62,20 @@ const encodeInner = (host: Host, { veths, routes }: Sandbox): void => {
 export const isCompact = ({ netns, veths, routes }: Sandbox): boolean =>
   netns.owned && routes.every((route) => veths.some((veth) => veth.peer.name === route.device));
 
+/** Messages per interface in the outer batch. */
+const outerMessages = 3;
+
 /** Runs both batches in the new namespace; false when anything was refused. */
 const equip = (host: Host, sandbox: Sandbox, links: number[]): boolean => {
-  const socket = makeNamespace(host, sandbox.netns);
+  const socket = enterNew(host, sandbox.netns.path);
   try {
     if (sandbox.veths.length > 0) {
-      links.push(...encodeOuter(host, sandbox));
-      if (host.route.request(host.writer).length > 0) return false;
+      const indexes = encodeOuter(host, sandbox);
+      const refusals = host.route.request(host.writer);
+      const notMade = new Set(refusals.map((refusal) => refusal.index));
+      links.push(...indexes.filter((_, at) => !notMade.has(at * outerMessages)));
+      if (refusals.some((refusal) => refusal.errno === 'EBUSY')) skipIndexes(host);
+      if (refusals.length > 0) return false;
     }
     encodeInner(host, sandbox);
     return socket.request(host.writer).length === 0;
@@ -82,6 +89,10 @@ export const createSandbox = (transaction: Transaction, sandbox: Sandbox): boole
   const { host } = transaction;
   const { netns } = sandbox;
   if (!writeRecord(host, netns)) return false;
+  if (!createFile(netns.path)) {
+    removeRecord(host, netns.path);
+    return false;
+  }
   const links: number[] = [];
   const run = (): void => {
     silence(host, links);
@@ -102,29 +113,22 @@ export const createSandbox = (transaction: Transaction, sandbox: Sandbox): boole
   return true;
 };
 
-/** Removes a sandbox with all its interfaces: the links are silenced and go with the namespace, as its routes do. */
-export const removeSandbox = (transaction: Transaction, { netns, veths }: Sandbox): void => {
+/**
+ * Removes a sandbox with all its interfaces: the links are silenced and go with the namespace, as its routes do. False when the
+ * namespace is not there to take them along, or stays.
+ */
+export const removeSandbox = (transaction: Transaction, { netns, veths }: Sandbox): boolean => {
   const { host } = transaction;
-  const found =
-    veths.length === 0
-      ? []
-      : readLinks(
-          host.route,
-          host.writer,
-          veths.map((veth) => veth.name),
-        );
-  const ends = ownEnds(host, veths, found);
-  holdsNetns(host, netns);
+  if (!netns.owned || !holdsNetns(host, netns)) return false;
+  const names = veths.map((veth) => veth.name);
+  const ends = ownEnds(host, veths, names.length === 0 ? [] : readLinks(host.route, host.writer, names));
   const indexes = ends.map((end) => end.index);
   const run = (): void => {
-    const writer = host.writer.reset();
-    for (const end of ends) {
-      setLink(writer, end.index, { up: true, alias: end.alias });
-      getLinkByIndex(writer, end.index);
-    }
-    if (ends.length > 0) host.route.request(writer);
+    for (const end of ends) revive(host, end);
+    host.fresh.push(...indexes);
   };
   transaction.undo.push({ what: `restore interfaces of ${netns.path}`, run });
   silence(host, indexes);
-  removeNetns(transaction, netns, indexes);
+  unpinNamespace(transaction, netns, indexes);
+  return true;
 };

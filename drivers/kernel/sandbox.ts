@@ -50,11 +50,10 @@ const reclaim = (transaction: Transaction, before: Netns, object: Netns): void =
   transaction.undo.push({ what: `restore record of ${before.path}`, run });
 };
 
-/** Makes a namespace at its path and sets its loopback up; answers a socket in it. */
-export const makeNamespace = (host: Host, object: Netns): NetlinkSocket => {
+/** Moves the thread into a new namespace, keeps it alive at a path where there is a file, and answers a socket in it. */
+export const enterNew = (host: Host, path: string): NetlinkSocket => {
   netns.unshareNamespace(host);
-  netns.createFile(object.path);
-  netns.pinHere(object.path);
+  netns.pinHere(path);
   return new NetlinkSocket(NL.ROUTE);
 };
 
@@ -75,7 +74,8 @@ const ensureOwned = (transaction: Transaction, object: Netns, known: boolean): v
     return;
   }
   transaction.undo.push({ what: `remove netns ${object.path}`, run: () => discardNamespace(host, object, []) });
-  const socket = makeNamespace(host, object);
+  netns.createFile(object.path);
+  const socket = enterNew(host, object.path);
   try {
     netns.loopbackUp(host, socket);
   } finally {
@@ -120,11 +120,11 @@ export const holdsNetns = (host: Host, object: Netns): boolean => {
 };
 
 /** Removes a namespace of ours; one that was brought is forgotten, and stays. */
-export const removeNetns = (transaction: Transaction, object: Netns, links: readonly number[]): void => {
+export const removeNetns = (transaction: Transaction, object: Netns): void => {
   const { host } = transaction;
   if (!holdsNetns(host, object)) return;
   if (object.owned) {
-    unpinNamespace(transaction, object, links);
+    unpinNamespace(transaction, object, []);
     return;
   }
   netns.removeRecord(host, object.path);

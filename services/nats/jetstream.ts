@@ -124,7 +124,7 @@ class JetStreamStream implements Stream {
     return info.state.last_seq;
   }
 
-  lastOn(subject: string): Promise<Message | null> {
+  async lastOn(subject: string): Promise<Message | null> {
     assertSubject(subject);
     return this.fetch(`the last message on ${subject}`, { last_by_subj: subject });
   }

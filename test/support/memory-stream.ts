@@ -184,9 +184,11 @@ class InMemory implements MemoryStream {
     if (known !== undefined) return { kind: 'appended', position: known };
     const position = this.messages.length + 1;
     const recordedMs = this.options.nowMs?.() ?? position;
-    this.messages.push(
-      new MemoryMessage({ position, recordedMs, subject, body, pending: 0 }, storedHeaders(this.name, message)),
+    const stored = new MemoryMessage(
+      { position, recordedMs, subject, body, pending: 0 },
+      storedHeaders(this.name, message),
     );
+    this.messages.push(stored);
     this.ids.set(message.id, position);
     this.lastPositions.set(subject, position);
     for (const reader of this.readers) reader.stored(stored);

@@ -1,0 +1,100 @@
+/** The Linux adapter of the `Kernel` port: two threads that make the system calls, and this object in front of them. */
+import { stat } from 'node:fs/promises';
+import { MessageChannel, Worker } from 'node:worker_threads';
+import type { Census, Kernel, KernelFacts, PlanResult } from '../port.ts';
+import type { Reply, Request, ThreadOptions } from './protocol.ts';
+
+export interface LinuxKernelOptions {
+  readonly realm: string;
+  readonly host: string;
+  /** Where records and namespace files of ours are: a tmpfs is mounted there if there is none. */
+  readonly runDir: string;
+}
+
+interface Waiting {
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: Error) => void;
+}
+
+type Call = Request extends infer R ? (R extends { readonly id: number } ? Omit<R, 'id'> : never) : never;
+
+/** This file's own extension: `.ts` run directly, `.js` when built. */
+const extension = import.meta.url.slice(import.meta.url.lastIndexOf('.'));
+
+const threadUrl = (name: string): URL => new URL(`./${name}${extension}`, import.meta.url);
+
+/** Requests to a thread and its answers, until it ends. */
+class Thread {
+  readonly #worker: Worker;
+  readonly #waiting = new Map<number, Waiting>();
+  #next = 1;
+  #ended: Error | null = null;
+
+  constructor(worker: Worker) {
+    this.#worker = worker;
+    worker.on('message', (reply: Reply) => this.#settle(reply));
+    worker.on('error', (error) => this.#end(error instanceof Error ? error : new Error(String(error))));
+    worker.on('exit', (code) => this.#end(new Error(`kernel thread ended (${code})`)));
+  }
+
+  #settle(reply: Reply): void {
+    const waiting = this.#waiting.get(reply.id);
+    this.#waiting.delete(reply.id);
+    if (reply.ok) waiting?.resolve(reply.value);
+    else waiting?.reject(new Error(reply.error));
+  }
+
+  #end(error: Error): void {
+    this.#ended ??= error;
+    for (const { reject } of this.#waiting.values()) reject(this.#ended);
+    this.#waiting.clear();
+  }
+
+  call(request: Call): Promise<unknown> {
+    if (this.#ended) return Promise.reject(this.#ended);
+    const id = this.#next++;
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, { resolve, reject });
+      this.#worker.postMessage({ ...request, id });
+    });
+  }
+}
+
+const untilZero = async (count: Int32Array): Promise<void> => {
+  for (;;) {
+    const now = Atomics.load(count, 0);
+    if (now === 0) return;
+    await Atomics.waitAsync(count, 0, now).value;
+  }
+};
+
+/** Resolves once the threads run; what the machine cannot do shows in `facts` and in the results of plans. */
+export const linuxKernel = async (options: LinuxKernelOptions): Promise<Kernel> => {
+  // The threads of the pool get the namespace of whoever needs them first: that is to be the main thread, before any other leaves home.
+  await stat('/');
+  const pending = new SharedArrayBuffer(4);
+  const threadOptions: ThreadOptions = { ...options, pending };
+  const { port1, port2 } = new MessageChannel();
+  const reaper = new Worker(threadUrl('reap-thread'), { workerData: { port: port1, pending }, transferList: [port1] });
+  const setup = new Worker(threadUrl('setup-thread'), {
+    workerData: { options: threadOptions, reaper: port2 },
+    transferList: [port2],
+  });
+  const thread = new Thread(setup);
+  await thread.call({ call: 'apply', plans: [] });
+  return {
+    apply: async (plans) => (await thread.call({ call: 'apply', plans })) as readonly PlanResult[],
+    census: async () => (await thread.call({ call: 'census' })) as Census,
+    facts: async () => (await thread.call({ call: 'facts' })) as KernelFacts,
+    settled: async () => {
+      // Behind everything that was handed in before.
+      await thread.call({ call: 'apply', plans: [] });
+      await untilZero(new Int32Array(pending));
+    },
+    close: async () => {
+      await thread.call({ call: 'close' });
+      await setup.terminate();
+      await reaper.terminate();
+    },
+  };
+};

@@ -1,0 +1,19 @@
+/** What the threads of a kernel say to each other. */
+import type { Plan } from '../port.ts';
+
+export interface ThreadOptions {
+  readonly realm: string;
+  readonly host: string;
+  readonly runDir: string;
+  /** One 32-bit count: jobs handed to the reaper and not yet done. */
+  readonly pending: SharedArrayBuffer;
+}
+
+/** From the main thread to the one that sets up. */
+export type Request =
+  | { readonly id: number; readonly call: 'apply'; readonly plans: readonly Plan[] }
+  | { readonly id: number; readonly call: 'census' | 'facts' | 'close' };
+
+export type Reply =
+  | { readonly id: number; readonly ok: true; readonly value: unknown }
+  | { readonly id: number; readonly ok: false; readonly error: string };

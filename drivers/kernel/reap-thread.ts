@@ -1,0 +1,21 @@
+/** The second thread: it removes what the first has silenced, and never leaves the host's namespace. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type MessagePort, workerData } from 'node:worker_threads';
+import { NL } from './constants.ts';
+import type { ReapJob } from './host.ts';
+import { NetlinkSocket } from './netlink.ts';
+import { Reaper } from './reaper.ts';
+
+const { port, pending } = workerData as { readonly port: MessagePort; readonly pending: SharedArrayBuffer };
+const count = new Int32Array(pending);
+
+const reaper = new Reaper({
+  socket: new NetlinkSocket(NL.ROUTE).widen(),
+  sleep: (ms) => sleep(ms),
+  done: (jobs) => {
+    Atomics.sub(count, 0, jobs);
+    Atomics.notify(count, 0);
+  },
+});
+
+port.on('message', (jobs: readonly ReapJob[]) => reaper.add(jobs));

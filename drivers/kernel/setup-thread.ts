@@ -1,0 +1,70 @@
+/** The thread that enters namespaces: everything it does is synchronous, one request after the other. */
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { takeCensus } from './census.ts';
+import { applyPlans } from './executor.ts';
+import { readFacts } from './facts.ts';
+import { type Host, listLinks, openHost } from './host.ts';
+import { close } from './libc.ts';
+import { mountRunDirectory } from './netns.ts';
+import type { Reply, Request, ThreadOptions } from './protocol.ts';
+import { Table } from './table.ts';
+import { isDead } from './transaction.ts';
+
+const { options, reaper } = workerData as { readonly options: ThreadOptions; readonly reaper: MessagePort };
+const pending = new Int32Array(options.pending);
+
+const handOver = (host: Host): void => {
+  const jobs = host.reaps.splice(0);
+  if (jobs.length === 0) return;
+  Atomics.add(pending, 0, jobs.length);
+  reaper.postMessage(jobs);
+};
+
+const start = (): { readonly host: Host; readonly table: Table } => {
+  const host = openHost(options.realm, options.host, options.runDir);
+  const table = new Table(options.realm, options.host);
+  mountRunDirectory(host);
+  // What an earlier process had silenced and not yet removed.
+  for (const link of listLinks(host.route, host.writer)) {
+    if (isDead(host, link)) host.reaps.push({ links: [link.index], namespace: -1 });
+  }
+  handOver(host);
+  return { host, table };
+};
+
+const { host, table } = start();
+
+const answer = (request: Request): unknown => {
+  switch (request.call) {
+    case 'apply':
+      return applyPlans(host, table, request.plans);
+    case 'census':
+      return takeCensus(host, table);
+    case 'facts':
+      return readFacts(host);
+    case 'close':
+      table.close();
+      host.route.close();
+      close(host.home);
+      return null;
+    default:
+      return request satisfies never;
+  }
+};
+
+parentPort?.on('message', (request: Request) => {
+  let reply: Reply;
+  try {
+    reply = { id: request.id, ok: true, value: answer(request) };
+  } catch (error) {
+    reply = {
+      id: request.id,
+      ok: false,
+      error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+    };
+  }
+  handOver(host);
+  parentPort?.postMessage(reply);
+  // A thread that could not come home must not go on.
+  if (host.away) process.exit(1);
+});

@@ -1,0 +1,264 @@
+/**
+ * The controller: turns commands into decisions on the log, in the order in which they were published per boundary. Any number may
+ * run; one is active by lease, and the guard on every append makes an overlap harmless.
+ */
+
+import type { Logger } from 'pino';
+import { type CommandRecord, foldCommand } from '../../events/command-record.ts';
+import type { DriverRules } from '../../events/driver-rules.ts';
+import {
+  batchType,
+  commitHeaders,
+  decodeCommit,
+  encodeCommit,
+  eventVersions,
+  joinCommit,
+} from '../../events/envelope.ts';
+import { commandId, subjects } from '../../events/names.ts';
+import type { Answer } from '../../events/queries.ts';
+import { commandKey } from '../../events/state.ts';
+import { type Clock, sleep } from '../lib/clock.ts';
+import { chainHash } from '../lib/hash.ts';
+import { applyMessage, boundaryOf, emptyRealm, type FollowedRealm, followRealm } from '../lib/realm.ts';
+import type { Appended, Message, Reader, Stream } from '../lib/stream.ts';
+import { answersOf, decidedAnswers, endedAnswer } from './answers.ts';
+import { type Intake, takeIn } from './intake.ts';
+import { type Batch, decideRound } from './round.ts';
+
+export interface ControllerOptions {
+  readonly realm: string;
+  readonly log: Stream;
+  readonly commands: Stream;
+  readonly drivers: ReadonlyMap<string, DriverRules>;
+  /** Sends an answer; at most once, since the `commands` view answers the same. */
+  readonly publish: (subject: string, body: string) => void;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly quarantineMs: number;
+}
+
+export interface Controller {
+  /** Folds the log; resolves when it is caught up. */
+  start(): Promise<void>;
+  /** Starts deciding: called when the lease is acquired. */
+  activate(): void;
+  /** Stops deciding after the round under way: called when the lease is lost. */
+  deactivate(): Promise<void>;
+  stop(): Promise<void>;
+  /** Rejects when the controller cannot go on, such as at a log that it cannot read. */
+  readonly failed: Promise<never>;
+}
+
+/** Most commands that are decided together. */
+const roundCommandsMax = 512;
+/** Commands that wait in memory at most; beyond it the reader pauses. */
+const retryMsMax = 1_000;
+
+export const createController = (options: ControllerOptions): Controller => new ActiveController(options);
+
+class ActiveController implements Controller {
+  readonly #options: ControllerOptions;
+  readonly failed: Promise<never>;
+  #fail: (error: unknown) => void = () => undefined;
+  #followed: FollowedRealm | null = null;
+  #queue: Intake[] = [];
+  #wake: () => void = () => undefined;
+  #active = false;
+  #live = false;
+  #commandReader: Reader | null = null;
+  #loop: Promise<void> = Promise.resolve();
+
+  constructor(options: ControllerOptions) {
+    this.#options = options;
+    this.failed = new Promise((_, reject) => {
+      this.#fail = reject;
+    });
+    this.failed.catch(() => undefined);
+  }
+
+  async start(): Promise<void> {
+    const { log } = this.#options;
+    this.#followed = followRealm(log, { listener: { ended: (record) => this.#ended(record) } });
+    this.#followed.reader.closed.catch((error) => this.#fail(error));
+    await this.#followed.reader.caughtUp;
+    this.#live = true;
+  }
+
+  activate(): void {
+    if (this.#active) return;
+    this.#active = true;
+    this.#loop = this.#run().catch((error) => this.#fail(error));
+  }
+
+  async deactivate(): Promise<void> {
+    this.#active = false;
+    this.#wake();
+    await this.#loop;
+    await this.#commandReader?.stop();
+    this.#commandReader = null;
+    this.#queue = [];
+  }
+
+  async stop(): Promise<void> {
+    await this.deactivate();
+    await this.#followed?.reader.stop();
+  }
+
+  get #realm() {
+    if (!this.#followed) throw new Error('controller: used before start');
+    return this.#followed;
+  }
+
+  #answer(actor: string, id: string, answer: Answer): void {
+    this.#options.publish(subjects.reply(actor, id), JSON.stringify(answer));
+  }
+
+  #ended(record: CommandRecord): void {
+    if (!this.#active || !this.#live) return;
+    const answer = endedAnswer(record);
+    if (answer) this.#answer(record.actor, record.commandid, answer);
+  }
+
+  async #run(): Promise<void> {
+    await this.#open();
+    const { commands } = this.#options;
+    const onMessage = (message: Message): void => {
+      this.#queue.push(takeIn(message));
+      this.#wake();
+    };
+    this.#commandReader = commands.read({ from: this.#realm.realm.roundFrom }, onMessage);
+    this.#commandReader.closed.catch((error) => this.#fail(error));
+    while (this.#active) {
+      if (this.#queue.length === 0) {
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+        continue;
+      }
+      await this.#round(this.#queue.splice(0, roundCommandsMax));
+    }
+  }
+
+  /** The first commit of a log says whose it is. */
+  async #open(): Promise<void> {
+    const { realm, clock, log } = this.#options;
+    const boundary = boundaryOf(this.#realm.realm, null);
+    if (boundary.head !== null) return;
+    const id = clock.randomId(12);
+    const meta = {
+      id: `${id}.0`,
+      source: `/cnm/${realm}/controller`,
+      subject: `realm/${realm}`,
+      time: new Date(clock.nowMs()).toISOString(),
+      actor: '',
+      commandid: commandId(clock.nowMs(), 'opening'),
+      correlationid: 'opening',
+      causationid: 'opening',
+    };
+    const body = encodeCommit([
+      { type: 'RealmOpened', version: eventVersions.RealmOpened, data: { realm, epoch: id }, meta },
+    ]);
+    const headers = { [commitHeaders.contentType]: batchType };
+    const appended = await log.append({ subject: subjects.realm, body, id, expectedLast: 0, headers });
+    if (appended.kind === 'appended') await this.#realm.reached(appended.position);
+  }
+
+  /** Decides all of these, whatever it takes: only a stop leaves some undone, and they stay on the command stream. */
+  async #round(intakes: readonly Intake[]): Promise<void> {
+    const from = intakes[0]?.sequence ?? 0;
+    let waiting = intakes;
+    for (let attempt = 0; waiting.length > 0 && this.#active; attempt++) {
+      if (attempt > 0) await this.#catchUp(attempt);
+      const { clock, drivers, quarantineMs, realm, logger } = this.#options;
+      const round = decideRound(this.#realm.realm, waiting, {
+        realmName: realm,
+        nowMs: clock.nowMs(),
+        drivers,
+        quarantineMs,
+        newId: () => clock.randomId(12),
+        log: logger,
+      });
+      const undone = await Promise.all(round.batches.map((batch) => this.#commit(batch, from)));
+      if (round.rest.length > 0 && undone.every((left) => left.length === 0)) attempt = -1;
+      waiting = [...undone.flat(), ...round.rest].sort((a, b) => a.sequence - b.sequence);
+    }
+  }
+
+  /** @returns the commands that must be decided again, since the guard did not hold or nobody answered */
+  async #commit(batch: Batch, from: number): Promise<readonly Intake[]> {
+    const { boundary, decided, events } = batch;
+    const last = decided.at(-1);
+    if (last) {
+      const appended = await this.#append(batch, from, last.intake.sequence);
+      if (appended.kind !== 'appended') {
+        this.#options.logger.warn(
+          { boundary: boundary.subject, events: events.length, appended },
+          'commit not appended, deciding again',
+        );
+        return [...decided.map(({ intake }) => intake), ...batch.repeated];
+      }
+      for (const { intake, refusal, events: own } of decided) {
+        for (const answer of decidedAnswers(intake, refusal, own, appended.position))
+          this.#answer(intake.actor, intake.id, answer);
+      }
+      await this.#realm.reached(appended.position);
+    }
+    for (const intake of batch.repeated) await this.#repeat(batch, intake);
+    return [];
+  }
+
+  #append({ boundary, commitId, events }: Batch, from: number, through: number): Promise<Appended> {
+    const { head, subject } = boundary;
+    return this.#options.log.append({
+      subject,
+      body: joinCommit(events),
+      id: commitId,
+      expectedLast: head?.position ?? 0,
+      headers: {
+        [commitHeaders.contentType]: batchType,
+        ...(head ? { [commitHeaders.prevHash]: chainHash(head) } : {}),
+        [commitHeaders.commands]: `${from}-${through}`,
+      },
+    });
+  }
+
+  /** Folds what others, or a commit of ours that nobody acknowledged, have put on the log meanwhile. */
+  async #catchUp(attempt: number): Promise<void> {
+    const { clock, log } = this.#options;
+    await sleep(clock, Math.min(2 ** attempt, retryMsMax));
+    try {
+      await this.#realm.reached(await log.last());
+    } catch (error) {
+      this.#options.logger.warn({ err: error }, 'waiting for the log');
+    }
+  }
+
+  /** The same id gets the same answer: it is read from the log, from the decision on. */
+  async #repeat({ boundary }: Batch, intake: Intake): Promise<void> {
+    const key = commandKey(intake.actor, intake.id);
+    const running = boundary.state.progress.get(key);
+    const row = boundary.state.commands.get(key);
+    const record = running ?? (row && (await this.#record(key, row.decidedAt, row.endedAt ?? row.decidedAt)));
+    for (const answer of record ? answersOf(record) : []) this.#answer(intake.actor, intake.id, answer);
+  }
+
+  async #record(key: string, from: number, through: number): Promise<CommandRecord | undefined> {
+    let record: CommandRecord | undefined;
+    for (let position = from; position <= through; position++) {
+      const message = await this.#options.log.get(position);
+      for (const event of message ? decodeCommit(message.body) : []) {
+        const isExpiry = event.type === 'CommandTimedOut' && commandKey(event.data.actor, event.data.commandId) === key;
+        if (isExpiry || commandKey(event.meta.actor, event.meta.commandid) === key)
+          record = foldCommand(record, event, position);
+      }
+    }
+    return record;
+  }
+}
+
+/** The state that a log adds up to, without following it: for tests and offline tools. */
+export const foldLog = (messages: Iterable<Message>) => {
+  const realm = emptyRealm();
+  for (const message of messages) applyMessage(realm, message);
+  return realm;
+};

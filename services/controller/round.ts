@@ -1,0 +1,233 @@
+/**
+ * One round: commands that wait together, decided one after another on the state that the one before leaves, and gathered into one
+ * commit per boundary. Nothing is kept: the state only moves when a commit comes back from the log.
+ */
+
+import type { Logger } from 'pino';
+import { type Context, decide } from '../../events/decide.ts';
+import { checkId } from '../../events/deciders/upkeep.ts';
+import type { DriverRules } from '../../events/driver-rules.ts';
+import { type Event, encodeEvent, eventVersions } from '../../events/envelope.ts';
+import { type Fact, isIntent } from '../../events/events.ts';
+import { evolve, memoryMs } from '../../events/evolve.ts';
+import { commandId } from '../../events/names.ts';
+import { type Refusal, refuse } from '../../events/refusals.ts';
+import { routeCommand } from '../../events/route.ts';
+import { commandKey } from '../../events/state.ts';
+import { type Boundary, boundaryOf, knownHosts, type Realm } from '../lib/realm.ts';
+import type { Intake } from './intake.ts';
+
+/** A commit stays well below the server's 1 MiB; design.md section 3 says 256 KB. */
+const commitBytesMax = 256 * 1024;
+
+export interface RoundContext {
+  readonly realmName: string;
+  readonly nowMs: number;
+  readonly drivers: ReadonlyMap<string, DriverRules>;
+  readonly quarantineMs: number;
+  readonly newId: () => string;
+  readonly log: Logger;
+}
+
+/** What one boundary decides in a round. */
+export interface Batch {
+  readonly boundary: Boundary;
+  readonly commitId: string;
+  /** Its events, encoded. */
+  readonly events: string[];
+  /** Commands in it, in order, with the first answer of each. */
+  readonly decided: { readonly intake: Intake; readonly refusal: Refusal | null; readonly events: readonly Event[] }[];
+  /** Commands that were decided before: answered again, from the log. */
+  readonly repeated: Intake[];
+  bytes: number;
+}
+
+export interface Round {
+  readonly batches: readonly Batch[];
+  /** Commands that did not fit any more. */
+  readonly rest: readonly Intake[];
+}
+
+/** What an event is about, for its CloudEvents subject. */
+export const aboutOf = (fact: Fact): string => {
+  switch (fact.type) {
+    case 'NetworkCreateRequested':
+      return `network/${fact.data.network.id}`;
+    case 'EndpointCreateRequested':
+      return `endpoint/${fact.data.endpoint.id}`;
+    case 'SandboxCreated':
+    case 'SandboxRemoved':
+      return `sandbox/${fact.data.sandbox.id}`;
+    case 'HostFacts':
+      return `host/${fact.data.host}`;
+    case 'RealmOpened':
+      return `realm/${fact.data.realm}`;
+    case 'CommandRefused':
+      return `command/${fact.data.command}`;
+    case 'CommandTimedOut':
+      return `command/${fact.data.actor}/${fact.data.commandId}`;
+    case 'DriverConfigureRequested':
+    case 'DriverConfigured':
+    case 'DriverConfigureFailed':
+      return `driver/${fact.data.driver}`;
+    case 'NetworkDeleteRequested':
+    case 'NetworkCreated':
+    case 'NetworkCreateFailed':
+    case 'NetworkDeleted':
+    case 'NetworkDeleteFailed':
+      return `network/${fact.data.networkId}`;
+    default:
+      return `endpoint/${fact.data.endpointId}`;
+  }
+};
+
+/** An intake whose id is another command's: it is recorded under an id of its own, so that the first one's record stays as it is. */
+const underOtherId = (intake: Intake, nowMs: number): Intake => ({
+  ...intake,
+  id: commandId(nowMs, `reused/${intake.sequence}`),
+});
+
+const refused = (intake: Intake, { code, detail, culprits }: Refusal): Fact => ({
+  type: 'CommandRefused',
+  data: { command: intake.type, code, detail, culprits: [...culprits] },
+});
+
+class RoundInProgress {
+  readonly batches = new Map<Boundary, Batch>();
+  readonly #realm: Realm;
+  readonly #context: RoundContext;
+
+  constructor(realm: Realm, context: RoundContext) {
+    this.#realm = realm;
+    this.#context = context;
+  }
+
+  batch(boundary: Boundary): Batch {
+    let batch = this.batches.get(boundary);
+    if (!batch) {
+      boundary.state.journal.begin();
+      batch = { boundary, commitId: this.#context.newId(), events: [], decided: [], repeated: [], bytes: 0 };
+      this.batches.set(boundary, batch);
+    }
+    return batch;
+  }
+
+  /** The boundary that decides a command; without any host it is the one of no host, with the reason. */
+  #route(intake: Intake): { readonly boundary: Boundary; readonly refusal: Refusal | null } {
+    const hosts = knownHosts(this.#realm);
+    if (!intake.command.ok) {
+      const host = intake.host !== null && hosts.has(intake.host) ? intake.host : null;
+      return { boundary: boundaryOf(this.#realm, host), refusal: intake.command };
+    }
+    const routed = routeCommand(hosts, intake.command.value, intake.host);
+    return routed.ok
+      ? { boundary: boundaryOf(this.#realm, routed.host), refusal: null }
+      : { boundary: boundaryOf(this.#realm, null), refusal: routed };
+  }
+
+  /** The boundary that has decided this command id before, if any. */
+  #known(intake: Intake): Boundary | undefined {
+    const key = commandKey(intake.actor, intake.id);
+    for (const boundary of this.#realm.boundaries.values()) if (boundary.state.commands.has(key)) return boundary;
+    return undefined;
+  }
+
+  #check(intake: Intake): Refusal | null {
+    const { nowMs } = this.#context;
+    const startBy = intake.command.ok ? intake.command.value.startBy : undefined;
+    if (startBy !== undefined && Date.parse(startBy) < nowMs) {
+      return refuse('COMMAND_NOT_STARTED', `it was not worth starting after ${startBy}`);
+    }
+    return checkId(intake.id, nowMs, memoryMs);
+  }
+
+  #decide(boundary: Boundary, intake: Intake): readonly Fact[] | Refusal {
+    const problem = this.#check(intake);
+    if (problem || !intake.command.ok) return problem ?? (intake.command as Refusal);
+    const context: Context = { ...this.#context, host: boundary.host ?? '' };
+    try {
+      const decision = decide(boundary.state, intake.command.value, context);
+      return decision.ok ? decision.facts : decision;
+    } catch (error) {
+      // A defect must not stop the stream: the command is refused, and the defect is loud in the log.
+      this.#context.log.error({ err: error, commandId: intake.id }, 'decider failed');
+      return refuse('COMMAND_FAULTY', `the decider failed: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+
+  /** @returns false when the commit of its boundary is full */
+  add(intake: Intake): boolean {
+    const known = this.#known(intake);
+    const digest = known?.state.commands.get(commandKey(intake.actor, intake.id))?.digest;
+    if (known && digest === intake.digest) {
+      this.batch(known).repeated.push(intake);
+      return true;
+    }
+    const routed = this.#route(intake);
+    if (intake.sequence <= routed.boundary.decidedThrough && known) return true;
+    const batch = this.batch(routed.boundary);
+    if (batch.bytes >= commitBytesMax / 2) return false;
+    const answer = known
+      ? refuse('COMMAND_ID_REUSED', `command id ${intake.id} stands for other content`, [
+          { kind: 'command', id: intake.id },
+        ])
+      : (routed.refusal ?? this.#decide(routed.boundary, intake));
+    const refusal = 'ok' in answer ? answer : null;
+    const facts = 'ok' in answer ? [refused(intake, answer)] : answer;
+    const events = this.#envelop(batch, known ? underOtherId(intake, this.#context.nowMs) : intake, facts);
+    batch.decided.push({ intake, refusal, events });
+    return true;
+  }
+
+  #envelop(batch: Batch, intake: Intake, facts: readonly Fact[]): readonly Event[] {
+    const { nowMs, realmName } = this.#context;
+    const deadlineMs = intake.command.ok ? intake.command.value.deadlineMs : 0;
+    const first = batch.events.length;
+    const events = facts.map((fact, index): Event => {
+      const intent = isIntent(fact.type)
+        ? { executors: batch.boundary.host ?? '', deadline: new Date(nowMs + deadlineMs).toISOString() }
+        : {};
+      const meta: Event['meta'] = {
+        id: `${batch.commitId}.${first + index}`,
+        source: `/cnm/${realmName}/controller`,
+        subject: aboutOf(fact),
+        time: new Date(nowMs).toISOString(),
+        actor: intake.actor,
+        commandid: intake.id,
+        correlationid: intake.correlationid,
+        causationid: intake.id,
+        commandtype: intake.type,
+        commandseq: intake.sequence,
+        commanddigest: intake.digest,
+        ...intent,
+        ...(intake.traceparent === undefined ? {} : { traceparent: intake.traceparent }),
+      };
+      return { ...fact, version: eventVersions[fact.type], meta } as Event;
+    });
+    for (const event of events) {
+      evolve(batch.boundary.state, event, 0);
+      const encoded = encodeEvent(event);
+      batch.events.push(encoded);
+      batch.bytes += encoded.length;
+    }
+    return events;
+  }
+}
+
+/**
+ * Decides as many commands as fit. The states are as before when it returns.
+ * Complexity: linear in the commands; each costs what its decider costs.
+ */
+export const decideRound = (realm: Realm, intakes: readonly Intake[], context: RoundContext): Round => {
+  const round = new RoundInProgress(realm, context);
+  let fitting = 0;
+  try {
+    for (const intake of intakes) {
+      if (!round.add(intake)) break;
+      fitting += 1;
+    }
+  } finally {
+    for (const { boundary } of round.batches.values()) boundary.state.journal.rollback();
+  }
+  return { batches: [...round.batches.values()], rest: intakes.slice(fitting) };
+};

@@ -1,0 +1,135 @@
+/** The log folded into the state of every boundary, in log order: what controllers and workers decide and act on. */
+import { type CommandRecord, foldCommand } from '../../events/command-record.ts';
+import { commitHeaders, decodeCommit, type Event } from '../../events/envelope.ts';
+import { evolve, forget } from '../../events/evolve.ts';
+import { decodeToken, subjects } from '../../events/names.ts';
+import { type BoundaryState, commandKey, initialState } from '../../events/state.ts';
+import type { Message, Reader, Stream } from './stream.ts';
+
+export interface Boundary {
+  /** Subject of its decisions, the one that is guarded. */
+  readonly subject: string;
+  /** Null for the boundary of commands that reach no host. */
+  readonly host: string | null;
+  readonly state: BoundaryState;
+  /** The last commit of decisions: position for the guard, bytes for the chain. */
+  head: Message | null;
+  /** The last report of its worker. */
+  outcomeHead: Message | null;
+  /** Every command of this boundary up to this position in the command stream is decided. */
+  decidedThrough: number;
+}
+
+export interface Realm {
+  readonly boundaries: Map<string, Boundary>;
+  /** Position of the last commit that is folded in. */
+  position: number;
+  /** Every command before this position in the command stream is decided, on whatever boundary. */
+  roundFrom: number;
+}
+
+export const emptyRealm = (): Realm => ({ boundaries: new Map(), position: 0, roundFrom: 1 });
+
+/** The boundary of a host, or the one of no host. */
+export const boundaryOf = (realm: Realm, host: string | null): Boundary => {
+  const subject = host === null ? subjects.realm : subjects.host(host);
+  let boundary = realm.boundaries.get(subject);
+  if (!boundary) {
+    boundary = { subject, host, state: initialState(), head: null, outcomeHead: null, decidedThrough: 0 };
+    realm.boundaries.set(subject, boundary);
+  }
+  return boundary;
+};
+
+/** Hosts that a worker has reported on, with their states. */
+export const knownHosts = (realm: Realm): ReadonlyMap<string, BoundaryState> => {
+  const hosts = new Map<string, BoundaryState>();
+  for (const { host, state } of realm.boundaries.values()) {
+    if (host !== null && state.facts.has('host')) hosts.set(host, state);
+  }
+  return hosts;
+};
+
+/** `FROM-THROUGH` of a commit's header; zeros where there is none. */
+const roundOf = (message: Message): { readonly from: number; readonly through: number } => {
+  const [from = 0, through = 0] = message.header(commitHeaders.commands).split('-').map(Number);
+  return { from, through };
+};
+
+/** What a listener is told, in log order. */
+export interface RealmListener {
+  /** Before an event changes the state. */
+  before?(boundary: Boundary, event: Event): void;
+  /** A command has ended, with its record. */
+  ended?(record: CommandRecord): void;
+  /** A commit is folded in. */
+  folded?(boundary: Boundary, position: number): void;
+}
+
+/** The key of the command whose record an event moves on. */
+const recordKey = (event: Event): string =>
+  event.type === 'CommandTimedOut'
+    ? commandKey(event.data.actor, event.data.commandId)
+    : commandKey(event.meta.actor, event.meta.commandid);
+
+/** Folds one stored message. @throws UnreadableCommit for what this version cannot read */
+export const applyMessage = (realm: Realm, message: Message, listener: RealmListener = {}): void => {
+  const [, family, kind = '', token = ''] = message.subject.split('.');
+  const isDecision = family === 'event';
+  const host = decodeToken(isDecision ? token : kind);
+  const boundary = boundaryOf(realm, message.subject === subjects.realm ? null : host);
+  const { state } = boundary;
+  for (const event of decodeCommit(message.body)) {
+    listener.before?.(boundary, event);
+    const key = recordKey(event);
+    const running = state.progress.get(key);
+    evolve(state, event, message.position);
+    if (running && !state.progress.has(key)) listener.ended?.(foldCommand(running, event, message.position));
+  }
+  forget(state, message.recordedMs);
+  if (isDecision) {
+    const { from, through } = roundOf(message);
+    boundary.head = message;
+    boundary.decidedThrough = Math.max(boundary.decidedThrough, through);
+    realm.roundFrom = Math.max(realm.roundFrom, from);
+  } else boundary.outcomeHead = message;
+  realm.position = message.position;
+  listener.folded?.(boundary, message.position);
+};
+
+/** A realm that follows the log, and lets callers wait for a position. */
+export interface FollowedRealm {
+  readonly realm: Realm;
+  readonly reader: Reader;
+  /** Resolves when the commit at this position (or the last one that passes the filter before it) is folded in. */
+  reached(position: number): Promise<void>;
+}
+
+export interface FollowOptions {
+  /** Subject filters; the whole log when left out. */
+  readonly subjects?: readonly string[];
+  readonly listener?: RealmListener;
+}
+
+export const followRealm = (log: Stream, options: FollowOptions = {}): FollowedRealm => {
+  const realm = emptyRealm();
+  let waiting: { readonly position: number; readonly resolve: () => void }[] = [];
+  const onMessage = (message: Message): void => {
+    applyMessage(realm, message, options.listener);
+    if (waiting.length === 0) return;
+    for (const wait of waiting) if (wait.position <= realm.position) wait.resolve();
+    waiting = waiting.filter((wait) => wait.position > realm.position);
+  };
+  const filter = options.subjects === undefined ? {} : { subjects: options.subjects };
+  const reader = log.read({ from: 1, ...filter }, onMessage);
+  return {
+    realm,
+    reader,
+    reached: (position) =>
+      position <= realm.position
+        ? Promise.resolve()
+        : new Promise((resolve) => {
+            waiting.push({ position, resolve });
+          }),
+  };
+};

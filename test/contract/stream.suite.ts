@@ -1,0 +1,291 @@
+/** What every adapter of the stream port promises (services/lib/stream.ts), as tests over a factory. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { chainHash } from '../../services/lib/hash.ts';
+import type { Message, Stream } from '../../services/lib/stream.ts';
+import { NatsFault } from '../../services/nats/fault.ts';
+import { storedHeaders } from '../../services/nats/jetstream.ts';
+
+/** A stream that takes subjects under `t.`, empty, of no other test. */
+export type MakeStream = () => Promise<Stream>;
+
+const text = (message: Message): string => new TextDecoder().decode(message.body);
+const write = async (stream: Stream, subject: string, ...bodies: readonly string[]): Promise<void> => {
+  for (const body of bodies) {
+    const answer = await stream.append({ subject, body, id: `${subject}/${body}` });
+    assert.equal(answer.kind, 'appended');
+  }
+};
+const readAll = async (stream: Stream, from: number, subjects?: readonly string[]): Promise<readonly Message[]> => {
+  const messages: Message[] = [];
+  const reader = stream.read(subjects === undefined ? { from } : { from, subjects }, (message) =>
+    messages.push(message),
+  );
+  await reader.caughtUp;
+  await reader.stop();
+  await reader.closed;
+  return messages;
+};
+const positions = (messages: readonly Message[]): readonly number[] => messages.map(({ position }) => position);
+
+export const streamSuite = (adapter: string, make: MakeStream): void => {
+  describe(`stream port: ${adapter}`, () => {
+    appending(make);
+    reading(make);
+    readingOn(make);
+    lookingUp(make);
+  });
+};
+
+const appending = (make: MakeStream): void => {
+  test('positions count from 1 without gaps', async () => {
+    const stream = await make();
+    for (const position of [1, 2, 3]) {
+      const answer = await stream.append({ subject: 't.a', body: 'x', id: `${position}` });
+      assert.deepEqual(answer, { kind: 'appended', position });
+    }
+    assert.equal(await stream.last(), 3);
+  });
+
+  test('a guard holds for the last position of exactly its subject', async () => {
+    const stream = await make();
+    await write(stream, 't.b', 'other');
+    assert.equal((await stream.append({ subject: 't.a', body: '1', id: '1', expectedLast: 0 })).kind, 'appended');
+    assert.equal((await stream.append({ subject: 't.a', body: '2', id: '2', expectedLast: 0 })).kind, 'conflict');
+    assert.equal((await stream.append({ subject: 't.a', body: '2', id: '3', expectedLast: 1 })).kind, 'conflict');
+    assert.deepEqual(await stream.append({ subject: 't.a', body: '2', id: '4', expectedLast: 2 }), {
+      kind: 'appended',
+      position: 3,
+    });
+    assert.equal(await stream.last(), 3);
+  });
+
+  test('of two writers with the same guard exactly one wins', async () => {
+    const stream = await make();
+    for (let round = 0, last = 0; round < 20; round++) {
+      const writers = ['left', 'right'].map((writer) =>
+        stream.append({ subject: 't.a', body: writer, id: `${writer}${round}`, expectedLast: last }),
+      );
+      const answers = await Promise.all(writers);
+      assert.deepEqual(answers.map(({ kind }) => kind).sort(), ['appended', 'conflict']);
+      last = round + 1;
+      assert.equal(await stream.last(), last);
+    }
+  });
+
+  test('an id repeated within the window is stored once, and answered with its position', async () => {
+    const stream = await make();
+    const message = { subject: 't.a', body: 'x', id: 'once' };
+    assert.deepEqual(await stream.append(message), { kind: 'appended', position: 1 });
+    await write(stream, 't.a', 'y');
+    assert.deepEqual(await stream.append(message), { kind: 'appended', position: 1 });
+    assert.equal(await stream.last(), 2);
+    assert.equal((await stream.append({ ...message, expectedLast: 0 })).kind, 'conflict');
+  });
+
+  test('an append that nobody answers is unknown', async () => {
+    const stream = await make();
+    assert.equal((await stream.append({ subject: 'elsewhere', body: 'x', id: '1' })).kind, 'unknown');
+    assert.equal(await stream.last(), 0);
+  });
+
+  test('a subject with wildcards, blanks or empty tokens is refused', async () => {
+    const stream = await make();
+    for (const subject of ['', 't.*', 't.>', 't..a', 't.a b', '.t', 't.']) {
+      await assert.rejects(
+        () => stream.append({ subject, body: 'x', id: '1' }),
+        (error) => error instanceof NatsFault && error.code === 'MESSAGE_INVALID',
+      );
+    }
+  });
+
+  test('subject, headers and bytes are stored as they were given', async () => {
+    const stream = await make();
+    const body = Uint8Array.from({ length: 256 }, (_, index) => index);
+    const message = {
+      subject: 't.a.b-c=20_d',
+      body,
+      id: 'the id',
+      expectedLast: 0,
+      headers: { 'Cnm-Prev-Hash': 'abc', b: ' ä ' },
+    };
+    await stream.append(message);
+    const [read] = await readAll(stream, 1);
+    const got = await stream.get(1);
+    assert.ok(read && got);
+    for (const found of [read, got]) {
+      assert.equal(found.subject, message.subject);
+      assert.deepEqual(Uint8Array.from(found.body), body);
+      assert.equal(found.header('Cnm-Prev-Hash'), 'abc');
+      assert.equal(found.header('cnm-prev-hash'), '');
+      assert.equal(found.header('Nats-Msg-Id'), 'the id');
+      assert.deepEqual(found.headers(), storedHeaders(stream.name, message));
+      assert.equal(chainHash(found), chainHash({ ...message, headers: () => storedHeaders(stream.name, message) }));
+    }
+    assert.equal(read.recordedMs, got.recordedMs);
+  });
+
+  test('an empty body stays empty', async () => {
+    const stream = await make();
+    await stream.append({ subject: 't.a', body: '', id: '1' });
+    assert.equal((await stream.get(1))?.body.length, 0);
+    assert.equal((await readAll(stream, 1))[0]?.body.length, 0);
+  });
+};
+
+const reading = (make: MakeStream): void => {
+  test('an empty stream, or a filter that nothing fits, is caught up at once', async () => {
+    const stream = await make();
+    assert.deepEqual(await readAll(stream, 1), []);
+    await write(stream, 't.a', '1');
+    assert.deepEqual(await readAll(stream, 1, ['t.none', 't.x.>']), []);
+  });
+
+  test('everything is delivered once, in order, from the position asked for', async () => {
+    const stream = await make();
+    for (let batch = 0; batch < 10; batch++) {
+      await Promise.all(
+        Array.from({ length: 100 }, (_, index) =>
+          stream.append({ subject: `t.${index % 7}`, body: `${index}`, id: `${batch}/${index}` }),
+        ),
+      );
+    }
+    assert.deepEqual(
+      positions(await readAll(stream, 1)),
+      Array.from({ length: 1000 }, (_, index) => index + 1),
+    );
+    assert.deepEqual(positions(await readAll(stream, 990)), [990, 991, 992, 993, 994, 995, 996, 997, 998, 999, 1000]);
+    assert.deepEqual(await readAll(stream, 1001), []);
+  });
+
+  test('filters select subjects, wildcards included', async () => {
+    const stream = await make();
+    await write(stream, 't.host.a', '1');
+    await write(stream, 't.host.b', '2');
+    await write(stream, 't.realm.n.x', '3');
+    await write(stream, 't.host.a', '4');
+    assert.deepEqual(positions(await readAll(stream, 1, ['t.host.a'])), [1, 4]);
+    assert.deepEqual(positions(await readAll(stream, 2, ['t.host.*'])), [2, 4]);
+    assert.deepEqual(positions(await readAll(stream, 1, ['t.host.b', 't.realm.>'])), [2, 3]);
+    assert.deepEqual(positions(await readAll(stream, 1, [])), [1, 2, 3, 4]);
+  });
+
+  test('pending says how many wanted messages are behind', async () => {
+    const stream = await make();
+    await write(stream, 't.a', '1', '2');
+    await write(stream, 't.b', '3');
+    await write(stream, 't.a', '4');
+    const pending = (await readAll(stream, 1, ['t.a'])).map((message) => message.pending);
+    assert.deepEqual(pending, [2, 1, 0]);
+  });
+
+  test('what the callback throws ends the read with it', async () => {
+    const stream = await make();
+    await write(stream, 't.a', '1', '2', '3');
+    const seen: number[] = [];
+    const thrown = new Error('enough');
+    const reader = stream.read({ from: 1 }, ({ position }) => {
+      seen.push(position);
+      if (position === 2) throw thrown;
+    });
+    await assert.rejects(reader.closed, thrown);
+    await assert.rejects(reader.caughtUp, thrown);
+    assert.deepEqual(seen, [1, 2]);
+    await reader.stop();
+  });
+};
+
+const readingOn = (make: MakeStream): void => {
+  test('a read goes on with what is appended later, each message once', async () => {
+    const stream = await make();
+    await write(stream, 't.a', '1');
+    const seen: string[] = [];
+    const { promise: done, resolve } = Promise.withResolvers<void>();
+    const reader = stream.read({ from: 1 }, (message) => {
+      seen.push(text(message));
+      if (seen.length === 301) resolve();
+    });
+    const bodies = Array.from({ length: 300 }, (_, index) => `${index + 2}`);
+    await write(stream, 't.a', ...bodies);
+    await done;
+    assert.deepEqual(seen, ['1', ...bodies]);
+    await reader.caughtUp;
+    await reader.stop();
+  });
+
+  test('a read that starts beyond the end delivers only what is asked for', async () => {
+    const stream = await make();
+    const seen: number[] = [];
+    const { promise: done, resolve } = Promise.withResolvers<void>();
+    const reader = stream.read({ from: 3 }, ({ position }) => {
+      seen.push(position);
+      if (position === 4) resolve();
+    });
+    await reader.caughtUp;
+    await write(stream, 't.a', '1', '2', '3', '4');
+    await done;
+    assert.deepEqual(seen, [3, 4]);
+    await reader.stop();
+  });
+
+  test('after stop nothing is delivered, not even from within the callback', async () => {
+    const stream = await make();
+    await write(stream, 't.a', '1', '2', '3');
+    const seen: number[] = [];
+    const reader = stream.read({ from: 1 }, ({ position }) => {
+      seen.push(position);
+      void reader.stop();
+    });
+    await reader.closed;
+    await write(stream, 't.a', '4');
+    assert.deepEqual(seen, [1]);
+    await assert.rejects(reader.caughtUp, (error) => error instanceof NatsFault && error.code === 'READ_STOPPED');
+  });
+
+  test('readers do not disturb each other', async () => {
+    const stream = await make();
+    await write(stream, 't.a', '1', '2', '3');
+    const both = await Promise.all([readAll(stream, 1), readAll(stream, 1)]);
+    assert.deepEqual(both.map(positions), [
+      [1, 2, 3],
+      [1, 2, 3],
+    ]);
+  });
+};
+
+const lookingUp = (make: MakeStream): void => {
+  test('the last message of a subject, or null', async () => {
+    const stream = await make();
+    await write(stream, 't.a', '1', '2');
+    await write(stream, 't.b', '3');
+    const last = await stream.lastOn('t.a');
+    assert.ok(last);
+    assert.deepEqual([last.position, text(last), last.subject], [2, '2', 't.a']);
+    assert.equal(await stream.lastOn('t.c'), null);
+  });
+
+  test('a message by position, or null', async () => {
+    const stream = await make();
+    await write(stream, 't.a', '1', '2');
+    const second = await stream.get(2);
+    assert.ok(second);
+    assert.deepEqual([second.position, text(second)], [2, '2']);
+    assert.deepEqual([await stream.get(0), await stream.get(3)], [null, null]);
+  });
+
+  test('the position of a time is that of the first message recorded then or later', async () => {
+    const stream = await make();
+    assert.equal(await stream.positionAt(0), 1);
+    for (const body of ['1', '2', '3']) {
+      await write(stream, 't.a', body);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    const times = (await readAll(stream, 1)).map(({ recordedMs }) => recordedMs);
+    for (const [index, timeMs] of times.entries()) {
+      assert.equal(await stream.positionAt(timeMs), index + 1);
+      assert.equal(await stream.positionAt(timeMs + 1), index + 2);
+    }
+    assert.equal(await stream.positionAt(0), 1);
+    assert.equal(await stream.last(), 3);
+  });
+};

@@ -1,0 +1,174 @@
+/** Real nats-servers for tests: each in a folder of its own, on a free port, stopped by its pid. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createConnection, createServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { connect, type NatsConnection } from '@nats-io/transport-node';
+import { findServerBinary } from '../../services/nats/binary.ts';
+import { bindable, greeting } from '../../services/nats/ports.ts';
+
+export interface TestNats {
+  readonly url: string;
+  readonly dataDir: string;
+  /** `http://127.0.0.1:port` of the monitoring port. */
+  readonly monitorUrl: string;
+  /** Stops the server (SIGTERM) and removes its folder. */
+  stop(): Promise<void>;
+  /** `kill -9`; the streams stay. */
+  kill(): Promise<void>;
+  /** Kills it, if it lives, and starts it on the same port and folder again. */
+  restart(): Promise<void>;
+  /** A bare connection, closed by `stop`. */
+  connect(): Promise<NatsConnection>;
+}
+
+export interface TestNatsOptions {
+  /** The `sync_interval` setting; `always` when left out. */
+  readonly sync?: string;
+  /** False: a server without JetStream. */
+  readonly jetstream?: boolean;
+  /** More lines of configuration. */
+  readonly config?: string;
+}
+
+const READY_MS = 20_000;
+const POLL_MS = 20;
+
+/** The nats-server that tests use, as `npm run setup` left it. @throws when there is none */
+export const testServerBinary = (): string => {
+  const cacheDir = join(import.meta.dirname, '../../.cache/nats-server');
+  const found = findServerBinary({ searchPath: process.env.PATH ?? '', cacheDir });
+  if (!found.ok) throw new Error(found.problems.map(({ text, remedy }) => `${text} ${remedy}`).join(' '));
+  return found.path;
+};
+
+export const startNats = async (options: TestNatsOptions = {}): Promise<TestNats> => {
+  const binary = testServerBinary();
+  const dataDir = mkdtempSync(join(tmpdir(), 'cnm-nats-'));
+  const port = await freePort();
+  const monitorPort = await freePort();
+  const config = join(dataDir, 'nats.conf');
+  const jetstream = `jetstream { store_dir: "${dataDir}", sync_interval: ${options.sync ?? 'always'} }`;
+  const lines = [`listen: 127.0.0.1:${port}`, `http: 127.0.0.1:${monitorPort}`, options.config ?? ''];
+  writeFileSync(config, [...lines, options.jetstream === false ? '' : jetstream, ''].join('\n'));
+  const connections: NatsConnection[] = [];
+  let child = await launch(binary, config, port);
+  const url = `nats://127.0.0.1:${port}`;
+  return {
+    url,
+    dataDir,
+    monitorUrl: `http://127.0.0.1:${monitorPort}`,
+    stop: async () => {
+      await Promise.all(connections.map((connection) => connection.close()));
+      await end(child, 'SIGTERM');
+      rmSync(dataDir, { recursive: true, force: true });
+    },
+    kill: () => end(child, 'SIGKILL'),
+    restart: async () => {
+      await end(child, 'SIGKILL');
+      child = await launch(binary, config, port);
+    },
+    connect: async () => {
+      const connection = await connect({
+        servers: url,
+        noAsyncTraces: true,
+        maxReconnectAttempts: -1,
+        reconnectTimeWait: 50,
+      });
+      connections.push(connection);
+      return connection;
+    },
+  };
+};
+
+export const freePort = async (): Promise<number> => {
+  const port = await bindable(0);
+  if (port === null) throw new Error('no free port');
+  return port;
+};
+
+const launch = async (binary: string, config: string, port: number): Promise<ChildProcess> => {
+  let said = '';
+  const child = spawn(binary, ['-c', config], { stdio: ['ignore', 'ignore', 'pipe'] });
+  child.stderr.setEncoding('utf8').on('data', (text) => {
+    said = (said + text).slice(-2_000);
+  });
+  // a test that dies must not leave its server behind
+  const kill = () => child.kill('SIGKILL');
+  process.once('exit', kill);
+  child.once('exit', () => process.removeListener('exit', kill));
+  const deadlineMs = performance.now() + READY_MS;
+  while ((await greeting(port)) === null) {
+    if (child.exitCode !== null || performance.now() > deadlineMs)
+      throw new Error(`nats-server did not start: ${said}`);
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+  return child;
+};
+
+const end = async (child: ChildProcess, signal: NodeJS.Signals): Promise<void> => {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const gone = new Promise((resolve) => child.once('exit', resolve));
+  child.kill(signal);
+  await gone;
+};
+
+/** Waits until `predicate` holds. @throws naming `what` after `timeoutMs` */
+export const waitFor = async (
+  predicate: () => boolean | Promise<boolean>,
+  { what, timeoutMs = 10_000 }: { what: string; timeoutMs?: number },
+): Promise<void> => {
+  const deadlineMs = performance.now() + timeoutMs;
+  while (!(await predicate())) {
+    if (performance.now() > deadlineMs) throw new Error(`not within ${timeoutMs} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+};
+
+export interface TestProxy {
+  readonly url: string;
+  /** True: what the server sends is thrown away, as on a line that is dead in one direction. */
+  swallow(on: boolean): void;
+  /** Closes all connections through it. */
+  cut(): void;
+  stop(): Promise<void>;
+}
+
+/** A wire between a client and a server that can be made to fail. */
+export const startProxy = async (target: string): Promise<TestProxy> => {
+  const port = await freePort();
+  const sockets = new Set<Socket>();
+  let swallowing = false;
+  const server = createServer((client) => {
+    const upstream = createConnection({ host: '127.0.0.1', port: Number(new URL(target).port) });
+    for (const socket of [client, upstream]) {
+      sockets.add(socket);
+      socket.on('error', () => {});
+      socket.on('close', () => {
+        sockets.delete(socket);
+        client.destroy();
+        upstream.destroy();
+      });
+    }
+    client.on('data', (chunk) => upstream.write(chunk));
+    upstream.on('data', (chunk) => {
+      if (!swallowing) client.write(chunk);
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
+  const cut = () => {
+    for (const socket of sockets) socket.destroy();
+  };
+  return {
+    url: `nats://127.0.0.1:${port}`,
+    swallow: (on) => {
+      swallowing = on;
+    },
+    cut,
+    stop: () => {
+      cut();
+      return new Promise((resolve) => server.close(() => resolve()));
+    },
+  };
+};
