@@ -29,9 +29,6 @@ export const bridgeOf = (network: NetworkFacts): string => network.options[bridg
 /** Host end of a join's veth pair. Join ids are never used twice, so a pair that is still being removed is in nobody's way. */
 const hostEnd = (join: Join): string => `cv${join.joinId}`;
 
-const mtuOf = (host: HostContext, network: NetworkFacts): number =>
-  Number(network.options[mtuOption] ?? host.config[mtuOption] ?? host.mtu);
-
 const gatewayCidrs = (network: NetworkFacts): readonly string[] =>
   network.subnets.flatMap(({ gateway, subnet }) =>
     gateway === null ? [] : [`${gateway}/${subnet.slice(subnet.indexOf('/') + 1)}`],
@@ -51,7 +48,7 @@ const networkObjects = (host: HostContext, network: NetworkFacts): readonly Kern
   const name = bridgeOf(network);
   const tag = tagOf(host, 'network', network.id);
   const objects: KernelObject[] = [
-    { kind: 'bridge', name, mac: bridgeMac(network), mtu: mtuOf(host, network), addresses: gatewayCidrs(network), tag },
+    { kind: 'bridge', name, mac: bridgeMac(network), mtu: network.mtu ?? 1500, addresses: gatewayCidrs(network), tag },
     { kind: 'element', set: 'bridges', key: [name], tag },
     { kind: 'element', set: 'own', key: [name, name], tag },
   ];
@@ -67,7 +64,7 @@ const joinObjects = (host: HostContext, join: Join): readonly KernelObject[] => 
       kind: 'veth',
       name: hostEnd(join),
       bridge: bridgeOf(network),
-      mtu: mtuOf(host, network),
+      mtu: network.mtu ?? 1500,
       netns: sandbox.key,
       peer: {
         name: join.interface,
@@ -102,6 +99,7 @@ export const bridgeDriver: Driver = builtIn(
     exclusive: false,
     networksMax: Number.POSITIVE_INFINITY,
     endpointsMax: portsMax,
+    mtu: (options, config, hostMtu) => Number(options[mtuOption] ?? config[mtuOption] ?? hostMtu),
     checkConfigure: (options) => checkOptions('driver bridge', options, configRules),
     checkNetwork,
     checkEndpoint,

@@ -6,14 +6,10 @@ import type { DriverRules } from '../events/driver-rules.ts';
 import type { EndpointFacts, NetworkFacts, SandboxFacts } from '../events/events.ts';
 import type { KernelObject, Tag } from './objects.ts';
 
-/** Where a driver's objects will be: names their tags carry, and what the kernel said about itself. */
+/** Where a driver's objects will be: the names that their tags carry. */
 export interface HostContext {
   readonly realm: string;
   readonly host: string;
-  /** MTU of the host's links. */
-  readonly mtu: number;
-  /** Options that ConfigureDriver set for this driver. */
-  readonly config: Readonly<Record<string, string>>;
 }
 
 export interface Join {

@@ -12,6 +12,7 @@ export const hostDriver: Driver = builtIn(
     exclusive: true,
     networksMax: 1,
     endpointsMax: Number.POSITIVE_INFINITY,
+    mtu: () => null,
     checkConfigure: (options) => checkOptions('driver host', options, {}),
     checkNetwork: (network) => checkOptions('driver host', network.options, {}),
     checkEndpoint: (endpoint) => checkNoPorts('host', endpoint) ?? checkOptions('driver host', endpoint.options, {}),

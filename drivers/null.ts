@@ -12,6 +12,7 @@ export const nullDriver: Driver = builtIn(
     exclusive: true,
     networksMax: 1,
     endpointsMax: Number.POSITIVE_INFINITY,
+    mtu: () => null,
     checkConfigure: (options) => checkOptions('driver null', options, {}),
     checkNetwork: (network) => checkOptions('driver null', network.options, {}),
     checkEndpoint: (endpoint) => checkNoPorts('null', endpoint) ?? checkOptions('driver null', endpoint.options, {}),

@@ -16,6 +16,12 @@ export interface DriverRules {
   readonly networksMax: number;
   /** How many endpoints one of its networks takes. */
   readonly endpointsMax: number;
+  /** MTU of a network with these options; null where the driver makes no links. Values that fail the checks may be given. */
+  mtu(
+    options: Readonly<Record<string, string>>,
+    config: Readonly<Record<string, string>>,
+    hostMtu: number,
+  ): number | null;
   /** Each check answers null, or why not. Options are opaque to everyone else. */
   checkConfigure(options: Readonly<Record<string, string>>): Refusal | null;
   checkNetwork(network: NetworkFacts, others: Iterable<NetworkFacts>): Refusal | null;

@@ -37,6 +37,8 @@ export const NetworkFacts = z.object({
   internal: z.boolean(),
   ipam: z.object({ driver: z.string(), options: Texts, overlap: z.boolean() }),
   subnets: z.array(Subnet),
+  /** Of its links; null where the driver makes none. */
+  mtu: z.int().nullable(),
   options: Texts,
   labels: Texts,
   gc: Gc.nullable(),
@@ -126,7 +128,15 @@ const decisions = {
     interface: z.string().nullable(),
     gateways: Gateways,
   }),
-  EndpointLeaveRequested: z.object({ ...inSandbox, last: z.boolean(), gateways: Gateways }),
+  EndpointLeaveRequested: z.object({
+    ...endpoint,
+    joinId: Id,
+    sandbox: SandboxFacts,
+    interface: z.string().nullable(),
+    /** No endpoint is left in the sandbox, so it ends with this one. */
+    last: z.boolean(),
+    gateways: Gateways,
+  }),
   EndpointDeleteRequested: z.object({
     ...endpoint,
     cause: z.enum(['command', 'detach', 'garbage']),

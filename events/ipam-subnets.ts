@@ -64,15 +64,17 @@ export function checkPools(pools: readonly SubnetPool[]): Refusal | null {
   for (const { base, size } of pools) {
     const checked = checkForm(base);
     if (!checked.ok) return checked;
-    const { family, prefix } = checked.value;
-    if (!Number.isInteger(size) || size < prefix || size > PREFIX_MAX[family]) {
-      return refuse(
-        'SUBNET_INVALID',
-        `pool ${base} cannot be cut into /${size}: use ${prefix} to ${PREFIX_MAX[family]}`,
-      );
+    if (!canCut(checked.value, size)) {
+      const { family, prefix } = checked.value;
+      const detail = `pool ${base} cannot be cut into /${size}: use ${prefix} to ${PREFIX_MAX[family]}`;
+      return refuse('SUBNET_INVALID', detail);
     }
   }
   return null;
+}
+
+function canCut(pool: Cidr, size: number): boolean {
+  return Number.isInteger(size) && size >= pool.prefix && size <= PREFIX_MAX[pool.family];
 }
 
 /** A subnet that is chosen: `isEarly` where its quarantine had to be cut short because nothing else was left. */
@@ -95,7 +97,7 @@ export function chooseSubnet(
   const { tree, releases } = space.families[family];
   const parsed = pools.flatMap(({ base, size }) => {
     const cidr = parseSubnet(base);
-    return cidr?.family === family ? [{ cidr, size }] : [];
+    return cidr?.family === family && canCut(cidr, size) ? [{ cidr, size }] : [];
   });
   for (const { cidr, size } of parsed) {
     const block = firstBlock(tree, cidr, size, 'unused');

@@ -17,9 +17,11 @@ const box: KernelObject[] = [
 const sh = (s: string) => console.log(`$ ${s}\n` + execSync(s + ' 2>&1 || true').toString());
 console.log(JSON.stringify(await k.apply([{ id: 'net', operations: [br, ...els].map(c) }]), null, 1));
 console.log(JSON.stringify(await k.apply([{ id: 'box', operations: box.map(c) }]), null, 1));
+const { deepStrictEqual } = await import('node:assert');const sorted = (x: readonly KernelObject[]) => [...x].sort((a, b) => JSON.stringify(a) < JSON.stringify(b) ? -1 : 1);
+const cen = await k.census(); console.log(cen.unknown); deepStrictEqual(sorted(cen.objects), sorted([br, ...els, ...box])); console.log(await k.facts());
 sh('ip -d addr; nft list ruleset; ls -laR /run/cnmtest'); sh(`nsenter --net=${ns} sh -c "ip addr; ip route; ip -6 route; ping -c1 -W1 10.200.0.1; ping -c1 -W1 fd00::1"`);
 console.log(JSON.stringify(await k.apply([{ id: 'again', operations: [...box, br, ...els].map(c) }]), null, 1));
 console.log(JSON.stringify(await k.apply([{ id: 'unbox', operations: box.toReversed().map(d) }, { id: 'unnet', operations: [br, ...els].map(d) }]), null, 1));
 const t = performance.now(); await k.settled(); console.log('settled', performance.now() - t);
 sh('ip -br addr; ls -laR /run/cnmtest; nft list ruleset | head -20');
-await k.close();
+console.log(await k.census()); await k.close();

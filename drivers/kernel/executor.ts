@@ -5,6 +5,7 @@ import { ensureBridge, removeBridge } from './bridge.ts';
 import { createSandbox, isCompact, removeSandbox, type Sandbox } from './burst.ts';
 import { faultOf, stepOf } from './failure.ts';
 import { goHome, type Host } from './host.ts';
+import { AnswerLost } from './netlink.ts';
 import { ensureRoute, removeRoute } from './route.ts';
 import { getLinkByIndex } from './rtnetlink.ts';
 import { ensureNetns, removeNetns } from './sandbox.ts';
@@ -187,8 +188,13 @@ const synchronise = (host: Host): void => {
   while (host.fresh.length > 0) {
     host.writer.reset();
     for (const index of host.fresh.splice(0, 256)) getLinkByIndex(host.writer, index);
-    // Some of them may be gone again, by an undoing.
-    host.route.request(host.writer);
+    try {
+      // Some of them may be gone again, by an undoing.
+      host.route.request(host.writer);
+    } catch (error) {
+      // Its answers are of no use.
+      if (!(error instanceof AnswerLost)) throw error;
+    }
   }
 };
 

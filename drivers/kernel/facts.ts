@@ -1,5 +1,39 @@
+/** What decisions need to know about this machine. */
+import { readFileSync } from 'node:fs';
 import type { KernelFacts } from '../port.ts';
-import type { Host } from './host.ts';
-export const readFacts = (_host: Host): KernelFacts => {
-  throw new Error('todo');
+import { formatCidr } from './address.ts';
+import { ownLinks } from './census.ts';
+import { goHome, type Host, listLinks } from './host.ts';
+import { listRoutes } from './inside.ts';
+import { probe } from './probe.ts';
+
+/** The system's answer does not change while it runs: asked once. */
+let capabilities: KernelFacts['capabilities'] | undefined;
+
+const readText = (path: string): string => readFileSync(path, 'utf8').trim();
+
+/** fe80::/10 is on every link, ff00::/8 is multicast: neither is a destination that a subnet could clash with. */
+const isScoped = (destination: Uint8Array): boolean =>
+  destination.length === 16 &&
+  (destination[0] === 0xff || (destination[0] === 0xfe && ((destination[1] ?? 0) & 0xc0) === 0x80));
+
+export const readFacts = (host: Host): KernelFacts => {
+  try {
+    capabilities ??= probe(host);
+  } finally {
+    goHome(host);
+  }
+  const links = listLinks(host.route, host.writer);
+  const own = new Set(ownLinks(host, links).map(({ link }) => link.index));
+  const routes = listRoutes(host.route, host.writer)
+    .filter((route) => route.length > 0 && !own.has(route.index) && !isScoped(route.destination))
+    .map((route) => formatCidr({ address: route.destination, length: route.length }));
+  const mtus = links.filter((link) => link.up && !link.loopback && !own.has(link.index)).map((link) => link.mtu);
+  return {
+    kernel: readText('/proc/sys/kernel/osrelease'),
+    bootId: readText('/proc/sys/kernel/random/boot_id'),
+    routes: [...new Set(routes)].sort(),
+    capabilities,
+    mtu: mtus.length > 0 ? Math.min(...mtus) : 1500,
+  };
 };

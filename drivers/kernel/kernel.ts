@@ -1,5 +1,5 @@
 /** The Linux adapter of the `Kernel` port: two threads that make the system calls, and this object in front of them. */
-import { stat } from 'node:fs/promises';
+import { promises } from 'node:fs';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import type { Census, Kernel, KernelFacts, PlanResult } from '../port.ts';
 import type { Reply, Request, ThreadOptions } from './protocol.ts';
@@ -71,7 +71,7 @@ const untilZero = async (count: Int32Array): Promise<void> => {
 /** Resolves once the threads run; what the machine cannot do shows in `facts` and in the results of plans. */
 export const linuxKernel = async (options: LinuxKernelOptions): Promise<Kernel> => {
   // The threads of the pool get the namespace of whoever needs them first: that is to be the main thread, before any other leaves home.
-  await stat('/');
+  await promises.stat('/');
   const pending = new SharedArrayBuffer(4);
   const threadOptions: ThreadOptions = { ...options, pending };
   const { port1, port2 } = new MessageChannel();

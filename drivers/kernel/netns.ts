@@ -139,11 +139,14 @@ export const pinDescriptor = (descriptor: number, path: string): void => {
 
 /** Umounts before it unlinks: the unlink then detaches the copies in other mount namespaces as well. */
 export const unpin = (path: string): void => {
-  // A path that was mounted over several times takes as many calls; EINVAL says that no mount is left.
-  while (umount2(path, C.MNT_DETACH) === 0);
-  const code = errnoName(errno());
-  if (code !== 'EINVAL' && code !== 'ENOENT') throw new SystemError(`umount ${path}`, errno());
-  if (unlink(path) < 0 && errnoName(errno()) !== 'ENOENT') throw new SystemError(`unlink ${path}`, errno());
+  for (;;) {
+    const code = umount2(path, C.MNT_DETACH) < 0 ? errnoName(errno()) : '';
+    // EINVAL: nothing is mounted there.
+    if (code !== '' && code !== 'EINVAL' && code !== 'ENOENT') throw new SystemError(`umount ${path}`, errno());
+    if (unlink(path) === 0 || errnoName(errno()) === 'ENOENT') return;
+    // EBUSY: it was mounted over more than once.
+    if (errnoName(errno()) !== 'EBUSY' || code !== '') throw new SystemError(`unlink ${path}`, errno());
+  }
 };
 
 export const exists = (path: string): boolean => orAbsent(() => lstatSync(path)) !== null;

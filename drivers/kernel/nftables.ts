@@ -45,6 +45,8 @@ const readComment = (reader: MessageReader, start: number, end: number): string 
   return '';
 };
 
+const words = (value: number): Uint8Array => new Uint8Array(new Uint32Array([value]).buffer);
+
 const TABLE = { NAME: 1, FLAGS: 2, USERDATA: 6 } as const;
 
 /** `comment` null leaves the one that is there: it can only be given to a new table. */
@@ -96,6 +98,8 @@ export const newSet = (w: MessageWriter, table: string, name: string, names: num
   w.be32(4, keyType);
   w.be32(5, names * ifname.bytes);
   w.be32(10, id);
+  // For `nft` only, which prints names of a plain set reversed otherwise: type KEYBYTEORDER 0, host order 1 (libnftnl udata.h).
+  if (names === 1) w.data(13, Uint8Array.of(0, 4, ...words(1)));
   w.end();
 };
 
@@ -128,8 +132,6 @@ export type Expression =
   /** Register 1 and `mask` is not zero. */
   | { readonly name: 'any'; readonly mask: number }
   | { readonly name: 'verdict'; readonly code: number; readonly chain?: string };
-
-const words = (value: number): Uint8Array => new Uint8Array(new Uint32Array([value]).buffer);
 
 /** A nest that holds one value. */
 const value = (w: MessageWriter, type: number, data: Uint8Array): void => {

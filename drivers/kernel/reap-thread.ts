@@ -1,5 +1,5 @@
 /** The second thread: it removes what the first has silenced, and never leaves the host's namespace. */
-import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { type MessagePort, workerData } from 'node:worker_threads';
 import { NL } from './constants.ts';
 import type { ReapJob } from './host.ts';
@@ -11,7 +11,7 @@ const count = new Int32Array(pending);
 
 const reaper = new Reaper({
   socket: new NetlinkSocket(NL.ROUTE).widen(),
-  sleep: (ms) => sleep(ms),
+  sleep: promisify(setTimeout),
   done: (jobs) => {
     Atomics.sub(count, 0, jobs);
     Atomics.notify(count, 0);

@@ -152,6 +152,11 @@ export const createNetwork: Decide<'CreateNetwork'> = (state, request, context) 
     internal: request.internal,
     ipam: { driver: request.ipam.driver, options: request.ipam.options, overlap: request.ipam.overlap },
     subnets: [...subnets.value],
+    mtu: rules.value.mtu(
+      request.options,
+      state.drivers.get(rules.value.name) ?? {},
+      state.facts.get('host')?.mtu ?? 1500,
+    ),
     options: request.options,
     labels: request.labels,
     gc: request.gc ?? null,

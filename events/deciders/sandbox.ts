@@ -195,12 +195,21 @@ export const attachSandbox: Decide<'AttachSandbox'> = (state, { networks, ...req
 };
 
 /** Takes a member out of a sandbox: the intent, and the sandbox as it is afterwards. */
-const leave = (draft: Draft, endpoint: EndpointFacts): { readonly fact: Fact; readonly draft: Draft } => {
-  const members = draft.members.filter((member) => member.endpoint.id !== endpoint.id);
+const leave = (draft: Draft, endpoint: EndpointRow): { readonly fact: Fact; readonly draft: Draft } => {
+  const members = draft.members.filter((member) => member.endpoint.id !== endpoint.facts.id);
   const gateways = electGateways(members, draft.gateways);
-  const { id: endpointId, networkId, name } = endpoint;
-  const sandbox = { id: draft.facts.id, incarnation: draft.facts.incarnation };
-  const data = { endpointId, networkId, name, sandbox, last: members.length === 0, gateways };
+  const { id: endpointId, networkId, name } = endpoint.facts;
+  const { joinId = '', interface: device = null } = endpoint.sandbox ?? {};
+  const data = {
+    endpointId,
+    networkId,
+    name,
+    joinId,
+    sandbox: draft.facts,
+    interface: device,
+    last: members.length === 0,
+    gateways,
+  };
   return { fact: { type: 'EndpointLeaveRequested', data }, draft: { ...draft, members, gateways } };
 };
 
@@ -213,7 +222,7 @@ export const leaveEndpoint: Decide<'LeaveEndpoint'> = (state, data) => {
   const { endpoint } = target.value;
   const sandbox = sandboxOf(state, endpoint);
   if (!sandbox) return refuse('ENDPOINT_NOT_JOINED', `endpoint ${endpoint.facts.name} is in no sandbox`, []);
-  return accept(leave(draftOf(state, sandbox), endpoint.facts).fact);
+  return accept(leave(draftOf(state, sandbox), endpoint).fact);
 };
 
 export const detachSandbox: Decide<'DetachSandbox'> = (state, { sandbox: id }) => {
@@ -224,7 +233,7 @@ export const detachSandbox: Decide<'DetachSandbox'> = (state, { sandbox: id }) =
   for (const memberId of row.members) {
     const endpoint = state.endpoints.get(memberId);
     if (!endpoint) continue;
-    const left = leave(draft, endpoint.facts);
+    const left = leave(draft, endpoint);
     draft = left.draft;
     facts.push(left.fact);
     if (endpoint.facts.origin === 'attach') facts.push(deletion(endpoint, 'detach'));

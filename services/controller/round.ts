@@ -14,6 +14,7 @@ import { commandId } from '../../events/names.ts';
 import { type Refusal, refuse } from '../../events/refusals.ts';
 import { routeCommand } from '../../events/route.ts';
 import { commandKey } from '../../events/state.ts';
+import { aboutOf } from '../lib/about.ts';
 import { type Boundary, boundaryOf, knownHosts, type Realm } from '../lib/realm.ts';
 import type { Intake } from './intake.ts';
 
@@ -47,39 +48,6 @@ export interface Round {
   /** Commands that did not fit any more. */
   readonly rest: readonly Intake[];
 }
-
-/** What an event is about, for its CloudEvents subject. */
-export const aboutOf = (fact: Fact): string => {
-  switch (fact.type) {
-    case 'NetworkCreateRequested':
-      return `network/${fact.data.network.id}`;
-    case 'EndpointCreateRequested':
-      return `endpoint/${fact.data.endpoint.id}`;
-    case 'SandboxCreated':
-    case 'SandboxRemoved':
-      return `sandbox/${fact.data.sandbox.id}`;
-    case 'HostFacts':
-      return `host/${fact.data.host}`;
-    case 'RealmOpened':
-      return `realm/${fact.data.realm}`;
-    case 'CommandRefused':
-      return `command/${fact.data.command}`;
-    case 'CommandTimedOut':
-      return `command/${fact.data.actor}/${fact.data.commandId}`;
-    case 'DriverConfigureRequested':
-    case 'DriverConfigured':
-    case 'DriverConfigureFailed':
-      return `driver/${fact.data.driver}`;
-    case 'NetworkDeleteRequested':
-    case 'NetworkCreated':
-    case 'NetworkCreateFailed':
-    case 'NetworkDeleted':
-    case 'NetworkDeleteFailed':
-      return `network/${fact.data.networkId}`;
-    default:
-      return `endpoint/${fact.data.endpointId}`;
-  }
-};
 
 /** An intake whose id is another command's: it is recorded under an id of its own, so that the first one's record stays as it is. */
 const underOtherId = (intake: Intake, nowMs: number): Intake => ({

@@ -199,7 +199,10 @@ class Candidate implements Lease {
   private act(): void {
     if (this.stopped || this.appending !== undefined) return;
     const dueMs = this.dueInMs();
-    if (dueMs > 0) return this.schedule(dueMs);
+    if (dueMs > 0) {
+      this.schedule(dueMs);
+      return;
+    }
     this.appending = this.write()
       .then((delayMs) => {
         this.appending = undefined;

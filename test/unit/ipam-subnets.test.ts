@@ -150,6 +150,8 @@ test('pools', () => {
     { base: '224.0.0.0/8', size: 24 },
   ]) {
     refused(checkPools([pool]), 'SUBNET_INVALID');
+    if (!pool.base.startsWith('224'))
+      refused(chooseSubnet(subnetSpace(new Journal()), 4, [pool], at(0)), 'SUBNET_POOL_EXHAUSTED');
   }
   const space = subnetSpace(new Journal());
   const pools = [ulaPool('fd12:3456:789a::/48')];

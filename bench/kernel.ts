@@ -1,0 +1,87 @@
+/**
+ * How fast sandboxes are attached through the kernel adapter, beside limit.c: the same work in C with the fewest system calls.
+ * Run in namespaces of its own: `unshare --net --mount node bench/kernel.ts [sandboxes] [plans per batch] [rounds]`.
+ */
+import { execFileSync } from 'node:child_process';
+import { linuxKernel } from '../drivers/kernel/kernel.ts';
+import type { KernelObject, Tag } from '../drivers/objects.ts';
+import type { Kernel, Operation, Plan } from '../drivers/port.ts';
+
+const [count = 1000, batch = 32, rounds = 3] = process.argv.slice(2).map(Number);
+const runDir = '/run/cnm-bench';
+const [realm, host] = ['bench', 'h'];
+const bridges = 2;
+
+const tag = (entity: Tag['entity'], id: string): Tag => ({ realm, host, entity, id });
+
+const network = (at: number): readonly KernelObject[] => {
+  const [name, owner] = [`cnmbr${at}`, tag('network', `n${at}`)];
+  const address = `10.${200 + at}.0.1`;
+  return [
+    { kind: 'bridge', name, mac: `02:42:0a:${(200 + at).toString(16)}:00:01`, mtu: 1500, addresses: [`${address}/16`], tag: owner },
+    { kind: 'element', set: 'bridges', key: [name], tag: owner },
+    { kind: 'element', set: 'own', key: [name, name], tag: owner },
+  ];
+};
+
+const hex = (byte: number): string => byte.toString(16).padStart(2, '0');
+
+const sandbox = (round: number, at: number): readonly KernelObject[] => {
+  const [id, net, number] = [`${round}x${at}`, at % bridges, Math.floor(at / bridges) + 2];
+  const [third, fourth] = [number >> 8, number & 255];
+  const netns = `${runDir}/s${id}`;
+  const mac = `02:42:0a:${hex(200 + net)}:${hex(third)}:${hex(fourth)}`;
+  const peer = { name: 'eth0', mac, addresses: [`10.${200 + net}.${third}.${fourth}/16`] };
+  const owner = tag('endpoint', `e${id}`);
+  return [
+    { kind: 'netns', path: netns, owned: true, tag: tag('sandbox', `s${id}`) },
+    { kind: 'veth', name: `cv${id}`, bridge: `cnmbr${net}`, mtu: 1500, netns, peer, tag: owner },
+    { kind: 'route', netns, destination: '0.0.0.0/0', gateway: `10.${200 + net}.0.1`, device: 'eth0', tag: owner },
+  ];
+};
+
+const plan = (id: string, op: 'create' | 'delete', objects: readonly KernelObject[]): Plan => {
+  const operations = objects.map((object): Operation => ({ op, object }));
+  return { id, operations: op === 'create' ? operations : operations.reverse() };
+};
+
+const apply = async (kernel: Kernel, plans: readonly Plan[]): Promise<void> => {
+  for (let at = 0; at < plans.length; at += batch) {
+    for (const result of await kernel.apply(plans.slice(at, at + batch))) {
+      if (!result.ok) throw new Error(JSON.stringify(result.fault));
+    }
+  }
+};
+
+const timed = async (work: () => Promise<unknown>): Promise<number> => {
+  const start = performance.now();
+  await work();
+  return performance.now() - start;
+};
+
+const limit = process.env['LIMIT'];
+
+const floor = (): void => {
+  if (limit === undefined) return;
+  const options = ['-n', String(count), '-b', String(bridges), '-q1', '-6none', '-tmpfs', '-td', 'async'];
+  const text = execFileSync(limit, options, { encoding: 'utf8' });
+  console.log(`limit.c        ${/[\d.]+ endpoints\/s/.exec(text)?.[0]}`);
+};
+
+const kernel = await linuxKernel({ realm, host, runDir });
+await apply(kernel, [plan('networks', 'create', Array.from({ length: bridges }, (_, at) => network(at)).flat())]);
+for (let round = 0; round < rounds; round++) {
+  floor();
+  const boxes = Array.from({ length: count }, (_, at) => sandbox(round, at));
+  const attach = await timed(() => apply(kernel, boxes.map((box, at) => plan(`attach ${at}`, 'create', box))));
+  const census = await timed(() => kernel.census());
+  const detach = await timed(() => apply(kernel, boxes.map((box, at) => plan(`detach ${at}`, 'delete', box))));
+  const settle = await timed(() => kernel.settled());
+  console.log(
+    `cnmbus  attach ${Math.round((count / attach) * 1000)}/s (${attach.toFixed(0)} ms), census ${census.toFixed(0)} ms, ` +
+      `detach ${detach.toFixed(0)} ms, gone after ${(detach + settle).toFixed(0)} ms`,
+  );
+}
+await apply(kernel, [plan('networks', 'delete', Array.from({ length: bridges }, (_, at) => network(at)).flat())]);
+await kernel.settled();
+await kernel.close();

@@ -1,0 +1,67 @@
+/** View `commands`: what became of each command, as long as its id is remembered. Key: `ACTOR COMMANDID`. */
+import { type CommandRecord, foldCommand } from '../events/command-record.ts';
+import type { Event } from '../events/envelope.ts';
+import { decisionTypes, isTerminal, outcomeTypes } from '../events/events.ts';
+import { memoryMs } from '../events/evolve.ts';
+import { commandKey } from '../events/state.ts';
+import type { At, Projection } from './projection.ts';
+
+export interface CommandRow extends CommandRecord {
+  /** Whose boundary decided it; null for a refusal that reached no host. */
+  readonly host: string | null;
+}
+
+type Rows = Map<string, CommandRow>;
+
+const fold = (rows: Rows, key: string, before: CommandRow | undefined, event: Event, at: At): void => {
+  const record = foldCommand(before, event, at.position);
+  if (record === before) return;
+  // The fold copies a record with whatever it carries besides, so the host is put on once.
+  rows.set(key, before ? (record as CommandRow) : { ...record, host: at.host });
+};
+
+/**
+ * Drops ended commands that were decided longer ago than ids are remembered, so that the view stays bounded. Called when a new day
+ * begins in the log's own time: a view rebuilt later forgets at the same positions.
+ * @param day the new day, `YYYY-MM-DD`
+ */
+export const forgetCommands = (rows: Rows, day: string): void => {
+  const oldest = new Date(Date.parse(day) - memoryMs).toISOString();
+  for (const [key, row] of rows) {
+    if (row.decidedAt >= oldest) return;
+    if (row.status !== 'accepted') rows.delete(key);
+  }
+};
+
+export const commands: Projection<CommandRow> = {
+  name: 'commands',
+  version: 1,
+  handles: [...decisionTypes.filter((type) => type !== 'RealmOpened'), ...outcomeTypes.filter(isTerminal)],
+  apply: (rows, event, at) => {
+    const { actor, commandid, commandseq } = event.meta;
+    if (event.type === 'CommandTimedOut') {
+      const ended = commandKey(event.data.actor, event.data.commandId);
+      const before = rows.get(ended);
+      if (before) fold(rows, ended, before, event, at);
+    }
+    const key = commandKey(actor, commandid);
+    const before = rows.get(key);
+    // A command begins with its decision. An outcome of one that is not known any more, or that nobody sent, begins none.
+    if (!before && commandseq === undefined) return;
+    // For the command that asked for it, a timeout is one more decision; only the first of a command opens its record.
+    if (before && event.type === 'CommandTimedOut') return;
+    fold(rows, key, before, event, at);
+  },
+  fields: ['actor', 'commandid', 'correlationid', 'command', 'status', 'host'],
+  references: ['network', 'endpoint', 'sandbox'],
+  refer: (row, reference) => {
+    if (reference === 'network') {
+      const ids = row.endpoints.map(({ networkId }) => networkId);
+      return row.network ? [row.network.name, row.network.id, ...ids] : ids;
+    }
+    if (reference === 'endpoint') return row.endpoints.flatMap(({ id, name }) => [name, id]);
+    return [row.sandbox?.id ?? ''];
+  },
+  keyOf: ({ actor, commandid }) =>
+    actor === undefined || commandid === undefined ? undefined : commandKey(actor, commandid),
+};

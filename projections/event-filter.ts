@@ -1,0 +1,122 @@
+/** Filters over recorded events: what `cnm events`, `cnm history` and a watch ask for. */
+import type { Event } from '../events/envelope.ts';
+import type { Culprit, EventType } from '../events/events.ts';
+import { isMeant } from './filter.ts';
+import { bareAddress } from './projection.ts';
+
+export interface EventFilter {
+  readonly types?: ReadonlySet<EventType>;
+  readonly host?: string;
+  /** By name, HOST/NAME or id. */
+  readonly network?: string;
+  /** By name or id. */
+  readonly endpoint?: string;
+  /** By the caller's name or by incarnation. */
+  readonly sandbox?: string;
+  /** Events that name this address, and everything that happens to the endpoints that hold it. */
+  readonly address?: string;
+  /** Id of the command that led to it. */
+  readonly commandid?: string;
+  /** Type of the command that led to it. */
+  readonly command?: string;
+  readonly actor?: string;
+  readonly correlationid?: string;
+}
+
+/** What has to be known from before the first event that is looked at. Kept up to date by the matcher. */
+export interface FilterMemory {
+  /** Networks that `network` means: events of endpoints name their network by id alone. */
+  readonly networkIds: Set<string>;
+  /** Endpoints that hold `address`. */
+  readonly holders: Set<string>;
+}
+
+export const emptyMemory = (): FilterMemory => ({ networkIds: new Set(), holders: new Set() });
+
+const culpritsOf = (event: Event): readonly Culprit[] => (event.type === 'CommandRefused' ? event.data.culprits : []);
+
+const culpritIds = (event: Event, kind: string): readonly string[] =>
+  culpritsOf(event).flatMap((culprit) =>
+    culprit.kind === kind ? [culprit.id, ...(culprit.name === undefined ? [] : [culprit.name])] : [],
+  );
+
+const networkIdsOf = (event: Event): readonly string[] => {
+  if (event.type === 'NetworkCreateRequested') return [event.data.network.id];
+  if (event.type === 'EndpointCreateRequested') return [event.data.endpoint.networkId];
+  if ('networkId' in event.data) return [event.data.networkId];
+  return culpritIds(event, 'network');
+};
+
+const endpointNamesOf = (event: Event): readonly string[] => {
+  if (event.type === 'EndpointCreateRequested') return [event.data.endpoint.name, event.data.endpoint.id];
+  if ('endpointId' in event.data) return [event.data.name, event.data.endpointId];
+  return culpritIds(event, 'endpoint');
+};
+
+const sandboxNamesOf = (event: Event): readonly (string | null)[] => {
+  if ('sandbox' in event.data) return [event.data.sandbox.id, event.data.sandbox.incarnation];
+  if (event.type === 'EndpointSuspected') return [event.data.lastSandbox];
+  if (event.type === 'EndpointDeleteRequested') return [event.data.garbage?.lastSandbox ?? null];
+  return culpritIds(event, 'sandbox');
+};
+
+const addressesOf = (event: Event): readonly string[] => {
+  switch (event.type) {
+    case 'NetworkCreateRequested':
+      return event.data.network.subnets.flatMap(({ gateway, aux }) => [gateway ?? '', ...Object.values(aux)]);
+    case 'EndpointCreateRequested':
+      return [event.data.endpoint.ipv4 ?? '', event.data.endpoint.ipv6 ?? ''];
+    case 'EndpointJoined':
+      return [event.data.ipv4 ?? '', event.data.ipv6 ?? ''];
+    default:
+      return culpritIds(event, 'address');
+  }
+};
+
+const touchesAddress = (event: Event, address: string, holders: Set<string>): boolean => {
+  const endpointId = endpointNamesOf(event)[1] ?? '';
+  const named = addressesOf(event).some((text) => bareAddress(text) === address);
+  if (named && event.type === 'EndpointCreateRequested') holders.add(endpointId);
+  const held = holders.has(endpointId);
+  if (event.type === 'EndpointDeleted' || event.type === 'EndpointCreateFailed') holders.delete(endpointId);
+  return named || held;
+};
+
+/**
+ * A matcher for events in log order. It learns from what it sees, also from events that do not match, so it must be shown every event
+ * from where its memory ends.
+ */
+export const createMatcher = (
+  filter: EventFilter,
+  memory: FilterMemory,
+): ((event: Event, host: string | null) => boolean) => {
+  const { types, host, network, endpoint, sandbox, address, commandid, command, actor, correlationid } = filter;
+  const inNetwork = (event: Event, where: string | null): boolean => {
+    if (network === undefined) return true;
+    if (event.type === 'NetworkCreateRequested') {
+      const { id, name } = event.data.network;
+      if (isMeant('network', network, [name, id], where)) memory.networkIds.add(id);
+    }
+    const ids = networkIdsOf(event);
+    return ids.some((id) => memory.networkIds.has(id) || id === network);
+  };
+  const isCommand = (event: Event): boolean =>
+    event.meta.commandid === commandid || (event.type === 'CommandTimedOut' && event.data.commandId === commandid);
+  return (event, where) => {
+    // These two learn, so they come before anything that could answer without them.
+    const inside = inNetwork(event, where);
+    const touches = address === undefined || touchesAddress(event, address, memory.holders);
+    return (
+      inside &&
+      touches &&
+      (types === undefined || types.has(event.type)) &&
+      (host === undefined || host === where) &&
+      (endpoint === undefined || isMeant('endpoint', endpoint, endpointNamesOf(event), where)) &&
+      (sandbox === undefined || sandboxNamesOf(event).includes(sandbox)) &&
+      (commandid === undefined || isCommand(event)) &&
+      (command === undefined || event.meta.commandtype === command) &&
+      (actor === undefined || event.meta.actor === actor) &&
+      (correlationid === undefined || event.meta.correlationid === correlationid)
+    );
+  };
+};

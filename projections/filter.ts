@@ -1,0 +1,66 @@
+/** Filters of queries over views: which rows pass, and what is wrong with a filter. */
+import type { ViewName } from '../events/queries.ts';
+import type { Projection } from './projection.ts';
+import { projections, rowsOf, type Views } from './views.ts';
+
+export type Filter = Readonly<Record<string, string>>;
+
+/** People write names of networks and endpoints in any case; what a caller calls its sandbox stands as it is. */
+const caseless: ReadonlySet<string> = new Set(['network', 'endpoint']);
+
+/** Whether a thing that goes by these names is meant. `HOST/NAME` names a network on that host. */
+export const isMeant = (
+  reference: string,
+  wanted: string,
+  names: readonly (string | null)[],
+  host: string | null,
+): boolean => {
+  const slash = reference === 'network' ? wanted.indexOf('/') : -1;
+  if (slash >= 0 && wanted.slice(0, slash) !== host) return false;
+  const name = wanted.slice(slash + 1);
+  if (!caseless.has(reference)) return names.includes(name);
+  const lower = name.toLowerCase();
+  return names.some((known) => known !== null && known.toLowerCase() === lower);
+};
+
+const textOf = (value: unknown): string => (value === null || value === undefined ? '' : String(value));
+
+const fieldIs = (value: unknown, wanted: string): boolean =>
+  Array.isArray(value) ? value.some((item) => textOf(item) === wanted) : textOf(value) === wanted;
+
+/** Names that a view's filter knows. */
+export const filterNames = (view: ViewName): readonly string[] => [
+  ...new Set([...projections[view].fields, ...projections[view].references]),
+];
+
+/** Names in a filter that mean nothing to this view. */
+export const unknownNames = (view: ViewName, filter: Filter): readonly string[] => {
+  const known = filterNames(view);
+  return Object.keys(filter).filter((name) => !known.includes(name));
+};
+
+/** The rows that pass a filter, with their keys, in the view's order. Complexity: one row where the filter names its key, else all. */
+export const selectRows = function* (
+  views: Views,
+  view: ViewName,
+  filter: Filter,
+): Generator<readonly [string, object]> {
+  const projection: Projection<object> = projections[view];
+  const rows: ReadonlyMap<string, object> = rowsOf(views, view);
+  const wanted = Object.entries(filter);
+  const passes = (row: object): boolean => {
+    const fields = row as { readonly [field: string]: unknown; readonly host?: string | null };
+    return wanted.every(([name, value]) =>
+      projection.references.includes(name)
+        ? isMeant(name, value, projection.refer(row, name), fields.host ?? null)
+        : fieldIs(fields[name], value),
+    );
+  };
+  const key = projection.keyOf?.(filter);
+  if (key !== undefined) {
+    const row = rows.get(key);
+    if (row && passes(row)) yield [key, row];
+    return;
+  }
+  for (const entry of rows) if (passes(entry[1])) yield entry;
+};

@@ -1,0 +1,47 @@
+/** What every view is: a pure fold of the log's events into rows that are replaced, never changed. */
+import type { Event } from '../events/envelope.ts';
+import type { EventType } from '../events/events.ts';
+import type { ViewName } from '../events/queries.ts';
+import type { EndpointRow } from './endpoints.ts';
+import type { NetworkRow } from './networks.ts';
+
+/** Where an event stands, and what the views folded before have made of the log so far (views.ts has the order). */
+export interface At {
+  /** Of the commit that holds the event. */
+  readonly position: number;
+  /** Whose decisions or reports the commit holds; null for decisions that belong to no host. */
+  readonly host: string | null;
+  /** With this event folded in. */
+  readonly networks: ReadonlyMap<string, NetworkRow>;
+  /** With this event folded in. */
+  readonly endpoints: ReadonlyMap<string, EndpointRow>;
+  /** The endpoint that the event is about as it was before. */
+  readonly before: EndpointRow | undefined;
+}
+
+export interface Projection<Row extends object> {
+  readonly name: ViewName;
+  /** Raised when shape or rule changes, so that nobody takes rows of two rules for the same. */
+  readonly version: number;
+  /** The types that can change a row. */
+  readonly handles: readonly EventType[];
+  /** Folds one event in. Total: history has happened, so it refuses nothing; what makes no sense changes nothing. */
+  apply(rows: Map<string, Row>, event: Event, at: At): void;
+  /** Fields that a filter may name: equal as text, null as empty text, of a list any item. */
+  readonly fields: readonly string[];
+  /** Names of things that a filter may name as people do, by name or by id. */
+  readonly references: readonly string[];
+  /** Everything that a reference may call the thing in this row. */
+  refer(row: Row, reference: string): readonly (string | null)[];
+  /** The key of the only row that can pass the filter, where the filter says so much. */
+  keyOf?(filter: Readonly<Record<string, string>>): string | undefined;
+}
+
+/** A network's name for rows about things in it; its id where the network was gone before they came. */
+export const networkName = (at: At, networkId: string): string => at.networks.get(networkId)?.name ?? networkId;
+
+/** `10.0.0.2` of `10.0.0.2/24`. */
+export const bareAddress = (cidr: string): string => {
+  const slash = cidr.indexOf('/');
+  return slash < 0 ? cidr : cidr.slice(0, slash);
+};

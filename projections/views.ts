@@ -1,0 +1,154 @@
+/**
+ * All views together: one pass over the log folds each event into every view that it concerns. The views are owned by whoever made them
+ * and changed in place; their rows never are, so a copy of the maps is a copy of the views.
+ */
+import type { Event } from '../events/envelope.ts';
+import { type EventType, eventData } from '../events/events.ts';
+import { decodeToken } from '../events/names.ts';
+import type { ViewName } from '../events/queries.ts';
+import { type AddressRow, addresses } from './addresses.ts';
+import { type CommandRow, commands, forgetCommands } from './commands.ts';
+import { type DriverRow, drivers } from './drivers.ts';
+import { type EndpointRow, endpoints } from './endpoints.ts';
+import { type GarbageRow, garbage } from './garbage.ts';
+import { type HostRow, heard, hosts } from './hosts.ts';
+import { type NetworkRow, networks } from './networks.ts';
+import type { At, Projection } from './projection.ts';
+import { type SandboxRow, sandboxes } from './sandboxes.ts';
+
+export interface ViewRows {
+  readonly networks: NetworkRow;
+  readonly endpoints: EndpointRow;
+  readonly sandboxes: SandboxRow;
+  readonly addresses: AddressRow;
+  readonly hosts: HostRow;
+  readonly drivers: DriverRow;
+  readonly commands: CommandRow;
+  readonly garbage: GarbageRow;
+}
+
+type Rows = { readonly [View in ViewName]: Map<string, ViewRows[View]> };
+
+export interface Views {
+  readonly rows: Rows;
+  /** Of the last commit that is folded in; 0 before the opening. */
+  position: number;
+  /** The latest day that an event names, `YYYY-MM-DD`: the log's own clock. */
+  day: string;
+}
+
+/** Empty views, as before the opening of the log. */
+export const createViews = (): Views => ({
+  rows: {
+    networks: new Map(),
+    endpoints: new Map(),
+    sandboxes: new Map(),
+    addresses: new Map(),
+    hosts: new Map(),
+    drivers: new Map(),
+    commands: new Map(),
+    garbage: new Map(),
+  },
+  position: 0,
+  day: '',
+});
+
+/** The same views to go on with independently. Complexity: the number of rows, which are shared. */
+export const copyViews = ({ rows, position, day }: Views): Views => ({
+  rows: {
+    networks: new Map(rows.networks),
+    endpoints: new Map(rows.endpoints),
+    sandboxes: new Map(rows.sandboxes),
+    addresses: new Map(rows.addresses),
+    hosts: new Map(rows.hosts),
+    drivers: new Map(rows.drivers),
+    commands: new Map(rows.commands),
+    garbage: new Map(rows.garbage),
+  },
+  position,
+  day,
+});
+
+/** Every projection by its view, for what is the same for all of them: filters and references. */
+export const projections: { readonly [View in ViewName]: Projection<ViewRows[View]> } = {
+  networks,
+  endpoints,
+  sandboxes,
+  addresses,
+  hosts,
+  drivers,
+  commands,
+  garbage,
+};
+
+type Fold = (rows: Rows, event: Event, at: At) => void;
+
+/** In this order: networks and endpoints come first, since the others look at what they have made of the event. */
+const folds: readonly { readonly handles: readonly EventType[]; readonly fold: Fold }[] = [
+  { handles: networks.handles, fold: (rows, event, at) => networks.apply(rows.networks, event, at) },
+  { handles: endpoints.handles, fold: (rows, event, at) => endpoints.apply(rows.endpoints, event, at) },
+  { handles: sandboxes.handles, fold: (rows, event, at) => sandboxes.apply(rows.sandboxes, event, at) },
+  { handles: addresses.handles, fold: (rows, event, at) => addresses.apply(rows.addresses, event, at) },
+  { handles: hosts.handles, fold: (rows, event, at) => hosts.apply(rows.hosts, event, at) },
+  { handles: drivers.handles, fold: (rows, event, at) => drivers.apply(rows.drivers, event, at) },
+  { handles: commands.handles, fold: (rows, event, at) => commands.apply(rows.commands, event, at) },
+  { handles: garbage.handles, fold: (rows, event, at) => garbage.apply(rows.garbage, event, at) },
+];
+
+/** Which folds an event of a type concerns. */
+const foldsOf: ReadonlyMap<string, readonly Fold[]> = new Map(
+  Object.keys(eventData).map((type) => [
+    type,
+    folds.filter(({ handles }) => handles.some((handled) => handled === type)).map(({ fold }) => fold),
+  ]),
+);
+
+interface Origin {
+  readonly host: string | null;
+  /** Whether it is the subject of a worker's reports. */
+  readonly reports: boolean;
+}
+
+/** Subjects are as many as hosts, and each is taken apart once. */
+const origins = new Map<string, Origin>();
+
+/** Whose commits stand on a subject of the log. */
+export const originOf = (subject: string): Origin => {
+  const known = origins.get(subject);
+  if (known) return known;
+  const [, family, kind = '', token = ''] = subject.split('.');
+  const reports = family === 'outcome';
+  const host = reports ? decodeToken(kind) : kind === 'host' ? decodeToken(token) : null;
+  const origin = { host, reports };
+  origins.set(subject, origin);
+  return origin;
+};
+
+const endpointIdOf = (event: Event): string => {
+  if (event.type === 'EndpointCreateRequested') return event.data.endpoint.id;
+  return 'endpointId' in event.data ? event.data.endpointId : '';
+};
+
+/** Folds one commit into all views. A position that they hold already changes nothing. */
+export const applyCommit = (views: Views, subject: string, position: number, events: readonly Event[]): void => {
+  if (position <= views.position) return;
+  const { host, reports } = originOf(subject);
+  const { rows } = views;
+  for (const event of events) {
+    const before = rows.endpoints.get(endpointIdOf(event));
+    const at: At = { position, host, networks: rows.networks, endpoints: rows.endpoints, before };
+    for (const fold of foldsOf.get(event.type) ?? []) fold(rows, event, at);
+  }
+  views.position = position;
+  const time = events.at(-1)?.meta.time ?? '';
+  if (reports && host !== null) heard(rows.hosts, host, time, position);
+  const day = time.slice(0, 10);
+  if (day > views.day) {
+    views.day = day;
+    forgetCommands(rows.commands, day);
+  }
+};
+
+/** The rows of a view, in the order in which they came into it: the same order whenever the same log is folded. */
+export const rowsOf = <View extends ViewName>(views: Views, view: View): ReadonlyMap<string, ViewRows[View]> =>
+  views.rows[view];

@@ -1,0 +1,34 @@
+/** What an event is about, for its CloudEvents `subject`: `network/ID`, `endpoint/ID`, `sandbox/NAME`, … */
+import type { Fact } from '../../events/events.ts';
+
+export const aboutOf = (fact: Fact): string => {
+  switch (fact.type) {
+    case 'NetworkCreateRequested':
+      return `network/${fact.data.network.id}`;
+    case 'EndpointCreateRequested':
+      return `endpoint/${fact.data.endpoint.id}`;
+    case 'SandboxCreated':
+    case 'SandboxRemoved':
+      return `sandbox/${fact.data.sandbox.id}`;
+    case 'HostFacts':
+      return `host/${fact.data.host}`;
+    case 'RealmOpened':
+      return `realm/${fact.data.realm}`;
+    case 'CommandRefused':
+      return `command/${fact.data.command}`;
+    case 'CommandTimedOut':
+      return `command/${fact.data.actor}/${fact.data.commandId}`;
+    case 'DriverConfigureRequested':
+    case 'DriverConfigured':
+    case 'DriverConfigureFailed':
+      return `driver/${fact.data.driver}`;
+    case 'NetworkDeleteRequested':
+    case 'NetworkCreated':
+    case 'NetworkCreateFailed':
+    case 'NetworkDeleted':
+    case 'NetworkDeleteFailed':
+      return `network/${fact.data.networkId}`;
+    default:
+      return `endpoint/${fact.data.endpointId}`;
+  }
+};

@@ -1,0 +1,212 @@
+/** The one reader of the environment: every setting, its default and what is wrong with it. */
+import { homedir, hostname, userInfo } from 'node:os';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { DEFAULT_IPV4_POOLS, type SubnetPool } from '../../events/ipam-subnets.ts';
+import { Actor, HostName, RealmName } from '../../events/names.ts';
+
+export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+export type LogLevel = (typeof logLevels)[number];
+
+export interface Config {
+  /** An external server, may hold credentials; null: the embedded one. */
+  readonly natsUrl: string | null;
+  /** Monitoring ports of the external server, which say whether it syncs. */
+  readonly natsMonitorUrl: string | null;
+  /** The operator answers for `sync_interval: always` of the external server. */
+  readonly natsSyncStated: boolean;
+  /** Port of the embedded server at the first start of a data directory; null: the usual one. */
+  readonly natsPort: number | null;
+  readonly dataDir: string;
+  /** Holds what must not outlive a reboot, of every realm and host that runs here. */
+  readonly runDir: string;
+  readonly host: string;
+  readonly realm: string;
+  readonly actor: string;
+  /** Null: by the place, quiet at a terminal. */
+  readonly logLevel: LogLevel | null;
+  readonly pools: readonly SubnetPool[];
+  readonly netnsRoots: readonly string[];
+  readonly quarantineMs: number;
+  readonly confirmMs: number;
+  /** Everything lives in a user and network namespace of its own, which the launcher has made. */
+  readonly rootless: boolean;
+  /** The launcher has made a throwaway network namespace around this process. */
+  readonly throwaway: boolean;
+  readonly searchPath: string;
+}
+
+/** Every variable with what it means and its default, for `cnm help environment` and the documents. */
+export const variables = {
+  CNM_NATS_URL: 'NATS server to use, such as nats://host:4222; without it `cnm up` brings its own',
+  CNM_NATS_MONITOR_URL: 'its monitoring port (http://host:8222), which says whether it syncs; several with commas',
+  CNM_NATS_SYNC: 'always: you answer for sync_interval: always where the monitoring port cannot be reached',
+  CNM_NATS_PORT: 'port of the embedded server at the first start of a data directory (4777, or a free one)',
+  CNM_DATA_DIR: 'what must last: the streams (/var/lib/cnm; without root ~/.local/share/cnm)',
+  CNM_RUN_DIR: 'namespace files and process state (/run/cnm; without root $XDG_RUNTIME_DIR/cnm)',
+  CNM_HOST: "this machine's name in the realm (the hostname)",
+  CNM_REALM: 'name of the realm: all hosts on one log (default)',
+  CNM_ACTOR: 'who sends commands (the user)',
+  CNM_LOG_LEVEL: `${logLevels.join(', ')} (info; warn at a terminal)`,
+  CNM_POOLS: `pools of automatic IPv4 subnets, BASE/LENGTH/SIZE with commas (${DEFAULT_IPV4_POOLS.map(({ base, size }) => `${base}/${size}`).join(',')})`,
+  CNM_NETNS_ROOTS: 'directories under which namespaces of callers may lie, with colons (/run:/var/run:/proc)',
+  CNM_QUARANTINE_MS: 'how long a released address rests before it is given out again (60000)',
+  CNM_CONFIRM_MS: 'how long a suspected endpoint stays before it is collected (10000)',
+  CNM_ROOTLESS: '1: `cnm up` and `cnm demo` in a user namespace of their own',
+  CNM_THROWAWAY: 'set by the launcher around `cnm demo`',
+} as const;
+type Variable = keyof typeof variables;
+
+export type ConfigRead =
+  | { readonly ok: true; readonly config: Config }
+  | { readonly ok: false; readonly problems: readonly string[] };
+
+/** What the machine says where the environment says nothing. */
+export interface Machine {
+  readonly uid: number;
+  readonly user: string;
+  readonly home: string;
+  readonly hostname: string;
+}
+
+const userName = (): string => {
+  try {
+    return userInfo().username;
+  } catch {
+    // a container may run under an id that no user has
+    return `uid-${process.getuid?.() ?? 0}`;
+  }
+};
+
+const thisMachine = (): Machine => ({
+  uid: process.getuid?.() ?? 0,
+  user: userName(),
+  home: homedir(),
+  hostname: hostname(),
+});
+
+/** The text with every stretch that a name cannot hold as one dash. */
+const asName = (text: string, fallback: string, allowed: RegExp): string => {
+  const name = text
+    .replace(allowed, '-')
+    .replace(/^[^A-Za-z0-9]+/, '')
+    .slice(0, 63);
+  return name === '' ? fallback : name;
+};
+
+const wholeMs = z
+  .string()
+  .regex(/^\d{1,9}$/, 'a whole number of milliseconds')
+  .transform(Number);
+
+const absolute = z.string().startsWith('/', 'an absolute path');
+
+const Pools = z.string().transform((text, context): readonly SubnetPool[] =>
+  text.split(',').map((item) => {
+    const match = /^(\d{1,3}(?:\.\d{1,3}){3}\/\d{1,2})\/(\d{1,2})$/.exec(item.trim());
+    if (match) return { base: match[1] ?? '', size: Number(match[2]) };
+    context.addIssue({ code: 'custom', message: `${item} is not BASE/LENGTH/SIZE, such as 10.200.0.0/14/24` });
+    return { base: '', size: 0 };
+  }),
+);
+
+const natsUrl = z
+  .string()
+  .regex(
+    /^(?:(?:nats|tls|ws|wss):\/\/)?[^\s,/]+(?:,\s*(?:(?:nats|tls|ws|wss):\/\/)?[^\s,/]+)*$/,
+    'nats://host:port, several with commas',
+  );
+
+const flag = z.enum(['0', '1'], 'either 0 or 1').transform((text) => text === '1');
+
+const Environment = z.object({
+  CNM_NATS_URL: natsUrl.optional(),
+  CNM_NATS_MONITOR_URL: z
+    .string()
+    .regex(/^https?:\/\//, 'http://host:port, several with commas')
+    .optional(),
+  CNM_NATS_SYNC: z.literal('always', 'either always or nothing').optional(),
+  CNM_NATS_PORT: z
+    .string()
+    .regex(/^\d{1,5}$/, 'a port')
+    .transform(Number)
+    .pipe(z.int().min(1, 'a port').max(65535, 'a port'))
+    .optional(),
+  CNM_DATA_DIR: absolute.optional(),
+  CNM_RUN_DIR: absolute.optional(),
+  CNM_HOST: HostName.optional(),
+  CNM_REALM: RealmName.optional(),
+  CNM_ACTOR: Actor.optional(),
+  CNM_LOG_LEVEL: z.enum(logLevels, `one of ${logLevels.join(', ')}`).optional(),
+  CNM_POOLS: Pools.optional(),
+  CNM_NETNS_ROOTS: z
+    .string()
+    .transform((text) => text.split(':'))
+    .pipe(z.array(absolute))
+    .optional(),
+  CNM_QUARANTINE_MS: wholeMs.optional(),
+  CNM_CONFIRM_MS: wholeMs.optional(),
+  CNM_ROOTLESS: flag.optional(),
+  CNM_THROWAWAY: flag.optional(),
+} satisfies Record<Variable, z.ZodType>);
+
+const directories = (
+  machine: Machine,
+  env: Readonly<Record<string, string | undefined>>,
+): { readonly data: string; readonly run: string } => {
+  if (machine.uid === 0) return { data: '/var/lib/cnm', run: '/run/cnm' };
+  const data = join(env['XDG_DATA_HOME'] || join(machine.home, '.local/share'), 'cnm');
+  const runtime = env['XDG_RUNTIME_DIR'];
+  return { data, run: runtime ? join(runtime, 'cnm') : join(data, 'run') };
+};
+
+/** Reads and checks all settings; an empty variable counts as one that is not set. All problems are told at once. */
+export const readConfig = (
+  env: Readonly<Record<string, string | undefined>> = process.env,
+  machine: Machine = thisMachine(),
+): ConfigRead => {
+  const given = Object.fromEntries(Object.keys(variables).map((name) => [name, env[name] || undefined]));
+  const read = Environment.safeParse(given);
+  if (!read.success) {
+    const problems = read.error.issues.map(({ path, message }) => {
+      const name = String(path[0]);
+      return `${name}=${given[name] ?? ''}: ${message}`;
+    });
+    return { ok: false, problems };
+  }
+  const settings = read.data;
+  const standard = directories(machine, env);
+  const config: Config = {
+    natsUrl: settings.CNM_NATS_URL ?? null,
+    natsMonitorUrl: settings.CNM_NATS_MONITOR_URL ?? null,
+    natsSyncStated: settings.CNM_NATS_SYNC === 'always',
+    natsPort: settings.CNM_NATS_PORT ?? null,
+    dataDir: settings.CNM_DATA_DIR ?? standard.data,
+    runDir: settings.CNM_RUN_DIR ?? standard.run,
+    host: settings.CNM_HOST ?? asName(machine.hostname, 'localhost', /[^A-Za-z0-9.-]+/g),
+    realm: settings.CNM_REALM ?? 'default',
+    actor: settings.CNM_ACTOR ?? asName(machine.user, `uid-${machine.uid}`, /[^A-Za-z0-9_.@:-]+/g),
+    logLevel: settings.CNM_LOG_LEVEL ?? null,
+    pools: settings.CNM_POOLS ?? DEFAULT_IPV4_POOLS,
+    netnsRoots: settings.CNM_NETNS_ROOTS ?? ['/run', '/var/run', '/proc'],
+    quarantineMs: settings.CNM_QUARANTINE_MS ?? 60_000,
+    confirmMs: settings.CNM_CONFIRM_MS ?? 10_000,
+    rootless: settings.CNM_ROOTLESS ?? false,
+    throwaway: settings.CNM_THROWAWAY ?? false,
+    searchPath: env['PATH'] ?? '',
+  };
+  return { ok: true, config };
+};
+
+/** The part of the run directory that belongs to one host of one realm: its namespace files. */
+export const hostRunDir = ({ runDir, realm, host }: Pick<Config, 'runDir' | 'realm' | 'host'>): string =>
+  join(runDir, `${realm}-${host}`);
+
+/** EX_CONFIG of sysexits.h. */
+export const EXIT_CONFIG = 78;
+
+/** The settings for a log line: credentials in URLs are blotted out. */
+export const redacted = (config: Config): Config => ({
+  ...config,
+  natsUrl: config.natsUrl?.replaceAll(/\/\/[^@/,]*@/g, '//***@') ?? null,
+});

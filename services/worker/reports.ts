@@ -1,0 +1,101 @@
+/** What a worker reports about an intent: the outcome events. Pure. */
+import type { KernelFault } from '../../drivers/port.ts';
+import type { Event } from '../../events/envelope.ts';
+import type { Fact, Fault } from '../../events/events.ts';
+import type { BoundaryState } from '../../events/state.ts';
+
+export const dependencyFault = (what: string): Fault => ({
+  code: 'DEPENDENCY_FAILED',
+  step: 'check',
+  errno: '',
+  text: `${what} is not there`,
+  retryable: false,
+  undoFaults: [],
+});
+
+export const deadlineFault: Fault = {
+  code: 'TIMED_OUT',
+  step: 'deadline',
+  errno: '',
+  text: 'the deadline passed before it was done; what was made is taken back',
+  retryable: true,
+  undoFaults: [],
+};
+
+export const kernelFault = (fault: KernelFault): Fault => ({ ...fault, undoFaults: [...fault.undoFaults] });
+
+type Routes = readonly { readonly destination: string; readonly gateway: string }[];
+
+/** The outcome of an intent that was executed. */
+export const done = (state: BoundaryState, intent: Event, routes: Routes): Fact | null => {
+  switch (intent.type) {
+    case 'DriverConfigureRequested':
+      return { type: 'DriverConfigured', data: { driver: intent.data.driver } };
+    case 'NetworkCreateRequested':
+      return { type: 'NetworkCreated', data: { networkId: intent.data.network.id, name: intent.data.network.name } };
+    case 'NetworkDeleteRequested':
+      return { type: 'NetworkDeleted', data: intent.data };
+    case 'EndpointCreateRequested': {
+      const { id: endpointId, networkId, name } = intent.data.endpoint;
+      return { type: 'EndpointCreated', data: { endpointId, networkId, name } };
+    }
+    case 'EndpointDeleteRequested': {
+      const { endpointId, networkId, name } = intent.data;
+      return { type: 'EndpointDeleted', data: { endpointId, networkId, name } };
+    }
+    case 'EndpointJoinRequested': {
+      const { sandbox, interface: device } = intent.data;
+      const facts = state.endpoints.get(intent.data.endpointId)?.facts;
+      const { ipv4 = null, ipv6 = null, mac = null } = facts ?? {};
+      return {
+        type: 'EndpointJoined',
+        data: { ...inSandbox(intent.data), key: sandbox.key, interface: device, ipv4, ipv6, mac, routes: [...routes] },
+      };
+    }
+    case 'EndpointLeaveRequested':
+      return { type: 'EndpointLeft', data: inSandbox(intent.data) };
+    default:
+      return null;
+  }
+};
+
+/** The outcome of an intent that could not be executed, or was taken back. */
+export const failed = (intent: Event, fault: Fault): Fact | null => {
+  switch (intent.type) {
+    case 'DriverConfigureRequested':
+      return { type: 'DriverConfigureFailed', data: { driver: intent.data.driver, fault } };
+    case 'NetworkCreateRequested':
+      return {
+        type: 'NetworkCreateFailed',
+        data: { networkId: intent.data.network.id, name: intent.data.network.name, fault },
+      };
+    case 'NetworkDeleteRequested':
+      return { type: 'NetworkDeleteFailed', data: { ...intent.data, fault } };
+    case 'EndpointCreateRequested': {
+      const { id: endpointId, networkId, name } = intent.data.endpoint;
+      return { type: 'EndpointCreateFailed', data: { endpointId, networkId, name, fault } };
+    }
+    case 'EndpointDeleteRequested': {
+      const { endpointId, networkId, name } = intent.data;
+      return { type: 'EndpointDeleteFailed', data: { endpointId, networkId, name, fault } };
+    }
+    case 'EndpointJoinRequested':
+      return { type: 'EndpointJoinFailed', data: { ...inSandbox(intent.data), fault } };
+    case 'EndpointLeaveRequested':
+      return { type: 'EndpointLeaveFailed', data: { ...inSandbox(intent.data), fault } };
+    default:
+      return null;
+  }
+};
+
+const inSandbox = ({
+  endpointId,
+  networkId,
+  name,
+  sandbox,
+}: {
+  readonly endpointId: string;
+  readonly networkId: string;
+  readonly name: string;
+  readonly sandbox: { readonly id: string; readonly incarnation: string };
+}) => ({ endpointId, networkId, name, sandbox: { id: sandbox.id, incarnation: sandbox.incarnation } });
