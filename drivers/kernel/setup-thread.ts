@@ -37,7 +37,7 @@ const { host, table } = start();
 const answer = (request: Request): unknown => {
   switch (request.call) {
     case 'apply':
-      { const c0 = process.threadCpuUsage(), t0 = performance.now(); const r = applyPlans(host, table, request.plans); const c1 = process.threadCpuUsage(c0); (globalThis as any).acc ??= { n: 0, u: 0, s: 0, w: 0 }; const a = (globalThis as any).acc; if (request.plans[0]?.operations[0]?.op === 'create') { a.n += request.plans.length; a.u += c1.user; a.s += c1.system; a.w += (performance.now() - t0) * 1000; } else if (a.n > 1) { console.log('per attach us: user', (a.u / a.n).toFixed(0), 'sys', (a.s / a.n).toFixed(0), 'wall', (a.w / a.n).toFixed(0)); a.n = a.u = a.s = a.w = 0; } return r; }
+      return applyPlans(host, table, request.plans);
     case 'census':
       return takeCensus(host, table);
     case 'facts':

@@ -1,6 +1,6 @@
 /** Decisions that the collector asks for: garbage in two steps, and deadlines. Each is checked anew against the state. */
 import type { CommandData } from '../commands.ts';
-import { garbageOf } from '../garbage.ts';
+import { garbageOf, type Verdict } from '../garbage.ts';
 import { mintedMs } from '../names.ts';
 import { type Refusal, refuse } from '../refusals.ts';
 import { type BoundaryState, commandKey, type EndpointRow } from '../state.ts';
@@ -17,6 +17,18 @@ interface Garbage {
 const notGarbage = (row: EndpointRow, detail: string): Refusal =>
   refuse('NOT_GARBAGE', `endpoint ${row.facts.name} ${detail}`, [endpointCulprit(row)]);
 
+/** Whether and when an endpoint is garbage, or null while something is still to happen to it. The collector asks the same. */
+export const verdictOn = (state: BoundaryState, row: EndpointRow): Verdict | null =>
+  row.status === 'created'
+    ? garbageOf({
+        everJoined: row.lastSandbox !== null,
+        idleSince: row.idleSince,
+        static: row.facts.static,
+        endpointGc: row.facts.gc,
+        networkGc: state.networks.get(row.facts.networkId)?.facts.gc ?? null,
+      })
+    : null;
+
 /** The endpoint, if it is garbage that is due and nothing has happened to it since the collector looked. */
 const garbage = (
   state: BoundaryState,
@@ -27,14 +39,8 @@ const garbage = (
   if (!row)
     return refuse('ENDPOINT_NOT_FOUND', `there is no endpoint ${endpointId}`, [{ kind: 'endpoint', id: endpointId }]);
   if (row.generation !== generation) return notGarbage(row, 'has changed since');
-  if (row.status !== 'created') return notGarbage(row, `is ${row.status}`);
-  const verdict = garbageOf({
-    everJoined: row.lastSandbox !== null,
-    idleSince: row.idleSince,
-    static: row.facts.static,
-    endpointGc: row.facts.gc,
-    networkGc: state.networks.get(row.facts.networkId)?.facts.gc ?? null,
-  });
+  const verdict = verdictOn(state, row);
+  if (verdict === null) return notGarbage(row, `is ${row.status}`);
   if (verdict.dueAt === null) return notGarbage(row, verdict.reason);
   if (Date.parse(verdict.dueAt) > context.nowMs) return notGarbage(row, `is due at ${verdict.dueAt}`);
   return found({ row, since: verdict.since, dueAt: verdict.dueAt, reason: verdict.reason });

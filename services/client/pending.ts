@@ -72,7 +72,7 @@ export class Pending {
         if (released) return;
         released = true;
         entry.callers--;
-        if (entry.callers === 0) this.#entries.delete(id);
+        if (entry.callers === 0 && this.#entries.get(id) === entry) this.#entries.delete(id);
       },
     };
   }

@@ -1,0 +1,212 @@
+/** The typed client: commands with their acceptance and outcome, queries, events and watches over one NATS connection. */
+import type { NatsConnection } from '@nats-io/transport-node';
+import type { CommandInput, CommandType } from '../../events/commands.ts';
+import { commandId, encodeToken, subjects } from '../../events/names.ts';
+import { Answer, type Outcome } from '../../events/queries.ts';
+import { answersOf } from '../controller/answers.ts';
+import { type Clock, sleep, systemClock } from '../lib/clock.ts';
+import { type Logger, silentLogger } from '../lib/logger.ts';
+import type { Stream } from '../lib/stream.ts';
+import { connectNats, type ConnectOptions as NatsOptions, watchConnection } from '../nats/connection.ts';
+import { jetStream } from '../nats/jetstream.ts';
+import { STREAMS } from '../nats/stream-config.ts';
+import { abortable } from './abortable.ts';
+import { ClientClosed } from './errors.ts';
+import { type Acceptance, Pending } from './pending.ts';
+import { Queries } from './queries.ts';
+import { readStatus, type Status } from './status.ts';
+
+export interface ConnectOptions {
+  /** `nats://host:port`, several separated by commas; may carry `user:password@`. */
+  readonly url: string;
+  /** Who sends: the token that NATS permissions are granted on, and the name that the log keeps. `client` when left out. */
+  readonly actor?: string;
+  /** How long to wait for a server at the start, milliseconds; 5 s when left out. */
+  readonly waitMs?: number;
+  /** Credentials and TLS, as the NATS library takes them. */
+  readonly security?: NatsOptions['security'];
+  /** pino; silent when left out. */
+  readonly logger?: Logger;
+  readonly clock?: Clock;
+}
+
+export interface CommandOptions {
+  /** The host that is meant; left out where the network says it, or where there is only one. */
+  readonly host?: string;
+  /** The command's own id: the same id gets the same answer, whoever sends it again, and however often. Minted when left out. */
+  readonly id?: string;
+  /** Groups the commands of one piece of work, to be asked for later. */
+  readonly correlationid?: string;
+  readonly traceparent?: string;
+  /** How long it may take from its acceptance, milliseconds; 30 s when left out. */
+  readonly deadlineMs?: number;
+  /** Not worth starting after this time. */
+  readonly startBy?: Date | string;
+  /** Ends the waiting, not the command. */
+  readonly signal?: AbortSignal;
+}
+
+type Send<T extends CommandType> = (input: CommandInput<T>, options?: CommandOptions) => Promise<Acceptance>;
+
+const WAIT_MS = 5_000;
+const RETRY_FIRST_MS = 100;
+const RETRY_MOST_MS = 2_000;
+const ASK_TIMEOUT_MS = 2_000;
+
+/**
+ * Connects to the services on a NATS server.
+ *
+ * @throws NatsFault CONNECT_TIMEOUT when no server answers, NOT_PERMITTED when it refuses the credentials
+ */
+export const connect = async (options: ConnectOptions): Promise<Client> => {
+  const { url, actor = 'client', waitMs = WAIT_MS, security, logger = silentLogger(), clock = systemClock } = options;
+  const role = encodeToken(actor);
+  const connection = await connectNats({ url, role, log: logger, waitMs, clock, ...(security ? { security } : {}) });
+  return new Client({ connection, actor, clock, logger });
+};
+
+export interface ClientDeps {
+  readonly connection: NatsConnection;
+  readonly actor: string;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+export class Client extends Queries {
+  readonly actor: string;
+  readonly #connection: NatsConnection;
+  readonly #clock: Clock;
+  readonly #commands: Stream;
+  readonly #pending: Pending;
+  readonly #unwatch: () => void;
+  #closed = false;
+
+  constructor({ connection, actor, clock, logger }: ClientDeps) {
+    super(connection, actor);
+    this.actor = actor;
+    this.#connection = connection;
+    this.#clock = clock;
+    this.#commands = jetStream(connection, STREAMS.commands, { clock, log: logger });
+    this.#pending = new Pending({ clock, ask: (id) => this.#ask(id) });
+    this.#unwatch = watchConnection(connection, {
+      reconnected: () => this.#pending.askAll(),
+      closed: () => this.#pending.close(),
+    });
+    // one subscription for all commands: a subscription each would cost a round trip each
+    connection.subscribe(subjects.reply(actor, '*').replace(encodeToken('*'), '*'), {
+      callback: (error, message) => {
+        if (error) logger.error({ err: error }, 'no answers can be received');
+        else this.#take(message.data);
+      },
+    });
+  }
+
+  /** Sets options of a driver on a host. */
+  readonly configureDriver: Send<'ConfigureDriver'> = (input, options) => this.send('ConfigureDriver', input, options);
+  readonly createNetwork: Send<'CreateNetwork'> = (input, options) => this.send('CreateNetwork', input, options);
+  readonly deleteNetwork: Send<'DeleteNetwork'> = (input, options) => this.send('DeleteNetwork', input, options);
+  readonly createEndpoint: Send<'CreateEndpoint'> = (input, options) => this.send('CreateEndpoint', input, options);
+  readonly deleteEndpoint: Send<'DeleteEndpoint'> = (input, options) => this.send('DeleteEndpoint', input, options);
+  readonly joinEndpoint: Send<'JoinEndpoint'> = (input, options) => this.send('JoinEndpoint', input, options);
+  readonly leaveEndpoint: Send<'LeaveEndpoint'> = (input, options) => this.send('LeaveEndpoint', input, options);
+  /** Creates an endpoint in each network and joins them to the sandbox, all or nothing. */
+  readonly attachSandbox: Send<'AttachSandbox'> = (input, options) => this.send('AttachSandbox', input, options);
+  /** Leaves and deletes what attachSandbox has made. */
+  readonly detachSandbox: Send<'DetachSandbox'> = (input, options) => this.send('DetachSandbox', input, options);
+
+  /** A fresh command id, to be kept before sending by whoever wants to ask again after a crash. */
+  mintId(): string {
+    return commandId(this.#clock.nowMs(), this.#clock.randomId());
+  }
+
+  /**
+   * Publishes a command, durably, and waits for its acceptance. While no server is there it goes on trying, with the same id.
+   *
+   * @throws CommandRefused; ClientClosed; the signal's reason; NatsFault for what no retry mends
+   */
+  async send<T extends CommandType>(
+    type: T,
+    input: CommandInput<T>,
+    options: CommandOptions = {},
+  ): Promise<Acceptance> {
+    const { host = null, id = this.mintId(), correlationid, traceparent, deadlineMs, startBy, signal } = options;
+    signal?.throwIfAborted();
+    const startByText = startBy instanceof Date ? startBy.toISOString() : startBy;
+    const body = JSON.stringify({
+      type,
+      id,
+      correlationid,
+      traceparent,
+      deadlineMs,
+      startBy: startByText,
+      data: input,
+    });
+    const waiting = this.#pending.wait(id);
+    // once the signal fires nobody waits for this call any more, whatever it had been waiting for
+    signal?.addEventListener('abort', waiting.release, { once: true });
+    try {
+      await this.#publish(subjects.command(this.actor, host), id, body, signal);
+      waiting.published();
+      const accepted = await abortable(waiting.accepted, signal);
+      return { ...accepted, outcome: settled(abortable(accepted.outcome, signal)) };
+    } catch (error) {
+      waiting.release();
+      throw error;
+    }
+  }
+
+  /** Server, streams, services and hosts as they are now; parts that do not answer are missing in it. */
+  status(): Promise<Status> {
+    return readStatus(this.#connection, this);
+  }
+
+  /** Commands that wait for an answer reject with ClientClosed; they stay on their stream. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#unwatch();
+    this.#pending.close();
+    await this.#connection.close();
+  }
+
+  /** An append whose answer is lost is sent again under the same id, so that it is stored, or decided, once. */
+  async #publish(subject: string, id: string, body: string, signal: AbortSignal | undefined): Promise<void> {
+    for (let pauseMs = RETRY_FIRST_MS; ; pauseMs = Math.min(pauseMs * 2, RETRY_MOST_MS)) {
+      const append = this.#commands.append({ subject, body, id: `${this.actor} ${id}` });
+      const appended = await abortable(append, signal);
+      if (appended.kind === 'appended') return;
+      if (this.#closed) throw new ClientClosed(`command ${id}`);
+      await abortable(sleep(this.#clock, pauseMs), signal);
+    }
+  }
+
+  #take(data: Uint8Array): void {
+    const answer = Answer.safeParse(parseJson(data));
+    if (answer.success) this.#pending.take(answer.data);
+  }
+
+  async #ask(id: string): Promise<readonly Answer[] | null> {
+    try {
+      const row = await this.command(id, { timeoutMs: ASK_TIMEOUT_MS });
+      return row && answersOf(row);
+    } catch {
+      // nobody answers queries at this moment: asked again later
+      return null;
+    }
+  }
+}
+
+/** A promise that nobody has to look at. */
+const settled = (promise: Promise<Outcome>): Promise<Outcome> => {
+  promise.catch(() => undefined);
+  return promise;
+};
+
+const decoder = new TextDecoder();
+
+const parseJson = (data: Uint8Array): unknown => {
+  try {
+    return JSON.parse(decoder.decode(data));
+  } catch {
+    return undefined;
+  }
+};

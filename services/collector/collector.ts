@@ -1,0 +1,240 @@
+/**
+ * The collector: watches the log for endpoints that become garbage and for commands whose deadline passes, and asks for their end with
+ * ordinary commands. It decides nothing: the decider checks each anew. Any number may run, since all of them ask under the same ids.
+ */
+import type { Logger } from 'pino';
+import type { Event } from '../../events/envelope.ts';
+import { isIntent, isTerminal } from '../../events/events.ts';
+import { subjects } from '../../events/names.ts';
+import { commandKey } from '../../events/state.ts';
+import type { Clock } from '../lib/clock.ts';
+import { type Boundary, type FollowedRealm, followRealm } from '../lib/realm.ts';
+import type { Stream } from '../lib/stream.ts';
+import { collectorActor, commandDue, type Due, dueId, endpointDue, nameOfId } from './due.ts';
+import { Schedule } from './schedule.ts';
+
+export interface CollectorOptions {
+  readonly realm: string;
+  readonly log: Stream;
+  readonly commands: Stream;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Between suspecting and collecting an endpoint; at most its grace period. */
+  readonly confirmMs?: number;
+}
+
+export interface Collector {
+  /** Folds the log; resolves when it is caught up. What fell due meanwhile is asked for at once. */
+  start(): Promise<void>;
+  stop(): Promise<void>;
+  /** Rejects when the collector cannot go on, such as at a log that it cannot read. */
+  readonly failed: Promise<never>;
+}
+
+/** Long enough for a join that is under way to be published and decided. */
+const confirmMsDefault = 5_000;
+/** An append that nobody acknowledged is sent again, under the same id. */
+const retryMs = 1_000;
+/** The wall clock may jump, so that no timer runs for longer. */
+const timerMsMax = 60_000;
+/** How many commands are on their way at once; after a long pause thousands may be due. */
+const publishedAtOnceMax = 64;
+/** How long to wait after the n-th refusal of what is due by our clock: the controller's may be behind. */
+const askAgainMs = (refusals: number): number => Math.min(1_000 * 2 ** (refusals - 1), 600_000);
+
+export const createCollector = (options: CollectorOptions): Collector => new TimedCollector(options);
+
+/** An endpoint or a command that something may become of. */
+interface Watched {
+  readonly boundary: Boundary;
+  readonly due: Due;
+  /** How often it was refused. */
+  readonly refusals: number;
+  /** Not to be asked for before; 0 when it is due is soon enough. */
+  readonly notBeforeMs: number;
+  /** Asked for: what becomes of that is on the log. */
+  readonly isAsked: boolean;
+}
+
+type Kind = 'endpoint' | 'command';
+
+class TimedCollector implements Collector {
+  readonly failed: Promise<never>;
+  readonly #options: CollectorOptions;
+  readonly #confirmMs: number;
+  readonly #schedule = new Schedule();
+  /** By `endpoint ID` or `command KEY`. */
+  readonly #watched = new Map<string, Watched>();
+  /** The key of what is watched, by the name of what is due, to find it when it is refused. */
+  readonly #keys = new Map<string, string>();
+  /** When suspected endpoints were suspected. */
+  readonly #suspectedMs = new Map<string, number>();
+  /** What the commit that is being folded has to do with. */
+  readonly #touched = new Set<string>();
+  #fail: (error: unknown) => void = () => undefined;
+  #followed: FollowedRealm | null = null;
+  #isLive = false;
+  #publishing: Promise<void> | null = null;
+  #armedMs = Number.POSITIVE_INFINITY;
+  #disarm: () => void = () => undefined;
+
+  constructor(options: CollectorOptions) {
+    this.#options = options;
+    this.#confirmMs = options.confirmMs ?? confirmMsDefault;
+    this.failed = new Promise((_, reject) => {
+      this.#fail = reject;
+    });
+    this.failed.catch(() => undefined);
+  }
+
+  async start(): Promise<void> {
+    this.#followed = followRealm(this.#options.log, {
+      listener: { before: (_, event) => this.#see(event), folded: (boundary) => this.#settle(boundary) },
+    });
+    this.#followed.reader.closed.catch((error) => this.#fail(error));
+    await this.#followed.reader.caughtUp;
+    this.#isLive = true;
+    this.#options.logger.info({ waiting: this.#schedule.size }, 'collector watches the log');
+    this.#arm();
+  }
+
+  async stop(): Promise<void> {
+    this.#isLive = false;
+    this.#disarm();
+    await this.#followed?.reader.stop();
+    await this.#publishing;
+  }
+
+  /** Notes what an event has to do with; what follows from it is seen when its commit is folded in. */
+  #see(event: Event): void {
+    const { actor, commandid } = event.meta;
+    if (event.type === 'CommandRefused') {
+      if (actor === collectorActor) this.#refused(commandid, Date.parse(event.meta.time));
+      return;
+    }
+    if (event.type === 'CommandTimedOut') {
+      this.#touched.add(`command ${commandKey(event.data.actor, event.data.commandId)}`);
+      return;
+    }
+    if (isIntent(event.type) || isTerminal(event.type)) this.#touched.add(`command ${commandKey(actor, commandid)}`);
+    const endpointId = event.type === 'EndpointCreateRequested' ? event.data.endpoint.id : endpointIn(event.data);
+    if (endpointId === null) return;
+    this.#touched.add(`endpoint ${endpointId}`);
+    if (event.type === 'EndpointSuspected') this.#suspectedMs.set(endpointId, Date.parse(event.meta.time));
+  }
+
+  /** Either something newer has happened, and then this is its end; or it was not due by the controller's clock. */
+  #refused(id: string, atMs: number): void {
+    const key = this.#keys.get(nameOfId(id) ?? '');
+    const watched = key === undefined ? undefined : this.#watched.get(key);
+    if (key === undefined || !watched) return;
+    const refusals = watched.refusals + 1;
+    this.#watched.set(key, { ...watched, refusals, notBeforeMs: atMs + askAgainMs(refusals), isAsked: false });
+    this.#touched.add(key);
+  }
+
+  #settle(boundary: Boundary): void {
+    for (const key of this.#touched) this.#watch(key, boundary);
+    this.#touched.clear();
+    this.#arm();
+  }
+
+  /** Looks at an endpoint or a command anew. O(log n) of what is watched. */
+  #watch(key: string, boundary: Boundary): Watched | null {
+    const space = key.indexOf(' ');
+    const kind = key.slice(0, space) as Kind;
+    const id = key.slice(space + 1);
+    const due =
+      kind === 'endpoint'
+        ? endpointDue(boundary.state, id, this.#suspectedMs.get(id), this.#confirmMs)
+        : commandDue(boundary.state, key.slice(space + 1));
+    const before = this.#watched.get(key);
+    if (before && before.due.name !== due?.name) this.#keys.delete(before.due.name);
+    if (due === null) {
+      this.#watched.delete(key);
+      this.#schedule.delete(key);
+      if (kind === 'endpoint') this.#suspectedMs.delete(id);
+      return null;
+    }
+    const isSame = before?.due.name === due.name;
+    const watched = isSame ? { ...before, boundary, due } : { boundary, due, ...fresh };
+    this.#watched.set(key, watched);
+    this.#keys.set(due.name, key);
+    if (watched.isAsked) this.#schedule.delete(key);
+    else this.#schedule.set(key, Math.max(due.dueMs, watched.notBeforeMs));
+    return watched;
+  }
+
+  /** Sets the one timer for what is due first. A timer that turns out to be early just looks again. */
+  #arm(): void {
+    const first = this.#schedule.earliest();
+    if (!this.#isLive || this.#publishing !== null || first === undefined || this.#armedMs <= first.dueMs) return;
+    this.#disarm();
+    this.#armedMs = first.dueMs;
+    const delayMs = Math.min(Math.max(0, first.dueMs - this.#options.clock.nowMs()), timerMsMax);
+    this.#disarm = this.#options.clock.after(delayMs, () => this.#wake());
+  }
+
+  #wake(): void {
+    this.#armedMs = Number.POSITIVE_INFINITY;
+    if (!this.#isLive || this.#publishing !== null) return;
+    this.#publishing = this.#publishDue()
+      .catch((error) => {
+        this.#isLive = false;
+        this.#fail(error);
+      })
+      .finally(() => {
+        this.#publishing = null;
+        this.#arm();
+      });
+  }
+
+  async #publishDue(): Promise<void> {
+    while (this.#isLive) {
+      const due = this.#takeDue();
+      if (due.length === 0) return;
+      await Promise.all(due.map((key) => this.#publish(key)));
+    }
+  }
+
+  #takeDue(): readonly string[] {
+    const nowMs = this.#options.clock.nowMs();
+    const keys: string[] = [];
+    while (keys.length < publishedAtOnceMax) {
+      const first = this.#schedule.earliest();
+      if (first === undefined || first.dueMs > nowMs) break;
+      this.#schedule.delete(first.key);
+      keys.push(first.key);
+    }
+    return keys;
+  }
+
+  async #publish(key: string): Promise<void> {
+    const { clock, commands, logger } = this.#options;
+    const watched = this.#watched.get(key);
+    // A network that is gone takes its endpoints along without a word about each.
+    if (!watched || this.#watch(key, watched.boundary)?.due.name !== watched.due.name) return;
+    this.#schedule.delete(key);
+    const { boundary, due, refusals } = watched;
+    const id = dueId(due, refusals, clock.nowMs());
+    const appended = await commands.append({
+      subject: subjects.command(collectorActor, boundary.host),
+      body: JSON.stringify({ id, ...due.command }),
+      id: `${collectorActor}/${id}`,
+    });
+    const isAppended = appended.kind === 'appended';
+    if (isAppended) logger.info({ id, command: due.command.type }, 'asked for what is due');
+    else logger.warn({ id, appended }, 'command not acknowledged, sending it again');
+    const now = this.#watched.get(key);
+    // The log may have answered already.
+    if (now?.due.name !== due.name || now.refusals !== refusals) return;
+    const notBeforeMs = isAppended ? now.notBeforeMs : clock.nowMs() + retryMs;
+    this.#watched.set(key, { ...now, isAsked: isAppended, notBeforeMs });
+    this.#watch(key, boundary);
+  }
+}
+
+const fresh = { refusals: 0, notBeforeMs: 0, isAsked: false } as const;
+
+const endpointIn = (data: object): string | null =>
+  'endpointId' in data && typeof data.endpointId === 'string' ? data.endpointId : null;

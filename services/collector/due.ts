@@ -1,0 +1,88 @@
+/** What falls due for a collector, as commands with ids that are the same whoever computes them. Pure but for the digest of long names. */
+import { createHash } from 'node:crypto';
+import type { CommandData } from '../../events/commands.ts';
+import { verdictOn } from '../../events/deciders/upkeep.ts';
+import { commandId } from '../../events/names.ts';
+import type { BoundaryState } from '../../events/state.ts';
+
+/** The actor of collectors: permissions are granted on it. */
+export const collectorActor = 'collector';
+
+type Asked = {
+  [T in 'SuspectEndpoint' | 'CollectEndpoint' | 'ExpireCommand']: { readonly type: T; readonly data: CommandData<T> };
+}[keyof Pick<
+  Record<'SuspectEndpoint' | 'CollectEndpoint' | 'ExpireCommand', true>,
+  'SuspectEndpoint' | 'CollectEndpoint' | 'ExpireCommand'
+>];
+
+/** A command that becomes due at a time, if nothing happens before. */
+export interface Due {
+  /** `suspect/ENDPOINT/GENERATION`, `collect/ENDPOINT/GENERATION`, `expire/ACTOR/COMMAND`: one per thing to be done. */
+  readonly name: string;
+  readonly dueMs: number;
+  readonly command: Asked;
+}
+
+/** A command id leaves 150 characters behind the time; what is asked again needs a few of them. */
+const nameMax = 140;
+
+const nameOf = (step: string, what: string): string => {
+  const name = `${step}/${what}`;
+  if (name.length <= nameMax) return name;
+  return `${step}/sha256=${createHash('sha256').update(what).digest('base64url')}`;
+};
+
+/**
+ * The next step towards collecting an endpoint: suspected once its grace period is over, collected when that was `confirmMs` ago.
+ * @param suspectedMs when it was suspected, if it is
+ */
+export const endpointDue = (
+  state: BoundaryState,
+  endpointId: string,
+  suspectedMs: number | undefined,
+  confirmMs: number,
+): Due | null => {
+  const row = state.endpoints.get(endpointId);
+  const verdict = row && verdictOn(state, row);
+  if (!row || !verdict || verdict.dueAt === null) return null;
+  const { generation } = row;
+  const data = { endpointId, generation };
+  const dueMs = Date.parse(verdict.dueAt);
+  if (!row.suspected) {
+    return { name: nameOf('suspect', `${endpointId}/${generation}`), dueMs, command: { type: 'SuspectEndpoint', data } };
+  }
+  const graceMs = dueMs - Date.parse(verdict.since);
+  return {
+    name: nameOf('collect', `${endpointId}/${generation}`),
+    dueMs: (suspectedMs ?? dueMs) + Math.min(confirmMs, graceMs),
+    command: { type: 'CollectEndpoint', data },
+  };
+};
+
+/** The end of a command that is under way. */
+export const commandDue = (state: BoundaryState, key: string): Due | null => {
+  const record = state.progress.get(key);
+  if (!record || record.deadline === null) return null;
+  const { actor, commandid } = record;
+  return {
+    name: nameOf('expire', `${actor}/${commandid}`),
+    dueMs: Date.parse(record.deadline),
+    command: { type: 'ExpireCommand', data: { actor, commandId: commandid } },
+  };
+};
+
+/** Ids are refused when they were minted more than 30 days ago, so that what is overdue for longer takes a later time, the same all day. */
+const windowMs = 14 * 86_400_000;
+
+/** The command's id. `refusals`: how often it was refused although it is due; each time asks anew, under another id. */
+export const dueId = ({ name, dueMs }: Due, refusals: number, nowMs: number): string => {
+  const windows = Math.max(0, Math.floor((nowMs - dueMs) / windowMs));
+  const again = refusals === 0 ? name : name.replace('/', `-${refusals + 1}/`);
+  return commandId(dueMs + windows * windowMs, again);
+};
+
+/** The name of what a command id of a collector asks for, or null when it is none of theirs. */
+export const nameOfId = (id: string): string | null => {
+  const match = /^[0-9a-z]+-(suspect|collect|expire)(?:-[0-9]+)?(\/.*)$/.exec(id);
+  return match ? `${match[1]}${match[2]}` : null;
+};

@@ -1,0 +1,105 @@
+/** The live views: the whole log folded from its opening, then followed. */
+import type { Logger } from 'pino';
+import { decodeCommit } from '../../events/envelope.ts';
+import { applyCommit, createViews, originOf, type Views } from '../../projections/views.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Message, Stream } from '../lib/stream.ts';
+import { QueryFault } from './query-fault.ts';
+
+/** A network by its id, kept for ever: events of endpoints name their network by id alone, those of the past too. */
+export interface KnownNetwork {
+  readonly name: string;
+  readonly host: string | null;
+}
+
+export interface Follower {
+  readonly views: Views;
+  readonly networks: ReadonlyMap<string, KnownNetwork>;
+  /** Resolves when all that was stored at the start is folded in. */
+  readonly caughtUp: Promise<void>;
+  /** Resolves at `stop()`; rejects when the log cannot be read on. */
+  readonly closed: Promise<void>;
+  /** Whether the log was caught up with once. */
+  isLive(): boolean;
+  /** Why it reads no more; null while it does. */
+  failure(): string | null;
+  /** Resolves when this position is folded in, and what was stored at the start. @throws QueryFault when it is not in time, or never will be */
+  reached(position: number, timeoutMs: number): Promise<void>;
+  stop(): Promise<void>;
+}
+
+interface Waiter {
+  readonly position: number;
+  readonly resolve: () => void;
+  readonly reject: (reason: QueryFault) => void;
+}
+
+const WAITERS_MAX = 10_000;
+
+/** Starts following. Stops for good at the first commit that this version cannot read: views with holes would be lies. */
+export const follow = (log: Stream, clock: Clock, logger: Logger): Follower => {
+  const views = createViews();
+  const networks = new Map<string, KnownNetwork>();
+  const waiters = new Set<Waiter>();
+  let live = false;
+  let failure: string | null = null;
+
+  const release = (): void => {
+    for (const waiter of waiters) if (live && waiter.position <= views.position) waiter.resolve();
+  };
+  const onMessage = (message: Message): void => {
+    const events = decodeCommit(message.body);
+    for (const event of events) {
+      if (event.type !== 'NetworkCreateRequested') continue;
+      const { id, name } = event.data.network;
+      networks.set(id, { name, host: originOf(message.subject).host });
+    }
+    applyCommit(views, message.subject, message.position, events);
+    if (waiters.size > 0) release();
+  };
+  const fail = (reason: unknown): void => {
+    const position = views.position + 1;
+    failure = reason instanceof Error ? reason.message : String(reason);
+    logger.error({ err: reason, position }, 'the views stand still: the log cannot be read on');
+    for (const waiter of waiters) waiter.reject(new QueryFault('LOG_UNREADABLE', failure));
+  };
+
+  const reader = log.read({ from: 1 }, onMessage);
+  reader.closed.catch(fail);
+  const caughtUp = reader.caughtUp.then(() => {
+    live = true;
+    release();
+  });
+  caughtUp.catch(() => {}); // who waits for it sees it; `closed` says the same to everyone
+
+  const wait = async (position: number, timeoutMs: number): Promise<void> => {
+    if (waiters.size >= WAITERS_MAX) throw new QueryFault('QUERY_BUSY', `${waiters.size} queries wait already`);
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const waiter: Waiter = { position, resolve, reject };
+    waiters.add(waiter);
+    const cancel = clock.after(timeoutMs, () => {
+      const state = live ? '' : ' and still reads what was stored before it started';
+      reject(new QueryFault('QUERY_NOT_YET', `the views are at position ${views.position}${state}, not yet at ${position}`));
+    });
+    try {
+      await promise;
+    } finally {
+      cancel();
+      waiters.delete(waiter);
+    }
+  };
+
+  return {
+    views,
+    networks,
+    caughtUp,
+    closed: reader.closed,
+    isLive: () => live,
+    failure: () => failure,
+    reached: async (position, timeoutMs) => {
+      if (failure !== null) throw new QueryFault('LOG_UNREADABLE', failure);
+      if (!live || position > views.position) await wait(position, timeoutMs);
+    },
+    stop: () => reader.stop(),
+  };
+};
