@@ -18,7 +18,14 @@ const network = (at: number): readonly KernelObject[] => {
   const [name, owner] = [`cnmbr${at}`, tag('network', `n${at}`)];
   const address = `10.${200 + at}.0.1`;
   return [
-    { kind: 'bridge', name, mac: `02:42:0a:${(200 + at).toString(16)}:00:01`, mtu: 1500, addresses: [`${address}/16`], tag: owner },
+    {
+      kind: 'bridge',
+      name,
+      mac: `02:42:0a:${(200 + at).toString(16)}:00:01`,
+      mtu: 1500,
+      addresses: [`${address}/16`],
+      tag: owner,
+    },
     { kind: 'element', set: 'bridges', key: [name], tag: owner },
     { kind: 'element', set: 'own', key: [name, name], tag: owner },
   ];
@@ -73,9 +80,19 @@ await apply(kernel, [plan('networks', 'create', Array.from({ length: bridges }, 
 for (let round = 0; round < rounds; round++) {
   floor();
   const boxes = Array.from({ length: count }, (_, at) => sandbox(round, at));
-  const attach = await timed(() => apply(kernel, boxes.map((box, at) => plan(`attach ${at}`, 'create', box))));
+  const attach = await timed(() =>
+    apply(
+      kernel,
+      boxes.map((box, at) => plan(`attach ${at}`, 'create', box)),
+    ),
+  );
   const census = await timed(() => kernel.census());
-  const detach = await timed(() => apply(kernel, boxes.map((box, at) => plan(`detach ${at}`, 'delete', box))));
+  const detach = await timed(() =>
+    apply(
+      kernel,
+      boxes.map((box, at) => plan(`detach ${at}`, 'delete', box)),
+    ),
+  );
   const settle = await timed(() => kernel.settled());
   console.log(
     `cnmbus  attach ${Math.round((count / attach) * 1000)}/s (${attach.toFixed(0)} ms), census ${census.toFixed(0)} ms, ` +

@@ -1,5 +1,5 @@
 /** What of ours is there: links by their alias, namespaces by their record, elements by their comment. */
-import { type KernelObject, type Netns, objectKey, parseTag, type Route, type Tag, type Veth } from '../objects.ts';
+import { type KernelObject, type Netns, parseTag, type Route, type Tag, type Veth } from '../objects.ts';
 import type { Census } from '../port.ts';
 import { formatAddress, formatCidr, formatMac } from './address.ts';
 import { describeFailure } from './failure.ts';
@@ -29,11 +29,13 @@ interface Inside {
   readonly snapshot: Snapshot | null;
 }
 
-const attempt = <T>(findings: Findings, what: string, read: () => T): T | null => {
+/** Reads something; when it cannot be read, all that it would have told of is unknown. */
+const attempt = <T>(findings: Findings, unknown: readonly string[], read: () => T): T | null => {
   try {
     return read();
   } catch (error) {
-    findings.unknown.push({ what, reason: describeFailure(error) });
+    const reason = describeFailure(error);
+    findings.unknown.push(...unknown.map((what) => ({ what, reason })));
     return null;
   }
 };
@@ -42,6 +44,9 @@ const ownTag = (host: Host, label: string): Tag | null => {
   const tag = parseTag(label);
   return tag && tag.realm === host.realm && tag.host === host.host ? tag : null;
 };
+
+/** Beginnings of keys (`objectKey`), for when nothing of a kind could be read. */
+const kinds = { netns: 'netns ', route: 'route ', link: 'link ', element: 'element ' } as const;
 
 /** Links of this realm and host, apart from those that only wait for the reaper. */
 export const ownLinks = (host: Host, links: readonly LinkRecord[]): readonly OwnLink[] =>
@@ -66,18 +71,17 @@ const readNamespace = (host: Host, netns: Netns): Snapshot | 'absent' => {
   }
 };
 
-const readInsides = (host: Host, findings: Findings): readonly Inside[] => {
-  const records = attempt(findings, host.runDir, () => listRecords(host)) ?? [];
-  return records.flatMap((netns) => {
-    const snapshot = attempt(findings, objectKey(netns), () => readNamespace(host, netns));
+const readInsides = (host: Host, findings: Findings, records: readonly Netns[]): readonly Inside[] =>
+  records.flatMap((netns) => {
+    // The path stands in the keys of all that is inside.
+    const snapshot = attempt(findings, [netns.path], () => readNamespace(host, netns));
     if (snapshot === 'absent') {
-      attempt(findings, objectKey(netns), () => clearRemains(host, netns));
+      attempt(findings, [netns.path], () => clearRemains(host, netns));
       return [];
     }
     if (snapshot !== null) findings.objects.push(netns);
     return [{ netns, snapshot }];
   });
-};
 
 /** A bridge that is down is as good as one without addresses: shown so, it is repaired. */
 const describeBridge = ({ link, tag }: OwnLink, addresses: Snapshot['addresses']): KernelObject => ({
@@ -170,10 +174,13 @@ const addLinks = (host: Host, findings: Findings, insides: readonly Inside[]): v
 export const takeCensus = (host: Host, table: Table): Census => {
   const findings: Findings = { objects: [], unknown: [] };
   try {
-    const insides = readInsides(host, findings);
-    attempt(findings, 'links', () => addLinks(host, findings, insides));
-    const elements = attempt(findings, `table inet ${table.name}`, () => table.elements()) ?? [];
-    findings.objects.push(...elements);
+    const { netns, route, link, element } = kinds;
+    const records = attempt(findings, [netns, route, link], () => listRecords(host));
+    if (records !== null) {
+      const insides = readInsides(host, findings, records);
+      attempt(findings, [link, route], () => addLinks(host, findings, insides));
+    }
+    findings.objects.push(...(attempt(findings, [element], () => table.elements()) ?? []));
     return findings;
   } finally {
     goHome(host);

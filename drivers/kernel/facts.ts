@@ -3,12 +3,9 @@ import { readFileSync } from 'node:fs';
 import type { KernelFacts } from '../port.ts';
 import { formatCidr } from './address.ts';
 import { ownLinks } from './census.ts';
-import { goHome, type Host, listLinks } from './host.ts';
+import { type Host, listLinks } from './host.ts';
 import { listRoutes } from './inside.ts';
 import { probe } from './probe.ts';
-
-/** The system's answer does not change while it runs: asked once. */
-let capabilities: KernelFacts['capabilities'] | undefined;
 
 const readText = (path: string): string => readFileSync(path, 'utf8').trim();
 
@@ -18,11 +15,8 @@ const isScoped = (destination: Uint8Array): boolean =>
   (destination[0] === 0xff || (destination[0] === 0xfe && ((destination[1] ?? 0) & 0xc0) === 0x80));
 
 export const readFacts = (host: Host): KernelFacts => {
-  try {
-    capabilities ??= probe(host);
-  } finally {
-    goHome(host);
-  }
+  // The answer does not change while the system runs.
+  host.capabilities ??= probe(host);
   const links = listLinks(host.route, host.writer);
   const own = new Set(ownLinks(host, links).map(({ link }) => link.index));
   const routes = listRoutes(host.route, host.writer)
@@ -33,7 +27,7 @@ export const readFacts = (host: Host): KernelFacts => {
     kernel: readText('/proc/sys/kernel/osrelease'),
     bootId: readText('/proc/sys/kernel/random/boot_id'),
     routes: [...new Set(routes)].sort(),
-    capabilities,
+    capabilities: host.capabilities,
     mtu: mtus.length > 0 ? Math.min(...mtus) : 1500,
   };
 };

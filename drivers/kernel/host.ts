@@ -1,5 +1,6 @@
 /** What the set-up thread keeps: its way home, its sockets there, and what it has still to hand to the reaper. */
 import type { Tag } from '../objects.ts';
+import type { KernelFacts } from '../port.ts';
 import { NL } from './constants.ts';
 import { KernelFailure, refused } from './failure.ts';
 import { C, check, gettid, open, setns } from './libc.ts';
@@ -34,6 +35,8 @@ export interface Host {
   away: boolean;
   /** Next interface index to try. */
   index: number;
+  /** What the kernel lets us do, once it was tried. */
+  capabilities: KernelFacts['capabilities'] | null;
 }
 
 /** Where a thread's own namespace is; `/proc/self` would be the main thread's. */
@@ -74,8 +77,21 @@ export const openHost = (realm: string, host: string, runDir: string): Host => {
   const route = new NetlinkSocket(NL.ROUTE).widen();
   const writer = new MessageWriter(batchBytes);
   const index = firstIndex(realm, host, listLinks(route, writer));
-  const [bridges, fresh, reaps] = [new Map<string, number>(), [], []];
-  return { realm, host, runDir, home, thread: gettid(), route, writer, bridges, fresh, reaps, away: false, index };
+  return {
+    realm,
+    host,
+    runDir,
+    home,
+    thread: gettid(),
+    route,
+    writer,
+    bridges: new Map(),
+    fresh: [],
+    reaps: [],
+    away: false,
+    index,
+    capabilities: null,
+  };
 };
 
 export const takeIndex = (host: Host): number => host.index++;

@@ -80,11 +80,15 @@ export const removeRecord = (host: Host, path: string): void => {
     throw new SystemError('unlink record', errno());
 };
 
-export const listRecords = (host: Host): readonly Netns[] =>
-  (orAbsent(() => readdirSync(recordsDir(host))) ?? []).flatMap((name) => {
+export const listRecords = (host: Host): readonly Netns[] => {
+  const names = orAbsent(() => readdirSync(recordsDir(host)));
+  // Made at the start: without it nothing is known, which is not the same as nothing being there.
+  if (names === null) throw new KernelFailure('KERNEL_ERROR', `no directory ${recordsDir(host)}`, 'ENOENT');
+  return names.flatMap((name) => {
     const netns = parseRecord(orAbsent(() => readlinkSync(join(recordsDir(host), name))) ?? '');
     return netns && netns.tag.realm === host.realm && netns.tag.host === host.host ? [netns] : [];
   });
+};
 
 const isNamespace = (descriptor: number): boolean => ioctl(descriptor, C.NS_GET_NSTYPE, 0) === C.CLONE_NEWNET;
 

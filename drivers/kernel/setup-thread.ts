@@ -20,10 +20,19 @@ const handOver = (host: Host): void => {
   reaper.postMessage(jobs);
 };
 
+/** Without privileges this fails, which shows in the host's facts; whatever needs the directory then fails as well. */
+const prepareRunDirectory = (opened: Host): void => {
+  try {
+    mountRunDirectory(opened);
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error)) throw error;
+  }
+};
+
 const start = (): { readonly host: Host; readonly table: Table } => {
   const host = openHost(options.realm, options.host, options.runDir);
   const table = new Table(options.realm, options.host);
-  mountRunDirectory(host);
+  prepareRunDirectory(host);
   // What an earlier process had silenced and not yet removed.
   for (const link of listLinks(host.route, host.writer)) {
     if (isDead(host, link)) host.reaps.push({ links: [link.index], namespace: -1 });

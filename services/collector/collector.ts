@@ -56,8 +56,6 @@ interface Watched {
   readonly isAsked: boolean;
 }
 
-type Kind = 'endpoint' | 'command';
-
 class TimedCollector implements Collector {
   readonly failed: Promise<never>;
   readonly #options: CollectorOptions;
@@ -134,7 +132,7 @@ class TimedCollector implements Collector {
   }
 
   #settle(boundary: Boundary): void {
-    for (const key of this.#touched) this.#watch(key, boundary);
+    for (const key of this.#touched) this.#watch(key, this.#watched.get(key)?.boundary ?? boundary);
     this.#touched.clear();
     this.#arm();
   }
@@ -142,18 +140,17 @@ class TimedCollector implements Collector {
   /** Looks at an endpoint or a command anew. O(log n) of what is watched. */
   #watch(key: string, boundary: Boundary): Watched | null {
     const space = key.indexOf(' ');
-    const kind = key.slice(0, space) as Kind;
+    const isEndpoint = key.startsWith('endpoint ');
     const id = key.slice(space + 1);
-    const due =
-      kind === 'endpoint'
-        ? endpointDue(boundary.state, id, this.#suspectedMs.get(id), this.#confirmMs)
-        : commandDue(boundary.state, key.slice(space + 1));
+    const due = isEndpoint
+      ? endpointDue(boundary.state, id, this.#suspectedMs.get(id), this.#confirmMs)
+      : commandDue(boundary.state, id);
     const before = this.#watched.get(key);
     if (before && before.due.name !== due?.name) this.#keys.delete(before.due.name);
     if (due === null) {
       this.#watched.delete(key);
       this.#schedule.delete(key);
-      if (kind === 'endpoint') this.#suspectedMs.delete(id);
+      if (isEndpoint) this.#suspectedMs.delete(id);
       return null;
     }
     const isSame = before?.due.name === due.name;

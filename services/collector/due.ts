@@ -8,12 +8,8 @@ import type { BoundaryState } from '../../events/state.ts';
 /** The actor of collectors: permissions are granted on it. */
 export const collectorActor = 'collector';
 
-type Asked = {
-  [T in 'SuspectEndpoint' | 'CollectEndpoint' | 'ExpireCommand']: { readonly type: T; readonly data: CommandData<T> };
-}[keyof Pick<
-  Record<'SuspectEndpoint' | 'CollectEndpoint' | 'ExpireCommand', true>,
-  'SuspectEndpoint' | 'CollectEndpoint' | 'ExpireCommand'
->];
+type AskedType = 'SuspectEndpoint' | 'CollectEndpoint' | 'ExpireCommand';
+type Asked = { [T in AskedType]: { readonly type: T; readonly data: CommandData<T> } }[AskedType];
 
 /** A command that becomes due at a time, if nothing happens before. */
 export interface Due {
@@ -45,18 +41,13 @@ export const endpointDue = (
   const row = state.endpoints.get(endpointId);
   const verdict = row && verdictOn(state, row);
   if (!row || !verdict || verdict.dueAt === null) return null;
-  const { generation } = row;
-  const data = { endpointId, generation };
+  const data = { endpointId, generation: row.generation };
+  const what = `${endpointId}/${row.generation}`;
   const dueMs = Date.parse(verdict.dueAt);
-  if (!row.suspected) {
-    return { name: nameOf('suspect', `${endpointId}/${generation}`), dueMs, command: { type: 'SuspectEndpoint', data } };
-  }
+  if (!row.suspected) return { name: nameOf('suspect', what), dueMs, command: { type: 'SuspectEndpoint', data } };
   const graceMs = dueMs - Date.parse(verdict.since);
-  return {
-    name: nameOf('collect', `${endpointId}/${generation}`),
-    dueMs: (suspectedMs ?? dueMs) + Math.min(confirmMs, graceMs),
-    command: { type: 'CollectEndpoint', data },
-  };
+  const confirmedMs = (suspectedMs ?? dueMs) + Math.min(confirmMs, graceMs);
+  return { name: nameOf('collect', what), dueMs: confirmedMs, command: { type: 'CollectEndpoint', data } };
 };
 
 /** The end of a command that is under way. */
@@ -71,7 +62,7 @@ export const commandDue = (state: BoundaryState, key: string): Due | null => {
   };
 };
 
-/** Ids are refused when they were minted more than 30 days ago, so that what is overdue for longer takes a later time, the same all day. */
+/** Ids are refused when they were minted more than 30 days ago, so that what is overdue for longer takes a later time: the same one for weeks. */
 const windowMs = 14 * 86_400_000;
 
 /** The command's id. `refusals`: how often it was refused although it is due; each time asks anew, under another id. */

@@ -49,9 +49,10 @@ export interface Controller {
   readonly failed: Promise<never>;
 }
 
-/** Most commands that are decided together. */
-const roundCommandsMax = 512;
-/** Commands that wait in memory at most; beyond it the reader pauses. */
+/** Most commands that are decided together: a round must not keep queries waiting, and 64 fill a commit's sync to disk well. */
+const roundCommandsMax = 64;
+/** Commands that wait in memory at most; beyond it the reader stops, and starts again where it was once they are decided. */
+const queueCommandsMax = 2_048;
 const retryMsMax = 1_000;
 
 export const createController = (options: ControllerOptions): Controller => new ActiveController(options);
@@ -121,22 +122,31 @@ class ActiveController implements Controller {
 
   async #run(): Promise<void> {
     await this.#open();
-    const { commands } = this.#options;
-    const onMessage = (message: Message): void => {
-      this.#queue.push(takeIn(message));
-      this.#wake();
-    };
-    this.#commandReader = commands.read({ from: this.#realm.realm.roundFrom }, onMessage);
-    this.#commandReader.closed.catch((error) => this.#fail(error));
+    let next = this.#realm.realm.roundFrom;
     while (this.#active) {
-      if (this.#queue.length === 0) {
+      if (this.#queue.length > 0) {
+        const intakes = this.#queue.splice(0, roundCommandsMax);
+        next = (intakes.at(-1)?.sequence ?? 0) + 1;
+        await this.#round(intakes);
+      } else {
+        this.#commandReader ??= this.#read(next);
         await new Promise<void>((resolve) => {
           this.#wake = resolve;
         });
-        continue;
       }
-      await this.#round(this.#queue.splice(0, roundCommandsMax));
     }
+  }
+
+  #read(from: number): Reader {
+    const reader = this.#options.commands.read({ from }, (message) => {
+      this.#queue.push(takeIn(message));
+      this.#wake();
+      if (this.#queue.length < queueCommandsMax || this.#commandReader !== reader) return;
+      this.#commandReader = null;
+      void reader.stop();
+    });
+    reader.closed.catch((error) => this.#fail(error));
+    return reader;
   }
 
   /** The first commit of a log says whose it is. */

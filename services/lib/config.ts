@@ -1,4 +1,6 @@
 /** The one reader of the environment: every setting, its default and what is wrong with it. */
+import { hash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { homedir, hostname, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -26,6 +28,8 @@ export interface Config {
   /** Null: by the place, quiet at a terminal. */
   readonly logLevel: LogLevel | null;
   readonly pools: readonly SubnetPool[];
+  /** A /48 of unique local addresses (RFC 4193). */
+  readonly ula: string;
   readonly netnsRoots: readonly string[];
   readonly quarantineMs: number;
   readonly confirmMs: number;
@@ -49,9 +53,10 @@ export const variables = {
   CNM_ACTOR: 'who sends commands (the user)',
   CNM_LOG_LEVEL: `${logLevels.join(', ')} (info; warn at a terminal)`,
   CNM_POOLS: `pools of automatic IPv4 subnets, BASE/LENGTH/SIZE with commas (${DEFAULT_IPV4_POOLS.map(({ base, size }) => `${base}/${size}`).join(',')})`,
+  CNM_ULA: "/48 of automatic IPv6 subnets, within fd00::/8 (made from the machine's id)",
   CNM_NETNS_ROOTS: 'directories under which namespaces of callers may lie, with colons (/run:/var/run:/proc)',
   CNM_QUARANTINE_MS: 'how long a released address rests before it is given out again (60000)',
-  CNM_CONFIRM_MS: 'how long a suspected endpoint stays before it is collected (10000)',
+  CNM_CONFIRM_MS: 'how long a suspected endpoint stays before it is collected (5000)',
   CNM_ROOTLESS: '1: `cnm up` and `cnm demo` in a user namespace of their own',
   CNM_THROWAWAY: 'set by the launcher around `cnm demo`',
 } as const;
@@ -67,6 +72,8 @@ export interface Machine {
   readonly user: string;
   readonly home: string;
   readonly hostname: string;
+  /** Stays the same over reboots (machine-id(5)); empty where there is none. */
+  readonly id: string;
 }
 
 const userName = (): string => {
@@ -78,12 +85,28 @@ const userName = (): string => {
   }
 };
 
+const machineId = (): string => {
+  try {
+    return readFileSync('/etc/machine-id', 'utf8').trim();
+  } catch {
+    return '';
+  }
+};
+
 const thisMachine = (): Machine => ({
   uid: process.getuid?.() ?? 0,
   user: userName(),
   home: homedir(),
   hostname: hostname(),
+  id: machineId(),
 });
+
+/** 40 bits that other machines, realms and hosts do not have, as RFC 4193 wants them, and that a restart gives again. */
+const ulaOf = (machine: Machine, realm: string, host: string): string => {
+  const hex = hash('sha256', `cnm-ula ${machine.id} ${realm} ${host}`, 'hex');
+  const group = (at: number): string => Number.parseInt(hex.slice(at, at + 4), 16).toString(16);
+  return `fd${hex.slice(0, 2)}:${group(2)}:${group(6)}::/48`;
+};
 
 /** The text with every stretch that a name cannot hold as one dash. */
 const asName = (text: string, fallback: string, allowed: RegExp): string => {
@@ -139,6 +162,10 @@ const Environment = z.object({
   CNM_ACTOR: Actor.optional(),
   CNM_LOG_LEVEL: z.enum(logLevels, `one of ${logLevels.join(', ')}`).optional(),
   CNM_POOLS: Pools.optional(),
+  CNM_ULA: z
+    .string()
+    .regex(/^fd[0-9a-f]{2}:[0-9a-f]{1,4}:[0-9a-f]{1,4}::\/48$/, 'a /48 within fd00::/8, such as fd12:3456:789a::/48')
+    .optional(),
   CNM_NETNS_ROOTS: z
     .string()
     .transform((text) => text.split(':'))
@@ -155,8 +182,8 @@ const directories = (
   env: Readonly<Record<string, string | undefined>>,
 ): { readonly data: string; readonly run: string } => {
   if (machine.uid === 0) return { data: '/var/lib/cnm', run: '/run/cnm' };
-  const data = join(env['XDG_DATA_HOME'] || join(machine.home, '.local/share'), 'cnm');
-  const runtime = env['XDG_RUNTIME_DIR'];
+  const data = join(env.XDG_DATA_HOME || join(machine.home, '.local/share'), 'cnm');
+  const runtime = env.XDG_RUNTIME_DIR;
   return { data, run: runtime ? join(runtime, 'cnm') : join(data, 'run') };
 };
 
@@ -176,6 +203,8 @@ export const readConfig = (
   }
   const settings = read.data;
   const standard = directories(machine, env);
+  const realm = settings.CNM_REALM ?? 'default';
+  const host = settings.CNM_HOST ?? asName(machine.hostname, 'localhost', /[^A-Za-z0-9.-]+/g);
   const config: Config = {
     natsUrl: settings.CNM_NATS_URL ?? null,
     natsMonitorUrl: settings.CNM_NATS_MONITOR_URL ?? null,
@@ -183,17 +212,18 @@ export const readConfig = (
     natsPort: settings.CNM_NATS_PORT ?? null,
     dataDir: settings.CNM_DATA_DIR ?? standard.data,
     runDir: settings.CNM_RUN_DIR ?? standard.run,
-    host: settings.CNM_HOST ?? asName(machine.hostname, 'localhost', /[^A-Za-z0-9.-]+/g),
-    realm: settings.CNM_REALM ?? 'default',
+    host,
+    realm,
     actor: settings.CNM_ACTOR ?? asName(machine.user, `uid-${machine.uid}`, /[^A-Za-z0-9_.@:-]+/g),
     logLevel: settings.CNM_LOG_LEVEL ?? null,
     pools: settings.CNM_POOLS ?? DEFAULT_IPV4_POOLS,
+    ula: settings.CNM_ULA ?? ulaOf(machine, realm, host),
     netnsRoots: settings.CNM_NETNS_ROOTS ?? ['/run', '/var/run', '/proc'],
     quarantineMs: settings.CNM_QUARANTINE_MS ?? 60_000,
-    confirmMs: settings.CNM_CONFIRM_MS ?? 10_000,
+    confirmMs: settings.CNM_CONFIRM_MS ?? 5_000,
     rootless: settings.CNM_ROOTLESS ?? false,
     throwaway: settings.CNM_THROWAWAY ?? false,
-    searchPath: env['PATH'] ?? '',
+    searchPath: env.PATH ?? '',
   };
   return { ok: true, config };
 };

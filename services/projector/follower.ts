@@ -1,6 +1,7 @@
 /** The live views: the whole log folded from its opening, then followed. */
 import type { Logger } from 'pino';
 import { decodeCommit } from '../../events/envelope.ts';
+import type { EventData } from '../../events/events.ts';
 import { applyCommit, createViews, originOf, type Views } from '../../projections/views.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Message, Stream } from '../lib/stream.ts';
@@ -15,6 +16,8 @@ export interface KnownNetwork {
 export interface Follower {
   readonly views: Views;
   readonly networks: ReadonlyMap<string, KnownNetwork>;
+  /** What the log's first commit says of it; null before that. */
+  opening(): EventData<'RealmOpened'> | null;
   /** Resolves when all that was stored at the start is folded in. */
   readonly caughtUp: Promise<void>;
   /** Resolves at `stop()`; rejects when the log cannot be read on. */
@@ -42,6 +45,7 @@ export const follow = (log: Stream, clock: Clock, logger: Logger): Follower => {
   const networks = new Map<string, KnownNetwork>();
   const waiters = new Set<Waiter>();
   let live = false;
+  let opening: EventData<'RealmOpened'> | null = null;
   let failure: string | null = null;
 
   const release = (): void => {
@@ -50,9 +54,10 @@ export const follow = (log: Stream, clock: Clock, logger: Logger): Follower => {
   const onMessage = (message: Message): void => {
     const events = decodeCommit(message.body);
     for (const event of events) {
-      if (event.type !== 'NetworkCreateRequested') continue;
-      const { id, name } = event.data.network;
-      networks.set(id, { name, host: originOf(message.subject).host });
+      if (event.type === 'NetworkCreateRequested') {
+        const { id, name } = event.data.network;
+        networks.set(id, { name, host: originOf(message.subject).host });
+      } else if (event.type === 'RealmOpened') opening ??= event.data;
     }
     applyCommit(views, message.subject, message.position, events);
     if (waiters.size > 0) release();
@@ -79,7 +84,9 @@ export const follow = (log: Stream, clock: Clock, logger: Logger): Follower => {
     waiters.add(waiter);
     const cancel = clock.after(timeoutMs, () => {
       const state = live ? '' : ' and still reads what was stored before it started';
-      reject(new QueryFault('QUERY_NOT_YET', `the views are at position ${views.position}${state}, not yet at ${position}`));
+      reject(
+        new QueryFault('QUERY_NOT_YET', `the views are at position ${views.position}${state}, not yet at ${position}`),
+      );
     });
     try {
       await promise;
@@ -92,6 +99,7 @@ export const follow = (log: Stream, clock: Clock, logger: Logger): Follower => {
   return {
     views,
     networks,
+    opening: () => opening,
     caughtUp,
     closed: reader.closed,
     isLive: () => live,

@@ -1,0 +1,83 @@
+/** A query from its bytes to the bytes of its answer. */
+import { z } from 'zod';
+import { Query, type ViewName, viewNames } from '../../events/queries.ts';
+import { filterNames, selectRows, unknownNames } from '../../projections/filter.ts';
+import type { Views } from '../../projections/views.ts';
+import type { Stream } from '../lib/stream.ts';
+import type { Follower } from './follower.ts';
+import type { Gate } from './gate.ts';
+import { type Page, pageOf } from './page.ts';
+import type { Past } from './past.ts';
+import { QueryFault } from './query-fault.ts';
+import { recordedEvents } from './recorded.ts';
+
+export interface AnswerDeps {
+  readonly log: Stream;
+  readonly follower: Follower;
+  readonly past: Past;
+  readonly gate: Gate;
+  readonly status: () => Promise<object>;
+  /** How large an answer may be: below the server's `max_payload`. */
+  readonly bytesMax: number;
+}
+
+/** What can be asked on `cnm.query.<name>`. */
+export const queryNames = [...viewNames, 'events', 'status'] as const;
+
+const isView = (name: string): name is ViewName => viewNames.some((view) => view === name);
+
+/** @throws QueryFault QUERY_MALFORMED */
+export const parseQuery = (body: string): Query => {
+  let json: unknown;
+  try {
+    json = body === '' ? {} : JSON.parse(body);
+  } catch (error) {
+    throw new QueryFault('QUERY_MALFORMED', `not JSON: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  const query = Query.safeParse(json);
+  if (!query.success) throw new QueryFault('QUERY_MALFORMED', z.prettifyError(query.error).replaceAll('\n', ' '));
+  return query.data;
+};
+
+/** The position that `asOf` names: a position that the log holds, or the last one recorded at that time. */
+const asOfPosition = async (log: Stream, views: Views, asOf: number | string): Promise<number> => {
+  if (typeof asOf === 'string') return (await log.positionAt(Date.parse(asOf) + 1)) - 1;
+  if (asOf <= views.position) return asOf;
+  const last = await log.last();
+  if (asOf <= last) return asOf;
+  throw new QueryFault('QUERY_POSITION_UNKNOWN', `the log ends at position ${last}, before ${asOf}`);
+};
+
+const viewPage = async (deps: AnswerDeps, view: ViewName, query: Query): Promise<Page> => {
+  const unknown = unknownNames(view, query.filter);
+  if (unknown.length > 0) {
+    const detail = `${view} cannot be filtered by ${unknown.join(', ')}, only by ${filterNames(view).join(', ')}`;
+    throw new QueryFault('QUERY_MALFORMED', detail);
+  }
+  const { follower, past, log } = deps;
+  const position = query.asOf === undefined ? null : await asOfPosition(log, follower.views, query.asOf);
+  // Nothing is awaited from here on, so the live views stand still while they are read.
+  const views = position === null ? follower.views : await past.asOf(position);
+  const limits = { limit: query.limit, bytesMax: deps.bytesMax };
+  const page = pageOf(views.position, selectRows(views, view, query.filter), query.after, limits);
+  if (page.next !== undefined) past.keep(views);
+  return page;
+};
+
+const eventsPage = async (deps: AnswerDeps, query: Query): Promise<Page> => {
+  const { log, follower, gate, bytesMax } = deps;
+  const until = query.asOf === undefined ? await log.last() : await asOfPosition(log, follower.views, query.asOf);
+  return gate(() => recordedEvents({ log, networks: follower.networks, bytesMax }, query, until));
+};
+
+/** Answers a query. @throws QueryFault */
+export const answerQuery = async (deps: AnswerDeps, name: string, query: Query): Promise<Page> => {
+  if (name === 'status') {
+    return { position: deps.follower.views.position, rows: [JSON.stringify(await deps.status())] };
+  }
+  if (name !== 'events' && !isView(name)) {
+    throw new QueryFault('QUERY_VIEW_UNKNOWN', `no view ${name}: there are ${queryNames.join(', ')}`);
+  }
+  await deps.follower.reached(query.atLeast ?? 0, query.timeoutMs);
+  return name === 'events' ? eventsPage(deps, query) : viewPage(deps, name, query);
+};

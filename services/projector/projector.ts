@@ -1,0 +1,81 @@
+/** The read side: live views of the whole log, and answers to queries about now, then and why. */
+import type { Logger } from 'pino';
+import { type QueryAnswer, type QueryInput, viewNames } from '../../events/queries.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Stream } from '../lib/stream.ts';
+import { type AnswerDeps, answerQuery, parseQuery } from './answer.ts';
+import { follow } from './follower.ts';
+import { createGate } from './gate.ts';
+import { bodyOf } from './page.ts';
+import { createPast } from './past.ts';
+import { type RebuildReport, rebuildViews } from './rebuild.ts';
+
+export interface ProjectorDeps {
+  readonly log: Stream;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+export interface ProjectorOptions {
+  /** How large an answer may be, bytes; larger ones come in pages. Must be below the server's `max_payload`. */
+  readonly answerBytesMax?: number;
+}
+
+export interface Projector {
+  /** Resolves when all that was stored at the start is folded in. */
+  readonly caughtUp: Promise<void>;
+  /** Resolves at `stop()`; rejects when the log cannot be read on. Queries are then answered with the reason. */
+  readonly closed: Promise<void>;
+  /** The answer's body to a query's body, on `cnm.query.<name>`. @throws QueryFault */
+  answer(name: string, body: string): Promise<string>;
+  /** The same for callers in this process. @throws QueryFault */
+  query(name: string, query?: QueryInput): Promise<QueryAnswer>;
+  /** Folds all views anew from the opening and holds them against the live ones, byte for byte. */
+  rebuild(): Promise<RebuildReport>;
+  stop(): Promise<void>;
+}
+
+/** The server's `max_payload` is 1 MiB by default and at least 512 KiB (services/nats/streams.ts). */
+const ANSWER_BYTES_MAX = 480 * 1024;
+/** Folds of the past and scans of the log at once; each keeps a processor busy. */
+const READS_AT_ONCE_MAX = 2;
+const READS_WAITING_MAX = 32;
+
+/** Starts reading the log from its opening. Queries wait until it has caught up. */
+export const createProjector = (deps: ProjectorDeps, options: ProjectorOptions = {}): Projector => {
+  const { log, clock, logger } = deps;
+  const startedAt = new Date(clock.nowMs()).toISOString();
+  const follower = follow(log, clock, logger);
+  const { views } = follower;
+  const gate = createGate(READS_AT_ONCE_MAX, READS_WAITING_MAX);
+
+  const status = async (): Promise<object> => {
+    const head = await log.last();
+    const reason = follower.failure();
+    return {
+      state: reason !== null ? 'stopped' : follower.isLive() ? 'live' : 'starting',
+      reason,
+      position: views.position,
+      head,
+      lag: Math.max(0, head - views.position),
+      startedAt,
+      realm: follower.opening()?.realm ?? null,
+      epoch: follower.opening()?.epoch ?? null,
+      views: Object.fromEntries(viewNames.map((view) => [view, views.rows[view].size])),
+    };
+  };
+  const past = createPast(log, views, gate);
+  const bytesMax = options.answerBytesMax ?? ANSWER_BYTES_MAX;
+  const answering: AnswerDeps = { log, follower, past, gate, status, bytesMax };
+  const answer = async (name: string, body: string): Promise<string> =>
+    bodyOf(await answerQuery(answering, name, parseQuery(body)));
+
+  return {
+    caughtUp: follower.caughtUp,
+    closed: follower.closed,
+    answer,
+    query: async (name, query = {}) => JSON.parse(await answer(name, JSON.stringify(query))) as QueryAnswer,
+    rebuild: () => gate(() => rebuildViews(log, views, clock)),
+    stop: () => follower.stop(),
+  };
+};

@@ -1,0 +1,161 @@
+/** Query `events`: the recorded events themselves, filtered, read from the log a stretch at a time. */
+import { decodeCommit, type Event, eventVersions, UnreadableCommit } from '../../events/envelope.ts';
+import type { EventType } from '../../events/events.ts';
+import { subjects } from '../../events/names.ts';
+import type { Query } from '../../events/queries.ts';
+import { createMatcher, type EventFilter, type FilterMemory } from '../../projections/event-filter.ts';
+import { type EventPosition, formatPosition, isBehind, parsePosition } from '../../projections/event-position.ts';
+import { type Filter, isMeant } from '../../projections/filter.ts';
+import { originOf } from '../../projections/views.ts';
+import type { Message, Stream } from '../lib/stream.ts';
+import type { KnownNetwork } from './follower.ts';
+import { type Page, PageBuilder } from './page.ts';
+import { QueryFault } from './query-fault.ts';
+
+export interface RecordedDeps {
+  readonly log: Stream;
+  readonly networks: ReadonlyMap<string, KnownNetwork>;
+  readonly bytesMax: number;
+}
+
+/** One request reads at most so many commits, about a tenth of a second; then it answers with what it has and how to go on. */
+const COMMITS_MAX = 20_000;
+
+const texts = ['host', 'network', 'endpoint', 'sandbox', 'address', 'commandid', 'command', 'actor', 'correlationid'];
+/** Names that a filter over events knows. */
+export const eventFilterNames = ['type', 'since', ...texts] as const;
+
+const parseTypes = (text: string): ReadonlySet<EventType> => {
+  const types = text.split(',').map((type) => type.trim());
+  const unknown = types.filter((type) => !(type in eventVersions));
+  if (unknown.length > 0) throw new QueryFault('QUERY_MALFORMED', `no event types: ${unknown.join(', ')}`);
+  return new Set(types as EventType[]);
+};
+
+const parseFilter = (filter: Filter): EventFilter => {
+  const unknown = Object.keys(filter).filter((name) => !eventFilterNames.includes(name));
+  if (unknown.length > 0) {
+    const detail = `events cannot be filtered by ${unknown.join(', ')}, only by ${eventFilterNames.join(', ')}`;
+    throw new QueryFault('QUERY_MALFORMED', detail);
+  }
+  const { type, since: _since, ...rest } = filter;
+  return { ...rest, ...(type === undefined ? {} : { types: parseTypes(type) }) };
+};
+
+interface Cursor {
+  readonly from: EventPosition;
+  readonly holders: readonly string[];
+}
+
+/** `POSITION` or `POSITION~ID~ID`: the ids of endpoints that hold the address asked for, as they were there. */
+const parseCursor = (text: string): Cursor => {
+  const [position = '', ...holders] = text.split('~');
+  const from = parsePosition(position);
+  if (!from) throw new QueryFault('QUERY_MALFORMED', `not a position: ${text}`);
+  return { from, holders };
+};
+
+const formatCursor = (from: EventPosition, holders: ReadonlySet<string>): string =>
+  [formatPosition(from), ...holders].join('~');
+
+/** `since` takes in the position or time that it names; the answer is what comes right before. */
+const parseSince = async (log: Stream, since: string | undefined): Promise<EventPosition> => {
+  const end = Number.POSITIVE_INFINITY;
+  if (since === undefined) return { position: 0, index: end };
+  const named = parsePosition(since);
+  if (named && Number.isFinite(named.index) && named.index > 0) return { ...named, index: named.index - 1 };
+  if (named) return { position: named.position - 1, index: end };
+  const timeMs = Date.parse(since);
+  if (Number.isNaN(timeMs)) throw new QueryFault('QUERY_MALFORMED', `neither a position nor a time: ${since}`);
+  return { position: (await log.positionAt(timeMs)) - 1, index: end };
+};
+
+/** A recorded event as a row: the CloudEvent in its current version, and where and when it was stored. */
+const rowOf = (event: Event, message: Message, index: number): object => ({
+  ...event.meta,
+  type: `cnm.${event.type}.v${event.version}`,
+  data: event.data,
+  position: `${message.position}.${index}`,
+  host: originOf(message.subject).host,
+  recordedtime: new Date(message.recordedMs).toISOString(),
+});
+
+const knownIds = (networks: ReadonlyMap<string, KnownNetwork>, wanted: string | undefined): Set<string> => {
+  const ids = new Set<string>();
+  if (wanted === undefined) return ids;
+  for (const [id, { name, host }] of networks) if (isMeant('network', wanted, [name, id], host)) ids.add(id);
+  return ids;
+};
+
+/** One read of the log: fills a page until it is full, the stretch is over or there is nothing more. */
+class Scan {
+  readonly page: PageBuilder;
+  /** The last event looked at. */
+  at: EventPosition;
+  private commits = 0;
+  private readonly until: number;
+  private readonly matches: (event: Event, host: string | null) => boolean;
+
+  constructor(page: PageBuilder, cursor: Cursor, until: number, filter: EventFilter, memory: FilterMemory) {
+    this.page = page;
+    this.at = cursor.from;
+    this.until = until;
+    this.matches = createMatcher(filter, memory);
+  }
+
+  /** Whether to go on: `end` when the last wanted commit was passed, `cut` when there may be more. */
+  take(message: Message): 'on' | 'end' | 'cut' {
+    const { position } = message;
+    if (position > this.until) return 'end';
+    const { host } = originOf(message.subject);
+    for (const [index, event] of decodeCommit(message.body).entries()) {
+      if (!isBehind(this.at, position, index)) continue;
+      if (this.matches(event, host) && !this.page.add(rowOf(event, message, index))) return 'cut';
+      this.at = { position, index };
+    }
+    this.at = { position, index: Number.POSITIVE_INFINITY };
+    if (position === this.until) return 'end';
+    return ++this.commits >= COMMITS_MAX ? 'cut' : 'on';
+  }
+}
+
+/**
+ * A page of recorded events up to the position `until`. An answer without `next` is complete up to its position; one with `next` may
+ * have few rows or none, when nothing in its stretch of the log passed the filter.
+ */
+export const recordedEvents = async (deps: RecordedDeps, query: Query, until: number): Promise<Page> => {
+  const filter = parseFilter(query.filter);
+  const since = await parseSince(deps.log, query.filter['since']);
+  const cursor = query.after === undefined ? { from: since, holders: [] } : parseCursor(query.after);
+  const memory = { networkIds: knownIds(deps.networks, filter.network), holders: new Set(cursor.holders) };
+  const page = new PageBuilder({ limit: query.limit, bytesMax: deps.bytesMax });
+  const scan = new Scan(page, cursor, until, filter, memory);
+  const first = Number.isFinite(cursor.from.index) ? cursor.from.position : cursor.from.position + 1;
+  if (first > until) return { position: until, rows: [] };
+  const outcome = await readOn(deps.log, first, filter.host, scan);
+  if (outcome === 'end') return { position: until, rows: page.rows };
+  return { position: scan.at.position, rows: page.rows, next: formatCursor(scan.at, memory.holders) };
+};
+
+const readOn = async (log: Stream, from: number, host: string | undefined, scan: Scan): Promise<'end' | 'cut'> => {
+  const { promise: done, resolve } = Promise.withResolvers<'end' | 'cut'>();
+  let over = false;
+  const filter = host === undefined ? {} : { subjects: [subjects.host(host), subjects.outcome(host)] };
+  const reader = log.read({ from, ...filter }, (message) => {
+    if (over) return;
+    const outcome = scan.take(message);
+    if (outcome === 'on') return;
+    over = true;
+    resolve(outcome);
+  });
+  try {
+    // With a filter the last wanted commit may never come, but then all that was stored has.
+    return await Promise.race([done, reader.caughtUp.then(() => 'end' as const)]);
+  } catch (error) {
+    if (error instanceof UnreadableCommit) throw new QueryFault('LOG_UNREADABLE', error.message);
+    throw error;
+  } finally {
+    reader.closed.catch(() => {});
+    await reader.stop();
+  }
+};

@@ -1,0 +1,59 @@
+/** The projector on NATS: queries by request and reply, found by the NATS services protocol. */
+import type { NatsConnection } from '@nats-io/transport-node';
+import type { Logger } from 'pino';
+import { subjects } from '../../events/names.ts';
+import { describeError } from '../nats/fault.ts';
+import { type Service, type ServiceError, serve } from '../nats/micro.ts';
+import { queryNames } from './answer.ts';
+import type { Projector } from './projector.ts';
+import { QueryFault, queryFaultNumbers } from './query-fault.ts';
+
+export interface ServeOptions {
+  readonly version: string;
+  readonly realm: string;
+}
+
+const queryPrefix = subjects.query('');
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+const refusal = ({ code, message: detail }: QueryFault): ServiceError => ({
+  error: {
+    code: queryFaultNumbers[code],
+    description: `${code}: ${detail}`,
+    body: encoder.encode(JSON.stringify({ code, detail })),
+  },
+});
+
+/**
+ * Serves queries until `stop()`. One endpoint takes all of them, since a name that is no view deserves an answer too. What is refused has
+ * the code in front of `Nats-Service-Error`, and `{code, detail}` as its body.
+ */
+export const serveQueries = (
+  connection: NatsConnection,
+  projector: Projector,
+  logger: Logger,
+  options: ServeOptions,
+): Service =>
+  serve(connection, {
+    name: 'cnm-projector',
+    version: options.version,
+    description: 'Views of the container networks: queries about now and any moment of the past',
+    metadata: { realm: options.realm },
+    endpoints: [
+      {
+        name: 'query',
+        subject: subjects.query('*'),
+        metadata: { views: queryNames.join(','), request: 'Query', response: 'QueryAnswer' },
+        handler: async (request, _headers, subject) => {
+          try {
+            return encoder.encode(await projector.answer(subject.slice(queryPrefix.length), decoder.decode(request)));
+          } catch (error) {
+            if (error instanceof QueryFault) return refusal(error);
+            throw error;
+          }
+        },
+      },
+    ],
+    onError: (endpoint, error) => logger.error({ endpoint, err: error }, `a query failed: ${describeError(error)}`),
+  });

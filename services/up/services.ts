@@ -1,0 +1,178 @@
+/** The composition root: each service with its connection, its streams and whatever else it is handed. */
+import type { NatsConnection } from '@nats-io/transport-node';
+import type { Clock } from '../lib/clock.ts';
+import { type Config, hostRunDir } from '../lib/config.ts';
+import type { Logger } from '../lib/logger.ts';
+import { connectNats } from '../nats/connection.ts';
+import { jetStream } from '../nats/jetstream.ts';
+import { lease } from '../nats/lease.ts';
+import { serve } from '../nats/micro.ts';
+import { STREAMS } from '../nats/stream-config.ts';
+import { packageVersion } from './package-root.ts';
+import type { Part } from './part.ts';
+
+export const serviceNames = ['worker', 'projector', 'controller', 'collector'] as const;
+export type ServiceName = (typeof serviceNames)[number];
+
+export interface ServiceDeps {
+  readonly config: Config;
+  readonly url: string;
+  readonly logger: Logger;
+  readonly clock: Clock;
+}
+
+/** What each service is to anyone who looks at it with NATS tools. */
+const descriptions: Readonly<Record<Exclude<ServiceName, 'projector'>, string>> = {
+  worker: 'turns intents into kernel state, one per host',
+  controller: 'decides commands',
+  collector: 'collects garbage and ends commands whose deadline has passed',
+};
+
+interface Opened {
+  readonly connection: NatsConnection;
+  readonly logger: Logger;
+  readonly stream: (name: keyof typeof STREAMS) => ReturnType<typeof jetStream>;
+}
+
+const open = async (name: ServiceName, { url, logger: parent, clock }: ServiceDeps): Promise<Opened> => {
+  const logger = parent.child({ service: name });
+  const connection = await connectNats({ url, role: name, log: logger, clock });
+  return { connection, logger, stream: (stream) => jetStream(connection, STREAMS[stream], { clock, log: logger }) };
+};
+
+/** Lets NATS tools and `cnm status` find a service that answers no requests of its own. */
+const register = (name: keyof typeof descriptions, { connection }: Opened, { config, clock }: ServiceDeps) =>
+  serve(connection, {
+    name: `cnm-${name}`,
+    version: packageVersion,
+    description: descriptions[name],
+    metadata: { realm: config.realm, host: config.host, pid: String(process.pid) },
+    endpoints: [],
+    clock,
+  });
+
+const startController = async (deps: ServiceDeps): Promise<Part> => {
+  const { createController } = await import('../controller/controller.ts');
+  const { drivers } = await import('../../drivers/registry.ts');
+  const { config, clock } = deps;
+  const opened = await open('controller', deps);
+  const { connection, logger, stream } = opened;
+  const controller = createController({
+    realm: config.realm,
+    log: stream('log'),
+    commands: stream('commands'),
+    drivers,
+    publish: (subject, body) => connection.publish(subject, body),
+    clock,
+    logger,
+    quarantineMs: config.quarantineMs,
+  });
+  await controller.start();
+  // a lease that is lost and won again at once must not start the next round before the last one has ended
+  let turn = Promise.resolve();
+  const then = (step: () => Promise<void> | void): void => {
+    turn = turn.then(step);
+  };
+  const holder = `${config.host}/${process.pid}/${clock.randomId(8)}`;
+  const acquired = Promise.withResolvers<void>();
+  const held = lease(
+    stream('lease'),
+    'controller',
+    holder,
+    {
+      onAcquired: (term) => {
+        logger.info({ term }, 'deciding');
+        then(() => controller.activate());
+        acquired.resolve();
+      },
+      onLost: (reason) => {
+        logger.warn({ reason }, 'not deciding any more');
+        then(() => controller.deactivate());
+      },
+    },
+    { clock },
+  );
+  const service = register('controller', opened, deps);
+  return {
+    name: 'controller',
+    failed: Promise.race([controller.failed, neverEnds(held.closed)]),
+    stop: async () => {
+      await service.stop();
+      await turn;
+      await controller.deactivate();
+      await held.stop();
+      await controller.stop();
+      await connection.drain();
+    },
+  };
+};
+
+const startWorker = async (deps: ServiceDeps): Promise<Part> => {
+  const { linuxKernel } = await import('../../drivers/kernel/kernel.ts');
+  const { drivers } = await import('../../drivers/registry.ts');
+  const { createWorker } = await import('../worker/worker.ts');
+  const { config, clock } = deps;
+  const { realm, host, pools, ula, netnsRoots } = config;
+  const runDir = hostRunDir(config);
+  const [opened, kernel] = await Promise.all([open('worker', deps), linuxKernel({ realm, host, runDir })]);
+  const { connection, logger, stream } = opened;
+  const log = stream('log');
+  const worker = createWorker({ realm, host, log, kernel, drivers, clock, logger, runDir, pools, ula, netnsRoots });
+  await Promise.race([worker.start(), worker.failed]);
+  const service = register('worker', opened, deps);
+  return {
+    name: 'worker',
+    failed: worker.failed,
+    stop: async () => {
+      await service.stop();
+      await worker.stop();
+      await kernel.close();
+      await connection.drain();
+    },
+  };
+};
+
+const startCollector = async (deps: ServiceDeps): Promise<Part> => {
+  const { createCollector } = await import('../collector/collector.ts');
+  const { config, clock } = deps;
+  const opened = await open('collector', deps);
+  const { connection, logger, stream } = opened;
+  const collector = createCollector({
+    realm: config.realm,
+    log: stream('log'),
+    commands: stream('commands'),
+    clock,
+    logger,
+    confirmMs: config.confirmMs,
+  });
+  await Promise.race([collector.start(), collector.failed]);
+  const service = register('collector', opened, deps);
+  return {
+    name: 'collector',
+    failed: collector.failed,
+    stop: async () => {
+      await service.stop();
+      await collector.stop();
+      await connection.drain();
+    },
+  };
+};
+
+const startProjector = async (deps: ServiceDeps): Promise<Part> => {
+  const opened = await open('projector', deps);
+  return { name: 'projector', failed: new Promise(() => undefined), stop: () => opened.connection.drain() };
+};
+
+/** A promise that only passes on the rejection of another. */
+const neverEnds = (promise: Promise<unknown>): Promise<never> =>
+  promise.then(() => new Promise<never>(() => undefined));
+
+const starters: Readonly<Record<ServiceName, (deps: ServiceDeps) => Promise<Part>>> = {
+  worker: startWorker,
+  projector: startProjector,
+  controller: startController,
+  collector: startCollector,
+};
+
+/** Starts one service; resolves when it serves. */
+export const startService = (name: ServiceName, deps: ServiceDeps): Promise<Part> => starters[name](deps);

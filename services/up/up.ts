@@ -1,0 +1,71 @@
+/** `cnm up`: server and all services in one process; `cnm serve X`: one of them against an external server. */
+import { mkdirSync } from 'node:fs';
+import { type Clock, systemClock } from '../lib/clock.ts';
+import { type Config, redacted } from '../lib/config.ts';
+import type { Logger } from '../lib/logger.ts';
+import { Running } from './part.ts';
+import { embeddedServer, externalServer, prepareServer } from './server.ts';
+import { type ServiceName, serviceNames, startService } from './services.ts';
+import { announce } from './state-file.ts';
+
+export interface UpOptions {
+  readonly config: Config;
+  readonly logger: Logger;
+  readonly clock?: Clock;
+  /** Which services run in this process; all when left out. */
+  readonly services?: readonly ServiceName[];
+}
+
+export interface Up {
+  readonly url: string;
+  /** How long the start took, milliseconds. */
+  readonly startedInMs: number;
+  /** Rejects when a part cannot go on. */
+  readonly failed: Promise<never>;
+  /** Stops everything in reverse order, the server last. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts server and services; resolves when commands are decided and executed. When one of them cannot be started, those that run
+ * already are stopped before this rejects.
+ */
+export const startUp = async (options: UpOptions): Promise<Up> => {
+  const { config, logger, clock = systemClock, services = serviceNames } = options;
+  const startedMs = clock.monotonicMs();
+  logger.info({ config: redacted(config) }, 'starting');
+  if (config.rootless || config.throwaway) (await import('./loopback.ts')).loopbackUp();
+  const running = new Running(logger);
+  let withdraw = () => {};
+  try {
+    if (config.natsUrl === null) mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
+    const server =
+      config.natsUrl === null ? await embeddedServer(config, logger, clock) : externalServer(config.natsUrl);
+    running.add(server);
+    const { url } = server;
+    await prepareServer(url, config, logger, clock);
+    for (const part of await startAll(services, { config, url, logger, clock })) running.add(part);
+    withdraw = announce(config, url, config.rootless);
+    const startedInMs = Math.round(clock.monotonicMs() - startedMs);
+    logger.info({ url, startedInMs, services }, 'serving');
+    const stop = async (): Promise<void> => {
+      withdraw();
+      await running.stop();
+    };
+    return { url, startedInMs, failed: running.failed, stop };
+  } catch (error) {
+    withdraw();
+    await running.stop();
+    throw error;
+  }
+};
+
+/** Services wait for each other through the log alone, so they may start at the same time. */
+const startAll = async (names: readonly ServiceName[], deps: Parameters<typeof startService>[1]) => {
+  const started = await Promise.allSettled(names.map((name) => startService(name, deps)));
+  const parts = started.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+  const failure = started.find((result) => result.status === 'rejected');
+  if (failure === undefined) return parts;
+  await Promise.allSettled(parts.map((part) => part.stop()));
+  throw failure.reason;
+};
