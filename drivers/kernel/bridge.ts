@@ -18,9 +18,10 @@ const create = (transaction: Transaction, bridge: Bridge): void => {
   const { host } = transaction;
   const index = takeIndex(host);
   const writer = host.writer.reset();
-  newBridge(writer, index, bridge.name, parseMac(bridge.mac));
+  // A bridge follows the MTU of its ports until its own is changed (br_change_mtu): so it is made with another one.
+  const otherMtu = bridge.mtu < 65535 ? bridge.mtu + 1 : bridge.mtu - 1;
+  newBridge(writer, { index, name: bridge.name, mac: parseMac(bridge.mac), mtu: otherMtu });
   setGenModeNone(writer, index);
-  // The MTU is set here and not above, so that the bridge keeps it whatever its ports have (br_change_mtu).
   setLink(writer, index, { up: true, mtu: bridge.mtu, alias: formatTag(bridge.tag) });
   for (const cidr of bridge.addresses) newAddress(writer, addressEntry(index, cidr));
   const refusals = host.route.request(writer);

@@ -72,7 +72,7 @@ export const probe = (host: Host): Capabilities => {
       netns: true,
       sysAdmin: true,
       netAdmin: takes(host, (w) => setLink(w, 1, { up: true })),
-      bridge: takes(host, (w) => newBridge(w, 10, 'probe', mac)),
+      bridge: takes(host, (w) => newBridge(w, { index: 10, name: 'probe', mac, mtu: 1500 })),
       veth: takes(host, (w) =>
         newVeth(w, { index: 11, name: 'probe0', mtu: 1500, peer, target: { thread: host.thread } }),
       ),

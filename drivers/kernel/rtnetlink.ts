@@ -46,11 +46,19 @@ export const setGenModeNone = (w: MessageWriter, index: number): void => {
   w.end();
 };
 
+export interface NewBridge {
+  readonly index: number;
+  readonly name: string;
+  readonly mac: Uint8Array;
+  readonly mtu: number;
+}
+
 /** A bridge that forwards at once, with a MAC of its own: one without changes with its ports. */
-export const newBridge = (w: MessageWriter, index: number, name: string, mac: Uint8Array): void => {
+export const newBridge = (w: MessageWriter, { index, name, mac, mtu }: NewBridge): void => {
   link(w, RTM.NEWLINK, create, index);
   w.text(IFLA.IFNAME, name);
   w.data(IFLA.ADDRESS, mac);
+  w.u32(IFLA.MTU, mtu);
   w.openNest(IFLA.LINKINFO);
   w.text(IFLA.INFO_KIND, 'bridge');
   w.openNest(IFLA.INFO_DATA);

@@ -1,19 +1,36 @@
 /** Queries: one method per view, and what became of a command. */
 import { headers, type Msg, type NatsConnection } from '@nats-io/transport-node';
+import type { Meta } from '../../events/envelope.ts';
 import { subjects } from '../../events/names.ts';
 import { QueryAnswer, type QueryInput, type ViewName } from '../../events/queries.ts';
 import type { ViewRows } from '../../projections/views.ts';
+import type { Stream } from '../lib/stream.ts';
+import { jetStream } from '../nats/jetstream.ts';
+import { STREAMS } from '../nats/stream-config.ts';
+import { allRows } from '../projector/rows.ts';
+import { type WatchItem, type WatchOptions, watch } from '../projector/watch.ts';
 import { QueryFailed } from './errors.ts';
 
 export interface Rows<Row> {
   /** The position of the log that the rows reflect. */
   readonly position: number;
   readonly rows: readonly Row[];
-  /** Given when the limit cut the answer: pass it as `after`. */
+  /** Given when a page does not hold all: pass it as `after`. */
   readonly next?: string;
 }
 
-type Ask<View extends ViewName> = (query?: QueryInput) => Promise<Rows<ViewRows[View]>>;
+/** A recorded event: the CloudEvent, and where and when it was stored. */
+export interface RecordedEvent extends Meta {
+  /** `cnm.EndpointJoined.v1` */
+  readonly type: string;
+  readonly data: Readonly<Record<string, unknown>>;
+  /** `SEQ.INDEX` */
+  readonly position: string;
+  readonly host: string | null;
+  readonly recordedtime: string;
+}
+
+type AskView<View extends ViewName> = (query?: QueryInput) => Promise<Rows<ViewRows[View]>>;
 
 /** The service's own time limit is the query's; this much more, and nobody is there. */
 const GRACE_MS = 2_000;
@@ -22,27 +39,29 @@ const TIMEOUT_MS = 5_000;
 export class Queries {
   readonly #connection: NatsConnection;
   readonly #actor: string;
+  readonly #log: Stream;
 
   constructor(connection: NatsConnection, actor: string) {
     this.#connection = connection;
+    this.#log = jetStream(connection, STREAMS.log);
     this.#actor = actor;
   }
 
-  readonly networks: Ask<'networks'> = (query) => this.view('networks', query);
-  readonly endpoints: Ask<'endpoints'> = (query) => this.view('endpoints', query);
-  readonly sandboxes: Ask<'sandboxes'> = (query) => this.view('sandboxes', query);
-  readonly addresses: Ask<'addresses'> = (query) => this.view('addresses', query);
-  readonly hosts: Ask<'hosts'> = (query) => this.view('hosts', query);
-  readonly drivers: Ask<'drivers'> = (query) => this.view('drivers', query);
-  readonly commands: Ask<'commands'> = (query) => this.view('commands', query);
-  readonly garbage: Ask<'garbage'> = (query) => this.view('garbage', query);
+  readonly networks: AskView<'networks'> = (query) => this.view('networks', query);
+  readonly endpoints: AskView<'endpoints'> = (query) => this.view('endpoints', query);
+  readonly sandboxes: AskView<'sandboxes'> = (query) => this.view('sandboxes', query);
+  readonly addresses: AskView<'addresses'> = (query) => this.view('addresses', query);
+  readonly hosts: AskView<'hosts'> = (query) => this.view('hosts', query);
+  readonly drivers: AskView<'drivers'> = (query) => this.view('drivers', query);
+  readonly commands: AskView<'commands'> = (query) => this.view('commands', query);
+  readonly garbage: AskView<'garbage'> = (query) => this.view('garbage', query);
 
   /** What became of a command of this actor, days later too; null when no command of that id has been decided. */
   async command(
     id: string,
     query: Pick<QueryInput, 'timeoutMs' | 'atLeast'> = {},
   ): Promise<ViewRows['commands'] | null> {
-    const { rows } = await this.commands({ ...query, filter: { actor: this.#actor, commandid: id } });
+    const { rows } = await this.commands({ ...query, filter: { actor: this.#actor, commandid: id }, limit: 1 });
     return rows[0] ?? null;
   }
 
@@ -52,15 +71,32 @@ export class Queries {
     return rows;
   }
 
-  /** Any view by name. @throws QueryFailed */
+  /** Any view by name: all rows, as of one position; a page of them where `limit` or `after` asks for one. @throws QueryFailed */
   async view<View extends ViewName>(view: View, query: QueryInput = {}): Promise<Rows<ViewRows[View]>> {
-    const { position, rows, next } = QueryAnswer.parse(await this.ask(view, query));
+    const isPage = query.limit !== undefined || query.after !== undefined;
     // rows are the projections' own: the service that serves them and this client share the type, not a schema
-    return { position, rows: rows as unknown as ViewRows[View][], ...(next === undefined ? {} : { next }) };
+    return (await (isPage ? this.ask(view, query) : allRows(this.ask, view, query))) as unknown as Rows<ViewRows[View]>;
+  }
+
+  /**
+   * A page of recorded events, filtered by type (several with commas), since (position or time), host, network, endpoint, sandbox,
+   * address, commandid, command, actor and correlationid. An answer with `next` may have few rows or none: go on with it until there
+   * is no `next`.
+   */
+  async events(query: QueryInput = {}): Promise<Rows<RecordedEvent>> {
+    return (await this.ask('events', query)) as unknown as Rows<RecordedEvent>;
+  }
+
+  /**
+   * What is (the rows of a view), then every event behind it, without gap or duplicate, for as long as the caller takes them. To go on
+   * after a break, give `from` the position of the last item.
+   */
+  watch(options: WatchOptions = {}): AsyncIterableIterator<WatchItem> {
+    return watch({ query: this.ask, log: this.#log }, options);
   }
 
   /** The JSON that `cnm.query.<name>` answers. @throws QueryFailed */
-  protected async ask(name: string, query: QueryInput): Promise<unknown> {
+  readonly ask = async (name: string, query: QueryInput): Promise<QueryAnswer> => {
     const timeout = (query.timeoutMs ?? TIMEOUT_MS) + GRACE_MS;
     let answer: Msg;
     try {
@@ -72,8 +108,8 @@ export class Queries {
     }
     const status = answer.headers?.get('Nats-Service-Error-Code') ?? '';
     if (status !== '') throw refusedQuery(name, answer);
-    return answer.json();
-  }
+    return QueryAnswer.parse(answer.json());
+  };
 }
 
 /** The code is in the body where there is one, else it opens the description. */

@@ -2,7 +2,6 @@
 import { z } from 'zod';
 import { Query, type ViewName, viewNames } from '../../events/queries.ts';
 import { filterNames, selectRows, unknownNames } from '../../projections/filter.ts';
-import type { Views } from '../../projections/views.ts';
 import type { Stream } from '../lib/stream.ts';
 import type { Follower } from './follower.ts';
 import type { Gate } from './gate.ts';
@@ -39,13 +38,19 @@ export const parseQuery = (body: string): Query => {
   return query.data;
 };
 
-/** The position that `asOf` names: a position that the log holds, or the last one recorded at that time. */
-const asOfPosition = async (log: Stream, views: Views, asOf: number | string): Promise<number> => {
-  if (typeof asOf === 'string') return (await log.positionAt(Date.parse(asOf) + 1)) - 1;
-  if (asOf <= views.position) return asOf;
-  const last = await log.last();
-  if (asOf <= last) return asOf;
-  throw new QueryFault('QUERY_POSITION_UNKNOWN', `the log ends at position ${last}, before ${asOf}`);
+/** The position that `asOf` names, a position that the log holds or the last one recorded at that time, once the views hold it too. */
+const asOfPosition = async ({ log, follower }: AnswerDeps, query: Query): Promise<number> => {
+  const { asOf, timeoutMs } = query;
+  if (asOf === undefined) return follower.views.position;
+  const isTime = typeof asOf === 'string';
+  const position = isTime ? (await log.positionAt(Date.parse(asOf) + 1)) - 1 : asOf;
+  if (position <= follower.views.position) return position;
+  const last = isTime ? position : await log.last();
+  if (position > last) {
+    throw new QueryFault('QUERY_POSITION_UNKNOWN', `the log ends at position ${last}, before ${position}`);
+  }
+  await follower.reached(position, timeoutMs);
+  return position;
 };
 
 const viewPage = async (deps: AnswerDeps, view: ViewName, query: Query): Promise<Page> => {
@@ -54,10 +59,9 @@ const viewPage = async (deps: AnswerDeps, view: ViewName, query: Query): Promise
     const detail = `${view} cannot be filtered by ${unknown.join(', ')}, only by ${filterNames(view).join(', ')}`;
     throw new QueryFault('QUERY_MALFORMED', detail);
   }
-  const { follower, past, log } = deps;
-  const position = query.asOf === undefined ? null : await asOfPosition(log, follower.views, query.asOf);
+  const { follower, past } = deps;
+  const views = query.asOf === undefined ? follower.views : await past.asOf(await asOfPosition(deps, query));
   // Nothing is awaited from here on, so the live views stand still while they are read.
-  const views = position === null ? follower.views : await past.asOf(position);
   const limits = { limit: query.limit, bytesMax: deps.bytesMax };
   const page = pageOf(views.position, selectRows(views, view, query.filter), query.after, limits);
   if (page.next !== undefined) past.keep(views);
@@ -66,7 +70,7 @@ const viewPage = async (deps: AnswerDeps, view: ViewName, query: Query): Promise
 
 const eventsPage = async (deps: AnswerDeps, query: Query): Promise<Page> => {
   const { log, follower, gate, bytesMax } = deps;
-  const until = query.asOf === undefined ? await log.last() : await asOfPosition(log, follower.views, query.asOf);
+  const until = await asOfPosition(deps, query);
   return gate(() => recordedEvents({ log, networks: follower.networks, bytesMax }, query, until));
 };
 

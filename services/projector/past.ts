@@ -5,7 +5,7 @@ import { foldUntil } from './fold.ts';
 import type { Gate } from './gate.ts';
 
 export interface Past {
-  /** The views as of a position that the log holds; not to be changed. Folds at most as many as the gate lets through. */
+  /** The views as of a position that the live ones hold; not to be changed. Folds at most as many as the gate lets through. */
   asOf(position: number): Promise<Views>;
   /** Keeps a copy of views, so that a caller who reads them page by page finds them again. */
   keep(views: Views): void;
@@ -26,7 +26,7 @@ export const createPast = (log: Stream, live: Views, gate: Gate): Past => {
     if (copies.size > COPIES_MAX && oldest !== undefined) copies.delete(oldest);
   };
   const nearest = (position: number): Views => {
-    let best: Views | undefined = live.position <= position ? live : undefined;
+    let best: Views | undefined;
     for (const views of copies.values()) {
       if (views.position <= position && views.position > (best?.position ?? 0)) best = views;
     }

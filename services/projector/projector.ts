@@ -50,14 +50,15 @@ export const createProjector = (deps: ProjectorDeps, options: ProjectorOptions =
   const gate = createGate(READS_AT_ONCE_MAX, READS_WAITING_MAX);
 
   const status = async (): Promise<object> => {
-    const head = await log.last();
+    // A server that is away must not hide what is known here.
+    const head = await log.last().catch(() => null);
     const reason = follower.failure();
     return {
       state: reason !== null ? 'stopped' : follower.isLive() ? 'live' : 'starting',
       reason,
       position: views.position,
       head,
-      lag: Math.max(0, head - views.position),
+      lag: head === null ? null : Math.max(0, head - views.position),
       startedAt,
       realm: follower.opening()?.realm ?? null,
       epoch: follower.opening()?.epoch ?? null,

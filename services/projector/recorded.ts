@@ -125,7 +125,7 @@ class Scan {
  */
 export const recordedEvents = async (deps: RecordedDeps, query: Query, until: number): Promise<Page> => {
   const filter = parseFilter(query.filter);
-  const since = await parseSince(deps.log, query.filter['since']);
+  const since = await parseSince(deps.log, query.filter.since);
   const cursor = query.after === undefined ? { from: since, holders: [] } : parseCursor(query.after);
   const memory = { networkIds: knownIds(deps.networks, filter.network), holders: new Set(cursor.holders) };
   const page = new PageBuilder({ limit: query.limit, bytesMax: deps.bytesMax });

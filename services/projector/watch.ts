@@ -50,7 +50,7 @@ const networksMeant = async (
 ): Promise<{ readonly memory: FilterMemory; readonly position: number }> => {
   const filter = { filter: { network } };
   const { position, rows } = await allRows(deps.query, 'networks', asOf === undefined ? filter : { ...filter, asOf });
-  return { position, memory: { ...emptyMemory(), networkIds: new Set(rows.map((row) => String(row['id']))) } };
+  return { position, memory: { ...emptyMemory(), networkIds: new Set(rows.map((row) => String(row.id))) } };
 };
 
 const resume = async (deps: WatchDeps, options: WatchOptions, from: string | number): Promise<Start> => {

@@ -74,7 +74,6 @@ const startController = async (deps: ServiceDeps): Promise<Part> => {
     turn = turn.then(step);
   };
   const holder = `${config.host}/${process.pid}/${clock.randomId(8)}`;
-  const acquired = Promise.withResolvers<void>();
   const held = lease(
     stream('lease'),
     'controller',
@@ -83,7 +82,6 @@ const startController = async (deps: ServiceDeps): Promise<Part> => {
       onAcquired: (term) => {
         logger.info({ term }, 'deciding');
         then(() => controller.activate());
-        acquired.resolve();
       },
       onLost: (reason) => {
         logger.warn({ reason }, 'not deciding any more');
@@ -95,7 +93,7 @@ const startController = async (deps: ServiceDeps): Promise<Part> => {
   const service = register('controller', opened, deps);
   return {
     name: 'controller',
-    failed: Promise.race([controller.failed, neverEnds(held.closed)]),
+    failed: Promise.race([controller.failed, onlyFailure(held.closed)]),
     stop: async () => {
       await service.stop();
       await turn;
@@ -159,13 +157,27 @@ const startCollector = async (deps: ServiceDeps): Promise<Part> => {
 };
 
 const startProjector = async (deps: ServiceDeps): Promise<Part> => {
-  const opened = await open('projector', deps);
-  return { name: 'projector', failed: new Promise(() => undefined), stop: () => opened.connection.drain() };
+  const { createProjector } = await import('../projector/projector.ts');
+  const { serveQueries } = await import('../projector/serve.ts');
+  const { config, clock } = deps;
+  const { connection, logger, stream } = await open('projector', deps);
+  const projector = createProjector({ log: stream('log'), clock, logger });
+  const service = serveQueries(connection, projector, logger, { version: packageVersion, realm: config.realm });
+  const failed = onlyFailure(projector.closed);
+  await Promise.race([projector.caughtUp, failed]);
+  return {
+    name: 'projector',
+    failed,
+    stop: async () => {
+      await service.stop();
+      await projector.stop();
+      await connection.drain();
+    },
+  };
 };
 
-/** A promise that only passes on the rejection of another. */
-const neverEnds = (promise: Promise<unknown>): Promise<never> =>
-  promise.then(() => new Promise<never>(() => undefined));
+/** Rejects when the other does, and else never ends. */
+const onlyFailure = (promise: Promise<unknown>): Promise<never> => promise.then(() => never);
 
 const starters: Readonly<Record<ServiceName, (deps: ServiceDeps) => Promise<Part>>> = {
   worker: startWorker,
@@ -175,4 +187,9 @@ const starters: Readonly<Record<ServiceName, (deps: ServiceDeps) => Promise<Part
 };
 
 /** Starts one service; resolves when it serves. */
-export const startService = (name: ServiceName, deps: ServiceDeps): Promise<Part> => starters[name](deps);
+export const startService = async (name: ServiceName, deps: ServiceDeps): Promise<Part> => {
+  const part = await starters[name](deps);
+  // whoever looks at it later still sees it; whoever never does must not be ended by it
+  part.failed.catch(() => undefined);
+  return part;
+};

@@ -14,6 +14,7 @@ const State = z.object({
 export type State = z.infer<typeof State>;
 
 type Place = Pick<Config, 'runDir' | 'realm' | 'host'>;
+type Announced = Place & Pick<Config, 'rootless'>;
 
 /** Beside the host's own directory, which a tmpfs covers. */
 export const stateFile = ({ runDir, realm, host }: Place): string => join(runDir, `${realm}-${host}.json`);
@@ -23,17 +24,18 @@ export const rootlessFile = (runDir: string): string => join(runDir, 'rootless.p
 
 const writeWhole = (path: string, text: string): void => {
   const fresh = `${path}.${process.pid}`;
-  writeFileSync(fresh, text, { mode: 0o644 });
+  // the URL of an external server may hold credentials
+  writeFileSync(fresh, text, { mode: text.includes('@') ? 0o600 : 0o644 });
   renameSync(fresh, path);
 };
 
 /** Says that this process serves; the answer takes it back. */
-export const announce = (place: Place, url: string, rootless: boolean): (() => void) => {
+export const announce = (place: Announced, url: string): (() => void) => {
   mkdirSync(place.runDir, { recursive: true, mode: 0o755 });
   const state: State = { url, pid: process.pid, started: startOf(process.pid) ?? '' };
   const files = [stateFile(place)];
   writeWhole(stateFile(place), `${JSON.stringify(state)}\n`);
-  if (rootless) {
+  if (place.rootless) {
     files.push(rootlessFile(place.runDir));
     writeWhole(rootlessFile(place.runDir), `${process.pid}\n`);
   }

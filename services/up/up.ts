@@ -45,7 +45,8 @@ export const startUp = async (options: UpOptions): Promise<Up> => {
     const { url } = server;
     await prepareServer(url, config, logger, clock);
     for (const part of await startAll(services, { config, url, logger, clock })) running.add(part);
-    withdraw = announce(config, url, config.rootless);
+    // a single service is told where the server is by its environment, and so are those who use it
+    if (services.length === serviceNames.length) withdraw = announce(config, url);
     const startedInMs = Math.round(clock.monotonicMs() - startedMs);
     logger.info({ url, startedInMs, services }, 'serving');
     const stop = async (): Promise<void> => {

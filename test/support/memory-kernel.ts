@@ -4,7 +4,6 @@
  */
 import { parseCidr } from '../../drivers/kernel/address.ts';
 import { formatTag, type KernelObject, objectKey, type Tag, type Veth } from '../../drivers/objects.ts';
-import { inverse } from '../../drivers/plan.ts';
 import type { Census, Kernel, KernelFacts, KernelFault, Operation, Plan, PlanResult } from '../../drivers/port.ts';
 
 /** BR_PORT_BITS 10, port number 0 unused (net/bridge/br_private.h). */
@@ -291,9 +290,3 @@ export const memoryKernel = (machine: MemoryMachine, { realm, host }: MemoryKern
     },
   };
 };
-
-/** The plan that takes a plan back. */
-export const inversePlan = ({ id, operations }: Plan): Plan => ({
-  id: `undo ${id}`,
-  operations: operations.map(inverse).reverse(),
-});

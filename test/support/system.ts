@@ -1,8 +1,8 @@
 /** A whole cnmbus in one process on a real nats-server, for tests and benches: controller and worker on a kernel of the caller's choice. */
 import type { NatsConnection } from '@nats-io/transport-node';
 import { pino } from 'pino';
-import { drivers } from '../../drivers/registry.ts';
 import type { Kernel } from '../../drivers/port.ts';
+import { drivers } from '../../drivers/registry.ts';
 import type { CommandInput, CommandType } from '../../events/commands.ts';
 import { DEFAULT_IPV4_POOLS } from '../../events/ipam.ts';
 import { commandId, subjects } from '../../events/names.ts';
@@ -22,7 +22,10 @@ export interface System {
   readonly commands: Stream;
   readonly connection: NatsConnection;
   /** Publishes a command and answers with both replies. */
-  send<T extends CommandType>(type: T, data: CommandInput<T>): Promise<{ first: Accepted | Refused; outcome: Promise<Outcome> }>;
+  send<T extends CommandType>(
+    type: T,
+    data: CommandInput<T>,
+  ): Promise<{ first: Accepted | Refused; outcome: Promise<Outcome> }>;
   stop(): Promise<void>;
 }
 
@@ -58,11 +61,15 @@ export const startSystem = async (kernel: Kernel, runDir: string): Promise<Syste
     logger,
     quarantineMs: 60_000,
   });
-  for (const { failed } of [worker, controller]) failed.catch((error) => logger.fatal({ err: error }, 'service failed'));
+  for (const { failed } of [worker, controller])
+    failed.catch((error) => logger.fatal({ err: error }, 'service failed'));
   await controller.start();
   controller.activate();
 
-  type Waiting = { readonly first: PromiseWithResolvers<Accepted | Refused>; readonly outcome: PromiseWithResolvers<Outcome> };
+  type Waiting = {
+    readonly first: PromiseWithResolvers<Accepted | Refused>;
+    readonly outcome: PromiseWithResolvers<Outcome>;
+  };
   const waiting = new Map<string, Waiting>();
   connection.subscribe(`cnm.reply.test.*`, {
     callback: (_, message) => {

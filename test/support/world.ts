@@ -203,7 +203,7 @@ export class World {
   /** Reports the first open intent of a type as failed. */
   fail(type: EventType, problem = fault()): void {
     const intent = [...this.state.intents.values()].find((open) => open.type === type);
-    if (!intent) return assert.fail(`there is no open ${type}`);
+    assert.ok(intent, `there is no open ${type}`);
     this.report(outcomeOf(intent, problem), intent);
   }
 

@@ -1,0 +1,93 @@
+/** What benches share: statistics, the machine they ran on, programs of their own. */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { cpus, release, tmpdir, totalmem } from 'node:os';
+import { join } from 'node:path';
+
+/** The value below which a share of the samples lies, 0 to 1; samples in any order. */
+export const percentile = (samples: readonly number[], share: number): number => {
+  const sorted = [...samples].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
+};
+export const median = (samples: readonly number[]): number => percentile(samples, 0.5);
+export const round = (value: number, digits = 3): number => Number(value.toFixed(digits));
+
+export const machine = () => ({
+  cpu: cpus()[0]?.model.trim() ?? 'unknown',
+  cores: cpus().length,
+  memoryGb: Math.round(totalmem() / 2 ** 30),
+  kernel: release(),
+  node: process.version,
+});
+
+/** Kernel floor: bench/limit.c, compiled once, with the flags that make it fastest. */
+const limitProgram = (): string => {
+  const program = join(mkdtempSync(join(tmpdir(), 'cnm-limit-')), 'limit');
+  execFileSync('gcc', ['-O2', '-pthread', join(import.meta.dirname, 'limit.c'), '-o', program]);
+  return program;
+};
+let program: string | null = null;
+
+/** Endpoints per second, and the median of one endpoint in milliseconds, at the kernel's floor. */
+export const floor = (endpoints: number, bridges: number): { readonly perSecond: number; readonly p50Ms: number } => {
+  program ??= limitProgram();
+  const args = ['-n', String(endpoints), '-b', String(bridges), '-6none', '-q1', '-tmpfs', '-td', 'async'];
+  const text = execFileSync(program, args, { encoding: 'utf8' });
+  const perSecond = Number(/, (\d+) endpoints\/s/.exec(text)?.[1]);
+  const p50Us = Number(/TOTAL setup\s+p50\s+([\d.]+)/.exec(text)?.[1]);
+  return { perSecond, p50Ms: p50Us / 1000 };
+};
+
+export interface Service {
+  readonly url: string;
+  readonly pid: number;
+  stop(): Promise<void>;
+}
+
+/** Starts `cnm up` in folders of its own, under `wrapper` (such as strace) when given. */
+export const startService = async (wrapper: readonly string[] = []): Promise<Service> => {
+  const folder = mkdtempSync(join(tmpdir(), 'cnm-bench-'));
+  const env = {
+    ...process.env,
+    CNM_DATA_DIR: join(folder, 'data'),
+    CNM_RUN_DIR: join(folder, 'run'),
+    CNM_HOST: 'bench',
+    CNM_REALM: 'bench',
+    CNM_LOG_LEVEL: process.env.CNM_LOG_LEVEL ?? 'error',
+  };
+  const command = [...wrapper, join(import.meta.dirname, '../services/cli/cnm'), 'up'];
+  const child: ChildProcess = spawn(command[0] ?? '', command.slice(1), { env, stdio: ['ignore', 'pipe', 'inherit'] });
+  const url = await new Promise<string>((resolve, reject) => {
+    let seen = '';
+    child.stdout?.on('data', (chunk) => {
+      seen += String(chunk);
+      const found = /nats:\/\/[^\s"]+/.exec(seen)?.[0];
+      if (found !== undefined) resolve(found);
+    });
+    child.once('exit', (code) => reject(new Error(`cnm up ended with ${code}: ${seen}`)));
+  });
+  return {
+    url,
+    pid: child.pid ?? 0,
+    stop: async () => {
+      const ended = new Promise((resolve) => child.once('exit', resolve));
+      child.kill('SIGTERM');
+      await ended;
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+};
+
+/** Interfaces of this network namespace whose name starts like our host ends. */
+export const hostEnds = (): number =>
+  readFileSync('/proc/thread-self/net/dev', 'utf8')
+    .split('\n')
+    .filter((line) => line.trimStart().startsWith('cv')).length;
+
+/** Runs a program of ours in a network and mount namespace of its own, so that nothing of the machine is touched. */
+export const inOwnNamespace = (file: string, args: readonly string[]): string =>
+  execFileSync(
+    'unshare',
+    ['--net', '--mount', 'sh', '-c', 'ip link set lo up && exec "$0" "$@"', process.execPath, file, ...args],
+    { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], maxBuffer: 64 * 1024 * 1024 },
+  );

@@ -1,0 +1,19 @@
+/** Thread of bench/attach.ts: asks one small query after another until told to stop, and tells the longest time between two answers. */
+import { performance } from 'node:perf_hooks';
+import { parentPort, workerData } from 'node:worker_threads';
+import { connect } from '@nats-io/transport-node';
+
+const { url, shared } = workerData as { readonly url: string; readonly shared: SharedArrayBuffer };
+const stop = new Int32Array(shared);
+const connection = await connect({ servers: url, noAsyncTraces: true });
+const body = JSON.stringify({ filter: { name: 'left' } });
+let longestMs = 0;
+let queries = 0;
+for (let last = performance.now(); Atomics.load(stop, 0) === 0; queries++) {
+  await connection.request('cnm.query.networks', body, { timeout: 5000 });
+  const now = performance.now();
+  if (queries > 0) longestMs = Math.max(longestMs, now - last);
+  last = now;
+}
+await connection.close();
+parentPort?.postMessage({ longestMs, queries });

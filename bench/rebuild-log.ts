@@ -1,0 +1,248 @@
+// A realistic log for the rebuild bench: sandboxes that are attached to two networks in turn and detached again, a thousand alive.
+import { type Event, encodeCommit } from '../events/envelope.ts';
+import type { Fact } from '../events/events.ts';
+import { commandId, subjects } from '../events/names.ts';
+
+export interface BenchCommit {
+  readonly subject: string;
+  readonly id: string;
+  readonly body: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly events: number;
+}
+
+const HOSTS = 4;
+const ALIVE = 1_000;
+const STARTED_MS = Date.parse('2026-11-20T08:00:00.000Z');
+const HASH = 'h'.repeat(43);
+
+interface Workload {
+  readonly host: string;
+  readonly networkId: string;
+  readonly endpointId: string;
+  readonly name: string;
+  readonly octets: string;
+  readonly sandbox: string;
+  readonly incarnation: string;
+  readonly joinId: string;
+}
+
+/** One commit for each command and each report, or one message for each event of it, or as many commands in one as wait together. */
+export type Grouping =
+  | { readonly kind: 'event' }
+  | { readonly kind: 'command' }
+  | { readonly kind: 'group'; readonly size: number };
+
+interface Draft {
+  readonly host: string;
+  readonly reports: boolean;
+  readonly events: Event[];
+}
+
+const pad = (number: number): string => number.toString(36).padStart(12, '0');
+
+class Author {
+  private count = 0;
+
+  event(draft: Draft, fact: Fact, command: number, type: string, causation: string | null): Event {
+    const n = ++this.count;
+    const timeMs = STARTED_MS + n;
+    const id = commandId(STARTED_MS + command, `w${command}`);
+    const event = {
+      ...fact,
+      version: 1,
+      meta: {
+        id: `${pad(n)}.0`,
+        source: `cnm/bench/${draft.reports ? 'worker' : 'controller'}/${draft.host}`,
+        subject: `endpoint/${pad(command)}`,
+        time: new Date(timeMs).toISOString(),
+        actor: 'scheduler',
+        commandid: id,
+        correlationid: id,
+        causationid: causation ?? id,
+        ...(causation === null
+          ? {
+              commandtype: type,
+              commandseq: command,
+              commanddigest: HASH,
+              executors: draft.host,
+              deadline: new Date(timeMs + 30_000).toISOString(),
+            }
+          : {}),
+      },
+    } as Event;
+    draft.events.push(event);
+    return event;
+  }
+}
+
+const endpoint = ({ endpointId, networkId, name }: Workload) => ({ endpointId, networkId, name });
+const mac = (n: number): string =>
+  `02:42:0a:${[n >> 16, n >> 8, n].map((b) => (b & 255).toString(16).padStart(2, '0')).join(':')}`;
+
+const attach = (author: Author, w: Workload, n: number): readonly Draft[] => {
+  const decided: Draft = { host: w.host, reports: false, events: [] };
+  const reported: Draft = { host: w.host, reports: true, events: [] };
+  const ipv4 = `10.${w.octets}/16`;
+  const sandbox = { id: w.sandbox, incarnation: w.incarnation };
+  const key = `/run/cnm/netns/${w.incarnation}`;
+  const facts = { ...sandbox, key, owned: true, hostname: null, domainname: null };
+  const { endpointId: id, networkId, name } = w;
+  const rest = { ports: [], options: {}, labels: { job: 'web' }, gc: null, origin: 'attach' as const };
+  const created = author.event(
+    decided,
+    {
+      type: 'EndpointCreateRequested',
+      data: { endpoint: { id, networkId, name, ipv4, ipv6: null, mac: mac(n), static: false, aliases: [], ...rest } },
+    },
+    n,
+    'AttachSandbox',
+    null,
+  );
+  const joined = author.event(
+    decided,
+    {
+      type: 'EndpointJoinRequested',
+      data: { ...endpoint(w), joinId: w.joinId, sandbox: facts, interface: 'eth0', gateways: { ipv4: id, ipv6: null } },
+    },
+    n,
+    'AttachSandbox',
+    null,
+  );
+  author.event(reported, { type: 'SandboxCreated', data: { sandbox: facts } }, n, '', joined.meta.id);
+  author.event(reported, { type: 'EndpointCreated', data: endpoint(w) }, n, '', created.meta.id);
+  const routes = [{ destination: '0.0.0.0/0', gateway: '10.0.0.1' }];
+  author.event(
+    reported,
+    {
+      type: 'EndpointJoined',
+      data: { ...endpoint(w), sandbox, key, interface: 'eth0', ipv4, ipv6: null, mac: mac(n), routes },
+    },
+    n,
+    '',
+    joined.meta.id,
+  );
+  return [decided, reported];
+};
+
+const detach = (author: Author, w: Workload, n: number): readonly Draft[] => {
+  const decided: Draft = { host: w.host, reports: false, events: [] };
+  const reported: Draft = { host: w.host, reports: true, events: [] };
+  const sandbox = { id: w.sandbox, incarnation: w.incarnation };
+  const facts = { ...sandbox, key: `/run/cnm/netns/${w.incarnation}`, owned: true, hostname: null, domainname: null };
+  const joined = { joinId: w.joinId, sandbox: facts, interface: 'eth0' };
+  const gateways = { ipv4: null, ipv6: null };
+  const left = author.event(
+    decided,
+    { type: 'EndpointLeaveRequested', data: { ...endpoint(w), ...joined, last: true, gateways } },
+    n,
+    'DetachSandbox',
+    null,
+  );
+  const deleted = author.event(
+    decided,
+    { type: 'EndpointDeleteRequested', data: { ...endpoint(w), cause: 'detach', garbage: null } },
+    n,
+    'DetachSandbox',
+    null,
+  );
+  author.event(reported, { type: 'EndpointLeft', data: { ...endpoint(w), sandbox } }, n, '', left.meta.id);
+  author.event(reported, { type: 'EndpointDeleted', data: endpoint(w) }, n, '', deleted.meta.id);
+  author.event(reported, { type: 'SandboxRemoved', data: { sandbox: facts } }, n, '', left.meta.id);
+  return [decided, reported];
+};
+
+const opening = (author: Author, networkIds: readonly string[]): readonly Draft[] =>
+  networkIds.flatMap((id, n) => {
+    const host = `host${n % HOSTS}`;
+    const decided: Draft = { host, reports: false, events: [] };
+    const reported: Draft = { host, reports: true, events: [] };
+    const subnets = [{ family: 4 as const, subnet: '10.0.0.0/8', range: null, gateway: '10.0.0.1', aux: {} }];
+    const network = {
+      id,
+      name: `net${n}`,
+      driver: 'bridge',
+      ipv4: true,
+      ipv6: false,
+      internal: false,
+      subnets,
+      options: {},
+      labels: {},
+      gc: null,
+    };
+    const ipam = { driver: 'default', options: {}, overlap: false };
+    const made = author.event(
+      decided,
+      { type: 'NetworkCreateRequested', data: { network: { ...network, ipam } } },
+      n,
+      'CreateNetwork',
+      null,
+    );
+    author.event(
+      reported,
+      { type: 'NetworkCreated', data: { networkId: id, name: network.name } },
+      n,
+      '',
+      made.meta.id,
+    );
+    return [decided, reported];
+  });
+
+function* drafts(events: number): Generator<Draft> {
+  const author = new Author();
+  const networkIds = Array.from({ length: 2 * HOSTS }, (_, n) => pad(n));
+  let written = 0;
+  const count = (draft: Draft): Draft => {
+    written += draft.events.length;
+    return draft;
+  };
+  for (const draft of opening(author, networkIds)) yield count(draft);
+  const alive: Workload[] = [];
+  for (let n = 100; written < events; n++) {
+    const oldest = alive.length >= ALIVE ? alive.shift() : undefined;
+    if (oldest) for (const draft of detach(author, oldest, n++)) yield count(draft);
+    const which = n % networkIds.length;
+    const w: Workload = {
+      host: `host${which % HOSTS}`,
+      networkId: networkIds[which] ?? '',
+      endpointId: pad(1_000_000 + n),
+      name: `task-${n}`,
+      octets: `${(n >> 16) & 255}.${(n >> 8) & 255}.${n & 255}`,
+      sandbox: `task-${n}`,
+      incarnation: pad(2_000_000 + n),
+      joinId: pad(3_000_000 + n),
+    };
+    alive.push(w);
+    for (const draft of attach(author, w, n)) yield count(draft);
+  }
+}
+
+const commitOf = (draft: Draft, events: readonly Event[]): BenchCommit => ({
+  subject: draft.reports ? subjects.outcome(draft.host) : subjects.host(draft.host),
+  id: events[0]?.meta.id ?? '',
+  body: encodeCommit(events),
+  headers: {
+    'Content-Type': 'application/cloudevents-batch+json',
+    'Cnm-Prev-Hash': HASH,
+    ...(draft.reports ? {} : { 'Cnm-Commands': '12345678-12345678' }),
+  },
+  events: events.length,
+});
+
+/** Commits with about so many events in all. */
+export function* benchLog(events: number, grouping: Grouping): Generator<BenchCommit> {
+  const waiting = new Map<string, { readonly first: Draft; readonly events: Event[]; drafts: number }>();
+  for (const draft of drafts(events)) {
+    if (grouping.kind === 'event') for (const event of draft.events) yield commitOf(draft, [event]);
+    else if (grouping.kind === 'command') yield commitOf(draft, draft.events);
+    else {
+      const key = `${draft.host} ${draft.reports}`;
+      const group = waiting.get(key) ?? { first: draft, events: [], drafts: 0 };
+      waiting.set(key, group);
+      group.events.push(...draft.events);
+      if (++group.drafts < grouping.size) continue;
+      waiting.delete(key);
+      yield commitOf(group.first, group.events);
+    }
+  }
+}

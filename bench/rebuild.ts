@@ -1,0 +1,142 @@
+// Cold rebuild of all views against a bare ordered consumer that parses the same messages, in the same run:
+// `node bench/rebuild.ts [EVENTS] [ROUNDS]`. Prints one JSON document. Each measurement has a process of its own.
+import { spawnSync } from 'node:child_process';
+import { jetstream, jetstreamManager } from '@nats-io/jetstream';
+import { connect, headers, type NatsConnection } from '@nats-io/transport-node';
+import { createViews } from '../projections/views.ts';
+import { jetStream } from '../services/nats/jetstream.ts';
+import { logStream } from '../services/nats/stream-config.ts';
+import { foldUntil } from '../services/projector/fold.ts';
+import { startNats } from '../test/support/nats.ts';
+import { benchLog, type Grouping } from './rebuild-log.ts';
+
+const STREAM = logStream.name;
+const IN_FLIGHT_MAX = 512;
+
+const variants: Readonly<Record<string, Grouping>> = {
+  one_event_per_message: { kind: 'event' },
+  one_command_per_message: { kind: 'command' },
+  group_commits: { kind: 'group', size: 8 },
+};
+
+const fill = async (connection: NatsConnection, events: number, grouping: Grouping) => {
+  const manager = await jetstreamManager(connection);
+  await manager.streams.add({ ...logStream, duplicate_window: 100_000_000 });
+  const client = jetstream(connection);
+  const inFlight = new Set<Promise<unknown>>();
+  const written = { events: 0, messages: 0, bytes: 0 };
+  for (const commit of benchLog(events, grouping)) {
+    const list = headers();
+    for (const [name, value] of Object.entries(commit.headers)) list.append(name, value);
+    const sent = client.publish(commit.subject, commit.body, { msgID: commit.id, headers: list, timeout: 60_000 });
+    inFlight.add(sent);
+    void sent.finally(() => inFlight.delete(sent));
+    written.events += commit.events;
+    written.messages += 1;
+    written.bytes += commit.body.length;
+    if (inFlight.size >= IN_FLIGHT_MAX) await Promise.race(inFlight);
+  }
+  await Promise.all(inFlight);
+  return written;
+};
+
+const decoder = new TextDecoder();
+
+/** The floor: the library's ordered consumer, every body parsed. */
+const readBare = async (connection: NatsConnection): Promise<void> => {
+  const consumer = await jetstream(connection).consumers.get(STREAM, { opt_start_seq: 1 });
+  const { promise: done, resolve } = Promise.withResolvers<void>();
+  const messages = await consumer.consume({
+    max_messages: 5_000,
+    callback: (message) => {
+      JSON.parse(decoder.decode(message.data));
+      if (message.info.pending === 0) resolve();
+    },
+  });
+  await done;
+  messages.stop();
+};
+
+/** The same over the reader that the services use. */
+const readOurs = async (connection: NatsConnection): Promise<void> => {
+  const reader = jetStream(connection, STREAM).read({ from: 1 }, (message) => JSON.parse(decoder.decode(message.body)));
+  await reader.caughtUp;
+  await reader.stop();
+};
+
+const rebuild = async (connection: NatsConnection): Promise<void> => {
+  const log = jetStream(connection, STREAM);
+  const views = createViews();
+  await foldUntil(log, views, await log.last());
+  for (const [view, rows] of Object.entries(views.rows)) sizes[view] = rows.size;
+};
+const sizes: Record<string, number> = {};
+
+const measurements: Readonly<Record<string, (connection: NatsConnection) => Promise<void>>> = {
+  bare: readBare,
+  ours: readOurs,
+  rebuild,
+};
+
+const measure = async (url: string, what: string): Promise<void> => {
+  const connection = await connect({ servers: url, noAsyncTraces: true });
+  const startedMs = performance.now();
+  await measurements[what]?.(connection);
+  const seconds = (performance.now() - startedMs) / 1_000;
+  const rssMb = Math.round(process.memoryUsage().rss / 1e6);
+  console.log(JSON.stringify({ seconds, rssMb, sizes }));
+  await connection.close();
+};
+
+interface Measured {
+  readonly seconds: number;
+  readonly rssMb: number;
+  readonly sizes: Readonly<Record<string, number>>;
+}
+
+const inOwnProcess = (url: string, what: string): Measured => {
+  const { stdout, stderr, status } = spawnSync(process.execPath, [import.meta.filename, '--measure', url, what], {
+    encoding: 'utf8',
+  });
+  if (status !== 0) throw new Error(`${what}: ${stderr}`);
+  return JSON.parse(stdout) as Measured;
+};
+
+const median = (numbers: readonly number[]): number => numbers.toSorted((a, b) => a - b)[numbers.length >> 1] ?? 0;
+
+const runVariant = async (events: number, rounds: number, grouping: Grouping) => {
+  // what is measured is reading; syncing every append of a million would only take longer
+  const nats = await startNats({ sync: '2m' });
+  try {
+    const written = await fill(await nats.connect(), events, grouping);
+    const found: Record<string, Measured[]> = { bare: [], ours: [], rebuild: [] };
+    for (let round = 0; round < rounds; round++) {
+      for (const what of Object.keys(found)) found[what]?.push(inOwnProcess(nats.url, what));
+    }
+    const rate = (what: string) =>
+      Math.round(written.events / median((found[what] ?? []).map(({ seconds }) => seconds)));
+    const last = found['rebuild']?.at(-1);
+    return {
+      ...written,
+      bare_events_per_s: rate('bare'),
+      ours_events_per_s: rate('ours'),
+      rebuild_events_per_s: rate('rebuild'),
+      ratio: Number((rate('rebuild') / rate('bare')).toFixed(2)),
+      rss_mb: median((found['rebuild'] ?? []).map(({ rssMb }) => rssMb)),
+      bare_rss_mb: median((found['bare'] ?? []).map(({ rssMb }) => rssMb)),
+      rows: last?.sizes,
+    };
+  } finally {
+    await nats.stop();
+  }
+};
+
+const [first = '1000000', second = '3', third = ''] = process.argv.slice(2);
+if (first === '--measure') await measure(second, third);
+else {
+  const result: Record<string, unknown> = {};
+  for (const [name, grouping] of Object.entries(variants)) {
+    result[name] = await runVariant(Number(first), Number(second), grouping);
+  }
+  console.log(JSON.stringify({ bench: 'rebuild', ...result }, null, 2));
+}

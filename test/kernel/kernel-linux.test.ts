@@ -1,0 +1,50 @@
+/** The contract of the kernel port, held against Linux. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { linuxKernel } from '../../drivers/kernel/kernel.ts';
+import { kernelSuite } from '../contract/kernel.suite.ts';
+import { owner } from '../support/kernel-objects.ts';
+import { inOwnNamespaces, ipLinks, sh, shIn } from '../support/netns.ts';
+
+if (inOwnNamespaces(import.meta.filename)) {
+  kernelSuite('linux', async () => {
+    const runDir = mkdtempSync('/run/cnm-test-');
+    const guests = mkdtempSync('/run/cnm-guests-');
+    const brought: string[] = [];
+    let kernel = await linuxKernel({ ...owner, runDir });
+    return {
+      get kernel() {
+        return kernel;
+      },
+      path: (name) => join(runDir, 'sandboxes', name),
+      restart: async () => {
+        await kernel.close();
+        kernel = await linuxKernel({ ...owner, runDir });
+      },
+      addForeignBridge: async (name) => {
+        sh(`ip link add ${name} type bridge; ip link set ${name} up alias somebody`);
+      },
+      foreignBridges: async () => ipLinks().flatMap(({ ifname, ifalias }) => (ifalias === 'somebody' ? [ifname] : [])),
+      bringNamespace: async (name) => {
+        const path = join(guests, name);
+        sh(`touch ${path}; unshare --net=${path} true`);
+        brought.push(path);
+        return path;
+      },
+      hasNamespace: async (path) => shIn(path, 'ip -br link').startsWith('lo'),
+      close: async () => {
+        // What a test left behind goes as anything else of ours goes.
+        const { objects } = await kernel.census();
+        await kernel.apply([
+          { id: 'clean', operations: objects.map((object) => ({ op: 'delete', object }) as const).reverse() },
+        ]);
+        await kernel.settled();
+        await kernel.close();
+        for (const { ifname, ifalias } of ipLinks()) if (ifalias === 'somebody') sh(`ip link del ${ifname}`);
+        for (const path of brought) sh(`umount ${path}`);
+        sh(`umount ${runDir}`);
+        for (const directory of [runDir, guests]) rmSync(directory, { recursive: true });
+      },
+    };
+  });
+}
