@@ -152,6 +152,20 @@ const detach = (author: Author, w: Workload, n: number): readonly Draft[] => {
   return [decided, reported];
 };
 
+const hostFacts = (author: Author, host: string): Draft => {
+  const stated: Draft = { host, reports: true, events: [] };
+  const paths = { runDir: '/run/cnm', netnsRoots: ['/run', '/proc'], bootId: 'b', kernel: '6.12.0' };
+  const network = {
+    routes: ['192.168.0.0/24'],
+    mtu: 1500,
+    ula: 'fd00:1:2::/48',
+    pools: [{ base: '10.0.0.0/8', size: 24 }],
+  };
+  const data = { host, ...paths, ...network, capabilities: { bridge: true, veth: true }, reads: {} };
+  author.event(stated, { type: 'HostFacts', data }, 1, '', '');
+  return stated;
+};
+
 const opening = (author: Author, networkIds: readonly string[]): readonly Draft[] =>
   networkIds.flatMap((id, n) => {
     const host = `host${n % HOSTS}`;
@@ -165,6 +179,7 @@ const opening = (author: Author, networkIds: readonly string[]): readonly Draft[
       ipv4: true,
       ipv6: false,
       internal: false,
+      mtu: null,
       subnets,
       options: {},
       labels: {},
@@ -196,6 +211,7 @@ function* drafts(events: number): Generator<Draft> {
     written += draft.events.length;
     return draft;
   };
+  for (let n = 0; n < HOSTS; n++) yield count(hostFacts(author, `host${n}`));
   for (const draft of opening(author, networkIds)) yield count(draft);
   const alive: Workload[] = [];
   for (let n = 100; written < events; n++) {

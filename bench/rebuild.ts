@@ -115,15 +115,15 @@ const runVariant = async (events: number, rounds: number, grouping: Grouping) =>
     }
     const rate = (what: string) =>
       Math.round(written.events / median((found[what] ?? []).map(({ seconds }) => seconds)));
-    const last = found['rebuild']?.at(-1);
+    const last = found.rebuild?.at(-1);
     return {
       ...written,
       bare_events_per_s: rate('bare'),
       ours_events_per_s: rate('ours'),
       rebuild_events_per_s: rate('rebuild'),
       ratio: Number((rate('rebuild') / rate('bare')).toFixed(2)),
-      rss_mb: median((found['rebuild'] ?? []).map(({ rssMb }) => rssMb)),
-      bare_rss_mb: median((found['bare'] ?? []).map(({ rssMb }) => rssMb)),
+      rss_mb: median((found.rebuild ?? []).map(({ rssMb }) => rssMb)),
+      bare_rss_mb: median((found.bare ?? []).map(({ rssMb }) => rssMb)),
       rows: last?.sizes,
     };
   } finally {

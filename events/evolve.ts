@@ -3,13 +3,14 @@ import { foldCommand } from './command-record.ts';
 import type { Event, EventOf } from './envelope.ts';
 import { type EndpointFacts, type EventType, isConstructive, isFailure, isIntent, isTerminal } from './events.ts';
 import { addressPool, holdAddress, holdSubnet, releaseAddress, releaseSubnet, setRoutes } from './ipam.ts';
-import { mintedMs } from './names.ts';
 import { type BoundaryState, commandKey, type EndpointRow, type NetworkCell, type SandboxRow } from './state.ts';
 import { endpointTransitions, networkTransitions, sandboxTransitions } from './states.ts';
 import { Table } from './table.ts';
 
 /** How long command ids are remembered; design value, 30 days. */
 export const memoryMs = 30 * 86_400_000;
+/** How far ahead of the controller's clock an id may be minted: clocks of senders differ. */
+export const skewMs = 5 * 60_000;
 
 type Next<S extends string> = Readonly<Record<S, Readonly<Partial<Record<EventType, S>>>>>;
 
@@ -24,7 +25,7 @@ const remember = (state: BoundaryState, event: Event, position: number): void =>
   if (!state.commands.has(key)) {
     const digest = event.meta.commanddigest ?? '';
     state.commands.set(key, { digest, decidedAt: position, endedAt: isIntent(event.type) ? null : position });
-    state.remembered.push({ key, mintedMs: mintedMs(event.meta.commandid) });
+    state.remembered.push({ key, decidedMs: millis(event) });
   }
   if (isIntent(event.type)) state.intents.set(event.meta.id, event);
 };
@@ -60,11 +61,13 @@ const expire = (state: BoundaryState, event: EventOf<'CommandTimedOut'>): void =
   }
 };
 
-/** Drops ids that are too old to be asked for again. Called with each stored commit, never while a decision is tried on. */
+/**
+ * Drops ids that are too old to be asked for again: counted from the decision, since an id may be minted in any time, and somewhat
+ * longer than ids are valid, since it may have been minted ahead of it. Called with each stored commit, never while a decision is tried on. */
 export const forget = (state: BoundaryState, nowMs: number): void => {
   for (
     let oldest = state.remembered.at(0);
-    oldest && oldest.mintedMs < nowMs - memoryMs;
+    oldest && oldest.decidedMs < nowMs - memoryMs - skewMs;
     oldest = state.remembered.at(0)
   ) {
     state.remembered.shift();
@@ -76,6 +79,7 @@ export const forget = (state: BoundaryState, nowMs: number): void => {
 
 const createNetwork = (state: BoundaryState, event: EventOf<'NetworkCreateRequested'>): void => {
   const { network } = event.data;
+  if (state.networks.has(network.id)) return;
   state.networks.set(network.id, { facts: network, status: 'creating', intent: event.meta.id });
   state.networkNames.set(network.name.toLowerCase(), network.id);
   for (const { subnet } of network.subnets) {
@@ -91,17 +95,28 @@ const createNetwork = (state: BoundaryState, event: EventOf<'NetworkCreateReques
   state.cells.set(network.id, cell);
 };
 
+/** A network that is undone takes its endpoints along: nothing of them could be named or reached any more. */
+const endEndpoints = (state: BoundaryState, networkId: string, event: Event): void => {
+  for (const id of [...(state.cells.get(networkId)?.endpoints.keys() ?? [])]) {
+    const row = state.endpoints.get(id);
+    if (!row) continue;
+    leaveSandbox(state, row, event);
+    removeEndpoint(state, row, millis(event));
+  }
+};
+
 const evolveNetwork = (state: BoundaryState, event: Event, id: string): void => {
   const row = state.networks.get(id);
   if (!row) return;
   const current = isIntent(event.type) || event.meta.causationid === row.intent || event.type === 'NetworkCreateFailed';
   if (!current) return;
-  const status = event.type === 'NetworkCreateFailed' ? 'absent' : next(networkTransitions, row.status, event.type);
+  const status = next(networkTransitions, row.status, event.type);
   if (status === 'absent' || status === 'deleting') {
     const name = row.facts.name.toLowerCase();
     if (state.networkNames.get(name) === id) state.networkNames.delete(name);
   }
   if (status === 'absent') {
+    endEndpoints(state, id, event);
     for (const { subnet } of row.facts.subnets) releaseSubnet(state.subnets, subnet, id, millis(event));
     state.networks.delete(id);
     state.cells.delete(id);
@@ -118,11 +133,13 @@ const portKey = (port: EndpointFacts['ports'][number]): string => `${port.protoc
 const createEndpoint = (state: BoundaryState, event: EventOf<'EndpointCreateRequested'>): void => {
   const { endpoint } = event.data;
   const cell = state.cells.get(endpoint.networkId);
-  cell?.endpoints.set(endpoint.id, true);
-  cell?.names.set(endpoint.name.toLowerCase(), endpoint.id);
-  if (endpoint.mac !== null) cell?.macs.set(endpoint.mac, endpoint.id);
+  // The network's creation may have failed while this was being decided; the worker then reports DEPENDENCY_FAILED.
+  if (!cell || state.endpoints.has(endpoint.id)) return;
+  cell.endpoints.set(endpoint.id, true);
+  cell.names.set(endpoint.name.toLowerCase(), endpoint.id);
+  if (endpoint.mac !== null) cell.macs.set(endpoint.mac, endpoint.id);
   for (const address of addressesOf(endpoint)) {
-    for (const pool of cell?.pools ?? [])
+    for (const pool of cell.pools)
       holdAddress(pool, address, { kind: 'endpoint', id: endpoint.id, name: endpoint.name });
   }
   for (const port of endpoint.ports) {
@@ -183,7 +200,7 @@ const evolveEndpoint = (state: BoundaryState, event: Event, id: string): void =>
   const decision = isIntent(event.type) || event.type === 'EndpointSuspected';
   const current = decision || event.meta.causationid === row.intent || event.type === 'EndpointCreateFailed';
   if (!current) return;
-  const status = event.type === 'EndpointCreateFailed' ? 'absent' : next(endpointTransitions, row.status, event.type);
+  const status = next(endpointTransitions, row.status, event.type);
   if (status === 'deleting') freeName(state, row);
   if (status === 'absent') {
     leaveSandbox(state, row, event);
@@ -208,11 +225,17 @@ const evolveEndpoint = (state: BoundaryState, event: Event, id: string): void =>
 
 // ---------------------------------------------------------------- sandboxes
 
+/** The status of a sandbox after an event that does not end it. */
+const statusOr = (status: SandboxRow['status'], type: EventType): SandboxRow['status'] => {
+  const after = next(sandboxTransitions, status, type);
+  return after === 'absent' ? status : after;
+};
+
 const joinSandbox = (state: BoundaryState, event: EventOf<'EndpointJoinRequested'>): void => {
   const { sandbox, endpointId, gateways } = event.data;
   const row = state.sandboxes.get(sandbox.incarnation);
   const joined: SandboxRow = row
-    ? { ...row, members: [...row.members, endpointId], gateways }
+    ? { ...row, status: statusOr(row.status, event.type), members: [...row.members, endpointId], gateways }
     : { facts: sandbox, status: 'creating', members: [endpointId], gateways };
   state.sandboxes.set(sandbox.incarnation, joined);
   state.sandboxIds.set(sandbox.id, sandbox.incarnation);

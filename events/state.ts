@@ -81,7 +81,7 @@ export interface BoundaryState {
   readonly ports: Table<string, readonly { readonly address: string | null; readonly endpointId: string }[]>;
   /** By `commandKey`. */
   readonly commands: Table<string, CommandRow>;
-  readonly remembered: Queue<{ readonly key: string; readonly mintedMs: number }>;
+  readonly remembered: Queue<{ readonly key: string; readonly decidedMs: number }>;
   /** Accepted commands that have not ended. */
   readonly progress: Table<string, CommandRecord>;
   /** Intents that their host has not reported on, in log order: a worker's work. */
@@ -114,9 +114,11 @@ export const initialState = (): BoundaryState => {
   };
 };
 
-/** The network that a reference names on this boundary: by id, else by name without case. */
+/** The network that a reference names on this boundary: by id, else by name without case. HOST/NAME of another host names none. */
 export const findNetwork = (state: BoundaryState, ref: string): NetworkRow | undefined => {
-  const name = ref.slice(ref.indexOf('/') + 1);
+  const slash = ref.indexOf('/');
+  if (slash >= 0 && ref.slice(0, slash) !== state.facts.get('host')?.host) return undefined;
+  const name = ref.slice(slash + 1);
   return state.networks.get(name) ?? state.networks.get(state.networkNames.get(name.toLowerCase()) ?? '');
 };
 

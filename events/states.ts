@@ -35,8 +35,8 @@ export const networkTransitions = {
   absent: { NetworkCreateRequested: 'creating' },
   creating: { NetworkCreated: 'active', NetworkCreateFailed: 'absent', NetworkDeleteRequested: 'deleting' },
   active: { NetworkCreateFailed: 'absent', NetworkDeleteRequested: 'deleting' },
-  deleting: { NetworkDeleted: 'absent', NetworkDeleteFailed: 'stuck' },
-  stuck: { NetworkDeleteRequested: 'deleting', NetworkDeleted: 'absent' },
+  deleting: { NetworkDeleted: 'absent', NetworkDeleteFailed: 'stuck', NetworkCreateFailed: 'absent' },
+  stuck: { NetworkDeleteRequested: 'deleting', NetworkDeleted: 'absent', NetworkCreateFailed: 'absent' },
 } as const satisfies Transitions<NetworkStatus>;
 
 export const endpointTransitions = {
@@ -47,26 +47,46 @@ export const endpointTransitions = {
     EndpointJoinRequested: 'joining',
     EndpointDeleteRequested: 'deleting',
   },
-  created: { EndpointCreateFailed: 'absent', EndpointJoinRequested: 'joining', EndpointDeleteRequested: 'deleting' },
-  joining: { EndpointJoined: 'joined', EndpointJoinFailed: 'created', EndpointLeaveRequested: 'leaving' },
+  created: {
+    EndpointCreateFailed: 'absent',
+    EndpointJoinRequested: 'joining',
+    EndpointDeleteRequested: 'deleting',
+    // Its join was reported as failed while the leave was being decided.
+    EndpointLeaveRequested: 'leaving',
+  },
+  joining: {
+    EndpointJoined: 'joined',
+    EndpointJoinFailed: 'created',
+    EndpointLeaveRequested: 'leaving',
+    EndpointCreateFailed: 'absent',
+  },
   // A join that came after its deadline is undone by the worker, which then reports it as failed.
-  joined: { EndpointJoinFailed: 'created', EndpointLeaveRequested: 'leaving' },
+  joined: { EndpointJoinFailed: 'created', EndpointLeaveRequested: 'leaving', EndpointCreateFailed: 'absent' },
   leaving: {
     EndpointLeft: 'created',
     EndpointLeaveFailed: 'stuck',
     EndpointJoinRequested: 'joining',
     EndpointDeleteRequested: 'deleting',
+    EndpointCreateFailed: 'absent',
   },
-  deleting: { EndpointDeleted: 'absent', EndpointDeleteFailed: 'stuck' },
-  stuck: { EndpointDeleteRequested: 'deleting', EndpointLeft: 'created', EndpointDeleted: 'absent' },
+  deleting: { EndpointDeleted: 'absent', EndpointDeleteFailed: 'stuck', EndpointCreateFailed: 'absent' },
+  stuck: {
+    EndpointDeleteRequested: 'deleting',
+    EndpointLeft: 'created',
+    EndpointDeleted: 'absent',
+    EndpointCreateFailed: 'absent',
+    // Its leave was reported as failed while the next join was being decided.
+    EndpointJoinRequested: 'joining',
+  },
 } as const satisfies Transitions<EndpointStatus>;
 
 export const sandboxTransitions = {
   absent: { EndpointJoinRequested: 'creating' },
   // A failed join or a leave ends the sandbox only when it was the last endpoint's.
   creating: { SandboxCreated: 'ready', EndpointJoinFailed: 'absent', EndpointLeaveRequested: 'removing' },
-  ready: { EndpointJoinFailed: 'removing', EndpointLeaveRequested: 'removing', SandboxRemoved: 'absent' },
-  removing: { SandboxRemoved: 'absent' },
+  // SandboxRemoved while endpoints are in it: they were asked to join while it was being removed, so it is made again.
+  ready: { EndpointJoinFailed: 'removing', EndpointLeaveRequested: 'removing', SandboxRemoved: 'creating' },
+  removing: { SandboxRemoved: 'absent', EndpointJoinRequested: 'creating' },
 } as const satisfies Transitions<SandboxStatus>;
 
 export const networkAnswers = {

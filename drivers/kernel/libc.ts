@@ -81,6 +81,7 @@ export const C = {
   O_EXCL: 0x80,
   O_NONBLOCK: 0x800,
   O_CLOEXEC: 0x80000,
+  F_SETFD: 2,
   F_GETFL: 3,
   F_SETFL: 4,
   CLONE_NEWNET: 0x40000000,

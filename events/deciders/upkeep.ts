@@ -1,5 +1,6 @@
 /** Decisions that the collector asks for: garbage in two steps, and deadlines. Each is checked anew against the state. */
 import type { CommandData } from '../commands.ts';
+import { skewMs } from '../evolve.ts';
 import { garbageOf, type Verdict } from '../garbage.ts';
 import { mintedMs } from '../names.ts';
 import { type Refusal, refuse } from '../refusals.ts';
@@ -78,9 +79,6 @@ export const expireCommand: Decide<'ExpireCommand'> = (state, { actor, commandId
     data: { actor, commandId, command: record.command, intents: [...record.open] },
   });
 };
-
-/** How far ahead of the controller's clock an id may be minted: clocks of senders differ. */
-const skewMs = 5 * 60_000;
 
 /** Refuses ids that are too old to be remembered, or minted in the future. */
 export const checkId = (id: string, nowMs: number, memoryMs: number): Refusal | null => {

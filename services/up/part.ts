@@ -43,4 +43,4 @@ export class Running {
 }
 
 /** For parts that fail in ways of their own, or not at all. */
-export const never: Promise<never> = new Promise(() => undefined);
+export const neverFails: Promise<never> = new Promise(() => undefined);

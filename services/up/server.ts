@@ -9,7 +9,7 @@ import { startServer } from '../nats/server.ts';
 import { provision } from '../nats/streams.ts';
 import type { SyncEvidence } from '../nats/sync.ts';
 import { serverCache } from './package-root.ts';
-import { never, type Part } from './part.ts';
+import { neverFails, type Part } from './part.ts';
 
 /** What an operator has to mend before anything can start. */
 export class Unusable extends Error {
@@ -39,7 +39,7 @@ export const embeddedServer = async (config: Config, logger: Logger, clock: Cloc
   return {
     name: 'nats-server',
     url: server.url,
-    failed: server.closed.then(() => never),
+    failed: server.closed.then(() => neverFails),
     stop: () => server.stop(),
   };
 };
@@ -48,7 +48,7 @@ export const embeddedServer = async (config: Config, logger: Logger, clock: Cloc
 export const externalServer = (url: string): Server => ({
   name: 'external nats-server',
   url,
-  failed: never,
+  failed: neverFails,
   stop: async () => {},
 });
 

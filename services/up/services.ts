@@ -9,7 +9,7 @@ import { lease } from '../nats/lease.ts';
 import { serve } from '../nats/micro.ts';
 import { STREAMS } from '../nats/stream-config.ts';
 import { packageVersion } from './package-root.ts';
-import type { Part } from './part.ts';
+import { neverFails, type Part } from './part.ts';
 
 export const serviceNames = ['worker', 'projector', 'controller', 'collector'] as const;
 export type ServiceName = (typeof serviceNames)[number];
@@ -177,7 +177,7 @@ const startProjector = async (deps: ServiceDeps): Promise<Part> => {
 };
 
 /** Rejects when the other does, and else never ends. */
-const onlyFailure = (promise: Promise<unknown>): Promise<never> => promise.then(() => never);
+const onlyFailure = (promise: Promise<unknown>): Promise<never> => promise.then(() => neverFails);
 
 const starters: Readonly<Record<ServiceName, (deps: ServiceDeps) => Promise<Part>>> = {
   worker: startWorker,

@@ -94,7 +94,8 @@ const launch = async (binary: string, config: string, port: number): Promise<Chi
   child.stderr.setEncoding('utf8').on('data', (text) => {
     said = (said + text).slice(-2_000);
   });
-  // a test that dies must not leave its server behind
+  // a test that fails must not wait for its server, nor leave it behind
+  child.unref();
   const kill = () => child.kill('SIGKILL');
   process.once('exit', kill);
   child.once('exit', () => process.removeListener('exit', kill));
