@@ -1,5 +1,5 @@
 /** Bridges in the host's namespace. */
-import { type Bridge, formatTag, type Tag } from '../objects.ts';
+import { type Bridge, type Cidr, formatTag, type Tag } from '../objects.ts';
 import { formatMac, parseMac } from './address.ts';
 import { expectNone, foreign, ownership } from './failure.ts';
 import { type Host, readLink, skipIndexes, takeIndex } from './host.ts';
@@ -14,6 +14,15 @@ const bury = (transaction: Transaction, name: string, index: number): void => {
   transaction.reaps.push({ links: [index], namespace: -1 });
 };
 
+/**
+ * A router solicits its neighbours from a link-local address (ndisc_send_ns): without one, forwarded IPv6 would find no endpoint.
+ * This one is given, so it costs none of the traffic that a generated one would; a census passes it over.
+ */
+const linkLocal = 'fe80::1/64';
+
+const withLinkLocal = (addresses: readonly Cidr[]): readonly Cidr[] =>
+  addresses.some((cidr) => cidr.includes(':')) ? [...addresses, linkLocal] : addresses;
+
 const create = (transaction: Transaction, bridge: Bridge): void => {
   const { host } = transaction;
   const index = takeIndex(host);
@@ -23,7 +32,7 @@ const create = (transaction: Transaction, bridge: Bridge): void => {
   newBridge(writer, { index, name: bridge.name, mac: parseMac(bridge.mac), mtu: otherMtu });
   setGenModeNone(writer, index);
   setLink(writer, index, { up: true, mtu: bridge.mtu, alias: formatTag(bridge.tag) });
-  for (const cidr of bridge.addresses) newAddress(writer, addressEntry(index, cidr));
+  for (const cidr of withLinkLocal(bridge.addresses)) newAddress(writer, addressEntry(index, cidr));
   const refusals = host.route.request(writer);
   if (refusals[0]?.index === 0 && refusals[0].errno === 'EBUSY') {
     skipIndexes(host);
@@ -53,6 +62,10 @@ const adjust = (host: Host, index: number, bridge: Bridge): void => {
   setLink(host.writer.reset(), index, { up: true, mtu, mac: parseMac(mac), alias: formatTag(tag) });
   expectNone(host.route.request(host.writer));
   setAddresses(host, host.route, index, bridge.addresses);
+  if (withLinkLocal(bridge.addresses).includes(linkLocal)) {
+    newAddress(host.writer.reset(), addressEntry(index, linkLocal));
+    expectNone(host.route.request(host.writer).filter((refusal) => refusal.errno !== 'EEXIST'));
+  }
   host.bridges.set(bridge.name, index);
 };
 

@@ -5,10 +5,9 @@
  */
 import { formatTag, type Netns, type Route, type Veth } from '../objects.ts';
 import { parseMac } from './address.ts';
+import { isFailure } from './failure.ts';
 import { type Host, readLinks, skipIndexes, takeIndex } from './host.ts';
 import { addressEntry } from './inside.ts';
-import { SystemError } from './libc.ts';
-import { AnswerLost } from './netlink.ts';
 import { createFile, removeRecord, writeRecord } from './netns.ts';
 import { routeEntry } from './route.ts';
 import { getLinkByIndex, newAddress, newRoute, newVeth, setGenModeNone, setLink } from './rtnetlink.ts';
@@ -58,9 +57,15 @@ const encodeInner = (host: Host, { veths, routes }: Sandbox): void => {
   });
 };
 
+/** What fits a batch with ease: some 500 bytes an interface. */
+const [vethsMax, routesMax] = [32, 256];
+
 /** Whether `createSandbox` can do it. */
 export const isCompact = ({ netns, veths, routes }: Sandbox): boolean =>
-  netns.owned && routes.every((route) => veths.some((veth) => veth.peer.name === route.device));
+  netns.owned &&
+  veths.length <= vethsMax &&
+  routes.length <= routesMax &&
+  routes.every((route) => veths.some((veth) => veth.peer.name === route.device));
 
 /** Messages per interface in the outer batch. */
 const outerMessages = 3;
@@ -102,13 +107,17 @@ export const createSandbox = (transaction: Transaction, sandbox: Sandbox): boole
   try {
     made = equip(host, sandbox, links);
   } catch (error) {
-    if (!(error instanceof SystemError || error instanceof AnswerLost)) throw error;
+    if (!isFailure(error)) {
+      run();
+      throw error;
+    }
   }
   if (!made) {
     run();
     return false;
   }
-  host.fresh.push(...links);
+  for (const link of links) host.fresh.add(link);
+  for (const { bridge } of sandbox.veths) host.fresh.add(bridgeIndex(host, bridge));
   transaction.undo.push({ what: `remove sandbox ${netns.path}`, run });
   return true;
 };
@@ -124,8 +133,10 @@ export const removeSandbox = (transaction: Transaction, { netns, veths }: Sandbo
   const ends = ownEnds(host, veths, names.length === 0 ? [] : readLinks(host.route, host.writer, names));
   const indexes = ends.map((end) => end.index);
   const run = (): void => {
-    for (const end of ends) revive(host, end);
-    host.fresh.push(...indexes);
+    for (const end of ends) {
+      revive(host, end);
+      host.fresh.add(end.index).add(end.master);
+    }
   };
   transaction.undo.push({ what: `restore interfaces of ${netns.path}`, run });
   silence(host, indexes);

@@ -183,11 +183,13 @@ const applyPlan = (host: Host, table: Table, plan: Plan): PlanResult => {
   return { ok: true };
 };
 
-/** A look at each new host end makes the kernel finish bringing it up: else the first packet may wait a second (kernel.md, section 5). */
+/** A look at each new host end, and at its bridge, makes the kernel finish bringing it up: else the first packet may wait a second. */
 const synchronise = (host: Host): void => {
-  while (host.fresh.length > 0) {
+  const fresh = [...host.fresh];
+  host.fresh.clear();
+  for (let at = 0; at < fresh.length; at += 256) {
     host.writer.reset();
-    for (const index of host.fresh.splice(0, 256)) getLinkByIndex(host.writer, index);
+    for (const index of fresh.slice(at, at + 256)) getLinkByIndex(host.writer, index);
     try {
       // Some of them may be gone again, by an undoing.
       host.route.request(host.writer);

@@ -74,6 +74,10 @@ export const faultOf = (error: unknown, step: string, undoFaults: readonly strin
   throw error;
 };
 
+/** Whether an error is the machine's; any other is a bug. */
+export const isFailure = (error: unknown): boolean =>
+  error instanceof KernelFailure || error instanceof SystemError || error instanceof AnswerLost;
+
 /** A short account of any failure, for the list of what could not be undone. */
 export const describeFailure = (error: unknown): string => {
   if (error instanceof KernelFailure) return [error.errno, error.message].filter(Boolean).join(' ');

@@ -28,8 +28,8 @@ export interface Host {
   readonly writer: MessageWriter;
   /** Indexes of the bridges that are known to be ours. */
   readonly bridges: Map<string, number>;
-  /** Host ends that were set up since the last `synchronise`. */
-  readonly fresh: number[];
+  /** Host ends that came up since the last `synchronise`, and their bridges. */
+  readonly fresh: Set<number>;
   readonly reaps: ReapJob[];
   /** Whether the thread may be in another namespace than `home`. */
   away: boolean;
@@ -86,7 +86,7 @@ export const openHost = (realm: string, host: string, runDir: string): Host => {
     route,
     writer,
     bridges: new Map(),
-    fresh: [],
+    fresh: new Set(),
     reaps: [],
     away: false,
     index,
@@ -121,20 +121,25 @@ export const listLinks = (socket: NetlinkSocket, writer: MessageWriter): LinkRec
   });
 };
 
-/** Links by their names, in one exchange; null for each that is not there. */
+/** Links per batch. */
+const chunk = 256;
+
+/** Links by their names, in one exchange or few; null for each that is not there. */
 export const readLinks = (
   socket: NetlinkSocket,
   writer: MessageWriter,
   names: readonly string[],
 ): readonly (LinkRecord | null)[] => {
-  writer.reset();
-  for (const name of names) getLinkByName(writer, name);
   const found = new Map<string, LinkRecord>();
-  const refusals = socket.request(writer, (reader, message) => {
-    const link = decodeLink(reader, message);
-    if (link) found.set(link.name, link);
-  });
-  for (const refusal of refusals) if (refusal.errno !== 'ENODEV') throw refused(refusal);
+  for (let at = 0; at < names.length; at += chunk) {
+    writer.reset();
+    for (const name of names.slice(at, at + chunk)) getLinkByName(writer, name);
+    const refusals = socket.request(writer, (reader, message) => {
+      const link = decodeLink(reader, message);
+      if (link) found.set(link.name, link);
+    });
+    for (const refusal of refusals) if (refusal.errno !== 'ENODEV') throw refused(refusal);
+  }
   return names.map((name) => found.get(name) ?? null);
 };
 

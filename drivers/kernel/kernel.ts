@@ -50,6 +50,10 @@ class Thread {
     this.#waiting.clear();
   }
 
+  get ended(): boolean {
+    return this.#ended !== null;
+  }
+
   call(request: Call): Promise<unknown> {
     if (this.#ended) return Promise.reject(this.#ended);
     const id = this.#next++;
@@ -92,6 +96,7 @@ export const linuxKernel = async (options: LinuxKernelOptions): Promise<Kernel> 
       await untilZero(new Int32Array(pending));
     },
     close: async () => {
+      if (thread.ended) return;
       await thread.call({ call: 'close' });
       await setup.terminate();
       await reaper.terminate();

@@ -99,11 +99,15 @@ export class Reaper {
 
   /** Those of the links that are still there. */
   #left(links: readonly number[]): readonly number[] {
-    if (links.length === 0) return links;
-    this.#writer.reset();
-    for (const index of links) getLinkByIndex(this.#writer, index);
-    const gone = this.#request();
-    return gone === null ? links : links.filter((_, at) => !gone.has(at));
+    const left: number[] = [];
+    for (let at = 0; at < links.length; at += linksPerSliceMax) {
+      const slice = links.slice(at, at + linksPerSliceMax);
+      this.#writer.reset();
+      for (const index of slice) getLinkByIndex(this.#writer, index);
+      const gone = this.#request();
+      left.push(...(gone === null ? slice : slice.filter((_, position) => !gone.has(position))));
+    }
+    return left;
   }
 
   /** Positions of the messages that found no link; null when the answers were lost. */

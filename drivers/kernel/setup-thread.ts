@@ -3,6 +3,7 @@ import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { takeCensus } from './census.ts';
 import { applyPlans } from './executor.ts';
 import { readFacts } from './facts.ts';
+import { isFailure } from './failure.ts';
 import { type Host, listLinks, openHost } from './host.ts';
 import { close } from './libc.ts';
 import { mountRunDirectory } from './netns.ts';
@@ -29,9 +30,19 @@ const prepareRunDirectory = (opened: Host): void => {
   }
 };
 
+/** Isolation is up before the first network is. Where this fails, the first change of an element says why. */
+const prepareTable = (made: Table): void => {
+  try {
+    made.prepare();
+  } catch (error) {
+    if (!isFailure(error)) throw error;
+  }
+};
+
 const start = (): { readonly host: Host; readonly table: Table } => {
   const host = openHost(options.realm, options.host, options.runDir);
   const table = new Table(options.realm, options.host);
+  prepareTable(table);
   prepareRunDirectory(host);
   // What an earlier process had silenced and not yet removed.
   for (const link of listLinks(host.route, host.writer)) {

@@ -45,12 +45,17 @@ export const undoing = (host: Host, step: (transaction: Transaction) => void): v
 export const isDead = (owner: Pick<Tag, 'realm' | 'host'>, link: LinkRecord): boolean =>
   link.alias === deathMark(owner);
 
+/** Links per batch: far from filling its buffer. */
+const chunk = 256;
+
 /** Takes links out of service at once. Deleting them would wait for the kernel's grace periods: a reaper's work. */
 export const silence = (host: Host, indexes: readonly number[]): void => {
-  if (indexes.length === 0) return;
-  const writer = host.writer.reset();
-  for (const index of indexes) setLink(writer, index, { up: false, alias: deathMark(host) });
-  expectNone(host.route.request(writer).filter(stillThere));
+  const alias = deathMark(host);
+  for (let at = 0; at < indexes.length; at += chunk) {
+    const writer = host.writer.reset();
+    for (const index of indexes.slice(at, at + chunk)) setLink(writer, index, { up: false, alias });
+    expectNone(host.route.request(writer).filter(stillThere));
+  }
 };
 
 const stillThere = (refusal: Refusal): boolean => refusal.errno !== 'ENODEV';

@@ -57,7 +57,7 @@ const plug = (transaction: Transaction, veth: Veth, descriptor: number, mayFree:
   }
   const [first] = refusals;
   if (first === undefined) {
-    host.fresh.push(index);
+    host.fresh.add(index).add(master);
     return inner;
   }
   if (first.index === 0 && first.errno === 'EBUSY') skipIndexes(host);
@@ -129,7 +129,7 @@ const adjustPeer = (host: Host, socket: NetlinkSocket, peer: LinkRecord, veth: V
 const adjustEnd = (host: Host, index: number, master: number, veth: Veth): void => {
   setLink(host.writer.reset(), index, { up: true, master, mtu: veth.mtu, alias: formatTag(veth.tag) });
   expectNone(host.route.request(host.writer));
-  host.fresh.push(index);
+  host.fresh.add(index).add(master);
 };
 
 /** Brings a pair that is there into the wanted state; false when its peer is not in the namespace where it should be. */

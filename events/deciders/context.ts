@@ -1,7 +1,7 @@
 /** What every decision is given beside the state: nothing of it is read from the world here. */
 import type { CommandData, CommandType } from '../commands.ts';
 import type { DriverRules } from '../driver-rules.ts';
-import type { EventData, Fact } from '../events.ts';
+import type { Culprit, EventData, Fact } from '../events.ts';
 import { type Code, type Refusal, refuse } from '../refusals.ts';
 import type { BoundaryState, EndpointRow, NetworkRow } from '../state.ts';
 import { findEndpoint, findNetwork } from '../state.ts';
@@ -92,6 +92,10 @@ export const driverFor = (
   const culprits = missing.map((id) => ({ kind: 'capability', id }));
   return refuse('CAPABILITY_MISSING', `host ${context.host} lacks ${missing.join(', ')} for driver ${name}`, culprits);
 };
+
+/** A refusal that names no culprit yet is blamed on what was asked for. */
+export const blame = (refusal: Refusal, culprit: Culprit): Refusal =>
+  refusal.culprits.length > 0 ? refusal : { ...refusal, culprits: [culprit] };
 
 /** Groups rows of a state by a test, for refusals that list who is in the way. */
 export const firstOf = <T>(rows: Iterable<T>, max: number): readonly T[] => {

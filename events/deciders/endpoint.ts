@@ -18,6 +18,7 @@ import type { BoundaryState, EndpointRow, NetworkRow } from '../state.ts';
 import { endpointAnswers } from '../states.ts';
 import {
   accept,
+  blame,
   type Context,
   type Decide,
   driverFor,
@@ -45,7 +46,8 @@ const addressFor = (
   }
   if (wanted !== undefined) {
     const checked = checkAddress(pool, wanted);
-    return checked.ok ? found(withPrefix(pool, checked.value)) : checked;
+    if (!checked.ok) return blame(checked, { kind: 'address', id: wanted });
+    return found(withPrefix(pool, checked.value));
   }
   const chosen = chooseAddress(pool, context);
   return chosen.ok ? found(withPrefix(pool, chosen.value.address)) : chosen;
@@ -155,16 +157,21 @@ const complete = (wanted: InterfaceRequest, network: NetworkRow): Refusal | null
   return refuse(
     'ADDRESS_INVALID',
     'an interface that is marked as allocated must carry its addresses of every family of the network',
+    [{ kind: 'network', id: network.facts.id, name: network.facts.name }],
   );
 };
 
-/** The facts of a new endpoint in a network, or why it cannot be. */
+/**
+ * The facts of a new endpoint in a network, or why it cannot be.
+ * @param claimed ports of other endpoints that the same command makes
+ */
 export const newEndpoint = (
   state: BoundaryState,
   network: NetworkRow,
   request: EndpointRequest,
   origin: EndpointFacts['origin'],
   context: Context,
+  claimed: readonly PublishedPort[] = [],
 ): Result<EndpointFacts> => {
   const rules = driverFor(network.facts.driver, context, state.facts.get('host'));
   if (!rules.ok) return rules;
@@ -187,7 +194,8 @@ export const newEndpoint = (
     gc: request.gc ?? null,
     origin,
   };
-  const problem = rules.value.checkEndpoint(endpoint, network.facts) ?? portConflict(state, endpoint.ports);
+  const problem =
+    rules.value.checkEndpoint(endpoint, network.facts) ?? portConflict(state, [...claimed, ...endpoint.ports]);
   return problem ?? found(endpoint);
 };
 

@@ -6,8 +6,10 @@ import type { Family } from '../ip.ts';
 import { checkSubnet, chooseSubnet, layOutSubnet, type SubnetPool, ulaPool } from '../ipam.ts';
 import { type Refusal, refuse } from '../refusals.ts';
 import type { BoundaryState } from '../state.ts';
+import { networkAnswers } from '../states.ts';
 import {
   accept,
+  blame,
   type Context,
   type Decide,
   driverFor,
@@ -32,6 +34,9 @@ export const configureDriver: Decide<'ConfigureDriver'> = (state, { driver, opti
 type Request = CommandData<'CreateNetwork'>;
 type SubnetRequest = Request['ipam']['subnets'][number];
 
+const invalid = (detail: string, field: string): Refusal =>
+  refuse('IPAM_INVALID', detail, [{ kind: 'field', id: field }]);
+
 const familyOf = (request: SubnetRequest): Family => {
   const text = request.subnet ?? request.gateway ?? request.range ?? '';
   return request.family ?? (text.includes(':') ? 6 : 4);
@@ -42,13 +47,13 @@ const requestsOf = (
   request: Request,
 ): Result<readonly { readonly family: Family; readonly wanted: SubnetRequest }[]> => {
   const families: readonly Family[] = [...(request.ipv4 ? [4 as const] : []), ...(request.ipv6 ? [6 as const] : [])];
-  if (families.length === 0) return refuse('IPAM_INVALID', 'a network needs IPv4 or IPv6');
+  if (families.length === 0) return invalid('a network needs IPv4 or IPv6', 'ipv4');
   for (const wanted of request.ipam.subnets) {
     const family = familyOf(wanted);
     if (!families.includes(family))
-      return refuse('IPAM_INVALID', `the network has no IPv${family}, so it takes no such subnet`);
+      return invalid(`the network has no IPv${family}, so it takes no such subnet`, `ipv${family}`);
     if (request.ipam.subnets.some((other) => other !== wanted && familyOf(other) === family)) {
-      return refuse('IPAM_INVALID', `two subnets of IPv${family}: a network has one per family`);
+      return invalid(`two subnets of IPv${family}: a network has one per family`, 'ipam.subnets');
     }
   }
   return found(
@@ -68,14 +73,14 @@ const subnetFor = (
 ): Result<string> => {
   if (wanted.subnet !== undefined) {
     const checked = checkSubnet(state.subnets, wanted.subnet, { overlap });
-    if (!checked.ok) return checked;
+    if (!checked.ok) return blame(checked, { kind: 'subnet', id: wanted.subnet });
     if (checked.value.family === family) return found(checked.value.subnet);
     return refuse('SUBNET_INVALID', `${wanted.subnet} is no IPv${family} subnet`, [
       { kind: 'subnet', id: wanted.subnet },
     ]);
   }
   if (wanted.gateway !== undefined || wanted.range !== undefined || wanted.aux !== undefined) {
-    return refuse('IPAM_INVALID', 'gateway, range and aux need the subnet that they lie in');
+    return invalid('gateway, range and aux need the subnet that they lie in', 'ipam.subnets');
   }
   const facts = state.facts.get('host');
   const pools: readonly SubnetPool[] = family === 4 ? (facts?.pools ?? []) : facts ? [ulaPool(facts.ula)] : [];
@@ -89,11 +94,6 @@ const subnetsOf = (
   rules: DriverRules,
   context: Context,
 ): Result<readonly Subnet[]> => {
-  if (!rules.addresses) {
-    if (request.ipam.subnets.length > 0)
-      return refuse('IPAM_INVALID', `networks of driver ${rules.name} have no addresses`);
-    return found([]);
-  }
   if (request.ipam.driver !== 'default') {
     const culprits = [{ kind: 'ipam-driver', id: request.ipam.driver }];
     return refuse(
@@ -108,6 +108,15 @@ const subnetsOf = (
       { kind: 'option', id: option },
     ]);
   }
+  if (!rules.addresses) {
+    const ignored = request.ipv6 ? 'ipv6' : request.internal ? 'internal' : null;
+    if (ignored !== null)
+      return refuse('OPTION_UNSUPPORTED', `driver ${rules.name} has no links, so ${ignored} would have no effect`, [
+        { kind: 'option', id: ignored },
+      ]);
+    if (request.ipam.subnets.length === 0) return found([]);
+    return invalid(`networks of driver ${rules.name} have no addresses`, 'ipam.subnets');
+  }
   const requests = requestsOf(request);
   if (!requests.ok) return requests;
   const subnets: Subnet[] = [];
@@ -115,7 +124,7 @@ const subnetsOf = (
     const subnet = subnetFor(state, family, wanted, request.ipam.overlap, context);
     if (!subnet.ok) return subnet;
     const layout = layOutSubnet({ ...wanted, subnet: subnet.value, needsGateway: true });
-    if (!layout.ok) return layout;
+    if (!layout.ok) return blame(layout, { kind: 'subnet', id: subnet.value });
     subnets.push(layout.value);
   }
   return found(subnets);
@@ -134,11 +143,11 @@ export const createNetwork: Decide<'CreateNetwork'> = (state, request, context) 
   if (taken) return taken;
   const rules = driverFor(request.driver, context, state.facts.get('host'));
   if (!rules.ok) return rules;
-  const siblings = [...state.networks.values()]
-    .filter((row) => row.facts.driver === rules.value.name)
-    .map((row) => row.facts);
-  if (siblings.length >= rules.value.networksMax) {
-    const culprits = siblings.map(({ id, name }) => ({ kind: 'network', id, name }));
+  const siblings = [...state.networks.values()].filter((row) => row.facts.driver === rules.value.name);
+  // One whose deletion is accepted is in nobody's way, as with names: the worker takes intents in order.
+  const staying = siblings.filter(({ status }) => networkAnswers.CreateNetwork[status] !== 'accepted');
+  if (staying.length >= rules.value.networksMax) {
+    const culprits = staying.map(({ facts: { id, name } }) => ({ kind: 'network', id, name }));
     return refuse('DRIVER_FORBIDS', `a host has one network of driver ${rules.value.name}`, culprits);
   }
   const subnets = subnetsOf(state, request, rules.value, context);
@@ -161,7 +170,10 @@ export const createNetwork: Decide<'CreateNetwork'> = (state, request, context) 
     labels: request.labels,
     gc: request.gc ?? null,
   };
-  const problem = rules.value.checkNetwork(network, siblings);
+  const problem = rules.value.checkNetwork(
+    network,
+    siblings.map(({ facts }) => facts),
+  );
   return problem ?? accept({ type: 'NetworkCreateRequested', data: { network } });
 };
 

@@ -1,6 +1,6 @@
 /** Decisions about sandboxes: joining and leaving one endpoint, attaching and detaching a whole sandbox. */
 import type { CommandData } from '../commands.ts';
-import type { EndpointFacts, Fact, Gateways, SandboxFacts } from '../events.ts';
+import type { EndpointFacts, EventData, Fact, Gateways, PublishedPort, SandboxFacts } from '../events.ts';
 import { type Refusal, refuse } from '../refusals.ts';
 import { type BoundaryState, type EndpointRow, findSandbox, type NetworkRow, type SandboxRow } from '../state.ts';
 import {
@@ -8,6 +8,7 @@ import {
   type Context,
   type Decide,
   driverFor,
+  endpointCulprit,
   endpointFor,
   found,
   networkFor,
@@ -34,12 +35,24 @@ interface Member {
 
 const sandboxCulprit = (row: SandboxRow) => ({ kind: 'sandbox', id: row.facts.id, detail: row.facts.key });
 
-const checkNetns = (path: string, roots: readonly string[]): Refusal | null => {
+/** Where a caller's namespace may lie: not among ours, and not where the path means another namespace to each who opens it. */
+const checkNetns = (path: string, host: EventData<'HostFacts'> | undefined): Refusal | null => {
+  const { netnsRoots = [], runDir = '' } = host ?? {};
   const isPlain = path.split('/').every((part, index) => (part !== '' || index === 0) && part !== '.' && part !== '..');
-  if (isPlain && roots.some((root) => path.startsWith(`${root}/`))) return null;
-  return refuse('NETNS_INVALID', `${path} is not a plain path under ${roots.join(', ')}`, [
-    { kind: 'netns', id: path },
-  ]);
+  const isOurs = path.startsWith(`${runDir}/`);
+  const isRelative = /^\/proc\/(self|thread-self)\//.test(path);
+  if (isPlain && !isOurs && !isRelative && netnsRoots.some((root) => path.startsWith(`${root}/`))) return null;
+  const why = isOurs ? 'is one of ours' : `is not a plain path under ${netnsRoots.join(', ')}`;
+  return refuse('NETNS_INVALID', `${path} ${why}`, [{ kind: 'netns', id: path }]);
+};
+
+/** One namespace is one sandbox: two would both have an eth0 in it. O(sandboxes), and only where a namespace is brought. */
+const netnsTaken = (state: BoundaryState, path: string): Refusal | null => {
+  for (const row of state.sandboxes.values()) {
+    if (row.facts.key === path && row.status !== 'removing')
+      return refuse('SANDBOX_CONFLICT', `namespace ${path} is sandbox ${row.facts.id} already`, [sandboxCulprit(row)]);
+  }
+  return null;
 };
 
 /** What the sandbox already is must be what the command says of it. */
@@ -76,7 +89,8 @@ const startDraft = (
     return problem ?? found(draftOf(state, row));
   }
   const host = state.facts.get('host');
-  const problem = request.netns === undefined ? null : checkNetns(request.netns, host?.netnsRoots ?? []);
+  const { netns } = request;
+  const problem = netns === undefined ? null : (checkNetns(netns, host) ?? netnsTaken(state, netns));
   if (problem) return problem;
   const own = `${host?.runDir ?? ''}/netns/${request.sandbox}`;
   const facts: SandboxFacts = {
@@ -136,7 +150,9 @@ const join = (
     );
   }
   if (rules.value.sandbox === 'host' && draft.facts.key !== hostNetns) {
-    return refuse('SANDBOX_CONFLICT', `sandbox ${draft.facts.id} has a namespace of its own, driver host has none`, []);
+    return refuse('SANDBOX_CONFLICT', `sandbox ${draft.facts.id} has a namespace of its own, driver host has none`, [
+      { kind: 'sandbox', id: draft.facts.id, detail: draft.facts.key },
+    ]);
   }
   const member: Member = { endpoint, network, interface: rules.value.addresses ? freeInterface(draft.members) : null };
   const members = [...draft.members, member];
@@ -171,6 +187,7 @@ export const attachSandbox: Decide<'AttachSandbox'> = (state, { networks, ...req
   let draft: Draft | null = null;
   const facts: Fact[] = [];
   const seen = new Set<string>();
+  const claimed: PublishedPort[] = [];
   for (const { network: ref, name = request.sandbox, ...options } of networks) {
     const network = networkFor(state, ref, 'CreateEndpoint');
     if (!network.ok) return network;
@@ -179,8 +196,9 @@ export const attachSandbox: Decide<'AttachSandbox'> = (state, { networks, ...req
     if (seen.has(id))
       return refuse('SANDBOX_CONFLICT', `network ${network.value.facts.name} stands twice in the command`, [culprit]);
     seen.add(id);
-    const endpoint = newEndpoint(state, network.value, { name, ...options }, 'attach', context);
+    const endpoint = newEndpoint(state, network.value, { name, ...options }, 'attach', context, claimed);
     if (!endpoint.ok) return endpoint;
+    claimed.push(...endpoint.value.ports);
     if (draft === null) {
       const started = startDraft(state, request, isHostDriver(network.value, context), context);
       if (!started.ok) return started;
@@ -221,7 +239,10 @@ export const leaveEndpoint: Decide<'LeaveEndpoint'> = (state, data) => {
   if (!target.ok) return target;
   const { endpoint } = target.value;
   const sandbox = sandboxOf(state, endpoint);
-  if (!sandbox) return refuse('ENDPOINT_NOT_JOINED', `endpoint ${endpoint.facts.name} is in no sandbox`, []);
+  if (!sandbox)
+    return refuse('ENDPOINT_NOT_JOINED', `endpoint ${endpoint.facts.name} is in no sandbox`, [
+      endpointCulprit(endpoint),
+    ]);
   return accept(leave(draftOf(state, sandbox), endpoint).fact);
 };
 

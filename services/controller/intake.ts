@@ -49,6 +49,10 @@ const parseJson = (body: Uint8Array): unknown => {
   }
 };
 
+/** What somebody wrote, for a refusal. Not everything can be made a string of: `{"toString": 1}` throws. */
+const shown = (value: unknown, max: number): string =>
+  typeof value === 'string' || typeof value === 'number' ? String(value).slice(0, max) : typeof value;
+
 const malformed = (raw: unknown, body: Uint8Array): Refusal | null => {
   if (body.length > commandBytesMax)
     return refuse('COMMAND_TOO_LARGE', `${body.length} bytes; at most ${commandBytesMax}`);
@@ -57,10 +61,10 @@ const malformed = (raw: unknown, body: Uint8Array): Refusal | null => {
     return refuse('COMMAND_MALFORMED', 'the body is no JSON object');
   const { type, version = 1 } = raw as { readonly type?: unknown; readonly version?: unknown };
   if (commandTypes.some((known) => known === type) && version === 1) return null;
-  return refuse(
-    'COMMAND_UNKNOWN',
-    `there is no command ${String(type).slice(0, 100)} version ${String(version).slice(0, 20)}`,
-  );
+  const named = shown(type, 100);
+  return refuse('COMMAND_UNKNOWN', `there is no command ${named} version ${shown(version, 20)}`, [
+    { kind: 'command', id: named },
+  ]);
 };
 
 const firstIssues = (error: z.ZodError): string =>

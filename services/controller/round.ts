@@ -10,7 +10,7 @@ import type { DriverRules } from '../../events/driver-rules.ts';
 import { type Event, encodeEvent, eventVersions } from '../../events/envelope.ts';
 import { type Fact, isIntent } from '../../events/events.ts';
 import { evolve, memoryMs } from '../../events/evolve.ts';
-import { commandId } from '../../events/names.ts';
+import { commandId, mintedMs } from '../../events/names.ts';
 import { type Refusal, refuse } from '../../events/refusals.ts';
 import { routeCommand } from '../../events/route.ts';
 import { commandKey } from '../../events/state.ts';
@@ -49,10 +49,13 @@ export interface Round {
   readonly rest: readonly Intake[];
 }
 
-/** An intake whose id is another command's: it is recorded under an id of its own, so that the first one's record stays as it is. */
-const underOtherId = (intake: Intake, nowMs: number): Intake => ({
+/**
+ * An intake whose id is another command's: it is recorded under an id of its own, so that the first one's record stays as it is. The
+ * same each time, so that whoever reads the message again knows that it is decided.
+ */
+const underOtherId = (intake: Intake): Intake => ({
   ...intake,
-  id: commandId(nowMs, `reused/${intake.sequence}`),
+  id: commandId(mintedMs(intake.id), `reused/${intake.sequence}`),
 });
 
 const refused = (intake: Intake, { code, detail, culprits }: Refusal): Fact => ({
@@ -94,8 +97,8 @@ class RoundInProgress {
   }
 
   /** The boundary that has decided this command id before, if any. */
-  #known(intake: Intake): Boundary | undefined {
-    const key = commandKey(intake.actor, intake.id);
+  #known({ actor, id }: Intake): Boundary | undefined {
+    const key = commandKey(actor, id);
     for (const boundary of this.#realm.boundaries.values()) if (boundary.state.commands.has(key)) return boundary;
     return undefined;
   }
@@ -117,9 +120,7 @@ class RoundInProgress {
       const decision = decide(boundary.state, intake.command.value, context);
       return decision.ok ? decision.facts : decision;
     } catch (error) {
-      // A defect must not stop the stream: the command is refused, and the defect is loud in the log.
-      this.#context.log.error({ err: error, commandId: intake.id }, 'decider failed');
-      return refuse('COMMAND_FAULTY', `the decider failed: ${error instanceof Error ? error.message : String(error)}`);
+      return this.#faulty(intake, error);
     }
   }
 
@@ -131,8 +132,9 @@ class RoundInProgress {
       this.batch(known).repeated.push(intake);
       return true;
     }
+    const recorded = known ? underOtherId(intake) : intake;
+    if (known && this.#known(recorded)) return true;
     const routed = this.#route(intake);
-    if (intake.sequence <= routed.boundary.decidedThrough && known) return true;
     const batch = this.batch(routed.boundary);
     if (batch.bytes >= commitBytesMax / 2) return false;
     const answer = known
@@ -140,18 +142,42 @@ class RoundInProgress {
           { kind: 'command', id: intake.id },
         ])
       : (routed.refusal ?? this.#decide(routed.boundary, intake));
-    const refusal = 'ok' in answer ? answer : null;
-    const facts = 'ok' in answer ? [refused(intake, answer)] : answer;
-    const events = this.#envelop(batch, known ? underOtherId(intake, this.#context.nowMs) : intake, facts);
-    batch.decided.push({ intake, refusal, events });
+    batch.decided.push({ intake, ...this.#record(batch, recorded, answer) });
     return true;
+  }
+
+  /** Folds what was decided into the state on trial, and its events into the commit. */
+  #record(batch: Batch, intake: Intake, answer: readonly Fact[] | Refusal): Omit<Batch['decided'][number], 'intake'> {
+    const refusal = 'ok' in answer ? answer : null;
+    const events = this.#envelop(batch, intake, 'ok' in answer ? [refused(intake, answer)] : answer);
+    let encoded: readonly string[];
+    try {
+      encoded = events.map(encodeEvent);
+    } catch (error) {
+      // Nothing is folded yet; a refusal has no content of the sender's but its type, so it can be stored.
+      if (refusal) throw error;
+      return this.#record(batch, intake, this.#faulty(intake, error));
+    }
+    for (const event of events) evolve(batch.boundary.state, event, 0);
+    for (const text of encoded) {
+      batch.events.push(text);
+      batch.bytes += Buffer.byteLength(text);
+    }
+    return { refusal, events };
+  }
+
+  /** A defect must not stop the stream: the command is refused, and the defect is loud in our own log. */
+  #faulty({ id }: Intake, error: unknown): Refusal {
+    this.#context.log.error({ err: error, commandId: id }, 'decider failed');
+    const detail = `the decider failed: ${error instanceof Error ? error.message : String(error)}`;
+    return refuse('COMMAND_FAULTY', detail, [{ kind: 'command', id }]);
   }
 
   #envelop(batch: Batch, intake: Intake, facts: readonly Fact[]): readonly Event[] {
     const { nowMs, realmName } = this.#context;
     const deadlineMs = intake.command.ok ? intake.command.value.deadlineMs : 0;
     const first = batch.events.length;
-    const events = facts.map((fact, index): Event => {
+    return facts.map((fact, index): Event => {
       const intent = isIntent(fact.type)
         ? { executors: batch.boundary.host ?? '', deadline: new Date(nowMs + deadlineMs).toISOString() }
         : {};
@@ -172,13 +198,6 @@ class RoundInProgress {
       };
       return { ...fact, version: eventVersions[fact.type], meta } as Event;
     });
-    for (const event of events) {
-      evolve(batch.boundary.state, event, 0);
-      const encoded = encodeEvent(event);
-      batch.events.push(encoded);
-      batch.bytes += encoded.length;
-    }
-    return events;
   }
 }
 

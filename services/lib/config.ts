@@ -240,3 +240,7 @@ export const redacted = (config: Config): Config => ({
   ...config,
   natsUrl: config.natsUrl?.replaceAll(/\/\/[^@/,]*@/g, '//***@') ?? null,
 });
+
+/** The environment for a program that this process becomes. */
+export const environment = (env: Readonly<Record<string, string | undefined>> = process.env): Record<string, string> =>
+  Object.fromEntries(Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined));

@@ -1,8 +1,9 @@
-/** Connections to NATS with the settings this project relies on, and what other adapters need to know of a connection's life. */
-import { type ConnectionOptions, connect, createInbox, type NatsConnection } from '@nats-io/transport-node';
+/** Connections to NATS with the settings this project relies on. */
+import { type ConnectionOptions, connect, type NatsConnection } from '@nats-io/transport-node';
 import type { Logger } from 'pino';
 import { type Clock, sleep, systemClock } from '../lib/clock.ts';
 import { describeError, NatsFault } from './fault.ts';
+import { keepInboxPrefix } from './link.ts';
 
 export interface ConnectOptions {
   /** `nats://host:port`, several separated by commas; may carry `user:password@` or `token@`. */
@@ -31,14 +32,17 @@ const DIAL_TIMEOUT_MS = 2_000;
  * @throws NatsFault CONNECT_TIMEOUT when `waitMs` passed, NOT_PERMITTED when the server refuses the credentials.
  */
 export const connectNats = async (options: ConnectOptions): Promise<NatsConnection> => {
-  const { url, role, log, clock = systemClock } = options;
+  const { role, log, clock = systemClock } = options;
+  const { servers, credentials } = parseUrl(options.url);
+  const url = servers.join(',');
   const inboxPrefix = `_INBOX_${role}`;
   const startedMs = clock.monotonicMs();
   for (let attempt = 1; ; attempt++) {
     try {
       const connection = await connect({
+        ...credentials,
         ...options.security,
-        servers: url.split(',').map((server) => server.trim()),
+        servers: [...servers],
         name: `cnm-${role}`,
         inboxPrefix,
         noAsyncTraces: true,
@@ -49,7 +53,7 @@ export const connectNats = async (options: ConnectOptions): Promise<NatsConnecti
         maxPingOut: 2,
         timeout: DIAL_TIMEOUT_MS,
       });
-      inboxPrefixOf.set(connection, inboxPrefix);
+      keepInboxPrefix(connection, inboxPrefix);
       log.info({ server: connection.getServer(), version: connection.info?.version }, 'connected to NATS');
       void logStatus(connection, log);
       return connection;
@@ -65,6 +69,23 @@ export const connectNats = async (options: ConnectOptions): Promise<NatsConnecti
       await sleep(clock, RETRY_MS);
     }
   }
+};
+
+/** The library takes no credentials within a URL, and without them a URL may be logged. */
+const parseUrl = (
+  text: string,
+): { servers: readonly string[]; credentials: { user?: string; pass?: string; token?: string } } => {
+  const servers: string[] = [];
+  let credentials = {};
+  for (const part of text.split(',').map((one) => one.trim())) {
+    const at = part.lastIndexOf('@');
+    const scheme = /^[a-z]+:\/\//.exec(part)?.[0] ?? '';
+    servers.push(at < 0 ? part : scheme + part.slice(at + 1));
+    if (at < 0) continue;
+    const [name = '', password] = part.slice(scheme.length, at).split(':').map(decodeURIComponent);
+    credentials = password === undefined ? { token: name } : { user: name, pass: password };
+  }
+  return { servers, credentials };
 };
 
 const isRefusal = (error: unknown): boolean =>
@@ -95,38 +116,3 @@ const logStatus = async (connection: NatsConnection, log: Logger): Promise<void>
   const reason = await connection.closed();
   if (reason instanceof Error) log.error({ err: reason }, 'NATS connection closed for good');
 };
-
-export interface ConnectionListener {
-  /** The connection was lost and is there again. */
-  readonly reconnected: () => void;
-  /** The connection is closed and will not come back. */
-  readonly closed: () => void;
-}
-
-const listenersOf = new WeakMap<NatsConnection, Set<ConnectionListener>>();
-
-/** Tells `listener` of this connection's life; the answer removes it. One status iterator per connection serves all listeners. */
-export const watchConnection = (connection: NatsConnection, listener: ConnectionListener): (() => void) => {
-  let listeners = listenersOf.get(connection);
-  if (listeners === undefined) {
-    listeners = new Set();
-    listenersOf.set(connection, listeners);
-    void tellListeners(connection, listeners);
-  }
-  listeners.add(listener);
-  return () => listeners.delete(listener);
-};
-
-const tellListeners = async (connection: NatsConnection, listeners: ReadonlySet<ConnectionListener>): Promise<void> => {
-  void connection.closed().then(() => {
-    for (const listener of [...listeners]) listener.closed();
-  });
-  for await (const status of connection.status()) {
-    if (status.type === 'reconnect') for (const listener of [...listeners]) listener.reconnected();
-  }
-};
-
-const inboxPrefixOf = new WeakMap<NatsConnection, string>();
-
-/** A fresh inbox under the prefix that this connection's role may subscribe to. */
-export const newInbox = (connection: NatsConnection): string => createInbox(inboxPrefixOf.get(connection));

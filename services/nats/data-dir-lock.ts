@@ -79,8 +79,12 @@ const isAlive = (owner: Owner): boolean => {
   return started !== null && (owner.started === '' || started === owner.started);
 };
 
-/** Field 22 of /proc/<pid>/stat (proc_pid_stat(5)), counted behind the name, which may hold blanks; null: no such process. */
-export const startOf = (pid: number): string | null => {
+/**
+ * When a process started, in clock ticks since boot: field 22 of /proc/<pid>/stat (proc_pid_stat(5)). Counted behind the name, which may
+ * hold blanks. Null when there is no such process, or only the remains of one that nobody has waited for.
+ */
+const startOf = (pid: number): string | null => {
   const stat = readText(`/proc/${pid}/stat`);
-  return stat === '' ? null : (stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? null);
+  const [state, ...rest] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return state === '' || state === 'Z' || state === 'X' ? null : (rest[18] ?? null);
 };

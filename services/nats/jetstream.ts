@@ -20,6 +20,7 @@ import type { Logger } from 'pino';
 import { type Clock, sleep, systemClock } from '../lib/clock.ts';
 import type { Append, Appended, Message, Reader, ReadOptions, Stream } from '../lib/stream.ts';
 import { describeError, NatsFault, type NatsFaultCode } from './fault.ts';
+import { type Link, LinkLost, linkOf } from './link.ts';
 import { OrderedRead } from './ordered-read.ts';
 import { FetchedMessage } from './stored-message.ts';
 
@@ -79,6 +80,7 @@ export const jetStream = (connection: NatsConnection, name: string, options: Jet
 class JetStreamStream implements Stream {
   readonly name: string;
   private readonly connection: NatsConnection;
+  private readonly link: Link;
   private readonly clock: Clock;
   private readonly log: Logger | undefined;
   private readonly timeoutMs: number;
@@ -87,6 +89,7 @@ class JetStreamStream implements Stream {
 
   constructor(connection: NatsConnection, name: string, options: JetStreamOptions) {
     this.connection = connection;
+    this.link = linkOf(connection);
     this.name = name;
     this.clock = options.clock ?? systemClock;
     this.log = options.log;
@@ -99,7 +102,7 @@ class JetStreamStream implements Stream {
   async append(message: Append): Promise<Appended> {
     assertSubject(message.subject);
     try {
-      const ack = await this.client.publish(message.subject, message.body, {
+      const options = {
         msgID: message.id,
         timeout: this.timeoutMs,
         headers: headersOf(message),
@@ -107,7 +110,8 @@ class JetStreamStream implements Stream {
           streamName: this.name,
           ...(message.expectedLast === undefined ? {} : { lastSubjectSequence: message.expectedLast }),
         },
-      });
+      };
+      const ack = await this.whileUp(() => this.client.publish(message.subject, message.body, options));
       return { kind: 'appended', position: ack.seq };
     } catch (error) {
       return this.appendFailed(message, error);
@@ -165,10 +169,15 @@ class JetStreamStream implements Stream {
 
   private async ask<Answer>(what: string, question: (manager: JetStreamManager) => Promise<Answer>): Promise<Answer> {
     try {
-      return await question(await this.manager);
+      const manager = await this.manager;
+      return await this.whileUp(() => question(manager));
     } catch (error) {
       throw this.fault(`asking ${this.name} for ${what}`, error);
     }
+  }
+
+  private whileUp<Answer>(request: () => Promise<Answer>): Promise<Answer> {
+    return this.link.whileUp(this.clock, this.timeoutMs, request);
   }
 
   private appendFailed(message: Append, error: unknown): Appended {
@@ -196,11 +205,11 @@ const headersOf = (message: Append): MsgHdrs => {
 };
 
 /**
- * No server said anything: a timeout, or (as the library words it) JetStream "not enabled", which stands for no responder: no leader at
+ * No server said anything: a timeout, a lost connection, or (as the library words it) JetStream "not enabled", which stands for no responder: no leader at
  * this moment, or no stream that takes the subject. A denied publish comes as RequestError too, but has its own cause.
  */
 const isUnanswered = (error: unknown): boolean => {
-  if (error instanceof TimeoutError) return true;
+  if (error instanceof TimeoutError || error instanceof LinkLost) return true;
   if (!(error instanceof Error) || isDenied(error)) return false;
   return (
     error.name === 'RequestError' ||

@@ -17,8 +17,8 @@ import { type Msg, type NatsConnection, nanos, type Subscription } from '@nats-i
 import type { Logger } from 'pino';
 import type { Clock } from '../lib/clock.ts';
 import type { Message, Reader, ReadOptions } from '../lib/stream.ts';
-import { newInbox, watchConnection } from './connection.ts';
 import { describeError, NatsFault } from './fault.ts';
+import { linkOf, newInbox } from './link.ts';
 import { ackPrefixLength, DeliveredMessage } from './stored-message.ts';
 
 /** How many messages the server may send ahead; a new request goes out when a quarter of them is left. */
@@ -99,8 +99,8 @@ export class OrderedRead implements Reader {
     this.rejectClosed = closed.reject;
     // who does not wait for it must not crash of it; `closed` on the other hand has to be looked at
     this.caughtUp.catch(() => {});
-    this.releaseConnection = watchConnection(deps.connection, {
-      reconnected: () => this.renew('reconnected', 0),
+    this.releaseConnection = linkOf(deps.connection).watch({
+      restored: () => this.renew('reconnected', 0),
       closed: () => this.fail(new NatsFault('CONNECTION_CLOSED', `reading ${stream}: the connection was closed`)),
     });
     this.watch();

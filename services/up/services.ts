@@ -10,9 +10,7 @@ import { serve } from '../nats/micro.ts';
 import { STREAMS } from '../nats/stream-config.ts';
 import { packageVersion } from './package-root.ts';
 import { neverFails, type Part } from './part.ts';
-
-export const serviceNames = ['worker', 'projector', 'controller', 'collector'] as const;
-export type ServiceName = (typeof serviceNames)[number];
+import type { ServiceName } from './service-names.ts';
 
 export interface ServiceDeps {
   readonly config: Config;

@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { Config } from '../lib/config.ts';
-import { startOf } from '../nats/data-dir-lock.ts';
+import { startOf } from './process-start.ts';
 
 const State = z.object({
   url: z.string(),

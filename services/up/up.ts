@@ -5,7 +5,8 @@ import { type Config, redacted } from '../lib/config.ts';
 import type { Logger } from '../lib/logger.ts';
 import { Running } from './part.ts';
 import { embeddedServer, externalServer, prepareServer } from './server.ts';
-import { type ServiceName, serviceNames, startService } from './services.ts';
+import { type ServiceName, serviceNames } from './service-names.ts';
+import { startService } from './services.ts';
 import { announce } from './state-file.ts';
 
 export interface UpOptions {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
 import { jetstreamManager } from '@nats-io/jetstream';
-import type { NatsConnection } from '@nats-io/transport-node';
+import { connect, type NatsConnection } from '@nats-io/transport-node';
 import type { Stream } from '../../services/lib/stream.ts';
 import { NatsFault } from '../../services/nats/fault.ts';
 import { jetStream } from '../../services/nats/jetstream.ts';
@@ -129,7 +129,6 @@ test('crash: an append while the server is away is unknown, and everything works
 test('crash: the last message before a quiet time is not missed when it was lost on the wire', async () => {
   // the library's own ordered consumer waits for the next message here, however long that takes
   const proxy = await startProxy(nats.url);
-  const { connect } = await import('@nats-io/transport-node');
   const fragile = await connect({ servers: proxy.url, maxReconnectAttempts: -1, reconnectTimeWait: 50 });
   const seen: number[] = [];
   const reader = jetStream(fragile, 'T').read({ from: 1 }, ({ position }) => seen.push(position));

@@ -118,7 +118,7 @@ test('provision: the monitoring port tells whether the server syncs', async (t) 
   assert.deepEqual(codes(await provision(connection, { sync: { kind: 'none' } })), ['SYNC_UNKNOWN']);
   const nowhere = { kind: 'monitor', urls: `http://127.0.0.1:${await freePort()}` } as const;
   assert.deepEqual(codes(await provision(connection, { sync: nowhere })), ['SYNC_UNKNOWN']);
-  const lazy = await startNats({ sync: '2m' });
+  const lazy = await startNats({ sync: '"2m"' });
   t.after(() => lazy.stop());
   const lazyConnection = await lazy.connect();
   const result = await provision(lazyConnection, { sync: { kind: 'monitor', urls: lazy.monitorUrl } });
@@ -136,7 +136,7 @@ test('provision: a server without JetStream, and an account without it', async (
   t.after(() => plain.stop());
   assert.deepEqual(codes(await provision(await plain.connect(), { sync: stated })), ['JETSTREAM_OFF']);
   const accounts =
-    'accounts { A { jetstream: enabled, users = [{user: a, password: a}] } B { users = [{user: b, password: b}] } }';
+    'accounts { A { jetstream: enabled, users = [{user: a, password: a}] }, B { users = [{user: b, password: b}] } }';
   const divided = await startNats({ config: accounts });
   t.after(() => divided.stop());
   const other = await connect({ servers: divided.url, user: 'b', pass: 'b' });

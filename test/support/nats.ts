@@ -24,7 +24,7 @@ export interface TestNats {
 }
 
 export interface TestNatsOptions {
-  /** The `sync_interval` setting; `always` when left out. */
+  /** The `sync_interval` setting as it is written in the configuration (a duration needs its quotes: `"2m"`); `always` when left out. */
   readonly sync?: string;
   /** False: a server without JetStream. */
   readonly jetstream?: boolean;

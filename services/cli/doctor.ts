@@ -1,0 +1,130 @@
+/** `cnm doctor`: whether this machine can do what a worker needs, in plain lines with what to do. Works without a server. */
+import type { Config } from '../lib/config.ts';
+import { findServerBinary } from '../nats/binary.ts';
+import { serverCache } from '../up/package-root.ts';
+import { missingCapabilities } from '../up/privileges.ts';
+import { findState } from '../up/state-file.ts';
+import { type Context, printJson } from './context.ts';
+import { exits } from './failures.ts';
+import { jsonOption, type Spec } from './spec.ts';
+
+interface Check {
+  readonly name: string;
+  /** `info` is neither good nor bad. */
+  readonly result: 'ok' | 'bad' | 'info';
+  readonly says: string;
+  /** What to do; empty when there is nothing to do. */
+  readonly remedy: string;
+}
+
+const ok = (name: string, says: string): Check => ({ name, result: 'ok', says, remedy: '' });
+const info = (name: string, says: string, remedy = ''): Check => ({ name, result: 'info', says, remedy });
+const bad = (name: string, says: string, remedy: string): Check => ({ name, result: 'bad', says, remedy });
+
+const rootless = 'run as root, or try it out without: `npm start -- --rootless`';
+
+const checkPrivileges = (config: Config): Check => {
+  const missing = missingCapabilities();
+  if (missing.length > 0) return bad('privileges', `this process lacks ${missing.join(' and ')}`, rootless);
+  return ok('privileges', config.rootless ? 'all, inside a user namespace (rootless)' : 'all that a worker needs');
+};
+
+/** What to do where the kernel lacks something; netAdmin and sysAdmin come with the privileges. */
+const capabilityRemedies: Readonly<Record<string, string>> = {
+  bridge: 'load the module: `modprobe bridge` (CONFIG_BRIDGE)',
+  veth: 'load the module: `modprobe veth` (CONFIG_VETH)',
+  nftables: 'load the module: `modprobe nf_tables` (CONFIG_NF_TABLES, CONFIG_NFT_NAT and CONFIG_NFT_MASQ)',
+  netns: rootless,
+  ipv6: 'only IPv6 networks need it: boot without ipv6.disable=1',
+};
+
+/** Reads the kernel's facts in this very process, as a worker would in a thread of its own. */
+const checkKernel = async ({ realm, host, runDir }: Config): Promise<readonly Check[]> => {
+  const { openHost } = await import('../../drivers/kernel/host.ts');
+  const { readFacts } = await import('../../drivers/kernel/facts.ts');
+  const facts = readFacts(openHost(realm, host, runDir));
+  const checks: Check[] = [info('kernel', `Linux ${facts.kernel}, links take an MTU of ${facts.mtu}`)];
+  for (const [name, remedy] of Object.entries(capabilityRemedies)) {
+    const has = facts.capabilities[name as keyof typeof facts.capabilities];
+    if (has) checks.push(ok(name, 'works'));
+    else if (name === 'ipv6') checks.push(info(name, 'not there', remedy));
+    else checks.push(bad(name, 'does not work here', remedy));
+  }
+  return checks;
+};
+
+const checkServerBinary = ({ searchPath, natsUrl }: Config): Check => {
+  const found = findServerBinary({ searchPath, cacheDir: serverCache });
+  if (found.ok) return ok('nats-server', `${found.version} at ${found.path}`);
+  const [problem] = found.problems;
+  const check = natsUrl === null ? bad : info;
+  return check('nats-server', problem?.text ?? 'not found', problem?.remedy ?? '');
+};
+
+const checkServer = async (config: Config): Promise<readonly Check[]> => {
+  const url = config.natsUrl ?? findState(config)?.url;
+  if (url === undefined) return [info('server', 'no cnm runs here', 'start it: `npx cnm up`, or set CNM_NATS_URL')];
+  const { connect } = await import('../client/index.ts');
+  try {
+    const client = await connect({ url, actor: config.actor, waitMs: 1_000 });
+    try {
+      const { server, streams, services } = await client.status();
+      const names = services.map(({ name }) => name.replace(/^cnm-/, ''));
+      const checks = [ok('server', `nats-server ${server.version} at ${server.url}`)];
+      for (const [name, state] of Object.entries(streams)) {
+        checks.push(
+          state === null
+            ? bad(`stream of ${name}`, 'missing', 'start a service, which makes it')
+            : ok(`stream of ${name}`, `at position ${state.last}`),
+        );
+      }
+      checks.push(info('services', names.length > 0 ? [...new Set(names)].join(', ') : 'none answers'));
+      return checks;
+    } finally {
+      await client.close();
+    }
+  } catch (error) {
+    const says = error instanceof Error ? error.message : String(error);
+    return [bad('server', says, 'look at the server, or start `npx cnm up`')];
+  }
+};
+
+const checkForwarding = async (): Promise<Check> => {
+  const { readFileSync } = await import('node:fs');
+  const on = readFileSync('/proc/sys/net/ipv4/ip_forward', 'utf8').trim() === '1';
+  if (on) return ok('forwarding', 'on: containers reach what the host reaches');
+  const remedy = 'to let containers out: `sysctl net.ipv4.ip_forward=1`';
+  return info('forwarding', 'off: containers reach each other and this host only', remedy);
+};
+
+const marks = { ok: 'ok  ', bad: 'BAD ', info: '    ' } as const;
+
+const describe = ({ name, result, says, remedy }: Check): string =>
+  `${marks[result]} ${name.padEnd(19)} ${says}\n${remedy === '' ? '' : `${' '.repeat(25)}-> ${remedy}\n`}`;
+
+const doctor: Spec = {
+  path: 'doctor',
+  args: [],
+  summary: 'whether this machine can run a worker, and what to do; needs no server',
+  options: jsonOption,
+  run: async (call, context: Context) => {
+    const { config } = context;
+    const checks: Check[] = [
+      info('host', `${config.host} in realm ${config.realm}, actor ${config.actor}`),
+      info('directories', `data ${config.dataDir}, run ${config.runDir}`),
+      checkPrivileges(config),
+    ];
+    try {
+      checks.push(...(await checkKernel(config)));
+    } catch (error) {
+      checks.push(bad('kernel', error instanceof Error ? error.message : String(error), rootless));
+    }
+    checks.push(await checkForwarding(), checkServerBinary(config), ...(await checkServer(config)));
+    const healthy = checks.every(({ result }) => result !== 'bad');
+    if (call.flag('json')) printJson(context, { healthy, checks });
+    else context.out(checks.map(describe).join(''));
+    return healthy ? exits.done : exits.failed;
+  },
+};
+
+export const doctorSpecs: readonly Spec[] = [doctor];

@@ -1,0 +1,111 @@
+/** `cnm driver`: ls, inspect, configure. */
+import { drivers } from '../../drivers/registry.ts';
+import type { ViewRows } from '../../projections/views.ts';
+import { NotFound, printJson, sendAndWait, sendOptions, withClient } from './context.ts';
+import { asOfOf, describeFields, describePairs } from './listing.ts';
+import { listOptions, type Spec } from './spec.ts';
+import { type Column, orDash, renderTable } from './table.ts';
+import { parsePairs } from './values.ts';
+
+interface Row {
+  readonly name: string;
+  readonly addresses: boolean;
+  readonly networksMax: number;
+  readonly endpointsMax: number;
+  readonly capabilities: readonly string[];
+  /** One per host on which it was given options. */
+  readonly configured: readonly ViewRows['drivers'][];
+}
+
+const builtIn = (name: string, configured: readonly ViewRows['drivers'][]): Row | null => {
+  const driver = drivers.get(name);
+  if (!driver) return null;
+  const { addresses, networksMax, endpointsMax, capabilities } = driver;
+  const own = configured.filter((row) => row.driver === driver.name || row.driver === name);
+  return { name, addresses, networksMax, endpointsMax, capabilities, configured: own };
+};
+
+const count = (most: number): string =>
+  Number.isFinite(most) && most < Number.MAX_SAFE_INTEGER ? String(most) : 'any';
+
+const columns: readonly Column<Row>[] = [
+  { title: 'NAME', text: ({ name }) => name },
+  { title: 'ADDRESSES', text: ({ addresses }) => (addresses ? 'yes' : 'no') },
+  { title: 'NETWORKS', text: ({ networksMax }) => count(networksMax) },
+  { title: 'ENDPOINTS', text: ({ endpointsMax }) => count(endpointsMax) },
+  {
+    title: 'CONFIGURED',
+    text: ({ configured }) =>
+      orDash(configured.map(({ host, options }) => `${host}: ${describePairs(options)}`).join('; ')),
+  },
+];
+
+const list: Spec = {
+  path: 'driver ls',
+  args: [],
+  summary: 'list drivers and what they were told',
+  options: listOptions,
+  run: async (call, context) => {
+    const { position, rows } = await withClient(context, (client) => client.drivers(asOfOf(call)));
+    const all = [...drivers.keys()].flatMap((name) => builtIn(name, rows) ?? []);
+    if (call.flag('json')) printJson(context, { position, rows: all });
+    else context.out(renderTable(columns, all, context.width));
+    return undefined;
+  },
+};
+
+const describeConfigured = ({ host, status, options, fault }: ViewRows['drivers']): string =>
+  `${status} on ${host}: ${describePairs(options)}${fault ? ` (${fault.code}: ${fault.text})` : ''}`;
+
+const inspect: Spec = {
+  path: 'driver inspect',
+  args: ['NAME'],
+  summary: 'show one driver',
+  options: listOptions,
+  run: async (call, context) => {
+    const name = call.args[0] ?? '';
+    const { position, rows } = await withClient(context, (client) => client.drivers(asOfOf(call)));
+    const row = builtIn(name, rows);
+    if (row === null) throw new NotFound(`there is no driver ${name}; there are ${[...drivers.keys()].join(', ')}`);
+    if (call.flag('json')) printJson(context, { position, ...row });
+    else
+      context.out(
+        describeFields({
+          name,
+          addresses: row.addresses ? 'yes' : 'no',
+          networks: `at most ${count(row.networksMax)} per host`,
+          endpoints: `at most ${count(row.endpointsMax)} per network`,
+          needs: row.capabilities.join(' '),
+          configured: row.configured.map(describeConfigured).join('; '),
+        }),
+      );
+    return undefined;
+  },
+};
+
+const configure: Spec = {
+  path: 'driver configure',
+  args: ['NAME'],
+  summary: 'set options of a driver on a host',
+  options: {
+    opt: { short: 'o', value: 'KEY=VALUE', multiple: true, help: 'an option (docs/drivers/)' },
+    host: { value: 'HOST', help: 'the host that is meant, when there are several' },
+    ...sendOptions,
+  },
+  run: async (call, context) => {
+    const driver = call.args[0] ?? '';
+    const options = parsePairs(call.texts('opt'), '-o');
+    const outcome = await withClient(context, (client) =>
+      sendAndWait(call, context, client, {
+        what: `driver ${driver}`,
+        host: call.text('host'),
+        send: (sender, sent) => sender.configureDriver({ driver, options }, sent),
+      }),
+    );
+    if (call.flag('json')) printJson(context, outcome);
+    else context.out(`configured driver ${driver}\n`);
+    return undefined;
+  },
+};
+
+export const driverSpecs: readonly Spec[] = [list, inspect, configure];

@@ -1,0 +1,54 @@
+/** One recorded event as a person reads it. Pure. */
+import type { RecordedEvent } from '../client/index.ts';
+
+/** `EndpointJoined` of `cnm.EndpointJoined.v1`. */
+export const shortType = (type: string): string => type.split('.')[1] ?? type;
+
+type Data = Readonly<Record<string, unknown>>;
+
+const object = (value: unknown): Data => (typeof value === 'object' && value !== null ? (value as Data) : {});
+const text = (value: unknown): string => (typeof value === 'string' ? value : '');
+
+const addresses = (data: Data): string =>
+  [data.ipv4, data.ipv6]
+    .map(text)
+    .filter((address) => address !== '')
+    .join(' ');
+
+const about = (type: string, data: Data): string => {
+  if (type.startsWith('Network')) {
+    const { name, subnets } = object(data.network);
+    const cidrs = Array.isArray(subnets) ? subnets.map((subnet) => text(object(subnet).subnet)).join(' ') : '';
+    return `network ${text(data.name) || text(name)} ${cidrs}`;
+  }
+  if (type === 'EndpointCreateRequested') {
+    const endpoint = object(data.endpoint);
+    return `endpoint ${text(endpoint.name)} ${addresses(endpoint)}`;
+  }
+  if (type.startsWith('Endpoint')) {
+    const sandbox = text(object(data.sandbox).id);
+    const { since, reason } = object(data.garbage);
+    const why = text(data.reason) || text(reason);
+    return [
+      `endpoint ${text(data.name)}`,
+      addresses(data),
+      sandbox && `sandbox ${sandbox}`,
+      why && `${why}${since ? ` since ${text(since)}` : ''}`,
+    ]
+      .filter((part) => part !== '')
+      .join(' ');
+  }
+  if (type.startsWith('Sandbox')) return `sandbox ${text(object(data.sandbox).id)} ${text(object(data.sandbox).key)}`;
+  if (type === 'CommandRefused') return `${text(data.command)}: ${text(data.code)}: ${text(data.detail)}`;
+  if (type === 'CommandTimedOut') return `${text(data.command)} of ${text(data.actor)}`;
+  if (type === 'HostFacts') return `host ${text(data.host)} kernel ${text(data.kernel)}`;
+  if (type === 'RealmOpened') return `realm ${text(data.realm)}`;
+  return text(data.driver) === '' ? '' : `driver ${text(data.driver)}`;
+};
+
+/** What it is about and, where it is a failure, why. */
+export const describeEvent = (event: Pick<RecordedEvent, 'type' | 'data'>): string => {
+  const { code, step, text: said } = object(event.data.fault);
+  const fault = code === undefined ? '' : ` ${text(code)}: ${text(step)}: ${text(said)}`;
+  return `${about(shortType(event.type), event.data).trim()}${fault}`;
+};

@@ -1,0 +1,138 @@
+/** `cnm events`, and `cnm history` of one thing: the recorded events themselves. */
+import type { Client, RecordedEvent, WatchItem } from '../client/index.ts';
+import { type Context, NotFound, printJson, withClient } from './context.ts';
+import { describeEvent, shortType } from './event-text.ts';
+import { asOfOf } from './listing.ts';
+import { type Call, listOptions, type Spec, UsageError } from './spec.ts';
+import { type Column, orDash, renderTable, shortTime } from './table.ts';
+import { parseMoment } from './values.ts';
+
+type Shown = Omit<RecordedEvent, 'recordedtime'> & { readonly recordedtime?: string };
+
+const columns: readonly Column<Shown>[] = [
+  { title: 'POSITION', text: ({ position }) => position },
+  { title: 'TIME', text: ({ time }) => shortTime(time) },
+  { title: 'HOST', text: ({ host }) => orDash(host) },
+  { title: 'EVENT', text: ({ type }) => shortType(type) },
+  { title: 'ABOUT', text: describeEvent },
+  { title: 'ACTOR', text: ({ actor }) => orDash(actor) },
+];
+
+/** Widths of a line that is shown before the next one is known. */
+const followed = (event: Shown): string =>
+  `${event.position.padEnd(8)}  ${shortTime(event.time)}  ${shortType(event.type).padEnd(23)}  ${describeEvent(event)}\n`;
+
+/** The pages of the recorded events that pass; answers where they end. */
+const eachPage = async (
+  client: Client,
+  query: NonNullable<Parameters<Client['events']>[0]>,
+  take: (rows: readonly RecordedEvent[]) => void,
+): Promise<number> => {
+  for (let after: string | undefined; ; ) {
+    const page = await client.events(after === undefined ? query : { ...query, after });
+    take(page.rows);
+    if (page.next === undefined) return page.position;
+    after = page.next;
+  }
+};
+
+const printAll = async (context: Context, call: Call, filter: Readonly<Record<string, string>>): Promise<number> =>
+  withClient(context, async (client) => {
+    const rows: RecordedEvent[] = [];
+    const query = { ...asOfOf(call), filter };
+    const position = await eachPage(client, query, (page) => rows.push(...page));
+    if (call.flag('json')) printJson(context, { position, rows });
+    else if (rows.length > 0) context.out(renderTable(columns, rows, context.width));
+    return rows.length;
+  });
+
+const shownOf = (item: WatchItem): Shown | null => {
+  if (item.kind === 'snapshot') return null;
+  const { position, host, event } = item;
+  const { meta, type, version, data } = event;
+  return { ...meta, type: `cnm.${type}.v${version}`, data, position, host };
+};
+
+/** What is recorded since, then what comes, one line each, until the process is ended. */
+const follow = (context: Context, call: Call, filter: Readonly<Record<string, string>>): Promise<undefined> =>
+  withClient(context, async (client) => {
+    const print = (event: Shown): void => {
+      if (call.flag('json')) printJson(context, event);
+      else context.out(followed(event));
+    };
+    const { network, host, type } = filter;
+    const from =
+      filter.since === undefined ? undefined : await eachPage(client, { filter }, (rows) => rows.forEach(print));
+    const watching = client.watch({
+      ...(network === undefined ? {} : { network }),
+      ...(host === undefined ? {} : { host }),
+      ...(type === undefined ? {} : { types: type.split(',') as NonNullable<WatchTypes> }),
+      ...(from === undefined ? {} : { from }),
+    });
+    for await (const item of watching) {
+      const event = shownOf(item);
+      if (event) print(event);
+    }
+    return undefined;
+  });
+
+type WatchTypes = NonNullable<Parameters<Client['watch']>[0]>['types'];
+
+const since = (text: string): string => (/^\d+(\.\d+)?$/.test(text) ? text : String(parseMoment(text)));
+
+const events: Spec = {
+  path: 'events',
+  args: [],
+  summary: 'what has been decided and done, in order',
+  options: {
+    since: { value: 'POSITION|TIME', help: 'from there on' },
+    follow: { short: 'f', help: 'go on with what comes; without --since from now on' },
+    type: { value: 'TYPE,...', help: 'only these types, such as EndpointJoined' },
+    network: { value: 'NETWORK', help: 'only of this network' },
+    host: { value: 'HOST', help: 'only of this host' },
+    ...listOptions,
+  },
+  run: async (call, context) => {
+    const from = call.text('since');
+    const filter = {
+      ...Object.fromEntries(
+        ['type', 'network', 'host'].flatMap((name) => {
+          const value = call.text(name);
+          return value === undefined ? [] : [[name, value] as const];
+        }),
+      ),
+      ...(from === undefined ? {} : { since: since(from) }),
+    };
+    if (!call.flag('follow')) {
+      await printAll(context, call, filter);
+      return undefined;
+    }
+    if (call.text('as-of') !== undefined) throw new UsageError('--follow and --as-of exclude each other', events);
+    return follow(context, call, filter);
+  },
+};
+
+const subjectsOfHistory = ['network', 'endpoint', 'sandbox', 'address'] as const;
+
+const history = (noun: (typeof subjectsOfHistory)[number]): Spec => ({
+  path: `history ${noun}`,
+  args: [noun === 'address' ? 'IP' : noun === 'sandbox' ? 'ID' : 'NAME'],
+  summary: `everything that happened to ${noun === 'sandbox' ? 'a' : 'an'} ${noun}, who asked for it and why`.replace(
+    'an network',
+    'a network',
+  ),
+  options: {
+    ...(noun === 'network' ? {} : { network: { value: 'NETWORK', help: 'only in this network' } }),
+    ...listOptions,
+  },
+  run: async (call, context) => {
+    const what = call.args[0] ?? '';
+    const network = call.text('network');
+    const filter = { [noun]: what, ...(network === undefined ? {} : { network }) };
+    const count = await printAll(context, call, filter);
+    if (count === 0 && !call.flag('json')) throw new NotFound(`nothing is recorded about ${noun} ${what}`);
+    return undefined;
+  },
+});
+
+export const eventSpecs: readonly Spec[] = [events, ...subjectsOfHistory.map(history)];

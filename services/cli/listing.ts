@@ -1,0 +1,94 @@
+/** `ls` and `inspect` over a view: the same for every noun. */
+import type { QueryInput, ViewName } from '../../events/queries.ts';
+import type { ViewRows } from '../../projections/views.ts';
+import { NotFound, printJson, withClient } from './context.ts';
+import { type Call, listOptions, type Spec } from './spec.ts';
+import { type Column, renderTable } from './table.ts';
+import { parseMoment } from './values.ts';
+
+/** `--as-of` as a query's field. */
+export const asOfOf = (call: Call): Pick<QueryInput, 'asOf'> => {
+  const text = call.text('as-of');
+  return text === undefined ? {} : { asOf: parseMoment(text) };
+};
+
+export interface Listing<View extends ViewName> {
+  readonly view: View;
+  readonly path: string;
+  readonly summary: string;
+  /** Optional arguments, each a name of the view's filter. */
+  readonly args?: Readonly<Record<string, string>>;
+  readonly columns: readonly Column<ViewRows[View]>[];
+}
+
+/** The view as a table, or with `--json` as one document with the position that it reflects. */
+export const listing = <View extends ViewName>({ view, path, summary, args = {}, columns }: Listing<View>): Spec => ({
+  path,
+  args: Object.keys(args).map((name) => `[${name}]`),
+  summary,
+  options: { ...listOptions, host: { value: 'HOST', help: 'only of this host' } },
+  run: async (call, context) => {
+    const host = call.text('host');
+    const named = Object.values(args).flatMap((field, index) => {
+      const value = call.args[index];
+      return value === undefined ? [] : [[field, value] as const];
+    });
+    const filter = { ...Object.fromEntries(named), ...(host === undefined ? {} : { host }) };
+    const { position, rows } = await withClient(context, (client) => client.view(view, { ...asOfOf(call), filter }));
+    if (call.flag('json')) printJson(context, { position, rows });
+    else context.out(renderTable(columns, rows, context.width));
+    return undefined;
+  },
+});
+
+export interface Inspection<View extends ViewName> {
+  readonly view: View;
+  readonly path: string;
+  readonly summary: string;
+  readonly args: readonly string[];
+  /** What is looked for, in the words of the view's filter. */
+  readonly filter: (call: Call) => Readonly<Record<string, string>>;
+  readonly describe: (row: ViewRows[View]) => string;
+  /** For a name that fits two: how to tell this one from the other. */
+  readonly name: (row: ViewRows[View]) => string;
+}
+
+/** The one row that is meant. @throws NotFound when there is none, or several */
+export const findOne = <Row>(rows: readonly Row[], what: string, name: (row: Row) => string): Row => {
+  const [row, second] = rows;
+  if (row === undefined) throw new NotFound(`there is no ${what}`);
+  if (second !== undefined) throw new NotFound(`${what} fits ${rows.map(name).join(' and ')}: name one of them`);
+  return row;
+};
+
+export const inspection = <View extends ViewName>(given: Inspection<View>): Spec => ({
+  path: given.path,
+  args: given.args,
+  summary: given.summary,
+  options: { ...listOptions, host: { value: 'HOST', help: 'only on this host' } },
+  run: async (call, context) => {
+    const host = call.text('host');
+    const filter = { ...given.filter(call), ...(host === undefined ? {} : { host }) };
+    const { position, rows } = await withClient(context, (client) =>
+      client.view(given.view, { ...asOfOf(call), filter }),
+    );
+    const noun = given.path.slice(0, given.path.indexOf(' '));
+    const row = findOne(rows, `${noun} ${call.args.join('/')}`, given.name);
+    if (call.flag('json')) printJson(context, { position, ...row });
+    else context.out(given.describe(row));
+    return undefined;
+  },
+});
+
+/** `key: value` lines, aligned; what is null or empty is left out. */
+export const describeFields = (fields: Readonly<Record<string, string | null | undefined>>): string => {
+  const shown = Object.entries(fields).filter(([, value]) => value);
+  const width = Math.max(...shown.map(([key]) => key.length)) + 2;
+  return shown.map(([key, value]) => `${`${key}:`.padEnd(width)}${value}\n`).join('');
+};
+
+/** `a=1 b=2` */
+export const describePairs = (pairs: Readonly<Record<string, string>>): string =>
+  Object.entries(pairs)
+    .map(([key, value]) => `${key}=${value}`)
+    .join(' ');

@@ -1,0 +1,60 @@
+/** `cnm status`: what there is on the server, and what is missing. */
+import type { Status } from '../client/index.ts';
+import { serviceNames } from '../up/service-names.ts';
+import { printJson, withClient } from './context.ts';
+import { exits } from './failures.ts';
+import { jsonOption, type Spec } from './spec.ts';
+import { shortBytes, shortTime } from './table.ts';
+
+/** What does not work while these parts are missing, one line each with what to do. */
+const missingParts = ({ streams, services, viewsAt, hosts }: Status): readonly string[] => {
+  const missing = Object.entries(streams).flatMap(([name, state]) =>
+    state === null ? [`the stream of ${name} is not there: start a service, which makes it`] : [],
+  );
+  for (const name of serviceNames) {
+    const there = services.some((service) => service.name === `cnm-${name}`);
+    if (!there) missing.push(`no ${name} runs: start \`cnm up\`, or \`cnm serve ${name}\``);
+  }
+  if (viewsAt === null) missing.push('queries are not answered: see the log of the projector');
+  else if (hosts.length === 0) missing.push('no host has reported: see the log of the worker');
+  return missing;
+};
+
+const describe = ({ server, streams, services, viewsAt, hosts }: Status): string => {
+  const lines = [`server    ${server.url} (nats-server ${server.version})`];
+  for (const [name, state] of Object.entries(streams)) {
+    const said =
+      state === null ? 'missing' : `position ${state.last}, ${state.messages} messages, ${shortBytes(state.bytes)}`;
+    lines.push(`${name.padEnd(9)} ${said}`);
+  }
+  lines.push(`views     ${viewsAt === null ? 'no answer' : `at position ${viewsAt}`}`);
+  for (const { name, version, metadata } of services) {
+    const where = [metadata.host, metadata.pid && `pid ${metadata.pid}`].filter((part) => part).join(', ');
+    lines.push(`service   ${name.replace(/^cnm-/, '')} ${version}${where === '' ? '' : ` on ${where}`}`);
+  }
+  for (const { host, kernel, lastReport, capabilities } of hosts) {
+    const lacks = Object.entries(capabilities).flatMap(([name, has]) => (has ? [] : [name]));
+    const lacking = lacks.length > 0 ? `; lacks ${lacks.join(', ')}` : '';
+    lines.push(`host      ${host}, kernel ${kernel}, last report ${shortTime(lastReport)}${lacking}`);
+  }
+  return `${lines.join('\n')}\n`;
+};
+
+const status: Spec = {
+  path: 'status',
+  args: [],
+  summary: 'server, streams, services and hosts; exit code 1 when a part is missing',
+  options: jsonOption,
+  run: async (call, context) => {
+    const found = await withClient(context, (client) => client.status());
+    const missing = missingParts(found);
+    if (call.flag('json')) printJson(context, { ...found, missing });
+    else {
+      context.out(describe(found));
+      for (const line of missing) context.err(`missing: ${line}\n`);
+    }
+    return missing.length > 0 ? exits.failed : exits.done;
+  },
+};
+
+export const statusSpecs: readonly Spec[] = [status];

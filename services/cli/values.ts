@@ -1,0 +1,146 @@
+/** Values of options, from text. Pure; what cannot be read is a UsageError, what can be read and is not allowed is the service's to refuse. */
+import type { CommandInput } from '../../events/commands.ts';
+import { UsageError } from './spec.ts';
+
+const units = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+
+/** `90s`, `5m`, `24h`, `7d`, `1500ms` as milliseconds. */
+export const parseDuration = (text: string): number => {
+  const match = /^(\d{1,9}(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text);
+  if (!match) throw new UsageError(`${text} is no duration: write 30s, 5m, 24h or 7d`);
+  return Math.round(Number(match[1]) * units[match[2] as keyof typeof units]);
+};
+
+/** `off`, or a duration. */
+export const parseGc = (text: string | undefined): number | 'off' | undefined =>
+  text === undefined || text === 'off' ? text : parseDuration(text);
+
+/** `KEY=VALUE`s as an object; the value may hold more of `=`. */
+export const parsePairs = (texts: readonly string[], what: string): Record<string, string> =>
+  Object.fromEntries(
+    texts.map((text) => {
+      const at = text.indexOf('=');
+      if (at < 1) throw new UsageError(`${what} ${text}: write KEY=VALUE`);
+      return [text.slice(0, at), text.slice(at + 1)];
+    }),
+  );
+
+/** A position of the log, or a time that this machine's clock would show. */
+export const parseMoment = (text: string): number | string => {
+  if (/^\d{1,15}$/.test(text)) return Number(text);
+  const ms = Date.parse(text);
+  if (Number.isNaN(ms)) throw new UsageError(`${text} is neither a position nor a time such as 2026-01-31T14:03:00Z`);
+  return new Date(ms).toISOString();
+};
+
+export type PortInput = NonNullable<CommandInput<'CreateEndpoint'>['ports']>[number];
+
+/** `[IP:]HOST:PORT[/PROTO]`; an IPv6 address in brackets. */
+export const parsePort = (text: string): PortInput => {
+  const match =
+    /^(?:(?<v6>\[[0-9a-fA-F:.]+\]):|(?<v4>[0-9.]+):)?(?<host>\d{1,5}):(?<port>\d{1,5})(?:\/(?<proto>\w+))?$/.exec(text);
+  const groups = match?.groups;
+  if (!groups) throw new UsageError(`port ${text}: write [IP:]HOSTPORT:PORT[/tcp|udp|sctp]`);
+  const { v4, v6, host, port, proto } = groups;
+  const address = v4 ?? v6?.slice(1, -1);
+  return {
+    hostPort: Number(host),
+    port: Number(port),
+    ...(address === undefined ? {} : { hostAddress: address }),
+    // an unknown protocol is refused with the others' names
+    ...(proto === undefined ? {} : { protocol: proto as 'tcp' }),
+  };
+};
+
+const familyOf = (address: string): 4 | 6 => (address.includes(':') ? 6 : 4);
+
+export type SubnetInput = NonNullable<NonNullable<CommandInput<'CreateNetwork'>['ipam']>['subnets']>[number];
+
+export interface SubnetTexts {
+  readonly subnets: readonly string[];
+  readonly ranges: readonly string[];
+  readonly gateways: readonly string[];
+  readonly aux: Readonly<Record<string, string>>;
+}
+
+/** Options of one family belong together: the n-th range and gateway to the n-th subnet, auxiliary addresses to the first. */
+export const parseSubnets = ({ subnets, ranges, gateways, aux }: SubnetTexts): readonly SubnetInput[] =>
+  ([4, 6] as const).flatMap((family) => {
+    const own = (texts: readonly string[]) => texts.filter((text) => familyOf(text) === family);
+    const [ownSubnets, ownRanges, ownGateways] = [own(subnets), own(ranges), own(gateways)];
+    const ownAux = Object.entries(aux).filter(([, address]) => familyOf(address) === family);
+    const count = Math.max(ownSubnets.length, ownRanges.length, ownGateways.length, ownAux.length > 0 ? 1 : 0);
+    return Array.from({ length: count }, (_, index): SubnetInput => {
+      const [subnet, range, gateway] = [ownSubnets[index], ownRanges[index], ownGateways[index]];
+      return {
+        family,
+        ...(subnet === undefined ? {} : { subnet }),
+        ...(range === undefined ? {} : { range }),
+        ...(gateway === undefined ? {} : { gateway }),
+        ...(index === 0 && ownAux.length > 0 ? { aux: Object.fromEntries(ownAux) } : {}),
+      };
+    });
+  });
+
+export type InterfaceInput = NonNullable<CommandInput<'CreateEndpoint'>['interfaces']>[number];
+
+/** The addresses that someone asks for, as an endpoint's only interface; none when nothing is asked for. */
+export const interfaceOf = (ips: readonly string[], mac: string | undefined): InterfaceInput[] => {
+  const own = (family: 4 | 6): string | undefined => {
+    const [address, second] = ips.filter((ip) => familyOf(ip) === family);
+    if (second !== undefined) throw new UsageError(`${address} and ${second}: an endpoint has one address per family`);
+    return address;
+  };
+  const [ipv4, ipv6] = [own(4), own(6)];
+  const asked = {
+    ...(ipv4 === undefined ? {} : { ipv4 }),
+    ...(ipv6 === undefined ? {} : { ipv6 }),
+    ...(mac === undefined ? {} : { mac }),
+  };
+  return Object.keys(asked).length > 0 ? [asked] : [];
+};
+
+type Attachment = CommandInput<'AttachSandbox'>['networks'][number];
+
+const attachmentOptions = ['ip', 'ip6', 'mac', 'name', 'alias', 'gc'];
+
+/** `NET[:OPTIONS]`, options `ip= ip6= mac= name= alias= gc=` with commas. */
+export const parseAttachment = (text: string): Attachment => {
+  const colon = text.indexOf(':');
+  const network = colon < 0 ? text : text.slice(0, colon);
+  const pairs = colon < 0 ? [] : text.slice(colon + 1).split(',');
+  const given = pairs.map((pair): readonly [string, string] => {
+    const at = pair.indexOf('=');
+    const key = pair.slice(0, Math.max(at, 0));
+    if (attachmentOptions.includes(key)) return [key, pair.slice(at + 1)];
+    throw new UsageError(
+      `--network ${text}: ${pair} is none of ${attachmentOptions.map((name) => `${name}=`).join(' ')}`,
+    );
+  });
+  const all = (key: string) => given.filter(([name]) => name === key).map(([, value]) => value);
+  const one = (key: string): string | undefined => {
+    const [value, second] = all(key);
+    if (second !== undefined) throw new UsageError(`--network ${text}: ${key}= is given twice`);
+    return value;
+  };
+  const name = one('name');
+  const gc = parseGc(one('gc'));
+  const aliases = all('alias');
+  const interfaces = interfaceOf(
+    [one('ip'), one('ip6')].filter((ip) => ip !== undefined),
+    one('mac'),
+  );
+  return {
+    network,
+    ...(name === undefined ? {} : { name }),
+    ...(gc === undefined ? {} : { gc }),
+    ...(aliases.length === 0 ? {} : { aliases }),
+    ...(interfaces.length === 0 ? {} : { interfaces }),
+  };
+};
+
+/** `HOST/NAME` or `NAME`. */
+export const splitName = (text: string): { readonly host: string | undefined; readonly name: string } => {
+  const slash = text.indexOf('/');
+  return slash < 0 ? { host: undefined, name: text } : { host: text.slice(0, slash), name: text.slice(slash + 1) };
+};

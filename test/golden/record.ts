@@ -1,0 +1,214 @@
+/**
+ * Records golden samples from a real run: server, services and kernel. What is there already is kept, since samples of a released
+ * version never change; delete a file to have it recorded anew. Needs root and namespaces of its own:
+ *
+ *     unshare --net --mount node test/golden/record.ts
+ */
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { NatsConnection } from '@nats-io/transport-node';
+import { pino } from 'pino';
+import type { CommandInput, CommandType } from '../../events/commands.ts';
+import { commandId, subjects } from '../../events/names.ts';
+import type { Answer } from '../../events/queries.ts';
+import { systemClock } from '../../services/lib/clock.ts';
+import { readConfig } from '../../services/lib/config.ts';
+import { jetStream } from '../../services/nats/jetstream.ts';
+import { provision } from '../../services/nats/streams.ts';
+import { startService } from '../../services/up/services.ts';
+import { startNats, waitFor } from '../support/nats.ts';
+
+const runDir = '/run/cnm';
+const netns = '/run/netns/outer';
+
+const keep = (folder: string, name: string, value: unknown): void => {
+  const directory = join(import.meta.dirname, folder);
+  const file = join(directory, `${name}.json`);
+  mkdirSync(directory, { recursive: true });
+  if (!existsSync(file)) writeFileSync(file, `${JSON.stringify(value, null, 2)}\n`);
+};
+
+const ip = (...args: string[]): void => {
+  execFileSync('ip', args, { stdio: ['ignore', 'ignore', 'inherit'] });
+};
+
+/** A machine like any other inside the namespaces: loopback, an uplink, a tmpfs for what lives until the next boot. */
+const prepareMachine = (): void => {
+  execFileSync('mount', ['--make-rprivate', '/']);
+  execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', '/run']);
+  ip('link', 'set', 'lo', 'up');
+  ip('link', 'add', 'uplink0', 'type', 'veth', 'peer', 'name', 'uplink1');
+  ip('addr', 'add', '192.0.2.10/24', 'dev', 'uplink0');
+  for (const end of ['uplink0', 'uplink1']) ip('link', 'set', end, 'up');
+};
+
+/** Sends commands over a bare connection, and gathers what comes back. */
+class Sender {
+  readonly #connection: NatsConnection;
+  readonly #answers = new Map<string, Answer[]>();
+  #count = 0;
+
+  constructor(connection: NatsConnection) {
+    this.#connection = connection;
+    connection.subscribe('cnm.reply.alice.*', {
+      callback: (_, message) => {
+        const answer = message.json<Answer>();
+        this.#answers.set(answer.commandid, [...(this.#answers.get(answer.commandid) ?? []), answer]);
+      },
+    });
+  }
+
+  async publish(body: object & { readonly id: string }, host: string | null = null): Promise<void> {
+    const ack = await this.#connection.request(subjects.command('alice', host), JSON.stringify(body));
+    keep('wire', 'puback', ack.json());
+  }
+
+  /** The answers to a command: the first one, or both when it is to be ended. */
+  async answers(id: string, count: 1 | 2): Promise<readonly Answer[]> {
+    await waitFor(() => (this.#answers.get(id)?.length ?? 0) >= count, { what: `${count} answers to ${id}` });
+    return this.#answers.get(id) ?? [];
+  }
+
+  async send<T extends CommandType>(type: T, data: CommandInput<T>, more: object = {}): Promise<readonly Answer[]> {
+    const id = commandId(systemClock.nowMs(), `req${++this.#count}`);
+    await this.publish({ id, type, ...more, data });
+    const [first] = await this.answers(id, 1);
+    return first?.kind === 'refused' ? [first] : this.answers(id, 2);
+  }
+}
+
+prepareMachine();
+const nats = await startNats();
+const read = readConfig({ CNM_HOST: 'h1', CNM_RUN_DIR: runDir, CNM_DATA_DIR: nats.dataDir, CNM_CONFIRM_MS: '500' });
+if (!read.ok) throw new Error(read.problems.join('; '));
+const logger = pino({ level: 'warn' }, pino.destination(2));
+const deps = { config: read.config, url: nats.url, logger, clock: systemClock };
+const connection = await nats.connect();
+const provisioned = await provision(connection, { sync: { kind: 'embedded' } });
+if (!provisioned.ok) throw new Error(JSON.stringify(provisioned.problems));
+const sender = new Sender(connection);
+const log = jetStream(connection, 'CNM_LOG');
+
+const controller = await startService('controller', deps);
+const projector = await startService('projector', deps);
+const collector = await startService('collector', deps);
+await waitFor(async () => (await log.last()) > 0, { what: 'the opening' });
+keep('answers', 'refused-without-host', (await sender.send('DeleteNetwork', { network: 'web' }))[0]);
+let worker = await startService('worker', deps);
+
+const query = async (name: string, request: object) => {
+  const message = await connection.request(subjects.query(name), JSON.stringify(request), { timeout: 5_000 });
+  const headers = Object.fromEntries([...(message.headers ?? [])].map(([key, values]) => [key, values.join(', ')]));
+  const text = message.string();
+  return { subject: subjects.query(name), request, headers, answer: text === '' ? null : JSON.parse(text) };
+};
+const both = async (name: string, answers: Promise<readonly Answer[]>) => {
+  const [first, outcome] = await answers;
+  keep('answers', `${name}-${first?.kind}`, first);
+  if (outcome) keep('answers', `${name}-outcome`, outcome);
+  return { first, outcome };
+};
+
+await both('configure-driver', sender.send('ConfigureDriver', { driver: 'bridge', options: { 'com.docker.network.driver.mtu': '1450' } }));
+await both('create-network', sender.send('CreateNetwork', { name: 'web', ipv6: true, labels: { team: 'shop' } }));
+await sender.send('CreateNetwork', {
+  name: 'back',
+  internal: true,
+  gc: 'off',
+  ipam: { subnets: [{ subnet: '10.9.0.0/24', range: '10.9.0.128/25', gateway: '10.9.0.1', aux: { router: '10.9.0.2' } }] },
+});
+await both('create-endpoint', sender.send('CreateEndpoint', { network: 'web', name: 'shop-db', aliases: ['db'] }));
+const joinDb = { network: 'web', endpoint: 'shop-db', sandbox: 'db-1' };
+const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+await both('join-endpoint', sender.send('JoinEndpoint', joinDb, { correlationid: 'deploy-42', traceparent, deadlineMs: 10_000 }));
+await both('attach-sandbox', sender.send('AttachSandbox', { sandbox: 'shop-1', hostname: 'shop', networks: [{ network: 'web' }, { network: 'back', interfaces: [{ ipv4: '10.9.0.10' }] }] }));
+await both('delete-network', sender.send('DeleteNetwork', { network: 'web' }));
+const joined = await log.last();
+for (const view of ['networks', 'endpoints', 'sandboxes', 'addresses', 'hosts', 'drivers']) {
+  keep('queries', view, await query(view, { atLeast: joined, limit: 1 }));
+}
+keep('queries', 'commands', await query('commands', { atLeast: joined, filter: { correlationid: 'deploy-42' } }));
+keep('queries', 'status', await query('status', {}));
+keep('queries', 'events', await query('events', { atLeast: joined, filter: { type: 'EndpointJoined', endpoint: 'shop-db' } }));
+keep('queries', 'error-view-unknown', await query('network', {}));
+keep('queries', 'error-malformed', await query('networks', { limit: 0 }));
+keep('queries', 'error-not-yet', await query('networks', { atLeast: joined + 1_000, timeoutMs: 10 }));
+keep('wire', 'srv-ping', (await connection.request('$SRV.PING.cnm-projector')).json());
+keep('wire', 'srv-info', (await connection.request('$SRV.INFO.cnm-projector')).json());
+
+await both('leave-endpoint', sender.send('LeaveEndpoint', { network: 'web', endpoint: 'shop-db' }));
+await both('detach-sandbox', sender.send('DetachSandbox', { sandbox: 'shop-1' }));
+await sender.send('CreateEndpoint', { network: 'web', name: 'forgotten', gc: 1000 });
+await sender.send('JoinEndpoint', { network: 'web', endpoint: 'forgotten', sandbox: 'job-7' });
+await sender.send('LeaveEndpoint', { network: 'web', endpoint: 'forgotten' });
+const left = await log.last();
+keep('queries', 'garbage', await query('garbage', { atLeast: left, filter: { endpoint: 'forgotten' } }));
+
+await both('join-failed', sender.send('JoinEndpoint', { ...joinDb, netns: '/run/netns/nowhere' }));
+await sender.send('AttachSandbox', { sandbox: 'shop-2', netns: '/run/netns/nowhere', networks: [{ network: 'web' }] });
+ip('link', 'add', 'br-office', 'type', 'bridge');
+await sender.send('CreateNetwork', { name: 'office', options: { 'com.docker.network.bridge.name': 'br-office' } });
+ip('netns', 'add', 'outer');
+const inOuter = await sender.send('AttachSandbox', { sandbox: 'vm-1', netns, networks: [{ network: 'web' }] });
+if (inOuter[1]?.kind !== 'outcome' || inOuter[1].status !== 'succeeded') throw new Error(JSON.stringify(inOuter));
+ip('-n', 'outer', 'route', 'replace', 'default', 'dev', 'lo', 'proto', 'static');
+await sender.send('DetachSandbox', { sandbox: 'vm-1' });
+await sender.send('CreateNetwork', { name: 'lab' });
+ip('link', 'set', `cb${await networkId('lab')}`, 'alias', 'somebody took it');
+await sender.send('DeleteNetwork', { network: 'lab' });
+await sender.send('DeleteEndpoint', { network: 'web', endpoint: 'shop-db' });
+await sender.send('CreateNetwork', { name: 'tmp', driver: 'null' });
+await sender.send('DeleteNetwork', { network: 'tmp' });
+await waitFor(async () => (await query('endpoints', { filter: { endpoint: 'forgotten' } })).answer.rows.length === 0, {
+  what: 'the collection of what was forgotten',
+  timeoutMs: 20_000,
+});
+
+await worker.stop();
+const late = sender.send('ConfigureDriver', { driver: 'bridge', options: {} }, { deadlineMs: 200 });
+await both('timed-out', late);
+worker = await startService('worker', deps);
+await waitFor(async () => (await query('events', { filter: { type: 'DriverConfigureFailed' } })).answer.rows.length > 0, {
+  what: 'what came too late',
+});
+
+async function networkId(network: string): Promise<string> {
+  return String((await query('networks', { filter: { network } })).answer.rows[0]?.id);
+}
+
+/** Which one of a type is kept; the first one where nothing is said. */
+const telling: Readonly<Record<string, (data: Record<string, unknown>) => boolean>> = {
+  CommandRefused: ({ code }) => code === 'NETWORK_HAS_ENDPOINTS',
+  EndpointDeleteRequested: ({ cause }) => cause === 'garbage',
+  EndpointJoined: ({ name }) => name === 'shop-db',
+};
+
+let realmCommits = 0;
+const lastPosition = await log.last();
+for (let position = 1; position <= lastPosition; position++) {
+  const message = await log.get(position);
+  if (!message) throw new Error(`no message ${position}`);
+  const body = new TextDecoder().decode(message.body);
+  for (const event of JSON.parse(body)) {
+    const name = String(event.type).slice('cnm.'.length);
+    const tells = telling[name.slice(0, name.lastIndexOf('.'))];
+    if (!tells || tells(event.data)) keep('events', name, event);
+  }
+  if (message.subject !== subjects.realm) continue;
+  realmCommits += 1;
+  keep('wire', `realm-commit-${realmCommits}`, { position, subject: message.subject, headers: message.headers(), body });
+}
+const commands = jetStream(connection, 'CNM_COMMANDS');
+const lastCommand = await commands.last();
+for (let position = 1; position <= lastCommand; position++) {
+  const message = await commands.get(position);
+  if (!message) throw new Error(`no command ${position}`);
+  const body = JSON.parse(new TextDecoder().decode(message.body));
+  // what the page shows of a join is the one with everything in it
+  if (body.type !== 'JoinEndpoint' || body.correlationid !== undefined) keep('commands', `${body.type}.v1`, body);
+}
+
+for (const part of [worker, collector, projector, controller]) await part.stop();
+await nats.stop();
+process.exit(0);
