@@ -245,20 +245,33 @@ const commitOf = (draft: Draft, events: readonly Event[]): BenchCommit => ({
   events: events.length,
 });
 
+/** Decisions and reports of one host that wait to be written together. */
+interface Waiting {
+  readonly decided: Draft[];
+  readonly reported: Draft[];
+}
+
+function* flush({ decided, reported }: Waiting): Generator<BenchCommit> {
+  for (const drafts of [decided, reported]) {
+    const [first] = drafts;
+    const events = drafts.flatMap((draft) => draft.events);
+    if (first) yield commitOf(first, events);
+    drafts.length = 0;
+  }
+}
+
 /** Commits with about so many events in all. */
 export function* benchLog(events: number, grouping: Grouping): Generator<BenchCommit> {
-  const waiting = new Map<string, { readonly first: Draft; readonly events: Event[]; drafts: number }>();
+  const waiting = new Map<string, Waiting>();
   for (const draft of drafts(events)) {
     if (grouping.kind === 'event') for (const event of draft.events) yield commitOf(draft, [event]);
     else if (grouping.kind === 'command') yield commitOf(draft, draft.events);
     else {
-      const key = `${draft.host} ${draft.reports}`;
-      const group = waiting.get(key) ?? { first: draft, events: [], drafts: 0 };
-      waiting.set(key, group);
-      group.events.push(...draft.events);
-      if (++group.drafts < grouping.size) continue;
-      waiting.delete(key);
-      yield commitOf(group.first, group.events);
+      const group = waiting.get(draft.host) ?? { decided: [], reported: [] };
+      waiting.set(draft.host, group);
+      (draft.reports ? group.reported : group.decided).push(draft);
+      if (group.reported.length >= grouping.size) yield* flush(group);
     }
   }
+  for (const group of waiting.values()) yield* flush(group);
 }

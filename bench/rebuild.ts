@@ -47,7 +47,8 @@ const readBare = async (connection: NatsConnection): Promise<void> => {
   const consumer = await jetstream(connection).consumers.get(STREAM, { opt_start_seq: 1 });
   const { promise: done, resolve } = Promise.withResolvers<void>();
   const messages = await consumer.consume({
-    max_messages: 5_000,
+    // more at once is quicker by a tenth for small messages, and too much for the connection with large ones
+    max_messages: 2_000,
     callback: (message) => {
       JSON.parse(decoder.decode(message.data));
       if (message.info.pending === 0) resolve();

@@ -2,7 +2,7 @@
  * What became of a command: the one fold that controllers (answers), views (`commands`) and clients share. A command ends once, with
  * the first terminal event in log order: every intent reported, one failed, or timed out. What is reported later changes nothing.
  */
-import type { Event } from './envelope.ts';
+import type { Event, EventOf } from './envelope.ts';
 import { type Culprit, type Fault, isFailure, isIntent, isTerminal } from './events.ts';
 
 export interface EndpointResult {
@@ -58,58 +58,59 @@ const opened = (event: Event, position: number): CommandRecord => ({
   fault: null,
 });
 
-const withEndpoint = (
-  record: CommandRecord,
-  result: Partial<EndpointResult> & { readonly id: string },
-): CommandRecord => {
-  const blank = { name: '', networkId: '', interface: null, ipv4: null, ipv6: null, mac: null, routes: [] };
-  const known = record.endpoints.find((endpoint) => endpoint.id === result.id);
-  const merged = { ...blank, ...known, ...result };
-  return { ...record, endpoints: [...record.endpoints.filter((endpoint) => endpoint !== known), merged] };
+const blank: EndpointResult = {
+  id: '',
+  name: '',
+  networkId: '',
+  interface: null,
+  ipv4: null,
+  ipv6: null,
+  mac: null,
+  routes: [],
 };
 
-/** What the command learns from an event: ids and addresses when decided, key, interface and routes when done. */
-const learn = (record: CommandRecord, event: Event): CommandRecord => {
+/** What the command knows of an endpoint, and where it puts what it has learnt. */
+const known = (endpoints: readonly EndpointResult[], id: string): EndpointResult =>
+  endpoints.find((endpoint) => endpoint.id === id) ?? blank;
+
+const put = (endpoints: readonly EndpointResult[], result: EndpointResult): readonly EndpointResult[] =>
+  endpoints.length === 0 ? [result] : [...endpoints.filter(({ id }) => id !== result.id), result];
+
+/** Endpoints as the command knows them after an event: ids and addresses when decided, interface and routes when done. */
+const endpointsAfter = (endpoints: readonly EndpointResult[], event: Event): readonly EndpointResult[] => {
   switch (event.type) {
-    case 'CommandRefused': {
-      const { code, detail, culprits, command } = event.data;
-      return { ...record, command, refusal: { code, detail, culprits } };
-    }
-    case 'NetworkCreateRequested':
-      return { ...record, network: { id: event.data.network.id, name: event.data.network.name } };
-    case 'NetworkDeleteRequested':
-      return { ...record, network: { id: event.data.networkId, name: event.data.name } };
     case 'EndpointCreateRequested': {
       const { id, name, networkId, ipv4, ipv6, mac } = event.data.endpoint;
-      return withEndpoint(record, { id, name, networkId, ipv4, ipv6, mac });
+      return put(endpoints, { ...known(endpoints, id), id, name, networkId, ipv4, ipv6, mac });
     }
     case 'EndpointJoinRequested': {
-      const { endpointId: id, name, networkId, sandbox } = event.data;
-      const joined = withEndpoint(record, { id, name, networkId, interface: event.data.interface });
-      return { ...joined, sandbox: { id: sandbox.id, key: sandbox.key } };
+      const { endpointId: id, name, networkId } = event.data;
+      return put(endpoints, { ...known(endpoints, id), id, name, networkId, interface: event.data.interface });
     }
     case 'EndpointJoined': {
-      const { endpointId: id, name, networkId, ipv4, ipv6, mac, routes, sandbox, key } = event.data;
-      const joined = withEndpoint(record, {
-        id,
-        name,
-        networkId,
-        interface: event.data.interface,
-        ipv4,
-        ipv6,
-        mac,
-        routes,
-      });
-      return { ...joined, sandbox: { id: sandbox.id, key } };
+      const { endpointId: id, name, networkId, ipv4, ipv6, mac, routes } = event.data;
+      return put(endpoints, { id, name, networkId, interface: event.data.interface, ipv4, ipv6, mac, routes });
     }
     case 'EndpointLeaveRequested':
     case 'EndpointDeleteRequested': {
       const { endpointId: id, name, networkId } = event.data;
-      return withEndpoint(record, { id, name, networkId });
+      return put(endpoints, { ...known(endpoints, id), id, name, networkId });
     }
     default:
-      return record;
+      return endpoints;
   }
+};
+
+const networkAfter = (network: CommandRecord['network'], event: Event): CommandRecord['network'] => {
+  if (event.type === 'NetworkCreateRequested') return { id: event.data.network.id, name: event.data.network.name };
+  if (event.type === 'NetworkDeleteRequested') return { id: event.data.networkId, name: event.data.name };
+  return network;
+};
+
+const sandboxAfter = (sandbox: CommandRecord['sandbox'], event: Event): CommandRecord['sandbox'] => {
+  if (event.type === 'EndpointJoinRequested') return { id: event.data.sandbox.id, key: event.data.sandbox.key };
+  if (event.type === 'EndpointJoined') return { id: event.data.sandbox.id, key: event.data.key };
+  return sandbox;
 };
 
 const ended = (
@@ -125,6 +126,36 @@ const ended = (
   open: [],
 });
 
+const refused = (record: CommandRecord, event: EventOf<'CommandRefused'>, position: number): CommandRecord => {
+  const { code, detail, culprits, command } = event.data;
+  return { ...ended(record, 'refused', event, position), command, refusal: { code, detail, culprits } };
+};
+
+/** One copy per event, whatever it brings: this runs for nearly every event of a cold read. */
+const intended = (record: CommandRecord, event: Event): CommandRecord => ({
+  ...record,
+  open: [...record.open, event.meta.id],
+  network: networkAfter(record.network, event),
+  endpoints: endpointsAfter(record.endpoints, event),
+  sandbox: sandboxAfter(record.sandbox, event),
+});
+
+const reported = (record: CommandRecord, event: Event, position: number): CommandRecord => {
+  const failed = isFailure(event.type);
+  const open = failed ? [] : record.open.filter((id) => id !== event.meta.causationid);
+  const over = open.length === 0;
+  return {
+    ...record,
+    status: failed ? 'failed' : over ? 'succeeded' : 'accepted',
+    endedPosition: over ? position : null,
+    endedAt: over ? event.meta.time : null,
+    open,
+    endpoints: endpointsAfter(record.endpoints, event),
+    sandbox: sandboxAfter(record.sandbox, event),
+    fault: failed && 'fault' in event.data ? event.data.fault : null,
+  };
+};
+
 /**
  * Folds an event of a command into its record. `event` is one whose commandid is the command's, or the CommandTimedOut that names it.
  * Complexity: the number of intents of the command.
@@ -134,18 +165,9 @@ export const foldCommand = (before: CommandRecord | undefined, event: Event, pos
     return before.status === 'accepted' ? ended(before, 'timed-out', event, position) : before;
   }
   const record = before ?? opened(event, position);
-  if (event.type === 'CommandRefused') return ended(learn(record, event), 'refused', event, position);
-  if (isIntent(event.type)) return learn({ ...record, open: [...record.open, event.meta.id] }, event);
-  if (isTerminal(event.type)) {
-    if (record.status !== 'accepted') return record;
-    const learned = learn(record, event);
-    if (isFailure(event.type)) {
-      const fault = 'fault' in event.data ? event.data.fault : null;
-      return { ...ended(learned, 'failed', event, position), fault };
-    }
-    const open = learned.open.filter((id) => id !== event.meta.causationid);
-    return open.length === 0 ? ended(learned, 'succeeded', event, position) : { ...learned, open };
-  }
+  if (event.type === 'CommandRefused') return refused(record, event, position);
+  if (isIntent(event.type)) return intended(record, event);
+  if (isTerminal(event.type)) return record.status === 'accepted' ? reported(record, event, position) : record;
   // A decision that nobody has to execute ends its command: EndpointSuspected, CommandTimedOut (for the command that expired it).
   if (event.meta.commandseq !== undefined && before === undefined) return ended(record, 'succeeded', event, position);
   return record;

@@ -100,8 +100,7 @@ const endEndpoints = (state: BoundaryState, networkId: string, event: Event): vo
   for (const id of [...(state.cells.get(networkId)?.endpoints.keys() ?? [])]) {
     const row = state.endpoints.get(id);
     if (!row) continue;
-    leaveSandbox(state, row, event);
-    removeEndpoint(state, row, millis(event));
+    endEndpoint(state, row, event);
   }
 };
 
@@ -203,8 +202,7 @@ const evolveEndpoint = (state: BoundaryState, event: Event, id: string): void =>
   const status = next(endpointTransitions, row.status, event.type);
   if (status === 'deleting') freeName(state, row);
   if (status === 'absent') {
-    leaveSandbox(state, row, event);
-    removeEndpoint(state, row, millis(event));
+    endEndpoint(state, row, event);
     return;
   }
   if (event.type === 'EndpointJoinFailed') leaveSandbox(state, row, event);
@@ -260,6 +258,16 @@ const leaveSandbox = (state: BoundaryState, endpoint: EndpointRow, event: Event)
   const status = next(sandboxTransitions, row.status, cause);
   if (status === 'absent') state.sandboxes.delete(row.facts.incarnation);
   else state.sandboxes.set(row.facts.incarnation, { ...row, status, members, gateways });
+};
+
+/** Nothing of an endpoint is left, nor of a sandbox that should have ended before it and that no other endpoint keeps. */
+const endEndpoint = (state: BoundaryState, row: EndpointRow, event: Event): void => {
+  leaveSandbox(state, row, event);
+  removeEndpoint(state, row, millis(event));
+  const incarnation = row.sandbox?.incarnation ?? '';
+  if (state.sandboxes.get(incarnation)?.status !== 'removing') return;
+  for (const { sandbox } of state.endpoints.values()) if (sandbox?.incarnation === incarnation) return;
+  state.sandboxes.delete(incarnation);
 };
 
 const evolveSandbox = (state: BoundaryState, event: EventOf<'SandboxCreated' | 'SandboxRemoved'>): void => {

@@ -36,7 +36,7 @@ const contextsOf = (name: string, schema: JsonSchema, path: readonly string[]): 
   if (!name.includes('.v')) return ['Accepted', 'Refused', 'Outcome'].includes(plain) ? [plain, 'Answer'] : [plain];
   const isData = path[0] === 'data' && path.length > 1;
   if (isData) return [plain];
-  return [schema.properties?.['specversion'] ? 'Event' : 'Command'];
+  return [schema.properties?.specversion ? 'Event' : 'Command'];
 };
 
 /** What a field means, by its path inside a named schema; undefined where nobody has said. */
@@ -50,7 +50,8 @@ const meaningOf = (name: string, schema: JsonSchema, path: readonly string[]): s
 
 /** zod's bounds of whole numbers are those of the language, which say nothing about the message. */
 const isOfLanguage = (keyword: string, value: unknown): boolean =>
-  (keyword === 'minimum' && value === Number.MIN_SAFE_INTEGER) || (keyword === 'maximum' && value === Number.MAX_SAFE_INTEGER);
+  (keyword === 'minimum' && value === Number.MIN_SAFE_INTEGER) ||
+  (keyword === 'maximum' && value === Number.MAX_SAFE_INTEGER);
 
 type Visit = (schema: JsonSchema, path: readonly string[]) => JsonSchema;
 
@@ -62,8 +63,11 @@ const mapSchema = (schema: JsonSchema, path: readonly string[], visit: Visit): J
   for (const [keyword, value] of Object.entries(seen)) {
     if (keyword === 'properties') {
       const fields = Object.entries(value as Definitions);
-      result[keyword] = Object.fromEntries(fields.map(([name, part]) => [name, mapSchema(part, [...path, name], visit)]));
-    } else if (keyword === 'anyOf' || keyword === 'oneOf') result[keyword] = (value as readonly JsonSchema[]).map(inner);
+      result[keyword] = Object.fromEntries(
+        fields.map(([name, part]) => [name, mapSchema(part, [...path, name], visit)]),
+      );
+    } else if (keyword === 'anyOf' || keyword === 'oneOf')
+      result[keyword] = (value as readonly JsonSchema[]).map(inner);
     else if (keyword === 'items' || (keyword === 'additionalProperties' && typeof value === 'object')) {
       result[keyword] = inner(value as JsonSchema);
     } else result[keyword] = value;
@@ -78,9 +82,13 @@ const asEnum = (schema: JsonSchema): JsonSchema => {
   return { ...rest, enum: anyOf.map((part) => part.const) };
 };
 
+/** zod writes formats of its own too, beside the pattern that says the same. */
+const isKept = (keyword: string, value: unknown): boolean =>
+  keyword === 'format' ? value === 'date-time' : keyword !== '$id' && keyword !== '$schema';
+
 const clean: Visit = (schema) => {
   const kept = Object.entries(asEnum(schema)).filter(
-    ([keyword, value]) => !isOfLanguage(keyword, value) && keyword !== '$id' && keyword !== '$schema',
+    ([keyword, value]) => isKept(keyword, value) && !isOfLanguage(keyword, value),
   );
   return Object.fromEntries(kept) as JsonSchema;
 };
@@ -133,6 +141,7 @@ export const undescribed = (definitions: Definitions): readonly string[] => {
 export const schemasDocument = (): object => ({
   $schema: 'http://json-schema.org/draft-07/schema#',
   title: 'Messages of cnmbus',
-  description: 'Generated from events/catalogue.ts by `npm run docs`. A message is checked against one of the definitions.',
+  description:
+    'Generated from events/catalogue.ts by `npm run docs`. A message is checked against one of the definitions.',
   definitions: definitionsUnder('#/definitions/'),
 });

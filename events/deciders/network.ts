@@ -85,7 +85,7 @@ const subnetFor = (
   const facts = state.facts.get('host');
   const pools: readonly SubnetPool[] = family === 4 ? (facts?.pools ?? []) : facts ? [ulaPool(facts.ula)] : [];
   const chosen = chooseSubnet(state.subnets, family, pools, context);
-  return chosen.ok ? found(chosen.value.subnet) : chosen;
+  return chosen.ok ? found(chosen.value.subnet) : blame(chosen, { kind: 'host', id: context.host });
 };
 
 const subnetsOf = (

@@ -39,7 +39,7 @@ const sandboxCulprit = (row: SandboxRow) => ({ kind: 'sandbox', id: row.facts.id
 const checkNetns = (path: string, host: EventData<'HostFacts'> | undefined): Refusal | null => {
   const { netnsRoots = [], runDir = '' } = host ?? {};
   const isPlain = path.split('/').every((part, index) => (part !== '' || index === 0) && part !== '.' && part !== '..');
-  const isOurs = path.startsWith(`${runDir}/`);
+  const isOurs = path.startsWith(`${runDir}/netns/`);
   const isRelative = /^\/proc\/(self|thread-self)\//.test(path);
   if (isPlain && !isOurs && !isRelative && netnsRoots.some((root) => path.startsWith(`${root}/`))) return null;
   const why = isOurs ? 'is one of ours' : `is not a plain path under ${netnsRoots.join(', ')}`;

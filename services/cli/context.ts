@@ -16,6 +16,8 @@ export interface Context {
   /** Columns of the terminal that `out` goes to; null when it is none. */
   readonly width: number | null;
   readonly errIsTerminal: boolean;
+  /** Runs another call of the command line, as the demo does. */
+  readonly call: (context: Context, words: readonly string[]) => Promise<number>;
 }
 
 /** Nothing answered in time: exit code 3. */

@@ -90,7 +90,7 @@ const detach: Spec = {
 
 const exec: Spec = {
   path: 'sandbox exec',
-  args: ['ID', '--', 'CMD...'],
+  args: ['ID', 'CMD...'],
   summary: 'run a command in the network of a sandbox',
   options: { host: hostOption },
   run: async (call, context) => {

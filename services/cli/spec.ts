@@ -50,16 +50,23 @@ export const listOptions = {
   ...jsonOption,
 } as const satisfies Options;
 
+const isRest = (argument: string): boolean => argument.endsWith('...');
+const isOptional = (argument: string): boolean => argument.startsWith('[');
+
+/** Arguments and options in the order in which they are written: what a command of its own takes comes last. */
+export const synopsis = ({ args }: Spec, options: readonly string[]): readonly string[] => [
+  ...args.filter((argument) => !isRest(argument)),
+  ...options,
+  ...args.filter(isRest).map((argument) => `-- ${argument}`),
+];
+
 export const usageOf = (spec: Spec): string => {
   const options = Object.entries(spec.options).map(([name, { value, short, multiple }]) => {
     const words = `${short === undefined ? `--${name}` : `-${short}`}${value === undefined ? '' : ` ${value}`}`;
     return `[${words}]${multiple ? '...' : ''}`;
   });
-  return ['cnm', spec.path, ...spec.args, ...options].join(' ');
+  return ['cnm', spec.path, ...synopsis(spec, options)].join(' ');
 };
-
-const isRest = (argument: string): boolean => argument.endsWith('...');
-const isOptional = (argument: string): boolean => argument.startsWith('[');
 
 const configOf = (options: Options): ParseArgsOptionsConfig =>
   Object.fromEntries(

@@ -7,8 +7,9 @@ import { answersOf } from '../controller/answers.ts';
 import { type Clock, sleep, systemClock } from '../lib/clock.ts';
 import { type Logger, silentLogger } from '../lib/logger.ts';
 import type { Stream } from '../lib/stream.ts';
-import { connectNats, type ConnectOptions as NatsOptions, watchConnection } from '../nats/connection.ts';
+import { connectNats, type ConnectOptions as NatsOptions } from '../nats/connection.ts';
 import { jetStream } from '../nats/jetstream.ts';
+import { linkOf } from '../nats/link.ts';
 import { STREAMS } from '../nats/stream-config.ts';
 import { abortable } from './abortable.ts';
 import { ClientClosed } from './errors.ts';
@@ -82,14 +83,14 @@ export class Client extends Queries {
   #closed = false;
 
   constructor({ connection, actor, clock, logger }: ClientDeps) {
-    super(connection, actor);
+    super({ connection, actor, clock });
     this.actor = actor;
     this.#connection = connection;
     this.#clock = clock;
     this.#commands = jetStream(connection, STREAMS.commands, { clock, log: logger });
     this.#pending = new Pending({ clock, ask: (id) => this.#ask(id) });
-    this.#unwatch = watchConnection(connection, {
-      reconnected: () => this.#pending.askAll(),
+    this.#unwatch = linkOf(connection).watch({
+      restored: () => this.#pending.askAll(),
       closed: () => this.#pending.close(),
     });
     // one subscription for all commands: a subscription each would cost a round trip each

@@ -4,8 +4,10 @@ import type { Meta } from '../../events/envelope.ts';
 import { subjects } from '../../events/names.ts';
 import { QueryAnswer, type QueryInput, type ViewName } from '../../events/queries.ts';
 import type { ViewRows } from '../../projections/views.ts';
+import type { Clock } from '../lib/clock.ts';
 import type { Stream } from '../lib/stream.ts';
 import { jetStream } from '../nats/jetstream.ts';
+import { linkOf } from '../nats/link.ts';
 import { STREAMS } from '../nats/stream-config.ts';
 import { allRows } from '../projector/rows.ts';
 import { type WatchItem, type WatchOptions, watch } from '../projector/watch.ts';
@@ -36,14 +38,22 @@ type AskView<View extends ViewName> = (query?: QueryInput) => Promise<Rows<ViewR
 const GRACE_MS = 2_000;
 const TIMEOUT_MS = 5_000;
 
+export interface QueryDeps {
+  readonly connection: NatsConnection;
+  readonly actor: string;
+  readonly clock: Clock;
+}
+
 export class Queries {
   readonly #connection: NatsConnection;
   readonly #actor: string;
+  readonly #clock: Clock;
   readonly #log: Stream;
 
-  constructor(connection: NatsConnection, actor: string) {
+  constructor({ connection, actor, clock }: QueryDeps) {
     this.#connection = connection;
-    this.#log = jetStream(connection, STREAMS.log);
+    this.#clock = clock;
+    this.#log = jetStream(connection, STREAMS.log, { clock });
     this.#actor = actor;
   }
 
@@ -100,7 +110,9 @@ export class Queries {
     const timeout = (query.timeoutMs ?? TIMEOUT_MS) + GRACE_MS;
     let answer: Msg;
     try {
-      answer = await this.#connection.request(subjects.query(name), JSON.stringify(query), { timeout });
+      answer = await linkOf(this.#connection).whileUp(this.#clock, timeout, () =>
+        this.#connection.request(subjects.query(name), JSON.stringify(query), { timeout }),
+      );
     } catch (error) {
       const why =
         error instanceof Error && error.name === 'TimeoutError' ? 'nobody answered in time' : 'nobody serves it';

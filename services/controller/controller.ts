@@ -217,10 +217,9 @@ class ActiveController implements Controller {
     return [];
   }
 
-  #append({ boundary, commitId, events }: Batch, from: number, through: number): Promise<Appended> {
-    const { head, subject } = boundary;
+  #append({ boundary, head, commitId, events }: Batch, from: number, through: number): Promise<Appended> {
     return this.#options.log.append({
-      subject,
+      subject: boundary.subject,
       body: joinCommit(events),
       id: commitId,
       expectedLast: head?.position ?? 0,

@@ -16,6 +16,7 @@ import { routeCommand } from '../../events/route.ts';
 import { commandKey } from '../../events/state.ts';
 import { aboutOf } from '../lib/about.ts';
 import { type Boundary, boundaryOf, knownHosts, type Realm } from '../lib/realm.ts';
+import type { Message } from '../lib/stream.ts';
 import type { Intake } from './intake.ts';
 
 /** A commit stays well below the server's 1 MiB; design.md section 3 says 256 KB. */
@@ -33,6 +34,8 @@ export interface RoundContext {
 /** What one boundary decides in a round. */
 export interface Batch {
   readonly boundary: Boundary;
+  /** The boundary's last commit when this was decided: the guard, whatever is folded in before the append. */
+  readonly head: Message | null;
   readonly commitId: string;
   /** Its events, encoded. */
   readonly events: string[];
@@ -77,7 +80,8 @@ class RoundInProgress {
     let batch = this.batches.get(boundary);
     if (!batch) {
       boundary.state.journal.begin();
-      batch = { boundary, commitId: this.#context.newId(), events: [], decided: [], repeated: [], bytes: 0 };
+      const { head } = boundary;
+      batch = { boundary, head, commitId: this.#context.newId(), events: [], decided: [], repeated: [], bytes: 0 };
       this.batches.set(boundary, batch);
     }
     return batch;

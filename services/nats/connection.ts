@@ -26,7 +26,7 @@ const DIAL_TIMEOUT_MS = 2_000;
  * times a second, and resumes subscriptions. What was published meanwhile is lost (the library empties its buffer at every dial), so
  * everything that matters goes through `Stream.append`, which reports it as unknown.
  *
- * The settings were measured (docs/adr, jetstream notes): `noAsyncTraces` doubles pipelined publishing, a ping every 10 s notices a
+ * The settings were measured: `noAsyncTraces` doubles pipelined publishing, a ping every 10 s notices a
  * dead peer in 30 s instead of 6 min, and the library's default would give up after ten dials.
  *
  * @throws NatsFault CONNECT_TIMEOUT when `waitMs` passed, NOT_PERMITTED when the server refuses the credentials.

@@ -1,12 +1,13 @@
 /** The embedded nats-server: configured for our guarantees, kept alive, one per data directory. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
-import { join, resolve as resolvePath } from 'node:path';
+import { resolve as resolvePath } from 'node:path';
 import type { Logger } from 'pino';
 import { type Clock, sleep, systemClock } from '../lib/clock.ts';
 import { lockDataDir } from './data-dir-lock.ts';
 import { NatsFault } from './fault.ts';
 import { choosePort, greeting, HOST, PREFERRED_PORT } from './ports.ts';
+import { type ServerFiles, serverConfig, serverFiles } from './server-config.ts';
 
 export interface ServerOptions {
   /** The program, from `findServerBinary`. */
@@ -58,11 +59,11 @@ export const startServer = async (options: ServerOptions): Promise<EmbeddedServe
   const lock = await lockDataDir(dataDir, clock);
   try {
     mkdirSync(runDir, { recursive: true });
-    const files = filesIn(runDir);
+    const files = serverFiles(runDir);
     await stopLeftover(files, clock, options.log);
     const port = await choosePort(dataDir, options.port ?? PREFERRED_PORT);
     const serverName = `cnm-${clock.randomId(8)}`;
-    writeFileSync(files.config, configuration({ dataDir, port, serverName, files }));
+    writeFileSync(files.config, serverConfig({ dataDir, port, serverName, files }));
     const server = new Supervisor(options.binary, files, { port, serverName }, options.log, clock, lock.release);
     await server.start();
     return server;
@@ -72,39 +73,6 @@ export const startServer = async (options: ServerOptions): Promise<EmbeddedServe
   }
 };
 
-interface Files {
-  readonly config: string;
-  readonly pid: string;
-  readonly log: string;
-  readonly stderr: string;
-}
-
-const filesIn = (runDir: string): Files => ({
-  config: join(runDir, 'nats.conf'),
-  pid: join(runDir, 'nats.pid'),
-  log: join(runDir, 'nats-server.log'),
-  stderr: join(runDir, 'nats-server.stderr'),
-});
-
-const configuration = (given: { dataDir: string; port: number; serverName: string; files: Files }): string => {
-  const text = JSON.stringify;
-  return [
-    '# written by cnm at every start; changes are lost',
-    `listen: ${text(`${HOST}:${given.port}`)}`,
-    `server_name: ${text(given.serverName)}`,
-    `pid_file: ${text(given.files.pid)}`,
-    `log_file: ${text(given.files.log)}`,
-    'logfile_size_limit: 10MB',
-    'logfile_max_num: 2',
-    'jetstream {',
-    `  store_dir: ${text(join(given.dataDir, 'jetstream'))}`,
-    '  # acknowledged means on disk',
-    '  sync_interval: always',
-    '}',
-    '',
-  ].join('\n');
-};
-
 class Supervisor implements EmbeddedServer {
   readonly url: string;
   readonly port: number;
@@ -112,7 +80,7 @@ class Supervisor implements EmbeddedServer {
   private readonly resolveClosed: () => void;
   private readonly rejectClosed: (reason: unknown) => void;
   private readonly binary: string;
-  private readonly files: Files;
+  private readonly files: ServerFiles;
   private readonly serverName: string;
   private readonly log: Logger;
   private readonly clock: Clock;
@@ -123,7 +91,7 @@ class Supervisor implements EmbeddedServer {
 
   constructor(
     binary: string,
-    files: Files,
+    files: ServerFiles,
     at: { port: number; serverName: string },
     log: Logger,
     clock: Clock,
@@ -238,7 +206,7 @@ const readText = (path: string): string => {
 const tail = (path: string): string => readText(path).slice(-LOG_TAIL_CHARS).trim();
 
 /** A predecessor of ours that was killed could not stop its server, which would write to the same files. */
-const stopLeftover = async (files: Files, clock: Clock, log: Logger): Promise<void> => {
+const stopLeftover = async (files: ServerFiles, clock: Clock, log: Logger): Promise<void> => {
   const pid = Number(readText(files.pid).trim());
   const runs = () => pid > 0 && readText(`/proc/${pid}/cmdline`).includes(files.config);
   if (!runs()) return;

@@ -1,5 +1,6 @@
 /** `cnm up`: server and all services in one process; `cnm serve X`: one of them against an external server. */
 import { mkdirSync } from 'node:fs';
+import { abortable } from '../client/abortable.ts';
 import { type Clock, systemClock } from '../lib/clock.ts';
 import { type Config, redacted } from '../lib/config.ts';
 import type { Logger } from '../lib/logger.ts';
@@ -15,6 +16,8 @@ export interface UpOptions {
   readonly clock?: Clock;
   /** Which services run in this process; all when left out. */
   readonly services?: readonly ServiceName[];
+  /** Gives up the start; does not stop what has been started. */
+  readonly signal?: AbortSignal;
 }
 
 export interface Up {
@@ -32,7 +35,7 @@ export interface Up {
  * already are stopped before this rejects.
  */
 export const startUp = async (options: UpOptions): Promise<Up> => {
-  const { config, logger, clock = systemClock, services = serviceNames } = options;
+  const { config, logger, clock = systemClock, services = serviceNames, signal } = options;
   const startedMs = clock.monotonicMs();
   logger.info({ config: redacted(config) }, 'starting');
   if (config.rootless || config.throwaway) (await import('./loopback.ts')).loopbackUp();
@@ -44,8 +47,8 @@ export const startUp = async (options: UpOptions): Promise<Up> => {
       config.natsUrl === null ? await embeddedServer(config, logger, clock) : externalServer(config.natsUrl);
     running.add(server);
     const { url } = server;
-    await prepareServer(url, config, logger, clock);
-    for (const part of await startAll(services, { config, url, logger, clock })) running.add(part);
+    await abortable(prepareServer(url, config, logger, clock), signal);
+    for (const part of await abortable(startAll(services, { config, url, logger, clock }), signal)) running.add(part);
     // a single service is told where the server is by its environment, and so are those who use it
     if (services.length === serviceNames.length) withdraw = announce(config, url);
     const startedInMs = Math.round(clock.monotonicMs() - startedMs);

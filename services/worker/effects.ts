@@ -5,11 +5,19 @@ import type { KernelObject, Netns, Route } from '../../drivers/objects.ts';
 import { hostNetns } from '../../events/deciders/sandbox.ts';
 import type { Event, EventOf } from '../../events/envelope.ts';
 import type { Gateways, NetworkFacts, SandboxFacts } from '../../events/events.ts';
-import type { BoundaryState, EndpointRow, NetworkRow, SandboxRow } from '../../events/state.ts';
+import type { BoundaryState, EndpointRow, NetworkRow } from '../../events/state.ts';
+import type { Present } from './present.ts';
 
 export interface Deployment {
   readonly host: HostContext;
   readonly drivers: ReadonlyMap<string, Driver>;
+}
+
+/** What plans are made from: what is wanted, by which drivers, and what is there. */
+export interface Scene {
+  readonly state: BoundaryState;
+  readonly deployment: Deployment;
+  readonly present: Present;
 }
 
 /** What an intent stands on is not there: its creation failed. */
@@ -17,17 +25,22 @@ export interface Missing {
   readonly missing: string;
 }
 const missing = (what: string): Missing => ({ missing: what });
-const nothing: Effect = { ensure: [], remove: [] };
+export const nothing: Effect = { ensure: [], remove: [] };
 
 const families = [
   { key: 'ipv4', family: 4, everywhere: '0.0.0.0/0' },
   { key: 'ipv6', family: 6, everywhere: '::/0' },
 ] as const;
 
-export const netnsOf = ({ host }: Deployment, sandbox: SandboxFacts): Netns | null =>
+const netnsOf = ({ host }: Deployment, sandbox: SandboxFacts): Netns | null =>
   sandbox.key === hostNetns
     ? null
     : { kind: 'netns', path: sandbox.key, owned: sandbox.owned, tag: tagOf(host, 'sandbox', sandbox.incarnation) };
+
+export const driverOf = (deployment: Deployment, network: NetworkFacts): Driver | undefined =>
+  deployment.drivers.get(network.driver);
+
+// ---------------------------------------------------------------- default routes
 
 interface Carrier {
   readonly id: string;
@@ -57,51 +70,56 @@ const isRoute = (object: KernelObject): object is Route => object.kind === 'rout
 export const routesIn = (objects: readonly KernelObject[]) =>
   objects.filter(isRoute).map(({ destination, gateway }) => ({ destination, gateway }));
 
-const driverOf = (deployment: Deployment, network: NetworkFacts): Driver | undefined =>
-  deployment.drivers.get(network.driver);
+/** An endpoint that was elected while its join was still to be executed has no interface yet: that join brings the route. */
+const hasInterface = (present: Present, id: string, sandbox: SandboxFacts, device: string | null): boolean =>
+  present
+    .of('endpoint', id)
+    .some((object) => object.kind === 'veth' && object.netns === sandbox.key && object.peer.name === device);
 
-const joinEffect = (deployment: Deployment, join: Join, gateways: Gateways): Effect => {
+/** The default routes through those of the elected endpoints that are there. */
+const electedRoutes = (scene: Scene, sandbox: SandboxFacts, gateways: Gateways): readonly Route[] => {
+  const { state, deployment, present } = scene;
+  return [...new Set([gateways.ipv4, gateways.ipv6])].flatMap((id) => {
+    const row = state.endpoints.get(id ?? '');
+    const network = row && state.networks.get(row.facts.networkId);
+    if (!row || !network || row.sandbox?.incarnation !== sandbox.incarnation) return [];
+    const device = row.sandbox.interface;
+    if (!hasInterface(present, row.facts.id, sandbox, device)) return [];
+    return routesThrough(deployment, sandbox, gateways, {
+      id: row.facts.id,
+      network: network.facts,
+      interface: device,
+    });
+  });
+};
+
+/** What becomes of a sandbox when endpoints have left it: its end, or default routes through others. */
+export const remainderEffect = (scene: Scene, sandbox: SandboxFacts, ends: boolean, gateways: Gateways): Effect => {
+  const netns = netnsOf(scene.deployment, sandbox);
+  if (netns === null) return nothing;
+  const stale = families.map(
+    ({ everywhere }): Route => ({
+      kind: 'route',
+      netns: sandbox.key,
+      destination: everywhere,
+      gateway: '',
+      device: '',
+      tag: netns.tag,
+    }),
+  );
+  return ends
+    ? { ensure: [], remove: [...stale, netns] }
+    : { ensure: electedRoutes(scene, sandbox, gateways), remove: stale };
+};
+
+// ---------------------------------------------------------------- intents
+
+export const joinEffect = (deployment: Deployment, join: Join, gateways: Gateways): Effect => {
   const { sandbox, network, endpoint } = join;
   const netns = netnsOf(deployment, sandbox);
   const driver = driverOf(deployment, network)?.join(deployment.host, join) ?? nothing;
   const routes = routesThrough(deployment, sandbox, gateways, { id: endpoint.id, network, interface: join.interface });
   return { ensure: [...(netns ? [netns] : []), ...driver.ensure, ...routes], remove: driver.remove };
-};
-
-/** The default routes as they are when an endpoint has left: through those elected now, none where nobody can. */
-const routesAfter = (
-  state: BoundaryState,
-  deployment: Deployment,
-  sandbox: SandboxFacts,
-  gateways: Gateways,
-): readonly Route[] =>
-  [...new Set([gateways.ipv4, gateways.ipv6])].flatMap((id) => {
-    const row = id === null ? undefined : state.endpoints.get(id);
-    const network = row && state.networks.get(row.facts.networkId);
-    if (!row || !network || row.sandbox?.incarnation !== sandbox.incarnation) return [];
-    const carrier = { id: row.facts.id, network: network.facts, interface: row.sandbox.interface };
-    return routesThrough(deployment, sandbox, gateways, carrier);
-  });
-
-const leaveEffect = (
-  state: BoundaryState,
-  deployment: Deployment,
-  join: Join,
-  last: boolean,
-  gateways: Gateways,
-): Effect => {
-  const { sandbox } = join;
-  const netns = netnsOf(deployment, sandbox);
-  const driver = driverOf(deployment, join.network)?.leave(deployment.host, join) ?? nothing;
-  const routes = last ? [] : routesAfter(state, deployment, sandbox, gateways);
-  const stale = families.map(({ everywhere }): Route => {
-    const tag = tagOf(deployment.host, 'sandbox', sandbox.incarnation);
-    return { kind: 'route', netns: sandbox.key, destination: everywhere, gateway: '', device: '', tag };
-  });
-  return {
-    ensure: [...driver.ensure, ...routes],
-    remove: [...driver.remove, ...stale, ...(last && netns ? [netns] : [])],
-  };
 };
 
 interface Subject {
@@ -119,10 +137,9 @@ const subjectOf = (
   return endpoint ? { network, endpoint } : missing(`endpoint ${data.endpointId}`);
 };
 
-const joinOf = (
-  { network, endpoint }: Subject,
-  data: EventOf<'EndpointJoinRequested' | 'EndpointLeaveRequested'>['data'],
-): Join => ({
+type JoinOrLeave = EventOf<'EndpointJoinRequested' | 'EndpointLeaveRequested'>['data'];
+
+const joinOf = ({ network, endpoint }: Subject, data: JoinOrLeave): Join => ({
   joinId: data.joinId,
   network: network.facts,
   endpoint: endpoint.facts,
@@ -130,122 +147,92 @@ const joinOf = (
   interface: data.interface,
 });
 
+/** An endpoint of the network that could not be removed: what is left of it stands on the network. */
 const stuckIn = (state: BoundaryState, networkId: string): string | undefined => {
   for (const id of state.cells.get(networkId)?.endpoints.keys() ?? [])
     if (state.endpoints.get(id)?.status === 'stuck') return id;
   return undefined;
 };
 
-/** What executing an intent changes, or what it stands on and is not there. */
-export const effectOf = (state: BoundaryState, deployment: Deployment, intent: Event): Effect | Missing => {
-  const { host } = deployment;
+const leaveEffect = ({ state, deployment, present }: Scene, data: JoinOrLeave): Effect => {
+  const subject = subjectOf(state, data);
+  // Its creation failed: nothing is known of it but what carries its tag.
+  if ('missing' in subject) return { ensure: [], remove: present.of('endpoint', data.endpointId) };
+  return driverOf(deployment, subject.network.facts)?.leave(deployment.host, joinOf(subject, data)) ?? nothing;
+};
+
+/** Whatever carries the endpoint's tag goes too: a leave may have failed before. */
+const deleteEndpointEffect = (
+  scene: Scene,
+  ids: { readonly networkId: string; readonly endpointId: string },
+): Effect => {
+  const { state, deployment, present } = scene;
+  const left = present.of('endpoint', ids.endpointId);
+  const subject = subjectOf(state, ids);
+  if ('missing' in subject) return { ensure: [], remove: left };
+  const { network, endpoint } = subject;
+  const own = driverOf(deployment, network.facts)?.deleteEndpoint(deployment.host, network.facts, endpoint.facts);
+  return { ensure: own?.ensure ?? [], remove: [...(own?.remove ?? []), ...left] };
+};
+
+const deleteNetworkEffect = ({ state, deployment }: Scene, networkId: string): Effect | Missing => {
+  const stuck = stuckIn(state, networkId);
+  if (stuck !== undefined) return missing(`the end of endpoint ${stuck}`);
+  const row = state.networks.get(networkId);
+  return (row && driverOf(deployment, row.facts)?.deleteNetwork(deployment.host, row.facts)) ?? nothing;
+};
+
+/**
+ * What executing an intent changes, or what it stands on and is not there. What is to be removed and is not there is removed:
+ * only what makes something can miss something.
+ */
+export const effectOf = (scene: Scene, intent: Event): Effect | Missing => {
+  const { state, deployment } = scene;
+  const { host, drivers } = deployment;
   switch (intent.type) {
     case 'DriverConfigureRequested':
-      return deployment.drivers.get(intent.data.driver)?.configure(host) ?? missing(`driver ${intent.data.driver}`);
-    case 'NetworkCreateRequested':
-      return (
-        driverOf(deployment, intent.data.network)?.createNetwork(host, intent.data.network) ??
-        missing(`driver ${intent.data.network.driver}`)
-      );
-    case 'NetworkDeleteRequested': {
-      const row = state.networks.get(intent.data.networkId);
-      const stuck = stuckIn(state, intent.data.networkId);
-      if (stuck !== undefined) return missing(`the end of endpoint ${stuck}`);
-      return (row && driverOf(deployment, row.facts)?.deleteNetwork(host, row.facts)) ?? nothing;
+      return drivers.get(intent.data.driver)?.configure(host) ?? missing(`driver ${intent.data.driver}`);
+    case 'NetworkCreateRequested': {
+      const { network } = intent.data;
+      return driverOf(deployment, network)?.createNetwork(host, network) ?? missing(`driver ${network.driver}`);
     }
+    case 'NetworkDeleteRequested':
+      return deleteNetworkEffect(scene, intent.data.networkId);
     case 'EndpointCreateRequested': {
-      const network = state.networks.get(intent.data.endpoint.networkId);
-      if (!network) return missing(`network ${intent.data.endpoint.networkId}`);
-      return driverOf(deployment, network.facts)?.createEndpoint(host, network.facts, intent.data.endpoint) ?? nothing;
+      const { endpoint } = intent.data;
+      const network = state.networks.get(endpoint.networkId);
+      if (!network) return missing(`network ${endpoint.networkId}`);
+      return driverOf(deployment, network.facts)?.createEndpoint(host, network.facts, endpoint) ?? nothing;
     }
-    case 'EndpointDeleteRequested': {
-      const subject = subjectOf(state, intent.data);
-      if ('missing' in subject) return nothing;
-      return (
-        driverOf(deployment, subject.network.facts)?.deleteEndpoint(
-          host,
-          subject.network.facts,
-          subject.endpoint.facts,
-        ) ?? nothing
-      );
-    }
+    case 'EndpointDeleteRequested':
+      return deleteEndpointEffect(scene, intent.data);
     case 'EndpointJoinRequested': {
       const subject = subjectOf(state, intent.data);
-      return 'missing' in subject
-        ? subject
-        : joinEffect(deployment, joinOf(subject, intent.data), intent.data.gateways);
+      if ('missing' in subject) return subject;
+      return joinEffect(deployment, joinOf(subject, intent.data), intent.data.gateways);
     }
-    case 'EndpointLeaveRequested': {
-      const subject = subjectOf(state, intent.data);
-      if ('missing' in subject) return nothing;
-      return leaveEffect(state, deployment, joinOf(subject, intent.data), intent.data.last, intent.data.gateways);
-    }
+    case 'EndpointLeaveRequested':
+      return leaveEffect(scene, intent.data);
     default:
       return nothing;
   }
 };
 
-/** Whether a sandbox is wanted by anybody but this endpoint. */
-export const isWantedByOthers = (row: SandboxRow | undefined, endpointId: string): boolean =>
-  row?.members.some((id) => id !== endpointId) === true;
-
-/** What takes back an intent that was executed too late. Only intents that make something are taken back. */
-export const undoEffectOf = (state: BoundaryState, deployment: Deployment, intent: Event): Effect => {
-  const { host } = deployment;
+/** What takes an intent back that makes something: because it failed, or came too late. */
+export const undoEffectOf = (scene: Scene, intent: Event): Effect => {
+  const { host } = scene.deployment;
   switch (intent.type) {
-    case 'NetworkCreateRequested':
-      return driverOf(deployment, intent.data.network)?.deleteNetwork(host, intent.data.network) ?? nothing;
+    case 'NetworkCreateRequested': {
+      const { network } = intent.data;
+      return driverOf(scene.deployment, network)?.deleteNetwork(host, network) ?? nothing;
+    }
     case 'EndpointCreateRequested': {
-      const network = state.networks.get(intent.data.endpoint.networkId);
-      return (
-        (network && driverOf(deployment, network.facts)?.deleteEndpoint(host, network.facts, intent.data.endpoint)) ??
-        nothing
-      );
+      const { id: endpointId, networkId } = intent.data.endpoint;
+      return deleteEndpointEffect(scene, { endpointId, networkId });
     }
-    case 'EndpointJoinRequested': {
-      const subject = subjectOf(state, intent.data);
-      if ('missing' in subject) return nothing;
-      const sandbox = state.sandboxes.get(intent.data.sandbox.incarnation);
-      const last = !isWantedByOthers(sandbox, intent.data.endpointId);
-      const without = (id: string | null | undefined) => (id === intent.data.endpointId ? null : (id ?? null));
-      const gateways = { ipv4: without(sandbox?.gateways.ipv4), ipv6: without(sandbox?.gateways.ipv6) };
-      return leaveEffect(state, deployment, joinOf(subject, intent.data), last, gateways);
-    }
+    case 'EndpointJoinRequested':
+      return leaveEffect(scene, intent.data);
     default:
       return nothing;
   }
-};
-
-/** Objects of everything that is reported as done: what a census is compared with. */
-export const settledObjects = (state: BoundaryState, deployment: Deployment): readonly KernelObject[] => {
-  const objects: KernelObject[] = [];
-  for (const { facts, status } of state.networks.values()) {
-    if (status === 'active')
-      objects.push(...(driverOf(deployment, facts)?.createNetwork(deployment.host, facts).ensure ?? []));
-  }
-  for (const endpoint of state.endpoints.values()) {
-    const network = state.networks.get(endpoint.facts.networkId);
-    const sandbox = state.sandboxes.get(endpoint.sandbox?.incarnation ?? '');
-    if (endpoint.status !== 'joined' || !endpoint.sandbox || !network || !sandbox) continue;
-    const { joinId, interface: device } = endpoint.sandbox;
-    const join = {
-      joinId,
-      network: network.facts,
-      endpoint: endpoint.facts,
-      sandbox: sandbox.facts,
-      interface: device,
-    };
-    objects.push(...joinEffect(deployment, join, sandbox.gateways).ensure);
-  }
-  return objects;
-};
-
-/** Objects that accepted but unreported intents may have made already: neither wanted nor unwanted until they are executed. */
-export const pendingObjects = (state: BoundaryState, deployment: Deployment): readonly KernelObject[] => {
-  const objects: KernelObject[] = [];
-  for (const intent of state.intents.values()) {
-    const effect = effectOf(state, deployment, intent);
-    if (!('missing' in effect)) objects.push(...effect.ensure, ...effect.remove);
-  }
-  return objects;
 };

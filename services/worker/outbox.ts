@@ -4,19 +4,13 @@
  */
 import type { Logger } from 'pino';
 import { batchType, commitHeaders, type Event, encodeEvent, eventVersions, joinCommit } from '../../events/envelope.ts';
-import type { Fact } from '../../events/events.ts';
 import { subjects } from '../../events/names.ts';
 import { aboutOf } from '../lib/about.ts';
 import { type Clock, sleep } from '../lib/clock.ts';
 import { chainHash } from '../lib/hash.ts';
 import type { Boundary, FollowedRealm } from '../lib/realm.ts';
-import type { Stream } from '../lib/stream.ts';
-
-/** What led to a report: an intent; null for what the worker noticed by itself. */
-export interface Report {
-  readonly fact: Fact;
-  readonly intent: Event | null;
-}
+import type { Message, Stream } from '../lib/stream.ts';
+import type { Report } from './reports.ts';
 
 /** Another worker reports for this host: this one must stop. */
 export class Fenced extends Error {
@@ -26,6 +20,8 @@ export class Fenced extends Error {
 
 const commitBytesMax = 256 * 1024;
 const retryMsMax = 1_000;
+/** How long a worker that stops waits for what is in flight: what is not reported is found and reported by the next one. */
+const partingMs = 5_000;
 
 export interface OutboxOptions {
   readonly realm: string;
@@ -40,42 +36,97 @@ export interface OutboxOptions {
 
 export class Outbox {
   readonly #options: OutboxOptions;
-  #waiting: Report[] = [];
-  #sending: Promise<void> | null = null;
+  /** Reports that belong together share a commit. */
+  #waiting: (readonly Report[])[] = [];
+  #sending: Promise<void> = Promise.resolve();
+  #busy = false;
+  /** Id of the commit in flight. */
+  #inFlight = '';
+  /** Our own last report: the guard of the next one. */
+  #head: Message | null = null;
+  #open = false;
+  #parting = false;
 
   constructor(options: OutboxOptions) {
     this.#options = options;
   }
 
-  push(reports: readonly Report[]): void {
-    if (reports.length === 0) return;
-    this.#waiting.push(...reports);
-    this.#sending ??= this.#send()
-      .catch(this.#options.onFault)
-      .finally(() => {
-        this.#sending = null;
-      });
+  /** Takes over: from this report on, whoever reported for the host before cannot. */
+  async open(report: Report): Promise<void> {
+    const { boundary, clock } = this.#options;
+    const id = clock.randomId(12);
+    const body = joinCommit([encodeEvent(this.#envelop(report, `${id}.0`))]);
+    for (let attempt = 0; !this.#open; attempt++) {
+      if (this.#parting) throw new Error('worker: stopped while it was starting');
+      this.#head = boundary.outcomeHead;
+      this.#open = (await this.#append(id, body, attempt)) === 'stored';
+    }
   }
 
-  /** Resolves when all that was pushed is on the log and folded in. */
-  async drained(): Promise<void> {
-    await this.#sending;
+  push(reports: readonly Report[]): void {
+    if (reports.length === 0 || !this.#open) return;
+    this.#waiting.push(reports);
+    if (this.#busy) return;
+    this.#busy = true;
+    this.#sending = this.#send().then(
+      () => {
+        this.#busy = false;
+      },
+      (error: unknown) => {
+        // Not busy no more would mean to try again: what cannot be sent must not be overtaken.
+        this.#open = false;
+        this.#options.onFault(error);
+      },
+    );
+  }
+
+  /** To be told of each commit on the subject of this host's reports. @throws Fenced when it is not one of ours */
+  check(message: Message): void {
+    if (message.header('Nats-Msg-Id') === this.#inFlight) {
+      this.#head = message;
+    } else if (this.#open) {
+      this.#open = false;
+      throw this.#fenced();
+    }
+  }
+
+  #fenced(): Fenced {
+    return new Fenced(`another worker reports for host ${this.#options.host}`);
+  }
+
+  /** Sends what was pushed, as long as it is acknowledged. */
+  async close(): Promise<void> {
+    this.#parting = true;
+    if (!this.#open) return;
+    const late = Promise.withResolvers<void>();
+    const cancel = this.#options.clock.after(partingMs, late.resolve);
+    await Promise.race([this.#sending, late.promise]);
+    cancel();
+    this.#open = false;
   }
 
   async #send(): Promise<void> {
-    while (this.#waiting.length > 0) {
+    while (this.#waiting.length > 0 && this.#open) {
       const id = this.#options.clock.randomId(12);
       const encoded: string[] = [];
       let bytes = 0;
       let taken = 0;
-      for (const report of this.#waiting) {
+      for (const reports of this.#waiting) {
         if (bytes > commitBytesMax / 2) break;
-        const event = encodeEvent(this.#envelop(report, `${id}.${taken}`));
-        encoded.push(event);
-        bytes += event.length;
+        for (const report of reports) {
+          const event = encodeEvent(this.#envelop(report, `${id}.${encoded.length}`));
+          encoded.push(event);
+          bytes += event.length;
+        }
         taken += 1;
       }
-      await this.#commit(id, joinCommit(encoded));
+      const body = joinCommit(encoded);
+      for (let attempt = 0; ; attempt++) {
+        const state = await this.#append(id, body, attempt);
+        if (state === 'stored') break;
+        if (state === 'taken') throw this.#fenced();
+        if (!this.#open || this.#parting) return;
+      }
       this.#waiting = this.#waiting.slice(taken);
     }
   }
@@ -96,32 +147,33 @@ export class Outbox {
     return { ...fact, version: eventVersions[fact.type], meta } as Event;
   }
 
-  /** Appends until it is stored; a guard that does not hold means that another worker reports for this host. */
-  async #commit(id: string, body: string): Promise<void> {
-    const { log, followed, boundary, clock, logger, host } = this.#options;
-    for (let attempt = 0; ; attempt++) {
-      const head = boundary.outcomeHead;
-      const appended = await log.append({
-        subject: subjects.outcome(host),
-        body,
-        id,
-        expectedLast: head?.position ?? 0,
-        headers: {
-          [commitHeaders.contentType]: batchType,
-          ...(head ? { [commitHeaders.prevHash]: chainHash(head) } : {}),
-        },
-      });
-      if (appended.kind === 'appended') {
-        await followed.reached(appended.position);
-        return;
-      }
-      logger.warn({ appended, attempt }, 'report not acknowledged, looking at the log');
-      await sleep(clock, Math.min(2 ** attempt, retryMsMax));
-      const last = await log.lastOn(subjects.outcome(host)).catch(() => undefined);
-      if (last === undefined) continue;
-      if (last) await followed.reached(last.position);
-      if (last?.header('Nats-Msg-Id') === id) return;
-      if ((last?.position ?? 0) !== (head?.position ?? 0)) throw new Fenced(`another worker reports for host ${host}`);
+  /**
+   * Tries to append behind our last report. `stored`: and folded in; `taken`: another worker's report is there; `unknown`: to be
+   * tried again with the same guard, so that it is never stored twice.
+   */
+  async #append(id: string, body: string, attempt: number): Promise<'stored' | 'taken' | 'unknown'> {
+    const { log, followed, clock, logger, host } = this.#options;
+    this.#inFlight = id;
+    const guard = this.#head;
+    const appended = await log.append({
+      subject: subjects.outcome(host),
+      body,
+      id,
+      expectedLast: guard?.position ?? 0,
+      headers: {
+        [commitHeaders.contentType]: batchType,
+        ...(guard ? { [commitHeaders.prevHash]: chainHash(guard) } : {}),
+      },
+    });
+    if (appended.kind === 'appended') {
+      await followed.reached(appended.position);
+      return 'stored';
     }
+    logger.warn({ appended, attempt }, 'report not acknowledged, looking at the log');
+    await sleep(clock, Math.min(2 ** attempt, retryMsMax));
+    const last = await log.lastOn(subjects.outcome(host)).catch(() => null);
+    if (last === null || last.position === (guard?.position ?? 0)) return 'unknown';
+    await followed.reached(last.position);
+    return last.header('Nats-Msg-Id') === id ? 'stored' : 'taken';
   }
 }

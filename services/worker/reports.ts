@@ -1,8 +1,17 @@
 /** What a worker reports about an intent: the outcome events. Pure. */
 import type { KernelFault } from '../../drivers/port.ts';
 import type { Event } from '../../events/envelope.ts';
-import type { Fact, Fault } from '../../events/events.ts';
+import type { Fact, Fault, SandboxFacts } from '../../events/events.ts';
 import type { BoundaryState } from '../../events/state.ts';
+import type { Course } from './course.ts';
+import { routesIn } from './effects.ts';
+import type { Unit } from './units.ts';
+
+/** What led to a report: an intent; null for what the worker noticed by itself. */
+export interface Report {
+  readonly fact: Fact;
+  readonly intent: Event | null;
+}
 
 export const dependencyFault = (what: string): Fault => ({
   code: 'DEPENDENCY_FAILED',
@@ -27,7 +36,7 @@ export const kernelFault = (fault: KernelFault): Fault => ({ ...fault, undoFault
 type Routes = readonly { readonly destination: string; readonly gateway: string }[];
 
 /** The outcome of an intent that was executed. */
-export const done = (state: BoundaryState, intent: Event, routes: Routes): Fact | null => {
+const done = (state: BoundaryState, intent: Event, routes: Routes): Fact | null => {
   switch (intent.type) {
     case 'DriverConfigureRequested':
       return { type: 'DriverConfigured', data: { driver: intent.data.driver } };
@@ -60,7 +69,7 @@ export const done = (state: BoundaryState, intent: Event, routes: Routes): Fact 
 };
 
 /** The outcome of an intent that could not be executed, or was taken back. */
-export const failed = (intent: Event, fault: Fault): Fact | null => {
+const failed = (intent: Event, fault: Fault): Fact | null => {
   switch (intent.type) {
     case 'DriverConfigureRequested':
       return { type: 'DriverConfigureFailed', data: { driver: intent.data.driver, fault } };
@@ -99,3 +108,47 @@ const inSandbox = ({
   readonly name: string;
   readonly sandbox: { readonly id: string; readonly incarnation: string };
 }) => ({ endpointId, networkId, name, sandbox: { id: sandbox.id, incarnation: sandbox.incarnation } });
+
+const sandboxRemoved = (unit: Unit, sandbox: SandboxFacts): Report => ({
+  fact: { type: 'SandboxRemoved', data: { sandbox } },
+  intent: unit.intents.findLast(({ type }) => type !== 'EndpointDeleteRequested') ?? unit.intents.at(-1) ?? null,
+});
+
+/**
+ * The outcomes of a unit that was executed. A sandbox is made with its first endpoint and ends with its last one.
+ * @param announced incarnations of sandboxes that the log knows as made
+ */
+export const doneReports = (
+  state: BoundaryState,
+  unit: Unit,
+  course: Course,
+  announced: ReadonlySet<string>,
+): readonly Report[] => {
+  const made = new Set(announced);
+  const reports = unit.intents.flatMap((intent, index): readonly Report[] => {
+    const fact = done(state, intent, routesIn(course.effects[index]?.ensure ?? []));
+    if (!fact) return [];
+    if (intent.type !== 'EndpointJoinRequested' || made.has(intent.data.sandbox.incarnation)) return [{ fact, intent }];
+    made.add(intent.data.sandbox.incarnation);
+    return [
+      { fact, intent },
+      { fact: { type: 'SandboxCreated', data: { sandbox: intent.data.sandbox } }, intent },
+    ];
+  });
+  const ended = course.ended;
+  return ended && state.sandboxes.has(ended.incarnation) ? [...reports, sandboxRemoved(unit, ended)] : reports;
+};
+
+/** The outcomes of a unit that could not be executed, or was taken back: the one fault for each intent. */
+export const failedReports = (
+  unit: Unit,
+  fault: Fault,
+  ended: SandboxFacts | null,
+  announced: ReadonlySet<string>,
+): readonly Report[] => {
+  const reports = unit.intents.flatMap((intent): readonly Report[] => {
+    const fact = failed(intent, fault);
+    return fact ? [{ fact, intent }] : [];
+  });
+  return ended && announced.has(ended.incarnation) ? [...reports, sandboxRemoved(unit, ended)] : reports;
+};

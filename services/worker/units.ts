@@ -1,5 +1,7 @@
 /** Which intents are executed together: the intents of a command are one unit, units that do not touch each other one batch. Pure. */
+import { hostNetns } from '../../events/deciders/sandbox.ts';
 import type { Event } from '../../events/envelope.ts';
+import type { SandboxFacts } from '../../events/events.ts';
 import { type BoundaryState, commandKey } from '../../events/state.ts';
 
 /** The intents of one command: executed all or none. */
@@ -12,20 +14,35 @@ export interface Unit {
 
 /** Most units in one batch: outcomes of the first ones must not wait for a thousand others. */
 const batchUnitsMax = 32;
+/** How many open units are looked at for a batch, those that are under way included. */
+const lookAheadMax = 512;
 
-/** The open intents that nobody works on, a unit per command, in log order; at most as many as one batch takes. */
-const openUnits = (state: BoundaryState, busy: ReadonlySet<string>): readonly Unit[] => {
+/** The open intents as units, in log order. */
+export const openUnits = (state: BoundaryState, most = Number.POSITIVE_INFINITY): readonly Unit[] => {
   const units = new Map<string, { readonly intents: Event[]; readonly expired: boolean }>();
   for (const intent of state.intents.values()) {
-    if (busy.has(intent.meta.id)) continue;
     const expired = state.expired.has(intent.meta.id);
     const key = `${commandKey(intent.meta.actor, intent.meta.commandid)}${expired ? ' expired' : ''}`;
     const unit = units.get(key);
     if (unit) unit.intents.push(intent);
-    else if (units.size < batchUnitsMax) units.set(key, { intents: [intent], expired });
+    else if (units.size < most) units.set(key, { intents: [intent], expired });
     else break;
   }
   return [...units].map(([id, { intents, expired }]) => ({ id, intents, expired }));
+};
+
+/** The sandbox that a unit is about. There is at most one: a command names one. */
+export const sandboxOf = (state: BoundaryState, { intents }: Unit): SandboxFacts | null => {
+  for (const intent of intents) {
+    if (intent.type === 'EndpointJoinRequested' || intent.type === 'EndpointLeaveRequested') return intent.data.sandbox;
+    // The endpoint's leave may have failed, so that it is still in there.
+    if (intent.type === 'EndpointDeleteRequested') {
+      const member = state.endpoints.get(intent.data.endpointId)?.sandbox;
+      const row = state.sandboxes.get(member?.incarnation ?? '');
+      if (row) return row.facts;
+    }
+  }
+  return null;
 };
 
 interface Scope {
@@ -44,35 +61,38 @@ const scopeOf = (intent: Event): Scope => {
       return { writes: [`network ${intent.data.networkId}`], reads: [] };
     case 'EndpointCreateRequested':
       return { writes: [`endpoint ${intent.data.endpoint.id}`], reads: [`network ${intent.data.endpoint.networkId}`] };
+    case 'EndpointJoinRequested':
+    case 'EndpointLeaveRequested':
     case 'EndpointDeleteRequested':
       return { writes: [`endpoint ${intent.data.endpointId}`], reads: [`network ${intent.data.networkId}`] };
-    case 'EndpointJoinRequested':
-    case 'EndpointLeaveRequested': {
-      const { endpointId, networkId, sandbox } = intent.data;
-      // By name, not incarnation: a sandbox that follows another of its name has the same namespace file.
-      return { writes: [`endpoint ${endpointId}`, `sandbox ${sandbox.id}`], reads: [`network ${networkId}`] };
-    }
     default:
       return { writes: [], reads: [] };
   }
 };
 
+/** By path, not incarnation: a sandbox that follows another at the same path has the same namespace file. */
+const placeOf = ({ id, key }: SandboxFacts): string => (key === hostNetns ? `sandbox ${id}` : `netns ${key}`);
+
 /**
- * The next batch: units in log order up to the first one that touches what an earlier one of the batch changes, or changes what an
- * earlier one stands on. So every plan of a batch holds whatever becomes of the others.
+ * The next batch: units of which none touches what an earlier one changes, or changes what an earlier one stands on. Earlier ones are
+ * those before it in the log, in this batch or not, until their outcome is folded in (`busy` meanwhile). So every plan of a batch
+ * holds whatever becomes of the others, and every plan is made from a state that knows the end of all that it depends on.
+ * Complexity: the units looked at, each with the ids it names.
  */
 export const nextBatch = (state: BoundaryState, busy: ReadonlySet<string>): readonly Unit[] => {
   const written = new Set<string>();
   const read = new Set<string>();
   const batch: Unit[] = [];
-  for (const unit of openUnits(state, busy)) {
+  for (const unit of openUnits(state, lookAheadMax)) {
     const scopes = unit.intents.map(scopeOf);
-    const writes = scopes.flatMap((scope) => scope.writes);
+    const sandbox = sandboxOf(state, unit);
+    const writes = [...scopes.flatMap((scope) => scope.writes), ...(sandbox ? [placeOf(sandbox)] : [])];
     const reads = scopes.flatMap((scope) => scope.reads);
-    if (writes.some((id) => written.has(id) || read.has(id)) || reads.some((id) => written.has(id))) break;
+    const waits = writes.some((id) => written.has(id) || read.has(id)) || reads.some((id) => written.has(id));
     for (const id of writes) written.add(id);
     for (const id of reads) read.add(id);
-    batch.push(unit);
+    if (!waits && !unit.intents.some(({ meta }) => busy.has(meta.id))) batch.push(unit);
+    if (batch.length === batchUnitsMax) break;
   }
   return batch;
 };

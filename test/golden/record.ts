@@ -59,7 +59,10 @@ class Sender {
     });
   }
 
-  async publish(body: object & { readonly id: string }, host: string | null = null): Promise<void> {
+  async publish(
+    body: { readonly id: string; readonly type: string; readonly data: unknown },
+    host: string | null = null,
+  ): Promise<void> {
     const ack = await this.#connection.request(subjects.command('alice', host), JSON.stringify(body));
     keep('wire', 'puback', ack.json());
   }
@@ -110,19 +113,34 @@ const both = async (name: string, answers: Promise<readonly Answer[]>) => {
   return { first, outcome };
 };
 
-await both('configure-driver', sender.send('ConfigureDriver', { driver: 'bridge', options: { 'com.docker.network.driver.mtu': '1450' } }));
+await both(
+  'configure-driver',
+  sender.send('ConfigureDriver', { driver: 'bridge', options: { 'com.docker.network.driver.mtu': '1450' } }),
+);
 await both('create-network', sender.send('CreateNetwork', { name: 'web', ipv6: true, labels: { team: 'shop' } }));
 await sender.send('CreateNetwork', {
   name: 'back',
   internal: true,
   gc: 'off',
-  ipam: { subnets: [{ subnet: '10.9.0.0/24', range: '10.9.0.128/25', gateway: '10.9.0.1', aux: { router: '10.9.0.2' } }] },
+  ipam: {
+    subnets: [{ subnet: '10.9.0.0/24', range: '10.9.0.128/25', gateway: '10.9.0.1', aux: { router: '10.9.0.2' } }],
+  },
 });
 await both('create-endpoint', sender.send('CreateEndpoint', { network: 'web', name: 'shop-db', aliases: ['db'] }));
 const joinDb = { network: 'web', endpoint: 'shop-db', sandbox: 'db-1' };
 const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
-await both('join-endpoint', sender.send('JoinEndpoint', joinDb, { correlationid: 'deploy-42', traceparent, deadlineMs: 10_000 }));
-await both('attach-sandbox', sender.send('AttachSandbox', { sandbox: 'shop-1', hostname: 'shop', networks: [{ network: 'web' }, { network: 'back', interfaces: [{ ipv4: '10.9.0.10' }] }] }));
+await both(
+  'join-endpoint',
+  sender.send('JoinEndpoint', joinDb, { correlationid: 'deploy-42', traceparent, deadlineMs: 10_000 }),
+);
+await both(
+  'attach-sandbox',
+  sender.send('AttachSandbox', {
+    sandbox: 'shop-1',
+    hostname: 'shop',
+    networks: [{ network: 'web' }, { network: 'back', interfaces: [{ ipv4: '10.9.0.10' }] }],
+  }),
+);
 await both('delete-network', sender.send('DeleteNetwork', { network: 'web' }));
 const joined = await log.last();
 for (const view of ['networks', 'endpoints', 'sandboxes', 'addresses', 'hosts', 'drivers']) {
@@ -130,7 +148,11 @@ for (const view of ['networks', 'endpoints', 'sandboxes', 'addresses', 'hosts', 
 }
 keep('queries', 'commands', await query('commands', { atLeast: joined, filter: { correlationid: 'deploy-42' } }));
 keep('queries', 'status', await query('status', {}));
-keep('queries', 'events', await query('events', { atLeast: joined, filter: { type: 'EndpointJoined', endpoint: 'shop-db' } }));
+keep(
+  'queries',
+  'events',
+  await query('events', { atLeast: joined, filter: { type: 'EndpointJoined', endpoint: 'shop-db' } }),
+);
 keep('queries', 'error-view-unknown', await query('network', {}));
 keep('queries', 'error-malformed', await query('networks', { limit: 0 }));
 keep('queries', 'error-not-yet', await query('networks', { atLeast: joined + 1_000, timeoutMs: 10 }));
@@ -169,9 +191,12 @@ await worker.stop();
 const late = sender.send('ConfigureDriver', { driver: 'bridge', options: {} }, { deadlineMs: 200 });
 await both('timed-out', late);
 worker = await startService('worker', deps);
-await waitFor(async () => (await query('events', { filter: { type: 'DriverConfigureFailed' } })).answer.rows.length > 0, {
-  what: 'what came too late',
-});
+await waitFor(
+  async () => (await query('events', { filter: { type: 'DriverConfigureFailed' } })).answer.rows.length > 0,
+  {
+    what: 'what came too late',
+  },
+);
 
 async function networkId(network: string): Promise<string> {
   return String((await query('networks', { filter: { network } })).answer.rows[0]?.id);
@@ -197,7 +222,12 @@ for (let position = 1; position <= lastPosition; position++) {
   }
   if (message.subject !== subjects.realm) continue;
   realmCommits += 1;
-  keep('wire', `realm-commit-${realmCommits}`, { position, subject: message.subject, headers: message.headers(), body });
+  keep('wire', `realm-commit-${realmCommits}`, {
+    position,
+    subject: message.subject,
+    headers: message.headers(),
+    body,
+  });
 }
 const commands = jetStream(connection, 'CNM_COMMANDS');
 const lastCommand = await commands.last();

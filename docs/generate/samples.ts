@@ -1,0 +1,12 @@
+/** Golden samples: messages of a real run (test/golden/record.ts), which examples in the documents are taken from. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+const root = join(import.meta.dirname, '../../test/golden');
+
+/** `events/EndpointJoined.v1` */
+export const sample = (name: string): unknown => JSON.parse(readFileSync(join(root, `${name}.json`), 'utf8'));
+
+/** The part of a sample that a path of field names leads to; the whole of it without a path. */
+export const samplePart = (name: string, path: readonly string[]): unknown =>
+  path.reduce<unknown>((value, field) => (value as Record<string, unknown>)[field], sample(name));

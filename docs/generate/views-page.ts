@@ -1,0 +1,252 @@
+/** docs/views.md: every view with the fields of its rows and the names that its filter knows. */
+import { fieldMeanings } from '../../events/catalogue.ts';
+import { type ViewName, viewNames } from '../../events/queries.ts';
+import { filterNames } from '../../projections/filter.ts';
+import { projections, type ViewRows } from '../../projections/views.ts';
+import { eventFilterNames } from '../../services/projector/recorded.ts';
+import { definitionsUnder, type JsonSchema } from './json-schema.ts';
+import { code, jsonBlock, notice, table, typeText } from './markdown.ts';
+import { samplePart } from './samples.ts';
+
+/** Type and meaning of a field; of what is an event's own field nothing has to be said again. */
+type Said = readonly [type: string, meaning: string];
+type Fields<Row> = Readonly<Record<keyof Row & string, Said>>;
+
+const definitions = definitionsUnder('#/definitions/');
+
+/** The fields of a part of the catalogue, for rows that hold all of it. */
+const of = <Name extends string>(
+  schema: JsonSchema | undefined,
+  ...names: readonly Name[]
+): Readonly<Record<Name, Said>> =>
+  Object.fromEntries(
+    names.map((name) => {
+      const field = schema?.properties?.[name] ?? {};
+      return [name, [typeText(field), field.description ?? '']];
+    }),
+  ) as unknown as Readonly<Record<Name, Said>>;
+
+const time = 'date-time';
+const common = {
+  host: ['string', 'name of its host'],
+  since: [time, 'since when it is in this state'],
+  createdAt: [time, 'when it was accepted'],
+  intent: ['string', 'event id of the latest intent: the one whose outcome moves the state'],
+  fault: ['Fault or null', 'why the latest intent failed'],
+  changedPosition: ['integer', 'position of the commit that changed this row last'],
+} as const satisfies Readonly<Record<string, Said>>;
+const { host, since, createdAt, intent, fault, changedPosition } = common;
+const status = (thing: string): Said => ['string', `its state, see states.md#${thing}`];
+const networkNames = {
+  networkId: ['string', 'id of the network'],
+  network: ['string', 'name of the network'],
+} as const;
+
+const networkFacts = of(
+  definitions.NetworkFacts,
+  'id',
+  'name',
+  'driver',
+  'ipv4',
+  'ipv6',
+  'internal',
+  'ipam',
+  'subnets',
+  'mtu',
+  'options',
+  'labels',
+  'gc',
+);
+const endpointFacts = of(
+  definitions.EndpointFacts,
+  'id',
+  'networkId',
+  'name',
+  'ipv4',
+  'ipv6',
+  'mac',
+  'static',
+  'aliases',
+  'ports',
+  'options',
+  'labels',
+  'gc',
+  'origin',
+);
+const sandboxFacts = of(definitions.SandboxFacts, 'id', 'incarnation', 'key', 'owned', 'hostname', 'domainname');
+const hostFacts = of(
+  definitions['HostFacts.v1']?.properties?.data,
+  'host',
+  'bootId',
+  'kernel',
+  'runDir',
+  'routes',
+  'capabilities',
+  'mtu',
+  'ula',
+  'pools',
+  'netnsRoots',
+  'reads',
+);
+const outcome = of(
+  definitions.Outcome,
+  'command',
+  'commandid',
+  'correlationid',
+  'network',
+  'endpoints',
+  'sandbox',
+  'fault',
+);
+
+const fields: { readonly [View in ViewName]: Fields<ViewRows[View]> } = {
+  networks: { ...networkFacts, host, status: status('network'), since, createdAt, intent, fault, changedPosition },
+  endpoints: {
+    ...endpointFacts,
+    host,
+    network: networkNames.network,
+    status: status('endpoint'),
+    since,
+    createdAt,
+    sandbox: ['string or null', "the sandbox that it is in, joins or leaves: the caller's name of it"],
+    sandboxIncarnation: ['string or null', 'id of that sandbox'],
+    sandboxKey: ['string or null', 'path of its namespace file, once joined'],
+    joinId: ['string or null', 'id of the join'],
+    interface: ['string or null', 'name of its interface in the sandbox'],
+    routes: ['list of object', 'routes through gateways in the sandbox that belong to it, once joined'],
+    lastSandbox: ['string or null', 'the sandbox that it was last in'],
+    idleSince: [time, 'since when it has been without a sandbox'],
+    suspected: ['boolean', 'may be collected soon'],
+    generation: ['integer', 'how many events it has seen'],
+    intent,
+    fault,
+    changedPosition,
+  },
+  sandboxes: {
+    ...sandboxFacts,
+    host,
+    status: status('sandbox'),
+    createdAt: [time, 'when its first join was accepted'],
+    readyAt: ['date-time or null', 'when it was there'],
+    removingAt: ['date-time or null', 'when its last endpoint left it'],
+    members: [
+      'list of object',
+      'endpoints in it in the order in which they joined: endpointId, endpoint, networkId, network, interface',
+    ],
+    gateways: ['object', fieldMeanings.gateways ?? ''],
+    changedPosition,
+  },
+  addresses: {
+    address: ['string', 'the address, without prefix length'],
+    family: ['`4` or `6`', 'its family'],
+    host,
+    ...networkNames,
+    kind: ['string', 'whose it is: `endpoint`, `gateway` or `aux`'],
+    holderId: ['string or null', 'id of the endpoint'],
+    holder: ['string or null', 'name of the endpoint, or of the auxiliary address'],
+    mac: ['string or null', 'MAC address of the endpoint'],
+    since: [time, 'since when it is held'],
+    changedPosition,
+  },
+  hosts: {
+    ...hostFacts,
+    firstSeen: [time, 'when its worker stated facts first'],
+    statedAt: [time, 'when it stated these'],
+    lastReport: [time, 'when it last reported anything'],
+    lastReportPosition: ['integer', 'position of that report'],
+  },
+  drivers: {
+    host,
+    driver: ['string', 'name of the driver'],
+    options: ['map to string', 'the options that it was given'],
+    status: ['string', '`configuring`, `configured` or `failed`'],
+    since,
+    intent,
+    fault,
+    changedPosition,
+  },
+  commands: {
+    ...outcome,
+    actor: ['string', 'who sent it'],
+    status: ['string', '`accepted`, `refused`, `succeeded`, `failed` or `timed-out`'],
+    position: ['integer', 'position of the decision'],
+    decidedAt: [time, 'when it was decided'],
+    endedPosition: ['integer or null', 'position of the event that ended it; null while it is under way'],
+    endedAt: ['date-time or null', 'when it ended'],
+    deadline: ['date-time or null', 'when it ends as timed out; null where it was refused'],
+    open: ['list of string', 'event ids of its intents that are not reported'],
+    refusal: ['object or null', 'why it was refused: code, detail, culprits'],
+    host: ['string or null', 'the host that decided it; null where it reached none'],
+  },
+  garbage: {
+    endpointId: ['string', 'id of the endpoint'],
+    endpoint: ['string', 'name of the endpoint'],
+    host,
+    ...networkNames,
+    since: [time, 'since when it has been without a sandbox'],
+    dueAt: ['date-time or null', 'when it may be collected; null for never'],
+    reason: ['string', 'why it is garbage, or why it never is'],
+    lastSandbox: ['string or null', 'the sandbox that it was last in'],
+    suspected: ['boolean', 'step one of its collection is taken'],
+    generation: ['integer', 'how many events it has seen: what SuspectEndpoint and CollectEndpoint name'],
+    gc: ['`"off"` or integer or null', 'what was asked for, for it or for its network; null: the default'],
+    changedPosition,
+  },
+};
+
+const meanings: Readonly<Record<ViewName, string>> = {
+  networks: 'Networks that exist or are being made or removed.',
+  endpoints: 'Endpoints that exist or are being made or removed.',
+  sandboxes: 'Sandboxes, from the first join that asks for them until they are removed.',
+  addresses: 'Who holds which address.',
+  hosts: 'What each worker has said about its host, and when it reported last.',
+  drivers: 'The options that a driver was given on a host.',
+  commands: 'What became of each command, for 30 days.',
+  garbage: 'Endpoints in no sandbox: since when, due when, why.',
+};
+
+const listed = (names: readonly string[]): string => names.map(code).join(', ');
+
+const section = (view: ViewName): string => {
+  const { references } = projections[view];
+  const byName =
+    references.length === 0 ? '' : ` ${listed(references)} take${references.length > 1 ? '' : 's'} a name or an id.`;
+  const row = samplePart(`queries/${view}`, ['answer', 'rows', '0']);
+  return `## ${view}
+
+${meanings[view]} Filter: ${listed(filterNames(view))}.${byName}
+
+${table(
+  ['field', 'type', 'meaning'],
+  Object.entries<Said>(fields[view]).map(([name, [type, meaning]]) => [code(name), type, meaning]),
+)}
+${jsonBlock(row)}`;
+};
+
+/** Fields of every row, for the test that holds them against rows of a real run. */
+export const rowFields = (view: ViewName): readonly string[] => Object.keys(fields[view]);
+
+export const viewsPage = (): string => `${notice('projections/ and events/catalogue.ts')}# Views
+
+Rows that the queries \`cnm.query.<view>\` answer with; how to ask is in [protocol.md](protocol.md). Times are RFC 3339 in UTC. The examples are
+from one real run.
+
+A filter names fields and values: a row passes when every field, as text, is equal to its value (\`"true"\`, \`"4"\`, null is \`""\`), or has it among
+its items where it is a list. Of what is named by name or id, networks and endpoints are compared without case, and a network may be written
+HOST/NAME.
+
+${viewNames.map(section).join('\n')}
+## events
+
+Recorded events in log order, one row each: the CloudEvent itself ([events.md](events.md)) in its current version, with \`position\` (\`SEQ.INDEX\`: the
+position of its commit and its place in it, from 0), \`host\` (null where it belongs to none) and \`recordedtime\` (when it was stored).
+Filter: ${listed(eventFilterNames)}. \`type\` takes event types without version, several with commas; \`since\` a position, \`SEQ\` or
+\`SEQ.INDEX\`, or a time, and takes it in; \`command\` the type of the command that led to it; \`network\`, \`endpoint\` and \`sandbox\` a name or an id;
+\`address\` everything that happened to whoever held it.
+
+${jsonBlock(samplePart('queries/events', ['answer', 'rows', '0']))}
+## status
+
+One row about the service that answers: how far it has read.
+
+${jsonBlock(samplePart('queries/status', ['answer', 'rows', '0']))}`;

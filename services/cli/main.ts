@@ -1,0 +1,7 @@
+/** The program `cnm`. */
+import { enableCompileCache } from 'node:module';
+
+// before anything else is loaded: compiled code is kept for the next call, which saves a good part of its start
+enableCompileCache();
+const { processOutput, runCli } = await import('./run.ts');
+process.exitCode = await runCli(processOutput(), process.argv.slice(2));

@@ -1,0 +1,67 @@
+/** All commands by their first word; each file is loaded when it is called for. */
+import type { Spec } from './spec.ts';
+
+export interface Noun {
+  readonly name: string;
+  readonly summary: string;
+  readonly load: () => Promise<readonly Spec[]>;
+}
+
+export const nouns: readonly Noun[] = [
+  {
+    name: 'up',
+    summary: 'start everything in one process',
+    load: async () => (await import('./up.ts')).upSpecs,
+  },
+  {
+    name: 'serve',
+    summary: 'start one service on an external server',
+    load: async () => (await import('./up.ts')).upSpecs,
+  },
+  {
+    name: 'status',
+    summary: 'server, streams, services and hosts',
+    load: async () => (await import('./status.ts')).statusSpecs,
+  },
+  {
+    name: 'doctor',
+    summary: 'whether this machine can run a worker',
+    load: async () => (await import('./doctor.ts')).doctorSpecs,
+  },
+  {
+    name: 'demo',
+    summary: 'the main job in a throwaway place',
+    load: async () => (await import('./demo.ts')).demoSpecs,
+  },
+  { name: 'driver', summary: 'ls, inspect, configure', load: async () => (await import('./driver.ts')).driverSpecs },
+  {
+    name: 'network',
+    summary: 'create, ls, inspect, rm, prune',
+    load: async () => (await import('./network.ts')).networkSpecs,
+  },
+  {
+    name: 'endpoint',
+    summary: 'create, join, leave, rm, ls, inspect',
+    load: async () => (await import('./endpoint.ts')).endpointSpecs,
+  },
+  {
+    name: 'sandbox',
+    summary: 'attach, detach, ls, inspect, exec',
+    load: async () => (await import('./sandbox.ts')).sandboxSpecs,
+  },
+  {
+    name: 'garbage',
+    summary: 'ls: what will be collected',
+    load: async () => (await import('./garbage.ts')).garbageSpecs,
+  },
+  {
+    name: 'events',
+    summary: 'what has been decided and done',
+    load: async () => (await import('./events.ts')).eventSpecs,
+  },
+  {
+    name: 'history',
+    summary: 'of a network, endpoint, sandbox or address',
+    load: async () => (await import('./events.ts')).eventSpecs,
+  },
+];

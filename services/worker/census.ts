@@ -1,0 +1,81 @@
+/** The start of a worker: what the kernel holds against what the log adds up to. A diff, never a flush. Pure. */
+import { type KernelObject, objectKey } from '../../drivers/objects.ts';
+import { diff } from '../../drivers/plan.ts';
+import type { Census, Operation, Plan } from '../../drivers/port.ts';
+import type { BoundaryState } from '../../events/state.ts';
+import { courseOf, takeBack } from './course.ts';
+import { type Deployment, driverOf, joinEffect, type Scene } from './effects.ts';
+import { isUnknown, pathOf } from './present.ts';
+import { openUnits } from './units.ts';
+
+/** Objects of everything that is reported as done. */
+const settledObjects = (state: BoundaryState, deployment: Deployment): readonly KernelObject[] => {
+  const objects: KernelObject[] = [];
+  for (const { facts, status } of state.networks.values()) {
+    if (status === 'active')
+      objects.push(...(driverOf(deployment, facts)?.createNetwork(deployment.host, facts).ensure ?? []));
+  }
+  for (const { facts: endpoint, status, sandbox: member } of state.endpoints.values()) {
+    const network = state.networks.get(endpoint.networkId)?.facts;
+    const sandbox = state.sandboxes.get(member?.incarnation ?? '');
+    if (status !== 'joined' || !member || !network || !sandbox) continue;
+    const join = { joinId: member.joinId, network, endpoint, sandbox: sandbox.facts, interface: member.interface };
+    objects.push(...joinEffect(deployment, join, sandbox.gateways).ensure);
+  }
+  return objects;
+};
+
+interface Pending {
+  /** Keys of what accepted intents want there: it may be there already. */
+  readonly ensured: ReadonlySet<string>;
+  /** Keys of what accepted intents want gone: it may be gone already. */
+  readonly removed: ReadonlySet<string>;
+}
+
+/** What intents that are not reported yet have to do with: their execution sees to it. */
+const pendingObjects = (scene: Scene): Pending => {
+  const ensured = new Set<string>();
+  const removed = new Set<string>();
+  for (const unit of openUnits(scene.state)) {
+    for (const { effects, remainder } of [courseOf(scene, unit), takeBack(scene, unit)]) {
+      for (const { ensure, remove } of [...effects, remainder]) {
+        for (const object of ensure) ensured.add(objectKey(object));
+        for (const object of remove) removed.add(objectKey(object));
+      }
+    }
+  }
+  return { ensured, removed };
+};
+
+/** What has to change so that the kernel holds what the log says. What is unknown is neither removed nor made anew. */
+export const repairs = (scene: Scene, census: Census): readonly Operation[] => {
+  const { ensured, removed } = pendingObjects(scene);
+  const wanted = settledObjects(scene.state, scene.deployment).filter(
+    (object) => !removed.has(objectKey(object)) && !isUnknown(census.unknown, object),
+  );
+  const wantedKeys = new Set(wanted.map(objectKey));
+  const observed = census.objects.filter((object) => {
+    const key = objectKey(object);
+    return wantedKeys.has(key) || !(ensured.has(key) || removed.has(key) || isUnknown(census.unknown, object));
+  });
+  return diff(wanted, observed);
+};
+
+/** What stands and falls together: a sandbox with what is in it, or the objects of one network. */
+const placeOf = (object: KernelObject): string => pathOf(object) || `${object.tag.entity} ${object.tag.id}`;
+
+/** Repairs as plans, a plan for each place, so that one that cannot be repaired is in no other's way. */
+export const repairPlans = (operations: readonly Operation[]): readonly Plan[] => {
+  const plans = new Map<string, Operation[]>();
+  for (const operation of operations) {
+    const inNetwork = operation.object.kind === 'bridge' || operation.object.kind === 'element';
+    // Sandboxes stand on networks.
+    const phase = operation.op === 'delete' ? (inNetwork ? 1 : 0) : inNetwork ? 2 : 3;
+    const id = `repair/${phase}/${placeOf(operation.object)}`;
+    const plan = plans.get(id);
+    if (plan) plan.push(operation);
+    else plans.set(id, [operation]);
+  }
+  const phaseOf = (id: string): number => Number(id.charAt('repair/'.length));
+  return [...plans].sort(([a], [b]) => phaseOf(a) - phaseOf(b)).map(([id, own]) => ({ id, operations: own }));
+};

@@ -1,0 +1,143 @@
+/** Executes units: plans to the kernel, results to reports. What fails is taken back before it is reported as failed. */
+import type { Logger } from 'pino';
+import type { Kernel, KernelFault, Plan } from '../../drivers/port.ts';
+import { type Fault, isConstructive } from '../../events/events.ts';
+import type { BoundaryState } from '../../events/state.ts';
+import type { Clock } from '../lib/clock.ts';
+import { repairPlans, repairs } from './census.ts';
+import { type Course, courseOf, operationsOf, takeBack } from './course.ts';
+import type { Deployment, Scene } from './effects.ts';
+import { Present } from './present.ts';
+import { deadlineFault, dependencyFault, doneReports, failedReports, kernelFault, type Report } from './reports.ts';
+import type { Unit } from './units.ts';
+
+export interface ExecutionOptions {
+  readonly kernel: Kernel;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly state: BoundaryState;
+  readonly deployment: Deployment;
+  /** Incarnations of sandboxes that the log knows as made. */
+  readonly announced: ReadonlySet<string>;
+  /** Takes the outcomes of one unit. */
+  readonly report: (reports: readonly Report[]) => void;
+  /** Called when a task is due that had to wait. */
+  readonly wake: () => void;
+}
+
+/** A unit on its way. */
+export interface Task {
+  readonly unit: Unit;
+  /** Why it is taken back; null while it is being executed. */
+  readonly fault: Fault | null;
+  /** How often it was tried in vain. */
+  readonly tries: number;
+}
+
+interface Prepared {
+  readonly task: Task;
+  readonly course: Course;
+  readonly plan: Plan;
+}
+
+/** A removal is tried again once, after a look at what is there; taking back is tried until it is done. */
+const removalTriesMax = 2;
+const retryMsMax = 5_000;
+
+const makes = ({ intents }: Unit): boolean => intents.some(({ type }) => isConstructive(type));
+
+export const taskOf = (unit: Unit): Task => ({ unit, fault: unit.expired ? deadlineFault : null, tries: 0 });
+
+export class Execution {
+  readonly #options: ExecutionOptions;
+  readonly #scene: Scene;
+  readonly #present = new Present();
+  #due: Task[] = [];
+
+  constructor(options: ExecutionOptions) {
+    this.#options = options;
+    this.#scene = { state: options.state, deployment: options.deployment, present: this.#present };
+  }
+
+  /** Makes the kernel hold what is reported as done, and no more. What cannot be repaired is left for the next start. */
+  async reconcile(): Promise<void> {
+    const { kernel, logger } = this.#options;
+    const census = await kernel.census();
+    for (const unknown of census.unknown) logger.warn(unknown, 'could not be read, left alone');
+    this.#present.replace(census);
+    const plans = repairPlans(repairs(this.#scene, census));
+    if (plans.length === 0) return;
+    logger.info({ plans: plans.map(({ id }) => id) }, 'the kernel differs from the log, repairing');
+    const results = await kernel.apply(plans);
+    for (const [index, plan] of plans.entries()) {
+      const result = results[index];
+      if (result?.ok) this.#present.apply(plan.operations);
+      else logger.error({ plan: plan.id, fault: result?.fault }, 'could not be repaired');
+    }
+  }
+
+  /** Tasks that were put off and are due. They are in nobody's way: their intents are busy until they are reported. */
+  takeDue(): readonly Task[] {
+    const due = this.#due;
+    this.#due = [];
+    return due;
+  }
+
+  /** Executes tasks that do not touch each other. */
+  async run(tasks: readonly Task[]): Promise<void> {
+    const prepared = tasks.map((task) => this.#prepare(task));
+    const planned = prepared.filter(({ plan }) => plan.operations.length > 0);
+    for (const item of prepared) if (!planned.includes(item)) this.#settle(item, undefined);
+    if (planned.length === 0) return;
+    const results = await this.#options.kernel.apply(planned.map(({ plan }) => plan));
+    const faults = new Map<Prepared, KernelFault>();
+    for (const [index, item] of planned.entries()) {
+      const result = results[index];
+      if (result?.ok) this.#present.apply(item.plan.operations);
+      else if (result) faults.set(item, result.fault);
+    }
+    // What is there after a failure is seen by reading again, never by assuming. Creations that left nothing behind need no look.
+    const isDoubtful = ([{ task }, fault]: [Prepared, KernelFault]) =>
+      fault.undoFaults.length > 0 || task.fault !== null || !makes(task.unit);
+    if ([...faults].some(isDoubtful)) this.#present.replace(await this.#options.kernel.census());
+    for (const item of planned) this.#settle(item, faults.get(item));
+  }
+
+  #prepare(task: Task): Prepared {
+    const { unit } = task;
+    const forward = task.fault === null ? courseOf(this.#scene, unit) : null;
+    const missing = forward?.missing ?? null;
+    const isBack = forward === null || missing !== null;
+    const course = isBack ? takeBack(this.#scene, unit) : forward;
+    return {
+      task: missing === null ? task : { ...task, fault: dependencyFault(missing) },
+      course,
+      plan: { id: unit.id, operations: operationsOf(course, this.#present) },
+    };
+  }
+
+  #settle({ task, course }: Prepared, fault: KernelFault | undefined): void {
+    const { state, announced, report } = this.#options;
+    const { unit } = task;
+    if (fault) this.#afterFault(task, kernelFault(fault));
+    else if (task.fault) report(failedReports(unit, task.fault, course.ended, announced));
+    else if (unit.intents.some(({ meta }) => state.expired.has(meta.id))) {
+      // The deadline passed while the kernel was at work.
+      this.#due.push({ unit, fault: deadlineFault, tries: 0 });
+    } else report(doneReports(state, unit, course, announced));
+  }
+
+  #afterFault(task: Task, fault: Fault): void {
+    const { unit, tries } = task;
+    if (task.fault) {
+      const delayMs = Math.min(100 * 2 ** tries, retryMsMax);
+      this.#options.logger.error({ unit: unit.id, fault, delayMs }, 'could not be taken back, trying again');
+      this.#options.clock.after(delayMs, () => {
+        this.#due.push({ ...task, tries: tries + 1 });
+        this.#options.wake();
+      });
+    } else if (makes(unit)) this.#due.push({ unit, fault, tries: 0 });
+    else if (tries + 1 < removalTriesMax) this.#due.push({ ...task, tries: tries + 1 });
+    else this.#options.report(failedReports(unit, fault, null, this.#options.announced));
+  }
+}

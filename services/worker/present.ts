@@ -1,0 +1,72 @@
+/** What exists in the kernel, as far as the worker has made or seen it: a copy, so that plans need not ask the kernel. */
+import { type KernelObject, objectKey, type Tag } from '../../drivers/objects.ts';
+import type { Census, Operation } from '../../drivers/port.ts';
+
+/** The namespace that an object is, or is in. */
+export const pathOf = (object: KernelObject): string | null =>
+  object.kind === 'netns' ? object.path : object.kind === 'veth' || object.kind === 'route' ? object.netns : null;
+
+/** Whether a census left it open if an object is there: it, what it lies in, or everything of its kind could not be read. */
+export const isUnknown = (unknown: Census['unknown'], object: KernelObject): boolean => {
+  const key = objectKey(object);
+  const path = pathOf(object);
+  return unknown.some(({ what }) => {
+    if (what === key) return true;
+    const place = what.startsWith('netns /') ? what.slice('netns '.length) : what;
+    if (place.startsWith('/')) return path === place || path?.startsWith(`${place}/`) === true;
+    return !/^(link|route|element) /.test(what);
+  });
+};
+
+const ownerOf = ({ entity, id }: Pick<Tag, 'entity' | 'id'>): string => `${entity} ${id}`;
+
+export class Present {
+  readonly #objects = new Map<string, KernelObject>();
+  readonly #keysByOwner = new Map<string, Set<string>>();
+
+  get(key: string): KernelObject | undefined {
+    return this.#objects.get(key);
+  }
+
+  /** Everything that carries the tag of this network, endpoint or sandbox. */
+  of(entity: Tag['entity'], id: string): readonly KernelObject[] {
+    const keys = this.#keysByOwner.get(ownerOf({ entity, id })) ?? [];
+    return [...keys].flatMap((key) => this.#objects.get(key) ?? []);
+  }
+
+  /** What a plan that succeeded has changed. */
+  apply(operations: readonly Operation[]): void {
+    for (const { op, object } of operations) {
+      if (op === 'delete') this.#drop(objectKey(object));
+      else this.#put(object);
+    }
+  }
+
+  /** What a census has found. What it could not read is as it was, which is not absent. */
+  replace(census: Census): void {
+    const unread = [...this.#objects.values()].filter((object) => isUnknown(census.unknown, object));
+    this.#objects.clear();
+    this.#keysByOwner.clear();
+    for (const object of [...unread, ...census.objects]) this.#put(object);
+  }
+
+  #put(object: KernelObject): void {
+    const key = objectKey(object);
+    this.#drop(key);
+    this.#objects.set(key, object);
+    const owner = ownerOf(object.tag);
+    const keys = this.#keysByOwner.get(owner);
+    if (keys) keys.add(key);
+    else this.#keysByOwner.set(owner, new Set([key]));
+  }
+
+  #drop(key: string): void {
+    const object = this.#objects.get(key);
+    if (!object) return;
+    this.#objects.delete(key);
+    const owner = ownerOf(object.tag);
+    const keys = this.#keysByOwner.get(owner);
+    keys?.delete(key);
+    if (keys?.size === 0) this.#keysByOwner.delete(owner);
+  }
+}

@@ -1,0 +1,248 @@
+/** The invariants of design.md section 7 that the log alone can show, checked at every position; and a state as plain data. */
+import assert from 'node:assert/strict';
+import { verdictOn } from '../../events/deciders/upkeep.ts';
+import type { Event } from '../../events/envelope.ts';
+import { type EventType, isIntent } from '../../events/events.ts';
+import { overlaps, parseCidr, parseSubnet } from '../../events/ip.ts';
+import { holderOf } from '../../events/ipam.ts';
+import { Releases } from '../../events/ipam-releases.ts';
+import { type BoundaryState, commandKey, type EndpointRow, type NetworkRow } from '../../events/state.ts';
+import { endpointTransitions, networkTransitions } from '../../events/states.ts';
+import { Journal, Queue, Table } from '../../events/table.ts';
+import { chainHash } from '../../services/lib/hash.ts';
+import { applyMessage, type Boundary, emptyRealm, type Realm } from '../../services/lib/realm.ts';
+import type { Message } from '../../services/lib/stream.ts';
+
+// ---------------------------------------------------------------- a state as plain data
+
+const plain = (value: unknown): unknown => {
+  if (typeof value === 'bigint') return `${value}n`;
+  if (typeof value !== 'object' || value === null) return value;
+  if (value instanceof Journal) return value.active ? 'active' : null;
+  if (value instanceof Releases) return { size: value.size, oldestFirst: [...value.oldestFirst()].map(plain) };
+  if (value instanceof Queue) return Array.from({ length: value.length }, (_, index) => plain(value.at(index)));
+  if (value instanceof Table || value instanceof Map) {
+    const rows = [...value].map(([key, row]): readonly [string, unknown] => [String(key), plain(row)]);
+    return Object.fromEntries(rows.sort(([a], [b]) => (a < b ? -1 : 1)));
+  }
+  if (value instanceof Uint8Array) return value.length;
+  if (Array.isArray(value)) return value.map(plain);
+  return Object.fromEntries(Object.entries(value).map(([key, field]) => [key, plain(field)]));
+};
+
+/** All that a fold knows. Boundaries on which nothing has happened are left out: looking at one makes it. */
+export const dump = (realm: Realm): unknown => ({
+  position: realm.position,
+  roundFrom: realm.roundFrom,
+  boundaries: [...realm.boundaries.values()]
+    .filter(({ head, outcomeHead }) => head !== null || outcomeHead !== null)
+    .map(({ subject, state, head, outcomeHead, decidedThrough }) => ({
+      subject,
+      state: plain(state),
+      head: head?.position,
+      outcomeHead: outcomeHead?.position,
+      decidedThrough,
+    }))
+    .sort((a, b) => (a.subject < b.subject ? -1 : 1)),
+});
+
+// ---------------------------------------------------------------- invariants of a state
+
+const unique = (what: string, keys: readonly string[]): void => {
+  assert.equal(new Set(keys).size, keys.length, `${what} held twice: ${keys.toSorted().join(', ')}`);
+};
+
+const holdsName = (row: { readonly status: string }): boolean => row.status !== 'deleting' && row.status !== 'stuck';
+const bare = (cidr: string): string => cidr.slice(0, cidr.indexOf('/'));
+
+const checkNetwork = (state: BoundaryState, { facts }: NetworkRow, endpoints: readonly EndpointRow[]): void => {
+  const cell = state.cells.get(facts.id);
+  assert.ok(cell, `network ${facts.name} has no cell`);
+  const cidrs = endpoints.flatMap(({ facts: { ipv4, ipv6 } }) => [ipv4, ipv6].filter((cidr) => cidr !== null));
+  const reserved = facts.subnets.flatMap(({ gateway, aux }) => [...(gateway ? [gateway] : []), ...Object.values(aux)]);
+  unique(`address of ${facts.name}`, [...cidrs.map(bare), ...reserved]);
+  unique(
+    `MAC of ${facts.name}`,
+    endpoints.flatMap((row) => row.facts.mac ?? []),
+  );
+  const named = endpoints.filter(holdsName);
+  unique(
+    `name in ${facts.name}`,
+    named.map((row) => row.facts.name.toLowerCase()),
+  );
+  for (const row of named) assert.equal(cell.names.get(row.facts.name.toLowerCase()), row.facts.id);
+  assert.equal(cell.endpoints.size, endpoints.length, `endpoints of ${facts.name}`);
+  const held = cell.pools.reduce((sum, pool) => sum + pool.held.size, 0);
+  assert.equal(held, cidrs.length + reserved.length, `addresses held in ${facts.name}`);
+  for (const row of endpoints) {
+    for (const cidr of [row.facts.ipv4, row.facts.ipv6]) {
+      if (cidr === null) continue;
+      const holders: string[] = cell.pools.flatMap((pool) => holderOf(pool, cidr)?.id ?? []);
+      assert.deepEqual(holders, [row.facts.id], `${cidr} is its endpoint's`);
+      assert.ok(facts.subnets.some(({ subnet }) => isInside(cidr, subnet)));
+    }
+  }
+};
+
+const isInside = (address: string, subnet: string): boolean => {
+  const [inner, outer] = [parseCidr(address), parseSubnet(subnet)];
+  return inner !== null && outer !== null && overlaps(inner.cidr, outer);
+};
+
+const checkSubnets = (state: BoundaryState): void => {
+  const held = [...state.networks.values()].flatMap(({ facts }) =>
+    facts.subnets.map(({ subnet }) => ({ subnet, facts, cidr: parseSubnet(subnet) ?? assert.fail(subnet) })),
+  );
+  for (const [index, one] of held.entries()) {
+    for (const other of held.slice(index + 1)) {
+      if (one.facts.ipam.overlap || other.facts.ipam.overlap) continue;
+      assert.ok(!overlaps(one.cidr, other.cidr), `${one.subnet} of ${one.facts.name}, ${other.subnet}`);
+    }
+  }
+};
+
+const checkPorts = (state: BoundaryState): void => {
+  const held = [...state.endpoints.values()].flatMap(({ facts }) => facts.ports);
+  for (const [index, one] of held.entries()) {
+    for (const other of held.slice(index + 1)) {
+      const isSame = one.protocol === other.protocol && one.hostPort === other.hostPort;
+      const meets = one.hostAddress === null || other.hostAddress === null || one.hostAddress === other.hostAddress;
+      assert.ok(!(isSame && meets), `host port ${one.protocol}/${one.hostPort} held twice`);
+    }
+  }
+  const rows = [...state.ports.values()].reduce((sum, holders) => sum + holders.length, 0);
+  assert.equal(rows, held.length, 'the index of ports is that of the endpoints');
+};
+
+/** An endpoint is in at most one sandbox, a sandbox exists exactly while an endpoint is to be in it. */
+const checkSandboxes = (state: BoundaryState): void => {
+  const members = [...state.sandboxes.values()].flatMap((row) =>
+    row.members.map((id) => ({ id, incarnation: row.facts.incarnation })),
+  );
+  unique(
+    'endpoint by sandboxes',
+    members.map(({ id }) => id),
+  );
+  for (const { id, incarnation } of members) {
+    const row = state.endpoints.get(id);
+    assert.equal(row?.sandbox?.incarnation, incarnation, `${id} is a member, and says so`);
+    assert.ok(row?.status === 'joining' || row?.status === 'joined', `a member is ${row?.status}`);
+  }
+  for (const row of state.endpoints.values()) {
+    const isIn = row.status === 'joining' || row.status === 'joined';
+    assert.equal(
+      members.some(({ id }) => id === row.facts.id),
+      isIn,
+      `endpoint ${row.facts.name} is ${row.status}`,
+    );
+  }
+  for (const { facts, status, members: ids } of state.sandboxes.values()) {
+    assert.equal(ids.length === 0, status === 'removing', `sandbox ${facts.id} with ${ids.length} is ${status}`);
+    const isNamed = state.sandboxIds.get(facts.id) === facts.incarnation;
+    assert.equal(isNamed, status !== 'removing', `sandbox ${facts.id} ${status} by its name`);
+  }
+  for (const incarnation of state.sandboxIds.values()) assert.ok(state.sandboxes.has(incarnation));
+};
+
+export const checkState = (state: BoundaryState): void => {
+  const networks = [...state.networks.values()];
+  const named = networks.filter(holdsName);
+  unique(
+    'network name',
+    named.map(({ facts }) => facts.name.toLowerCase()),
+  );
+  for (const { facts } of named) assert.equal(state.networkNames.get(facts.name.toLowerCase()), facts.id);
+  assert.equal(state.networkNames.size, named.length);
+  assert.equal(state.cells.size, networks.length);
+  const endpoints = [...state.endpoints.values()];
+  for (const { facts } of endpoints) assert.ok(state.networks.has(facts.networkId), `${facts.name} is in a network`);
+  for (const row of networks) {
+    checkNetwork(
+      state,
+      row,
+      endpoints.filter(({ facts }) => facts.networkId === row.facts.id),
+    );
+  }
+  checkSubnets(state);
+  checkPorts(state);
+  checkSandboxes(state);
+  for (const id of state.expired.keys()) assert.ok(state.intents.has(id), 'only what is open can be too late');
+};
+
+// ---------------------------------------------------------------- invariants of a history
+
+/** Follows a log message by message and fails at the first position that breaks a rule. */
+export class Checker {
+  readonly realm: Realm = emptyRealm();
+  /** Pairs of state and event that the tables do not know. */
+  readonly impossible: string[] = [];
+  readonly #decidedAt = new Map<string, number>();
+  readonly #ended = new Set<string>();
+  readonly #accepted = new Set<string>();
+  readonly #lastOn = new Map<string, Message>();
+
+  take(message: Message): void {
+    this.#checkChain(message);
+    applyMessage(this.realm, message, {
+      before: (boundary, event) => this.#before(boundary, event, message.position),
+      ended: ({ actor, commandid }) => {
+        const key = commandKey(actor, commandid);
+        assert.ok(!this.#ended.has(key), `command ${key} ended twice`);
+        this.#ended.add(key);
+      },
+    });
+    for (const { state } of this.realm.boundaries.values()) checkState(state);
+  }
+
+  /** Accepted commands that have not ended. */
+  open(): readonly string[] {
+    return [...this.#accepted].filter((key) => !this.#ended.has(key));
+  }
+
+  get decided(): ReadonlyMap<string, number> {
+    return this.#decidedAt;
+  }
+
+  #checkChain(message: Message): void {
+    const before = this.#lastOn.get(message.subject);
+    assert.equal(message.header('Cnm-Prev-Hash'), before ? chainHash(before) : '', 'the chain holds');
+    this.#lastOn.set(message.subject, message);
+  }
+
+  #before({ state }: Boundary, event: Event, position: number): void {
+    const { actor, commandid, commandseq } = event.meta;
+    const key = commandKey(actor, commandid);
+    if (commandseq !== undefined) {
+      assert.equal(this.#decidedAt.get(key) ?? position, position, `command ${key} was decided twice`);
+      this.#decidedAt.set(key, position);
+      if (isIntent(event.type)) this.#accepted.add(key);
+    }
+    this.#countImpossible(state, event);
+    if (event.type === 'EndpointSuspected') this.#checkGarbage(state, event, false);
+    if (event.type === 'EndpointDeleteRequested' && event.data.cause === 'garbage')
+      this.#checkGarbage(state, event, true);
+  }
+
+  /** No live endpoint is ever collected: not in a sandbox, nothing under way, its time over, and seen so twice. */
+  #checkGarbage(state: BoundaryState, event: Event & { data: { endpointId: string } }, isSecond: boolean): void {
+    const row = state.endpoints.get(event.data.endpointId);
+    // Undone meanwhile: then there is nothing left to collect.
+    if (!row) return;
+    assert.equal(row.status, 'created', 'only what nobody uses is garbage');
+    assert.equal(row.suspected, isSecond);
+    const dueAt = verdictOn(state, row)?.dueAt ?? null;
+    assert.ok(dueAt !== null && Date.parse(dueAt) <= Date.parse(event.meta.time), `collected at ${event.meta.time}`);
+  }
+
+  /** Decisions, and reports on the latest intent, must be in the tables. What is absent takes no notice of anything. */
+  #countImpossible(state: BoundaryState, event: Event): void {
+    const data = event.data as { readonly networkId?: string; readonly endpointId?: string };
+    if (event.type === 'EndpointSuspected' || event.type === 'EndpointCreateRequested') return;
+    const row =
+      data.endpointId === undefined ? state.networks.get(data.networkId ?? '') : state.endpoints.get(data.endpointId);
+    if (!row || !(isIntent(event.type) || event.meta.causationid === row.intent)) return;
+    const table: Readonly<Record<string, Readonly<Partial<Record<EventType, string>>>>> =
+      data.endpointId === undefined ? networkTransitions : endpointTransitions;
+    if (table[row.status]?.[event.type] === undefined) this.impossible.push(`${row.status} ${event.type}`);
+  }
+}

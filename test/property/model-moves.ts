@@ -1,0 +1,252 @@
+/** Random histories: what senders, controllers, workers, collectors and the clock do, as data that fast-check can shrink. */
+import fc from 'fast-check';
+import { commandId, subjects } from '../../events/names.ts';
+import type { BoundaryState } from '../../events/state.ts';
+import { endpointAnswers, networkAnswers } from '../../events/states.ts';
+import type { Fate, Model } from './model.ts';
+
+const networkName = fc.constantFrom('web', 'Web', 'db');
+const endpointName = fc.constantFrom('a', 'A', 'b', 'c');
+const sandbox = fc.constantFrom('s1', 's2');
+const maybe = <T>(values: fc.Arbitrary<T>) => fc.option(values, { nil: undefined, freq: 3 });
+const gc = fc.constantFrom<'off' | number | undefined>(undefined, 'off', 1_000, 1_000, 60_000);
+const optional = <T extends object>(fields: T): T =>
+  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as T;
+
+const port = fc
+  .record({ hostPort: fc.constantFrom(80, 81), hostAddress: maybe(fc.constantFrom('10.9.9.1', '10.9.9.2')) })
+  .map((one) => optional({ ...one, port: 80 }));
+const ports = fc.oneof(
+  { weight: 4, arbitrary: fc.constant([]) },
+  { weight: 1, arbitrary: fc.array(port, { minLength: 1, maxLength: 2 }) },
+);
+const wanted = fc.constantFrom(
+  ...[[], [], [], [], [{ ipv4: '10.1.0.2' }], [{ ipv4: '10.1.0.3' }], [{ mac: '02:42:0a:01:00:02' }]],
+  ...[[{ mac: '02:00:00:00:00:01' }], [{ ipv4: '10.1.0.3', mac: '02:00:00:00:00:01' }]],
+);
+const endpointFields = fc.record({ interfaces: wanted, ports });
+
+const command = fc.oneof(
+  {
+    weight: 3,
+    arbitrary: fc
+      .record({
+        name: networkName,
+        driver: fc.constantFrom('bridge', 'bridge', 'bridge', 'bridge', 'host', 'null'),
+        subnet: maybe(fc.constantFrom('10.1.0.0/29', '10.1.0.0/24', '10.1.0.0/30', 'fd00::/64')),
+        overlap: fc.boolean(),
+        gc,
+      })
+      .map(({ name, driver, subnet, overlap, gc: period }) => ({
+        type: 'CreateNetwork' as const,
+        data: optional({
+          name,
+          driver,
+          gc: period,
+          ipv6: subnet?.includes(':') ?? false,
+          ipam: { overlap, subnets: subnet === undefined ? [] : [{ subnet }] },
+        }),
+      })),
+  },
+  {
+    weight: 2,
+    arbitrary: networkName.map((network) => ({ type: 'DeleteNetwork' as const, data: { network } })),
+  },
+  {
+    weight: 5,
+    arbitrary: fc.tuple(networkName, endpointName, endpointFields, gc).map(([network, name, fields, period]) => ({
+      type: 'CreateEndpoint' as const,
+      data: optional({ network, name, gc: period, ...optional(fields) }),
+    })),
+  },
+  {
+    weight: 6,
+    arbitrary: fc.tuple(networkName, endpointName, sandbox).map(([network, endpoint, id]) => ({
+      type: 'JoinEndpoint' as const,
+      data: { network, endpoint, sandbox: id },
+    })),
+  },
+  ...(['LeaveEndpoint', 'DeleteEndpoint'] as const).map((type) => ({
+    weight: 4,
+    arbitrary: fc
+      .tuple(networkName, endpointName)
+      .map(([network, endpoint]) => ({ type, data: { network, endpoint } })),
+  })),
+  {
+    weight: 4,
+    arbitrary: fc
+      .tuple(sandbox, fc.array(fc.tuple(networkName, endpointFields), { minLength: 1, maxLength: 3 }))
+      .map(([id, networks]) => ({
+        type: 'AttachSandbox' as const,
+        data: { sandbox: id, networks: networks.map(([network, fields]) => ({ network, ...optional(fields) })) },
+      })),
+  },
+  { weight: 3, arbitrary: sandbox.map((id) => ({ type: 'DetachSandbox' as const, data: { sandbox: id } })) },
+  {
+    weight: 1,
+    arbitrary: fc.constantFrom('1400', 'x').map((mtu) => ({
+      type: 'ConfigureDriver' as const,
+      data: { driver: 'bridge', options: { 'com.docker.network.driver.mtu': mtu } },
+    })),
+  },
+);
+
+const who = fc.nat(1);
+const lag = fc.oneof(
+  { weight: 2, arbitrary: fc.constant(0) },
+  { weight: 1, arbitrary: fc.integer({ min: 1, max: 6 }) },
+);
+const fates = fc.array(fc.constantFrom<Fate>('appended', 'appended', 'appended', 'lost', 'unacknowledged'), {
+  maxLength: 3,
+});
+const verdicts = fc.array(fc.constantFrom(true, true, true, false), { maxLength: 4 });
+/** What a command is about: just what it says, or something that is there and suits it, by name or by id. */
+const aim = fc.constantFrom('said', 'fit', 'fit', 'fit', 'id');
+
+const move = fc.oneof(
+  {
+    weight: 12,
+    arbitrary: fc.record({
+      kind: fc.constant('send' as const),
+      command,
+      host: who,
+      actor: fc.constantFrom('alice', 'bob'),
+      aim,
+      pick: fc.nat(5),
+      deadlineMs: fc.constantFrom(1_000, 30_000),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ kind: fc.constant('repeat' as const), index: fc.nat(20), altered: fc.boolean() }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constant('garbage' as const),
+      body: fc.constantFrom('', '{', '[]', '{"type":{"toString":1}}', '{"type":"Nonsense"}', `"${'x'.repeat(70_000)}"`),
+      subject: fc.constantFrom('cnm.command.alice.h1', 'cnm.command.a.b.c.d', 'cnm.command.alice._'),
+    }),
+  },
+  {
+    weight: 9,
+    arbitrary: fc.record({
+      kind: fc.constant('round' as const),
+      who,
+      take: fc.integer({ min: 1, max: 6 }),
+      lag,
+      fates,
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('restart' as const), who }) },
+  {
+    weight: 8,
+    arbitrary: fc.record({
+      kind: fc.constant('work' as const),
+      who,
+      count: fc.integer({ min: 1, max: 5 }),
+      lag,
+      verdicts,
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      kind: fc.constant('wait' as const),
+      ms: fc.constantFrom(10, 1_100, 6_000, 31_000, 301_000, 86_400_000),
+    }),
+  },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant('collect' as const) }) },
+);
+
+export type Move = typeof move extends fc.Arbitrary<infer M> ? M : never;
+
+export const moves = fc.array(move, { maxLength: 90, size: 'max' });
+
+const at = <T>(list: readonly T[], index: number): T | undefined => list[index % Math.max(1, list.length)];
+
+/** Lets a command be about something that is there and that it may be accepted for. */
+const aimed = (state: BoundaryState, { command: sent, aim: how, pick }: Extract<Move, { kind: 'send' }>): object => {
+  const ref = ({ facts }: { facts: { id: string; name: string } }): string => (how === 'id' ? facts.id : facts.name);
+  const open = [...state.networks.values()].filter(
+    ({ status }) => networkAnswers.CreateEndpoint[status] === 'accepted',
+  );
+  switch (sent.type) {
+    case 'JoinEndpoint':
+    case 'LeaveEndpoint':
+    case 'DeleteEndpoint': {
+      const answers = endpointAnswers[sent.type];
+      const row = at(
+        [...state.endpoints.values()].filter(({ status }) => answers[status] === 'accepted'),
+        pick,
+      );
+      const network = row && state.networks.get(row.facts.networkId);
+      return row && network ? { ...sent.data, network: ref(network), endpoint: ref(row) } : sent.data;
+    }
+    case 'DeleteNetwork': {
+      const empty = [...state.networks.values()].filter(({ facts }) => state.cells.get(facts.id)?.endpoints.size === 0);
+      const row = at(empty, pick);
+      return row ? { network: ref(row) } : sent.data;
+    }
+    case 'CreateEndpoint': {
+      const row = at(open, pick);
+      return row ? { ...sent.data, network: ref(row) } : sent.data;
+    }
+    case 'AttachSandbox': {
+      const networks = sent.data.networks.slice(0, open.length).map((one, index) => {
+        const row = at(open, pick + index);
+        return row ? { ...one, network: ref(row) } : one;
+      });
+      return networks.length > 0 ? { ...sent.data, networks } : sent.data;
+    }
+    case 'DetachSandbox': {
+      const row = at([...state.sandboxes.values()], pick);
+      return row ? { sandbox: row.facts.id } : sent.data;
+    }
+    default:
+      return sent.data;
+  }
+};
+
+export const apply = (model: Model, step: Move, serial: number): void => {
+  model.nowMs += 1;
+  switch (step.kind) {
+    case 'send': {
+      const host = at(model.workers, step.host)?.host ?? '';
+      const data = step.aim === 'said' ? step.command.data : aimed(model.stateOf(host), step);
+      const id = commandId(model.nowMs, `c${serial}`);
+      const body = JSON.stringify({ id, type: step.command.type, data, deadlineMs: step.deadlineMs });
+      // Where there is one host it need not be named.
+      const named = model.workers.length === 1 && serial % 2 === 0 ? null : host;
+      model.send(subjects.command(step.actor, named), body);
+      return;
+    }
+    case 'repeat': {
+      const message = at(model.commands, step.index);
+      if (!message) return;
+      const body = new TextDecoder().decode(message.body);
+      model.send(message.subject, step.altered ? body.replace('"web"', '"other"') : body);
+      return;
+    }
+    case 'garbage':
+      model.send(step.subject, step.body);
+      return;
+    case 'round':
+      at(model.controllers, step.who)?.round(step.take, step.lag, step.fates);
+      return;
+    case 'restart':
+      at(model.controllers, step.who)?.restart();
+      return;
+    case 'work':
+      at(model.workers, step.who)?.work(step.count, step.lag, step.verdicts);
+      return;
+    case 'wait':
+      model.nowMs += step.ms;
+      return;
+    case 'collect':
+      model.collect();
+      return;
+    default:
+      step satisfies never;
+  }
+};
