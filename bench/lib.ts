@@ -73,6 +73,8 @@ export const startService = async (wrapper: readonly string[] = []): Promise<Ser
       const ended = new Promise((resolve) => child.once('exit', resolve));
       child.kill('SIGTERM');
       await ended;
+      // The worker leaves its tmpfs of namespace files mounted, since sandboxes outlive it.
+      execFileSync('umount', ['--lazy', join(folder, 'run', 'bench-bench')]);
       rmSync(folder, { recursive: true, force: true });
     },
   };

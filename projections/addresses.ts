@@ -4,7 +4,8 @@
  */
 import type { NetworkFacts } from '../events/events.ts';
 import type { EndpointRow } from './endpoints.ts';
-import { type At, bareAddress, type Projection } from './projection.ts';
+import type { NetworkRow } from './networks.ts';
+import { bareAddress, type Projection } from './projection.ts';
 
 export interface AddressRow {
   readonly address: string;
@@ -37,31 +38,36 @@ const free = (rows: Rows, endpoint: EndpointRow, cidr: string | null): void => {
   if (rows.get(key)?.holderId === endpoint.id) rows.delete(key);
 };
 
-const holdReserved = (rows: Rows, network: NetworkFacts, time: string, at: At): void => {
-  const common = {
-    host: at.host ?? '',
-    networkId: network.id,
-    network: network.name,
-    holderId: null,
-    mac: null,
-    since: time,
-    changedPosition: at.position,
-  };
+/** A network's own addresses, with the name that each was given; of a gateway none. */
+const reserved = function* (
+  network: NetworkFacts,
+): Generator<Pick<AddressRow, 'address' | 'family' | 'kind' | 'holder'>> {
   for (const { family, gateway, aux } of network.subnets) {
-    if (gateway !== null) {
-      const address = bareAddress(gateway);
-      rows.set(`${network.id}/${address}`, { ...common, address, family, kind: 'gateway', holder: null });
-    }
+    if (gateway !== null) yield { address: bareAddress(gateway), family, kind: 'gateway', holder: null };
     for (const [holder, text] of Object.entries(aux)) {
-      const address = bareAddress(text);
-      rows.set(`${network.id}/${address}`, { ...common, address, family, kind: 'aux', holder });
+      yield { address: bareAddress(text), family, kind: 'aux', holder };
     }
   }
 };
 
-/** Gateways and auxiliary addresses go with their network: a walk over all rows, since networks go seldom. */
-const freeReserved = (rows: Rows, networkId: string): void => {
-  for (const [key, row] of rows) if (row.networkId === networkId && row.kind !== 'endpoint') rows.delete(key);
+const holdReserved = (rows: Rows, network: NetworkRow): void => {
+  const { host, id: networkId, name, createdAt: since, changedPosition } = network;
+  for (const own of reserved(network)) {
+    const row = { ...own, host, networkId, network: name, holderId: null, mac: null, since, changedPosition };
+    rows.set(`${networkId}/${own.address}`, row);
+  }
+};
+
+const freeReserved = (rows: Rows, network: NetworkRow): void => {
+  for (const { address } of reserved(network)) {
+    const key = `${network.id}/${address}`;
+    if (rows.get(key)?.kind !== 'endpoint') rows.delete(key);
+  }
+};
+
+const freeAll = (rows: Rows, endpoint: EndpointRow): void => {
+  free(rows, endpoint, endpoint.ipv4);
+  free(rows, endpoint, endpoint.ipv6);
 };
 
 export const addresses: Projection<AddressRow> = {
@@ -76,31 +82,23 @@ export const addresses: Projection<AddressRow> = {
     'EndpointDeleted',
   ],
   apply: (rows, event, at) => {
+    const { networkBefore, endpointBefore } = at;
     switch (event.type) {
-      case 'NetworkCreateRequested':
-        holdReserved(rows, event.data.network, event.meta.time, at);
+      case 'NetworkCreateRequested': {
+        const network = at.networks.get(event.data.network.id);
+        if (network && !networkBefore) holdReserved(rows, network);
         return;
-      case 'NetworkCreateFailed':
-      case 'NetworkDeleted':
-        if (!at.networks.has(event.data.networkId)) freeReserved(rows, event.data.networkId);
-        return;
+      }
       case 'EndpointCreateRequested': {
         const endpoint = at.endpoints.get(event.data.endpoint.id);
-        if (!endpoint) return;
+        if (!endpoint || endpointBefore) return;
         holdFor(rows, endpoint, 4, endpoint.ipv4);
         holdFor(rows, endpoint, 6, endpoint.ipv6);
         return;
       }
-      case 'EndpointCreateFailed':
-      case 'EndpointDeleted': {
-        const { before } = at;
-        if (!before || at.endpoints.has(before.id)) return;
-        free(rows, before, before.ipv4);
-        free(rows, before, before.ipv6);
-        return;
-      }
       default:
-        return;
+        if (networkBefore && !at.networks.has(networkBefore.id)) freeReserved(rows, networkBefore);
+        if (endpointBefore && !at.endpoints.has(endpointBefore.id)) freeAll(rows, endpointBefore);
     }
   },
   fields: ['address', 'family', 'host', 'networkId', 'kind', 'holder', 'mac'],

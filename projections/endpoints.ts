@@ -115,7 +115,7 @@ const withMembership = (row: EndpointRow, event: Event): EndpointRow => {
 };
 
 const move = (rows: Map<string, EndpointRow>, event: Event, at: At): void => {
-  const row = at.before;
+  const row = at.endpointBefore;
   if (!row) return;
   const { type } = event;
   const current =
@@ -124,7 +124,7 @@ const move = (rows: Map<string, EndpointRow>, event: Event, at: At): void => {
     type === 'EndpointCreateFailed' ||
     event.meta.causationid === row.intent;
   if (!current) return;
-  const status = type === 'EndpointCreateFailed' ? 'absent' : nextStatus(endpointTransitions, row.status, type);
+  const status = nextStatus(endpointTransitions, row.status, type);
   if (status === 'absent') rows.delete(row.id);
   else rows.set(row.id, withMembership(moved(row, event, status, at), event));
 };
@@ -148,8 +148,13 @@ export const endpoints: Projection<EndpointRow> = {
     'EndpointDeleteFailed',
   ],
   apply: (rows, event, at) => {
-    if (event.type === 'EndpointCreateRequested') rows.set(event.data.endpoint.id, create(event, at));
-    else move(rows, event, at);
+    if (event.type !== 'EndpointCreateRequested') {
+      move(rows, event, at);
+      return;
+    }
+    const { id, networkId } = event.data.endpoint;
+    // The network's creation may have failed while this was being decided.
+    if (at.networks.has(networkId) && !rows.has(id)) rows.set(id, create(event, at));
   },
   fields: [
     'id',

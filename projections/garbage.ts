@@ -58,7 +58,7 @@ export const garbage: Projection<GarbageRow> = {
     'EndpointDeleted',
   ],
   apply: (rows, _event, at) => {
-    const { before } = at;
+    const { endpointBefore: before } = at;
     if (!before) return;
     const after = at.endpoints.get(before.id);
     if (after === before) return;

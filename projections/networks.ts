@@ -1,5 +1,5 @@
 /** View `networks`: what each network is and in which state; deleted ones disappear. Key: the network's id. */
-import type { Event } from '../events/envelope.ts';
+import type { Event, EventOf } from '../events/envelope.ts';
 import { type Fault, isIntent, type NetworkFacts } from '../events/events.ts';
 import { type NetworkStatus, networkTransitions } from '../events/states.ts';
 import type { At, Projection } from './projection.ts';
@@ -11,6 +11,8 @@ export interface NetworkRow extends NetworkFacts {
   /** Since when it is in this state. */
   readonly since: string;
   readonly createdAt: string;
+  /** How many endpoints it has. */
+  readonly endpoints: number;
   /** Event id of the latest intent: the one whose outcome moves the state. */
   readonly intent: string;
   /** Why the latest intent failed. */
@@ -19,25 +21,54 @@ export interface NetworkRow extends NetworkFacts {
   readonly changedPosition: number;
 }
 
-const move = (rows: Map<string, NetworkRow>, event: Event, id: string, position: number): void => {
-  const row = rows.get(id);
+type Rows = Map<string, NetworkRow>;
+
+const create = (rows: Rows, event: EventOf<'NetworkCreateRequested'>, at: At): void => {
+  const { network } = event.data;
+  const { time, id: intent } = event.meta;
+  if (rows.has(network.id)) return;
+  rows.set(network.id, {
+    ...network,
+    host: at.host ?? '',
+    status: 'creating',
+    since: time,
+    createdAt: time,
+    endpoints: 0,
+    intent,
+    fault: null,
+    changedPosition: at.position,
+  });
+};
+
+const move = (rows: Rows, event: Event, at: At): void => {
+  const row = at.networkBefore;
   if (!row) return;
   const intends = isIntent(event.type);
-  const failed = event.type === 'NetworkCreateFailed';
-  if (!intends && !failed && event.meta.causationid !== row.intent) return;
-  const status = failed ? 'absent' : nextStatus(networkTransitions, row.status, event.type);
+  if (!intends && event.type !== 'NetworkCreateFailed' && event.meta.causationid !== row.intent) return;
+  const status = nextStatus(networkTransitions, row.status, event.type);
   if (status === 'absent') {
-    rows.delete(id);
+    rows.delete(row.id);
     return;
   }
-  rows.set(id, {
+  rows.set(row.id, {
     ...row,
     status,
     since: status === row.status ? row.since : event.meta.time,
     intent: intends ? event.meta.id : row.intent,
     fault: event.type === 'NetworkDeleteFailed' ? event.data.fault : null,
-    changedPosition: position,
+    changedPosition: at.position,
   });
+};
+
+/** Counts an endpoint that came or went with this event. Runs once the endpoints view has folded the event in. */
+export const countEndpoints = (rows: Rows, event: Event, at: At): void => {
+  const before = at.endpointBefore;
+  const endpoint = before ?? (event.type === 'EndpointCreateRequested' ? event.data.endpoint : undefined);
+  if (!endpoint) return;
+  const change = Number(at.endpoints.has(endpoint.id)) - Number(before !== undefined);
+  const row = rows.get(endpoint.networkId);
+  if (change === 0 || !row) return;
+  rows.set(row.id, { ...row, endpoints: row.endpoints + change, changedPosition: at.position });
 };
 
 export const networks: Projection<NetworkRow> = {
@@ -51,32 +82,9 @@ export const networks: Projection<NetworkRow> = {
     'NetworkDeleted',
     'NetworkDeleteFailed',
   ],
-  apply: (rows, event, at: At) => {
-    switch (event.type) {
-      case 'NetworkCreateRequested': {
-        const { time, id: intent } = event.meta;
-        rows.set(event.data.network.id, {
-          ...event.data.network,
-          host: at.host ?? '',
-          status: 'creating',
-          since: time,
-          createdAt: time,
-          intent,
-          fault: null,
-          changedPosition: at.position,
-        });
-        return;
-      }
-      case 'NetworkDeleteRequested':
-      case 'NetworkCreated':
-      case 'NetworkCreateFailed':
-      case 'NetworkDeleted':
-      case 'NetworkDeleteFailed':
-        move(rows, event, event.data.networkId, at.position);
-        return;
-      default:
-        return;
-    }
+  apply: (rows, event, at) => {
+    if (event.type === 'NetworkCreateRequested') create(rows, event, at);
+    else move(rows, event, at);
   },
   fields: ['id', 'name', 'host', 'driver', 'status', 'internal', 'ipv4', 'ipv6'],
   references: ['network'],

@@ -15,8 +15,10 @@ export interface At {
   readonly networks: ReadonlyMap<string, NetworkRow>;
   /** With this event folded in. */
   readonly endpoints: ReadonlyMap<string, EndpointRow>;
-  /** The endpoint that the event is about as it was before. */
-  readonly before: EndpointRow | undefined;
+  /** The network that the event is about as it was before. */
+  readonly networkBefore: NetworkRow | undefined;
+  /** The endpoint that the event is about as it was before; when a network ends, each endpoint that ends with it in turn. */
+  readonly endpointBefore: EndpointRow | undefined;
 }
 
 export interface Projection<Row extends object> {

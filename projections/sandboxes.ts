@@ -23,12 +23,14 @@ export interface SandboxRow extends SandboxFacts {
   readonly status: Exclude<SandboxStatus, 'absent'>;
   /** When the first join asked for it. */
   readonly createdAt: string;
-  /** When its namespace was there. */
+  /** Since when its namespace is there. */
   readonly readyAt: string | null;
-  /** When the last endpoint left it. */
+  /** Since when no endpoint is in it. */
   readonly removingAt: string | null;
-  /** In the order in which they joined. */
+  /** The endpoints in it, in the order in which they joined. */
   readonly members: readonly SandboxMember[];
+  /** Ids of endpoints that were asked to leave it and have not been reported out of it. */
+  readonly leaving: readonly string[];
   readonly gateways: Gateways;
   /** Position of the commit that changed this row last. */
   readonly changedPosition: number;
@@ -36,16 +38,27 @@ export interface SandboxRow extends SandboxFacts {
 
 type Rows = Map<string, SandboxRow>;
 
+/** The row in a state, with the time at which it came there. */
+const inStatus = (row: SandboxRow, status: SandboxRow['status'], time: string): SandboxRow => {
+  if (status === row.status) return row;
+  const readyAt = status === 'ready' ? time : status === 'creating' ? null : row.readyAt;
+  return { ...row, status, readyAt, removingAt: status === 'removing' ? time : null };
+};
+
 const join = (rows: Rows, event: EventOf<'EndpointJoinRequested'>, at: At): void => {
   // Its creation may have failed while the join was being decided.
-  if (!at.before) return;
+  if (!at.endpointBefore) return;
   const { endpointId, name: endpoint, networkId, sandbox, gateways } = event.data;
   const network = networkName(at, networkId);
   const member: SandboxMember = { endpointId, endpoint, networkId, network, interface: event.data.interface };
   const row = rows.get(sandbox.incarnation);
   const changedPosition = at.position;
   if (row) {
-    rows.set(sandbox.incarnation, { ...row, members: [...row.members, member], gateways, changedPosition });
+    const status = nextStatus(sandboxTransitions, row.status, event.type);
+    const joined = status === 'absent' ? row : inStatus(row, status, event.meta.time);
+    const leaving = row.leaving.filter((id) => id !== endpointId);
+    const members = [...row.members, member];
+    rows.set(sandbox.incarnation, { ...joined, members, leaving, gateways, changedPosition });
     return;
   }
   rows.set(sandbox.incarnation, {
@@ -56,6 +69,7 @@ const join = (rows: Rows, event: EventOf<'EndpointJoinRequested'>, at: At): void
     readyAt: null,
     removingAt: null,
     members: [member],
+    leaving: [],
     gateways,
     changedPosition,
   });
@@ -70,17 +84,28 @@ const leave = (rows: Rows, endpoint: EndpointRow, event: Event, at: At): void =>
   const without = (id: string | null): string | null => (id === endpoint.id ? null : id);
   const { ipv4, ipv6 } = row.gateways;
   const gateways = leaves ? event.data.gateways : { ipv4: without(ipv4), ipv6: without(ipv6) };
-  const changedPosition = at.position;
-  if (members.length > 0) {
-    rows.set(row.incarnation, { ...row, members, gateways, changedPosition });
-    return;
-  }
+  const leaving = leaves ? [...row.leaving, endpoint.id] : row.leaving;
   const cause = leaves ? event.type : 'EndpointJoinFailed';
-  const status = nextStatus(sandboxTransitions, row.status, cause);
+  const status = members.length > 0 ? row.status : nextStatus(sandboxTransitions, row.status, cause);
   if (status === 'absent') rows.delete(row.incarnation);
   else {
-    const removingAt = status === 'removing' ? (row.removingAt ?? event.meta.time) : null;
-    rows.set(row.incarnation, { ...row, status, removingAt, members, gateways, changedPosition });
+    const left = inStatus(row, status, event.meta.time);
+    rows.set(row.incarnation, { ...left, members, leaving, gateways, changedPosition: at.position });
+  }
+};
+
+/**
+ * An endpoint that was on its way out of a sandbox is out, has joined another, or is gone. With the last one that is gone a sandbox
+ * goes too that should have ended before it.
+ */
+const parted = (rows: Rows, endpoint: EndpointRow, at: At): void => {
+  const after = at.endpoints.get(endpoint.id);
+  const row = rows.get(endpoint.sandboxIncarnation ?? '');
+  if (!row || after?.sandboxIncarnation === row.incarnation) return;
+  const leaving = row.leaving.filter((id) => id !== endpoint.id);
+  if (!after && row.status === 'removing' && leaving.length + row.members.length === 0) rows.delete(row.incarnation);
+  else if (leaving.length < row.leaving.length) {
+    rows.set(row.incarnation, { ...row, leaving, changedPosition: at.position });
   }
 };
 
@@ -88,12 +113,10 @@ const report = (rows: Rows, event: EventOf<'SandboxCreated' | 'SandboxRemoved'>,
   const row = rows.get(event.data.sandbox.incarnation);
   if (!row) return;
   const status = nextStatus(sandboxTransitions, row.status, event.type);
-  if (status === 'absent') {
-    rows.delete(row.incarnation);
-    return;
+  if (status === 'absent') rows.delete(row.incarnation);
+  else if (status !== row.status) {
+    rows.set(row.incarnation, { ...inStatus(row, status, event.meta.time), changedPosition: at.position });
   }
-  const readyAt = event.type === 'SandboxCreated' ? (row.readyAt ?? event.meta.time) : row.readyAt;
-  rows.set(row.incarnation, { ...row, status, readyAt, changedPosition: at.position });
 };
 
 export const sandboxes: Projection<SandboxRow> = {
@@ -103,34 +126,30 @@ export const sandboxes: Projection<SandboxRow> = {
     'EndpointJoinRequested',
     'EndpointLeaveRequested',
     'EndpointJoinFailed',
+    'EndpointLeft',
     'EndpointCreateFailed',
     'EndpointDeleted',
     'SandboxCreated',
     'SandboxRemoved',
   ],
   apply: (rows, event, at) => {
+    const { endpointBefore: before } = at;
     switch (event.type) {
-      case 'EndpointJoinRequested':
-        join(rows, event, at);
-        return;
-      case 'EndpointLeaveRequested':
-        if (at.before) leave(rows, at.before, event, at);
-        return;
-      case 'EndpointJoinFailed':
-      case 'EndpointCreateFailed':
-      case 'EndpointDeleted': {
-        const { before } = at;
-        // Only what the endpoints view took for its end, or for the end of its latest join, ends the membership.
-        if (before && at.endpoints.get(before.id)?.sandboxIncarnation == null) leave(rows, before, event, at);
-        return;
-      }
       case 'SandboxCreated':
       case 'SandboxRemoved':
         report(rows, event, at);
         return;
-      default:
+      case 'EndpointJoinRequested':
+        join(rows, event, at);
+        break;
+      case 'EndpointLeaveRequested':
+        if (before) leave(rows, before, event, at);
         return;
+      default:
+        // Only what the endpoints view took for its end, or for the end of its latest join, ends the membership.
+        if (before && !at.endpoints.get(before.id)?.sandboxIncarnation) leave(rows, before, event, at);
     }
+    if (before) parted(rows, before, at);
   },
   fields: ['id', 'incarnation', 'key', 'host', 'owned', 'status', 'hostname'],
   references: ['network', 'endpoint', 'sandbox'],

@@ -12,7 +12,7 @@ import { type DriverRow, drivers } from './drivers.ts';
 import { type EndpointRow, endpoints } from './endpoints.ts';
 import { type GarbageRow, garbage } from './garbage.ts';
 import { type HostRow, heard, hosts } from './hosts.ts';
-import { type NetworkRow, networks } from './networks.ts';
+import { countEndpoints, type NetworkRow, networks } from './networks.ts';
 import type { At, Projection } from './projection.ts';
 import { type SandboxRow, sandboxes } from './sandboxes.ts';
 
@@ -93,6 +93,10 @@ const folds: readonly { readonly handles: readonly EventType[]; readonly fold: F
   { handles: drivers.handles, fold: (rows, event, at) => drivers.apply(rows.drivers, event, at) },
   { handles: commands.handles, fold: (rows, event, at) => commands.apply(rows.commands, event, at) },
   { handles: garbage.handles, fold: (rows, event, at) => garbage.apply(rows.garbage, event, at) },
+  {
+    handles: ['EndpointCreateRequested', 'EndpointCreateFailed', 'EndpointDeleted'],
+    fold: (rows, event, at) => countEndpoints(rows.networks, event, at),
+  },
 ];
 
 /** Which folds an event of a type concerns. */
@@ -129,16 +133,53 @@ const endpointIdOf = (event: Event): string => {
   return 'endpointId' in event.data ? event.data.endpointId : '';
 };
 
+/** A network that is gone has taken its endpoints along: nothing of them could be named or reached any more. */
+const endEndpoints = (rows: Rows, network: NetworkRow, event: Event, at: At): void => {
+  for (const endpoint of rows.endpoints.values()) {
+    if (endpoint.networkId !== network.id) continue;
+    rows.endpoints.delete(endpoint.id);
+    const ending: At = { ...at, networkBefore: undefined, endpointBefore: endpoint };
+    sandboxes.apply(rows.sandboxes, event, ending);
+    addresses.apply(rows.addresses, event, ending);
+    garbage.apply(rows.garbage, event, ending);
+  }
+};
+
+const foldNetworkEvent = (rows: Rows, event: Event, id: string, at: At): void => {
+  const networkBefore = rows.networks.get(id);
+  const about: At = { ...at, networkBefore };
+  for (const fold of foldsOf.get(event.type) ?? []) fold(rows, event, about);
+  if (networkBefore && networkBefore.endpoints > 0 && !rows.networks.has(id)) {
+    endEndpoints(rows, networkBefore, event, about);
+  }
+};
+
+const foldEvent = (rows: Rows, event: Event, host: string | null, position: number): void => {
+  const endpointBefore = rows.endpoints.get(endpointIdOf(event));
+  const { networks, endpoints } = rows;
+  const at: At = { position, host, networks, endpoints, networkBefore: undefined, endpointBefore };
+  switch (event.type) {
+    case 'NetworkCreateRequested':
+      foldNetworkEvent(rows, event, event.data.network.id, at);
+      return;
+    case 'NetworkDeleteRequested':
+    case 'NetworkCreated':
+    case 'NetworkCreateFailed':
+    case 'NetworkDeleted':
+    case 'NetworkDeleteFailed':
+      foldNetworkEvent(rows, event, event.data.networkId, at);
+      return;
+    default:
+      for (const fold of foldsOf.get(event.type) ?? []) fold(rows, event, at);
+  }
+};
+
 /** Folds one commit into all views. A position that they hold already changes nothing. */
 export const applyCommit = (views: Views, subject: string, position: number, events: readonly Event[]): void => {
   if (position <= views.position) return;
   const { host, reports } = originOf(subject);
   const { rows } = views;
-  for (const event of events) {
-    const before = rows.endpoints.get(endpointIdOf(event));
-    const at: At = { position, host, networks: rows.networks, endpoints: rows.endpoints, before };
-    for (const fold of foldsOf.get(event.type) ?? []) fold(rows, event, at);
-  }
+  for (const event of events) foldEvent(rows, event, host, position);
   views.position = position;
   const time = events.at(-1)?.meta.time ?? '';
   if (reports && host !== null) heard(rows.hosts, host, time, position);

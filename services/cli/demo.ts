@@ -192,7 +192,7 @@ const demo: Spec = {
     const seconds = (): string => `${((clock.monotonicMs() - startedMs) / 1000).toFixed(1)} s`;
     const signal = untilSignal(clock, () => context.err('cleaning up\n'));
     try {
-      const up = await startUp({ config, logger: createLogger('demo', config.logLevel ?? 'error'), clock, signal });
+      const up = await startUp({ config, logger: createLogger(config.logLevel ?? 'error'), clock, signal });
       context.out(`cnm is up at ${up.url}, in a network namespace of its own (${seconds()})\n`);
       const failures = await abortable(play(place, up), signal).finally(() => up.stop());
       context.out(failures === 0 ? `\nall as expected, in ${seconds()}\n` : `\n${failures} not as expected\n`);

@@ -48,7 +48,7 @@ const run = async (context: Context, json: boolean, { services, announce }: Serv
   const { config, clock } = context;
   const missing = services.includes('worker') ? missingCapabilities() : [];
   if (missing.length > 0) return refuseUnprivileged(context, missing);
-  const logger = createLogger('cnm', levelOf(context));
+  const logger = createLogger(levelOf(context));
   const signal = untilSignal(clock, (name) => logger.info({ signal: name }, 'stopping'));
   let exit: number = exits.done;
   try {

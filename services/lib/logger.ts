@@ -4,12 +4,15 @@ import type { LogLevel } from './config.ts';
 
 export type { Logger } from 'pino';
 
-/** Written at once: the last lines before a crash are the ones that are wanted. Errors show their whole chain of causes. */
-export const createLogger = (service: string, level: LogLevel): Logger =>
+/**
+ * Written at once: the last lines before a crash are the ones that are wanted. Errors show their whole chain of causes. Each service adds
+ * its name with a child logger.
+ */
+export const createLogger = (level: LogLevel): Logger =>
   pino(
     {
       level,
-      base: { service, pid: process.pid },
+      base: null,
       timestamp: stdTimeFunctions.isoTime,
       serializers: { err: stdSerializers.errWithCause },
     },

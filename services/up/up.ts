@@ -65,10 +65,15 @@ export const startUp = async (options: UpOptions): Promise<Up> => {
   }
 };
 
-/** Services wait for each other through the log alone, so they may start at the same time. */
+/**
+ * The worker first: on a new log, commands that are waiting already must find its host. The others wait for each other through the log
+ * alone, so they start at the same time.
+ */
 const startAll = async (names: readonly ServiceName[], deps: Parameters<typeof startService>[1]) => {
-  const started = await Promise.allSettled(names.map((name) => startService(name, deps)));
-  const parts = started.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+  const worker = names.includes('worker') ? [await startService('worker', deps)] : [];
+  const others = names.filter((name) => name !== 'worker');
+  const started = await Promise.allSettled(others.map((name) => startService(name, deps)));
+  const parts = [...worker, ...started.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))];
   const failure = started.find((result) => result.status === 'rejected');
   if (failure === undefined) return parts;
   await Promise.allSettled(parts.map((part) => part.stop()));

@@ -50,13 +50,14 @@ const rest = (model: Model): void => {
 };
 
 const check = (controllers: number, hosts: readonly string[], numRuns: number): void => {
+  const runs = Number(process.env.MODEL_RUNS ?? numRuns);
   fc.assert(
     fc.property(moves, (steps) => {
       const model = new Model(controllers, hosts);
       play(model, steps);
       rest(model);
     }),
-    { numRuns },
+    { numRuns: runs },
   );
 };
 

@@ -1,102 +1,295 @@
-/** A whole cnmbus in one process on a real nats-server, for tests and benches: controller and worker on a kernel of the caller's choice. */
-import type { NatsConnection } from '@nats-io/transport-node';
+/** A whole cnmbus in one process, for tests: controller and worker over streams and a kernel of the caller's choice. */
+import assert from 'node:assert/strict';
 import { pino } from 'pino';
+import type { Driver } from '../../drivers/driver.ts';
+import type { KernelObject } from '../../drivers/objects.ts';
 import type { Kernel } from '../../drivers/port.ts';
-import { drivers } from '../../drivers/registry.ts';
+import { drivers as builtInDrivers } from '../../drivers/registry.ts';
 import type { CommandInput, CommandType } from '../../events/commands.ts';
+import { decodeCommit, type Event } from '../../events/envelope.ts';
+import { isFailure, isIntent, isTerminal } from '../../events/events.ts';
 import { DEFAULT_IPV4_POOLS } from '../../events/ipam.ts';
 import { commandId, subjects } from '../../events/names.ts';
 import type { Accepted, Answer, Outcome, Refused } from '../../events/queries.ts';
-import { createController } from '../../services/controller/controller.ts';
-import { systemClock } from '../../services/lib/clock.ts';
-import type { Stream } from '../../services/lib/stream.ts';
+import type { BoundaryState } from '../../events/state.ts';
+import { type Controller, createController, foldLog } from '../../services/controller/controller.ts';
+import { type Clock, systemClock } from '../../services/lib/clock.ts';
+import { boundaryOf } from '../../services/lib/realm.ts';
+import type { Message, Stream } from '../../services/lib/stream.ts';
 import { connectNats } from '../../services/nats/connection.ts';
 import { jetStream } from '../../services/nats/jetstream.ts';
 import { provision } from '../../services/nats/streams.ts';
-import { createWorker } from '../../services/worker/worker.ts';
-import { startNats, type TestNats } from './nats.ts';
+import { repairs } from '../../services/worker/census.ts';
+import { Present } from '../../services/worker/present.ts';
+import { createWorker, type Worker } from '../../services/worker/worker.ts';
+import { type MemoryStream, memoryStream } from './memory-stream.ts';
+import { startNats, type TestNats, waitFor } from './nats.ts';
 
-export interface System {
-  readonly nats: TestNats;
+export interface Streams {
   readonly log: Stream;
   readonly commands: Stream;
-  readonly connection: NatsConnection;
-  /** Publishes a command and answers with both replies. */
-  send<T extends CommandType>(
-    type: T,
-    data: CommandInput<T>,
-  ): Promise<{ first: Accepted | Refused; outcome: Promise<Outcome> }>;
+}
+
+export const memoryStreams = (): { readonly log: MemoryStream; readonly commands: MemoryStream } => ({
+  log: memoryStream('CNM_LOG', { nowMs: Date.now }),
+  commands: memoryStream('CNM_COMMANDS', { nowMs: Date.now }),
+});
+
+export interface NatsStreams extends Streams {
+  readonly nats: TestNats;
+  readonly publish: (subject: string, body: string) => void;
   stop(): Promise<void>;
 }
 
-export const startSystem = async (kernel: Kernel, runDir: string): Promise<System> => {
+const logger = pino({ level: process.env.CNM_LOG_LEVEL ?? 'silent' }, pino.destination({ dest: 2, sync: true }));
+
+/** The streams of a real nats-server. */
+export const natsStreams = async (): Promise<NatsStreams> => {
   const nats = await startNats();
-  const logger = pino({ level: process.env.CNM_LOG_LEVEL ?? 'warn' }, pino.destination({ dest: 2, sync: true }));
   const connection = await connectNats({ url: nats.url, role: 'test', log: logger });
   const provisioned = await provision(connection, { sync: { kind: 'embedded' } as never });
   if (!provisioned.ok) throw new Error(JSON.stringify(provisioned.problems));
-  const log = jetStream(connection, 'CNM_LOG');
-  const commands = jetStream(connection, 'CNM_COMMANDS');
-  const worker = createWorker({
-    realm: 'test',
-    host: 'h1',
-    log,
-    kernel,
-    drivers,
-    clock: systemClock,
-    logger,
-    runDir,
-    pools: DEFAULT_IPV4_POOLS,
-    ula: 'fd00:1:2::/48',
-    netnsRoots: ['/run', '/tmp'],
-  });
-  await worker.start();
-  const controller = createController({
-    realm: 'test',
-    log,
-    commands,
-    drivers,
-    publish: (subject, body) => connection.publish(subject, body),
-    clock: systemClock,
-    logger,
-    quarantineMs: 60_000,
-  });
-  for (const { failed } of [worker, controller])
-    failed.catch((error) => logger.fatal({ err: error }, 'service failed'));
-  await controller.start();
-  controller.activate();
-
-  type Waiting = {
-    readonly first: PromiseWithResolvers<Accepted | Refused>;
-    readonly outcome: PromiseWithResolvers<Outcome>;
-  };
-  const waiting = new Map<string, Waiting>();
-  connection.subscribe(`cnm.reply.test.*`, {
-    callback: (_, message) => {
-      const answer = JSON.parse(message.string()) as Answer;
-      const entry = waiting.get(answer.commandid);
-      if (answer.kind === 'outcome') entry?.outcome.resolve(answer);
-      else entry?.first.resolve(answer);
-    },
-  });
-  let next = 0;
   return {
     nats,
-    log,
-    commands,
-    connection,
-    async send(type, data) {
-      const id = commandId(systemClock.nowMs(), `t${next++}`);
-      const entry = { first: Promise.withResolvers<Accepted | Refused>(), outcome: Promise.withResolvers<Outcome>() };
-      waiting.set(id, entry);
-      await commands.append({ subject: subjects.command('test', null), body: JSON.stringify({ id, type, data }), id });
-      return { first: await entry.first.promise, outcome: entry.outcome.promise };
-    },
-    async stop() {
-      await controller.stop();
-      await worker.stop();
+    log: jetStream(connection, 'CNM_LOG'),
+    commands: jetStream(connection, 'CNM_COMMANDS'),
+    publish: (subject, body) => connection.publish(subject, body),
+    stop: async () => {
       await connection.close();
       await nats.stop();
+    },
+  };
+};
+
+export interface SystemOptions extends Streams {
+  readonly kernel: Kernel;
+  readonly runDir: string;
+  readonly drivers?: ReadonlyMap<string, Driver>;
+  readonly clock?: Clock;
+  /** Answers go there too. */
+  readonly publish?: (subject: string, body: string) => void;
+}
+
+export const realm = 'test';
+export const host = 'h1';
+export const actor = 'tester';
+
+/** A command that was published. */
+export interface Sent {
+  readonly id: string;
+  readonly first: Promise<Accepted | Refused>;
+  readonly outcome: Promise<Outcome>;
+}
+
+/** What can be asked of a worker's host without the worker: the log, and what it adds up to. */
+export class System {
+  readonly options: SystemOptions;
+  worker: Worker | null = null;
+  controller: Controller | null = null;
+  readonly #answers = new Map<
+    string,
+    { first: PromiseWithResolvers<Accepted | Refused>; outcome: PromiseWithResolvers<Outcome> }
+  >();
+  #serial = 0;
+
+  constructor(options: SystemOptions) {
+    this.options = options;
+  }
+
+  async startWorker(more: Partial<SystemOptions> = {}): Promise<Worker> {
+    const { log, kernel, drivers = builtInDrivers, clock = systemClock, runDir } = { ...this.options, ...more };
+    const netnsRoots = ['/run', '/tmp'];
+    const pools = DEFAULT_IPV4_POOLS;
+    const place = { realm, host, runDir, pools, netnsRoots, ula: 'fd00:1:2::/48' };
+    const worker = createWorker({ ...place, log, kernel, drivers, clock, logger });
+    await Promise.race([worker.start(), worker.failed]);
+    this.worker = worker;
+    return worker;
+  }
+
+  async startController(): Promise<Controller> {
+    const { log, commands, drivers = builtInDrivers, clock = systemClock } = this.options;
+    const publish = (subject: string, body: string): void => {
+      this.options.publish?.(subject, body);
+      this.#answered(JSON.parse(body) as Answer);
+    };
+    const context = { realm, log, commands, drivers, clock, logger };
+    const controller = createController({ ...context, publish, quarantineMs: 60_000 });
+    await controller.start();
+    controller.activate();
+    this.controller = controller;
+    return controller;
+  }
+
+  async start(): Promise<this> {
+    await this.startWorker();
+    await this.startController();
+    return this;
+  }
+
+  async stopWorker(): Promise<void> {
+    await this.worker?.stop();
+    this.worker = null;
+  }
+
+  async stop(): Promise<void> {
+    await this.controller?.stop();
+    await this.stopWorker();
+  }
+
+  #answered(answer: Answer): void {
+    const waiting = this.#answers.get(answer.commandid);
+    if (answer.kind === 'outcome') waiting?.outcome.resolve(answer);
+    else waiting?.first.resolve(answer);
+  }
+
+  /** Publishes a command and does not wait. Commands of one caller are decided in the order in which they were sent. */
+  send<T extends CommandType>(
+    type: T,
+    data: CommandInput<T>,
+    more: { readonly deadlineMs?: number; readonly correlationid?: string } = {},
+  ): Sent {
+    const id = commandId(systemClock.nowMs(), `t${this.#serial++}`);
+    const waiting = {
+      first: Promise.withResolvers<Accepted | Refused>(),
+      outcome: Promise.withResolvers<Outcome>(),
+    };
+    this.#answers.set(id, waiting);
+    const body = JSON.stringify({ id, type, data, ...more });
+    void this.options.commands.append({ subject: subjects.command(actor, null), body, id });
+    return { id, first: waiting.first.promise, outcome: waiting.outcome.promise };
+  }
+
+  /** Publishes a command that must be accepted, and answers its outcome. */
+  async outcomeOf<T extends CommandType>(type: T, data: CommandInput<T>): Promise<Outcome> {
+    const sent = this.send(type, data);
+    const first = await sent.first;
+    if (first.kind === 'refused') return assert.fail(`${type} was refused: ${first.code} ${first.detail}`);
+    return sent.outcome;
+  }
+
+  /** Publishes a command that must succeed. */
+  async run<T extends CommandType>(type: T, data: CommandInput<T>): Promise<Outcome> {
+    const outcome = await this.outcomeOf(type, data);
+    assert.equal(outcome.status, 'succeeded', `${type}: ${JSON.stringify(outcome.fault)}`);
+    return outcome;
+  }
+
+  /** Publishes a command that must be refused, and answers the code. */
+  async refusal<T extends CommandType>(type: T, data: CommandInput<T>): Promise<string> {
+    const first = await this.send(type, data).first;
+    return first.kind === 'refused' ? first.code : assert.fail(`${type} was accepted`);
+  }
+
+  /** Ends a command whose deadline has passed, as the collector does. */
+  async expire(sent: Sent): Promise<void> {
+    await waitFor(
+      async () => {
+        const first = await this.send('ExpireCommand', { actor, commandId: sent.id }).first;
+        return first.kind === 'accepted' || first.code === 'COMMAND_ENDED';
+      },
+      { what: 'the deadline to pass' },
+    );
+  }
+
+  async messages(): Promise<readonly Message[]> {
+    const { log } = this.options;
+    const messages: Message[] = [];
+    const reader = log.read({ from: 1 }, (message) => {
+      messages.push(message);
+    });
+    await reader.caughtUp;
+    await reader.stop();
+    return messages;
+  }
+
+  async events(): Promise<readonly Event[]> {
+    return (await this.messages()).flatMap((message) => decodeCommit(message.body));
+  }
+
+  /** What the log adds up to for the host. */
+  async state(): Promise<BoundaryState> {
+    return boundaryOf(foldLog(await this.messages()), host).state;
+  }
+
+  /** Waits until every intent is reported. */
+  async quiet(timeoutMs = 10_000): Promise<BoundaryState> {
+    await waitFor(
+      async () => {
+        const { intents, progress } = await this.state();
+        return intents.size === 0 && progress.size === 0;
+      },
+      { what: 'every intent to be reported', timeoutMs },
+    );
+    return this.state();
+  }
+
+  /** Waits for quiet, and checks that log and kernel agree and every intent ended once. Answers what is in the kernel. */
+  async check(): Promise<readonly KernelObject[]> {
+    const state = await this.quiet();
+    assertEndedOnce(await this.events());
+    const census = await this.options.kernel.census();
+    const deployment = { host: { realm, host }, drivers: this.options.drivers ?? builtInDrivers };
+    assert.deepEqual(repairs({ state, deployment, present: new Present() }, census), [], 'kernel and log differ');
+    for (const { facts, members, status } of state.sandboxes.values()) {
+      assert.equal(status, 'ready', `sandbox ${facts.id}`);
+      assert.ok(members.length > 0, `sandbox ${facts.id} has members`);
+    }
+    return census.objects;
+  }
+}
+
+/** Every intent has one outcome. One that came after its deadline is taken back: it has a failure behind its success. */
+export const assertEndedOnce = (events: readonly Event[]): void => {
+  const outcomes = new Map<string, Event[]>();
+  for (const event of events) {
+    if (isIntent(event.type)) outcomes.set(event.meta.id, []);
+    else if (isTerminal(event.type)) {
+      const known = outcomes.get(event.meta.causationid);
+      assert.ok(known, `${event.type} reports on an intent`);
+      known.push(event);
+    }
+  }
+  const late = new Set(events.flatMap((event) => (event.type === 'CommandTimedOut' ? event.data.intents : [])));
+  for (const [id, found] of outcomes) {
+    const types = found.map(({ type }) => type);
+    const failures = found.filter(({ type }) => isFailure(type)).length;
+    const isTakenBack = late.has(id) && types.length === 2 && failures === 1 && isFailure(types[1] ?? 'HostFacts');
+    assert.ok(types.length === 1 || isTakenBack, `intent ${id} ended with ${types.join(', ') || 'nothing'}`);
+  }
+};
+
+/** Streams and a kernel that a process uses until it is killed: from then on nothing it asked for is answered, nothing more is done. */
+export const mortal = (options: Pick<SystemOptions, 'log' | 'kernel'>) => {
+  let dead = false;
+  const never = new Promise<never>(() => undefined);
+  const alive = async <T>(ask: () => Promise<T>): Promise<T> => {
+    if (dead) return never;
+    const answer = await ask();
+    return dead ? never : answer;
+  };
+  const { log, kernel } = options;
+  const mortalLog: Stream = {
+    name: log.name,
+    append: (message) => alive(() => log.append(message)),
+    read: (read, onMessage) => log.read(read, (message) => (dead ? undefined : onMessage(message))),
+    last: () => alive(() => log.last()),
+    lastOn: (subject) => alive(() => log.lastOn(subject)),
+    get: (position) => alive(() => log.get(position)),
+    positionAt: (timeMs) => alive(() => log.positionAt(timeMs)),
+  };
+  const mortalKernel: Kernel = {
+    apply: (plans) => alive(() => kernel.apply(plans)),
+    census: () => alive(() => kernel.census()),
+    facts: () => alive(() => kernel.facts()),
+    settled: () => alive(() => kernel.settled()),
+    close: () => alive(() => kernel.close()),
+  };
+  return {
+    log: mortalLog,
+    kernel: mortalKernel,
+    kill: () => {
+      dead = true;
     },
   };
 };

@@ -1,0 +1,85 @@
+// The environment as settings: defaults, what is checked, and that all problems are told at once.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { hostRunDir, type Machine, readConfig, redacted } from '../../services/lib/config.ts';
+
+const root: Machine = { uid: 0, user: 'root', home: '/root', hostname: 'h1', id: 'aa55' };
+const user: Machine = { uid: 1000, user: 'ann', home: '/home/ann', hostname: 'h1', id: 'aa55' };
+
+const configOf = (env: Record<string, string>, machine = root) => {
+  const read = readConfig(env, machine);
+  assert.ok(read.ok, JSON.stringify(read));
+  return read.config;
+};
+
+const problemsOf = (env: Record<string, string>): readonly string[] => {
+  const read = readConfig(env, root);
+  return read.ok ? [] : read.problems;
+};
+
+test('config: without anything set, root gets the places of the system', () => {
+  const config = configOf({});
+  assert.equal(config.natsUrl, null);
+  assert.deepEqual([config.dataDir, config.runDir], ['/var/lib/cnm', '/run/cnm']);
+  assert.deepEqual([config.realm, config.host, config.actor], ['default', 'h1', 'root']);
+  assert.deepEqual(config.pools, [{ base: '10.200.0.0/14', size: 24 }]);
+  assert.equal(hostRunDir(config), '/run/cnm/default-h1');
+});
+
+test('config: a user without root keeps things at home, and what a reboot may take in the runtime directory', () => {
+  const config = configOf({ XDG_RUNTIME_DIR: '/run/user/1000' }, user);
+  assert.deepEqual([config.dataDir, config.runDir], ['/home/ann/.local/share/cnm', '/run/user/1000/cnm']);
+  assert.equal(configOf({}, user).runDir, '/home/ann/.local/share/cnm/run');
+  assert.equal(config.actor, 'ann');
+});
+
+test('config: an empty variable counts as one that is not set', () => {
+  assert.equal(configOf({ CNM_NATS_URL: '', CNM_HOST: '' }).natsUrl, null);
+});
+
+test('config: names that the machine gives are made valid', () => {
+  const config = configOf({}, { ...root, hostname: '_my box.lan', user: 'ann lee' });
+  assert.deepEqual([config.host, config.actor], ['my-box.lan', 'ann-lee']);
+  assert.equal(configOf({}, { ...root, hostname: '___' }).host, 'localhost');
+});
+
+test('config: all problems are told at once, each with its variable and value', () => {
+  const problems = problemsOf({
+    CNM_HOST: 'a b',
+    CNM_REALM: 'Upper',
+    CNM_DATA_DIR: 'relative',
+    CNM_LOG_LEVEL: 'loud',
+    CNM_POOLS: '10.0.0.0/8',
+    CNM_QUARANTINE_MS: '1.5',
+    CNM_NATS_URL: 'not a url',
+    CNM_ULA: '2001:db8::/48',
+  });
+  assert.equal(problems.length, 8);
+  assert.ok(problems.some((problem) => problem.startsWith('CNM_POOLS=10.0.0.0/8: ')));
+});
+
+test('config: pools, roots and evidence of syncing are read', () => {
+  const config = configOf({
+    CNM_POOLS: '10.9.0.0/16/26, 172.16.0.0/12/24',
+    CNM_NETNS_ROOTS: '/run:/tmp',
+    CNM_NATS_SYNC: 'always',
+    CNM_NATS_URL: 'nats://a:4222,nats://b:4222',
+  });
+  assert.deepEqual(config.pools[0], { base: '10.9.0.0/16', size: 26 });
+  assert.deepEqual(config.netnsRoots, ['/run', '/tmp']);
+  assert.equal(config.natsSyncStated, true);
+  assert.equal(config.natsUrl, 'nats://a:4222,nats://b:4222');
+});
+
+test('config: automatic IPv6 subnets stay the same over restarts, and differ between machines and realms', () => {
+  const { ula } = configOf({});
+  assert.match(ula, /^fd[0-9a-f]{2}:[0-9a-f]{1,4}:[0-9a-f]{1,4}::\/48$/);
+  assert.equal(configOf({}).ula, ula);
+  assert.notEqual(configOf({}, { ...root, id: 'bb66' }).ula, ula);
+  assert.notEqual(configOf({ CNM_REALM: 'other' }).ula, ula);
+});
+
+test('config: credentials are not shown', () => {
+  const shown = redacted(configOf({ CNM_NATS_URL: 'nats://ann:secret@a:4222,nats://token@b:4222' }));
+  assert.equal(shown.natsUrl, 'nats://***@a:4222,nats://***@b:4222');
+});
