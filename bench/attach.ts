@@ -44,13 +44,28 @@ const syncedPublish = async (url: string): Promise<number> => {
   return median(samples);
 };
 
-/** One at a time: attach and wait, then detach, with `residents` others there. */
-const oneByOne = async (client: Client, prefix: string): Promise<readonly number[]> => {
+/** One at a time: attach, wait for the outcome, attach the next. */
+const oneByOne = async (client: Client, sandboxes: readonly string[]): Promise<readonly number[]> => {
   const samples: number[] = [];
-  for (const [index, sandbox] of names(prefix, singles).entries()) {
-    samples.push(await attach(client, sandbox, index));
-    await detach(client, sandbox);
-  }
+  for (const [index, sandbox] of sandboxes.entries()) samples.push(await attach(client, sandbox, index));
+  return samples;
+};
+
+/** Detaches, and waits until the kernel has swept up: what is being removed slows down what is being made. */
+const clear = async (client: Client, sandboxes: readonly string[]): Promise<void> => {
+  await Promise.all(sandboxes.map((sandbox) => detach(client, sandbox)));
+  while (hostEnds() > 0) await new Promise((resolve) => setTimeout(resolve, 20));
+  await new Promise((resolve) => setTimeout(resolve, 500));
+};
+
+/** Latencies with so many sandboxes there at the beginning. */
+const singlesAmong = async (client: Client, residents: number): Promise<readonly number[]> => {
+  const there = names('resident', residents);
+  const more = names('single', singles);
+  await allAtOnce(client, there);
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  const samples = await oneByOne(client, more);
+  await clear(client, [...there, ...more]);
   return samples;
 };
 
@@ -94,14 +109,10 @@ for (const [index, name] of networks.entries()) {
   await (await client.createNetwork({ name, ipam: { subnets: [{ subnet: `10.${index + 1}.0.0/22` }] } })).outcome;
 }
 const publishMs = await syncedPublish(service.url);
-await oneByOne(client, 'warm');
+await singlesAmong(client, 10);
 
-await allAtOnce(client, names('few', 10));
-const few = await oneByOne(client, 'f');
-await allAtOnce(client, names('many', 890));
-const many = await oneByOne(client, 'm');
-await Promise.all([...names('few', 10), ...names('many', 890)].map((sandbox) => detach(client, sandbox)));
-while (hostEnds() > 0) await new Promise((resolve) => setTimeout(resolve, 20));
+const few = await singlesAmong(client, 10);
+const many = await singlesAmong(client, 900);
 
 const runs = [];
 for (let run = 0; run < 3; run++) {

@@ -1,6 +1,6 @@
 /** View `garbage`: endpoints in no sandbox, with since when, due when, why; `dueAt` null for those that never are. Key: the endpoint's id. */
 import { garbageOf } from '../events/garbage.ts';
-import type { EndpointRow } from './endpoints.ts';
+import { type EndpointRow, endpoints } from './endpoints.ts';
 import type { At, Projection } from './projection.ts';
 
 export interface GarbageRow {
@@ -47,16 +47,7 @@ const garbageRow = (endpoint: EndpointRow, at: At): GarbageRow => {
 export const garbage: Projection<GarbageRow> = {
   name: 'garbage',
   version: 1,
-  handles: [
-    'EndpointCreated',
-    'EndpointCreateFailed',
-    'EndpointJoinRequested',
-    'EndpointJoinFailed',
-    'EndpointLeft',
-    'EndpointSuspected',
-    'EndpointDeleteRequested',
-    'EndpointDeleted',
-  ],
+  handles: endpoints.handles,
   apply: (rows, _event, at) => {
     const { endpointBefore: before } = at;
     if (!before) return;

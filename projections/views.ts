@@ -156,8 +156,14 @@ const foldNetworkEvent = (rows: Rows, event: Event, id: string, at: At): void =>
 
 const foldEvent = (rows: Rows, event: Event, host: string | null, position: number): void => {
   const endpointBefore = rows.endpoints.get(endpointIdOf(event));
-  const { networks, endpoints } = rows;
-  const at: At = { position, host, networks, endpoints, networkBefore: undefined, endpointBefore };
+  const at: At = {
+    position,
+    host,
+    networks: rows.networks,
+    endpoints: rows.endpoints,
+    networkBefore: undefined,
+    endpointBefore,
+  };
   switch (event.type) {
     case 'NetworkCreateRequested':
       foldNetworkEvent(rows, event, event.data.network.id, at);

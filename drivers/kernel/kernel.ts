@@ -79,10 +79,16 @@ export const linuxKernel = async (options: LinuxKernelOptions): Promise<Kernel> 
   const pending = new SharedArrayBuffer(4);
   const threadOptions: ThreadOptions = { ...options, pending };
   const { port1, port2 } = new MessageChannel();
-  const reaper = new Worker(threadUrl('reap-thread'), { workerData: { port: port1, pending }, transferList: [port1] });
+  const reaper = new Worker(threadUrl('reap-thread'), {
+    workerData: { port: port1, pending },
+    transferList: [port1],
+    execArgv: [],
+  });
   const setup = new Worker(threadUrl('setup-thread'), {
     workerData: { options: threadOptions, reaper: port2 },
     transferList: [port2],
+    // Flags like --input-type would be taken for the thread's.
+    execArgv: [],
   });
   const thread = new Thread(setup);
   await thread.call({ call: 'apply', plans: [] });

@@ -1,7 +1,7 @@
 /** The typed client: commands with their acceptance and outcome, queries, events and watches over one NATS connection. */
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { CommandInput, CommandType } from '../../events/commands.ts';
-import { commandId, encodeToken, subjects } from '../../events/names.ts';
+import { Actor, CommandId, commandId, encodeToken, HostName, subjects } from '../../events/names.ts';
 import { Answer, type Outcome } from '../../events/queries.ts';
 import { answersOf } from '../controller/answers.ts';
 import { type Clock, sleep, systemClock } from '../lib/clock.ts';
@@ -12,7 +12,7 @@ import { jetStream } from '../nats/jetstream.ts';
 import { linkOf } from '../nats/link.ts';
 import { STREAMS } from '../nats/stream-config.ts';
 import { abortable } from './abortable.ts';
-import { ClientClosed } from './errors.ts';
+import { ClientClosed, CommandRefused } from './errors.ts';
 import { type Acceptance, Pending } from './pending.ts';
 import { Queries } from './queries.ts';
 import { readStatus, type Status } from './status.ts';
@@ -57,10 +57,11 @@ const ASK_TIMEOUT_MS = 2_000;
 /**
  * Connects to the services on a NATS server.
  *
- * @throws NatsFault CONNECT_TIMEOUT when no server answers, NOT_PERMITTED when it refuses the credentials
+ * @throws TypeError for an actor's name that is none; NatsFault CONNECT_TIMEOUT when no server answers, NOT_PERMITTED when it refuses the credentials
  */
 export const connect = async (options: ConnectOptions): Promise<Client> => {
   const { url, actor = 'client', waitMs = WAIT_MS, security, logger = silentLogger(), clock = systemClock } = options;
+  if (!Actor.safeParse(actor).success) throw new TypeError(`no name of an actor: ${actor}`);
   const role = encodeToken(actor);
   const connection = await connectNats({ url, role, log: logger, waitMs, clock, ...(security ? { security } : {}) });
   return new Client({ connection, actor, clock, logger });
@@ -132,6 +133,7 @@ export class Client extends Queries {
   ): Promise<Acceptance> {
     const { host = null, id = this.mintId(), correlationid, traceparent, deadlineMs, startBy, signal } = options;
     signal?.throwIfAborted();
+    assertAddress(type, host, id);
     const startByText = startBy instanceof Date ? startBy.toISOString() : startBy;
     const body = JSON.stringify({
       type,
@@ -195,6 +197,28 @@ export class Client extends Queries {
     }
   }
 }
+
+/** What the service could answer to nobody, since it makes the address of the answer: refused before it is sent, at no position. */
+const assertAddress = (command: string, host: string | null, id: string): void => {
+  const problem =
+    host !== null && !HostName.safeParse(host).success
+      ? `host: ${host} is no name of a host`
+      : CommandId.safeParse(id).success
+        ? null
+        : `id: ${id} is no id; mintId() makes one`;
+  if (problem === null) return;
+  const [field = ''] = problem.split(':');
+  throw new CommandRefused({
+    kind: 'refused',
+    command,
+    commandid: id,
+    correlationid: id,
+    position: 0,
+    code: 'COMMAND_MALFORMED',
+    detail: problem,
+    culprits: [{ kind: 'field', id: field }],
+  });
+};
 
 /** A promise that nobody has to look at. */
 const settled = (promise: Promise<Outcome>): Promise<Outcome> => {

@@ -37,11 +37,10 @@ const pendingObjects = (scene: Scene): Pending => {
   const ensured = new Set<string>();
   const removed = new Set<string>();
   for (const unit of openUnits(scene.state)) {
-    for (const { effects, remainder } of [courseOf(scene, unit), takeBack(scene, unit)]) {
-      for (const { ensure, remove } of [...effects, remainder]) {
-        for (const object of ensure) ensured.add(objectKey(object));
-        for (const object of remove) removed.add(objectKey(object));
-      }
+    const { effects, remainder } = unit.expired ? takeBack(scene, unit) : courseOf(scene, unit);
+    for (const { ensure, remove } of [...effects, remainder]) {
+      for (const object of ensure) ensured.add(objectKey(object));
+      for (const object of remove) removed.add(objectKey(object));
     }
   }
   return { ensured, removed };

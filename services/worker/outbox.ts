@@ -68,16 +68,11 @@ export class Outbox {
     this.#waiting.push(reports);
     if (this.#busy) return;
     this.#busy = true;
-    this.#sending = this.#send().then(
-      () => {
-        this.#busy = false;
-      },
-      (error: unknown) => {
-        // Not busy no more would mean to try again: what cannot be sent must not be overtaken.
-        this.#open = false;
-        this.#options.onFault(error);
-      },
-    );
+    this.#sending = this.#send().catch((error: unknown) => {
+      // What could not be sent must not be overtaken.
+      this.#open = false;
+      this.#options.onFault(error);
+    });
   }
 
   /** To be told of each commit on the subject of this host's reports. @throws Fenced when it is not one of ours */
@@ -129,6 +124,8 @@ export class Outbox {
       }
       this.#waiting = this.#waiting.slice(taken);
     }
+    // Nothing was awaited since the look at what waits, so nothing is left lying.
+    this.#busy = false;
   }
 
   #envelop({ fact, intent }: Report, id: string): Event {

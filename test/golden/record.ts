@@ -6,8 +6,9 @@
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { createConnection } from 'node:net';
 import { join } from 'node:path';
-import type { NatsConnection } from '@nats-io/transport-node';
+import type { Msg, NatsConnection } from '@nats-io/transport-node';
 import { pino } from 'pino';
 import type { CommandInput, CommandType } from '../../events/commands.ts';
 import { commandId, subjects } from '../../events/names.ts';
@@ -22,12 +23,18 @@ import { startNats, waitFor } from '../support/nats.ts';
 const runDir = '/run/cnm';
 const netns = '/run/netns/outer';
 
-const keep = (folder: string, name: string, value: unknown): void => {
+const keepText = (folder: string, name: string, text: string): void => {
   const directory = join(import.meta.dirname, folder);
-  const file = join(directory, `${name}.json`);
+  const file = join(directory, name);
   mkdirSync(directory, { recursive: true });
-  if (!existsSync(file)) writeFileSync(file, `${JSON.stringify(value, null, 2)}\n`);
+  if (!existsSync(file)) writeFileSync(file, text);
 };
+
+const keep = (folder: string, name: string, value: unknown): void =>
+  keepText(folder, `${name}.json`, `${JSON.stringify(value, null, 2)}\n`);
+
+const headersOf = (message: Msg): readonly (readonly [string, string])[] =>
+  [...(message.headers ?? [])].map(([name, values]) => [name, values.join(', ')] as const);
 
 const ip = (...args: string[]): void => {
   execFileSync('ip', args, { stdio: ['ignore', 'ignore', 'inherit'] });
@@ -81,6 +88,35 @@ class Sender {
   }
 }
 
+/** One command and its answers as they stand on the wire, `>` what the client says and `<` what the server does. */
+const recordExchange = async (port: number): Promise<string> => {
+  const socket = createConnection({ host: '127.0.0.1', port });
+  let heard = '';
+  let said = '';
+  socket.setEncoding('utf8').on('data', (text) => {
+    heard += text;
+  });
+  const hears = (what: string) => waitFor(() => heard.includes(what), { what });
+  const lines = (text: string, mark: string): string =>
+    text
+      .trimEnd()
+      .split('\r\n')
+      .map((line) => `${mark} ${line}\n`)
+      .join('');
+  await hears('INFO');
+  socket.write('CONNECT {"verbose":false,"pedantic":false,"headers":true,"no_responders":true}\r\nPING\r\n');
+  await hears('PONG');
+  heard = '';
+  const id = commandId(systemClock.nowMs(), 'first');
+  const body = JSON.stringify({ id, type: 'CreateNetwork', data: { name: 'dmz' } });
+  said = `SUB cnm.reply.alice.* 1\r\nSUB _INBOX.x1 2\r\nPUB cnm.command.alice._ _INBOX.x1 ${body.length}\r\n${body}\r\n`;
+  socket.write(said);
+  await hears('"kind":"outcome"');
+  await hears('}\r\n');
+  socket.destroy();
+  return lines(said, '>') + lines(heard, '<');
+};
+
 prepareMachine();
 const nats = await startNats();
 const read = readConfig({ CNM_HOST: 'h1', CNM_RUN_DIR: runDir, CNM_DATA_DIR: nats.dataDir, CNM_CONFIRM_MS: '500' });
@@ -102,7 +138,7 @@ let worker = await startService('worker', deps);
 
 const query = async (name: string, request: object) => {
   const message = await connection.request(subjects.query(name), JSON.stringify(request), { timeout: 5_000 });
-  const headers = Object.fromEntries([...(message.headers ?? [])].map(([key, values]) => [key, values.join(', ')]));
+  const headers = headersOf(message);
   const text = message.string();
   return { subject: subjects.query(name), request, headers, answer: text === '' ? null : JSON.parse(text) };
 };
@@ -147,6 +183,7 @@ for (const view of ['networks', 'endpoints', 'sandboxes', 'addresses', 'hosts', 
   keep('queries', view, await query(view, { atLeast: joined, limit: 1 }));
 }
 keep('queries', 'commands', await query('commands', { atLeast: joined, filter: { correlationid: 'deploy-42' } }));
+keepText('wire', 'exchange.txt', await recordExchange(Number(new URL(nats.url).port)));
 keep('queries', 'status', await query('status', {}));
 keep(
   'queries',
@@ -158,6 +195,29 @@ keep('queries', 'error-malformed', await query('networks', { limit: 0 }));
 keep('queries', 'error-not-yet', await query('networks', { atLeast: joined + 1_000, timeoutMs: 10 }));
 keep('wire', 'srv-ping', (await connection.request('$SRV.PING.cnm-projector')).json());
 keep('wire', 'srv-info', (await connection.request('$SRV.INFO.cnm-projector')).json());
+
+const joinedAt = Number(
+  (await query('commands', { filter: { correlationid: 'deploy-42' } })).answer.rows[0].endedPosition,
+);
+const direct = await connection.request('$JS.API.DIRECT.GET.CNM_LOG', JSON.stringify({ seq: joinedAt }));
+keep('wire', 'direct-get', { request: { seq: joinedAt }, headers: headersOf(direct), body: direct.json() });
+const consumer = {
+  stream_name: 'CNM_LOG',
+  config: {
+    name: 'watch-1',
+    deliver_policy: 'by_start_sequence',
+    opt_start_seq: joinedAt + 1,
+    ack_policy: 'none',
+    mem_storage: true,
+    num_replicas: 1,
+    inactive_threshold: 60_000_000_000,
+    filter_subjects: [subjects.host('h1'), subjects.outcome('h1')],
+  },
+  action: 'create',
+};
+const created = await connection.request('$JS.API.CONSUMER.CREATE.CNM_LOG.watch-1', JSON.stringify(consumer));
+if ('error' in created.json<object>()) throw new Error(created.string());
+keep('wire', 'consumer-create', consumer);
 
 await both('leave-endpoint', sender.send('LeaveEndpoint', { network: 'web', endpoint: 'shop-db' }));
 await both('detach-sandbox', sender.send('DetachSandbox', { sandbox: 'shop-1' }));
@@ -220,6 +280,14 @@ for (let position = 1; position <= lastPosition; position++) {
     const tells = telling[name.slice(0, name.lastIndexOf('.'))];
     if (!tells || tells(event.data)) keep('events', name, event);
   }
+  if (position === joinedAt) {
+    keep('wire', 'joined-commit', {
+      position,
+      subject: message.subject,
+      headers: message.headers(),
+      body: JSON.parse(body),
+    });
+  }
   if (message.subject !== subjects.realm) continue;
   realmCommits += 1;
   keep('wire', `realm-commit-${realmCommits}`, {
@@ -240,5 +308,6 @@ for (let position = 1; position <= lastCommand; position++) {
 }
 
 for (const part of [worker, collector, projector, controller]) await part.stop();
+console.error('a'); await connection.close(); console.error('b'); await nats.kill(); console.error('c');
 await nats.stop();
 process.exit(0);

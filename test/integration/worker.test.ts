@@ -201,6 +201,7 @@ describe('worker', () => {
     for (const { first } of [third, leave, leaveFailed]) assert.equal((await first).kind, 'accepted');
     release();
     for (const { outcome } of [third, leave, leaveFailed]) assert.equal((await outcome).status, 'succeeded');
+    assert.deepEqual(routes(), ['0.0.0.0/0 via 10.3.0.1 dev eth2', '::/0 via fd00:3::1 dev eth2']);
     await system.check();
   });
 

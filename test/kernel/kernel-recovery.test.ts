@@ -1,6 +1,7 @@
 /** Processes of ours end at any moment, and other people's things are in the way: what the next process makes of it. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readdirSync } from 'node:fs';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { linuxKernel } from '../../drivers/kernel/kernel.ts';
@@ -54,7 +55,7 @@ if (inOwnNamespaces(import.meta.filename)) {
       await kernel.apply([{ id: 'clean', operations: diff([], objects) }]);
       await kernel.settled();
       await kernel.close();
-      sh(`nft delete table inet ${table}; umount ${runDir}`);
+      sh(`nft delete table inet ${table}; umount ${runDir}; rmdir ${runDir}`);
       assert.deepEqual(
         ipLinks().map(({ ifname }) => ifname),
         ['lo'],
@@ -66,10 +67,11 @@ if (inOwnNamespaces(import.meta.filename)) {
         const child = spawn(process.execPath, ['--input-type=module', '--eval', churner(runDir)], {
           stdio: ['ignore', 'pipe', 'inherit'],
         });
-        await new Promise((resolve) => child.stdout.once('data', resolve));
+        await Promise.race([once(child.stdout, 'data'), once(child, 'exit')]);
+        assert.equal(child.exitCode, null);
         await new Promise((resolve) => setTimeout(resolve, 20 + 37 * round));
         child.kill('SIGKILL');
-        await new Promise((resolve) => child.once('exit', resolve));
+        await once(child, 'exit');
         await start();
         const before = await kernel.census();
         assert.deepEqual(before.unknown, []);
@@ -119,7 +121,7 @@ if (inOwnNamespaces(import.meta.filename)) {
         ['cb1', 'lo'],
       );
       inhabitant.kill('SIGKILL');
-      await new Promise((resolve) => inhabitant.once('exit', resolve));
+      await once(inhabitant, 'exit');
     });
 
     it('sees what others changed, and puts it right', async () => {

@@ -37,6 +37,7 @@ if (inOwnNamespaces(import.meta.filename)) {
     });
     after(async () => {
       await kernel.close();
+      sh(`umount -R ${runDir}; rmdir ${runDir}`);
     });
 
     it('flows between endpoints of a network', () => {

@@ -55,7 +55,10 @@ if (inOwnNamespaces(import.meta.filename)) {
       mkdirSync(path('f9'));
       writeFileSync(path('f8'), 'not ours');
     });
-    after(() => kernel.close());
+    after(async () => {
+      await kernel.close();
+      sh(`umount -R ${runDir}; rmdir ${runDir}`);
+    });
 
     it('of creation, when a bridge is in the way', async () => {
       const fault = await fails(create('x', [...whole(), ...network(8)]));

@@ -259,37 +259,77 @@ export const assertEndedOnce = (events: readonly Event[]): void => {
   }
 };
 
-/** Streams and a kernel that a process uses until it is killed: from then on nothing it asked for is answered, nothing more is done. */
-export const mortal = (options: Pick<SystemOptions, 'log' | 'kernel'>) => {
+export interface Mortal extends Pick<SystemOptions, 'log' | 'kernel'> {
+  /** From now on nothing is answered, nothing is delivered, nothing more is done. */
+  kill(): void;
+  readonly dead: boolean;
+}
+
+/**
+ * Streams and a kernel as a process sees them that can be killed at any of its calls. `asked` is called before and after each call
+ * on the world outside, and may kill.
+ */
+export const mortal = (
+  { log, kernel }: Pick<SystemOptions, 'log' | 'kernel'>,
+  asked: (what: string, kill: () => void) => void = () => undefined,
+): Mortal => {
   let dead = false;
+  const kill = (): void => {
+    dead = true;
+  };
   const never = new Promise<never>(() => undefined);
-  const alive = async <T>(ask: () => Promise<T>): Promise<T> => {
+  const alive = async <T>(what: string, ask: () => Promise<T>): Promise<T> => {
+    if (!dead) asked(`before ${what}`, kill);
     if (dead) return never;
     const answer = await ask();
+    if (!dead) asked(`after ${what}`, kill);
     return dead ? never : answer;
   };
-  const { log, kernel } = options;
-  const mortalLog: Stream = {
-    name: log.name,
-    append: (message) => alive(() => log.append(message)),
-    read: (read, onMessage) => log.read(read, (message) => (dead ? undefined : onMessage(message))),
-    last: () => alive(() => log.last()),
-    lastOn: (subject) => alive(() => log.lastOn(subject)),
-    get: (position) => alive(() => log.get(position)),
-    positionAt: (timeMs) => alive(() => log.positionAt(timeMs)),
-  };
-  const mortalKernel: Kernel = {
-    apply: (plans) => alive(() => kernel.apply(plans)),
-    census: () => alive(() => kernel.census()),
-    facts: () => alive(() => kernel.facts()),
-    settled: () => alive(() => kernel.settled()),
-    close: () => alive(() => kernel.close()),
-  };
   return {
-    log: mortalLog,
-    kernel: mortalKernel,
-    kill: () => {
-      dead = true;
+    kill,
+    get dead() {
+      return dead;
+    },
+    log: {
+      name: log.name,
+      append: (message) => alive('append', () => log.append(message)),
+      read: (options, onMessage) => log.read(options, (message) => (dead ? undefined : onMessage(message))),
+      last: () => alive('last', () => log.last()),
+      lastOn: (subject) => alive('lastOn', () => log.lastOn(subject)),
+      get: (position) => alive('get', () => log.get(position)),
+      positionAt: (timeMs) => alive('positionAt', () => log.positionAt(timeMs)),
+    },
+    kernel: {
+      apply: (plans) => alive('apply', () => kernel.apply(plans)),
+      census: () => alive('census', () => kernel.census()),
+      facts: () => alive('facts', () => kernel.facts()),
+      settled: () => alive('settled', () => kernel.settled()),
+      close: () => alive('close', () => kernel.close()),
+    },
+  };
+};
+
+/** A log whose deliveries to one reader can be held up, so that what it knows is old. */
+export const delayed = (log: Stream) => {
+  let held: (() => void)[] | null = null;
+  return {
+    log: {
+      name: log.name,
+      append: (message) => log.append(message),
+      read: (options, onMessage) =>
+        log.read(options, (message) => (held ? void held.push(() => onMessage(message)) : onMessage(message))),
+      last: () => log.last(),
+      lastOn: (subject) => log.lastOn(subject),
+      get: (position) => log.get(position),
+      positionAt: (timeMs) => log.positionAt(timeMs),
+    } satisfies Stream,
+    hold: (): void => {
+      held ??= [];
+    },
+    release: (): void => {
+      const late = held ?? [];
+      held = null;
+      for (const deliver of late) deliver();
     },
   };
 };

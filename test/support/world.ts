@@ -1,16 +1,30 @@
 /** A host's boundary in memory for tests of the rules: commands are decided and folded one by one, outcomes reported by hand. */
 import assert from 'node:assert/strict';
+import { setImmediate } from 'node:timers/promises';
+import { pino } from 'pino';
 import { drivers as builtInDrivers } from '../../drivers/registry.ts';
 import { Command, type CommandInput, type CommandType } from '../../events/commands.ts';
 import { type Decision, decide } from '../../events/decide.ts';
 import type { DriverRules } from '../../events/driver-rules.ts';
-import { type Event, encodeEvent, eventVersions } from '../../events/envelope.ts';
+import {
+  batchType,
+  commitHeaders,
+  decodeCommit,
+  type Event,
+  encodeCommit,
+  encodeEvent,
+  eventVersions,
+} from '../../events/envelope.ts';
 import { type EventData, type EventType, type Fact, type Fault, isIntent, outcomesOf } from '../../events/events.ts';
 import { evolve } from '../../events/evolve.ts';
-import { commandId } from '../../events/names.ts';
+import { commandId, subjects } from '../../events/names.ts';
 import { type BoundaryState, type EndpointRow, initialState, type NetworkRow } from '../../events/state.ts';
+import { type Controller, createController } from '../../services/controller/controller.ts';
 import { aboutOf } from '../../services/lib/about.ts';
 import type { Clock } from '../../services/lib/clock.ts';
+import { chainHash } from '../../services/lib/hash.ts';
+import { boundaryOf, type FollowedRealm, followRealm } from '../../services/lib/realm.ts';
+import type { Stream } from '../../services/lib/stream.ts';
 
 export const startMs = Date.UTC(2026, 0, 5, 12);
 
@@ -30,6 +44,7 @@ export class FakeClock implements Clock {
 
   after(delayMs: number, run: () => void): () => void {
     const timer = { atMs: this.#nowMs + delayMs, run };
+    this.started += 1;
     this.#timers.push(timer);
     return () => {
       this.#timers = this.#timers.filter((other) => other !== timer);
@@ -41,9 +56,8 @@ export class FakeClock implements Clock {
     return this.#serial.toString(36).padStart(length, '0');
   }
 
-  get timers(): number {
-    return this.#timers.length;
-  }
+  /** How many timers were ever set. */
+  started = 0;
 
   /** Moves on, timer by timer; `turn` lets what they started go on before the next. */
   async advance(ms: number, turn: () => Promise<void> = async () => undefined): Promise<void> {
@@ -233,3 +247,117 @@ export class World {
     return event;
   }
 }
+
+export const silent = pino({ level: 'silent' });
+
+/** Lets everything that is under way go on, as far as it does not wait for a clock. */
+export const turn = async (rounds = 60): Promise<void> => {
+  for (let round = 0; round < rounds; round++) await setImmediate();
+};
+
+/** Waits as long as something goes on. @throws naming `what` when it does not come true */
+export const until = async (predicate: () => boolean, what: string): Promise<void> => {
+  for (let round = 0; round < 100 && !predicate(); round++) await turn(100);
+  assert.ok(predicate(), `not yet: ${what}`);
+};
+
+/** An answer as it was sent to the sender of a command. */
+export interface Answered {
+  readonly subject: string;
+  readonly body: Readonly<Record<string, unknown>>;
+}
+
+/** A controller on given streams that keeps its answers. */
+export const startController = (
+  streams: { readonly log: Stream; readonly commands: Stream },
+  clock: Clock,
+  answers: Answered[],
+): Controller =>
+  createController({
+    ...streams,
+    realm: 'test',
+    drivers: builtInDrivers,
+    publish: (subject, body) => answers.push({ subject, body: JSON.parse(body) as Answered['body'] }),
+    clock,
+    logger: silent,
+    quarantineMs: 60_000,
+  });
+
+/** A worker that touches nothing: it reports what it is told to say about each intent, as soon as it sees it. */
+export class Reporter {
+  readonly host: string;
+  /** Why an intent fails; null when it is done. */
+  verdict: (intent: Event) => Fault | null = () => null;
+  isPaused = false;
+  readonly #log: Stream;
+  readonly #clock: Clock;
+  #followed: FollowedRealm | null = null;
+  readonly #reported = new Set<string>();
+  #sending: Promise<void> = Promise.resolve();
+
+  constructor(log: Stream, clock: Clock, host: string) {
+    this.#log = log;
+    this.#clock = clock;
+    this.host = host;
+  }
+
+  async start(): Promise<void> {
+    this.#followed = followRealm(this.#log, { listener: { folded: () => this.work() } });
+    await this.#followed.reader.caughtUp;
+    this.#send([[{ type: 'HostFacts', data: hostFacts(this.host) }, null]]);
+    await this.#sending;
+  }
+
+  async stop(): Promise<void> {
+    await this.#followed?.reader.stop();
+    await this.#sending;
+  }
+
+  work(): void {
+    if (!this.#followed || this.isPaused) return;
+    const { state } = boundaryOf(this.#followed.realm, this.host);
+    for (const intent of [...state.intents.values()]) {
+      if (this.#reported.has(intent.meta.id)) continue;
+      this.#reported.add(intent.meta.id);
+      const problem = state.expired.has(intent.meta.id) ? fault('TIMED_OUT') : this.verdict(intent);
+      const reports: [Fact, Event][] = [[outcomeOf(intent, problem), intent]];
+      if (intent.type === 'EndpointLeaveRequested' && intent.data.last)
+        reports.push([{ type: 'SandboxRemoved', data: { sandbox: intent.data.sandbox } }, intent]);
+      if (intent.type === 'EndpointJoinRequested' && !problem)
+        reports.push([{ type: 'SandboxCreated', data: { sandbox: intent.data.sandbox } }, intent]);
+      this.#send(reports);
+    }
+  }
+
+  #send(reports: readonly (readonly [fact: Fact, intent: Event | null])[]): void {
+    this.#sending = this.#sending.then(async () => {
+      const id = this.#clock.randomId(12);
+      const events = reports.map(([fact, intent], index): Event => {
+        const meta: Event['meta'] = {
+          id: `${id}.${index}`,
+          source: '/cnm/test/reporter',
+          subject: aboutOf(fact),
+          time: new Date(this.#clock.nowMs()).toISOString(),
+          actor: intent?.meta.actor ?? '',
+          commandid: intent?.meta.commandid ?? '',
+          correlationid: intent?.meta.correlationid ?? '',
+          causationid: intent?.meta.id ?? '',
+        };
+        return { ...fact, version: eventVersions[fact.type], meta } as Event;
+      });
+      const subject = subjects.outcome(this.host);
+      const head = await this.#log.lastOn(subject);
+      const headers = {
+        [commitHeaders.contentType]: batchType,
+        ...(head ? { [commitHeaders.prevHash]: chainHash(head) } : {}),
+      };
+      const expectedLast = head?.position ?? 0;
+      const appended = await this.#log.append({ subject, body: encodeCommit(events), id, expectedLast, headers });
+      assert.equal(appended.kind, 'appended');
+    });
+  }
+}
+
+/** Every event on a log, with the position of its commit. */
+export const eventsOn = (messages: Iterable<{ readonly body: Uint8Array; readonly position: number }>) =>
+  [...messages].flatMap(({ body, position }) => decodeCommit(body).map((event) => ({ ...event, position })));

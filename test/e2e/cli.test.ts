@@ -1,0 +1,244 @@
+// The command line as a user drives it, against a `cnm up` with the real kernel, in namespaces of the test's own.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { waitFor } from '../support/nats.ts';
+import { inOwnNamespaces, ipLinks, sh } from '../support/netns.ts';
+import { launcher, makePlace, type Place, type Running } from './cli-harness.ts';
+
+if (inOwnNamespaces(import.meta.filename)) {
+  let place: Place;
+  let up: Running;
+
+  before(async () => {
+    sh('ip link set lo up; sysctl -qw net.ipv4.ip_forward=1');
+    place = makePlace();
+    up = await place.up();
+  });
+  after(async () => {
+    await up.end();
+    place.remove();
+  });
+
+  const fails = (exit: number, pattern: RegExp, ...words: string[]): void => {
+    const said = place.cnm(...words);
+    assert.equal(said.exit, exit, `cnm ${words.join(' ')}: ${said.out}${said.err}`);
+    assert.match(said.err, pattern);
+  };
+  const works = (...words: string[]): string => {
+    const said = place.cnm(...words);
+    assert.equal(said.exit, 0, `cnm ${words.join(' ')}: ${said.err}`);
+    return said.out;
+  };
+
+  test('cli: status names all services, doctor finds the machine able', () => {
+    const { services, streams, missing } = place.json('status');
+    assert.deepEqual(
+      services.map(({ name }: { name: string }) => name),
+      ['cnm-collector', 'cnm-controller', 'cnm-projector', 'cnm-worker'],
+    );
+    assert.ok(streams.log.last > 0);
+    assert.deepEqual(missing, []);
+    assert.match(works('status'), /^host {6}h1, kernel /m);
+    const { healthy, checks } = place.json('doctor');
+    assert.equal(healthy, true, JSON.stringify(checks));
+    assert.match(works('doctor'), /^ok {3}veth +works$/m);
+  });
+
+  test('cli: a network, two sandboxes on it, a ping, and nothing left afterwards', () => {
+    assert.match(
+      works('network', 'create', 'web', '--subnet', '10.9.1.0/24'),
+      /^created network web \(bridge, 10\.9\.1\.0\/24/,
+    );
+    assert.match(works('network', 'ls'), /^web +\w+ +h1 +bridge +10\.9\.1\.0\/24 +active/m);
+    const attached = place.json('sandbox', 'attach', 'c1', '--network', 'web:ip=10.9.1.5');
+    assert.equal(attached.status, 'succeeded');
+    assert.equal(attached.endpoints[0].ipv4, '10.9.1.5/24');
+    const key = join(place.env.CNM_RUN_DIR ?? '', 'e2e-h1/netns/c1');
+    assert.equal(attached.sandbox.key, key);
+    assert.match(works('sandbox', 'attach', 'c2', '--network', 'web'), /^ {2}key .*\/c2$/m);
+    assert.match(works('sandbox', 'exec', 'c2', '--', 'ping', '-c1', '-W1', '10.9.1.5'), /1 received/);
+    assert.match(works('sandbox', 'inspect', 'c1'), new RegExp(`^key: +${key}$`, 'm'));
+    assert.match(works('endpoint', 'ls', 'web'), /^web +c1 .* 10\.9\.1\.5\/24 .* joined +c1$/m);
+    assert.match(works('endpoint', 'inspect', 'web', 'c1'), /^interface: +eth0$/m);
+    fails(
+      1,
+      /^NETWORK_HAS_ENDPOINTS: .*\n {2}endpoint c1 .*\n {2}endpoint c2 .*\nnext: Delete/s,
+      'network',
+      'rm',
+      'web',
+    );
+    works('sandbox', 'detach', 'c1');
+    works('sandbox', 'detach', 'c2');
+    works('network', 'rm', 'web');
+    assert.deepEqual(place.json('network', 'ls').rows, []);
+    assert.ok(ipLinks().every(({ ifname }) => !ifname.startsWith('cb')));
+    assert.deepEqual(readdirSync(join(place.env.CNM_RUN_DIR ?? '', 'e2e-h1/netns')), []);
+  });
+
+  test('cli: exec passes on exit code, output and arguments of the command', () => {
+    works('network', 'create', 'x');
+    works('sandbox', 'attach', 's1', '--network', 'x');
+    const said = place.cnm(
+      'sandbox',
+      'exec',
+      's1',
+      '--',
+      'sh',
+      '-c',
+      'echo "$1"; echo oops >&2; exit 7',
+      'sh',
+      '--json',
+    );
+    assert.deepEqual(said, { exit: 7, out: '--json\n', err: 'oops\n' });
+    assert.equal(place.cnm('sandbox', 'exec', 's1', '--', 'no-such-command').exit, 127);
+    assert.equal(place.cnm('sandbox', 'exec', 's1', '--', '/etc/passwd').exit, 126);
+    fails(1, /^NOT_FOUND: there is no sandbox s9$/m, 'sandbox', 'exec', 's9', '--', 'true');
+    works('sandbox', 'detach', 's1');
+    works('network', 'prune');
+    assert.deepEqual(place.json('network', 'ls').rows, []);
+  });
+
+  test('cli: an endpoint has a life of its own', () => {
+    works('network', 'create', 'n1', '--subnet', '10.9.2.0/24', '--gc', '1h', '--label', 'team=a');
+    assert.match(works('network', 'inspect', 'n1'), /^labels: +team=a$/m);
+    works('endpoint', 'create', 'n1', 'db', '--ip', '10.9.2.9', '--mac', '02:00:00:00:00:09', '--alias', 'database');
+    assert.match(
+      works('endpoint', 'join', 'n1', 'db', '--sandbox', 'c3', '--hostname', 'dbhost'),
+      /^joined db to sandbox c3$/m,
+    );
+    fails(1, /^ENDPOINT_JOINED: /, 'endpoint', 'rm', 'n1', 'db');
+    works('endpoint', 'leave', 'n1', 'db');
+    assert.match(works('garbage', 'ls'), /^n1 +db +h1 .* never +its address was asked for +c3$/m);
+    works('endpoint', 'rm', 'h1/n1', 'db');
+    works('network', 'rm', 'h1/n1');
+  });
+
+  test('cli: the past and its reasons can be asked for', () => {
+    const before = place.json('status').streams.log.last;
+    works('network', 'create', 'past');
+    const { endpoints } = place.json('sandbox', 'attach', 'p1', '--network', 'past');
+    const then = place.json('network', 'ls').position;
+    works('sandbox', 'detach', 'p1');
+    works('network', 'rm', 'past');
+    assert.match(works('network', 'ls', '--as-of', String(then)), /^past /m);
+    assert.match(works('sandbox', 'inspect', 'p1', '--as-of', String(then)), /^status: +ready$/m);
+    fails(1, /there is no sandbox p1/, 'sandbox', 'inspect', 'p1');
+    const types = place.json('history', 'sandbox', 'p1').rows.map(({ type }: { type: string }) => type.split('.')[1]);
+    assert.deepEqual(types.filter((type: string) => type === 'EndpointJoined').length, 1);
+    assert.match(works('history', 'network', 'past'), /NetworkDeleted/);
+    assert.match(works('history', 'address', endpoints[0].ipv4.replace(/\/.*/, '')), /EndpointCreateRequested/);
+    assert.match(works('history', 'endpoint', 'p1'), /EndpointLeft/);
+    fails(1, /nothing is recorded about network nowhere/, 'history', 'network', 'nowhere');
+    const events = place.json('events', '--since', String(before + 1)).rows;
+    assert.equal(events[0].type, 'cnm.NetworkCreateRequested.v1');
+    assert.deepEqual([events[0].actor, events[0].host], ['tester', 'h1']);
+    assert.match(works('events', '--since', '1', '--type', 'HostFacts'), /host h1 kernel /);
+  });
+
+  test('cli: events are followed, one JSON line each', async () => {
+    const child = spawn(launcher, ['events', '--follow', '--json', '--type', 'NetworkCreated,NetworkDeleted'], {
+      env: place.env,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    let out = '';
+    child.stdout.setEncoding('utf8').on('data', (text) => {
+      out += text;
+    });
+    try {
+      // the follower says nothing before the first event: networks are made until it has seen one
+      const lines = () => out.split('\n').filter((line) => line !== '');
+      await waitFor(
+        () => {
+          works('network', 'create', 'seen');
+          works('network', 'rm', 'seen');
+          return lines().length >= 2;
+        },
+        { what: 'two events', timeoutMs: 20_000 },
+      );
+      const event = JSON.parse(lines()[0] ?? '');
+      assert.match(event.type, /^cnm\.Network(Created|Deleted)\.v1$/);
+      assert.match(event.position, /^\d+\.\d+$/);
+    } finally {
+      child.kill();
+    }
+  });
+
+  test('cli: what is wrong is refused with its code, and nothing is half done', () => {
+    works('network', 'create', 'dup');
+    fails(1, /^NETWORK_EXISTS: /, 'network', 'create', 'DUP');
+    fails(1, /^SUBNET_INVALID: /, 'network', 'create', 'odd', '--subnet', '10.9.3.7/24');
+    fails(1, /^COMMAND_MALFORMED: /, 'network', 'create', '../x');
+    fails(1, /^DRIVER_NOT_FOUND: /, 'network', 'create', 'far', '-d', 'macvlan');
+    fails(1, /^ADDRESS_OUTSIDE_SUBNET: /, 'endpoint', 'create', 'dup', 'e', '--ip', '192.0.2.1');
+    fails(1, /^OPTION_UNSUPPORTED: /, 'endpoint', 'create', 'dup', 'e', '-p', '8080:80');
+    fails(1, /^NETWORK_NOT_FOUND: /, 'sandbox', 'attach', 'c9', '--network', 'dup', '--network', 'nowhere');
+    fails(1, /^SANDBOX_NOT_FOUND: /, 'sandbox', 'detach', 'c9');
+    fails(1, /^HOST_NOT_FOUND: /, 'network', 'create', 'h9/web');
+    fails(1, /^FOREIGN_OBJECT: |^NETWORK_/, 'network', 'rm', 'nowhere');
+    assert.deepEqual(place.json('endpoint', 'ls').rows, []);
+    const refused = place.cnm('network', 'create', 'dup', '--json');
+    assert.equal(refused.exit, 1);
+    assert.equal(JSON.parse(refused.out).error.code, 'NETWORK_EXISTS');
+    works('network', 'rm', 'dup');
+  });
+
+  test('cli: an interface that is not ours is refused, and untouched', () => {
+    sh('ip link add foreign0 type bridge');
+    fails(1, /^FOREIGN_OBJECT: /, 'network', 'create', 'f', '-o', 'com.docker.network.bridge.name=foreign0');
+    assert.ok(ipLinks().some(({ ifname }) => ifname === 'foreign0'));
+    sh('ip link del foreign0');
+  });
+
+  test('cli: usage is 2, a server that is not there is 3, bad settings are 78', () => {
+    fails(2, /--sandbox ID is missing/, 'endpoint', 'join', 'a', 'b');
+    fails(2, /is no duration/, 'network', 'create', 'n', '--gc', 'soon');
+    fails(2, /--network NET is missing/, 'sandbox', 'attach', 'c');
+    const dead = place.cnmWith({ CNM_NATS_URL: 'nats://127.0.0.1:1' }, 'network', 'ls');
+    assert.equal(dead.exit, 3, dead.err);
+    const nowhere = place.cnmWith({ CNM_RUN_DIR: join(place.folder, 'other') }, 'network', 'ls');
+    assert.match(nowhere.err, /no cnm runs here: start `npx cnm up`/);
+    assert.equal(nowhere.exit, 3);
+    const bad = place.cnmWith({ CNM_HOST: 'a b', CNM_REALM: 'X' }, 'network', 'ls');
+    assert.equal(bad.exit, 78);
+    assert.match(bad.err, /CNM_HOST=a b: .*\n.*CNM_REALM=X: /);
+    assert.equal(place.cnm('serve', 'worker').exit, 78);
+  });
+
+  test('cli: a command that nobody decides is given up, and not started later', () => {
+    const lonely = place.cnmWith({ CNM_HOST: 'h1' }, 'network', 'create', 'late', '--wait', '1ms');
+    // either it was quick enough, or it was given up
+    assert.ok(lonely.exit === 0 || lonely.exit === 3 || lonely.exit === 1, lonely.err);
+    if (lonely.exit === 3) assert.match(lonely.err, /it will not be started any more/);
+    place.cnm('network', 'rm', 'late');
+  });
+
+  test('cli: drivers', () => {
+    assert.match(works('driver', 'ls'), /^bridge +yes +any +1023 +-$/m);
+    works('driver', 'configure', 'bridge', '-o', 'com.docker.network.driver.mtu=1400');
+    assert.match(
+      works('driver', 'inspect', 'bridge'),
+      /^configured: +configured on h1: com\.docker\.network\.driver\.mtu=1400$/m,
+    );
+    fails(1, /^OPTION_/, 'driver', 'configure', 'bridge', '-o', 'color=red');
+    fails(1, /there is no driver vxlan/, 'driver', 'inspect', 'vxlan');
+  });
+
+  test('cli: a second start finds everything as it was; SIGTERM ends it in order', async () => {
+    works('network', 'create', 'kept');
+    works('sandbox', 'attach', 'k1', '--network', 'kept');
+    const refused = place.cnm('up');
+    assert.equal(refused.exit, 1);
+    assert.match(refused.err, /^DATA_DIR_IN_USE: /m);
+    assert.equal(await up.end(), 0);
+    assert.equal(existsSync(join(place.env.CNM_RUN_DIR ?? '', 'e2e-h1.json')), false);
+    const { url } = up;
+    up = await place.up();
+    assert.equal(up.url, url);
+    works('sandbox', 'exec', 'k1', '--', 'true');
+    works('sandbox', 'detach', 'k1');
+    works('network', 'rm', 'kept');
+  });
+}

@@ -1,0 +1,314 @@
+/** Histories of several hosts, made from the state tables: decisions that the tables allow, and reports that come in any order, late and twice. */
+import { type Event, eventVersions } from '../../events/envelope.ts';
+import { type Fact, isIntent } from '../../events/events.ts';
+import { evolve } from '../../events/evolve.ts';
+import { commandId, subjects } from '../../events/names.ts';
+import { type BoundaryState, type EndpointRow, initialState } from '../../events/state.ts';
+import { endpointTransitions, networkTransitions } from '../../events/states.ts';
+import { fault, hostFacts, outcomeOf, startMs } from './world.ts';
+
+export interface RandomCommit {
+  readonly subject: string;
+  readonly position: number;
+  readonly events: readonly Event[];
+}
+
+/** Four numbers from 0 to 1 that decide what happens next: what, to which, how, and how exactly. */
+export type Roll = readonly [what: number, which: number, how: number, more: number];
+
+const HOSTS = ['h1', 'h2'];
+const pick = <Item>(items: readonly Item[], at: number): Item | undefined => items[Math.floor(at * items.length)];
+
+interface Command {
+  readonly actor: string;
+  readonly id: string;
+  readonly type: string;
+}
+
+type Move = (host: string, roll: Roll) => void;
+
+export class RandomHistory {
+  readonly commits: RandomCommit[] = [];
+  readonly states: ReadonlyMap<string, BoundaryState> = new Map(HOSTS.map((host) => [host, initialState()]));
+  private readonly intents = new Map<string, Event[]>(HOSTS.map((host) => [host, []]));
+  private serial = 0;
+  private nowMs = startMs;
+  private readonly moves: readonly Move[] = [
+    (host, roll) => this.createNetwork(host, roll),
+    (host, roll) => this.deleteNetwork(host, roll),
+    (host, roll) => this.createEndpoint(host, roll),
+    (host, roll) => this.attach(host, roll),
+    (host, roll) => this.join(host, roll),
+    (host, roll) => this.join(host, roll),
+    (host, roll) => this.leave(host, roll),
+    (host, roll) => this.detach(host, roll),
+    (host, roll) => this.deleteEndpoint(host, roll),
+    (host, roll) => this.suspect(host, roll),
+    (host) => this.speak(host),
+    (host, roll) => this.refuse(host, roll),
+    (host, roll) => this.timeOut(host, roll),
+    (host, roll) => this.configure(host, roll),
+    (host, roll) => this.reportSandbox(host, roll),
+    ...Array.from({ length: 12 }, (): Move => (host, roll) => this.report(host, roll)),
+  ];
+
+  constructor() {
+    const opening: Fact = { type: 'RealmOpened', data: { realm: 'test', epoch: this.newId() } };
+    this.append(subjects.realm, null, [this.event(opening, {})]);
+    for (const host of HOSTS) this.speak(host);
+  }
+
+  /** One more commit, or none where the roll asks for what no state allows. */
+  roll(roll: Roll): void {
+    const [what, which] = roll;
+    this.nowMs += Math.floor(which * 20_000_000);
+    const host = which * 7 - Math.floor(which * 7) < 0.7 ? 'h1' : 'h2';
+    pick(this.moves, what)?.(host, roll);
+  }
+
+  private newId(): string {
+    this.serial += 1;
+    return this.serial.toString(36).padStart(12, '0');
+  }
+
+  private state(host: string): BoundaryState {
+    const state = this.states.get(host);
+    if (!state) throw new Error(`no host ${host}`);
+    return state;
+  }
+
+  private event(fact: Fact, more: Partial<Event['meta']>): Event {
+    const meta = {
+      id: `${this.newId()}.0`,
+      source: '/cnm/test',
+      subject: 'test/1',
+      time: new Date(this.nowMs).toISOString(),
+      actor: '',
+      commandid: '',
+      correlationid: '',
+      causationid: '',
+      ...more,
+    };
+    return { ...fact, version: eventVersions[fact.type], meta } as Event;
+  }
+
+  private append(subject: string, host: string | null, events: readonly Event[]): void {
+    if (events.length === 0) return;
+    const position = this.commits.length + 1;
+    this.commits.push({ subject, position, events });
+    if (host === null) return;
+    for (const event of events) {
+      evolve(this.state(host), event, position);
+      if (isIntent(event.type)) this.intents.get(host)?.push(event);
+    }
+  }
+
+  private command(type: string): Command {
+    return { actor: this.serial % 3 === 0 ? 'bob' : 'alice', id: commandId(this.nowMs, this.newId()), type };
+  }
+
+  private decide(host: string, type: string, facts: readonly Fact[]): void {
+    const { actor, id } = this.command(type);
+    const common = { actor, commandid: id, correlationid: id, causationid: id, commandtype: type };
+    const decided = { ...common, commandseq: this.serial, commanddigest: 'd' };
+    const events = facts.map((fact) =>
+      this.event(fact, isIntent(fact.type) ? { ...decided, executors: host, deadline: 'later' } : decided),
+    );
+    this.append(subjects.host(host), host, events);
+  }
+
+  private say(host: string, said: readonly { readonly fact: Fact; readonly intent: Event | null }[]): void {
+    const events = said.map(({ fact, intent }) => {
+      const { actor = '', commandid = '', correlationid = '', id = '' } = intent?.meta ?? {};
+      return this.event(fact, { actor, commandid, correlationid, causationid: id });
+    });
+    this.append(subjects.outcome(host), host, events);
+  }
+
+  private createNetwork(host: string, [, , how, more]: Roll): void {
+    const n = this.serial;
+    const id = this.newId();
+    const subnet = { family: 4 as const, subnet: `10.${n % 250}.0.0/16`, range: null, gateway: `10.${n % 250}.0.1/16` };
+    const aux: Record<string, string> = more < 0.3 ? { router: `10.${n % 250}.0.9` } : {};
+    const gc = pick([null, 'off' as const, 60_000], how) ?? null;
+    const network = {
+      ...{ id, name: `net${n % 5}`, driver: 'bridge', ipv4: true, ipv6: false, internal: false, mtu: null },
+      ipam: { driver: 'default', options: {}, overlap: false },
+      ...{ subnets: [{ ...subnet, aux }], options: {}, labels: {}, gc },
+    };
+    this.decide(host, 'CreateNetwork', [{ type: 'NetworkCreateRequested', data: { network } }]);
+  }
+
+  private deleteNetwork(host: string, [, which]: Roll): void {
+    const rows = [...this.state(host).networks.values()];
+    const row = pick(
+      rows.filter(({ status }) => 'NetworkDeleteRequested' in networkTransitions[status]),
+      which,
+    );
+    if (!row) return;
+    const data = { networkId: row.facts.id, name: row.facts.name };
+    this.decide(host, 'DeleteNetwork', [{ type: 'NetworkDeleteRequested', data }]);
+  }
+
+  private endpointFact(host: string, [, which, how, more]: Roll): Extract<Fact, { type: 'EndpointCreateRequested' }> {
+    const networks = [...this.state(host).networks.values()];
+    const networkId = pick(networks, which)?.facts.id ?? 'networkgone00';
+    const n = this.serial;
+    const facts = {
+      ...{ id: this.newId(), networkId, name: `ep${n % 7}`, ipv6: null, mac: null, static: more < 0.2 },
+      ipv4: more < 0.9 ? `10.1.${n >> 8}.${n & 255}/16` : null,
+      ...{ aliases: [], ports: [], options: {}, labels: {} },
+      gc: pick([null, null, 'off' as const, 5_000], how) ?? null,
+      origin: 'endpoint' as const,
+    };
+    return { type: 'EndpointCreateRequested', data: { endpoint: facts } };
+  }
+
+  private createEndpoint(host: string, roll: Roll): void {
+    this.decide(host, 'CreateEndpoint', [this.endpointFact(host, roll)]);
+  }
+
+  private joinFact(host: string, facts: EndpointRow['facts'], how: number): Fact {
+    const state = this.state(host);
+    const id = pick(['web', 'db', 'job'], how) ?? 'web';
+    // A sandbox that is not ours to make comes again as the same incarnation, even while it is being removed.
+    const removing = [...state.sandboxes.values()].find(
+      (row) => row.facts.id === id && how * 10 - Math.floor(how * 10) < 0.3,
+    );
+    const incarnation = state.sandboxIds.get(id) ?? removing?.facts.incarnation ?? this.newId();
+    const sandbox = {
+      ...{ id, incarnation, key: `/run/${incarnation}`, owned: true },
+      hostname: null,
+      domainname: null,
+    };
+    const joinId = this.newId();
+    const about = { endpointId: facts.id, networkId: facts.networkId, name: facts.name };
+    const gateways = { ipv4: facts.id, ipv6: null };
+    return { type: 'EndpointJoinRequested', data: { ...about, joinId, sandbox, interface: 'eth0', gateways } };
+  }
+
+  private attach(host: string, roll: Roll): void {
+    const create = this.endpointFact(host, roll);
+    this.decide(host, 'AttachSandbox', [create, this.joinFact(host, create.data.endpoint, roll[2])]);
+  }
+
+  private endpointIn(host: string, intent: string, which: number): EndpointRow | undefined {
+    const rows = [...this.state(host).endpoints.values()];
+    return pick(
+      rows.filter(({ status }) => intent in endpointTransitions[status]),
+      which,
+    );
+  }
+
+  private join(host: string, [, which, how]: Roll): void {
+    const row = this.endpointIn(host, 'EndpointJoinRequested', which);
+    if (row) this.decide(host, 'JoinEndpoint', [this.joinFact(host, row.facts, how)]);
+  }
+
+  private leaveFact(host: string, { facts, sandbox: membership }: EndpointRow): Fact {
+    const { id = 'web', incarnation = 'nowhere00000', joinId = 'nojoin000000' } = membership ?? {};
+    const members = this.state(host).sandboxes.get(incarnation)?.members ?? [];
+    const last = members.every((member) => member === facts.id);
+    const sandbox = {
+      ...{ id, incarnation, key: `/run/${incarnation}`, owned: true },
+      hostname: null,
+      domainname: null,
+    };
+    const about = { endpointId: facts.id, networkId: facts.networkId, name: facts.name };
+    const gateways = { ipv4: null, ipv6: null };
+    return { type: 'EndpointLeaveRequested', data: { ...about, joinId, sandbox, interface: null, last, gateways } };
+  }
+
+  private deleteFact({ facts }: EndpointRow): Fact {
+    const about = { endpointId: facts.id, networkId: facts.networkId, name: facts.name };
+    return { type: 'EndpointDeleteRequested', data: { ...about, cause: 'command', garbage: null } };
+  }
+
+  private leave(host: string, [, which]: Roll): void {
+    const row = this.endpointIn(host, 'EndpointLeaveRequested', which);
+    if (row) this.decide(host, 'LeaveEndpoint', [this.leaveFact(host, row)]);
+  }
+
+  private detach(host: string, [, which]: Roll): void {
+    const row = this.endpointIn(host, 'EndpointLeaveRequested', which);
+    if (row) this.decide(host, 'DetachSandbox', [this.leaveFact(host, row), this.deleteFact(row)]);
+  }
+
+  private deleteEndpoint(host: string, [, which]: Roll): void {
+    const row = this.endpointIn(host, 'EndpointDeleteRequested', which);
+    if (row) this.decide(host, 'DeleteEndpoint', [this.deleteFact(row)]);
+  }
+
+  private suspect(host: string, [, which]: Roll): void {
+    const rows = [...this.state(host).endpoints.values()].filter(({ status }) => status === 'created');
+    const row = pick(rows, which);
+    if (!row) return;
+    const { id: endpointId, networkId, name } = row.facts;
+    const why = { since: row.idleSince, dueAt: row.idleSince, reason: 'r', lastSandbox: row.lastSandbox };
+    this.decide(host, 'SuspectEndpoint', [
+      { type: 'EndpointSuspected', data: { endpointId, networkId, name, ...why } },
+    ]);
+  }
+
+  private speak(host: string): void {
+    this.say(host, [{ fact: { type: 'HostFacts', data: hostFacts(host) }, intent: null }]);
+  }
+
+  private refuse(host: string, [, which, how]: Roll): void {
+    const culprits = [{ kind: 'network', id: pick([...this.state(host).networks.keys()], which) ?? 'none' }];
+    const data = { command: 'DeleteNetwork', code: 'NETWORK_HAS_ENDPOINTS', detail: 'd', culprits };
+    if (how < 0.7) {
+      this.decide(host, 'DeleteNetwork', [{ type: 'CommandRefused', data }]);
+      return;
+    }
+    const { actor, id, type } = this.command('DeleteNetwork');
+    const meta = {
+      actor,
+      commandid: id,
+      correlationid: id,
+      causationid: id,
+      commandtype: type,
+      commandseq: this.serial,
+    };
+    this.append(subjects.realm, null, [this.event({ type: 'CommandRefused', data }, meta)]);
+  }
+
+  private timeOut(host: string, [, which]: Roll): void {
+    const record = pick([...this.state(host).progress.values()], which);
+    if (!record) return;
+    const { actor, commandid: commandId, command, open } = record;
+    const data = { actor, commandId, command, intents: [...open] };
+    this.decide(host, 'ExpireCommand', [{ type: 'CommandTimedOut', data }]);
+  }
+
+  private configure(host: string, [, , how]: Roll): void {
+    const data = { driver: 'bridge', options: { mode: String(how > 0.5) } };
+    this.decide(host, 'ConfigureDriver', [{ type: 'DriverConfigureRequested', data }]);
+  }
+
+  /** What a worker says of intents: mostly of the oldest unreported ones, several at once, at times of an old one again. */
+  private report(host: string, [, which, how, more]: Roll): void {
+    const open = [...this.state(host).intents.values()];
+    const known = more < 0.15 || open.length === 0 ? (this.intents.get(host) ?? []) : open;
+    const first = Math.floor(which * which * known.length);
+    const intents = known.slice(first, first + (more > 0.7 ? 3 : 1));
+    this.say(
+      host,
+      intents.map((intent, index) => ({ fact: outcomeOf(intent, how < 0.25 && index === 0 ? fault() : null), intent })),
+    );
+  }
+
+  private reportSandbox(host: string, [, which, how]: Roll): void {
+    const row = pick([...this.state(host).sandboxes.values()], which);
+    if (!row) return;
+    const type = how < 0.6 ? 'SandboxCreated' : 'SandboxRemoved';
+    this.say(host, [{ fact: { type, data: { sandbox: row.facts } }, intent: null }]);
+  }
+}
+
+/** The history that a list of rolls makes. */
+export const historyOf = (rolls: readonly Roll[]): RandomHistory => {
+  const history = new RandomHistory();
+  for (const roll of rolls) history.roll(roll);
+  return history;
+};
