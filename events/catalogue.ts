@@ -61,7 +61,8 @@ export const eventMeanings: Readonly<Record<EventType, string>> = {
   DriverConfigured: 'A driver has its options.',
   DriverConfigureFailed: 'A driver could not be given its options.',
   NetworkCreated: 'A network is there.',
-  NetworkCreateFailed: 'A network could not be made and does not exist; its subnets are free again.',
+  NetworkCreateFailed:
+    'A network could not be made and does not exist, nor does any endpoint in it; its subnets are free again.',
   NetworkDeleted: 'A network is gone; its subnets are free again.',
   NetworkDeleteFailed: 'A network could not be removed; it is stuck until another delete.',
   EndpointCreated: 'An endpoint is there.',

@@ -23,6 +23,11 @@ export const isMeant = (
   return names.some((known) => known !== null && known.toLowerCase() === lower);
 };
 
+interface Fields {
+  readonly [field: string]: unknown;
+  readonly host?: string | null;
+}
+
 const textOf = (value: unknown): string => (value === null || value === undefined ? '' : String(value));
 
 const fieldIs = (value: unknown, wanted: string): boolean =>
@@ -39,6 +44,15 @@ export const unknownNames = (view: ViewName, filter: Filter): readonly string[] 
   return Object.keys(filter).filter((name) => !known.includes(name));
 };
 
+/** Ids of the networks that are meant: rows of commands name the networks of their endpoints by id alone. */
+const idsMeant = (views: Views, wanted: string): ReadonlySet<string> => {
+  const ids = new Set<string>();
+  for (const { id, name, host } of views.rows.networks.values()) {
+    if (isMeant('network', wanted, [name, id], host)) ids.add(id);
+  }
+  return ids;
+};
+
 /** The rows that pass a filter, with their keys, in the view's order. Complexity: one row where the filter names its key, else all. */
 export const selectRows = function* (
   views: Views,
@@ -47,15 +61,15 @@ export const selectRows = function* (
 ): Generator<readonly [string, object]> {
   const projection: Projection<object> = projections[view];
   const rows: ReadonlyMap<string, object> = rowsOf(views, view);
-  const wanted = Object.entries(filter);
-  const passes = (row: object): boolean => {
-    const fields = row as { readonly [field: string]: unknown; readonly host?: string | null };
-    return wanted.every(([name, value]) =>
-      projection.references.includes(name)
-        ? isMeant(name, value, projection.refer(row, name), fields.host ?? null)
-        : fieldIs(fields[name], value),
-    );
-  };
+  const tests = Object.entries(filter).map(([name, wanted]): ((row: Fields) => boolean) => {
+    if (!projection.references.includes(name)) return (row) => fieldIs(row[name], wanted);
+    const ids = name === 'network' ? idsMeant(views, wanted) : null;
+    return (row) => {
+      const names = projection.refer(row, name);
+      return isMeant(name, wanted, names, row.host ?? null) || names.some((id) => id !== null && ids?.has(id) === true);
+    };
+  });
+  const passes = (row: object): boolean => tests.every((test) => test(row as Fields));
   const key = projection.keyOf?.(filter);
   if (key !== undefined) {
     const row = rows.get(key);

@@ -100,7 +100,17 @@ const outcome = of(
 );
 
 const fields: { readonly [View in ViewName]: Fields<ViewRows[View]> } = {
-  networks: { ...networkFacts, host, status: status('network'), since, createdAt, intent, fault, changedPosition },
+  networks: {
+    ...networkFacts,
+    host,
+    status: status('network'),
+    since,
+    createdAt,
+    endpoints: ['integer', 'how many endpoints it has'],
+    intent,
+    fault,
+    changedPosition,
+  },
   endpoints: {
     ...endpointFacts,
     host,
@@ -127,12 +137,13 @@ const fields: { readonly [View in ViewName]: Fields<ViewRows[View]> } = {
     host,
     status: status('sandbox'),
     createdAt: [time, 'when its first join was accepted'],
-    readyAt: ['date-time or null', 'when it was there'],
-    removingAt: ['date-time or null', 'when its last endpoint left it'],
+    readyAt: ['date-time or null', 'since when it is there'],
+    removingAt: ['date-time or null', 'since when no endpoint is in it'],
     members: [
       'list of object',
       'endpoints in it in the order in which they joined: endpointId, endpoint, networkId, network, interface',
     ],
+    leaving: ['list of string', 'ids of endpoints that are to leave it and are not reported out of it'],
     gateways: ['object', fieldMeanings.gateways ?? ''],
     changedPosition,
   },
@@ -208,9 +219,9 @@ const meanings: Readonly<Record<ViewName, string>> = {
 const listed = (names: readonly string[]): string => names.map(code).join(', ');
 
 const section = (view: ViewName): string => {
-  const { references } = projections[view];
-  const byName =
-    references.length === 0 ? '' : ` ${listed(references)} take${references.length > 1 ? '' : 's'} a name or an id.`;
+  const references = projections[view].references.filter((name) => name !== 'address');
+  const takes = references.length > 1 ? 'take' : 'takes';
+  const byName = references.length === 0 ? '' : ` ${listed(references)} ${takes} a name or an id.`;
   const row = samplePart(`queries/${view}`, ['answer', 'rows', '0']);
   return `## ${view}
 
@@ -232,8 +243,8 @@ Rows that the queries \`cnm.query.<view>\` answer with; how to ask is in [protoc
 from one real run.
 
 A filter names fields and values: a row passes when every field, as text, is equal to its value (\`"true"\`, \`"4"\`, null is \`""\`), or has it among
-its items where it is a list. Of what is named by name or id, networks and endpoints are compared without case, and a network may be written
-HOST/NAME.
+its items where it is a list. Networks, endpoints and sandboxes that are named by name or id need not be fields: \`network\` may also be written
+HOST/NAME, and \`network\` and \`endpoint\` are compared without case.
 
 ${viewNames.map(section).join('\n')}
 ## events

@@ -9,11 +9,12 @@ import { isFailure } from './failure.ts';
 import { type Host, readLinks, skipIndexes, takeIndex } from './host.ts';
 import { addressEntry } from './inside.ts';
 import { createFile, removeRecord, writeRecord } from './netns.ts';
+import { bridgeIndex } from './plug.ts';
 import { routeEntry } from './route.ts';
 import { getLinkByIndex, newAddress, newRoute, newVeth, setGenModeNone, setLink } from './rtnetlink.ts';
 import { discardNamespace, enterNew, holdsNetns, unpinNamespace } from './sandbox.ts';
 import { revive, silence, type Transaction } from './transaction.ts';
-import { bridgeIndex, ownEnds } from './veth.ts';
+import { ownEnds } from './veth.ts';
 
 /** The objects of a plan that make one sandbox. */
 export interface Sandbox {

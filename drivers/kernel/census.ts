@@ -7,11 +7,11 @@ import { goHome, type Host, listLinks } from './host.ts';
 import { addressesOf, listAddresses, readSnapshot, type Snapshot } from './inside.ts';
 import { close } from './libc.ts';
 import { exists, listRecords, openNamespace, removeRecord, unpin, within } from './netns.ts';
+import { describeVeth, peerOf } from './pair.ts';
 import type { LinkRecord } from './records.ts';
 import { entityOf } from './route.ts';
 import type { Table } from './table.ts';
 import { isDead } from './transaction.ts';
-import { describeVeth, peerOf } from './veth.ts';
 
 interface Findings {
   readonly objects: KernelObject[];

@@ -6,7 +6,7 @@ import { KernelFailure, refused } from './failure.ts';
 import { C, check, gettid, open, setns } from './libc.ts';
 import { NetlinkSocket } from './netlink.ts';
 import { decodeLink, type LinkRecord } from './records.ts';
-import { dumpLinks, getLinkByName } from './rtnetlink.ts';
+import { dumpLinks, getLinkByIndex, getLinkByName } from './rtnetlink.ts';
 import { MessageWriter } from './writer.ts';
 
 /** Something silenced that is still to be removed: links, which go with the namespace behind the descriptor where there is one. */
@@ -145,6 +145,16 @@ export const readLinks = (
 
 export const readLink = (socket: NetlinkSocket, writer: MessageWriter, name: string): LinkRecord | null =>
   readLinks(socket, writer, [name])[0] ?? null;
+
+export const readLinkAt = (socket: NetlinkSocket, writer: MessageWriter, index: number): LinkRecord | null => {
+  getLinkByIndex(writer.reset(), index);
+  let found: LinkRecord | null = null;
+  const refusals = socket.request(writer, (reader, message) => {
+    found = decodeLink(reader, message);
+  });
+  for (const refusal of refusals) if (refusal.errno !== 'ENODEV') throw refused(refusal);
+  return found;
+};
 
 export const requireLink = (socket: NetlinkSocket, writer: MessageWriter, name: string): LinkRecord => {
   const link = readLink(socket, writer, name);

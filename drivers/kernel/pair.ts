@@ -1,4 +1,17 @@
 /** The two ends of veth pairs that are there: found, described, changed, and put aside. */
+import { formatTag, type Tag, type Veth } from '../objects.ts';
+import { formatMac, parseMac } from './address.ts';
+import { expectNone, KernelFailure } from './failure.ts';
+import { type Host, listLinks } from './host.ts';
+import { addressesOf, listRoutes, readSnapshot, type Snapshot, setAddresses } from './inside.ts';
+import { close } from './libc.ts';
+import type { NetlinkSocket } from './netlink.ts';
+import { openNamespace, within } from './netns.ts';
+import type { LinkRecord, RouteRecord } from './records.ts';
+import { restoreRoutes } from './route.ts';
+import { getLinkByIndex, setGenModeNone, setLink } from './rtnetlink.ts';
+import { moveAside, revive, silence, type Transaction } from './transaction.ts';
+
 export const openOrFail = (path: string): number => {
   const found = openNamespace(path);
   if (typeof found === 'number') return found;
@@ -80,13 +93,9 @@ export const setPeerAside = (transaction: Transaction, end: LinkRecord, veth: Ve
       const before = describeVeth(end, veth.bridge, veth.netns, peer, inside, veth.tag);
       const routes = inside.routes.filter((route) => route.index === peer.index);
       transaction.undo.push({ what: `restore veth ${veth.name}`, run: () => takeBack(host, end, before, routes) });
-      const writer = host.writer.reset();
-      setLink(writer, peer.index, { up: false });
-      setLink(writer, peer.index, { name: `cd${end.index.toString(36)}` });
-      expectNone(socket.request(writer));
+      moveAside(host, peer, socket, end.index);
     });
   } finally {
     close(descriptor);
   }
 };
-

@@ -1,4 +1,17 @@
 /** Makes veth pairs into namespaces that are there already. */
+import { formatTag, type Veth } from '../objects.ts';
+import { parseMac } from './address.ts';
+import { expectNone, foreign, KernelFailure, refused } from './failure.ts';
+import { type Host, readLink, readLinkAt, skipIndexes, takeIndex } from './host.ts';
+import { addressEntry } from './inside.ts';
+import { close } from './libc.ts';
+import type { NetlinkSocket, Refusal } from './netlink.ts';
+import { within } from './netns.ts';
+import { buryVeth, openOrFail, setPeerAside } from './pair.ts';
+import { decodeLink, type LinkRecord } from './records.ts';
+import { getLinkByIndex, newAddress, newVeth, setGenModeNone, setLink } from './rtnetlink.ts';
+import { freePorts, isDead, moveAside, type Transaction, undoing } from './transaction.ts';
+
 /** Index of the bridge that a veth is to be a port of. */
 export const bridgeIndex = (host: Host, name: string): number => {
   const known = host.bridges.get(name);
@@ -9,53 +22,93 @@ export const bridgeIndex = (host: Host, name: string): number => {
   return link.index;
 };
 
-/** Whether the first message, the one that makes the link, was refused. */
-const notMade = (refusals: readonly Refusal[]): boolean => refusals[0]?.index === 0;
-
-/** The host's half of a new pair; answers the peer's index inside the namespace. */
-const plug = (transaction: Transaction, veth: Veth, descriptor: number, mayFree: boolean): number => {
-  const { host } = transaction;
-  const master = bridgeIndex(host, veth.bridge);
-  const index = takeIndex(host);
-  const peer = { index: 0, name: veth.peer.name, mac: parseMac(veth.peer.mac) };
-  const writer = host.writer.reset();
-  newVeth(writer, { index, name: veth.name, mtu: veth.mtu, peer, target: { descriptor } });
-  setGenModeNone(writer, index);
-  setLink(writer, index, { up: true, master, alias: formatTag(veth.tag) });
-  getLinkByIndex(writer, index);
-  let inner = 0;
-  const refusals = host.route.request(writer, (reader, message) => {
-    inner = decodeLink(reader, message)?.peer ?? 0;
-  });
-  if (!notMade(refusals)) {
-    const run = (): void => undoing(host, (undo) => buryVeth(undo, index));
-    transaction.undo.push({ what: `remove veth ${veth.name}`, run });
-  }
-  const [first] = refusals;
-  if (first === undefined) {
-    host.fresh.add(index).add(master);
-    return inner;
-  }
-  if (first.index === 0 && first.errno === 'EBUSY') skipIndexes(host);
-  else if (first.errno === 'EXFULL') {
-    transaction.undo.pop()?.run();
-    if (!mayFree || !freePorts(host, master)) {
-      throw new KernelFailure('BRIDGE_FULL', `bridge ${veth.bridge} has no free port`, 'EXFULL');
-    }
-  } else throw refused(first);
-  const again = readLink(host.route, host.writer, veth.name);
-  if (again !== null) moveAside(host, again);
-  return plug(transaction, veth, descriptor, false);
+/** As `bridgeIndex`, from the kernel: another bridge may have the name by now. */
+export const freshBridgeIndex = (host: Host, name: string): number => {
+  host.bridges.delete(name);
+  return bridgeIndex(host, name);
 };
 
-const create = (transaction: Transaction, veth: Veth): void => {
+interface Plugged {
+  readonly refusals: readonly Refusal[];
+  /** Index of the peer inside the namespace. */
+  readonly peer: number;
+}
+
+const request = (host: Host): Plugged => {
+  let peer = 0;
+  const refusals = host.route.request(host.writer, (reader, message) => {
+    peer = decodeLink(reader, message)?.peer ?? 0;
+  });
+  return { refusals, peer };
+};
+
+const attach = (host: Host, index: number, master: number, veth: Veth): void => {
+  setLink(host.writer, index, { up: true, master, alias: formatTag(veth.tag) });
+  getLinkByIndex(host.writer, index);
+};
+
+const discard = (host: Host, index: number, veth: Veth): void => {
+  const end = readLinkAt(host.route, host.writer, index);
+  if (end === null) return;
+  undoing(host, (transaction) => {
+    buryVeth(transaction, index);
+    setPeerAside(transaction, end, veth);
+  });
+};
+
+/** The host's half of a new pair; answers the peer's index inside the namespace. */
+const plug = (transaction: Transaction, veth: Veth, descriptor: number): number => {
   const { host } = transaction;
+  const master = freshBridgeIndex(host, veth.bridge);
+  const index = takeIndex(host);
+  const peer = { index: 0, name: veth.peer.name, mac: parseMac(veth.peer.mac) };
+  host.writer.reset();
+  newVeth(host.writer, { index, name: veth.name, mtu: veth.mtu, peer, target: { descriptor } });
+  setGenModeNone(host.writer, index);
+  attach(host, index, master, veth);
+  let plugged = request(host);
+  if (plugged.refusals[0]?.index === 0) {
+    if (plugged.refusals[0].errno !== 'EBUSY') throw refused(plugged.refusals[0]);
+    skipIndexes(host);
+    return plug(transaction, veth, descriptor);
+  }
+  transaction.undo.push({ what: `remove veth ${veth.name}`, run: () => discard(host, index, veth) });
+  if (plugged.refusals[0]?.errno === 'EXFULL' && freePorts(host, master)) {
+    host.writer.reset();
+    attach(host, index, master, veth);
+    plugged = request(host);
+  }
+  if (plugged.refusals[0]?.errno === 'EXFULL') {
+    throw new KernelFailure('BRIDGE_FULL', `bridge ${veth.bridge} has no free port`, 'EXFULL');
+  }
+  expectNone(plugged.refusals);
+  host.fresh.add(index).add(master);
+  return plugged.peer;
+};
+
+/** Frees the name of the interface to be, when only a pair that waits for the reaper has it. */
+const clearName = (host: Host, socket: NetlinkSocket, veth: Veth): void => {
+  const holder = readLink(socket, host.writer, veth.peer.name);
+  if (holder === null) return;
+  const end = holder.kind === 'veth' ? readLinkAt(host.route, host.writer, holder.peer) : null;
+  if (end === null || !isPairOf(end, holder) || !isDead(host, end)) {
+    throw foreign(holder.kind || 'interface', `${holder.name} in ${veth.netns}`, holder.alias);
+  }
+  moveAside(host, holder, socket, end.index);
+};
+
+const isPairOf = (end: LinkRecord, peer: LinkRecord): boolean => end.kind === 'veth' && end.peer === peer.index;
+
+/** Makes a pair whose names are free on both sides, or held by dead pairs only. */
+export const createVeth = (transaction: Transaction, veth: Veth): void => {
+  const { host } = transaction;
+  const dead = readLink(host.route, host.writer, veth.name);
+  if (dead !== null) moveAside(host, dead);
   const descriptor = openOrFail(veth.netns);
   try {
     within(host, descriptor, (socket) => {
-      const holder = readLink(socket, host.writer, veth.peer.name);
-      if (holder !== null) throw foreign(holder.kind || 'interface', `${holder.name} in ${veth.netns}`, holder.alias);
-      const index = plug(transaction, veth, descriptor, true);
+      clearName(host, socket, veth);
+      const index = plug(transaction, veth, descriptor);
       const writer = host.writer.reset();
       setGenModeNone(writer, index);
       setLink(writer, index, { up: true });
@@ -67,4 +120,3 @@ const create = (transaction: Transaction, veth: Veth): void => {
     close(descriptor);
   }
 };
-

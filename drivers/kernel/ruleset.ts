@@ -42,6 +42,11 @@ const rules: readonly (readonly [chain: string, ...steps: Expression[]])[] = [
 /** Changes when anything above does: a table made by another version of us is recognised by it. */
 export const version = hash('sha256', JSON.stringify([sets, hook, rules]), 'hex').slice(0, 16);
 
+const encodeName = (text: string): string =>
+  text.replaceAll(/[^A-Za-z0-9_]/g, (char) => `_${char.charCodeAt(0).toString(16)}`);
+
+export const tableName = (realm: string, host: string): string => `cnm_${encodeName(realm)}_${encodeName(host)}`;
+
 /** Sets, chains and rules of a new table. */
 export const encodeRuleset = (w: MessageWriter, table: string): void => {
   setNames.forEach((name, at) => {

@@ -16,7 +16,7 @@ import {
   newTable,
   type TableRecord,
 } from './nftables.ts';
-import { encodeRuleset, setNames, version } from './ruleset.ts';
+import { encodeRuleset, setNames, tableName, version } from './ruleset.ts';
 import { MessageWriter } from './writer.ts';
 
 /** An element to be there, or not; one that is there has to carry one of the tags. */
@@ -31,11 +31,6 @@ interface Held {
   readonly element: Element;
   readonly label: string;
 }
-
-const encodeName = (text: string): string =>
-  text.replaceAll(/[^A-Za-z0-9_]/g, (char) => `_${char.charCodeAt(0).toString(16)}`);
-
-export const tableName = (realm: string, host: string): string => `cnm_${encodeName(realm)}_${encodeName(host)}`;
 
 /** 100 bytes an element: room for the elements of some ten thousand networks in one transaction. */
 const writerBytes = 4 << 20;

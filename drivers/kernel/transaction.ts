@@ -60,10 +60,15 @@ export const silence = (host: Host, indexes: readonly number[]): void => {
 
 const stillThere = (refusal: Refusal): boolean => refusal.errno !== 'ENODEV';
 
-/** A dead link keeps its name until it is reaped; whoever needs the name moves it aside. */
-export const moveAside = (host: Host, link: LinkRecord): void => {
-  setLink(host.writer.reset(), link.index, { up: false, name: `cd${link.index.toString(36)}` });
-  expectNone(host.route.request(host.writer).filter(stillThere));
+/**
+ * A dead link keeps its name until it is reaped; whoever needs the name moves it aside. In the host's namespace its own index
+ * makes a name that is free; inside a sandbox its host end's does.
+ */
+export const moveAside = (host: Host, link: LinkRecord, socket = host.route, unique = link.index): void => {
+  const writer = host.writer.reset();
+  setLink(writer, link.index, { up: false });
+  setLink(writer, link.index, { name: `cd${unique.toString(36)}` });
+  expectNone(socket.request(writer).filter(stillThere));
 };
 
 /** Dead ports hold their places on a bridge until they are reaped; frees some of them. */

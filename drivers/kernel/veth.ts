@@ -1,4 +1,15 @@
 /** Veth pairs one by one: with a look at what is there before anything is done. */
+import { formatTag, type Tag, type Veth } from '../objects.ts';
+import { foreign, ownership } from './failure.ts';
+import { type Host, readLink } from './host.ts';
+import { readSnapshot } from './inside.ts';
+import { close } from './libc.ts';
+import { openNamespace, within } from './netns.ts';
+import { adjustEnd, adjustPeer, buryVeth, describeVeth, peerOf, setPeerAside, takeBack } from './pair.ts';
+import { createVeth, freshBridgeIndex } from './plug.ts';
+import type { LinkRecord } from './records.ts';
+import { isDead, revive, type Transaction } from './transaction.ts';
+
 /** Brings a pair that is there into the wanted state; false when its peer is not in the namespace where it should be. */
 const adjust = (transaction: Transaction, end: LinkRecord, veth: Veth, tag: Tag): boolean => {
   const { host } = transaction;
@@ -10,7 +21,7 @@ const adjust = (transaction: Transaction, end: LinkRecord, veth: Veth, tag: Tag)
       const peer = peerOf(inside.links, end);
       if (peer === undefined) return false;
       const before = describeVeth(end, veth.bridge, veth.netns, peer, inside, tag);
-      const master = bridgeIndex(host, veth.bridge);
+      const master = freshBridgeIndex(host, veth.bridge);
       const routes = inside.routes.filter((route) => route.index === peer.index);
       const run = (): void => takeBack(host, end, before, routes);
       transaction.undo.push({ what: `restore veth ${veth.name}`, run });
@@ -36,9 +47,7 @@ export const ensureVeth = (transaction: Transaction, veth: Veth, tags: readonly 
     transaction.undo.push({ what: `restore veth ${veth.name}`, run: () => revive(host, end) });
     buryVeth(transaction, end.index);
   }
-  const dead = readLink(host.route, host.writer, veth.name);
-  if (dead !== null) moveAside(host, dead);
-  create(transaction, veth);
+  createVeth(transaction, veth);
 };
 
 /** The host ends that carry the tags of these veths; those that are gone, dead or another incarnation's are left out. */

@@ -40,9 +40,11 @@ interface Prepared {
   readonly plan: Plan;
 }
 
-/** A removal is tried again once, after a look at what is there; taking back is tried until it is done. */
+/** A removal is tried again once, after a look at what is there; taking back and repairing are tried until they are done. */
 const removalTriesMax = 2;
 const retryMsMax = 5_000;
+/** A look at everything costs a second per some thousand sandboxes. */
+const repairMsMax = 60_000;
 
 const makes = ({ intents }: Unit): boolean => intents.some(({ type }) => isConstructive(type));
 
@@ -52,16 +54,20 @@ export class Execution {
   readonly #options: ExecutionOptions;
   readonly #scene: Scene;
   readonly #present = new Present();
+  readonly #timers = new Set<() => void>();
   #due: Task[] = [];
+  #repairDue = false;
+  #repairTries = 0;
 
   constructor(options: ExecutionOptions) {
     this.#options = options;
     this.#scene = { state: options.state, deployment: options.deployment, present: this.#present };
   }
 
-  /** Makes the kernel hold what is reported as done, and no more. What cannot be repaired is left for the next start. */
+  /** Makes the kernel hold what is reported as done, and no more. */
   async reconcile(): Promise<void> {
     const { kernel, logger } = this.#options;
+    this.#repairDue = false;
     const census = await kernel.census();
     for (const unknown of census.unknown) logger.warn(unknown, 'could not be read, left alone');
     this.#present.replace(census);
@@ -69,11 +75,24 @@ export class Execution {
     if (plans.length === 0) return;
     logger.info({ plans: plans.map(({ id }) => id) }, 'the kernel differs from the log, repairing');
     const results = await kernel.apply(plans);
+    let left = 0;
     for (const [index, plan] of plans.entries()) {
       const result = results[index];
       if (result?.ok) this.#present.apply(plan.operations);
-      else logger.error({ plan: plan.id, fault: result?.fault }, 'could not be repaired');
+      else {
+        left += 1;
+        logger.error({ plan: plan.id, fault: result?.fault }, 'could not be repaired, trying again');
+      }
     }
+    if (left === 0) return;
+    this.#later(Math.min(1000 * 2 ** this.#repairTries++, repairMsMax), () => {
+      this.#repairDue = true;
+    });
+  }
+
+  /** Something was left unrepaired, and it is time for another try. */
+  get isRepairDue(): boolean {
+    return this.#repairDue;
   }
 
   /** Tasks that were put off and are due. They are in nobody's way: their intents are busy until they are reported. */
@@ -81,6 +100,21 @@ export class Execution {
     const due = this.#due;
     this.#due = [];
     return due;
+  }
+
+  /** Nothing is tried again. */
+  close(): void {
+    for (const cancel of this.#timers) cancel();
+    this.#timers.clear();
+  }
+
+  #later(delayMs: number, run: () => void): void {
+    const cancel = this.#options.clock.after(delayMs, () => {
+      this.#timers.delete(cancel);
+      run();
+      this.#options.wake();
+    });
+    this.#timers.add(cancel);
   }
 
   /** Executes tasks that do not touch each other. */
@@ -132,9 +166,8 @@ export class Execution {
     if (task.fault) {
       const delayMs = Math.min(100 * 2 ** tries, retryMsMax);
       this.#options.logger.error({ unit: unit.id, fault, delayMs }, 'could not be taken back, trying again');
-      this.#options.clock.after(delayMs, () => {
+      this.#later(delayMs, () => {
         this.#due.push({ ...task, tries: tries + 1 });
-        this.#options.wake();
       });
     } else if (makes(unit)) this.#due.push({ unit, fault, tries: 0 });
     else if (tries + 1 < removalTriesMax) this.#due.push({ ...task, tries: tries + 1 });

@@ -92,7 +92,9 @@ class HostWorker implements Worker {
       wake: () => this.#wake(),
     });
     await execution.reconcile();
-    this.#loop = this.#run(boundary, execution).catch((error) => this.#fail(error));
+    this.#loop = this.#run(boundary, execution)
+      .catch((error) => this.#fail(error))
+      .finally(() => execution.close());
   }
 
   async stop(): Promise<void> {
@@ -123,6 +125,7 @@ class HostWorker implements Worker {
 
   async #run({ state }: Boundary, execution: Execution): Promise<void> {
     while (!this.#stopped) {
+      if (execution.isRepairDue) await execution.reconcile();
       const batch = nextBatch(state, this.#busy);
       for (const { intents } of batch) for (const { meta } of intents) this.#busy.add(meta.id);
       const tasks = [...execution.takeDue(), ...batch.map(taskOf)];

@@ -1,6 +1,6 @@
 """A client of cnmbus with nothing but Python's standard library and docs/protocol.md: the NATS protocol over one socket, JSON, hashes.
 
-    python3 bare-client.py HOST PORT ACTOR [TRANSCRIPT]
+    python3 bare-client.py HOST PORT ACTOR
 
 Prints one line of JSON per step that went as the page says, and ends with 1 at the first that did not.
 """
@@ -54,11 +54,10 @@ class Message:
 class Nats:
     """One connection. Messages are kept per subscription until somebody asks for them."""
 
-    def __init__(self, host, port, transcript=None):
+    def __init__(self, host, port):
         self.socket = socket.create_connection((host, port), timeout=TIMEOUT_S)
         self.buffer = b""
         self.waiting = {}
-        self.transcript = transcript
         self.info = json.loads(self.line().split(b" ", 1)[1])
         options = {"verbose": False, "pedantic": False, "headers": True, "no_responders": True, "name": "bare",
                    "lang": "python", "version": "1", "protocol": 1}
@@ -68,8 +67,6 @@ class Nats:
 
     def write(self, data):
         self.socket.sendall(data)
-        if self.transcript:
-            self.transcript.write(data)
 
     def more(self):
         data = self.socket.recv(65536)
@@ -116,12 +113,7 @@ class Nats:
             subject, sid, *reply = rest[:-sizes]
             whole = self.payload(int(rest[-1]))
             head = b"" if verb == "MSG" else whole[:int(rest[-2])]
-            self.keep(sid, Message(subject, reply[0] if reply else "", *parse_head(head), whole[len(head):]))
-            if self.transcript:
-                self.transcript.write(line + b"\r\n" + whole + b"\r\n")
-
-    def keep(self, sid, message):
-        self.waiting[sid].append(message)
+            self.waiting[sid].append(Message(subject, reply[0] if reply else "", *parse_head(head), whole[len(head):]))
 
     def next(self, sid):
         while not self.waiting[sid]:
@@ -211,13 +203,14 @@ def step(name, **facts):
 
 def life(cnm):
     """A network, an endpoint, a sandbox; everything goes again."""
-    create = cnm.publish("CreateNetwork", {"name": "py"}, correlationid="py-life")
+    work = "work-" + os.urandom(6).hex()
+    create = cnm.publish("CreateNetwork", {"name": "py"}, correlationid=work)
     accepted, outcome = cnm.done(create)
     step("network", id=accepted["network"]["id"], position=outcome["position"])
 
     # without waiting in between: they are decided in the order of publishing
-    endpoint = cnm.publish("CreateEndpoint", {"network": "py", "name": "e"}, correlationid="py-life")
-    join = cnm.publish("JoinEndpoint", {"network": "py", "endpoint": "e", "sandbox": "s"}, correlationid="py-life")
+    endpoint = cnm.publish("CreateEndpoint", {"network": "py", "name": "e"}, correlationid=work)
+    join = cnm.publish("JoinEndpoint", {"network": "py", "endpoint": "e", "sandbox": "s"}, correlationid=work)
     made, _ = cnm.done(endpoint)
     expect(made["endpoints"][0]["ipv4"].endswith("/24"), "the address in the acceptance", made)
     accepted, outcome = cnm.done(join)
@@ -230,7 +223,7 @@ def life(cnm):
     expect(row["status"] == "joined" and row["sandbox"] == "s" and row["sandboxKey"] == key, "the row", row)
     [before] = cnm.rows("endpoints", filter={"endpoint": "e"}, asOf=made["position"])
     expect(before["status"] == "creating", "the row as it was", before)
-    rows = cnm.rows("commands", filter={"actor": cnm.actor, "correlationid": "py-life"})
+    rows = cnm.rows("commands", filter={"actor": cnm.actor, "correlationid": work})
     expect([each["status"] for each in rows] == ["succeeded"] * 3, "the commands by correlation id", rows)
     step("views")
 
@@ -267,10 +260,13 @@ def trouble(cnm):
     expect(refused.get("code") == "COMMAND_TOO_OLD", "the refusal of an old id", refused)
     unknown = cnm.answer(cnm.publish("CreateRouter", {}), ("accepted", "refused"))
     expect(unknown.get("code") == "COMMAND_UNKNOWN", "the refusal of an unknown command", unknown)
-    headers = [("Nats-Msg-Id", f"{cnm.actor} once")]
-    body = json.dumps({"type": "DeleteNetwork", "id": mint(), "data": {"network": "py"}}).encode()
+    once = mint()
+    headers = [("Nats-Msg-Id", f"{cnm.actor} {once}")]
+    body = json.dumps({"type": "DeleteNetwork", "id": once, "data": {"network": "py"}}).encode()
     acks = [cnm.nats.request(f"cnm.command.{token(cnm.actor)}._", body, headers).json() for _ in range(2)]
     expect("duplicate" not in acks[0] and acks[1].get("duplicate") is True, "the second PubAck", acks)
+    nothing = cnm.nats.request("$JS.API.DIRECT.GET.CNM_LOG", json.dumps({"seq": 10**9}).encode())
+    expect(nothing.status.startswith("404"), "that there is no such commit", nothing.status)
     nobody = cnm.nats.request("cnm.nobody.is.there")
     expect(nobody.status.startswith("503"), "that nobody is there", nobody.status)
     step("trouble")
@@ -291,6 +287,9 @@ def log(cnm):
             expect(event["specversion"] == "1.0" and event["type"].startswith("cnm."), "a CloudEvent", event)
             expect(event["id"] == f"{commit.header('Nats-Msg-Id')}.{index}", "its id", event)
             count += 1
+    for subject, head in heads.items():
+        last = cnm.nats.request(f"$JS.API.DIRECT.GET.CNM_LOG.{subject}")
+        expect(chain_hash(subject, last.headers, last.body) == head, "the last commit of a subject", last.headers)
     step("log", commits=status["position"], events=count, subjects=len(heads))
 
 
@@ -335,8 +334,7 @@ def discovery(cnm):
 
 def main():
     address, port, actor = sys.argv[1:4]
-    transcript = open(sys.argv[4], "wb") if len(sys.argv) > 4 else None
-    cnm = Cnm(Nats(address, int(port), transcript), actor)
+    cnm = Cnm(Nats(address, int(port)), actor)
     host = discovery(cnm)
     life(cnm)
     trouble(cnm)

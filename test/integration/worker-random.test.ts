@@ -212,7 +212,7 @@ describe('a worker in a random world', () => {
       }),
       {
         numRuns: Number(process.env.CNM_TEST_RUNS ?? 60),
-        interruptAfterTimeLimit: 60_000,
+        interruptAfterTimeLimit: Number(process.env.CNM_TEST_MS ?? 60_000),
         markInterruptAsFailure: false,
       },
     );

@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { mkdtempSync, readdirSync } from 'node:fs';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { linuxKernel } from '../../drivers/kernel/kernel.ts';
-import { tableName } from '../../drivers/kernel/table.ts';
+import { tableName } from '../../drivers/kernel/ruleset.ts';
 import type { KernelObject } from '../../drivers/objects.ts';
 import { diff } from '../../drivers/plan.ts';
 import type { Kernel, Plan } from '../../drivers/port.ts';

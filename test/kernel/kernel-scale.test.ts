@@ -16,13 +16,20 @@ const inBatches = async (kernel: Kernel, plans: readonly Plan[]): Promise<readon
 
 const failures = (results: readonly PlanResult[]): readonly PlanResult[] => results.filter(({ ok }) => !ok);
 
-const received = (device: string, path?: string): number => {
-  const command = `ip -j -s link show ${device}`;
-  const [link] = JSON.parse(path === undefined ? sh(command) : shIn(path, command)) as {
+const received = (device: string, path: string): number => {
+  const [link] = JSON.parse(shIn(path, `ip -j -s link show ${device}`)) as {
     stats64: { rx: { packets: number } };
   }[];
   return link?.stats64.rx.packets ?? -1;
 };
+
+const withoutIpv6 = (objects: readonly KernelObject[]): readonly KernelObject[] =>
+  objects.flatMap((object): readonly KernelObject[] => {
+    if (object.kind === 'route') return object.destination === '::/0' ? [] : [object];
+    if (object.kind !== 'veth') return [object];
+    const addresses = object.peer.addresses.filter((cidr) => !cidr.includes(':'));
+    return [{ ...object, peer: { ...object.peer, addresses } }];
+  });
 
 if (inOwnNamespaces(import.meta.filename)) {
   describe('many endpoints', () => {
@@ -42,7 +49,8 @@ if (inOwnNamespaces(import.meta.filename)) {
       const count = 1000;
       const boxes = Array.from({ length: count }, (_, at): readonly KernelObject[] => {
         const number = Math.floor(at / 2) + 2;
-        return sandbox(`s${at}`, { network: 1 + (at % 2), number, netns: path(`s${at}`) });
+        const box = sandbox(`s${at}`, { network: 1 + (at % 2), number, netns: path(`s${at}`) });
+        return at % 2 === 0 ? withoutIpv6(box) : box;
       });
       const nets = [...network(1), ...network(2)];
       await kernel.apply([create('nets', nets)]);
@@ -61,8 +69,10 @@ if (inOwnNamespaces(import.meta.filename)) {
       const links = ipLinks().filter(({ ifname }) => ifname.startsWith('cv'));
       assert.equal(links.length, count);
       assert.ok(links.every((link) => link.inet6_addr_gen_mode === 'none' && link.operstate === 'UP'));
-      assert.equal(received('eth0', path('s0')), 0);
-      assert.ok(received('cb1') < 10);
+      // Nothing but what the bridge itself said when it came up.
+      assert.ok(received('eth0', path('s0')) < 10);
+      // An address of IPv6 joins its multicast group, which the kernel reports twice (MLD robustness): linear, and no more.
+      assert.ok(received('eth0', path('s1')) <= 2 * (count / 2));
       assert.ok(succeedsIn(path('s0'), 'ping -c1 -W1 10.1.1.245'), 'the first and the last of a bridge');
       assert.deepEqual(
         failures(

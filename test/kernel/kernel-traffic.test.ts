@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import { linuxKernel } from '../../drivers/kernel/kernel.ts';
-import { tableName } from '../../drivers/kernel/table.ts';
+import { tableName } from '../../drivers/kernel/ruleset.ts';
 import type { KernelObject } from '../../drivers/objects.ts';
 import type { Kernel, Plan } from '../../drivers/port.ts';
 import { create, network, owner, remove, sandbox } from '../support/kernel-objects.ts';

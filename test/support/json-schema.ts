@@ -47,7 +47,9 @@ export const resolveRef = (root: unknown, ref: string): unknown => {
 const rules: Readonly<Record<string, Rule>> = {
   $ref: (ref: string, value, context) => {
     const target = resolveRef(context.root, ref);
-    return target === undefined ? [`${context.at}: ${ref} leads nowhere`] : inner(target as JsonSchema, value, context, context.at);
+    return target === undefined
+      ? [`${context.at}: ${ref} leads nowhere`]
+      : inner(target as JsonSchema, value, context, context.at);
   },
   type: (types: string | readonly string[], value, { at }) =>
     when(![types].flat().some((type) => isOfType(type, value)), `${at}: is no ${types}`),
@@ -56,7 +58,8 @@ const rules: Readonly<Record<string, Rule>> = {
     when(!wanted.some((one) => same(one, value)), `${at}: is none of ${JSON.stringify(wanted)}`),
   pattern: (pattern: string, value, { at }) =>
     when(typeof value === 'string' && !new RegExp(pattern, 'u').test(value), `${at}: does not match ${pattern}`),
-  minLength: (least: number, value, { at }) => when(typeof value === 'string' && size(value) < least, `${at}: too short`),
+  minLength: (least: number, value, { at }) =>
+    when(typeof value === 'string' && size(value) < least, `${at}: too short`),
   maxLength: (most: number, value, { at }) => when(size(value) > most, `${at}: too long`),
   minimum: (least: number, value, { at }) => when(typeof value === 'number' && value < least, `${at}: too small`),
   maximum: (most: number, value, { at }) => when(typeof value === 'number' && value > most, `${at}: too large`),

@@ -26,11 +26,14 @@ export const inOwnNamespaces = (file: string): boolean => {
   process.exit(status ?? 1);
 };
 
+/** A thousand links are some megabytes of JSON. */
+const maxBuffer = 64 << 20;
+
 /** Output of a command; a namespace file as the first argument runs it in there. */
-export const sh = (command: string): string => execFileSync('sh', ['-ec', command], { encoding: 'utf8' });
+export const sh = (command: string): string => execFileSync('sh', ['-ec', command], { encoding: 'utf8', maxBuffer });
 
 export const shIn = (netns: string, command: string): string =>
-  execFileSync('nsenter', [`--net=${netns}`, 'sh', '-ec', command], { encoding: 'utf8' });
+  execFileSync('nsenter', [`--net=${netns}`, 'sh', '-ec', command], { encoding: 'utf8', maxBuffer });
 
 /** Whether a command succeeds in a namespace. */
 export const succeedsIn = (netns: string, command: string): boolean =>

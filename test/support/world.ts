@@ -125,6 +125,8 @@ export interface WorldOptions {
   readonly facts?: Partial<EventData<'HostFacts'>>;
   readonly drivers?: ReadonlyMap<string, DriverRules>;
   readonly quarantineMs?: number;
+  /** Where its ids begin, for worlds that are looked at together. */
+  readonly serial?: number;
 }
 
 export interface Sender {
@@ -143,7 +145,8 @@ export class World {
   readonly #quarantineMs: number;
   #serial = 0;
 
-  constructor({ facts = {}, drivers = builtInDrivers, quarantineMs = 60_000 }: WorldOptions = {}) {
+  constructor({ facts = {}, drivers = builtInDrivers, quarantineMs = 60_000, serial = 0 }: WorldOptions = {}) {
+    this.#serial = serial;
     this.#drivers = drivers;
     this.#quarantineMs = quarantineMs;
     this.report({ type: 'HostFacts', data: hostFacts(this.host, facts) }, null);

@@ -4,7 +4,14 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { definitionsUnder, undescribed } from '../../docs/generate/json-schema.ts';
-import { codeMeanings, commandMeanings, commandName, eventMeanings, eventName, stateMeanings } from '../../events/catalogue.ts';
+import {
+  codeMeanings,
+  commandMeanings,
+  commandName,
+  eventMeanings,
+  eventName,
+  stateMeanings,
+} from '../../events/catalogue.ts';
 import { Command, commandTypes } from '../../events/commands.ts';
 import { cloudType, decodeCommit, encodeEvent, eventVersions, upcasts } from '../../events/envelope.ts';
 import { type EventType, eventData } from '../../events/events.ts';
@@ -14,7 +21,8 @@ import { endpointStates, networkStates, sandboxStates } from '../../events/state
 
 const golden = join(import.meta.dirname, '../golden');
 const read = (file: string): unknown => JSON.parse(readFileSync(join(golden, file), 'utf8'));
-const namesIn = (folder: string): readonly string[] => readdirSync(join(golden, folder)).map((file) => file.replace('.json', ''));
+const namesIn = (folder: string): readonly string[] =>
+  readdirSync(join(golden, folder)).map((file) => file.replace('.json', ''));
 
 const eventTypes = Object.keys(eventData) as readonly EventType[];
 /** Every version that was ever released. */
@@ -42,7 +50,10 @@ describe('meanings', () => {
 
 describe('golden samples of events', () => {
   it('are there for every released version, and for nothing else', () => {
-    assert.deepEqual([...namesIn('events')].sort(), released.map(({ type, version }) => eventName(type, version)).sort());
+    assert.deepEqual(
+      [...namesIn('events')].sort(),
+      released.map(({ type, version }) => eventName(type, version)).sort(),
+    );
   });
 
   it('have an upcast for every version that is not the current one', () => {
@@ -62,7 +73,10 @@ describe('golden samples of events', () => {
       // what is written today is the same, byte for byte
       if (version !== eventVersions[type]) return;
       const { id, source, subject, time, specversion, type: _type, data, ...rest } = stored as Record<string, never>;
-      assert.equal(encodeEvent({ ...event, meta: { id, source, subject, time, ...rest } as never }), JSON.stringify(stored));
+      assert.equal(
+        encodeEvent({ ...event, meta: { id, source, subject, time, ...rest } as never }),
+        JSON.stringify(stored),
+      );
       assert.ok(specversion && data);
     });
   }
@@ -77,7 +91,8 @@ describe('golden samples of events', () => {
 describe('golden samples of messages', () => {
   it('are there for every command, and are commands', () => {
     assert.deepEqual([...namesIn('commands')].sort(), commandTypes.map(commandName).sort());
-    for (const name of namesIn('commands')) assert.equal(commandName(Command.parse(read(`commands/${name}.json`)).type), name);
+    for (const name of namesIn('commands'))
+      assert.equal(commandName(Command.parse(read(`commands/${name}.json`)).type), name);
   });
 
   it('are answers of every kind', () => {

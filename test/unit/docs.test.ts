@@ -12,7 +12,7 @@ import { commandName, eventName } from '../../events/catalogue.ts';
 import { commandTypes } from '../../events/commands.ts';
 import { commitHeaders } from '../../events/envelope.ts';
 import { type EventType, eventData } from '../../events/events.ts';
-import { decodeToken, encodeToken } from '../../events/names.ts';
+import { commandId, decodeToken, encodeToken, mintedMs } from '../../events/names.ts';
 import { viewNames } from '../../events/queries.ts';
 import { chainHash } from '../../services/lib/hash.ts';
 import { problemsOf, resolveRef } from '../support/json-schema.ts';
@@ -35,7 +35,8 @@ describe('generated documents', () => {
   });
 
   it('name every event and every command', () => {
-    for (const type of Object.keys(eventData) as EventType[]) assert.ok(text('docs/events.md').includes(`### ${eventName(type)}\n`), type);
+    for (const type of Object.keys(eventData) as EventType[])
+      assert.ok(text('docs/events.md').includes(`### ${eventName(type)}\n`), type);
     for (const type of commandTypes) assert.ok(text('docs/commands.md').includes(`## ${commandName(type)}\n`), type);
   });
 
@@ -64,12 +65,18 @@ describe('JSON Schemas', () => {
       assert.deepEqual(check('Answer', sample(`answers/${file.replace('.json', '')}`)), [], file);
     }
     for (const file of readdirSync(join(root, 'test/golden/queries'))) {
-      const { request, answer } = sample(`queries/${file.replace('.json', '')}`) as { request: unknown; answer: object };
+      const { request, answer } = sample(`queries/${file.replace('.json', '')}`) as {
+        request: unknown;
+        answer: object;
+      };
       if (file !== 'error-malformed.json') assert.deepEqual(check('Query', request), [], file);
       assert.deepEqual(check('code' in answer ? 'QueryError' : 'QueryAnswer', answer), [], file);
     }
     assert.deepEqual(check('DecisionCommit', [sample('events/NetworkCreateRequested.v1')]), []);
-    assert.deepEqual(check('OutcomeCommit', [sample('events/EndpointJoined.v1'), sample('events/SandboxCreated.v1')]), []);
+    assert.deepEqual(
+      check('OutcomeCommit', [sample('events/EndpointJoined.v1'), sample('events/SandboxCreated.v1')]),
+      [],
+    );
   });
 
   it('bear fields in events that nobody knows yet, and no such field in a command', () => {
@@ -137,7 +144,10 @@ describe('the AsyncAPI document', () => {
       assert.match(String(action), /^(send|receive)$/, name);
       for (const side of [{ channel, messages }, ...(reply ? [reply] : [])] as Record<string, never>[]) {
         for (const { $ref: ref } of side.messages as unknown as { $ref: string }[]) {
-          assert.ok(ref.startsWith(`${(side.channel as unknown as { $ref: string }).$ref}/messages/`), `${name}: ${ref}`);
+          assert.ok(
+            ref.startsWith(`${(side.channel as unknown as { $ref: string }).$ref}/messages/`),
+            `${name}: ${ref}`,
+          );
         }
       }
     }
@@ -151,7 +161,12 @@ describe('docs/protocol.md', () => {
     const [, behind = ''] = page.split(`<!-- vectors: ${marker} -->\n`);
     const [block = ''] = behind.split('\n\n');
     const rows = block.split('\n').slice(2);
-    return rows.map((row) => row.split('|').slice(1, -1).map((cell) => cell.trim().replaceAll('`', '')));
+    return rows.map((row) =>
+      row
+        .split('|')
+        .slice(1, -1)
+        .map((cell) => cell.trim().replaceAll('`', '')),
+    );
   };
 
   it('has test vectors of names that hold', () => {
@@ -160,6 +175,16 @@ describe('docs/protocol.md', () => {
     for (const [name = '', token = ''] of rows) {
       assert.equal(encodeToken(name), token);
       assert.equal(decodeToken(token), name);
+    }
+  });
+
+  it('has test vectors of times in command ids that hold', () => {
+    const rows = vectors('ids');
+    assert.ok(rows.length >= 2);
+    for (const [time = '', milliseconds = '', minted = ''] of rows) {
+      assert.equal(Date.parse(time), Number(milliseconds));
+      assert.equal(mintedMs(commandId(Number(milliseconds), 'x')), Number(milliseconds));
+      assert.equal(commandId(Number(milliseconds), 'x'), `${minted}-x`);
     }
   });
 
@@ -174,9 +199,14 @@ describe('docs/protocol.md', () => {
     const body = new TextEncoder().encode(first.body);
     assert.equal(chainHash({ subject: first.subject, headers: () => first.headers, body }), carried);
     const [, behind = ''] = page.split('<!-- vector: chain -->\n');
-    const canonical = behind.split('```')[1]?.replace(/^text\n/, '').replace(/\n$/, '').replaceAll('\n', '\r\n') ?? '';
+    const canonical =
+      behind
+        .split('```')[1]
+        ?.replace(/^text\n/, '')
+        .replace(/\n$/, '')
+        .replaceAll('\n', '\r\n') ?? '';
     assert.equal(createHash('sha256').update(canonical).digest('base64url'), carried);
-    assert.ok(page.includes(`\`${carried}\``));
+    assert.ok(page.includes(`\n${commitHeaders.prevHash}: ${carried}\n`));
   });
 
   it('takes its examples from a real run', () => {
@@ -187,7 +217,9 @@ describe('docs/protocol.md', () => {
 });
 
 describe('links', () => {
-  const pages = readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.md'));
+  const pages = readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' }).filter((file) =>
+    file.endsWith('.md'),
+  );
 
   it('between the pages lead somewhere', () => {
     const lost = pages.flatMap((page) => {
@@ -197,7 +229,12 @@ describe('links', () => {
         const target = path === '' ? file : resolve(dirname(file), path);
         if (!existsSync(target)) return [`${page}: ${link}`];
         const headings = [...(target.endsWith('.md') ? readFileSync(target, 'utf8') : '').matchAll(/^#+ (.*)$/gm)];
-        const anchors = headings.map(([, heading = '']) => heading.toLowerCase().replaceAll(/[^\w -]/g, '').replaceAll(' ', '-'));
+        const anchors = headings.map(([, heading = '']) =>
+          heading
+            .toLowerCase()
+            .replaceAll(/[^\w -]/g, '')
+            .replaceAll(' ', '-'),
+        );
         return anchor === undefined || anchors.includes(anchor) ? [] : [`${page}: ${link}`];
       });
     });

@@ -1,0 +1,353 @@
+/**
+ * What every driver does with the seven verbs, on the whole way from the command over decider and worker to the kernel and back.
+ * Where drivers differ, they are listed: `profiles` has what each makes, `exceptions` what each refuses.
+ */
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, describe, it } from 'node:test';
+import { type KernelObject, objectKey } from '../../drivers/objects.ts';
+import type { Kernel, Operation, Plan } from '../../drivers/port.ts';
+import type { CommandInput, CommandType } from '../../events/commands.ts';
+import { hostNetns } from '../../events/deciders/sandbox.ts';
+import type { Outcome } from '../../events/queries.ts';
+import type { Code } from '../../events/refusals.ts';
+import { memoryStreams, mortal, System } from '../support/system.ts';
+
+/** A machine of its own for a host of the tests' realm and name. */
+export interface DriverHarness {
+  readonly kernel: Kernel;
+  readonly runDir: string;
+  /** What of ours is on the machine, seen from outside. */
+  traces(): Promise<readonly string[]>;
+  close(): Promise<void>;
+}
+
+interface Profile {
+  readonly driver: 'null' | 'host' | 'bridge';
+  /** Kinds of the objects of a network, and of an endpoint in a sandbox. */
+  readonly network: readonly KernelObject['kind'][];
+  readonly join: readonly KernelObject['kind'][];
+  readonly interface: string | null;
+  readonly hasAddresses: boolean;
+  readonly hasNamespace: boolean;
+  readonly options: Readonly<Record<string, string>>;
+}
+
+const profiles: readonly Profile[] = [
+  {
+    driver: 'null',
+    network: [],
+    join: ['netns'],
+    interface: null,
+    hasAddresses: false,
+    hasNamespace: true,
+    options: {},
+  },
+  {
+    driver: 'host',
+    network: [],
+    join: [],
+    interface: null,
+    hasAddresses: false,
+    hasNamespace: false,
+    options: {},
+  },
+  {
+    driver: 'bridge',
+    network: ['bridge', 'element', 'element'],
+    join: ['netns', 'route', 'veth'],
+    interface: 'eth0',
+    hasAddresses: true,
+    hasNamespace: true,
+    options: { 'com.docker.network.driver.mtu': '1400' },
+  },
+];
+
+interface Exception {
+  readonly what: string;
+  readonly command: CommandType;
+  readonly data: Readonly<Record<string, unknown>>;
+  /** Null: this driver does it. */
+  readonly null: Code | null;
+  readonly host: Code | null;
+  readonly bridge: Code | null;
+}
+
+/** There is a network `net` with an endpoint `ep`, in no sandbox, and a sandbox `busy` on it. */
+const exceptions: readonly Exception[] = [
+  {
+    what: 'a second network',
+    command: 'CreateNetwork',
+    data: { name: 'second' },
+    null: 'DRIVER_FORBIDS',
+    host: 'DRIVER_FORBIDS',
+    bridge: null,
+  },
+  {
+    what: 'a subnet',
+    command: 'CreateNetwork',
+    data: { name: 'second', ipam: { subnets: [{ subnet: '10.77.0.0/24' }] } },
+    null: 'DRIVER_FORBIDS',
+    host: 'DRIVER_FORBIDS',
+    bridge: null,
+  },
+  {
+    what: 'an option',
+    command: 'ConfigureDriver',
+    data: { options: { 'com.docker.network.driver.mtu': '1400' } },
+    null: 'OPTION_UNSUPPORTED',
+    host: 'OPTION_UNSUPPORTED',
+    bridge: null,
+  },
+  {
+    what: 'an address',
+    command: 'CreateEndpoint',
+    data: { network: 'net', name: 'fixed', interfaces: [{ mac: '02:42:00:00:00:77' }] },
+    null: 'DRIVER_FORBIDS',
+    host: 'DRIVER_FORBIDS',
+    bridge: null,
+  },
+  {
+    what: 'a published port',
+    command: 'CreateEndpoint',
+    data: { network: 'net', name: 'open', ports: [{ hostPort: 8080, port: 80 }] },
+    null: 'OPTION_UNSUPPORTED',
+    host: 'OPTION_UNSUPPORTED',
+    bridge: 'OPTION_UNSUPPORTED',
+  },
+  {
+    what: 'a second endpoint in a sandbox',
+    command: 'JoinEndpoint',
+    data: { network: 'net', endpoint: 'ep', sandbox: 'busy' },
+    null: 'SANDBOX_EXCLUSIVE',
+    host: 'SANDBOX_EXCLUSIVE',
+    bridge: null,
+  },
+  {
+    what: 'a namespace of the caller’s',
+    command: 'JoinEndpoint',
+    data: { network: 'net', endpoint: 'ep', sandbox: 'brought', netns: '/run/no-such-namespace' },
+    null: null,
+    host: 'SANDBOX_CONFLICT',
+    bridge: null,
+  },
+];
+
+/** An operation that fails on every kernel: `update`, so that what is before it is done before it. */
+const impossible: Operation = (() => {
+  const object = {
+    kind: 'route',
+    netns: '/run/no-such-namespace',
+    destination: '0.0.0.0/0',
+    gateway: '192.0.2.1',
+    device: 'eth0',
+    tag: { realm: 'test', host: 'h1', entity: 'sandbox', id: 'none' },
+  } as const;
+  return { op: 'update', from: object, object };
+})();
+
+/** A kernel whose plans fail after a number of operations, as often as told. */
+const breakable = (kernel: Kernel) => {
+  let times = 0;
+  let after = 0;
+  /** Operations of the last plan. */
+  let last = 0;
+  const broken = (plan: Plan): Plan => {
+    last = plan.operations.length;
+    if (times === 0 || after > last) return plan;
+    times -= 1;
+    return { ...plan, operations: plan.operations.toSpliced(after, 0, impossible) };
+  };
+  return {
+    kernel: { ...kernel, apply: (plans: readonly Plan[]) => kernel.apply(plans.map(broken)) },
+    breakAfter: (operations: number, often = 1): void => {
+      times = often;
+      after = operations;
+    },
+    heal: (): void => {
+      times = 0;
+    },
+    get operations() {
+      return last;
+    },
+  };
+};
+
+type Step = (system: System) => Promise<Outcome>;
+const step =
+  <T extends CommandType>(type: T, data: CommandInput<T>): Step =>
+  (system) =>
+    system.outcomeOf(type, data);
+
+/** The verbs in the order of a life; what each needs is done by those before it. */
+const lifeOf = ({ driver, options }: Profile): Readonly<Record<string, Step>> => ({
+  configure: step('ConfigureDriver', { driver, options }),
+  createNetwork: step('CreateNetwork', { name: 'net', driver }),
+  createEndpoint: step('CreateEndpoint', { network: 'net', name: 'ep' }),
+  join: step('JoinEndpoint', { network: 'net', endpoint: 'ep', sandbox: 'box' }),
+  leave: step('LeaveEndpoint', { network: 'net', endpoint: 'ep' }),
+  deleteEndpoint: step('DeleteEndpoint', { network: 'net', endpoint: 'ep' }),
+  deleteNetwork: step('DeleteNetwork', { network: 'net' }),
+});
+
+const kindsOf = (objects: readonly KernelObject[]): readonly string[] => objects.map(({ kind }) => kind).sort();
+const keysOf = (objects: readonly KernelObject[]): readonly string[] => objects.map(objectKey).sort();
+
+const conforms = (profile: Profile, open: () => Promise<DriverHarness>): void => {
+  const { driver } = profile;
+  let harness: DriverHarness;
+  let breaks: ReturnType<typeof breakable>;
+  let system: System;
+  const objects = async (): Promise<readonly KernelObject[]> => (await harness.kernel.census()).objects;
+  const life = lifeOf(profile);
+  /** Runs a life up to and without this verb. */
+  const before = async (verb: string): Promise<void> => {
+    for (const [name, run] of Object.entries(life)) {
+      if (name === verb) return;
+      assert.equal((await run(system)).status, 'succeeded', name);
+    }
+  };
+
+  beforeEach(async () => {
+    harness = await open();
+    breaks = breakable(harness.kernel);
+    system = await new System({ ...memoryStreams(), kernel: breaks.kernel, runDir: harness.runDir }).start();
+  });
+  afterEach(async () => {
+    await system.stop();
+    await harness.close();
+  });
+
+  it('lives: each verb makes what it should, and the last ones leave nothing', async () => {
+    const seen: Record<string, readonly string[]> = {};
+    for (const [verb, run] of Object.entries(life)) {
+      const outcome = await run(system);
+      assert.equal(outcome.status, 'succeeded', `${verb}: ${JSON.stringify(outcome.fault)}`);
+      seen[verb] = kindsOf(await system.check());
+      const [endpoint] = outcome.endpoints;
+      if (verb === 'createEndpoint') assert.equal(endpoint?.ipv4 !== null, profile.hasAddresses);
+      if (verb !== 'join') continue;
+      assert.equal(endpoint?.interface, profile.interface);
+      assert.equal(outcome.sandbox?.key, profile.hasNamespace ? `${harness.runDir}/netns/box` : hostNetns);
+    }
+    const made = [...profile.network].sort();
+    const joined = [...profile.network, ...profile.join].sort();
+    assert.deepEqual(seen, {
+      configure: [],
+      createNetwork: made,
+      createEndpoint: made,
+      join: joined,
+      leave: made,
+      deleteEndpoint: made,
+      deleteNetwork: [],
+    });
+    await harness.kernel.settled();
+    assert.deepEqual(await harness.traces(), []);
+  });
+
+  it('attaches and detaches whole sandboxes', async () => {
+    assert.equal((await life.createNetwork?.(system))?.status, 'succeeded');
+    for (let round = 0; round < 2; round++) {
+      await system.run('AttachSandbox', { sandbox: 'box', networks: [{ network: 'net' }] });
+      assert.deepEqual(kindsOf(await system.check()), [...profile.network, ...profile.join].sort());
+      await system.run('DetachSandbox', { sandbox: 'box' });
+      assert.deepEqual(kindsOf(await system.check()), [...profile.network].sort());
+    }
+  });
+
+  it('does a command once, however often it is sent', async () => {
+    await before('join');
+    const data = { network: 'net', endpoint: 'ep', sandbox: 'box' };
+    const sent = system.send('JoinEndpoint', data);
+    const outcome = await sent.outcome;
+    const events = (await system.events()).length;
+    const again = system.send('JoinEndpoint', data, { id: sent.id });
+    assert.deepEqual(await again.outcome, outcome);
+    assert.equal((await again.first).position, (await sent.first).position);
+    assert.equal((await system.events()).length, events);
+    await system.check();
+  });
+
+  for (const verb of ['createNetwork', 'createEndpoint', 'join'] as const) {
+    it(`${verb}: a failure after any operation leaves nothing of it, and it can be asked for again`, async () => {
+      await before(verb);
+      const held = keysOf(await objects());
+      for (let after = 0; ; after++) {
+        breaks.breakAfter(after);
+        const outcome = await life[verb]?.(system);
+        breaks.heal();
+        if (outcome?.status === 'succeeded') break;
+        assert.equal(outcome?.fault?.code, 'NETNS_UNUSABLE');
+        assert.deepEqual(keysOf(await system.check()), held, `after ${after} operations`);
+      }
+      await system.check();
+    });
+  }
+
+  for (const verb of ['leave', 'deleteEndpoint', 'deleteNetwork'] as const) {
+    it(`${verb}: is tried again after a failure, whichever operation it was`, async () => {
+      await before(verb);
+      for (let after = 0; ; after++) {
+        breaks.breakAfter(after);
+        const outcome = await life[verb]?.(system);
+        assert.equal(outcome?.status, 'succeeded', JSON.stringify(outcome?.fault));
+        await system.check();
+        if (after >= breaks.operations) break;
+        breaks.heal();
+        // Back to where this verb can be asked for.
+        for (const other of { leave: ['join'], deleteEndpoint: ['createEndpoint'], deleteNetwork: ['createNetwork'] }[
+          verb
+        ]) {
+          assert.equal((await life[other]?.(system))?.status, 'succeeded');
+        }
+      }
+    });
+  }
+
+  it('leave: what could not be removed goes when the endpoint is deleted', async () => {
+    await before('leave');
+    const held = keysOf(await objects());
+    breaks.breakAfter(1, 2);
+    const outcome = await life.leave?.(system);
+    breaks.heal();
+    if (profile.join.length > 0) {
+      assert.equal(outcome?.status, 'failed');
+      assert.deepEqual(keysOf(await objects()), held);
+    }
+    await system.run('DeleteEndpoint', { network: 'net', endpoint: 'ep' });
+    assert.deepEqual(kindsOf(await system.check()), [...profile.network].sort());
+  });
+
+  it('does every verb once, though the worker dies between the kernel’s change and the report', async () => {
+    await before('createNetwork');
+    for (const verb of Object.keys(life).slice(1)) {
+      await system.stopWorker();
+      const doomed = mortal({ log: system.options.log, kernel: harness.kernel }, (what, kill) => {
+        if (what === 'after apply') kill();
+      });
+      const worker = await system.startWorker(doomed);
+      const outcome = life[verb]?.(system);
+      // A verb without kernel objects never gets there.
+      await Promise.race([outcome, new Promise((resolve) => setTimeout(resolve, 300))]);
+      if (!doomed.dead) await worker.stop();
+      await system.startWorker();
+      assert.equal((await outcome)?.status, 'succeeded', verb);
+      await system.check();
+    }
+    assert.deepEqual(await objects(), []);
+  });
+
+  for (const { what, command, data, ...codes } of exceptions) {
+    const code = codes[driver];
+    it(`${code === null ? 'does' : 'refuses'} ${what}${code === null ? '' : `: ${code}`}`, async () => {
+      await before('join');
+      await system.run('AttachSandbox', { sandbox: 'busy', networks: [{ network: 'net', name: 'other' }] });
+      const asked = command === 'CreateNetwork' || command === 'ConfigureDriver' ? { driver, ...data } : data;
+      const first = await system.send(command, asked as never).first;
+      assert.equal(first.kind === 'refused' ? first.code : null, code);
+    });
+  }
+};
+
+export const driverSuite = (kernel: string, open: () => Promise<DriverHarness>): void => {
+  for (const profile of profiles) describe(`driver ${profile.driver} on ${kernel}`, () => conforms(profile, open));
+};
