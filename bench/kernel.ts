@@ -52,12 +52,17 @@ const plan = (id: string, op: 'create' | 'delete', objects: readonly KernelObjec
   return { id, operations: op === 'create' ? operations : operations.reverse() };
 };
 
+/** Two batches are under way at a time: one is applied while the other is made. */
 const apply = async (kernel: Kernel, plans: readonly Plan[]): Promise<void> => {
-  for (let at = 0; at < plans.length; at += batch) {
-    for (const result of await kernel.apply(plans.slice(at, at + batch))) {
-      if (!result.ok) throw new Error(JSON.stringify(result.fault));
+  let at = 0;
+  const feed = async (): Promise<void> => {
+    while (at < plans.length) {
+      const slice = plans.slice(at, at + batch);
+      at += batch;
+      for (const result of await kernel.apply(slice)) if (!result.ok) throw new Error(JSON.stringify(result.fault));
     }
-  }
+  };
+  await Promise.all([feed(), feed()]);
 };
 
 const timed = async (work: () => Promise<unknown>): Promise<number> => {
@@ -66,7 +71,7 @@ const timed = async (work: () => Promise<unknown>): Promise<number> => {
   return performance.now() - start;
 };
 
-const limit = process.env['LIMIT'];
+const limit = process.env.LIMIT;
 
 const floor = (): void => {
   if (limit === undefined) return;

@@ -104,7 +104,7 @@ const parseType = (text: string): { readonly type: EventType; readonly version: 
   if (known) return known;
   const match = /^cnm\.([A-Za-z]+)\.v([0-9]+)$/.exec(text);
   const type = match?.[1] as EventType | undefined;
-  if (!match || type === undefined || !(type in eventVersions)) {
+  if (!match || type === undefined || !Object.hasOwn(eventVersions, type)) {
     throw new UnreadableCommit(`event type ${text} is unknown to this version of cnmbus: upgrade before reading on`);
   }
   const parsed = { type, version: Number(match[2]) };

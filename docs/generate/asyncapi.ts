@@ -168,7 +168,7 @@ const description =
 export const asyncapiDocument = (version: string): object => {
   const definitions: Definitions = definitionsUnder(schemas);
   return {
-    asyncapi: '3.0.0',
+    asyncapi: '3.1.0',
     info: { title: 'cnmbus', version, description, license: { name: 'Apache-2.0' } },
     defaultContentType: 'application/json',
     channels,

@@ -1,4 +1,4 @@
-/** docs/commands.md: every command with all of its fields. */
+/** docs/commands.md: every command with all of its fields, and the answers. */
 import { commandMeanings, commandName } from '../../events/catalogue.ts';
 import { type CommandType, commandTypes } from '../../events/commands.ts';
 import { type Definitions, definitionsUnder, type JsonSchema } from './json-schema.ts';
@@ -6,6 +6,8 @@ import { fieldTable, jsonBlock, notice, table } from './markdown.ts';
 import { sample } from './samples.ts';
 
 const parts = ['SubnetRequest', 'InterfaceRequest', 'PortRequest'];
+const answers = ['Accepted', 'Refused', 'Outcome'];
+const answerParts = ['Culprit', 'Fault'];
 const options = { defaults: true, link: true } as const;
 
 const anchor = (type: CommandType): string => commandName(type).toLowerCase().replaceAll('.', '');
@@ -25,9 +27,9 @@ export const commandsPage = (): string => {
   const overview = commandTypes.map((type) => [`[${type}](#${anchor(type)})`, commandMeanings[type]]);
   const { data: _, ...properties } = definitions['JoinEndpoint.v1']?.properties ?? {};
   const required = definitions['JoinEndpoint.v1']?.required ?? [];
-  const part = (name: string): string => {
+  const part = (name: string, defaults = true): string => {
     const schema = definitions[name] as JsonSchema;
-    return `### ${name}\n\n${schema.description}\n\n${fieldTable(schema, options)}`;
+    return `### ${name}\n\n${schema.description}\n\n${fieldTable(schema, { ...options, defaults })}`;
   };
   return `${notice('events/catalogue.ts')}# Commands
 
@@ -43,5 +45,11 @@ ${fieldTable({ properties, required }, options)}
 ${commandTypes.map((type) => section(type, definitions)).join('\n')}
 ## Parts
 
-${parts.map(part).join('\n')}`;
+${parts.map((name) => part(name)).join('\n')}
+## Answers
+
+What comes on \`cnm.reply.<actor>.<commandid>\`. Every field is there, null where this command has not decided or done it; only \`name\` and
+\`detail\` of a culprit are left out where there is nothing to say.
+
+${[...answers, ...answerParts].map((name) => part(name, false)).join('\n')}`;
 };

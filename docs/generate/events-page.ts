@@ -30,6 +30,15 @@ const envelope = (definitions: Definitions): string => {
   return fieldTable({ properties, required }, { defaults: true, link: false });
 };
 
+/** Versions that were written once and are still read. */
+const olderVersions = (type: EventType): string =>
+  Array.from({ length: eventVersions[type] - 1 }, (_, index) => index + 1)
+    .map((version) => {
+      const name = eventName(type, version);
+      return `\n#### ${name}\n\nNot written any more; read as version ${eventVersions[type]}.\n\n${jsonBlock(sample(`events/${name}`))}`;
+    })
+    .join('');
+
 const eventSection = (type: EventType, definitions: Definitions): string => {
   const data = definitions[eventName(type)]?.properties?.data as JsonSchema;
   return `### ${eventName(type)}
@@ -37,7 +46,7 @@ const eventSection = (type: EventType, definitions: Definitions): string => {
 ${eventMeanings[type]} ${relation(type)}Written by ${writer(type)} as ${code(cloudType(type, eventVersions[type]))}.
 
 ${fieldTable(data, { defaults: false, link: true })}
-${jsonBlock(sample(`events/${eventName(type)}`))}`;
+${jsonBlock(sample(`events/${eventName(type)}`))}${olderVersions(type)}`;
 };
 
 const overview = (types: readonly EventType[]): string =>

@@ -10,9 +10,19 @@ export const formatMac = (bytes: Uint8Array): string => Array.from(bytes, hex).j
 const groups = (text: string): number[] =>
   text === '' ? [] : text.split(':').map((part) => Number.parseInt(part, 16));
 
+const parseDotted = (text: string): Uint8Array => {
+  const bytes = new Uint8Array(4);
+  for (let at = 0, byte = 0; at < text.length; at++) {
+    const digit = text.charCodeAt(at) - 48;
+    if (digit < 0) byte++;
+    else bytes[byte] = (bytes[byte] ?? 0) * 10 + digit;
+  }
+  return bytes;
+};
+
 /** The 4 or 16 bytes of an address that is already known to be valid. */
 export const parseAddress = (text: string): Uint8Array => {
-  if (!text.includes(':')) return Uint8Array.from(text.split('.'), Number);
+  if (!text.includes(':')) return parseDotted(text);
   const dotted = /^(.*:)(\d+)\.(\d+)\.(\d+)\.(\d+)$/.exec(text);
   const plain = dotted
     ? `${dotted[1]}${((Number(dotted[2]) << 8) | Number(dotted[3])).toString(16)}:${((Number(dotted[4]) << 8) | Number(dotted[5])).toString(16)}`

@@ -73,7 +73,7 @@ const outerMessages = 3;
 
 /** Runs both batches in the new namespace; false when anything was refused. */
 const equip = (host: Host, sandbox: Sandbox, links: number[]): boolean => {
-  const socket = enterNew(host, sandbox.netns.path);
+  const socket = enterNew(host, sandbox.netns.path, true);
   try {
     if (sandbox.veths.length > 0) {
       const indexes = encodeOuter(host, sandbox);

@@ -25,10 +25,10 @@ import {
 import { NetlinkSocket } from './netlink.ts';
 import { setLink } from './rtnetlink.ts';
 
-const recordsDir = (host: Host): string => join(host.runDir, '.records');
+const recordsDir = (host: Host): string => `${host.runDir}/.records`;
 
 const recordPath = (host: Host, path: string): string =>
-  join(recordsDir(host), hash('sha256', `${host.realm}:${host.host}:${path}`, 'hex').slice(0, 32));
+  `${recordsDir(host)}/${hash('sha256', `${host.realm}:${host.host}:${path}`, 'hex').slice(0, 32)}`;
 
 /** A record is a symbolic link that leads nowhere: made and read in one call, with no memory page of its own. */
 const recordText = (netns: Netns): string =>

@@ -51,10 +51,10 @@ const reclaim = (transaction: Transaction, before: Netns, object: Netns): void =
 };
 
 /** Moves the thread into a new namespace, keeps it alive at a path where there is a file, and answers a socket in it. */
-export const enterNew = (host: Host, path: string): NetlinkSocket => {
+export const enterNew = (host: Host, path: string, plain = false): NetlinkSocket => {
   netns.unshareNamespace(host);
   netns.pinHere(path);
-  return new NetlinkSocket(NL.ROUTE);
+  return new NetlinkSocket(NL.ROUTE, plain);
 };
 
 const ensureOwned = (transaction: Transaction, object: Netns, known: boolean): void => {

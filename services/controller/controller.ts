@@ -49,8 +49,8 @@ export interface Controller {
   readonly failed: Promise<never>;
 }
 
-/** Most commands that are decided together: a round must not keep queries waiting, and 64 fill a commit's sync to disk well. */
-const roundCommandsMax = 64;
+/** Most commands that are decided together: a round must not keep queries waiting, and 32 fill a commit's sync to disk well. */
+const roundCommandsMax = 32;
 /** Commands that wait in memory at most; beyond it the reader stops, and starts again where it was once they are decided. */
 const queueCommandsMax = 2_048;
 const retryMsMax = 1_000;
@@ -93,6 +93,7 @@ class ActiveController implements Controller {
 
   async deactivate(): Promise<void> {
     this.#active = false;
+    this.#followed?.release();
     this.#wake();
     await this.#loop;
     await this.#commandReader?.stop();
@@ -121,6 +122,8 @@ class ActiveController implements Controller {
   }
 
   async #run(): Promise<void> {
+    // Whoever decided before may have gone further than we have read.
+    for (let attempt = 0; this.#active && !(await this.#readAll()); attempt++) await this.#pause(attempt);
     await this.#open();
     let next = this.#realm.realm.roundFrom;
     while (this.#active) {
@@ -153,7 +156,6 @@ class ActiveController implements Controller {
   async #open(): Promise<void> {
     const { realm, clock, log } = this.#options;
     const boundary = boundaryOf(this.#realm.realm, null);
-    if (boundary.head !== null) return;
     const id = clock.randomId(12);
     const meta = {
       id: `${id}.0`,
@@ -169,8 +171,11 @@ class ActiveController implements Controller {
       { type: 'RealmOpened', version: eventVersions.RealmOpened, data: { realm, epoch: id }, meta },
     ]);
     const headers = { [commitHeaders.contentType]: batchType };
-    const appended = await log.append({ subject: subjects.realm, body, id, expectedLast: 0, headers });
-    if (appended.kind === 'appended') await this.#realm.reached(appended.position);
+    for (let attempt = 0; this.#active && boundary.head === null; attempt++) {
+      if (attempt > 0) await this.#pause(attempt);
+      await log.append({ subject: subjects.realm, body, id, expectedLast: 0, headers });
+      await this.#readAll();
+    }
   }
 
   /** Decides all of these, whatever it takes: only a stop leaves some undone, and they stay on the command stream. */
@@ -178,7 +183,10 @@ class ActiveController implements Controller {
     const from = intakes[0]?.sequence ?? 0;
     let waiting = intakes;
     for (let attempt = 0; waiting.length > 0 && this.#active; attempt++) {
-      if (attempt > 0) await this.#catchUp(attempt);
+      if (attempt > 0) {
+        await this.#pause(attempt);
+        await this.#readAll();
+      }
       const { clock, drivers, quarantineMs, realm, logger } = this.#options;
       const round = decideRound(this.#realm.realm, waiting, {
         realmName: realm,
@@ -211,7 +219,7 @@ class ActiveController implements Controller {
         for (const answer of decidedAnswers(intake, refusal, own, appended.position))
           this.#answer(intake.actor, intake.id, answer);
       }
-      await this.#realm.reached(appended.position);
+      await this.#reached(appended.position);
     }
     for (const intake of batch.repeated) await this.#repeat(batch, intake);
     return [];
@@ -231,24 +239,38 @@ class ActiveController implements Controller {
     });
   }
 
-  /** Folds what others, or a commit of ours that nobody acknowledged, have put on the log meanwhile. */
-  async #catchUp(attempt: number): Promise<void> {
-    const { clock, log } = this.#options;
-    await sleep(clock, Math.min(2 ** attempt, retryMsMax));
+  /** Folds what others, or a commit of ours that nobody acknowledged, have put on the log. @returns false when nobody answers */
+  async #readAll(): Promise<boolean> {
     try {
-      await this.#realm.reached(await log.last());
+      await this.#reached(await this.#options.log.last());
+      return true;
     } catch (error) {
       this.#options.logger.warn({ err: error }, 'waiting for the log');
+      return false;
     }
+  }
+
+  /** Whoever stops does not wait: the server may be away for long. */
+  async #reached(position: number): Promise<void> {
+    if (this.#active) await this.#realm.reached(position);
+  }
+
+  #pause(attempt: number): Promise<void> {
+    return sleep(this.#options.clock, Math.min(2 ** attempt, retryMsMax));
   }
 
   /** The same id gets the same answer: it is read from the log, from the decision on. */
   async #repeat({ boundary }: Batch, intake: Intake): Promise<void> {
     const key = commandKey(intake.actor, intake.id);
-    const running = boundary.state.progress.get(key);
     const row = boundary.state.commands.get(key);
-    const record = running ?? (row && (await this.#record(key, row.decidedAt, row.endedAt ?? row.decidedAt)));
-    for (const answer of record ? answersOf(record) : []) this.#answer(intake.actor, intake.id, answer);
+    try {
+      const running = boundary.state.progress.get(key);
+      const record = running ?? (row && (await this.#record(key, row.decidedAt, row.endedAt ?? row.decidedAt)));
+      for (const answer of record ? answersOf(record) : []) this.#answer(intake.actor, intake.id, answer);
+    } catch (error) {
+      // An answer is sent at most once; the `commands` view has it too.
+      this.#options.logger.warn({ err: error, commandId: intake.id }, 'could not repeat an answer');
+    }
   }
 
   async #record(key: string, from: number, through: number): Promise<CommandRecord | undefined> {

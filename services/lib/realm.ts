@@ -1,9 +1,10 @@
 /** The log folded into the state of every boundary, in log order: what controllers and workers decide and act on. */
 import { type CommandRecord, foldCommand } from '../../events/command-record.ts';
-import { commitHeaders, decodeCommit, type Event } from '../../events/envelope.ts';
+import { commitHeaders, type Event } from '../../events/envelope.ts';
 import { evolve, forget } from '../../events/evolve.ts';
 import { decodeToken, subjects } from '../../events/names.ts';
 import { type BoundaryState, commandKey, initialState } from '../../events/state.ts';
+import { eventsOf } from './commit.ts';
 import type { Message, Reader, Stream } from './stream.ts';
 
 export interface Boundary {
@@ -79,7 +80,7 @@ export const applyMessage = (realm: Realm, message: Message, listener: RealmList
   const host = decodeToken(isDecision ? token : kind);
   const boundary = boundaryOf(realm, message.subject === subjects.realm ? null : host);
   const { state } = boundary;
-  for (const event of decodeCommit(message.body)) {
+  for (const event of eventsOf(message)) {
     listener.before?.(boundary, event);
     const key = recordKey(event);
     const running = state.progress.get(key);
@@ -103,6 +104,8 @@ export interface FollowedRealm {
   readonly reader: Reader;
   /** Resolves when the commit at this position (or the last one that passes the filter before it) is folded in. */
   reached(position: number): Promise<void>;
+  /** Lets all go on who wait, wherever the realm is. */
+  release(): void;
 }
 
 export interface FollowOptions {
@@ -131,5 +134,9 @@ export const followRealm = (log: Stream, options: FollowOptions = {}): FollowedR
         : new Promise((resolve) => {
             waiting.push({ position, resolve });
           }),
+    release: () => {
+      for (const { resolve } of waiting) resolve();
+      waiting = [];
+    },
   };
 };

@@ -1,7 +1,7 @@
 /** A query from its bytes to the bytes of its answer. */
 import { z } from 'zod';
 import { Query, type ViewName, viewNames } from '../../events/queries.ts';
-import { filterNames, selectRows, unknownNames } from '../../projections/filter.ts';
+import { filterNames, isMeant, selectRows, unknownNames } from '../../projections/filter.ts';
 import type { Stream } from '../lib/stream.ts';
 import type { Follower } from './follower.ts';
 import type { Gate } from './gate.ts';
@@ -20,8 +20,8 @@ export interface AnswerDeps {
   readonly bytesMax: number;
 }
 
-/** What can be asked on `cnm.query.<name>`. */
-export const queryNames = [...viewNames, 'events', 'status'] as const;
+/** What can be asked on `cnm.query.<name>`: a view, the recorded events, every network there ever was, or how the projector is. */
+export const queryNames = [...viewNames, 'events', 'incarnations', 'status'] as const;
 
 const isView = (name: string): name is ViewName => viewNames.some((view) => view === name);
 
@@ -53,12 +53,14 @@ const asOfPosition = async ({ log, follower }: AnswerDeps, query: Query): Promis
   return position;
 };
 
+const refuseUnknown = (name: string, unknown: readonly string[], known: readonly string[]): void => {
+  if (unknown.length === 0) return;
+  const detail = `${name} cannot be filtered by ${unknown.join(', ')}, only by ${known.join(', ')}`;
+  throw new QueryFault('QUERY_MALFORMED', detail);
+};
+
 const viewPage = async (deps: AnswerDeps, view: ViewName, query: Query): Promise<Page> => {
-  const unknown = unknownNames(view, query.filter);
-  if (unknown.length > 0) {
-    const detail = `${view} cannot be filtered by ${unknown.join(', ')}, only by ${filterNames(view).join(', ')}`;
-    throw new QueryFault('QUERY_MALFORMED', detail);
-  }
+  refuseUnknown(view, unknownNames(view, query.filter), filterNames(view));
   const { follower, past } = deps;
   const views = query.asOf === undefined ? follower.views : await past.asOf(await asOfPosition(deps, query));
   // Nothing is awaited from here on, so the live views stand still while they are read.
@@ -66,6 +68,19 @@ const viewPage = async (deps: AnswerDeps, view: ViewName, query: Query): Promise
   const page = pageOf(views.position, selectRows(views, view, query.filter), query.after, limits);
   if (page.next !== undefined) past.keep(views);
   return page;
+};
+
+const incarnationsPage = async (deps: AnswerDeps, query: Query): Promise<Page> => {
+  const { network, host, ...others } = query.filter;
+  refuseUnknown('incarnations', Object.keys(others), ['network', 'host']);
+  const until = await asOfPosition(deps, query);
+  const entries = [...deps.follower.networks].filter(
+    ([id, known]) =>
+      known.position <= until &&
+      (host === undefined || host === known.host) &&
+      (network === undefined || isMeant('network', network, [known.name, id], known.host)),
+  );
+  return pageOf(until, entries, query.after, { limit: query.limit, bytesMax: deps.bytesMax });
 };
 
 const eventsPage = async (deps: AnswerDeps, query: Query): Promise<Page> => {
@@ -79,9 +94,10 @@ export const answerQuery = async (deps: AnswerDeps, name: string, query: Query):
   if (name === 'status') {
     return { position: deps.follower.views.position, rows: [JSON.stringify(await deps.status())] };
   }
-  if (name !== 'events' && !isView(name)) {
+  if (name !== 'events' && name !== 'incarnations' && !isView(name)) {
     throw new QueryFault('QUERY_VIEW_UNKNOWN', `no view ${name}: there are ${queryNames.join(', ')}`);
   }
   await deps.follower.reached(query.atLeast ?? 0, query.timeoutMs);
-  return name === 'events' ? eventsPage(deps, query) : viewPage(deps, name, query);
+  if (name === 'events') return eventsPage(deps, query);
+  return name === 'incarnations' ? incarnationsPage(deps, query) : viewPage(deps, name, query);
 };

@@ -1,20 +1,24 @@
 /** The live views: the whole log folded from its opening, then followed. */
 import type { Logger } from 'pino';
-import { decodeCommit } from '../../events/envelope.ts';
 import type { EventData } from '../../events/events.ts';
 import { applyCommit, createViews, originOf, type Views } from '../../projections/views.ts';
 import type { Clock } from '../lib/clock.ts';
+import { eventsOf } from '../lib/commit.ts';
 import type { Message, Stream } from '../lib/stream.ts';
 import { QueryFault } from './query-fault.ts';
 
-/** A network by its id, kept for ever: events of endpoints name their network by id alone, those of the past too. */
+/** A network that was asked for at some time. Kept for ever: events of endpoints name their network by id alone, those of the past too. */
 export interface KnownNetwork {
+  readonly id: string;
   readonly name: string;
   readonly host: string | null;
+  /** Of the commit that asked for it. */
+  readonly position: number;
 }
 
 export interface Follower {
   readonly views: Views;
+  /** By id, in the order in which they came. */
   readonly networks: ReadonlyMap<string, KnownNetwork>;
   /** What the log's first commit says of it; null before that. */
   opening(): EventData<'RealmOpened'> | null;
@@ -52,11 +56,11 @@ export const follow = (log: Stream, clock: Clock, logger: Logger): Follower => {
     for (const waiter of waiters) if (live && waiter.position <= views.position) waiter.resolve();
   };
   const onMessage = (message: Message): void => {
-    const events = decodeCommit(message.body);
+    const events = eventsOf(message);
     for (const event of events) {
       if (event.type === 'NetworkCreateRequested') {
         const { id, name } = event.data.network;
-        networks.set(id, { name, host: originOf(message.subject).host });
+        networks.set(id, { id, name, host: originOf(message.subject).host, position: message.position });
       } else if (event.type === 'RealmOpened') opening ??= event.data;
     }
     applyCommit(views, message.subject, message.position, events);

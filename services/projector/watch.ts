@@ -42,32 +42,28 @@ interface Start {
   readonly memory: FilterMemory;
 }
 
-/** Ids of the networks that are meant, as of a position or now: events of endpoints name their network by id alone. */
+/** Ids of all networks that were ever meant, gone ones too: events of endpoints name their network by id alone, and may come late. */
 const networksMeant = async (
-  deps: WatchDeps,
+  { query }: WatchDeps,
   network: string,
-  asOf: number | undefined,
+  atLeast: number,
 ): Promise<{ readonly memory: FilterMemory; readonly position: number }> => {
-  const filter = { filter: { network } };
-  const { position, rows } = await allRows(deps.query, 'networks', asOf === undefined ? filter : { ...filter, asOf });
-  return { position, memory: { ...emptyMemory(), networkIds: new Set(rows.map((row) => String(row.id))) } };
+  const { position, rows } = await allRows(query, 'incarnations', { filter: { network }, atLeast });
+  return { position, memory: { ...emptyMemory(), networkIds: new Set(rows.map(({ id }) => String(id))) } };
 };
 
-const resume = async (deps: WatchDeps, options: WatchOptions, from: string | number): Promise<Start> => {
+const resume = async (deps: WatchDeps, { network }: WatchOptions, from: string | number): Promise<Start> => {
   const behind = parsePosition(String(from));
   if (!behind) throw new RangeError(`not a position: ${from}`);
   const { position, index } = behind;
-  // Of a commit that was begun, networks that it made are learnt by reading it again.
-  const begun = Number.isFinite(index);
-  const known = begun ? Math.max(0, position - 1) : position;
-  const memory =
-    options.network === undefined ? emptyMemory() : (await networksMeant(deps, options.network, known)).memory;
-  return { snapshot: null, behind, readFrom: known + 1, memory };
+  const readFrom = Number.isFinite(index) ? position : position + 1;
+  const memory = network === undefined ? emptyMemory() : (await networksMeant(deps, network, position)).memory;
+  return { snapshot: null, behind, readFrom, memory };
 };
 
 const begin = async (deps: WatchDeps, options: WatchOptions): Promise<Start> => {
   const { view, network, host } = options;
-  const known = network === undefined ? null : await networksMeant(deps, network, undefined);
+  const known = network === undefined ? null : await networksMeant(deps, network, 0);
   const filter = {
     ...(network === undefined || (view && outsideNetworks.has(view)) ? {} : { network }),
     ...(host === undefined ? {} : { host }),

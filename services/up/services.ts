@@ -3,10 +3,12 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import type { Clock } from '../lib/clock.ts';
 import { type Config, hostRunDir } from '../lib/config.ts';
 import type { Logger } from '../lib/logger.ts';
+import type { Stream } from '../lib/stream.ts';
 import { connectNats } from '../nats/connection.ts';
 import { jetStream } from '../nats/jetstream.ts';
 import { lease } from '../nats/lease.ts';
 import { serve } from '../nats/micro.ts';
+import { shareReads, withReads } from '../nats/shared-reads.ts';
 import { STREAMS } from '../nats/stream-config.ts';
 import { packageVersion } from './package-root.ts';
 import { neverFails, type Part } from './part.ts';
@@ -17,6 +19,8 @@ export interface ServiceDeps {
   readonly url: string;
   readonly logger: Logger;
   readonly clock: Clock;
+  /** Reads of the log that the services of this process share. */
+  readonly log?: Stream;
 }
 
 /** What each service is to anyone who looks at it with NATS tools. */
@@ -29,13 +33,28 @@ const descriptions: Readonly<Record<Exclude<ServiceName, 'projector'>, string>> 
 interface Opened {
   readonly connection: NatsConnection;
   readonly logger: Logger;
-  readonly stream: (name: keyof typeof STREAMS) => ReturnType<typeof jetStream>;
+  readonly stream: (name: keyof typeof STREAMS) => Stream;
 }
 
-const open = async (name: ServiceName, { url, logger: parent, clock }: ServiceDeps): Promise<Opened> => {
+/** A feed of the log for all services of this process, on a connection of its own. */
+export const startFeed = async ({
+  url,
+  logger,
+  clock,
+}: ServiceDeps): Promise<{ readonly log: Stream; readonly part: Part }> => {
+  const connection = await connectNats({ url, role: 'feed', log: logger.child({ service: 'feed' }), clock });
+  const log = shareReads(jetStream(connection, STREAMS.log, { clock, log: logger }));
+  return { log, part: { name: 'feed', failed: neverFails, stop: () => connection.drain() } };
+};
+
+const open = async (name: ServiceName, { url, logger: parent, clock, log: shared }: ServiceDeps): Promise<Opened> => {
   const logger = parent.child({ service: name });
   const connection = await connectNats({ url, role: name, log: logger, clock });
-  return { connection, logger, stream: (stream) => jetStream(connection, STREAMS[stream], { clock, log: logger }) };
+  const stream = (which: keyof typeof STREAMS): Stream => {
+    const own = jetStream(connection, STREAMS[which], { clock, log: logger });
+    return which === 'log' && shared !== undefined ? withReads(own, shared.read) : own;
+  };
+  return { connection, logger, stream };
 };
 
 /** Lets NATS tools and `cnm status` find a service that answers no requests of its own. */

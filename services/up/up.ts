@@ -7,7 +7,7 @@ import type { Logger } from '../lib/logger.ts';
 import { Running } from './part.ts';
 import { embeddedServer, externalServer, prepareServer } from './server.ts';
 import { type ServiceName, serviceNames } from './service-names.ts';
-import { startService } from './services.ts';
+import { startFeed, startService } from './services.ts';
 import { announce } from './state-file.ts';
 
 export interface UpOptions {
@@ -48,7 +48,10 @@ export const startUp = async (options: UpOptions): Promise<Up> => {
     running.add(server);
     const { url } = server;
     await abortable(prepareServer(url, config, logger, clock), signal);
-    for (const part of await abortable(startAll(services, { config, url, logger, clock }), signal)) running.add(part);
+    const feed = services.length > 1 ? await startFeed({ config, url, logger, clock }) : null;
+    if (feed) running.add(feed.part);
+    const deps = { config, url, logger, clock, ...(feed ? { log: feed.log } : {}) };
+    for (const part of await abortable(startAll(services, deps), signal)) running.add(part);
     // a single service is told where the server is by its environment, and so are those who use it
     if (services.length === serviceNames.length) withdraw = announce(config, url);
     const startedInMs = Math.round(clock.monotonicMs() - startedMs);

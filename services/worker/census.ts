@@ -1,7 +1,8 @@
 /** The start of a worker: what the kernel holds against what the log adds up to. A diff, never a flush. Pure. */
-import { type KernelObject, objectKey } from '../../drivers/objects.ts';
+import { formatTag, type KernelObject, objectKey } from '../../drivers/objects.ts';
 import { diff } from '../../drivers/plan.ts';
 import type { Census, Operation, Plan } from '../../drivers/port.ts';
+import type { SandboxFacts } from '../../events/events.ts';
 import type { BoundaryState } from '../../events/state.ts';
 import { courseOf, takeBack } from './course.ts';
 import { type Deployment, driverOf, joinEffect, type Scene } from './effects.ts';
@@ -26,11 +27,14 @@ const settledObjects = (state: BoundaryState, deployment: Deployment): readonly 
 };
 
 interface Pending {
-  /** Keys of what accepted intents want there: it may be there already. */
+  /** What accepted intents want there: it may be there already. */
   readonly ensured: ReadonlySet<string>;
-  /** Keys of what accepted intents want gone: it may be gone already. */
+  /** What accepted intents want gone: it may be gone already. */
   readonly removed: ReadonlySet<string>;
 }
+
+/** An object of one incarnation: another one at the same place is another object. */
+const identityOf = (object: KernelObject): string => `${objectKey(object)} ${formatTag(object.tag)}`;
 
 /** What intents that are not reported yet have to do with: their execution sees to it. */
 const pendingObjects = (scene: Scene): Pending => {
@@ -39,8 +43,8 @@ const pendingObjects = (scene: Scene): Pending => {
   for (const unit of openUnits(scene.state)) {
     const { effects, remainder } = unit.expired ? takeBack(scene, unit) : courseOf(scene, unit);
     for (const { ensure, remove } of [...effects, remainder]) {
-      for (const object of ensure) ensured.add(objectKey(object));
-      for (const object of remove) removed.add(objectKey(object));
+      for (const object of ensure) ensured.add(identityOf(object));
+      for (const object of remove) removed.add(identityOf(object));
     }
   }
   return { ensured, removed };
@@ -50,14 +54,26 @@ const pendingObjects = (scene: Scene): Pending => {
 export const repairs = (scene: Scene, census: Census): readonly Operation[] => {
   const { ensured, removed } = pendingObjects(scene);
   const wanted = settledObjects(scene.state, scene.deployment).filter(
-    (object) => !removed.has(objectKey(object)) && !isUnknown(census.unknown, object),
+    (object) => !removed.has(identityOf(object)) && !isUnknown(census.unknown, object),
   );
   const wantedKeys = new Set(wanted.map(objectKey));
   const observed = census.objects.filter((object) => {
-    const key = objectKey(object);
-    return wantedKeys.has(key) || !(ensured.has(key) || removed.has(key) || isUnknown(census.unknown, object));
+    if (wantedKeys.has(objectKey(object))) return true;
+    const identity = identityOf(object);
+    return !(ensured.has(identity) || removed.has(identity) || isUnknown(census.unknown, object));
   });
   return diff(wanted, observed);
+};
+
+/** Sandboxes that have ended and are in no open intent's charge: their removal failed. */
+export const remains = ({ sandboxes, intents }: BoundaryState): readonly SandboxFacts[] => {
+  const ended = [...sandboxes.values()].filter(({ status }) => status === 'removing');
+  if (ended.length === 0) return [];
+  const open = new Set<string>();
+  for (const { type, data } of intents.values()) {
+    if (type === 'EndpointJoinRequested' || type === 'EndpointLeaveRequested') open.add(data.sandbox.incarnation);
+  }
+  return ended.map(({ facts }) => facts).filter(({ incarnation }) => !open.has(incarnation));
 };
 
 /** What stands and falls together: a sandbox with what is in it, or the objects of one network. */

@@ -87,6 +87,9 @@ export const takeBack = (scene: Scene, unit: Unit): Course => {
   return { effects, remainder, missing: null, ended: ends ? sandbox : null };
 };
 
+const isSameOwner = (a: KernelObject, b: KernelObject): boolean =>
+  a.tag.entity === b.tag.entity && a.tag.id === b.tag.id;
+
 /** What has to change so that a course holds: later effects win over earlier ones. What another incarnation holds is not touched. */
 export const operationsOf = ({ effects, remainder }: Course, present: Present): readonly Operation[] => {
   const desired = new Map<string, KernelObject>();
@@ -101,9 +104,16 @@ export const operationsOf = ({ effects, remainder }: Course, present: Present): 
       desired.set(objectKey(object), object);
     }
   }
-  const observed = [...touched].flatMap(([key, { tag }]) => {
+  const observed = [...touched].flatMap(([key, object]) => {
     const found = present.get(key);
-    return found && found.tag.entity === tag.entity && found.tag.id === tag.id ? [found] : [];
+    return found && isSameOwner(found, object) ? [found] : [];
   });
   return diff([...desired.values()], observed);
 };
+
+/** Whether an earlier incarnation still holds a place of one that is to be made: its removal failed. */
+export const isInTheWay = (operations: readonly Operation[], present: Present): boolean =>
+  operations.some(({ op, object }) => {
+    const found = op === 'create' ? present.get(objectKey(object)) : undefined;
+    return found !== undefined && !isSameOwner(found, object);
+  });

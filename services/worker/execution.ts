@@ -4,8 +4,8 @@ import type { Kernel, KernelFault, Plan } from '../../drivers/port.ts';
 import { type Fault, isConstructive } from '../../events/events.ts';
 import type { BoundaryState } from '../../events/state.ts';
 import type { Clock } from '../lib/clock.ts';
-import { repairPlans, repairs } from './census.ts';
-import { type Course, courseOf, operationsOf, takeBack } from './course.ts';
+import { remains, repairPlans, repairs } from './census.ts';
+import { type Course, courseOf, isInTheWay, operationsOf, takeBack } from './course.ts';
 import type { Deployment, Scene } from './effects.ts';
 import { Present } from './present.ts';
 import { deadlineFault, dependencyFault, doneReports, failedReports, kernelFault, type Report } from './reports.ts';
@@ -57,7 +57,10 @@ export class Execution {
   readonly #timers = new Set<() => void>();
   #due: Task[] = [];
   #repairDue = false;
+  #repairWaits = false;
   #repairTries = 0;
+  /** Incarnations of sandboxes that are reported as removed, belatedly, until the log knows it. */
+  readonly #buried = new Set<string>();
 
   constructor(options: ExecutionOptions) {
     this.#options = options;
@@ -72,25 +75,53 @@ export class Execution {
     for (const unknown of census.unknown) logger.warn(unknown, 'could not be read, left alone');
     this.#present.replace(census);
     const plans = repairPlans(repairs(this.#scene, census));
-    if (plans.length === 0) return;
+    const failed = plans.length === 0 ? 0 : await this.#repair(plans);
+    this.#reportRemains();
+    if (failed === 0) this.#repairTries = 0;
+    else this.repairLater();
+  }
+
+  /** @returns how many of the plans failed */
+  async #repair(plans: readonly Plan[]): Promise<number> {
+    const { kernel, logger } = this.#options;
     logger.info({ plans: plans.map(({ id }) => id) }, 'the kernel differs from the log, repairing');
     const results = await kernel.apply(plans);
-    let left = 0;
+    let failed = 0;
     for (const [index, plan] of plans.entries()) {
       const result = results[index];
       if (result?.ok) this.#present.apply(plan.operations);
       else {
-        left += 1;
-        logger.error({ plan: plan.id, fault: result?.fault }, 'could not be repaired, trying again');
+        failed += 1;
+        logger.error({ plan: plan.id, fault: result?.fault }, 'could not be repaired, trying again later');
       }
     }
-    if (left === 0) return;
+    return failed;
+  }
+
+  /** Sandboxes whose removal had failed, and which are gone now. */
+  #reportRemains(): void {
+    const left = remains(this.#options.state);
+    for (const sandbox of left) {
+      const { incarnation } = sandbox;
+      if (this.#buried.has(incarnation) || this.#present.of('sandbox', incarnation).length > 0) continue;
+      this.#buried.add(incarnation);
+      this.#options.report([{ fact: { type: 'SandboxRemoved', data: { sandbox } }, intent: null }]);
+    }
+    for (const incarnation of this.#buried)
+      if (!left.some((sandbox) => sandbox.incarnation === incarnation)) this.#buried.delete(incarnation);
+  }
+
+  /** Looks at everything again in a while: something could not be removed or repaired. */
+  repairLater(): void {
+    if (this.#repairWaits) return;
+    this.#repairWaits = true;
     this.#later(Math.min(1000 * 2 ** this.#repairTries++, repairMsMax), () => {
+      this.#repairWaits = false;
       this.#repairDue = true;
     });
   }
 
-  /** Something was left unrepaired, and it is time for another try. */
+  /** It is time for another look. */
   get isRepairDue(): boolean {
     return this.#repairDue;
   }
@@ -119,7 +150,11 @@ export class Execution {
 
   /** Executes tasks that do not touch each other. */
   async run(tasks: readonly Task[]): Promise<void> {
-    const prepared = tasks.map((task) => this.#prepare(task));
+    let prepared = tasks.map((task) => this.#prepare(task));
+    if (prepared.some(({ plan }) => isInTheWay(plan.operations, this.#present))) {
+      await this.reconcile();
+      prepared = tasks.map((task) => this.#prepare(task));
+    }
     const planned = prepared.filter(({ plan }) => plan.operations.length > 0);
     for (const item of prepared) if (!planned.includes(item)) this.#settle(item, undefined);
     if (planned.length === 0) return;

@@ -53,6 +53,7 @@ class HostWorker implements Worker {
   readonly #failure = Promise.withResolvers<never>();
   #followed: FollowedRealm | null = null;
   #outbox: Outbox | null = null;
+  #execution: Execution | null = null;
   #wake: () => void = () => undefined;
   #stopped = false;
   #loop: Promise<void> = Promise.resolve();
@@ -92,6 +93,7 @@ class HostWorker implements Worker {
       wake: () => this.#wake(),
     });
     await execution.reconcile();
+    this.#execution = execution;
     this.#loop = this.#run(boundary, execution)
       .catch((error) => this.#fail(error))
       .finally(() => execution.close());
@@ -113,6 +115,8 @@ class HostWorker implements Worker {
   }
 
   #note({ type, data, meta }: Event): void {
+    const isLeft = type === 'EndpointLeaveFailed' || type === 'EndpointDeleteFailed' || type === 'NetworkDeleteFailed';
+    if (isLeft && data.fault.code !== 'DEPENDENCY_FAILED') this.#execution?.repairLater();
     if (isTerminal(type)) this.#busy.delete(meta.causationid);
     if (type === 'SandboxCreated') this.#announced.add(data.sandbox.incarnation);
     if (type === 'SandboxRemoved') this.#announced.delete(data.sandbox.incarnation);

@@ -243,6 +243,31 @@ describe('worker', () => {
     await system.check();
   });
 
+  it('makes a sandbox anew at a place where the removal of an earlier one had failed', async () => {
+    await networks('a');
+    await system.run('CreateEndpoint', { network: 'a', name: 'e' });
+    await system.run('JoinEndpoint', { network: 'a', endpoint: 'e', sandbox: 'box' });
+    machine.fail({ when: ({ op, object }) => op === 'delete' && object.kind === 'netns' });
+    const left = await system.outcomeOf('DetachSandbox', { sandbox: 'box' });
+    assert.equal(left.status, 'failed');
+    machine.heal();
+    await attach('box', 'a');
+    assert.deepEqual([of('netns').length, of('veth').length], [1, 1], 'nothing is left of the earlier one');
+    await system.check();
+    const lives = (await system.events()).filter(({ type }) => type.startsWith('Sandbox')).map(({ type }) => type);
+    assert.deepEqual(lives, ['SandboxCreated', 'SandboxRemoved', 'SandboxCreated']);
+  });
+
+  it('removes belatedly what could not be removed, without being asked again', async () => {
+    await networks('a');
+    await attach('box', 'a');
+    machine.fail({ when: ({ op, object }) => op === 'delete' && object.kind === 'netns' });
+    assert.equal((await system.outcomeOf('DetachSandbox', { sandbox: 'box' })).status, 'failed');
+    machine.heal();
+    await system.check();
+    assert.deepEqual([of('netns'), of('veth')], [[], []]);
+  });
+
   it('does not delete a network under an endpoint that could not be removed', async () => {
     await networks('a');
     await attach('box', 'a');

@@ -2,7 +2,7 @@
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { linuxKernel } from '../../drivers/kernel/kernel.ts';
-import { tableName } from '../../drivers/kernel/table.ts';
+import { tableName } from '../../drivers/kernel/ruleset.ts';
 import { diff } from '../../drivers/plan.ts';
 import { driverSuite } from '../contract/driver.suite.ts';
 import { inOwnNamespaces, ipLinks, sh } from '../support/netns.ts';

@@ -61,6 +61,11 @@ describe('golden samples of events', () => {
     assert.deepEqual(Object.keys(upcasts).sort(), old.map(({ type, version }) => `${type}.v${version}`).sort());
   });
 
+  it('and documentation for every version', () => {
+    const page = readFileSync(join(golden, '../../docs/events.md'), 'utf8');
+    for (const { type, version } of released) assert.match(page, new RegExp(`^####? ${type}\\.v${version}$`, 'm'));
+  });
+
   for (const { type, version } of released) {
     it(`${type}.v${version} is read, in the shape of today`, () => {
       const stored = read(`events/${type}.v${version}.json`) as Record<string, unknown>;

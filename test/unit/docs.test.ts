@@ -139,16 +139,15 @@ describe('the AsyncAPI document', () => {
   });
 
   it('has operations whose messages are those of their channel', () => {
-    for (const [name, operation] of Object.entries(document.operations ?? {})) {
-      const { action, channel, messages, reply } = operation as Record<string, never>;
-      assert.match(String(action), /^(send|receive)$/, name);
-      for (const side of [{ channel, messages }, ...(reply ? [reply] : [])] as Record<string, never>[]) {
-        for (const { $ref: ref } of side.messages as unknown as { $ref: string }[]) {
-          assert.ok(
-            ref.startsWith(`${(side.channel as unknown as { $ref: string }).$ref}/messages/`),
-            `${name}: ${ref}`,
-          );
-        }
+    interface Side {
+      readonly channel: { readonly $ref: string };
+      readonly messages: readonly { readonly $ref: string }[];
+    }
+    const operations = Object.entries(document.operations ?? {}) as [string, Side & { action: string; reply?: Side }][];
+    for (const [name, operation] of operations) {
+      assert.match(operation.action, /^(send|receive)$/, name);
+      for (const { channel, messages } of operation.reply ? [operation, operation.reply] : [operation]) {
+        for (const { $ref } of messages) assert.ok($ref.startsWith(`${channel.$ref}/messages/`), `${name}: ${$ref}`);
       }
     }
   });

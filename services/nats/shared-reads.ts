@@ -1,0 +1,178 @@
+/**
+ * One read of a stream for all who follow the whole of it in one process. Without it the server sends every commit to each service of
+ * `cnm up`, and each decodes it anew; on two processors that is a good part of what an attach costs.
+ *
+ * The first read from the opening is the feed. Who comes later catches up with a read of its own and then goes over to the feed; the
+ * last messages are kept, so that nothing falls between the two. Reads of a part (a filter, a later start) are passed on as they are.
+ */
+import type { Message, Reader, ReadOptions, Stream } from '../lib/stream.ts';
+import { NatsFault } from './fault.ts';
+
+/** What is kept for those who come over to the feed. */
+const keptMessagesMax = 1_024;
+const keptBytesMax = 8 * 1024 * 1024;
+
+class Follower implements Reader {
+  readonly #caughtUp = Promise.withResolvers<void>();
+  readonly #closed = Promise.withResolvers<void>();
+  readonly caughtUp = this.#caughtUp.promise;
+  readonly closed = this.#closed.promise;
+  readonly #onMessage: (message: Message) => void;
+  readonly #leave: (follower: Follower) => void;
+  /** The last message that was delivered. */
+  position = 0;
+  /** The read that catches up, until this goes over to the feed. */
+  own: Reader | null = null;
+  #ended = false;
+
+  constructor(onMessage: (message: Message) => void, leave: (follower: Follower) => void) {
+    this.#onMessage = onMessage;
+    this.#leave = leave;
+    this.caughtUp.catch(() => undefined);
+  }
+
+  /** Delivers what is new; what the callback throws ends this read and no other. */
+  take(message: Message): void {
+    if (this.#ended || message.position <= this.position) return;
+    this.position = message.position;
+    try {
+      this.#onMessage(message);
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  reached(): void {
+    this.#caughtUp.resolve();
+  }
+
+  fail(error: unknown): void {
+    if (!this.#end()) return;
+    this.#caughtUp.reject(error);
+    this.#closed.reject(error);
+  }
+
+  async stop(): Promise<void> {
+    const own = this.own;
+    if (!this.#end()) return;
+    this.#caughtUp.reject(new NatsFault('READ_STOPPED', 'reading was stopped before it had caught up'));
+    await own?.stop();
+    this.#closed.resolve();
+  }
+
+  #end(): boolean {
+    if (this.#ended) return false;
+    this.#ended = true;
+    this.#leave(this);
+    return true;
+  }
+}
+
+class Feed {
+  readonly #stream: Stream;
+  readonly #followers = new Set<Follower>();
+  #kept: Message[] = [];
+  #keptBytes = 0;
+  #reader: Reader | null = null;
+  #position = 0;
+
+  constructor(stream: Stream) {
+    this.#stream = stream;
+  }
+
+  follow(onMessage: (message: Message) => void): Reader {
+    const follower = new Follower(onMessage, (left) => this.#leave(left));
+    if (this.#reader === null) this.#open(follower);
+    else if (!this.#join(follower)) this.#catchUp(follower);
+    return follower;
+  }
+
+  #open(follower: Follower): void {
+    this.#position = 0;
+    this.#followers.add(follower);
+    const reader = this.#stream.read({ from: 1 }, (message) => this.#deliver(message));
+    this.#reader = reader;
+    reader.closed.catch((error) => {
+      if (this.#reader !== reader) return;
+      this.#close();
+      for (const one of [...this.#followers]) one.fail(error);
+    });
+    this.#tellWhenCaughtUp(reader, follower);
+  }
+
+  #tellWhenCaughtUp(reader: Reader, follower: Follower): void {
+    reader.caughtUp.then(
+      () => follower.reached(),
+      () => undefined,
+    );
+  }
+
+  #deliver(message: Message): void {
+    this.#position = message.position;
+    this.#kept.push(message);
+    this.#keptBytes += message.body.length;
+    while (this.#kept.length > keptMessagesMax || this.#keptBytes > keptBytesMax) {
+      this.#keptBytes -= this.#kept.shift()?.body.length ?? 0;
+    }
+    for (const follower of [...this.#followers]) follower.take(message);
+  }
+
+  /** Goes over to the feed if what is kept reaches back to where the follower is. */
+  #join(follower: Follower): boolean {
+    const oldest = this.#kept[0]?.position ?? this.#position + 1;
+    if (this.#reader === null || follower.position + 1 < oldest) return false;
+    for (const message of this.#kept) follower.take(message);
+    this.#followers.add(follower);
+    this.#tellWhenCaughtUp(this.#reader, follower);
+    return true;
+  }
+
+  #catchUp(follower: Follower): void {
+    const own = this.#stream.read({ from: 1 }, (message) => {
+      if (follower.own !== own) return;
+      follower.take(message);
+      if (!this.#join(follower)) return;
+      follower.own = null;
+      void own.stop();
+    });
+    follower.own = own;
+    this.#tellWhenCaughtUp(own, follower);
+    own.closed.catch((error) => {
+      if (follower.own === own) follower.fail(error);
+    });
+  }
+
+  #leave(follower: Follower): void {
+    this.#followers.delete(follower);
+    const reader = this.#reader;
+    if (this.#followers.size > 0 || reader === null) return;
+    this.#close();
+    void reader.stop();
+  }
+
+  #close(): void {
+    this.#reader = null;
+    this.#kept = [];
+    this.#keptBytes = 0;
+  }
+}
+
+/** The same stream, with one feed for all reads of the whole of it. Messages are shared: what is decoded once is decoded for all. */
+export const shareReads = (stream: Stream): Stream => {
+  const feed = new Feed(stream);
+  const isWhole = ({ from, subjects }: ReadOptions): boolean => from === 1 && subjects === undefined;
+  return withReads(stream, (options, onMessage) =>
+    isWhole(options) ? feed.follow(onMessage) : stream.read(options, onMessage),
+  );
+};
+
+/** A stream whose reads are somebody else's: each service appends over its own connection and reads what all share. */
+export const withReads = (stream: Stream, read: Stream['read']): Stream => ({
+  name: stream.name,
+  append: (message) => stream.append(message),
+  read,
+  last: () => stream.last(),
+  lastOn: (subject) => stream.lastOn(subject),
+  get: (position) => stream.get(position),
+  positionAt: (timeMs) => stream.positionAt(timeMs),
+});
