@@ -103,7 +103,16 @@ const attach = (author: Author, w: Workload, n: number): readonly Draft[] => {
     decided,
     {
       type: 'EndpointJoinRequested',
-      data: { ...endpoint(w), joinId: w.joinId, sandbox: facts, interface: 'eth0', gateways: { ipv4: id, ipv6: null } },
+      data: {
+        ...endpoint(w),
+        joinId: w.joinId,
+        sandbox: facts,
+        interface: 'eth0',
+        ipv4,
+        ipv6: null,
+        mac: mac(n),
+        gateways: { ipv4: id, ipv6: null },
+      },
     },
     n,
     'AttachSandbox',

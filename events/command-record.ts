@@ -84,8 +84,9 @@ const endpointsAfter = (endpoints: readonly EndpointResult[], event: Event): rea
       return put(endpoints, { ...known(endpoints, id), id, name, networkId, ipv4, ipv6, mac });
     }
     case 'EndpointJoinRequested': {
-      const { endpointId: id, name, networkId } = event.data;
-      return put(endpoints, { ...known(endpoints, id), id, name, networkId, interface: event.data.interface });
+      const { endpointId: id, name, networkId, ipv4, ipv6, mac } = event.data;
+      const joining = { id, name, networkId, interface: event.data.interface, ipv4, ipv6, mac };
+      return put(endpoints, { ...known(endpoints, id), ...joining });
     }
     case 'EndpointJoined': {
       const { endpointId: id, name, networkId, ipv4, ipv6, mac, routes } = event.data;

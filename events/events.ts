@@ -1,7 +1,7 @@
 /**
  * Every event: what a commit on the log may hold. Decisions (by the controller) end in `Requested`, `Refused`, `Suspected`,
  * `TimedOut` or `Opened`; outcomes (by a worker) say what the kernel now holds. A released version is never changed: a new shape
- * is a new version with an upcast (events/upcast.ts).
+ * is a new version with an upcast (events/envelope.ts).
  */
 import { z } from 'zod';
 import { Gc } from './commands.ts';
@@ -126,6 +126,9 @@ const decisions = {
     sandbox: SandboxFacts,
     /** Name of the interface inside the sandbox; null where the driver makes none. */
     interface: z.string().nullable(),
+    ipv4: z.string().nullable(),
+    ipv6: z.string().nullable(),
+    mac: z.string().nullable(),
     gateways: Gateways,
   }),
   EndpointLeaveRequested: z.object({

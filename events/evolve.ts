@@ -75,6 +75,19 @@ export const forget = (state: BoundaryState, nowMs: number): void => {
   }
 };
 
+// ---------------------------------------------------------------- drivers
+
+const configureDriver = (state: BoundaryState, event: EventOf<'DriverConfigureRequested'>): void => {
+  const { driver, options } = event.data;
+  state.drivers.set(driver, { options, before: state.drivers.get(driver)?.options ?? {}, intent: event.meta.id });
+};
+
+const restoreDriver = (state: BoundaryState, event: EventOf<'DriverConfigureFailed'>): void => {
+  const row = state.drivers.get(event.data.driver);
+  if (row?.intent !== event.meta.causationid) return;
+  state.drivers.set(event.data.driver, { ...row, options: row.before });
+};
+
 // ---------------------------------------------------------------- networks
 
 const createNetwork = (state: BoundaryState, event: EventOf<'NetworkCreateRequested'>): void => {
@@ -287,7 +300,10 @@ const evolveModel = (state: BoundaryState, event: Event): void => {
       state.facts.set('host', event.data);
       return;
     case 'DriverConfigureRequested':
-      state.drivers.set(event.data.driver, event.data.options);
+      configureDriver(state, event);
+      return;
+    case 'DriverConfigureFailed':
+      restoreDriver(state, event);
       return;
     case 'NetworkCreateRequested':
       createNetwork(state, event);
@@ -334,7 +350,6 @@ const evolveModel = (state: BoundaryState, event: Event): void => {
     case 'CommandRefused':
     case 'CommandTimedOut':
     case 'DriverConfigured':
-    case 'DriverConfigureFailed':
       return;
     default:
       event satisfies never;

@@ -57,7 +57,7 @@ export const codes = {
   ADDRESS_OUTSIDE_SUBNET: { status: 400, remedy: 'Choose an address inside the subnet.' },
   ADDRESS_RESERVED: {
     status: 400,
-    remedy: 'Choose another: network, broadcast, gateway and auxiliary addresses are taken.',
+    remedy: 'Choose another: the first and the last address of an IPv4 subnet stand for it and its broadcast.',
   },
   ADDRESS_IN_USE: { status: 403, remedy: 'Choose another, or delete the endpoint that holds it.' },
   ADDRESS_POOL_EXHAUSTED: { status: 503, remedy: 'Delete endpoints, or create a network with a larger subnet.' },

@@ -45,7 +45,22 @@ const byNetwork = (hosts: Hosts, ref: string): Routed => {
  * @param subjectHost the host in the command's subject, null where it names none
  */
 export const routeCommand = (hosts: Hosts, command: Command, subjectHost: string | null): Routed => {
-  if (subjectHost !== null) return named(hosts, subjectHost);
+  const routed = subjectHost === null ? unaddressed(hosts, command) : named(hosts, subjectHost);
+  if (!routed.ok) return routed;
+  const stray = references(command).find((ref) => ref.includes('/') && !ref.startsWith(`${routed.host}/`));
+  if (stray === undefined) return routed;
+  return refuse('NETWORK_NOT_FOUND', `network ${stray} is not on host ${routed.host}`, [
+    { kind: 'network', id: stray },
+  ]);
+};
+
+/** The networks that a command names. */
+const references = (command: Command): readonly string[] => {
+  if (command.type === 'AttachSandbox') return command.data.networks.map(({ network }) => network);
+  return 'network' in command.data ? [command.data.network] : [];
+};
+
+const unaddressed = (hosts: Hosts, command: Command): Routed => {
   switch (command.type) {
     case 'ConfigureDriver':
     case 'CreateNetwork':

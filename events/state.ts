@@ -9,6 +9,15 @@ import { type AddressPool, type SubnetSpace, subnetSpace } from './ipam.ts';
 import type { EndpointStatus, NetworkStatus, SandboxStatus } from './states.ts';
 import { Journal, Queue, Table } from './table.ts';
 
+type Options = Readonly<Record<string, string>>;
+
+export interface DriverRow {
+  readonly options: Options;
+  /** What holds again when this configuration fails. */
+  readonly before: Options;
+  readonly intent: string;
+}
+
 export interface NetworkRow {
   readonly facts: NetworkFacts;
   readonly status: Exclude<NetworkStatus, 'absent'>;
@@ -66,7 +75,7 @@ export interface CommandRow {
 export interface BoundaryState {
   readonly journal: Journal;
   readonly facts: Table<'host', EventData<'HostFacts'>>;
-  readonly drivers: Table<string, Readonly<Record<string, string>>>;
+  readonly drivers: Table<string, DriverRow>;
   readonly networks: Table<string, NetworkRow>;
   /** Lower-case name to id of the incarnation that holds it. */
   readonly networkNames: Table<string, string>;

@@ -2,7 +2,7 @@
 import { fieldMeanings } from '../../events/catalogue.ts';
 import { type ViewName, viewNames } from '../../events/queries.ts';
 import { filterNames } from '../../projections/filter.ts';
-import { projections, type ViewRows } from '../../projections/views.ts';
+import type { ViewRows } from '../../projections/views.ts';
 import { eventFilterNames } from '../../services/projector/recorded.ts';
 import { definitionsUnder, type JsonSchema } from './json-schema.ts';
 import { code, jsonBlock, notice, table, typeText } from './markdown.ts';
@@ -219,13 +219,10 @@ const meanings: Readonly<Record<ViewName, string>> = {
 const listed = (names: readonly string[]): string => names.map(code).join(', ');
 
 const section = (view: ViewName): string => {
-  const references = projections[view].references.filter((name) => name !== 'address');
-  const takes = references.length > 1 ? 'take' : 'takes';
-  const byName = references.length === 0 ? '' : ` ${listed(references)} ${takes} a name or an id.`;
   const row = samplePart(`queries/${view}`, ['answer', 'rows', '0']);
   return `## ${view}
 
-${meanings[view]} Filter: ${listed(filterNames(view))}.${byName}
+${meanings[view]} Filter: ${listed(filterNames(view))}.
 
 ${table(
   ['field', 'type', 'meaning'],
@@ -243,8 +240,8 @@ Rows that the queries \`cnm.query.<view>\` answer with; how to ask is in [protoc
 from one real run.
 
 A filter names fields and values: a row passes when every field, as text, is equal to its value (\`"true"\`, \`"4"\`, null is \`""\`), or has it among
-its items where it is a list. Networks, endpoints and sandboxes that are named by name or id need not be fields: \`network\` may also be written
-HOST/NAME, and \`network\` and \`endpoint\` are compared without case.
+its items where it is a list. \`network\`, \`endpoint\` and \`sandbox\` name a thing by its name or its id; the first two are compared without case,
+and a network may be written HOST/NAME. \`address\` is an address without prefix length.
 
 ${viewNames.map(section).join('\n')}
 ## events

@@ -5,7 +5,7 @@ import { expectNone, foreign, ownership } from './failure.ts';
 import { type Host, readLink, skipIndexes, takeIndex } from './host.ts';
 import { addressEntry, addressesOf, listAddresses, setAddresses } from './inside.ts';
 import type { LinkRecord } from './records.ts';
-import { newAddress, newBridge, setGenModeNone, setLink } from './rtnetlink.ts';
+import { newAddress, newBridge, prepareLink, setLink } from './rtnetlink.ts';
 import { isDead, moveAside, revive, silence, type Transaction, undoing } from './transaction.ts';
 
 const bury = (transaction: Transaction, name: string, index: number): void => {
@@ -30,8 +30,8 @@ const create = (transaction: Transaction, bridge: Bridge): void => {
   // A bridge follows the MTU of its ports until its own is changed (br_change_mtu): so it is made with another one.
   const otherMtu = bridge.mtu < 65535 ? bridge.mtu + 1 : bridge.mtu - 1;
   newBridge(writer, { index, name: bridge.name, mac: parseMac(bridge.mac), mtu: otherMtu });
-  setGenModeNone(writer, index);
-  setLink(writer, index, { up: true, mtu: bridge.mtu, alias: formatTag(bridge.tag) });
+  prepareLink(writer, index, { quiet: host.ipv6, alias: formatTag(bridge.tag) });
+  setLink(writer, index, { up: true, mtu: bridge.mtu });
   for (const cidr of withLinkLocal(bridge.addresses)) newAddress(writer, addressEntry(index, cidr));
   const refusals = host.route.request(writer);
   if (refusals[0]?.index === 0 && refusals[0].errno === 'EBUSY') {

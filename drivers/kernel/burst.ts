@@ -11,7 +11,7 @@ import { addressEntry } from './inside.ts';
 import { createFile, removeRecord, writeRecord } from './netns.ts';
 import { bridgeIndex } from './plug.ts';
 import { routeEntry } from './route.ts';
-import { getLinkByIndex, newAddress, newRoute, newVeth, setGenModeNone, setLink } from './rtnetlink.ts';
+import { getLinkByIndex, newAddress, newRoute, newVeth, prepareLink, setLink } from './rtnetlink.ts';
 import { discardNamespace, enterNew, holdsNetns, unpinNamespace } from './sandbox.ts';
 import { revive, silence, type Transaction } from './transaction.ts';
 import { ownEnds } from './veth.ts';
@@ -34,8 +34,8 @@ const encodeOuter = (host: Host, { veths }: Sandbox): readonly number[] => {
     const index = takeIndex(host);
     const peer = { index: firstInner + at, name: veth.peer.name, mac: parseMac(veth.peer.mac) };
     newVeth(writer, { index, name: veth.name, mtu: veth.mtu, peer, target: { thread: host.thread } });
-    setGenModeNone(writer, index);
-    setLink(writer, index, { up: true, master: masters[at] ?? 0, alias: formatTag(veth.tag) });
+    prepareLink(writer, index, { quiet: host.ipv6, alias: formatTag(veth.tag) });
+    setLink(writer, index, { up: true, master: masters[at] ?? 0 });
     return index;
   });
 };
@@ -45,7 +45,7 @@ const encodeInner = (host: Host, { veths, routes }: Sandbox): void => {
   const writer = host.writer.reset();
   setLink(writer, 1, { up: true });
   veths.forEach((veth, at) => {
-    setGenModeNone(writer, firstInner + at);
+    prepareLink(writer, firstInner + at, { quiet: host.ipv6 });
     setLink(writer, firstInner + at, { up: true });
     for (const cidr of veth.peer.addresses) newAddress(writer, addressEntry(firstInner + at, cidr));
   });
@@ -68,9 +68,6 @@ export const isCompact = ({ netns, veths, routes }: Sandbox): boolean =>
   routes.length <= routesMax &&
   routes.every((route) => veths.some((veth) => veth.peer.name === route.device));
 
-/** Messages per interface in the outer batch. */
-const outerMessages = 3;
-
 /** Runs both batches in the new namespace; false when anything was refused. */
 const equip = (host: Host, sandbox: Sandbox, links: number[]): boolean => {
   const socket = enterNew(host, sandbox.netns.path, true);
@@ -79,7 +76,8 @@ const equip = (host: Host, sandbox: Sandbox, links: number[]): boolean => {
       const indexes = encodeOuter(host, sandbox);
       const refusals = host.route.request(host.writer);
       const notMade = new Set(refusals.map((refusal) => refusal.index));
-      links.push(...indexes.filter((_, at) => !notMade.has(at * outerMessages)));
+      const messages = host.writer.count / indexes.length;
+      links.push(...indexes.filter((_, at) => !notMade.has(at * messages)));
       if (refusals.some((refusal) => refusal.errno === 'EBUSY')) skipIndexes(host);
       if (refusals.length > 0) return false;
     }
@@ -101,8 +99,11 @@ export const createSandbox = (transaction: Transaction, sandbox: Sandbox): boole
   }
   const links: number[] = [];
   const run = (): void => {
-    silence(host, links);
-    discardNamespace(host, netns, links);
+    try {
+      silence(host, links);
+    } finally {
+      discardNamespace(host, netns, links);
+    }
   };
   let made = false;
   try {

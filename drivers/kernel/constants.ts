@@ -75,6 +75,7 @@ export const IFF = { UP: 1, LOOPBACK: 8 } as const;
 /** linux/socket.h, asm-generic/socket.h */
 export const AF = { UNSPEC: 0, INET: 2, INET6: 10, NETLINK: 16 } as const;
 export const SOCK = {
+  DGRAM: 2,
   RAW: 3,
   CLOEXEC: 0x80000,
   SOL_SOCKET: 1,

@@ -1,10 +1,10 @@
 /** What the set-up thread keeps: its way home, its sockets there, and what it has still to hand to the reaper. */
 import type { Tag } from '../objects.ts';
 import type { KernelFacts } from '../port.ts';
-import { NL } from './constants.ts';
+import { AF, NL, SOCK } from './constants.ts';
 import { KernelFailure, refused } from './failure.ts';
-import { C, check, gettid, open, setns } from './libc.ts';
-import { NetlinkSocket } from './netlink.ts';
+import { C, check, close, gettid, open, setns, socket } from './libc.ts';
+import { AnswerLost, NetlinkSocket } from './netlink.ts';
 import { decodeLink, type LinkRecord } from './records.ts';
 import { dumpLinks, getLinkByIndex, getLinkByName } from './rtnetlink.ts';
 import { MessageWriter } from './writer.ts';
@@ -28,6 +28,8 @@ export interface Host {
   readonly writer: MessageWriter;
   /** Indexes of the bridges that are known to be ours. */
   readonly bridges: Map<string, number>;
+  /** Whether the kernel has IPv6 at all: without it, links have no settings for it. */
+  readonly ipv6: boolean;
   /** Host ends that came up since the last `synchronise`, and their bridges. */
   readonly fresh: Set<number>;
   readonly reaps: ReapJob[];
@@ -72,11 +74,38 @@ export const firstIndex = (realm: string, host: string, links: readonly LinkReco
 /** Marks a link that is as good as deleted: a census passes it over, a reaper of the same realm and host removes it. */
 export const deathMark = (owner: Pick<Tag, 'realm' | 'host'>): string => `cnm-dead:${owner.realm}:${owner.host}`;
 
+/** A kernel that was started with ipv6.disable=1 knows no such sockets (EAFNOSUPPORT). */
+const hasIpv6 = (): boolean => {
+  const descriptor = socket(AF.INET6, SOCK.DGRAM, 0);
+  if (descriptor < 0) return false;
+  close(descriptor);
+  return true;
+};
+
+/** Other people's links may change all the time, which interrupts a dump: at the start there is time to wait for a quiet moment. */
+const patiently = <T>(read: () => T): T => {
+  for (let attempt = 0; attempt < patienceMax; attempt++) {
+    try {
+      return read();
+    } catch (error) {
+      if (!(error instanceof AnswerLost)) throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
+    }
+  }
+  return read();
+};
+
+const patienceMax = 20;
+
 export const openHost = (realm: string, host: string, runDir: string): Host => {
   const home = check(open(threadNamespace, C.O_RDONLY | C.O_CLOEXEC, 0), `open ${threadNamespace}`);
   const route = new NetlinkSocket(NL.ROUTE).widen();
   const writer = new MessageWriter(batchBytes);
-  const index = firstIndex(realm, host, listLinks(route, writer));
+  const index = firstIndex(
+    realm,
+    host,
+    patiently(() => listLinks(route, writer)),
+  );
   return {
     realm,
     host,
@@ -85,6 +114,7 @@ export const openHost = (realm: string, host: string, runDir: string): Host => {
     thread: gettid(),
     route,
     writer,
+    ipv6: hasIpv6(),
     bridges: new Map(),
     fresh: new Set(),
     reaps: [],

@@ -1,4 +1,5 @@
 /** The Linux adapter of the `Kernel` port: two threads that make the system calls, and this object in front of them. */
+import { once } from 'node:events';
 import { promises } from 'node:fs';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import type { Census, Kernel, KernelFacts, PlanResult } from '../port.ts';
@@ -30,11 +31,14 @@ class Thread {
   #next = 1;
   #ended: Error | null = null;
 
-  constructor(worker: Worker) {
+  /** `others` are threads that it cannot do without. */
+  constructor(worker: Worker, others: readonly Worker[]) {
     this.#worker = worker;
     worker.on('message', (reply: Reply) => this.#settle(reply));
-    worker.on('error', (error) => this.#end(error instanceof Error ? error : new Error(String(error))));
-    worker.on('exit', (code) => this.#end(new Error(`kernel thread ended (${code})`)));
+    for (const each of [worker, ...others]) {
+      each.on('error', (error) => this.#end(error instanceof Error ? error : new Error(String(error))));
+      each.on('exit', (code) => this.#end(new Error(`kernel thread ended (${code})`)));
+    }
   }
 
   #settle(reply: Reply): void {
@@ -48,6 +52,16 @@ class Thread {
     this.#ended ??= error;
     for (const { reject } of this.#waiting.values()) reject(this.#ended);
     this.#waiting.clear();
+  }
+
+  /** Waits for something that other threads bring about; rejects when they end first. */
+  until(promise: Promise<void>): Promise<void> {
+    const id = this.#next++;
+    return new Promise<void>((resolve, reject) => {
+      if (this.#ended) reject(this.#ended);
+      this.#waiting.set(id, { resolve: () => resolve(), reject });
+      void promise.then(() => this.#settle({ id, ok: true, value: null }));
+    });
   }
 
   get ended(): boolean {
@@ -90,7 +104,7 @@ export const linuxKernel = async (options: LinuxKernelOptions): Promise<Kernel> 
     // Flags like --input-type would be taken for the thread's.
     execArgv: [],
   });
-  const thread = new Thread(setup);
+  const thread = new Thread(setup, [reaper]);
   await thread.call({ call: 'apply', plans: [] });
   return {
     apply: async (plans) => (await thread.call({ call: 'apply', plans })) as readonly PlanResult[],
@@ -99,13 +113,14 @@ export const linuxKernel = async (options: LinuxKernelOptions): Promise<Kernel> 
     settled: async () => {
       // Behind everything that was handed in before.
       await thread.call({ call: 'apply', plans: [] });
-      await untilZero(new Int32Array(pending));
+      await thread.until(untilZero(new Int32Array(pending)));
     },
     close: async () => {
       if (thread.ended) return;
+      // The reaper lets go of what it holds and ends by itself.
+      const reaped = once(reaper, 'exit');
       await thread.call({ call: 'close' });
-      await setup.terminate();
-      await reaper.terminate();
+      await Promise.all([setup.terminate(), reaped]);
     },
   };
 };

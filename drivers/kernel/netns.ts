@@ -1,6 +1,6 @@
 /** Network namespaces as files: made, found, entered and let go. What says whose a file is, lies beside it in a record. */
 import { hash } from 'node:crypto';
-import { lstatSync, mkdirSync, readdirSync, readlinkSync, statfsSync, statSync } from 'node:fs';
+import { fstatSync, lstatSync, mkdirSync, readdirSync, readlinkSync, statfsSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { formatTag, type Netns, parseTag } from '../objects.ts';
 import { NL } from './constants.ts';
@@ -107,6 +107,12 @@ export const openNamespace = (path: string): number | 'absent' | 'other' => {
   if (isNamespace(descriptor)) return descriptor;
   close(descriptor);
   return 'other';
+};
+
+/** Whether two descriptors are of the same namespace (namespaces(7): device and inode). */
+export const isSame = (a: number, b: number): boolean => {
+  const [first, second] = [fstatSync(a), fstatSync(b)];
+  return first.ino === second.ino && first.dev === second.dev;
 };
 
 /** Moves the thread into a new namespace. */

@@ -9,7 +9,7 @@ import type { NetlinkSocket } from './netlink.ts';
 import { openNamespace, within } from './netns.ts';
 import type { LinkRecord, RouteRecord } from './records.ts';
 import { restoreRoutes } from './route.ts';
-import { getLinkByIndex, setGenModeNone, setLink } from './rtnetlink.ts';
+import { getLinkByIndex, prepareLink, setLink } from './rtnetlink.ts';
 import { moveAside, revive, silence, type Transaction } from './transaction.ts';
 
 export const openOrFail = (path: string): number => {
@@ -48,7 +48,7 @@ export const describeVeth = (
 export const adjustPeer = (host: Host, socket: NetlinkSocket, peer: LinkRecord, veth: Veth): void => {
   const routes = listRoutes(socket, host.writer).filter((route) => route.index === peer.index);
   const writer = host.writer.reset();
-  setGenModeNone(writer, peer.index);
+  prepareLink(writer, peer.index, { quiet: host.ipv6 });
   setLink(writer, peer.index, { name: veth.peer.name, mac: parseMac(veth.peer.mac), mtu: veth.mtu });
   setLink(writer, peer.index, { up: true });
   getLinkByIndex(writer, peer.index);

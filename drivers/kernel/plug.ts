@@ -9,7 +9,7 @@ import type { NetlinkSocket, Refusal } from './netlink.ts';
 import { within } from './netns.ts';
 import { buryVeth, openOrFail, setPeerAside } from './pair.ts';
 import { decodeLink, type LinkRecord } from './records.ts';
-import { getLinkByIndex, newAddress, newVeth, setGenModeNone, setLink } from './rtnetlink.ts';
+import { getLinkByIndex, newAddress, newVeth, prepareLink, setLink } from './rtnetlink.ts';
 import { freePorts, isDead, moveAside, type Transaction, undoing } from './transaction.ts';
 
 /** Index of the bridge that a veth is to be a port of. */
@@ -42,8 +42,8 @@ const request = (host: Host): Plugged => {
   return { refusals, peer };
 };
 
-const attach = (host: Host, index: number, master: number, veth: Veth): void => {
-  setLink(host.writer, index, { up: true, master, alias: formatTag(veth.tag) });
+const attach = (host: Host, index: number, master: number): void => {
+  setLink(host.writer, index, { up: true, master });
   getLinkByIndex(host.writer, index);
 };
 
@@ -64,8 +64,8 @@ const plug = (transaction: Transaction, veth: Veth, descriptor: number): number 
   const peer = { index: 0, name: veth.peer.name, mac: parseMac(veth.peer.mac) };
   host.writer.reset();
   newVeth(host.writer, { index, name: veth.name, mtu: veth.mtu, peer, target: { descriptor } });
-  setGenModeNone(host.writer, index);
-  attach(host, index, master, veth);
+  prepareLink(host.writer, index, { quiet: host.ipv6, alias: formatTag(veth.tag) });
+  attach(host, index, master);
   let plugged = request(host);
   if (plugged.refusals[0]?.index === 0) {
     if (plugged.refusals[0].errno !== 'EBUSY') throw refused(plugged.refusals[0]);
@@ -75,7 +75,7 @@ const plug = (transaction: Transaction, veth: Veth, descriptor: number): number 
   transaction.undo.push({ what: `remove veth ${veth.name}`, run: () => discard(host, index, veth) });
   if (plugged.refusals[0]?.errno === 'EXFULL' && freePorts(host, master)) {
     host.writer.reset();
-    attach(host, index, master, veth);
+    attach(host, index, master);
     plugged = request(host);
   }
   if (plugged.refusals[0]?.errno === 'EXFULL') {
@@ -110,7 +110,7 @@ export const createVeth = (transaction: Transaction, veth: Veth): void => {
       clearName(host, socket, veth);
       const index = plug(transaction, veth, descriptor);
       const writer = host.writer.reset();
-      setGenModeNone(writer, index);
+      prepareLink(writer, index, { quiet: host.ipv6 });
       setLink(writer, index, { up: true });
       for (const cidr of veth.peer.addresses) newAddress(writer, addressEntry(index, cidr));
       getLinkByIndex(writer, index);

@@ -18,4 +18,10 @@ const reaper = new Reaper({
   },
 });
 
-port.on('message', (jobs: readonly ReapJob[]) => reaper.add(jobs));
+port.on('message', (message: readonly ReapJob[] | 'stop') => {
+  if (message !== 'stop') reaper.add(message);
+  else {
+    reaper.stop();
+    port.close();
+  }
+});

@@ -21,7 +21,7 @@ export interface ReaperOptions {
 /** Between slices, and between two looks at one. */
 const gapMs = 4;
 /** A namespace that somebody still lives in does not go; its links are deleted after this many looks. */
-const looksMax = 100;
+const looksMax = 50;
 const retryMs = 250;
 
 export class Reaper {
@@ -29,6 +29,7 @@ export class Reaper {
   readonly #writer = new MessageWriter(batchBytes);
   readonly #queue: ReapJob[] = [];
   #running = false;
+  #stopped = false;
 
   constructor(options: ReaperOptions) {
     this.#options = options;
@@ -37,6 +38,12 @@ export class Reaper {
   add(jobs: readonly ReapJob[]): void {
     this.#queue.push(...jobs);
     if (!this.#running) void this.#run();
+  }
+
+  /** Lets go of all namespaces at once. Links that stay are found, by their mark, when the next process starts. */
+  stop(): void {
+    this.#stopped = true;
+    for (const job of this.#queue.splice(0)) if (job.namespace >= 0) close(job.namespace);
   }
 
   async #run(): Promise<void> {
@@ -69,7 +76,7 @@ export class Reaper {
     if (loose.length > 0) await this.#delete(loose);
     const links = housed.flatMap((job) => job.links);
     for (let look = 0; look < looksMax; look++) {
-      if (this.#left(links).length === 0) return;
+      if (this.#stopped || this.#left(links).length === 0) return;
       await this.#options.sleep(gapMs);
     }
     await this.#delete(this.#left(links));
@@ -78,7 +85,7 @@ export class Reaper {
   /** Deletes links as a group, which takes as long as one. Not given up: what stays is not settled. */
   async #delete(links: readonly number[]): Promise<void> {
     let left = links;
-    while (left.length > 0) {
+    while (left.length > 0 && !this.#stopped) {
       const slice = left.slice(0, linksPerSliceMax);
       this.#deleteGroup(slice);
       const still = this.#left(slice);

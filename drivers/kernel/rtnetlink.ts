@@ -35,14 +35,26 @@ export const setLink = (w: MessageWriter, index: number, change: LinkChange): vo
   w.end();
 };
 
-/** No generated link-local address, hence no duplicate detection, solicitation or listener report from this end. */
-export const setGenModeNone = (w: MessageWriter, index: number): void => {
+/**
+ * What a new link is told before it is set up. `quiet`: no generated link-local address, hence no duplicate detection, solicitation
+ * or report from this end. An alias is given here because on a link that is up it makes the kernel walk all IPv6 routes
+ * (do_setlink, netif_state_change).
+ */
+export const prepareLink = (
+  w: MessageWriter,
+  index: number,
+  { quiet, alias }: { readonly quiet: boolean; readonly alias?: string },
+): void => {
+  if (!quiet && alias === undefined) return;
   link(w, RTM.NEWLINK, 0, index);
-  w.openNest(IFLA.AF_SPEC);
-  w.openNest(AF.INET6);
-  w.u8(IFLA.INET6_ADDR_GEN_MODE, IFLA.GEN_MODE_NONE);
-  w.closeNest();
-  w.closeNest();
+  if (alias !== undefined) w.text(IFLA.IFALIAS, alias);
+  if (quiet) {
+    w.openNest(IFLA.AF_SPEC);
+    w.openNest(AF.INET6);
+    w.u8(IFLA.INET6_ADDR_GEN_MODE, IFLA.GEN_MODE_NONE);
+    w.closeNest();
+    w.closeNest();
+  }
   w.end();
 };
 

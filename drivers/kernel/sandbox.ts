@@ -91,6 +91,9 @@ const ensureBrought = (transaction: Transaction, object: Netns): void => {
     throw new KernelFailure('NETNS_UNUSABLE', text);
   }
   try {
+    if (netns.isSame(found, host.home)) {
+      throw new KernelFailure('NETNS_UNUSABLE', `${object.path} is the host's own namespace`);
+    }
     claim(transaction, object);
     netns.within(host, found, (socket) => netns.loopbackUp(host, socket));
   } finally {

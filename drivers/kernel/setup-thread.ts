@@ -66,6 +66,8 @@ const answer = (request: Request): unknown => {
       table.close();
       host.route.close();
       close(host.home);
+      handOver(host);
+      reaper.postMessage('stop');
       return null;
     default:
       return request satisfies never;

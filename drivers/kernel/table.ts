@@ -12,6 +12,7 @@ import {
   dumpElements,
   endBatch,
   getTable,
+  ifname,
   newElement,
   newTable,
   type TableRecord,
@@ -37,6 +38,12 @@ const writerBytes = 4 << 20;
 
 /** The best ownership that a kernel knows: PERSIST came with Linux 6.9, OWNER with 5.12. */
 const flagChoices: readonly number[] = [NFT.TABLE_OWNER | NFT.TABLE_PERSIST, 0];
+
+/** A longer name would run into the next one. */
+const checkKey = ({ key }: Element): void => {
+  const bad = key.find((name) => name === '' || name.length >= ifname.bytes);
+  if (bad !== undefined) throw new KernelFailure('KERNEL_ERROR', `'${bad}' is no name of an interface`, 'EINVAL');
+};
 
 export class Table {
   readonly name: string;
@@ -144,6 +151,7 @@ export class Table {
   /** Makes all the changes in one transaction; answers how to take them back. */
   change(changes: readonly ElementChange[]): () => void {
     this.prepare();
+    for (const { element } of changes) checkKey(element);
     const removed: Held[] = [];
     const added: Held[] = [];
     for (const { element, wanted, tags } of changes) {

@@ -163,7 +163,7 @@ export const createNetwork: Decide<'CreateNetwork'> = (state, request, context) 
     subnets: [...subnets.value],
     mtu: rules.value.mtu(
       request.options,
-      state.drivers.get(rules.value.name) ?? {},
+      state.drivers.get(rules.value.name)?.options ?? {},
       state.facts.get('host')?.mtu ?? 1500,
     ),
     options: request.options,

@@ -157,7 +157,7 @@ const join = (
   const member: Member = { endpoint, network, interface: rules.value.addresses ? freeInterface(draft.members) : null };
   const members = [...draft.members, member];
   const gateways = electGateways(members, draft.gateways);
-  const { id: endpointId, networkId, name } = endpoint;
+  const { id: endpointId, networkId, name, ipv4, ipv6, mac } = endpoint;
   const data = {
     endpointId,
     networkId,
@@ -165,6 +165,9 @@ const join = (
     joinId: context.newId(),
     sandbox: draft.facts,
     interface: member.interface,
+    ipv4,
+    ipv6,
+    mac,
     gateways,
   };
   return found({ fact: { type: 'EndpointJoinRequested', data }, draft: { ...draft, members, gateways } });

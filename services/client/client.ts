@@ -171,10 +171,14 @@ export class Client extends Queries {
     await this.#connection.close();
   }
 
-  /** An append whose answer is lost is sent again under the same id, so that it is stored, or decided, once. */
+  /**
+   * An append whose answer is lost is sent again under the same message id, and stored once. The message id is of this sending, not of the
+   * command: another sending of the command must reach the controller, which answers it again, or sees that its content is another.
+   */
   async #publish(subject: string, id: string, body: string, signal: AbortSignal | undefined): Promise<void> {
+    const messageId = `${this.actor} ${id} ${this.#clock.randomId(8)}`;
     for (let pauseMs = RETRY_FIRST_MS; ; pauseMs = Math.min(pauseMs * 2, RETRY_MOST_MS)) {
-      const append = this.#commands.append({ subject, body, id: `${this.actor} ${id}` });
+      const append = this.#commands.append({ subject, body, id: messageId });
       const appended = await abortable(append, signal);
       if (appended.kind === 'appended') return;
       if (this.#closed) throw new ClientClosed(`command ${id}`);

@@ -158,6 +158,7 @@ export class Pending {
   }
 
   async #ask(entry: Entry): Promise<void> {
+    const wasAccepted = entry.isAccepted;
     entry.asking = true;
     this.#asking++;
     try {
@@ -166,7 +167,7 @@ export class Pending {
       entry.asking = false;
       this.#asking--;
       entry.newsMs = this.#options.clock.monotonicMs();
-      entry.pauseMs = Math.min(entry.pauseMs * 2, PAUSE_MOST_MS);
+      if (entry.isAccepted === wasAccepted) entry.pauseMs = Math.min(entry.pauseMs * 2, PAUSE_MOST_MS);
     }
   }
 }

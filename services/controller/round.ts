@@ -188,7 +188,7 @@ class RoundInProgress {
       const meta: Event['meta'] = {
         id: `${batch.commitId}.${first + index}`,
         source: `/cnm/${realmName}/controller`,
-        subject: aboutOf(fact),
+        subject: aboutOf(fact, `${intake.actor}/${intake.id}`),
         time: new Date(nowMs).toISOString(),
         actor: intake.actor,
         commandid: intake.id,

@@ -1,7 +1,7 @@
-/** What an event is about, for its CloudEvents `subject`: `network/ID`, `endpoint/ID`, `sandbox/NAME`, … */
+/** What an event is about, for its CloudEvents `subject`: `network/ID`, `endpoint/ID`, `sandbox/NAME`, … `command`: ACTOR/ID of the one that was refused. */
 import type { Fact } from '../../events/events.ts';
 
-export const aboutOf = (fact: Fact): string => {
+export const aboutOf = (fact: Fact, command = ''): string => {
   switch (fact.type) {
     case 'NetworkCreateRequested':
       return `network/${fact.data.network.id}`;
@@ -15,7 +15,7 @@ export const aboutOf = (fact: Fact): string => {
     case 'RealmOpened':
       return `realm/${fact.data.realm}`;
     case 'CommandRefused':
-      return `command/${fact.data.command}`;
+      return `command/${command}`;
     case 'CommandTimedOut':
       return `command/${fact.data.actor}/${fact.data.commandId}`;
     case 'DriverConfigureRequested':

@@ -2,9 +2,6 @@
 import { createHash } from 'node:crypto';
 import type { Message } from './stream.ts';
 
-/** Header of a commit with the `chainHash` of the message before it on the same subject; absent on the first one. */
-export const PREVIOUS_HASH_HEADER = 'Cnm-Prev-Hash';
-
 /**
  * Headers that are not part of what was stored: servers put them on when they hand a message out (direct get, pinned and
  * headers-only consumers, mirrors and sources). Measured on nats-server 2.15.1: what an ordinary append sends, `Nats-Msg-Id` and

@@ -17,6 +17,7 @@ look() {
   needs iputils-ping ping
   needs nftables nft
   needs runc runc
+  needs python3 python3
   needs crun crun
   static_busybox || missing="$missing busybox-static"
 }

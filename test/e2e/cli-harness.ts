@@ -38,8 +38,16 @@ export interface Running {
 const CALL_MS = 60_000;
 const UP_MS = 60_000;
 
-/** A place of its own, so that nothing of the machine is touched. `prefix` are words in front of the launcher, such as setpriv's. */
-export const makePlace = (prefix: readonly string[] = [], more: Readonly<Record<string, string>> = {}): Place => {
+export interface PlaceOptions {
+  /** Words in front of the launcher, such as setpriv's. */
+  readonly prefix?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  /** Another launcher than the repository's. */
+  readonly program?: string;
+}
+
+/** A place of its own, so that nothing of the machine is touched. */
+export const makePlace = ({ prefix = [], env: more = {}, program = launcher }: PlaceOptions = {}): Place => {
   const folder = mkdtempSync(join(tmpdir(), 'cnm-cli-'));
   const env = {
     PATH: process.env.PATH ?? '',
@@ -51,7 +59,7 @@ export const makePlace = (prefix: readonly string[] = [], more: Readonly<Record<
     CNM_ACTOR: 'tester',
     ...more,
   };
-  const [file = launcher, ...first] = [...prefix, launcher];
+  const [file = program, ...first] = [...prefix, program];
   const cnmWith = (variables: Readonly<Record<string, string>>, ...words: string[]): Said => {
     const { status, stdout, stderr } = spawnSync(file, [...first, ...words], {
       env: { ...env, ...variables },

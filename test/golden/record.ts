@@ -5,7 +5,7 @@
  *     unshare --net --mount node test/golden/record.ts
  */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import type { Msg, NatsConnection } from '@nats-io/transport-node';
@@ -305,5 +305,6 @@ for (let position = 1; position <= lastCommand; position++) {
 }
 
 for (const part of [worker, collector, projector, controller]) await part.stop();
+rmSync(nats.dataDir, { recursive: true, force: true });
 // the server goes with this process
 process.exit(0);

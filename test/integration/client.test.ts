@@ -92,7 +92,7 @@ test('client: a failed command rejects its outcome with the fault, which nobody 
   });
 });
 
-test('client: the same id gets the same answer, from whichever client', async () => {
+test('client: the same id gets the same answer, from whichever client', async (t) => {
   const id = client.mintId();
   const [first, second] = await Promise.all([
     client.createEndpoint({ network: 'web', name: 'once' }, { id }),
@@ -101,12 +101,12 @@ test('client: the same id gets the same answer, from whichever client', async ()
   assert.equal(first.endpoints[0]?.id, second.endpoints[0]?.id);
   await first.outcome;
   const other = await connect({ url: streams.nats.url, actor: 'ann' });
+  t.after(() => other.close());
   const again = await other.createEndpoint({ network: 'web', name: 'once' }, { id });
   assert.equal(again.endpoints[0]?.id, first.endpoints[0]?.id);
   assert.equal((await again.outcome).status, 'succeeded');
   const reused = (error: unknown) => error instanceof CommandRefused && error.code === 'COMMAND_ID_REUSED';
   await assert.rejects(other.createEndpoint({ network: 'web', name: 'twice' }, { id }), reused);
-  await other.close();
 });
 
 test('client: what became of commands is known later, by id and by correlation', async () => {
@@ -212,10 +212,11 @@ test('client: answers that never come are read from the view', async (t) => {
   const connection = await nats.connect();
   const decided = new Map<string, string>();
   // decides everything, answers nobody
-  jetStream(connection, 'CNM_COMMANDS').read({ from: 1 }, ({ body }) => {
+  const reader = jetStream(connection, 'CNM_COMMANDS').read({ from: 1 }, ({ body }) => {
     const { id, type } = JSON.parse(new TextDecoder().decode(body));
     decided.set(id, type);
   });
+  reader.closed.catch(() => {}); // when the server goes, at the end
   let asked = 0;
   connection.subscribe(subjects.query('commands'), {
     callback: (_, message) => {
@@ -228,10 +229,10 @@ test('client: answers that never come are read from the view', async (t) => {
     },
   });
   const deaf = await connect({ url: nats.url, actor: 'ann' });
+  t.after(() => deaf.close());
   const accepted = await deaf.createNetwork({ name: 'n' });
   assert.deepEqual([accepted.position, accepted.network?.id], [5, 'n1']);
   assert.equal((await accepted.outcome).position, 6);
-  await deaf.close();
 });
 
 const provisionBare = async (nats: TestNats): Promise<void> => {

@@ -183,8 +183,12 @@ export class RandomHistory {
     };
     const joinId = this.newId();
     const about = { endpointId: facts.id, networkId: facts.networkId, name: facts.name };
+    const { ipv4, ipv6, mac } = facts;
     const gateways = { ipv4: facts.id, ipv6: null };
-    return { type: 'EndpointJoinRequested', data: { ...about, joinId, sandbox, interface: 'eth0', gateways } };
+    return {
+      type: 'EndpointJoinRequested',
+      data: { ...about, joinId, sandbox, interface: 'eth0', ipv4, ipv6, mac, gateways },
+    };
   }
 
   private attach(host: string, roll: Roll): void {

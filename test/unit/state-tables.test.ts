@@ -241,7 +241,16 @@ const endpointFacts = (world: World): Partial<Record<EventType, Fact>> => {
   const problem = { fault: fault() };
   const details = { key: box.key, interface: 'eth0', ipv4: null, ipv6: null, mac: null, routes: [] };
   const garbage = { since: '2026-01-01T00:00:00.000Z', reason: 'r', lastSandbox: null };
-  const join = { ...data, joinId: 'join00000001', sandbox: box, interface: 'eth0', gateways };
+  const join = {
+    ...data,
+    joinId: 'join00000001',
+    sandbox: box,
+    interface: 'eth0',
+    ipv4: null,
+    ipv6: null,
+    mac: null,
+    gateways,
+  };
   const all: readonly Fact[] = [
     cast('EndpointCreateRequested', { endpoint: facts }),
     cast('EndpointJoinRequested', join),

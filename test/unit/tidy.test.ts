@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-const folders = ['events', 'projections', 'drivers', 'services', 'test', 'bench', '.ci'];
+const folders = ['events', 'projections', 'drivers', 'services', 'test', 'bench', 'docs/generate', '.ci'];
 const LINES_MAX = 400;
 
 const sources = folders
