@@ -17,7 +17,8 @@ export const mtuOption = 'com.docker.network.driver.mtu';
 const interfaceName: OptionRule = (value) =>
   /^[A-Za-z][A-Za-z0-9_.-]{0,14}$/.test(value) ? null : 'an interface name of at most 15 characters';
 
-/** 68 is the least MTU of IPv4 (RFC 791), 1280 of IPv6 (RFC 8200). */
+/** 68 is the least MTU of IPv4 (RFC 791), 1280 of IPv6 (RFC 8200): below it the kernel takes no IPv6 address. */
+const ipv6MtuMin = 1280;
 const networkRules = { [bridgeName]: interfaceName, [mtuOption]: wholeNumber(68, 65_535) };
 const configRules = { [mtuOption]: wholeNumber(68, 65_535) };
 
@@ -79,6 +80,11 @@ const joinObjects = (host: HostContext, join: Join): readonly KernelObject[] => 
 const checkNetwork = (network: NetworkFacts, others: Iterable<NetworkFacts>): Refusal | null => {
   const problem = checkOptions('driver bridge', network.options, networkRules);
   if (problem) return problem;
+  const { mtu } = network;
+  if (network.ipv6 && mtu !== null && mtu < ipv6MtuMin) {
+    const culprits = [{ kind: 'option', id: mtuOption, detail: String(mtu) }];
+    return refuse('OPTION_INVALID', `IPv6 needs an MTU of at least ${ipv6MtuMin}, not ${mtu}`, culprits);
+  }
   for (const other of others) {
     if (other.driver !== 'bridge' || bridgeOf(other) !== bridgeOf(network)) continue;
     const culprit = { kind: 'network', id: other.id, name: other.name };

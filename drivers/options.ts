@@ -10,7 +10,7 @@ export const checkOptions = (
   rules: Readonly<Record<string, OptionRule>>,
 ): Refusal | null => {
   for (const [key, value] of Object.entries(options)) {
-    const rule = rules[key];
+    const rule = Object.hasOwn(rules, key) ? rules[key] : undefined;
     const culprits = [{ kind: 'option', id: key, detail: value }];
     if (!rule) {
       const known = Object.keys(rules).join(', ') || 'none';

@@ -9,8 +9,10 @@ import { Reaper } from './reaper.ts';
 const { port, pending } = workerData as { readonly port: MessagePort; readonly pending: SharedArrayBuffer };
 const count = new Int32Array(pending);
 
+const socket = new NetlinkSocket(NL.ROUTE).widen();
+
 const reaper = new Reaper({
-  socket: new NetlinkSocket(NL.ROUTE).widen(),
+  socket,
   sleep: promisify(setTimeout),
   done: (jobs) => {
     Atomics.sub(count, 0, jobs);
@@ -18,10 +20,13 @@ const reaper = new Reaper({
   },
 });
 
+const stop = async (): Promise<void> => {
+  await reaper.stop();
+  socket.close();
+  port.close();
+};
+
 port.on('message', (message: readonly ReapJob[] | 'stop') => {
-  if (message !== 'stop') reaper.add(message);
-  else {
-    reaper.stop();
-    port.close();
-  }
+  if (message === 'stop') void stop();
+  else reaper.add(message);
 });

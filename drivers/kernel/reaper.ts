@@ -28,6 +28,8 @@ export class Reaper {
   readonly #options: ReaperOptions;
   readonly #writer = new MessageWriter(batchBytes);
   readonly #queue: ReapJob[] = [];
+  /** Resolves when nothing is under way. */
+  #work: Promise<void> = Promise.resolve();
   #running = false;
   #stopped = false;
 
@@ -37,13 +39,14 @@ export class Reaper {
 
   add(jobs: readonly ReapJob[]): void {
     this.#queue.push(...jobs);
-    if (!this.#running) void this.#run();
+    if (!this.#running) this.#work = this.#run();
   }
 
   /** Lets go of all namespaces at once. Links that stay are found, by their mark, when the next process starts. */
-  stop(): void {
+  async stop(): Promise<void> {
     this.#stopped = true;
     for (const job of this.#queue.splice(0)) if (job.namespace >= 0) close(job.namespace);
+    await this.#work;
   }
 
   async #run(): Promise<void> {

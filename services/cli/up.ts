@@ -1,4 +1,5 @@
 /** `cnm up` and `cnm serve`: start, say so in one line, and stop in order at a signal. */
+import { abortable } from '../client/abortable.ts';
 import type { Config, LogLevel } from '../lib/config.ts';
 import { createLogger } from '../lib/logger.ts';
 import { missingCapabilities } from '../up/privileges.ts';
@@ -55,10 +56,12 @@ const run = async (context: Context, json: boolean, { services, announce }: Serv
     const up = await startUp({ config, logger, clock, services, signal });
     announce(up);
     try {
-      await Promise.race([up.failed, new Promise((resolve) => signal.addEventListener('abort', resolve))]);
+      await abortable(up.failed, signal);
     } catch (error) {
-      logger.fatal({ err: error }, 'a service cannot go on');
-      exit = exits.failed;
+      if (!signal.aborted) {
+        logger.fatal({ err: error }, 'a service cannot go on');
+        exit = exits.failed;
+      }
     }
     await up.stop();
   } catch (error) {

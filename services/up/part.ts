@@ -1,4 +1,5 @@
 /** What runs: services with a life each, started in order and stopped in the reverse one. */
+import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 
 export interface Part {
@@ -13,11 +14,13 @@ export interface Part {
 export class Running {
   readonly #parts: Part[] = [];
   readonly #logger: Logger;
+  readonly #clock: Clock;
   readonly failed: Promise<never>;
   #fail: (error: unknown) => void = () => undefined;
 
-  constructor(logger: Logger) {
+  constructor(logger: Logger, clock: Clock) {
     this.#logger = logger;
+    this.#clock = clock;
     this.failed = new Promise((_, reject) => {
       this.#fail = reject;
     });
@@ -29,18 +32,33 @@ export class Running {
     part.failed.catch((error) => this.#fail(error));
   }
 
-  /** Stops all of them. One that cannot be stopped does not keep the others from it. */
+  /** Stops all of them. One that cannot be stopped, or takes too long, does not keep the others from it. */
   async stop(): Promise<void> {
     for (const part of this.#parts.splice(0)) {
       try {
-        await part.stop();
+        await this.#inTime(part);
         this.#logger.debug({ part: part.name }, 'stopped');
       } catch (error) {
         this.#logger.warn({ err: error, part: part.name }, 'could not be stopped in order');
       }
     }
   }
+
+  async #inTime(part: Part): Promise<void> {
+    let cancel = (): void => {};
+    const late = new Promise<never>((_, reject) => {
+      cancel = this.#clock.after(STOP_MS, () => reject(new Error(`${part.name} does not stop within ${STOP_MS} ms`)));
+    });
+    try {
+      await Promise.race([part.stop(), late]);
+    } finally {
+      cancel();
+    }
+  }
 }
+
+/** A server flushes for up to ten seconds (services/nats/server.ts); the others are quicker. */
+const STOP_MS = 12_000;
 
 /** For parts that fail in ways of their own, or not at all. */
 export const neverFails: Promise<never> = new Promise(() => undefined);

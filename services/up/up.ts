@@ -39,7 +39,7 @@ export const startUp = async (options: UpOptions): Promise<Up> => {
   const startedMs = clock.monotonicMs();
   logger.info({ config: redacted(config) }, 'starting');
   if (config.rootless || config.throwaway) (await import('./loopback.ts')).loopbackUp();
-  const running = new Running(logger);
+  const running = new Running(logger, clock);
   let withdraw = () => {};
   try {
     if (config.natsUrl === null) mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });

@@ -80,6 +80,8 @@ export class Outbox {
     if (message.header('Nats-Msg-Id') === this.#inFlight) {
       this.#head = message;
     } else if (this.#open) {
+      this.#open = false;
+      throw this.#fenced();
     }
   }
 
@@ -149,7 +151,7 @@ export class Outbox {
   async #append(id: string, body: string, attempt: number): Promise<'stored' | 'taken' | 'unknown'> {
     const { log, followed, clock, logger, host } = this.#options;
     this.#inFlight = id;
-    const guard = this.#options.boundary.outcomeHead;
+    const guard = this.#head;
     const appended = await log.append({
       subject: subjects.outcome(host),
       body,

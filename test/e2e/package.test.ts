@@ -38,6 +38,9 @@ const unpack = (project: string, tarball: string): void => {
 /** An empty project with the package in it. Before the namespaces, since a registry is outside of them. */
 const makeProject = (): string => {
   const project = mkdtempSync(join(tmpdir(), 'cnm-package-'));
+  process.once('exit', (code) => {
+    if (code !== 0) rmSync(project, { recursive: true, force: true });
+  });
   npm(root, 'pack', '--pack-destination', project);
   const tarball = join(project, readdirSync(project).find((name) => name.endsWith('.tgz')) ?? '');
   writeFileSync(join(project, 'package.json'), JSON.stringify({ name: 'example', private: true, type: 'module' }));

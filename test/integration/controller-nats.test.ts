@@ -42,10 +42,8 @@ const staged = async (play: (stage: Stage) => Promise<void>): Promise<void> => {
 const quiet = async (stage: Stage): Promise<void> => {
   const total = await stage.commands.last();
   await waitFor(() => stage.decided() === total, { what: 'all commands decided', timeoutMs: 60_000 });
-  await waitFor(() => stage.logged.length > 0 && stage.audit().open().length === 0, {
-    what: 'all commands ended',
-    timeoutMs: 60_000,
-  });
+  await waitFor(() => stage.isReported(), { what: 'all intents reported', timeoutMs: 60_000 });
+  assert.deepEqual(stage.audit().open(), []);
 };
 
 test('two controllers that are active at once', () =>

@@ -229,7 +229,9 @@ export class System {
   /** Waits for quiet, and checks that log and kernel agree and every intent ended once. Answers what is in the kernel. */
   async check(): Promise<readonly KernelObject[]> {
     await this.quiet();
-    assertEndedOnce(await this.events());
+    const events = await this.events();
+    assertEndedOnce(events);
+    assertLivedOnce(events);
     const deployment = { host: { realm, host }, drivers: this.options.drivers ?? builtInDrivers };
     const look = async () => {
       const [state, census] = [await this.state(), await this.options.kernel.census()];
@@ -248,6 +250,18 @@ export class System {
     return census.objects;
   }
 }
+
+/** A sandbox is said to be made at most once, and to be removed at most once, in this order. */
+const assertLivedOnce = (events: readonly Event[]): void => {
+  const lives = new Map<string, string>();
+  for (const event of events) {
+    if (event.type !== 'SandboxCreated' && event.type !== 'SandboxRemoved') continue;
+    const { id, incarnation } = event.data.sandbox;
+    lives.set(`${id} ${incarnation}`, `${lives.get(`${id} ${incarnation}`) ?? ''} ${event.type}`.trim());
+  }
+  for (const [sandbox, life] of lives)
+    assert.match(life, /^(SandboxCreated)? ?(SandboxRemoved)?$/, `sandbox ${sandbox}`);
+};
 
 /** Every intent has one outcome. One that came after its deadline is taken back: it has a failure behind its success. */
 export const assertEndedOnce = (events: readonly Event[]): void => {
