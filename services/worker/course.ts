@@ -5,14 +5,14 @@ import { diff } from '../../drivers/plan.ts';
 import type { Operation } from '../../drivers/port.ts';
 import type { Gateways, SandboxFacts } from '../../events/events.ts';
 import type { BoundaryState } from '../../events/state.ts';
-import { effectOf, nothing, remainderEffect, type Scene, undoEffectOf } from './effects.ts';
+import { effectOf, electedRoutes, nothing, remainderEffect, type Scene, undoEffectOf } from './effects.ts';
 import type { Present } from './present.ts';
 import { sandboxOf, type Unit } from './units.ts';
 
 export interface Course {
   /** Of each intent, in order. */
   readonly effects: readonly Effect[];
-  /** Of the sandbox that endpoints leave. */
+  /** Of the sandbox that endpoints join or leave. */
   readonly remainder: Effect;
   /** What the unit stands on and is not there. */
   readonly missing: string | null;
@@ -53,8 +53,11 @@ const isDeserted = (
 };
 
 const gatewaysAfter = (state: BoundaryState, sandbox: SandboxFacts, unit: Unit): Gateways => {
-  const last = unit.intents.findLast((intent) => intent.type === 'EndpointLeaveRequested');
-  return last?.data.gateways ?? state.sandboxes.get(sandbox.incarnation)?.gateways ?? noGateways;
+  const last = unit.intents.findLast(
+    ({ type }) => type === 'EndpointJoinRequested' || type === 'EndpointLeaveRequested',
+  );
+  if (last && 'gateways' in last.data) return last.data.gateways;
+  return state.sandboxes.get(sandbox.incarnation)?.gateways ?? noGateways;
 };
 
 /** What executing a unit changes. */
@@ -67,9 +70,15 @@ export const courseOf = (scene: Scene, unit: Unit): Course => {
     effects.push('missing' in effect ? nothing : effect);
   }
   const sandbox = sandboxOf(scene.state, unit);
-  if (!sandbox || madeBy(unit).size > 0) return { effects, remainder: nothing, missing, ended: null };
+  if (!sandbox) return { effects, remainder: nothing, missing, ended: null };
+  const gateways = gatewaysAfter(scene.state, sandbox, unit);
+  if (madeBy(unit).size > 0) {
+    // With a join, one that was there before may be elected: after the former carrier had failed.
+    const remainder = { ensure: electedRoutes(scene, sandbox, gateways), remove: [] };
+    return { effects, remainder, missing, ended: null };
+  }
   const ends = isDeserted(scene.state, sandbox, unit, new Set());
-  const remainder = remainderEffect(scene, sandbox, ends, gatewaysAfter(scene.state, sandbox, unit));
+  const remainder = remainderEffect(scene, sandbox, ends, gateways);
   return { effects, remainder, missing, ended: ends ? sandbox : null };
 };
 

@@ -77,7 +77,7 @@ const hasInterface = (present: Present, id: string, sandbox: SandboxFacts, devic
     .some((object) => object.kind === 'veth' && object.netns === sandbox.key && object.peer.name === device);
 
 /** The default routes through those of the elected endpoints that are there. */
-const electedRoutes = (scene: Scene, sandbox: SandboxFacts, gateways: Gateways): readonly Route[] => {
+export const electedRoutes = (scene: Scene, sandbox: SandboxFacts, gateways: Gateways): readonly Route[] => {
   const { state, deployment, present } = scene;
   return [...new Set([gateways.ipv4, gateways.ipv6])].flatMap((id) => {
     const row = state.endpoints.get(id ?? '');

@@ -205,6 +205,22 @@ describe('worker', () => {
     await system.check();
   });
 
+  it('routes through an endpoint that is elected belatedly, since the one before it failed to join', async () => {
+    await networks('a', 'b', 'c');
+    for (const network of ['a', 'b', 'c']) await system.run('CreateEndpoint', { network, name: 'e' });
+    machine.fail({ when: onEndpoint('create', await bridgeOf('a')) });
+    const release = machine.hang();
+    const failing = system.send('JoinEndpoint', { network: 'a', endpoint: 'e', sandbox: 'box' });
+    const second = system.send('JoinEndpoint', { network: 'b', endpoint: 'e', sandbox: 'box' });
+    assert.equal((await second.first).kind, 'accepted');
+    release();
+    assert.equal((await failing.outcome).status, 'failed');
+    assert.equal((await second.outcome).status, 'succeeded');
+    await system.run('JoinEndpoint', { network: 'c', endpoint: 'e', sandbox: 'box' });
+    assert.deepEqual(routes(), ['0.0.0.0/0 via 10.2.0.1 dev eth1', '::/0 via fd00:2::1 dev eth1']);
+    await system.check();
+  });
+
   it('uses a namespace that a caller brought, and leaves it there', async () => {
     await networks('a', 'b');
     machine.addNamespace('/run/guest');
