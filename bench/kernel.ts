@@ -2,10 +2,10 @@
  * How fast sandboxes are attached through the kernel adapter, beside limit.c: the same work in C with the fewest system calls.
  * Run in namespaces of its own: `unshare --net --mount node bench/kernel.ts [sandboxes] [plans per batch] [rounds]`.
  */
-import { execFileSync } from 'node:child_process';
 import { linuxKernel } from '../drivers/kernel/kernel.ts';
 import type { KernelObject, Tag } from '../drivers/objects.ts';
 import type { Kernel, Operation, Plan } from '../drivers/port.ts';
+import { floor, median, round as rounded } from './lib.ts';
 
 const [count = 1000, batch = 32, rounds = 3] = process.argv.slice(2).map(Number);
 const runDir = '/run/cnm-bench';
@@ -71,39 +71,47 @@ const timed = async (work: () => Promise<unknown>): Promise<number> => {
   return performance.now() - start;
 };
 
-const limit = process.env.LIMIT;
-
-const floor = (): void => {
-  if (limit === undefined) return;
-  const options = ['-n', String(count), '-b', String(bridges), '-q1', '-6none', '-tmpfs', '-td', 'async'];
-  const text = execFileSync(limit, options, { encoding: 'utf8' });
-  console.log(`limit.c        ${/[\d.]+ endpoints\/s/.exec(text)?.[0]}`);
-};
+const networks = Array.from({ length: bridges }, (_, at) => network(at)).flat();
+const runs: { readonly floor: number; readonly attach: number; readonly cpuUs: number; readonly goneMs: number }[] = [];
 
 const kernel = await linuxKernel({ realm, host, runDir });
-await apply(kernel, [plan('networks', 'create', Array.from({ length: bridges }, (_, at) => network(at)).flat())]);
+await apply(kernel, [plan('networks', 'create', networks)]);
 for (let round = 0; round < rounds; round++) {
-  floor();
+  const limit = floor(count, bridges).perSecond;
   const boxes = Array.from({ length: count }, (_, at) => sandbox(round, at));
-  const attach = await timed(() =>
+  const before = process.cpuUsage();
+  const attachMs = await timed(() =>
     apply(
       kernel,
       boxes.map((box, at) => plan(`attach ${at}`, 'create', box)),
     ),
   );
-  const census = await timed(() => kernel.census());
-  const detach = await timed(() =>
+  const { user, system } = process.cpuUsage(before);
+  const censusMs = await timed(() => kernel.census());
+  const detachMs = await timed(() =>
     apply(
       kernel,
       boxes.map((box, at) => plan(`detach ${at}`, 'delete', box)),
     ),
   );
-  const settle = await timed(() => kernel.settled());
+  const goneMs = detachMs + (await timed(() => kernel.settled()));
+  runs.push({ floor: limit, attach: (count / attachMs) * 1000, cpuUs: (user + system) / count, goneMs });
   console.log(
-    `cnmbus  attach ${Math.round((count / attach) * 1000)}/s (${attach.toFixed(0)} ms), census ${census.toFixed(0)} ms, ` +
-      `detach ${detach.toFixed(0)} ms, gone after ${(detach + settle).toFixed(0)} ms`,
+    `limit.c ${limit}/s; cnmbus ${rounded((count / attachMs) * 1000, 0)}/s, ${rounded(user / count, 0)} us user and ` +
+      `${rounded(system / count, 0)} us system each; census ${rounded(censusMs, 0)} ms, ` +
+      `detach ${rounded(detachMs, 0)} ms, all gone after ${rounded(goneMs, 0)} ms`,
   );
 }
-await apply(kernel, [plan('networks', 'delete', Array.from({ length: bridges }, (_, at) => network(at)).flat())]);
+await apply(kernel, [plan('networks', 'delete', networks)]);
 await kernel.settled();
 await kernel.close();
+
+const of = (pick: (run: (typeof runs)[number]) => number): number => rounded(median(runs.map(pick)), 2);
+const [floorPerSecond, attachPerSecond, cpuUs, goneMs] = [
+  of((run) => run.floor),
+  of((run) => run.attach),
+  of((run) => run.cpuUs),
+  of((run) => run.goneMs),
+];
+const share = of((run) => run.attach / run.floor);
+console.log(JSON.stringify({ sandboxes: count, batch, floorPerSecond, attachPerSecond, share, cpuUs, goneMs }));

@@ -5,7 +5,10 @@ import type { Projection } from './projection.ts';
 export interface DriverRow {
   readonly host: string;
   readonly driver: string;
+  /** What it was given last; of what it did not take, what it had before. */
   readonly options: Readonly<Record<string, string>>;
+  /** What holds again when the latest options are not taken. */
+  readonly before: Readonly<Record<string, string>>;
   readonly status: 'configuring' | 'configured' | 'failed';
   readonly since: string;
   readonly intent: string;
@@ -33,13 +36,15 @@ export const drivers: Projection<DriverRow> = {
     const changedPosition = at.position;
     if (isIntent(event.type) && 'options' in event.data) {
       const { options } = event.data;
-      rows.set(key, { host, driver, options, status: 'configuring', since, intent: id, fault: null, changedPosition });
+      const row = { host, driver, options, before: rows.get(key)?.options ?? {}, since, intent: id, changedPosition };
+      rows.set(key, { ...row, status: 'configuring', fault: null });
       return;
     }
     const row = rows.get(key);
     if (!row || row.intent !== causationid) return;
     const fault = 'fault' in event.data ? event.data.fault : null;
-    rows.set(key, { ...row, status: fault ? 'failed' : 'configured', since, fault, changedPosition });
+    const options = fault ? row.before : row.options;
+    rows.set(key, { ...row, options, status: fault ? 'failed' : 'configured', since, fault, changedPosition });
   },
   fields: ['host', 'driver', 'status'],
   references: [],

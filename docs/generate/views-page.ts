@@ -169,7 +169,8 @@ const fields: { readonly [View in ViewName]: Fields<ViewRows[View]> } = {
   drivers: {
     host,
     driver: ['string', 'name of the driver'],
-    options: ['map to string', 'the options that it was given'],
+    options: ['map to string', 'the options that it was given last; where it did not take them, what it had before'],
+    before: ['map to string', 'what holds again when the latest options are not taken'],
     status: ['string', '`configuring`, `configured` or `failed`'],
     since,
     intent,

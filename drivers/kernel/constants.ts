@@ -9,7 +9,6 @@ export const NL = {
   F_REQUEST: 1,
   F_ACK: 4,
   F_DUMP_INTR: 0x10,
-  F_REPLACE: 0x100,
   F_EXCL: 0x200,
   F_CREATE: 0x400,
   F_APPEND: 0x800,
@@ -23,7 +22,6 @@ export const NL = {
   SOL: 270,
   CAP_ACK: 10,
   EXT_ACK: 11,
-  GET_STRICT_CHK: 12,
 } as const;
 
 /** linux/rtnetlink.h */
@@ -94,7 +92,6 @@ export const RT = {
   GATEWAY: 5,
   TABLE: 15,
   TABLE_MAIN: 254,
-  TABLE_LOCAL: 255,
   SCOPE_UNIVERSE: 0,
   UNICAST: 1,
 } as const;

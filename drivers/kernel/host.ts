@@ -62,7 +62,7 @@ const hash = (text: string): number => {
   return value;
 };
 
-export const firstIndex = (realm: string, host: string, links: readonly LinkRecord[]): number => {
+const firstIndex = (realm: string, host: string, links: readonly LinkRecord[]): number => {
   let first = indexBase + (hash(`${realm}:${host}`) % indexSpan);
   for (;;) {
     const taken = links.map(({ index }) => index).filter((index) => index >= first && index < first + indexWindow);
@@ -83,7 +83,7 @@ const hasIpv6 = (): boolean => {
 };
 
 /** Other people's links may change all the time, which interrupts a dump: at the start there is time to wait for a quiet moment. */
-const patiently = <T>(read: () => T): T => {
+export const patiently = <T>(read: () => T): T => {
   for (let attempt = 0; attempt < patienceMax; attempt++) {
     try {
       return read();

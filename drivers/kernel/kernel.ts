@@ -37,7 +37,10 @@ class Thread {
     worker.on('message', (reply: Reply) => this.#settle(reply));
     for (const each of [worker, ...others]) {
       each.on('error', (error) => this.#end(error instanceof Error ? error : new Error(String(error))));
-      each.on('exit', (code) => this.#end(new Error(`kernel thread ended (${code})`)));
+      each.on('exit', (code) => {
+        // Another thread that was told to stop may be gone before the answer to that has come.
+        if (each === worker || code !== 0) this.#end(new Error(`kernel thread ended (${code})`));
+      });
     }
   }
 

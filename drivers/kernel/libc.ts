@@ -31,21 +31,11 @@ export const recv = bound<(fd: number, buffer: Bytes, bytes: number, flags: numb
   'size_t',
   'int',
 ]);
-export const bind = bound<(fd: number, address: Bytes, bytes: number) => number>('bind', 'int', [
-  'int',
-  'void *',
-  'uint32',
-]);
 export const setsockopt = bound<(fd: number, level: number, option: number, value: Bytes, bytes: number) => number>(
   'setsockopt',
   'int',
   ['int', 'int', 'int', 'void *', 'uint32'],
 );
-export const getsockname = bound<(fd: number, address: Bytes, bytes: Bytes) => number>('getsockname', 'int', [
-  'int',
-  'void *',
-  'void *',
-]);
 export const open = bound<(path: string, flags: number, mode: number) => number>('open', 'int', ['str', 'int', 'int']);
 export const close = bound<(fd: number) => number>('close', 'int', ['int']);
 export const symlink = bound<(target: string, path: string) => number>('symlink', 'int', ['str', 'str']);

@@ -212,7 +212,7 @@ export const newRule = (w: MessageWriter, table: string, chain: string, steps: r
 };
 
 /** Interface names as a key: each in a register of its own, padded with zeros. */
-export const keyBytes = (names: readonly string[]): Uint8Array => {
+const keyBytes = (names: readonly string[]): Uint8Array => {
   const bytes = new Uint8Array(names.length * ifname.bytes);
   names.forEach((name, at) => {
     for (let index = 0; index < name.length; index++) bytes[at * ifname.bytes + index] = name.charCodeAt(index);

@@ -18,7 +18,7 @@ import type { Transaction } from './transaction.ts';
  */
 const protocols = { endpoint: 211, sandbox: 212, network: 213 } as const;
 
-export const protocolOf = (tag: Tag): number => protocols[tag.entity];
+const protocolOf = (tag: Tag): number => protocols[tag.entity];
 
 /** What the tag of a route with this protocol stands for; undefined when the route is not ours. */
 export const entityOf = (protocol: number): Tag['entity'] | undefined =>

@@ -3,16 +3,26 @@ import { formatTag, type Netns, type Tag } from '../objects.ts';
 import { NL } from './constants.ts';
 import { foreign, KernelFailure, ownership } from './failure.ts';
 import type { Host } from './host.ts';
-import { close } from './libc.ts';
+import { close, SystemError } from './libc.ts';
 import { NetlinkSocket } from './netlink.ts';
 import * as netns from './netns.ts';
 import type { Transaction } from './transaction.ts';
 
+/** A descriptor of the namespace at a path; -1 when there is none, or when the process has no descriptors left. */
+const holdNamespace = (path: string): number => {
+  try {
+    const found = netns.openNamespace(path);
+    return typeof found === 'number' ? found : -1;
+  } catch (error) {
+    if (error instanceof SystemError && (error.code === 'EMFILE' || error.code === 'ENFILE')) return -1;
+    throw error;
+  }
+};
+
 /** Takes a namespace off its path; the descriptor in the job keeps it, so that it can be put back. */
 export const unpinNamespace = (transaction: Transaction, object: Netns, links: readonly number[]): void => {
   const { host } = transaction;
-  const found = netns.openNamespace(object.path);
-  const namespace = typeof found === 'number' ? found : -1;
+  const namespace = holdNamespace(object.path);
   if (namespace >= 0 || links.length > 0) transaction.reaps.push({ links, namespace });
   netns.unpin(object.path);
   netns.removeRecord(host, object.path);
@@ -25,9 +35,8 @@ export const unpinNamespace = (transaction: Transaction, object: Netns, links: r
 
 /** Undoes the making of a namespace: final, so what pins it goes straight to the reaper. */
 export const discardNamespace = (host: Host, object: Netns, links: readonly number[]): void => {
-  const found = netns.openNamespace(object.path);
-  if (typeof found === 'number') host.reaps.push({ links, namespace: found });
-  else if (links.length > 0) host.reaps.push({ links, namespace: -1 });
+  const namespace = holdNamespace(object.path);
+  if (namespace >= 0 || links.length > 0) host.reaps.push({ links, namespace });
   netns.unpin(object.path);
   netns.removeRecord(host, object.path);
 };

@@ -4,7 +4,7 @@ import { takeCensus } from './census.ts';
 import { applyPlans } from './executor.ts';
 import { readFacts } from './facts.ts';
 import { isFailure } from './failure.ts';
-import { type Host, listLinks, openHost } from './host.ts';
+import { type Host, listLinks, openHost, patiently } from './host.ts';
 import { close } from './libc.ts';
 import { mountRunDirectory } from './netns.ts';
 import type { Reply, Request, ThreadOptions } from './protocol.ts';
@@ -45,7 +45,7 @@ const start = (): { readonly host: Host; readonly table: Table } => {
   prepareTable(table);
   prepareRunDirectory(host);
   // What an earlier process had silenced and not yet removed.
-  for (const link of listLinks(host.route, host.writer)) {
+  for (const link of patiently(() => listLinks(host.route, host.writer))) {
     if (isDead(host, link)) host.reaps.push({ links: [link.index], namespace: -1 });
   }
   handOver(host);

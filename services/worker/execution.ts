@@ -77,7 +77,7 @@ export class Execution {
     const plans = repairPlans(repairs(this.#scene, census));
     const failed = plans.length === 0 ? 0 : await this.#repair(plans);
     this.#reportRemains();
-    if (failed === 0) this.#repairTries = 0;
+    if (failed === 0 && census.unknown.length === 0) this.#repairTries = 0;
     else this.repairLater();
   }
 
@@ -111,7 +111,7 @@ export class Execution {
       if (!left.some((sandbox) => sandbox.incarnation === incarnation)) this.#buried.delete(incarnation);
   }
 
-  /** Looks at everything again in a while: something could not be removed or repaired. */
+  /** Looks at everything again in a while: something could not be read, removed or repaired. */
   repairLater(): void {
     if (this.#repairWaits) return;
     this.#repairWaits = true;

@@ -146,7 +146,7 @@ const impossible: Operation = (() => {
 })();
 
 /** A kernel whose plans fail after a number of operations, as often as told. */
-const breakable = (kernel: Kernel) => {
+export const breakable = (kernel: Kernel) => {
   let times = 0;
   let after = 0;
   /** Operations of the last plan. */

@@ -1,7 +1,7 @@
 /** The sandbox key in real container runtimes: a container that is given it finds its interface and its neighbours. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import { linuxKernel } from '../../drivers/kernel/kernel.ts';
 import { tableName } from '../../drivers/kernel/ruleset.ts';
@@ -36,6 +36,7 @@ if (inOwnNamespaces(import.meta.filename)) {
       await kernel.settled();
       await kernel.close();
       sh(`nft delete table inet ${tableName(realm, host)}; umount ${runDir}`);
+      rmSync(runDir, { recursive: true });
     });
 
     for (const runtime of runtimes) {
@@ -59,7 +60,7 @@ if (inOwnNamespaces(import.meta.filename)) {
 
       it(`ends under a container of ${runtime} that still runs: no interface is left to it`, { skip }, async () => {
         const { key } = await attach(`${runtime}-late`);
-        const command = 'echo up; while ip link show eth0 >/dev/null; do sleep 0.05; done; echo alone';
+        const command = 'echo up; while ip link show eth0 >/dev/null 2>&1; do sleep 0.05; done; echo alone';
         const container = containers.start(runtime, key, command);
         let said = '';
         container.stdout?.setEncoding('utf8').on('data', (text) => {

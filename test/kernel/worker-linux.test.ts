@@ -1,7 +1,7 @@
 /** A worker on Linux with a real nats-server, seen from outside: addresses, isolation, hand-over, restarts, deaths. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import { linuxKernel } from '../../drivers/kernel/kernel.ts';
 import { tableName } from '../../drivers/kernel/ruleset.ts';
@@ -79,6 +79,15 @@ if (inOwnNamespaces(import.meta.filename)) {
       operations.length = 0;
       await system.startWorker({ kernel: watched() });
     };
+    const startProcess = (): ChildProcess => {
+      const argv = ['--input-type=module', '--eval', workerProcess(streams.nats.url, runDir)];
+      return spawn(process.execPath, argv, { stdio: ['ignore', 'pipe', 'inherit'] });
+    };
+    const killed = async (child: ChildProcess): Promise<void> => {
+      const gone = new Promise((resolve) => child.once('exit', resolve));
+      child.kill('SIGKILL');
+      await gone;
+    };
     const check = async (): Promise<void> => {
       const state = await system.quiet();
       assert.equal([...state.endpoints.values()].filter(({ status }) => status === 'stuck').length, 0);
@@ -110,6 +119,7 @@ if (inOwnNamespaces(import.meta.filename)) {
       await kernel.close();
       await streams.stop();
       sh(`nft delete table inet ${table}; umount ${runDir}`);
+      rmSync(runDir, { recursive: true });
     });
 
     it('attaches ten sandboxes to three networks', async () => {
@@ -289,12 +299,10 @@ if (inOwnNamespaces(import.meta.filename)) {
             : system.send('DetachSandbox', { sandbox }),
         );
         await sent.at(-1)?.first;
-        const argv = ['--input-type=module', '--eval', workerProcess(streams.nats.url, runDir)];
-        const child: ChildProcess = spawn(process.execPath, argv, { stdio: ['ignore', 'pipe', 'inherit'] });
+        const child = startProcess();
         await new Promise((resolve) => child.stdout?.once('data', resolve));
         await new Promise((resolve) => setTimeout(resolve, 7 * round));
-        child.kill('SIGKILL');
-        await new Promise((resolve) => child.once('exit', resolve));
+        await killed(child);
         await startKernel();
         await system.startWorker({ kernel: watched() });
         for (const { outcome } of sent) assert.equal((await outcome).status, 'succeeded');
@@ -306,12 +314,18 @@ if (inOwnNamespaces(import.meta.filename)) {
       await system.startWorker({ kernel: watched() });
     });
 
-    it('is fenced by a second worker of its host', async () => {
+    it('is fenced by a second worker of its host, in another process', async () => {
       const first = system.worker;
-      await system.startWorker({ kernel: watched() });
+      const child = startProcess();
       await assert.rejects(first?.failed ?? Promise.resolve(), { code: 'WORKER_FENCED' });
       await first?.stop();
+      await kernel.close();
       await attach('after', 'red');
+      await system.run('CreateNetwork', { name: 'late' });
+      await system.run('DeleteNetwork', { network: 'late' });
+      await killed(child);
+      await startKernel();
+      await system.startWorker({ kernel: watched() });
       await check();
     });
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { verdictOn } from '../../events/deciders/upkeep.ts';
 import type { Event } from '../../events/envelope.ts';
-import { type EventType, isIntent } from '../../events/events.ts';
+import { type EventType, isConstructive, isFailure, isIntent } from '../../events/events.ts';
 import { overlaps, parseCidr, parseSubnet } from '../../events/ip.ts';
 import { holderOf } from '../../events/ipam.ts';
 import { Releases } from '../../events/ipam-releases.ts';
@@ -71,6 +71,8 @@ const checkNetwork = (state: BoundaryState, { facts }: NetworkRow, endpoints: re
     named.map((row) => row.facts.name.toLowerCase()),
   );
   for (const row of named) assert.equal(cell.names.get(row.facts.name.toLowerCase()), row.facts.id);
+  for (const id of cell.names.values())
+    assert.notEqual(state.endpoints.get(id)?.status, 'deleting', 'a name is free at the delete intent');
   assert.equal(cell.endpoints.size, endpoints.length, `endpoints of ${facts.name}`);
   const held = cell.pools.reduce((sum, pool) => sum + pool.held.size, 0);
   assert.equal(held, cidrs.length + reserved.length, `addresses held in ${facts.name}`);
@@ -180,6 +182,10 @@ export class Checker {
   readonly #ended = new Set<string>();
   readonly #accepted = new Set<string>();
   readonly #lastOn = new Map<string, Message>();
+  /** Intents of timed-out commands that were open then and make something: what came too late must be reported as undone. */
+  readonly #late = new Set<string>();
+  /** What has happened to each endpoint last. */
+  readonly #lastEvent = new Map<string, EventType>();
 
   take(message: Message): void {
     this.#checkChain(message);
@@ -197,6 +203,11 @@ export class Checker {
   /** Accepted commands that have not ended. */
   open(): readonly string[] {
     return [...this.#accepted].filter((key) => !this.#ended.has(key));
+  }
+
+  /** What came too late and is not undone. */
+  late(): readonly string[] {
+    return [...this.#late];
   }
 
   get decided(): ReadonlyMap<string, number> {
@@ -218,9 +229,24 @@ export class Checker {
       if (isIntent(event.type)) this.#accepted.add(key);
     }
     this.#countImpossible(state, event);
+    if (event.type === 'CommandTimedOut' && state.progress.has(commandKey(event.data.actor, event.data.commandId))) {
+      for (const id of event.data.intents) {
+        const intent = state.intents.get(id);
+        if (intent && isConstructive(intent.type)) this.#late.add(id);
+      }
+    }
+    if (isFailure(event.type)) this.#late.delete(event.meta.causationid);
     if (event.type === 'EndpointSuspected') this.#checkGarbage(state, event, false);
     if (event.type === 'EndpointDeleteRequested' && event.data.cause === 'garbage')
       this.#checkGarbage(state, event, true);
+    this.#noteLast(state, event);
+  }
+
+  #noteLast(state: BoundaryState, event: Event): void {
+    if (!('endpointId' in event.data)) return;
+    const row = state.endpoints.get(event.data.endpointId);
+    const isNews = isIntent(event.type) || event.type === 'EndpointSuspected' || event.meta.causationid === row?.intent;
+    if (isNews) this.#lastEvent.set(event.data.endpointId, event.type);
   }
 
   /** No live endpoint is ever collected: not in a sandbox, nothing under way, its time over, and seen so twice. */
@@ -230,6 +256,8 @@ export class Checker {
     if (!row) return;
     assert.equal(row.status, 'created', 'only what nobody uses is garbage');
     assert.equal(row.suspected, isSecond);
+    const isLast = this.#lastEvent.get(event.data.endpointId) === 'EndpointSuspected';
+    assert.equal(isLast, isSecond, 'nothing has happened to it between the steps');
     const dueAt = verdictOn(state, row)?.dueAt ?? null;
     assert.ok(dueAt !== null && Date.parse(dueAt) <= Date.parse(event.meta.time), `collected at ${event.meta.time}`);
   }

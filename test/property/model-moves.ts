@@ -157,6 +157,13 @@ const move = fc.oneof(
     }),
   },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('collect' as const) }) },
+  // Things that happen seldom by themselves: a report that crosses a deadline, a decision that crosses a report, a collection.
+  {
+    weight: 2,
+    arbitrary: fc.record({ kind: fc.constant('overrun' as const), who, sandbox, pick: fc.nat(5), verdicts }),
+  },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('cross' as const), who, sandbox, pick: fc.nat(5), verdicts }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('idle' as const), confirm: fc.boolean() }) },
 );
 
 export type Move = typeof move extends fc.Arbitrary<infer M> ? M : never;
@@ -208,6 +215,45 @@ const aimed = (state: BoundaryState, { command: sent, aim: how, pick }: Extract<
   }
 };
 
+/** Asks an endpoint that is free to join. */
+const askToJoin = (model: Model, host: string, id: string, into: string, pick: number): void => {
+  const state = model.stateOf(host);
+  const row = at(
+    [...state.endpoints.values()].filter(({ status }) => status === 'created'),
+    pick,
+  );
+  const network = state.networks.get(row?.facts.networkId ?? '');
+  if (!row || !network) return;
+  const data = { network: network.facts.id, endpoint: row.facts.id, sandbox: into };
+  const body = { id: commandId(model.nowMs, id), type: 'JoinEndpoint', deadlineMs: 1_000, data };
+  model.send(subjects.command('carol', host), JSON.stringify(body));
+};
+
+/** The worker reports what it has done before it reads that the time for it is over. */
+const overrun = (model: Model, step: Extract<Move, { kind: 'overrun' }>, serial: number): void => {
+  const worker = at(model.workers, step.who);
+  if (!worker) return;
+  model.decide();
+  askToJoin(model, worker.host, `o${serial}`, step.sandbox, step.pick);
+  model.decide();
+  const before = model.log.length;
+  model.nowMs += 31_000;
+  model.collect();
+  model.decide();
+  worker.work(9, model.log.length - before, step.verdicts);
+};
+
+/** A join is decided on what was known before the worker's last reports, and stored behind them. */
+const cross = (model: Model, step: Extract<Move, { kind: 'cross' }>, serial: number): void => {
+  const worker = at(model.workers, step.who);
+  if (!worker) return;
+  model.decide();
+  askToJoin(model, worker.host, `x${serial}`, step.sandbox, step.pick);
+  const before = model.log.length;
+  worker.work(3, 0, step.verdicts);
+  for (const controller of model.controllers) controller.round(5, model.log.length - before, []);
+};
+
 export const apply = (model: Model, step: Move, serial: number): void => {
   model.nowMs += 1;
   switch (step.kind) {
@@ -245,6 +291,19 @@ export const apply = (model: Model, step: Move, serial: number): void => {
       return;
     case 'collect':
       model.collect();
+      return;
+    case 'overrun':
+      overrun(model, step, serial);
+      return;
+    case 'cross':
+      cross(model, step, serial);
+      return;
+    case 'idle':
+      for (const ms of [301_000, step.confirm ? 5_000 : 100]) {
+        model.nowMs += ms;
+        model.collect();
+        model.decide();
+      }
       return;
     default:
       step satisfies never;

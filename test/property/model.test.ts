@@ -29,7 +29,7 @@ const rest = (model: Model): void => {
   for (const { host } of model.workers) {
     const state = model.stateOf(host);
     assert.equal(state.intents.size, 0, 'every intent is reported');
-    assert.equal(state.expired.size, 0, 'what came too late is undone');
+    assert.equal(state.expired.size, 0);
     assert.equal(state.progress.size, 0);
     const pending = ['creating', 'joining', 'leaving', 'deleting', 'removing'];
     const rows = [...state.networks.values(), ...state.endpoints.values(), ...state.sandboxes.values()];
@@ -40,6 +40,7 @@ const rest = (model: Model): void => {
       'nothing is under way',
     );
   }
+  assert.deepEqual(model.checker.late(), [], 'what came too late is undone');
   assert.deepEqual(model.checker.impossible, []);
   const whole = dump(model.checker.realm);
   assert.deepEqual(dump(foldLog(model.log)), whole, 'folding twice gives the same state');

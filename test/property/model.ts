@@ -330,10 +330,16 @@ export class Model {
     }
   }
 
+  /** Lets the controllers decide all that was sent. */
+  decide(): void {
+    while (!this.controllers.every(({ isIdle }) => isIdle))
+      for (const controller of this.controllers) controller.round(50, 0, []);
+  }
+
   /** Lets everything come to rest: all commands decided, all intents reported, overdue commands ended. */
   settle(): void {
     for (let turn = 0; turn < 200; turn++) {
-      for (const controller of this.controllers) while (!controller.isIdle) controller.round(50, 0, []);
+      this.decide();
       const worked = this.workers.map((worker) => worker.work(50, 0, []));
       if (worked.includes(true) || !this.controllers.every(({ isIdle }) => isIdle)) continue;
       for (const worker of this.workers) worker.census();

@@ -52,6 +52,7 @@ const ruled = (states: Iterable<BoundaryState>) => {
         return { id, name, status, members: [...members], leaving: leaving.sort(), gateways };
       }),
     ),
+    drivers: all.flatMap(({ drivers }) => [...drivers.values()].map(({ options, intent: id }) => ({ id, options }))),
     commands: all
       .flatMap(({ progress }) => [...progress.values()])
       .sort((a, b) => (a.commandid < b.commandid ? -1 : 1)),
@@ -77,6 +78,9 @@ const viewed = ({ rows }: Views): ReturnType<typeof ruled> => ({
       return { id, name, status, members: ids, leaving: [...leaving].sort(), gateways };
     }),
   ),
+  drivers: [...rows.drivers.values()]
+    .sort((a, b) => (a.host < b.host ? -1 : 1))
+    .map(({ options, intent: id }) => ({ id, options })),
   commands: [...rows.commands.values()]
     .filter(({ status }) => status === 'accepted')
     .map(({ host: _host, ...record }) => record)

@@ -1,6 +1,6 @@
 /** Containers of real OCI runtimes for tests: busybox in a sandbox whose key goes into `linux.namespaces[].path`. */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -81,7 +81,3 @@ export const bundles = (): Bundles => {
     remove: () => rmSync(directory, { recursive: true, force: true }),
   };
 };
-
-/** Whether a process lives. */
-export const lives = (pid: number): boolean =>
-  existsSync(`/proc/${pid}/stat`) && !/\) Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));

@@ -75,6 +75,43 @@ test('an endpoint that was asked to join while its sandbox ended gets it made an
   assert.equal(row()?.status, 'ready');
 });
 
+test('a sandbox that is removed while another endpoint is asked to join is made again', () => {
+  const { world } = given(web, six, a, endpoint('six', 'c'), joined('web', 'a', 's1'), reported);
+  world.run('JoinEndpoint', { network: 'six', endpoint: 'c', sandbox: 's1' });
+  // the worker has not read of it when it takes the first join back
+  const { intent, sandbox } = takeBack(world);
+  world.report({ type: 'SandboxRemoved', data: { sandbox } }, intent);
+  assert.equal(world.state.sandboxes.get(sandbox.incarnation)?.status, 'creating');
+  world.succeed();
+  assert.equal(world.state.sandboxes.get(sandbox.incarnation)?.status, 'ready');
+  world.run('LeaveEndpoint', { network: 'six', endpoint: 'c' });
+  world.succeed();
+  assert.equal(world.state.sandboxes.size, 0);
+});
+
+test('a join that was decided before the leave was known to have failed is under way all the same', () => {
+  const { world } = given(web, a, joined('web', 'a', 's1'), reported, left('web', 'a'));
+  const decision = world.decide('JoinEndpoint', { network: 'web', endpoint: 'a', sandbox: 's2' });
+  assert.ok(decision.ok);
+  world.fail('EndpointLeaveRequested');
+  assert.equal(world.endpoint('a').status, 'stuck');
+  for (const fact of decision.facts) world.record(fact, { type: 'JoinEndpoint', id: 'mhx3k2p1-late' });
+  assert.equal(world.endpoint('a').status, 'joining');
+  world.fail('EndpointJoinRequested');
+  assert.equal(world.endpoint('a').status, 'created');
+});
+
+test('an endpoint that was asked for in a network that is gone by then does not come to be', () => {
+  const { world } = given(web);
+  const decision = world.decide('CreateEndpoint', { network: 'web', name: 'a' });
+  assert.ok(decision.ok);
+  world.fail('NetworkCreateRequested');
+  for (const fact of decision.facts) world.record(fact, { type: 'CreateEndpoint', id: 'mhx3k2p1-late' });
+  assert.equal(world.state.endpoints.size, 0);
+  world.fail('EndpointCreateRequested');
+  assert.equal(world.state.intents.size + world.state.progress.size, 0);
+});
+
 test('a leave that was decided before its join was taken back ends where it should', () => {
   const { world } = given(web, a, joined('web', 'a', 's1'), reported);
   const decision = world.decide('LeaveEndpoint', { network: 'web', endpoint: 'a' });

@@ -148,8 +148,12 @@ test('drivers: the options of each host, and whether they were taken', () => {
     { host: 'h1', driver: 'bridge', options: {}, status: 'configuring' },
   ]);
   assert.partialDeepStrictEqual(rows(after(configure, reported).views, 'drivers'), [{ status: 'configured' }]);
-  const { views } = after(configure, failed('DriverConfigureRequested'));
-  assert.partialDeepStrictEqual(rows(views, 'drivers'), [{ status: 'failed', fault: { errno: 'EPERM' } }]);
+  const more = did('ConfigureDriver', { driver: 'bridge', options: { 'com.docker.network.driver.mtu': '1400' } });
+  assert.partialDeepStrictEqual(rows(after(configure, reported, more).views, 'drivers'), [
+    { options: { 'com.docker.network.driver.mtu': '1400' } },
+  ]);
+  const { views } = after(configure, reported, more, failed('DriverConfigureRequested'));
+  assert.partialDeepStrictEqual(rows(views, 'drivers'), [{ status: 'failed', options: {}, fault: { errno: 'EPERM' } }]);
 });
 
 test('commands: what became of each, with ids and addresses', () => {
