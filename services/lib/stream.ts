@@ -3,6 +3,8 @@
  * one contract suite holds for both.
  */
 
+import type { Event } from '../../events/envelope.ts';
+
 /** A stored message. Headers and body are decoded only when they are read. */
 export interface Message {
   /** Sequence in the stream, from 1, no gaps: the position. */
@@ -15,6 +17,8 @@ export interface Message {
   /** All headers in stored order, for export and hashing. */
   headers(): readonly (readonly [name: string, value: string])[];
   readonly body: Uint8Array;
+  /** Room for what the body was decoded to, so that readers who share a message decode it once (services/lib/commit.ts). */
+  decoded?: readonly Event[];
   /** How many stored messages were behind this one when it was sent to us; 0 = caught up. */
   readonly pending: number;
 }

@@ -4,6 +4,8 @@
  *
  * The first read from the opening is the feed. Who comes later catches up with a read of its own and then goes over to the feed; the
  * last messages are kept, so that nothing falls between the two. Reads of a part (a filter, a later start) are passed on as they are.
+ *
+ * Who acts on a message gets it at once; who only keeps a view gets it in the next turn of the loop, when the acting is under way.
  */
 import type { Message, Reader, ReadOptions, Stream } from '../lib/stream.ts';
 import { NatsFault } from './fault.ts';
@@ -12,22 +14,29 @@ import { NatsFault } from './fault.ts';
 const keptMessagesMax = 1_024;
 const keptBytesMax = 8 * 1024 * 1024;
 
+interface FollowerOptions {
+  readonly onMessage: (message: Message) => void;
+  readonly leave: (follower: Follower) => void;
+  /** Messages are delivered in a later turn of the loop. */
+  readonly later: boolean;
+}
+
 class Follower implements Reader {
   readonly #caughtUp = Promise.withResolvers<void>();
   readonly #closed = Promise.withResolvers<void>();
   readonly caughtUp = this.#caughtUp.promise;
   readonly closed = this.#closed.promise;
-  readonly #onMessage: (message: Message) => void;
-  readonly #leave: (follower: Follower) => void;
-  /** The last message that was delivered. */
+  readonly #options: FollowerOptions;
+  /** What waits for its turn; the loop delivers a chunk of the connection in between, so it stays as short as that. */
+  #waiting: Message[] = [];
+  /** The last message that was taken. */
   position = 0;
   /** The read that catches up, until this goes over to the feed. */
   own: Reader | null = null;
   #ended = false;
 
-  constructor(onMessage: (message: Message) => void, leave: (follower: Follower) => void) {
-    this.#onMessage = onMessage;
-    this.#leave = leave;
+  constructor(options: FollowerOptions) {
+    this.#options = options;
     this.caughtUp.catch(() => undefined);
   }
 
@@ -35,15 +44,30 @@ class Follower implements Reader {
   take(message: Message): void {
     if (this.#ended || message.position <= this.position) return;
     this.position = message.position;
+    if (!this.#options.later) {
+      this.#deliver(message);
+      return;
+    }
+    if (this.#waiting.push(message) === 1) setImmediate(() => this.#deliverWaiting());
+  }
+
+  #deliverWaiting(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const message of waiting) if (!this.#ended) this.#deliver(message);
+  }
+
+  #deliver(message: Message): void {
     try {
-      this.#onMessage(message);
+      this.#options.onMessage(message);
     } catch (error) {
       this.fail(error);
     }
   }
 
   reached(): void {
-    this.#caughtUp.resolve();
+    if (this.#waiting.length === 0) this.#caughtUp.resolve();
+    else setImmediate(() => this.reached());
   }
 
   fail(error: unknown): void {
@@ -63,7 +87,7 @@ class Follower implements Reader {
   #end(): boolean {
     if (this.#ended) return false;
     this.#ended = true;
-    this.#leave(this);
+    this.#options.leave(this);
     return true;
   }
 }
@@ -80,8 +104,8 @@ class Feed {
     this.#stream = stream;
   }
 
-  follow(onMessage: (message: Message) => void): Reader {
-    const follower = new Follower(onMessage, (left) => this.#leave(left));
+  follow(onMessage: (message: Message) => void, later: boolean): Reader {
+    const follower = new Follower({ onMessage, later, leave: (left) => this.#leave(left) });
     if (this.#reader === null) this.#open(follower);
     else if (!this.#join(follower)) this.#catchUp(follower);
     return follower;
@@ -157,14 +181,32 @@ class Feed {
   }
 }
 
-/** The same stream, with one feed for all reads of the whole of it. Messages are shared: what is decoded once is decoded for all. */
-export const shareReads = (stream: Stream): Stream => {
+/** The same stream for those who act on what they read, and for those who only keep it. */
+export interface SharedReads {
+  readonly acting: Stream;
+  readonly keeping: Stream;
+}
+
+/** One feed for all reads of the whole of a stream. Messages are shared: what is decoded once is decoded for all. */
+export const shareReads = (stream: Stream): SharedReads => {
   const feed = new Feed(stream);
   const isWhole = ({ from, subjects }: ReadOptions): boolean => from === 1 && subjects === undefined;
-  return withReads(stream, (options, onMessage) =>
-    isWhole(options) ? feed.follow(onMessage) : stream.read(options, onMessage),
-  );
+  const readsOf = (later: boolean): Stream =>
+    withReads(stream, (options, onMessage) =>
+      isWhole(options) ? feed.follow(onMessage, later) : stream.read(options, onMessage),
+    );
+  return { acting: readsOf(false), keeping: readsOf(true) };
 };
+
+/** Lets the feed serve a read of some exact subjects too, where most of the stream is on them anyway: one host's worker. */
+export const mostly =
+  (feed: Stream): Stream['read'] =>
+  ({ from, subjects }, onMessage) => {
+    const wanted = new Set(subjects);
+    return feed.read({ from }, (message) => {
+      if (wanted.has(message.subject)) onMessage(message);
+    });
+  };
 
 /** A stream whose reads are somebody else's: each service appends over its own connection and reads what all share. */
 export const withReads = (stream: Stream, read: Stream['read']): Stream => ({

@@ -8,7 +8,7 @@ import { connectNats } from '../nats/connection.ts';
 import { jetStream } from '../nats/jetstream.ts';
 import { lease } from '../nats/lease.ts';
 import { serve } from '../nats/micro.ts';
-import { shareReads, withReads } from '../nats/shared-reads.ts';
+import { mostly, type SharedReads, shareReads, withReads } from '../nats/shared-reads.ts';
 import { STREAMS } from '../nats/stream-config.ts';
 import { packageVersion } from './package-root.ts';
 import { neverFails, type Part } from './part.ts';
@@ -20,7 +20,7 @@ export interface ServiceDeps {
   readonly logger: Logger;
   readonly clock: Clock;
   /** Reads of the log that the services of this process share. */
-  readonly log?: Stream;
+  readonly feed?: SharedReads;
 }
 
 /** What each service is to anyone who looks at it with NATS tools. */
@@ -41,18 +41,24 @@ export const startFeed = async ({
   url,
   logger,
   clock,
-}: ServiceDeps): Promise<{ readonly log: Stream; readonly part: Part }> => {
+}: ServiceDeps): Promise<{ readonly feed: SharedReads; readonly part: Part }> => {
   const connection = await connectNats({ url, role: 'feed', log: logger.child({ service: 'feed' }), clock });
-  const log = shareReads(jetStream(connection, STREAMS.log, { clock, log: logger }));
-  return { log, part: { name: 'feed', failed: neverFails, stop: () => connection.drain() } };
+  const feed = shareReads(jetStream(connection, STREAMS.log, { clock, log: logger }));
+  return { feed, part: { name: 'feed', failed: neverFails, stop: () => connection.drain() } };
 };
 
-const open = async (name: ServiceName, { url, logger: parent, clock, log: shared }: ServiceDeps): Promise<Opened> => {
+/** Worker and controller act on what they read, so they get it first. */
+const readFor = (name: ServiceName, { acting, keeping }: SharedReads): Stream['read'] => {
+  if (name === 'worker') return mostly(acting);
+  return name === 'controller' ? acting.read : keeping.read;
+};
+
+const open = async (name: ServiceName, { url, logger: parent, clock, feed }: ServiceDeps): Promise<Opened> => {
   const logger = parent.child({ service: name });
   const connection = await connectNats({ url, role: name, log: logger, clock });
   const stream = (which: keyof typeof STREAMS): Stream => {
     const own = jetStream(connection, STREAMS[which], { clock, log: logger });
-    return which === 'log' && shared !== undefined ? withReads(own, shared.read) : own;
+    return which === 'log' && feed !== undefined ? withReads(own, readFor(name, feed)) : own;
   };
   return { connection, logger, stream };
 };

@@ -50,7 +50,7 @@ export const startUp = async (options: UpOptions): Promise<Up> => {
     await abortable(prepareServer(url, config, logger, clock), signal);
     const feed = services.length > 1 ? await startFeed({ config, url, logger, clock }) : null;
     if (feed) running.add(feed.part);
-    const deps = { config, url, logger, clock, ...(feed ? { log: feed.log } : {}) };
+    const deps = { config, url, logger, clock, ...(feed ? { feed: feed.feed } : {}) };
     for (const part of await abortable(startAll(services, deps), signal)) running.add(part);
     // a single service is told where the server is by its environment, and so are those who use it
     if (services.length === serviceNames.length) withdraw = announce(config, url);

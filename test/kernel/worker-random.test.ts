@@ -5,6 +5,7 @@ import { after, before, describe, it } from 'node:test';
 import fc from 'fast-check';
 import { linuxKernel } from '../../drivers/kernel/kernel.ts';
 import { tableName } from '../../drivers/kernel/ruleset.ts';
+import { diff } from '../../drivers/plan.ts';
 import type { Kernel } from '../../drivers/port.ts';
 import { breakable } from '../contract/driver.suite.ts';
 import { waitFor } from '../support/nats.ts';
@@ -73,11 +74,13 @@ if (inOwnNamespaces(import.meta.filename)) {
       const names = readdirSync(runDir).includes('netns') ? readdirSync(netnsDir) : [];
       const name = names[which % Math.max(1, names.length)];
       // A link that waits for the reaper may be gone by now.
-      if (how === 0 && link) sh(`ip link del ${link} || true`);
-      if (how === 1 && link) sh(`ip link set ${link} down || true`);
+      if (how === 0 && link) sh(`ip link del ${link} 2>/dev/null || true`);
+      if (how === 1 && link) sh(`ip link set ${link} down 2>/dev/null || true`);
       if (how === 2 && name) sh(`umount ${netnsDir}/${name}; rm ${netnsDir}/${name}`);
       if (how === 3 && name)
-        sh(`nsenter --net=${netnsDir}/${name} sh -c 'ip addr flush dev eth0; ip route flush table main' || true`);
+        sh(
+          `nsenter --net=${netnsDir}/${name} sh -c 'ip addr flush dev eth0; ip route flush table main' 2>/dev/null || true`,
+        );
       await this.#begin();
     }
 
@@ -151,6 +154,9 @@ if (inOwnNamespaces(import.meta.filename)) {
       kernel = await linuxKernel({ realm, host, runDir });
     });
     after(async () => {
+      const { objects } = await kernel.census();
+      await kernel.apply([{ id: 'clean', operations: diff([], objects) }]);
+      await kernel.settled();
       await kernel.close();
       sh(`nft delete table inet ${tableName(realm, host)}; umount ${runDir}`);
       rmSync(runDir, { recursive: true });

@@ -162,7 +162,17 @@ const move = fc.oneof(
     weight: 2,
     arbitrary: fc.record({ kind: fc.constant('overrun' as const), who, sandbox, pick: fc.nat(5), verdicts }),
   },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant('cross' as const), who, sandbox, pick: fc.nat(5), verdicts }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant('cross' as const),
+      who,
+      sandbox,
+      pick: fc.nat(5),
+      isDecidedFirst: fc.boolean(),
+      verdicts,
+    }),
+  },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('idle' as const), confirm: fc.boolean() }) },
 );
 
@@ -243,15 +253,19 @@ const overrun = (model: Model, step: Extract<Move, { kind: 'overrun' }>, serial:
   worker.work(9, model.log.length - before, step.verdicts);
 };
 
-/** A join is decided on what was known before the worker's last reports, and stored behind them. */
+/** A join and the worker's next reports, each made without knowledge of the other. */
 const cross = (model: Model, step: Extract<Move, { kind: 'cross' }>, serial: number): void => {
   const worker = at(model.workers, step.who);
   if (!worker) return;
   model.decide();
   askToJoin(model, worker.host, `x${serial}`, step.sandbox, step.pick);
   const before = model.log.length;
-  worker.work(3, 0, step.verdicts);
-  for (const controller of model.controllers) controller.round(5, model.log.length - before, []);
+  const decide = () => {
+    for (const controller of model.controllers) controller.round(5, model.log.length - before, []);
+  };
+  if (step.isDecidedFirst) decide();
+  worker.work(3, model.log.length - before, step.verdicts);
+  if (!step.isDecidedFirst) decide();
 };
 
 export const apply = (model: Model, step: Move, serial: number): void => {
