@@ -34,7 +34,7 @@ class Thread {
   /** `others` are threads that it cannot do without. */
   constructor(worker: Worker, others: readonly Worker[]) {
     this.#worker = worker;
-    worker.on('message', (reply: Reply) => this.#settle(reply));
+    worker.on('message', (text: string) => this.#settle(JSON.parse(text) as Reply));
     for (const each of [worker, ...others]) {
       each.on('error', (error) => this.#end(error instanceof Error ? error : new Error(String(error))));
       each.on('exit', (code) => {
@@ -76,7 +76,7 @@ class Thread {
     const id = this.#next++;
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject });
-      this.#worker.postMessage({ ...request, id });
+      this.#worker.postMessage(JSON.stringify({ ...request, id }));
     });
   }
 }

@@ -74,7 +74,8 @@ const answer = (request: Request): unknown => {
   }
 };
 
-parentPort?.on('message', (request: Request) => {
+parentPort?.on('message', (text: string) => {
+  const request = JSON.parse(text) as Request;
   let reply: Reply;
   try {
     reply = { id: request.id, ok: true, value: answer(request) };
@@ -86,7 +87,7 @@ parentPort?.on('message', (request: Request) => {
     };
   }
   handOver(host);
-  parentPort?.postMessage(reply);
+  parentPort?.postMessage(JSON.stringify(reply));
   // A thread that could not come home must not go on.
   if (host.away) process.exit(1);
 });

@@ -32,7 +32,7 @@ const families = [
   { key: 'ipv6', family: 6, everywhere: '::/0' },
 ] as const;
 
-const netnsOf = ({ host }: Deployment, sandbox: SandboxFacts): Netns | null =>
+export const netnsOf = ({ host }: Deployment, sandbox: SandboxFacts): Netns | null =>
   sandbox.key === hostNetns
     ? null
     : { kind: 'netns', path: sandbox.key, owned: sandbox.owned, tag: tagOf(host, 'sandbox', sandbox.incarnation) };

@@ -1,13 +1,13 @@
 /** Executes units: plans to the kernel, results to reports. What fails is taken back before it is reported as failed. */
 import type { Logger } from 'pino';
-import type { Kernel, KernelFault, Plan } from '../../drivers/port.ts';
+import type { Census, Kernel, KernelFault, Plan } from '../../drivers/port.ts';
 import { type Fault, isConstructive } from '../../events/events.ts';
 import type { BoundaryState } from '../../events/state.ts';
 import type { Clock } from '../lib/clock.ts';
 import { remains, repairPlans, repairs } from './census.ts';
 import { type Course, courseOf, isInTheWay, operationsOf, takeBack } from './course.ts';
-import type { Deployment, Scene } from './effects.ts';
-import { Present } from './present.ts';
+import { type Deployment, netnsOf, type Scene } from './effects.ts';
+import { isUnknown, Present } from './present.ts';
 import { deadlineFault, dependencyFault, doneReports, failedReports, kernelFault, type Report } from './reports.ts';
 import type { Unit } from './units.ts';
 
@@ -43,8 +43,8 @@ interface Prepared {
 /** A removal is tried again once, after a look at what is there; taking back and repairing are tried until they are done. */
 const removalTriesMax = 2;
 const retryMsMax = 5_000;
-/** A look at everything costs a second per some thousand sandboxes. */
-const repairMsMax = 60_000;
+/** A look at everything takes a second for some thousand sandboxes. */
+const repairMsMax = 10_000;
 
 const makes = ({ intents }: Unit): boolean => intents.some(({ type }) => isConstructive(type));
 
@@ -76,9 +76,9 @@ export class Execution {
     this.#present.replace(census);
     const plans = repairPlans(repairs(this.#scene, census));
     const failed = plans.length === 0 ? 0 : await this.#repair(plans);
-    this.#reportRemains();
-    if (failed === 0 && census.unknown.length === 0) this.#repairTries = 0;
-    else this.repairLater();
+    this.#reportRemains(census);
+    if (failed > 0 || census.unknown.length > 0) this.repairLater();
+    else if (plans.length > 0) this.#repairTries = 0;
   }
 
   /** @returns how many of the plans failed */
@@ -99,11 +99,13 @@ export class Execution {
   }
 
   /** Sandboxes whose removal had failed, and which are gone now. */
-  #reportRemains(): void {
+  #reportRemains({ unknown }: Census): void {
     const left = remains(this.#options.state);
     for (const sandbox of left) {
       const { incarnation } = sandbox;
-      if (this.#buried.has(incarnation) || this.#present.of('sandbox', incarnation).length > 0) continue;
+      const netns = netnsOf(this.#options.deployment, sandbox);
+      if (this.#buried.has(incarnation) || (netns !== null && isUnknown(unknown, netns))) continue;
+      if (this.#present.of('sandbox', incarnation).length > 0) continue;
       this.#buried.add(incarnation);
       this.#options.report([{ fact: { type: 'SandboxRemoved', data: { sandbox } }, intent: null }]);
     }
@@ -204,8 +206,11 @@ export class Execution {
       this.#later(delayMs, () => {
         this.#due.push({ ...task, tries: tries + 1 });
       });
-    } else if (makes(unit)) this.#due.push({ unit, fault, tries: 0 });
-    else if (tries + 1 < removalTriesMax) this.#due.push({ ...task, tries: tries + 1 });
+    } else if (makes(unit)) {
+      // What it stands on may have been taken away.
+      if (fault.code === 'KERNEL_ERROR') this.repairLater();
+      this.#due.push({ unit, fault, tries: 0 });
+    } else if (tries + 1 < removalTriesMax) this.#due.push({ ...task, tries: tries + 1 });
     else this.#options.report(failedReports(unit, fault, null, this.#options.announced));
   }
 }

@@ -36,7 +36,7 @@ export const kernelFault = (fault: KernelFault): Fault => ({ ...fault, undoFault
 type Routes = readonly { readonly destination: string; readonly gateway: string }[];
 
 /** The outcome of an intent that was executed. */
-const done = (state: BoundaryState, intent: Event, routes: Routes): Fact | null => {
+const done = (intent: Event, routes: Routes): Fact | null => {
   switch (intent.type) {
     case 'DriverConfigureRequested':
       return { type: 'DriverConfigured', data: { driver: intent.data.driver } };
@@ -53,9 +53,7 @@ const done = (state: BoundaryState, intent: Event, routes: Routes): Fact | null 
       return { type: 'EndpointDeleted', data: { endpointId, networkId, name } };
     }
     case 'EndpointJoinRequested': {
-      const { sandbox, interface: device } = intent.data;
-      const facts = state.endpoints.get(intent.data.endpointId)?.facts;
-      const { ipv4 = null, ipv6 = null, mac = null } = facts ?? {};
+      const { sandbox, interface: device, ipv4, ipv6, mac } = intent.data;
       return {
         type: 'EndpointJoined',
         data: { ...inSandbox(intent.data), key: sandbox.key, interface: device, ipv4, ipv6, mac, routes: [...routes] },
@@ -126,7 +124,7 @@ export const doneReports = (
 ): readonly Report[] => {
   const made = new Set(announced);
   const reports = unit.intents.flatMap((intent, index): readonly Report[] => {
-    const fact = done(state, intent, routesIn(course.effects[index]?.ensure ?? []));
+    const fact = done(intent, routesIn(course.effects[index]?.ensure ?? []));
     if (!fact) return [];
     if (intent.type !== 'EndpointJoinRequested' || made.has(intent.data.sandbox.incarnation)) return [{ fact, intent }];
     made.add(intent.data.sandbox.incarnation);

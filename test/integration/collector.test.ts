@@ -5,6 +5,7 @@ import type { CommandInput, CommandType } from '../../events/commands.ts';
 import { gcPeriods } from '../../events/garbage.ts';
 import { commandId, mintedMs, subjects } from '../../events/names.ts';
 import { type Collector, createCollector } from '../../services/collector/collector.ts';
+import type { Controller } from '../../services/controller/controller.ts';
 import type { Clock } from '../../services/lib/clock.ts';
 import { type MemoryStream, memoryStream } from '../support/memory-stream.ts';
 import {
@@ -27,13 +28,18 @@ class Stage {
   readonly commands: MemoryStream = memoryStream('COMMANDS', { nowMs: () => this.clock.nowMs() });
   readonly answers: Answered[] = [];
   readonly reporter = new Reporter(this.log, this.clock, 'h1');
+  controller: Controller | null = null;
   #serial = 0;
 
   async start(controllerClock: Clock = this.clock): Promise<void> {
     await this.reporter.start();
-    const controller = startController(this, controllerClock, this.answers);
-    await controller.start();
-    controller.activate();
+    await this.activate(controllerClock);
+  }
+
+  async activate(clock: Clock = this.clock): Promise<void> {
+    this.controller = startController(this, clock, this.answers);
+    await this.controller.start();
+    this.controller.activate();
     await turn();
   }
 
@@ -195,6 +201,18 @@ test('what is not acknowledged is sent again, and counts once', async () => {
   await stage.wait(10_000);
   assert.equal(stage.events('EndpointDeleteRequested').length, 1);
   assert.equal(stage.events('CommandRefused').length, 0);
+});
+
+test('while nobody decides, it asks once', async () => {
+  const stage = await staged();
+  await joinAndLeave(stage, 'a');
+  await stage.controller?.stop();
+  await stage.collector().start();
+  await stage.wait(gcPeriods.leftMs + 60 * minute);
+  assert.equal(stage.asked().length, 1);
+  await stage.activate();
+  await stage.wait(5_000);
+  assert.equal(stage.events('EndpointDeleteRequested').length, 1);
 });
 
 test('a command ends at its deadline when no worker reports', async () => {

@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { subjects } from '../../events/names.ts';
+import { systemClock } from '../../services/lib/clock.ts';
+import type { Stream } from '../../services/lib/stream.ts';
 import { type Injected, type MemoryStreamOptions, memoryStream } from '../support/memory-stream.ts';
 import { Stage, staged } from '../support/stage.ts';
 import { until } from '../support/world.ts';
@@ -108,6 +110,30 @@ test('the server goes away and comes back: commands wait, and a stop does not', 
     await stage.controller();
     await stage.allDecided();
     stage.audit();
+  }));
+
+test('a stop does not wait for a commit that was acknowledged and never comes back', () =>
+  staged(async (stage) => {
+    let isHeld = false;
+    const log: Stream = {
+      name: stage.log.name,
+      append: (message) => stage.log.append(message),
+      read: (options, onMessage) => stage.log.read(options, (message) => isHeld || onMessage(message)),
+      last: () => stage.log.last(),
+      lastOn: (subject) => stage.log.lastOn(subject),
+      get: (position) => stage.log.get(position),
+      positionAt: (timeMs) => stage.log.positionAt(timeMs),
+    };
+    const controller = await stage.controller(systemClock, { commands: stage.commands, log });
+    await until(() => stage.events('RealmOpened').length === 1, 'opened');
+    isHeld = true;
+    await stage.send('CreateNetwork', { name: 'web' });
+    await stage.allDecided();
+    const timer = new Promise((resolve) => setTimeout(resolve, 2_000, 'still waiting'));
+    assert.equal(await Promise.race([controller.stop(), timer]), undefined);
+    await stage.controller();
+    await stage.send('CreateEndpoint', { network: 'web', name: 'a' });
+    await stage.allEnded();
   }));
 
 test('a log that cannot be read stops the controller, loudly', async () => {

@@ -299,6 +299,15 @@ describe('a worker and its log', () => {
     await system.check();
   });
 
+  it('makes again what was taken away under it, once an attach has failed for that', async () => {
+    await system.run('AttachSandbox', { sandbox: 'one', networks: [{ network: 'a' }] });
+    for (const object of machine.objects()) if (object.kind === 'bridge') machine.tamper(objectKey(object), null);
+    const failing = await system.outcomeOf('AttachSandbox', { sandbox: 'two', networks: [{ network: 'a' }] });
+    assert.equal(failing.fault?.errno, 'ENODEV');
+    await system.check();
+    await system.run('AttachSandbox', { sandbox: 'two', networks: [{ network: 'a' }] });
+  });
+
   it('says that its kernel is gone', async () => {
     const broken = kernel();
     await broken.close();

@@ -323,3 +323,18 @@ export const apply = (model: Model, step: Move, serial: number): void => {
       step satisfies never;
   }
 };
+
+/** A history that begins with a small network and an endpoint on each host. */
+export const play = (model: Model, steps: readonly Move[]): void => {
+  for (const { host } of model.workers) {
+    const subnets = [{ subnet: '10.1.0.0/29' }];
+    const send = (type: string, data: object) =>
+      model.send(
+        `cnm.command.alice.${host}`,
+        JSON.stringify({ id: commandId(model.nowMs, `${host}/${type}`), type, data }),
+      );
+    send('CreateNetwork', { name: 'web', gc: 1_000, ipam: { subnets } });
+    send('CreateEndpoint', { network: 'web', name: 'a' });
+  }
+  for (const [serial, step] of steps.entries()) apply(model, step, serial);
+};

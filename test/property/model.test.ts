@@ -2,25 +2,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { commandId } from '../../events/names.ts';
 import { foldLog } from '../../services/controller/controller.ts';
 import { Model } from './model.ts';
 import { dump } from './model-checks.ts';
-import { apply, type Move, moves } from './model-moves.ts';
-
-const play = (model: Model, steps: readonly Move[]): void => {
-  for (const { host } of model.workers) {
-    const subnets = [{ subnet: '10.1.0.0/29' }];
-    const send = (type: string, data: object) =>
-      model.send(
-        `cnm.command.alice.${host}`,
-        JSON.stringify({ id: commandId(model.nowMs, `${host}/${type}`), type, data }),
-      );
-    send('CreateNetwork', { name: 'web', gc: 1_000, ipam: { subnets } });
-    send('CreateEndpoint', { network: 'web', name: 'a' });
-  }
-  for (const [serial, step] of steps.entries()) apply(model, step, serial);
-};
+import { moves, play } from './model-moves.ts';
 
 /** After quiet: all decided, all ended, nothing pending. */
 const rest = (model: Model): void => {
@@ -33,7 +18,6 @@ const rest = (model: Model): void => {
     assert.equal(state.progress.size, 0);
     const pending = ['creating', 'joining', 'leaving', 'deleting', 'removing'];
     const rows = [...state.networks.values(), ...state.endpoints.values(), ...state.sandboxes.values()];
-
     assert.deepEqual(
       rows.filter(({ status }) => pending.includes(status)).map(({ status, facts }) => `${facts.id} ${status}`),
       [],
@@ -50,18 +34,20 @@ const rest = (model: Model): void => {
   }
 };
 
-const check = (controllers: number, hosts: readonly string[], numRuns: number): void => {
-  const runs = Number(process.env.MODEL_RUNS ?? numRuns);
+/** More for a longer search: `MODEL_RUNS=10000 node --test test/property/model.test.ts`. */
+const numRuns = Number(process.env.MODEL_RUNS ?? 250);
+
+const check = (controllers: number, hosts: readonly string[]): void => {
   fc.assert(
     fc.property(moves, (steps) => {
       const model = new Model(controllers, hosts);
       play(model, steps);
       rest(model);
     }),
-    { numRuns: runs },
+    { numRuns },
   );
 };
 
-test('one host, one controller', () => check(1, ['h1'], 250));
-test('one host, two controllers that decide at once', () => check(2, ['h1'], 250));
-test('two hosts, two controllers that decide at once', () => check(2, ['h1', 'h2'], 250));
+test('one host, one controller', () => check(1, ['h1']));
+test('one host, two controllers that decide at once', () => check(2, ['h1']));
+test('two hosts, two controllers that decide at once', () => check(2, ['h1', 'h2']));

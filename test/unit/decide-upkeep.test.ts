@@ -51,6 +51,20 @@ test('SuspectEndpoint: an endpoint that left its sandbox, when its period is ove
   givenAt(...leftA, later(gcPeriods.leftMs - 1))('SuspectEndpoint').refuses('NOT_GARBAGE', { name: 'a' });
 });
 
+test('SuspectEndpoint: the period runs from the leave, however long it was there before', () => {
+  const stay = [web, endpoint('web', 'a'), later(60_000), joined('web', 'a', 's1'), reported, later(3_600_000)];
+  const steps = [...stay, left('web', 'a'), reported];
+  givenAt(...steps)('SuspectEndpoint').refuses('NOT_GARBAGE', { name: 'a' });
+  givenAt(...steps, later(gcPeriods.leftMs - 1))('SuspectEndpoint').refuses('NOT_GARBAGE', { name: 'a' });
+  givenAt(
+    ...steps,
+    due,
+  )('SuspectEndpoint').records({
+    type: 'EndpointSuspected',
+    data: { since: new Date(startMs + 3_660_000).toISOString() },
+  });
+});
+
 test('SuspectEndpoint: one that never joined has longer; a failed join is none', () => {
   const created = [web, endpoint('web', 'a'), reported];
   const reason = 'never joined a sandbox';
@@ -236,7 +250,7 @@ test('an id is remembered as long as it may be asked for again, whenever it says
     commandId(ms, 'x'),
   );
   for (const id of ids) world.record(refusal, { type: 'X', id });
-  forget(world.state, startMs + memoryMs);
+  forget(world.state, startMs + memoryMs + 5 * 60_000);
   assert.equal(world.state.commands.size, ids.length, 'none is forgotten before its time');
   forget(world.state, startMs + memoryMs + 5 * 60_000 + 1);
   assert.equal(world.state.commands.size, 0, 'and none keeps the others from being forgotten');
