@@ -41,6 +41,9 @@ export interface Worker {
   readonly failed: Promise<never>;
 }
 
+/** How often the host is looked at for what decisions depend on: its routes above all. Design value. */
+const factsEveryMs = 30_000;
+
 export const createWorker = (options: WorkerOptions): Worker => new HostWorker(options);
 
 class HostWorker implements Worker {
@@ -57,6 +60,7 @@ class HostWorker implements Worker {
   #wake: () => void = () => undefined;
   #stopped = false;
   #loop: Promise<void> = Promise.resolve();
+  #cancelFacts: () => void = () => undefined;
 
   constructor(options: WorkerOptions) {
     this.#options = options;
@@ -94,6 +98,7 @@ class HostWorker implements Worker {
     });
     await execution.reconcile();
     this.#execution = execution;
+    this.#watchFacts(outbox, boundary);
     this.#loop = this.#run(boundary, execution)
       .catch((error) => this.#fail(error))
       .finally(() => execution.close());
@@ -101,6 +106,7 @@ class HostWorker implements Worker {
 
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.#cancelFacts();
     this.#wake();
     await this.#loop;
     await this.#outbox?.close();
@@ -110,6 +116,7 @@ class HostWorker implements Worker {
   /** Bugs and fences end it: nothing more is done to the kernel, and nothing more is reported. */
   #fail(error: unknown): void {
     this.#stopped = true;
+    this.#cancelFacts();
     this.#failure.reject(error);
     this.#wake();
   }
@@ -141,6 +148,24 @@ class HostWorker implements Worker {
         });
       }
     }
+  }
+
+  /** Facts go on the log again when they have changed, so that no subnet is chosen over a route that has come since. */
+  #watchFacts(outbox: Outbox, boundary: Boundary): void {
+    const { clock, kernel } = this.#options;
+    const look = async (): Promise<void> => {
+      const data = this.#facts(await kernel.facts());
+      if (this.#stopped) return;
+      const known = boundary.state.facts.get('host');
+      if (JSON.stringify(data) !== JSON.stringify(known))
+        outbox.push([{ fact: { type: 'HostFacts', data }, intent: null }]);
+      this.#watchFacts(outbox, boundary);
+    };
+    this.#cancelFacts = clock.after(factsEveryMs, () => {
+      look().catch((error) => {
+        if (!this.#stopped) this.#fail(error);
+      });
+    });
   }
 
   #facts(facts: KernelFacts): EventData<'HostFacts'> {

@@ -133,6 +133,7 @@ test('a stop does not wait for a commit that was acknowledged and never comes ba
     assert.equal(await Promise.race([controller.stop(), timer]), undefined);
     await stage.controller();
     await stage.send('CreateEndpoint', { network: 'web', name: 'a' });
+    await stage.allDecided();
     await stage.allEnded();
   }));
 

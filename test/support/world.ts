@@ -260,8 +260,12 @@ export const turn = async (rounds = 60): Promise<void> => {
 
 /** Waits as long as something goes on. @throws naming `what` when it does not come true */
 export const until = async (predicate: () => boolean, what: string): Promise<void> => {
-  for (let round = 0; round < 100 && !predicate(); round++) await turn(100);
-  assert.ok(predicate(), `not yet: ${what}`);
+  const deadlineMs = performance.now() + 20_000;
+  while (!predicate()) {
+    assert.ok(performance.now() < deadlineMs, `not yet: ${what}`);
+    await turn(20);
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
 };
 
 /** An answer as it was sent to the sender of a command. */
