@@ -264,9 +264,16 @@ class ActiveController implements Controller {
     const key = commandKey(intake.actor, intake.id);
     const row = boundary.state.commands.get(key);
     try {
-      const running = boundary.state.progress.get(key);
-      const record = running ?? (row && (await this.#record(key, row.decidedAt, row.endedAt ?? row.decidedAt)));
-      for (const answer of record ? answersOf(record) : []) this.#answer(intake.actor, intake.id, answer);
+      if (!row) return;
+      // The first answer is what the decision alone said, however far the command has come since.
+      const decided = await this.#record(key, row.decidedAt, row.decidedAt);
+      const first = decided ? answersOf(decided) : [];
+      const ended =
+        row.endedAt !== null && row.endedAt > row.decidedAt
+          ? await this.#record(key, row.decidedAt, row.endedAt)
+          : undefined;
+      const last = ended && endedAnswer(ended);
+      for (const answer of last ? [...first, last] : first) this.#answer(intake.actor, intake.id, answer);
     } catch (error) {
       // An answer is sent at most once; the `commands` view has it too.
       this.#options.logger.warn({ err: error, commandId: intake.id }, 'could not repeat an answer');
