@@ -108,12 +108,6 @@ const client = await connect({ url: service.url, actor: 'bench' });
 for (const [index, name] of networks.entries()) {
   await (await client.createNetwork({ name, ipam: { subnets: [{ subnet: `10.${index + 1}.0.0/22` }] } })).outcome;
 }
-const publishMs = await syncedPublish(service.url);
-await singlesAmong(client, 10);
-
-const few = await singlesAmong(client, 10);
-const many = await singlesAmong(client, 900);
-
 const runs = [];
 for (let run = 0; run < 3; run++) {
   const limit = floor(burst, 2);
@@ -121,6 +115,12 @@ for (let run = 0; run < 3; run++) {
   const tookMs = await allAtOnce(client, sandboxes);
   runs.push({ limit, perSecond: (burst / tookMs) * 1000, detach: await detachAll(client, service.url, sandboxes) });
 }
+
+await clear(client, []);
+const publishMs = await syncedPublish(service.url);
+const few = await singlesAmong(client, 10);
+const many = await singlesAmong(client, 900);
+
 await client.close();
 await service.stop();
 

@@ -1,9 +1,12 @@
-/** View `commands`: what became of each command, as long as its id is remembered. Key: `ACTOR COMMANDID`. */
+/**
+ * View `commands`: what became of each command, as long as its id is remembered. Key: the command's id, and for a command whose id another
+ * actor has used before, `ACTOR COMMANDID`. Nearly every event looks its command up, and a text that is there already costs a fraction of
+ * one that is put together.
+ */
 import { type CommandRecord, foldCommand } from '../events/command-record.ts';
 import type { Event } from '../events/envelope.ts';
 import { decisionTypes, isTerminal, outcomeTypes } from '../events/events.ts';
 import { memoryMs } from '../events/evolve.ts';
-import { commandKey } from '../events/state.ts';
 import type { At, Projection } from './projection.ts';
 
 export interface CommandRow extends CommandRecord {
@@ -12,6 +15,14 @@ export interface CommandRow extends CommandRecord {
 }
 
 type Rows = Map<string, CommandRow>;
+
+/** The key of an actor's command, or the one that it would get. */
+const keyIn = (rows: ReadonlyMap<string, CommandRow>, actor: string, commandid: string): string => {
+  const row = rows.get(commandid);
+  if (row?.actor === actor) return commandid;
+  const own = `${actor} ${commandid}`;
+  return row || rows.has(own) ? own : commandid;
+};
 
 const fold = (rows: Rows, key: string, before: CommandRow | undefined, event: Event, at: At): void => {
   const record = foldCommand(before, event, at.position);
@@ -40,11 +51,11 @@ export const commands: Projection<CommandRow> = {
   apply: (rows, event, at) => {
     const { actor, commandid, commandseq } = event.meta;
     if (event.type === 'CommandTimedOut') {
-      const ended = commandKey(event.data.actor, event.data.commandId);
+      const ended = keyIn(rows, event.data.actor, event.data.commandId);
       const before = rows.get(ended);
       if (before) fold(rows, ended, before, event, at);
     }
-    const key = commandKey(actor, commandid);
+    const key = keyIn(rows, actor, commandid);
     const before = rows.get(key);
     // A command begins with its decision. An outcome of one that is not known any more, or that nobody sent, begins none.
     if (!before && commandseq === undefined) return;
@@ -62,6 +73,6 @@ export const commands: Projection<CommandRow> = {
     if (reference === 'endpoint') return row.endpoints.flatMap(({ id, name }) => [name, id]);
     return [row.sandbox?.id ?? ''];
   },
-  keyOf: ({ actor, commandid }) =>
-    actor === undefined || commandid === undefined ? undefined : commandKey(actor, commandid),
+  keyOf: ({ actor, commandid }, rows) =>
+    actor === undefined || commandid === undefined ? undefined : keyIn(rows, actor, commandid),
 };

@@ -70,7 +70,7 @@ export const selectRows = function* (
     };
   });
   const passes = (row: object): boolean => tests.every((test) => test(row as Fields));
-  const key = projection.keyOf?.(filter);
+  const key = projection.keyOf?.(filter, rows);
   if (key !== undefined) {
     const row = rows.get(key);
     if (row && passes(row)) yield [key, row];

@@ -36,7 +36,7 @@ export interface Projection<Row extends object> {
   /** Everything that a reference may call the thing in this row. */
   refer(row: Row, reference: string): readonly (string | null)[];
   /** The key of the only row that can pass the filter, where the filter says so much. */
-  keyOf?(filter: Readonly<Record<string, string>>): string | undefined;
+  keyOf?(filter: Readonly<Record<string, string>>, rows: ReadonlyMap<string, Row>): string | undefined;
 }
 
 /** A network's name for rows about things in it; its id where the network was gone before they came. */

@@ -1,4 +1,5 @@
 /** The second thread: it removes what the first has silenced, and never leaves the host's namespace. */
+import { getPriority, setPriority } from 'node:os';
 import { promisify } from 'node:util';
 import { type MessagePort, workerData } from 'node:worker_threads';
 import { NL } from './constants.ts';
@@ -8,6 +9,9 @@ import { Reaper } from './reaper.ts';
 
 const { port, pending } = workerData as { readonly port: MessagePort; readonly pending: SharedArrayBuffer };
 const count = new Int32Array(pending);
+
+// This thread's own nice value (sched(7)): what is dead already can wait for what is being made.
+setPriority(Math.max(10, getPriority()));
 
 const socket = new NetlinkSocket(NL.ROUTE).widen();
 

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { decisionTypes } from '../../events/events.ts';
 import { garbageOf, gcPeriods, type IdleEndpoint } from '../../events/garbage.ts';
 import { commandId, subjects } from '../../events/names.ts';
+import { selectRows } from '../../projections/filter.ts';
 import { applyCommit, createViews, type ViewRows, type Views } from '../../projections/views.ts';
 import { did, endpoint, failed, joined, later, left, network, reported, type Step } from '../support/specification.ts';
 import { startMs, World } from '../support/world.ts';
@@ -194,6 +195,28 @@ test('commands: refused, failed and timed out; what comes later changes nothing'
     { command: 'CreateNetwork', status: 'timed-out', endedAt: at(minute) },
     { command: 'ExpireCommand', status: 'succeeded' },
   ]);
+});
+
+test('commands: two actors may use the same id, and each finds its own', () => {
+  const world = new World();
+  const id = commandId(startMs, 'same');
+  for (const [actor, name] of [
+    ['alice', 'a'],
+    ['bob', 'b'],
+  ] as const)
+    world.run('CreateNetwork', { name }, { actor, id });
+  world.succeed();
+  const views = viewsOf(world);
+  assert.partialDeepStrictEqual(rows(views, 'commands'), [
+    { actor: 'alice', commandid: id, status: 'succeeded', network: { name: 'a' } },
+    { actor: 'bob', commandid: id, status: 'succeeded', network: { name: 'b' } },
+  ]);
+  for (const actor of ['alice', 'bob']) {
+    const found = [...selectRows(views, 'commands', { actor, commandid: id })].map(([, row]) => row);
+    assert.partialDeepStrictEqual(found, [{ actor }]);
+  }
+  assert.equal([...selectRows(views, 'commands', { commandid: id })].length, 2);
+  assert.equal([...selectRows(views, 'commands', { actor: 'carol', commandid: id })].length, 0);
 });
 
 test('commands: ended ones are forgotten with their ids, by the clock of the log', () => {
