@@ -71,7 +71,11 @@ export const startService = async (wrapper: readonly string[] = []): Promise<Ser
     pid: child.pid ?? 0,
     stop: async () => {
       const ended = new Promise((resolve) => child.once('exit', resolve));
-      child.kill('SIGTERM');
+      // A wrapper may keep signals to itself: the service says who it is.
+      const { pid } = JSON.parse(readFileSync(join(folder, 'run', 'bench-bench.json'), 'utf8')) as {
+        readonly pid: number;
+      };
+      process.kill(pid, 'SIGTERM');
       await ended;
       // The worker leaves its tmpfs of namespace files mounted, since sandboxes outlive it.
       execFileSync('umount', ['--lazy', join(folder, 'run', 'bench-bench')]);

@@ -8,7 +8,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { inOwnNamespace, machine } from './lib.ts';
 
-const programs = { attach: [], execs: [], rebuild: [] } as const;
+const programs = { attach: [], execs: [], rebuild: ['1000000', '1'] } as const;
 type Name = keyof typeof programs;
 
 const isName = (text: string): text is Name => text in programs;
@@ -30,7 +30,6 @@ for (const name of asked.length > 0 ? asked.filter(isName) : (Object.keys(progra
   console.error(`bench ${name} ...`);
   const output = inOwnNamespace(join(import.meta.dirname, `${name}.ts`), programs[name]);
   results[name] = JSON.parse(output.trim().split('\n').at(-1) ?? '{}');
+  writeFileSync(file, `${JSON.stringify(results, null, 2)}\n`);
 }
-const text = `${JSON.stringify(results, null, 2)}\n`;
-writeFileSync(file, text);
-console.log(text);
+console.log(JSON.stringify(results, null, 2));

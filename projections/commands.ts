@@ -24,11 +24,36 @@ const keyIn = (rows: ReadonlyMap<string, CommandRow>, actor: string, commandid: 
   return row || rows.has(own) ? own : commandid;
 };
 
+/** Field by field, since all later rows are copies of it: with a field put on behind, each would be two objects. */
+const opened = (record: CommandRecord, host: string | null): CommandRow => ({
+  host,
+  actor: record.actor,
+  commandid: record.commandid,
+  // Mostly the same text: kept once.
+  correlationid: record.correlationid === record.commandid ? record.commandid : record.correlationid,
+  command: record.command,
+  status: record.status,
+  position: record.position,
+  decidedAt: record.decidedAt,
+  endedPosition: record.endedPosition,
+  endedAt: record.endedAt,
+  deadline: record.deadline,
+  open: record.open,
+  network: record.network,
+  endpoints: record.endpoints,
+  sandbox: record.sandbox,
+  refusal: record.refusal,
+  fault: record.fault,
+});
+
 const fold = (rows: Rows, key: string, before: CommandRow | undefined, event: Event, at: At): void => {
   const record = foldCommand(before, event, at.position);
   if (record === before) return;
   // The fold copies a record with whatever it carries besides, so the host is put on once.
-  rows.set(key, before ? (record as CommandRow) : { ...record, host: at.host });
+  const row = before ? (record as CommandRow) : opened(record, at.host);
+  rows.set(key, row);
+  at.lastCommand.key = key;
+  at.lastCommand.row = row;
 };
 
 /**
@@ -55,8 +80,10 @@ export const commands: Projection<CommandRow> = {
       const before = rows.get(ended);
       if (before) fold(rows, ended, before, event, at);
     }
-    const key = keyIn(rows, actor, commandid);
-    const before = rows.get(key);
+    const { lastCommand: last } = at;
+    const again = last.row?.commandid === commandid && last.row.actor === actor;
+    const key = again ? last.key : keyIn(rows, actor, commandid);
+    const before = again ? last.row : rows.get(key);
     // A command begins with its decision. An outcome of one that is not known any more, or that nobody sent, begins none.
     if (!before && commandseq === undefined) return;
     // For the command that asked for it, a timeout is one more decision; only the first of a command opens its record.

@@ -68,50 +68,51 @@ const create = (event: EventOf<'EndpointCreateRequested'>, at: At): EndpointRow 
   changedPosition: at.position,
 });
 
-/** The row after an event that counts for it, all but its membership. */
+/** Where the endpoint is after an event that counts for it. */
+const membershipAfter = (row: EndpointRow, event: Event): Membership => {
+  switch (event.type) {
+    case 'EndpointJoinRequested': {
+      const { sandbox, joinId } = event.data;
+      const { id, incarnation } = sandbox;
+      return { ...unjoined, sandbox: id, sandboxIncarnation: incarnation, joinId, interface: event.data.interface };
+    }
+    case 'EndpointJoined': {
+      const { sandbox, sandboxIncarnation, joinId } = row;
+      const { key, routes } = event.data;
+      return { sandbox, sandboxIncarnation, sandboxKey: key, joinId, interface: event.data.interface, routes };
+    }
+    case 'EndpointJoinFailed':
+    case 'EndpointLeft':
+      return unjoined;
+    default:
+      return row;
+  }
+};
+
+/** The row after an event that counts for it. */
 const moved = (row: EndpointRow, event: Event, status: EndpointRow['status'], at: At): EndpointRow => {
   const { type } = event;
-  const intends = isIntent(type);
+  const { sandbox, sandboxIncarnation, sandboxKey, joinId, interface: link, routes } = membershipAfter(row, event);
   const fault = isFailure(type) && 'fault' in event.data ? event.data.fault : null;
   return {
     ...row,
     status,
     since: status === row.status ? row.since : event.meta.time,
+    sandbox,
+    sandboxIncarnation,
+    sandboxKey,
+    joinId,
+    interface: link,
+    routes,
     lastSandbox:
       type === 'EndpointJoined' || type === 'EndpointLeaveRequested' ? event.data.sandbox.id : row.lastSandbox,
     idleSince: type === 'EndpointLeft' || type === 'EndpointJoinFailed' ? event.meta.time : row.idleSince,
     suspected: type === 'EndpointSuspected',
     generation: row.generation + 1,
-    intent: intends ? event.meta.id : row.intent,
+    intent: isIntent(type) ? event.meta.id : row.intent,
     fault: type === 'EndpointSuspected' ? row.fault : fault,
     changedPosition: at.position,
   };
-};
-
-const withMembership = (row: EndpointRow, event: Event): EndpointRow => {
-  switch (event.type) {
-    case 'EndpointJoinRequested': {
-      const { sandbox, joinId } = event.data;
-      const { id, incarnation } = sandbox;
-      return {
-        ...row,
-        ...unjoined,
-        sandbox: id,
-        sandboxIncarnation: incarnation,
-        joinId,
-        interface: event.data.interface,
-      };
-    }
-    case 'EndpointJoined': {
-      const { key, routes } = event.data;
-      return { ...row, sandboxKey: key, interface: event.data.interface, routes };
-    }
-    case 'EndpointJoinFailed':
-    case 'EndpointLeft':
-      return { ...row, ...unjoined };
-    default:
-      return row;
-  }
 };
 
 const move = (rows: Map<string, EndpointRow>, event: Event, at: At): void => {
@@ -126,7 +127,7 @@ const move = (rows: Map<string, EndpointRow>, event: Event, at: At): void => {
   if (!current) return;
   const status = nextStatus(endpointTransitions, row.status, type);
   if (status === 'absent') rows.delete(row.id);
-  else rows.set(row.id, withMembership(moved(row, event, status, at), event));
+  else rows.set(row.id, moved(row, event, status, at));
 };
 
 export const endpoints: Projection<EndpointRow> = {

@@ -2,6 +2,7 @@
 import type { Event } from '../events/envelope.ts';
 import type { EventType } from '../events/events.ts';
 import type { ViewName } from '../events/queries.ts';
+import type { CommandRow } from './commands.ts';
 import type { EndpointRow } from './endpoints.ts';
 import type { NetworkRow } from './networks.ts';
 
@@ -19,6 +20,8 @@ export interface At {
   readonly networkBefore: NetworkRow | undefined;
   /** The endpoint that the event is about as it was before; when a network ends, each endpoint that ends with it in turn. */
   readonly endpointBefore: EndpointRow | undefined;
+  /** The command that was folded last in this commit: its events mostly follow each other, and looking it up is dear (commands.ts). */
+  readonly lastCommand: { key: string; row: CommandRow | undefined };
 }
 
 export interface Projection<Row extends object> {

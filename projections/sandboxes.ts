@@ -38,11 +38,15 @@ export interface SandboxRow extends SandboxFacts {
 
 type Rows = Map<string, SandboxRow>;
 
-/** The row in a state, with the time at which it came there. */
-const inStatus = (row: SandboxRow, status: SandboxRow['status'], time: string): SandboxRow => {
-  if (status === row.status) return row;
-  const readyAt = status === 'ready' ? time : status === 'creating' ? null : row.readyAt;
-  return { ...row, status, readyAt, removingAt: status === 'removing' ? time : null };
+/** Since when its namespace is there, in the state that it has come to. */
+const readyAfter = (row: SandboxRow, status: SandboxRow['status'], time: string): string | null => {
+  if (status === row.status) return row.readyAt;
+  return status === 'ready' ? time : status === 'creating' ? null : row.readyAt;
+};
+
+const removingAfter = (row: SandboxRow, status: SandboxRow['status'], time: string): string | null => {
+  if (status === row.status) return row.removingAt;
+  return status === 'removing' ? time : null;
 };
 
 const join = (rows: Rows, event: EventOf<'EndpointJoinRequested'>, at: At): void => {
@@ -54,11 +58,18 @@ const join = (rows: Rows, event: EventOf<'EndpointJoinRequested'>, at: At): void
   const row = rows.get(sandbox.incarnation);
   const changedPosition = at.position;
   if (row) {
-    const status = nextStatus(sandboxTransitions, row.status, event.type);
-    const joined = status === 'absent' ? row : inStatus(row, status, event.meta.time);
-    const leaving = row.leaving.filter((id) => id !== endpointId);
-    const members = [...row.members, member];
-    rows.set(sandbox.incarnation, { ...joined, members, leaving, gateways, changedPosition });
+    const after = nextStatus(sandboxTransitions, row.status, event.type);
+    const status = after === 'absent' ? row.status : after;
+    rows.set(sandbox.incarnation, {
+      ...row,
+      status,
+      readyAt: readyAfter(row, status, event.meta.time),
+      removingAt: removingAfter(row, status, event.meta.time),
+      members: [...row.members, member],
+      leaving: row.leaving.filter((id) => id !== endpointId),
+      gateways,
+      changedPosition,
+    });
     return;
   }
   rows.set(sandbox.incarnation, {
@@ -89,8 +100,8 @@ const leave = (rows: Rows, endpoint: EndpointRow, event: Event, at: At): void =>
   const status = members.length > 0 ? row.status : nextStatus(sandboxTransitions, row.status, cause);
   if (status === 'absent') rows.delete(row.incarnation);
   else {
-    const left = inStatus(row, status, event.meta.time);
-    rows.set(row.incarnation, { ...left, members, leaving, gateways, changedPosition: at.position });
+    const removingAt = removingAfter(row, status, event.meta.time);
+    rows.set(row.incarnation, { ...row, status, removingAt, members, leaving, gateways, changedPosition: at.position });
   }
 };
 
@@ -115,7 +126,8 @@ const report = (rows: Rows, event: EventOf<'SandboxCreated' | 'SandboxRemoved'>,
   const status = nextStatus(sandboxTransitions, row.status, event.type);
   if (status === 'absent') rows.delete(row.incarnation);
   else if (status !== row.status) {
-    rows.set(row.incarnation, { ...inStatus(row, status, event.meta.time), changedPosition: at.position });
+    const readyAt = readyAfter(row, status, event.meta.time);
+    rows.set(row.incarnation, { ...row, status, readyAt, changedPosition: at.position });
   }
 };
 

@@ -154,7 +154,9 @@ const foldNetworkEvent = (rows: Rows, event: Event, id: string, at: At): void =>
   }
 };
 
-const foldEvent = (rows: Rows, event: Event, host: string | null, position: number): void => {
+type CommitAt = Pick<At, 'host' | 'position' | 'lastCommand'>;
+
+const foldEvent = (rows: Rows, event: Event, { host, position, lastCommand }: CommitAt): void => {
   const endpointBefore = rows.endpoints.get(endpointIdOf(event));
   const at: At = {
     position,
@@ -163,6 +165,7 @@ const foldEvent = (rows: Rows, event: Event, host: string | null, position: numb
     endpoints: rows.endpoints,
     networkBefore: undefined,
     endpointBefore,
+    lastCommand,
   };
   switch (event.type) {
     case 'NetworkCreateRequested':
@@ -185,7 +188,8 @@ export const applyCommit = (views: Views, subject: string, position: number, eve
   if (position <= views.position) return;
   const { host, reports } = originOf(subject);
   const { rows } = views;
-  for (const event of events) foldEvent(rows, event, host, position);
+  const at: CommitAt = { host, position, lastCommand: { key: '', row: undefined } };
+  for (const event of events) foldEvent(rows, event, at);
   views.position = position;
   const time = events.at(-1)?.meta.time ?? '';
   if (reports && host !== null) heard(rows.hosts, host, time, position);

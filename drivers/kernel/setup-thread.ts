@@ -1,4 +1,5 @@
 /** The thread that enters namespaces: everything it does is synchronous, one request after the other. */
+import { getPriority, setPriority } from 'node:os';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { takeCensus } from './census.ts';
 import { applyPlans } from './executor.ts';
@@ -13,6 +14,9 @@ import { isDead } from './transaction.ts';
 
 const { options, reaper } = workerData as { readonly options: ThreadOptions; readonly reaper: MessagePort };
 const pending = new Int32Array(options.pending);
+
+// A thread inherits the nice value of the one that starts it (sched(7)); bulk work goes behind the loop that answers.
+setPriority(Math.max(0, getPriority()));
 
 const handOver = (host: Host): void => {
   const jobs = host.reaps.splice(0);

@@ -16,6 +16,7 @@ look() {
   needs iproute2 ip
   needs iputils-ping ping
   needs nftables nft
+  needs strace strace
   needs runc runc
   needs python3 python3
   needs crun crun
