@@ -16,10 +16,13 @@ export interface CommandRow extends CommandRecord {
 
 type Rows = Map<string, CommandRow>;
 
-/** The key of an actor's command, or the one that it would get. */
-const keyIn = (rows: ReadonlyMap<string, CommandRow>, actor: string, commandid: string): string => {
+/**
+ * The key of an actor's command, or the one that it would get.
+ * @param decides the event is a decision: a command's stand in one commit, so where its id has no row, the longer key has none either
+ */
+const keyIn = (rows: ReadonlyMap<string, CommandRow>, actor: string, commandid: string, decides = false): string => {
   const row = rows.get(commandid);
-  if (row?.actor === actor) return commandid;
+  if (row ? row.actor === actor : decides) return commandid;
   const own = `${actor} ${commandid}`;
   return row || rows.has(own) ? own : commandid;
 };
@@ -82,7 +85,7 @@ export const commands: Projection<CommandRow> = {
     }
     const { lastCommand: last } = at;
     const again = last.row?.commandid === commandid && last.row.actor === actor;
-    const key = again ? last.key : keyIn(rows, actor, commandid);
+    const key = again ? last.key : keyIn(rows, actor, commandid, commandseq !== undefined);
     const before = again ? last.row : rows.get(key);
     // A command begins with its decision. An outcome of one that is not known any more, or that nobody sent, begins none.
     if (!before && commandseq === undefined) return;

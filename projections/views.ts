@@ -99,12 +99,20 @@ const folds: readonly { readonly handles: readonly EventType[]; readonly fold: F
   },
 ];
 
-/** Which folds an event of a type concerns. */
-const foldsOf: ReadonlyMap<string, readonly Fold[]> = new Map(
-  Object.keys(eventData).map((type) => [
-    type,
-    folds.filter(({ handles }) => handles.some((handled) => handled === type)).map(({ fold }) => fold),
-  ]),
+interface Plan {
+  /** The folds that an event of this type concerns. */
+  readonly folds: readonly Fold[];
+  /** Whose row before the event the folds are shown. */
+  readonly about: 'network' | 'endpoint' | 'other';
+}
+
+/** By type of event. */
+const plans: ReadonlyMap<string, Plan> = new Map(
+  (Object.keys(eventData) as EventType[]).map((type) => {
+    const concerned = folds.filter(({ handles }) => handles.includes(type)).map(({ fold }) => fold);
+    const about = networks.handles.includes(type) ? 'network' : endpoints.handles.includes(type) ? 'endpoint' : 'other';
+    return [type, { folds: concerned, about }];
+  }),
 );
 
 interface Origin {
@@ -128,10 +136,14 @@ export const originOf = (subject: string): Origin => {
   return origin;
 };
 
-const endpointIdOf = (event: Event): string => {
-  if (event.type === 'EndpointCreateRequested') return event.data.endpoint.id;
-  return 'endpointId' in event.data ? event.data.endpointId : '';
+/** The id that an event of a network or an endpoint is about. Names no types, since it is asked for nearly every event of a cold read. */
+const idOf = ({ data }: Event, about: 'network' | 'endpoint'): string => {
+  const ids = data as { readonly networkId?: string; readonly endpointId?: string };
+  const facts = data as { readonly network?: { readonly id: string }; readonly endpoint?: { readonly id: string } };
+  return (about === 'network' ? (ids.networkId ?? facts.network?.id) : (ids.endpointId ?? facts.endpoint?.id)) ?? '';
 };
+
+type CommitAt = Pick<At, 'host' | 'position' | 'lastCommand'>;
 
 /** A network that is gone has taken its endpoints along: nothing of them could be named or reached any more. */
 const endEndpoints = (rows: Rows, network: NetworkRow, event: Event, at: At): void => {
@@ -145,41 +157,24 @@ const endEndpoints = (rows: Rows, network: NetworkRow, event: Event, at: At): vo
   }
 };
 
-const foldNetworkEvent = (rows: Rows, event: Event, id: string, at: At): void => {
-  const networkBefore = rows.networks.get(id);
-  const about: At = { ...at, networkBefore };
-  for (const fold of foldsOf.get(event.type) ?? []) fold(rows, event, about);
-  if (networkBefore && networkBefore.endpoints > 0 && !rows.networks.has(id)) {
-    endEndpoints(rows, networkBefore, event, about);
-  }
-};
-
-type CommitAt = Pick<At, 'host' | 'position' | 'lastCommand'>;
-
 const foldEvent = (rows: Rows, event: Event, { host, position, lastCommand }: CommitAt): void => {
-  const endpointBefore = rows.endpoints.get(endpointIdOf(event));
+  const plan = plans.get(event.type);
+  if (!plan) return;
+  const { about } = plan;
+  const id = about === 'other' ? '' : idOf(event, about);
+  const networkBefore = about === 'network' ? rows.networks.get(id) : undefined;
   const at: At = {
     position,
     host,
     networks: rows.networks,
     endpoints: rows.endpoints,
-    networkBefore: undefined,
-    endpointBefore,
+    networkBefore,
+    endpointBefore: about === 'endpoint' ? rows.endpoints.get(id) : undefined,
     lastCommand,
   };
-  switch (event.type) {
-    case 'NetworkCreateRequested':
-      foldNetworkEvent(rows, event, event.data.network.id, at);
-      return;
-    case 'NetworkDeleteRequested':
-    case 'NetworkCreated':
-    case 'NetworkCreateFailed':
-    case 'NetworkDeleted':
-    case 'NetworkDeleteFailed':
-      foldNetworkEvent(rows, event, event.data.networkId, at);
-      return;
-    default:
-      for (const fold of foldsOf.get(event.type) ?? []) fold(rows, event, at);
+  for (const fold of plan.folds) fold(rows, event, at);
+  if (networkBefore && networkBefore.endpoints > 0 && !rows.networks.has(id)) {
+    endEndpoints(rows, networkBefore, event, at);
   }
 };
 

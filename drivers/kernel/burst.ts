@@ -8,11 +8,12 @@ import { parseMac } from './address.ts';
 import { isFailure } from './failure.ts';
 import { type Host, readLinks, skipIndexes, takeIndex } from './host.ts';
 import { addressEntry } from './inside.ts';
-import { createFile, removeRecord, writeRecord } from './netns.ts';
+import { createFile, pin, removeRecord, writeRecord } from './netns.ts';
 import { bridgeIndex } from './plug.ts';
 import { routeEntry } from './route.ts';
 import { getLinkByIndex, newAddress, newRoute, newVeth, prepareLink, setLink } from './rtnetlink.ts';
-import { discardNamespace, enterNew, holdsNetns, unpinNamespace } from './sandbox.ts';
+import { discardNamespace, holdsNetns, unpinNamespace } from './sandbox.ts';
+import { closeSpace, type Space, takeSpace } from './spare.ts';
 import { revive, silence, type Transaction } from './transaction.ts';
 import { ownEnds } from './veth.ts';
 
@@ -27,13 +28,13 @@ export interface Sandbox {
 const firstInner = 2;
 
 /** Messages for the host's namespace; answers the indexes of the host ends. */
-const encodeOuter = (host: Host, { veths }: Sandbox): readonly number[] => {
+const encodeOuter = (host: Host, { veths }: Sandbox, space: Space): readonly number[] => {
   const masters = veths.map((veth) => bridgeIndex(host, veth.bridge));
   const writer = host.writer.reset();
   return veths.map((veth, at) => {
     const index = takeIndex(host);
     const peer = { index: firstInner + at, name: veth.peer.name, mac: parseMac(veth.peer.mac) };
-    newVeth(writer, { index, name: veth.name, mtu: veth.mtu, peer, target: { thread: host.thread } });
+    newVeth(writer, { index, name: veth.name, mtu: veth.mtu, peer, namespace: space.descriptor });
     prepareLink(writer, index, { quiet: host.ipv6, alias: formatTag(veth.tag) });
     setLink(writer, index, { up: true, master: masters[at] ?? 0 });
     return index;
@@ -43,7 +44,6 @@ const encodeOuter = (host: Host, { veths }: Sandbox): readonly number[] => {
 /** Messages for the new namespace. It ends with a look at each interface, which makes the kernel finish bringing it up. */
 const encodeInner = (host: Host, { veths, routes }: Sandbox): void => {
   const writer = host.writer.reset();
-  setLink(writer, 1, { up: true });
   veths.forEach((veth, at) => {
     prepareLink(writer, firstInner + at, { quiet: host.ipv6 });
     setLink(writer, firstInner + at, { up: true });
@@ -70,10 +70,11 @@ export const isCompact = ({ netns, veths, routes }: Sandbox): boolean =>
 
 /** Runs both batches in the new namespace; false when anything was refused. */
 const equip = (host: Host, sandbox: Sandbox, links: number[]): boolean => {
-  const socket = enterNew(host, sandbox.netns.path, true);
+  const space = takeSpace(host);
   try {
+    pin(space.descriptor, sandbox.netns.path);
     if (sandbox.veths.length > 0) {
-      const indexes = encodeOuter(host, sandbox);
+      const indexes = encodeOuter(host, sandbox, space);
       const refusals = host.route.request(host.writer);
       const notMade = new Set(refusals.map((refusal) => refusal.index));
       const messages = host.writer.count / indexes.length;
@@ -82,9 +83,9 @@ const equip = (host: Host, sandbox: Sandbox, links: number[]): boolean => {
       if (refusals.length > 0) return false;
     }
     encodeInner(host, sandbox);
-    return socket.request(host.writer).length === 0;
+    return space.socket.request(host.writer).length === 0;
   } finally {
-    socket.close();
+    closeSpace(space);
   }
 };
 

@@ -45,7 +45,6 @@ export const IFLA = {
   LINK: 5,
   MASTER: 10,
   LINKINFO: 18,
-  NET_NS_PID: 19,
   IFALIAS: 20,
   AF_SPEC: 26,
   GROUP: 27,

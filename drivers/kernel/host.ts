@@ -3,10 +3,11 @@ import type { Tag } from '../objects.ts';
 import type { KernelFacts } from '../port.ts';
 import { AF, NL, SOCK } from './constants.ts';
 import { KernelFailure, refused } from './failure.ts';
-import { C, check, close, gettid, open, setns, socket } from './libc.ts';
+import { C, check, close, open, setns, socket } from './libc.ts';
 import { AnswerLost, NetlinkSocket } from './netlink.ts';
 import { decodeLink, type LinkRecord } from './records.ts';
 import { dumpLinks, getLinkByIndex, getLinkByName } from './rtnetlink.ts';
+import type { Space } from './spare.ts';
 import { MessageWriter } from './writer.ts';
 
 /** Something silenced that is still to be removed: links, which go with the namespace behind the descriptor where there is one. */
@@ -22,7 +23,6 @@ export interface Host {
   readonly runDir: string;
   /** Descriptor of the host's own namespace. */
   readonly home: number;
-  readonly thread: number;
   /** Speaks to the host's namespace, wherever the thread is. */
   readonly route: NetlinkSocket;
   readonly writer: MessageWriter;
@@ -33,6 +33,8 @@ export interface Host {
   /** Host ends that came up since the last `synchronise`, and their bridges. */
   readonly fresh: Set<number>;
   readonly reaps: ReapJob[];
+  /** Namespaces made ahead. */
+  readonly spares: Space[];
   /** Whether the thread may be in another namespace than `home`. */
   away: boolean;
   /** Next interface index to try. */
@@ -111,13 +113,13 @@ export const openHost = (realm: string, host: string, runDir: string): Host => {
     host,
     runDir,
     home,
-    thread: gettid(),
     route,
     writer,
     ipv6: hasIpv6(),
     bridges: new Map(),
     fresh: new Set(),
     reaps: [],
+    spares: [],
     away: false,
     index,
     capabilities: null,

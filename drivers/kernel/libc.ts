@@ -46,7 +46,6 @@ export const mount = bound<
   (source: string, target: string, type: string, flags: number, data: string | null) => number
 >('mount', 'int', ['str', 'str', 'str', 'ulong', 'str']);
 export const umount2 = bound<(target: string, flags: number) => number>('umount2', 'int', ['str', 'int']);
-export const gettid = bound<() => number>('gettid', 'int', []);
 /** Requests without an argument, such as `NS_GET_NSTYPE`; the third parameter is there because ioctl is variadic. */
 export const ioctl = bound<(fd: number, request: number, argument: number) => number>('ioctl', 'int', [
   'int',

@@ -49,10 +49,8 @@ const receive = (fd: number): number => {
 export class NetlinkSocket {
   readonly fd: number;
 
-  /** `plain` saves two calls where nobody reads what the kernel has to say about a refusal. */
-  constructor(protocol: number, plain = false) {
+  constructor(protocol: number) {
     this.fd = check(socket(AF.NETLINK, SOCK.RAW | SOCK.CLOEXEC, protocol), 'socket(netlink)');
-    if (plain) return;
     setsockopt(this.fd, NL.SOL, NL.CAP_ACK, one, 4);
     setsockopt(this.fd, NL.SOL, NL.EXT_ACK, one, 4);
   }

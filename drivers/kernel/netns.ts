@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { formatTag, type Netns, parseTag } from '../objects.ts';
 import { NL } from './constants.ts';
 import { KernelFailure } from './failure.ts';
-import { type Host, threadNamespace } from './host.ts';
+import type { Host } from './host.ts';
 import {
   C,
   check,
@@ -20,7 +20,6 @@ import {
   symlink,
   umount2,
   unlink,
-  unshare,
 } from './libc.ts';
 import { NetlinkSocket } from './netlink.ts';
 import { setLink } from './rtnetlink.ts';
@@ -115,12 +114,6 @@ export const isSame = (a: number, b: number): boolean => {
   return first.ino === second.ino && first.dev === second.dev;
 };
 
-/** Moves the thread into a new namespace. */
-export const unshareNamespace = (host: Host): void => {
-  check(unshare(C.CLONE_NEWNET), 'unshare(CLONE_NEWNET)');
-  host.away = true;
-};
-
 /** Makes the file. False when something is there. */
 export const createFile = (path: string): boolean => {
   for (let attempt = 0; ; attempt++) {
@@ -136,14 +129,8 @@ export const createFile = (path: string): boolean => {
   }
 };
 
-/** Keeps the thread's namespace alive at a path. */
-export const pinHere = (path: string): void => {
-  check(mount(threadNamespace, path, 'none', C.MS_BIND, null), `mount ${path}`);
-};
-
-/** Puts a namespace back to a path that it was taken from. */
-export const pinDescriptor = (descriptor: number, path: string): void => {
-  createFile(path);
+/** Keeps a namespace alive at a path, where there is a file. */
+export const pin = (descriptor: number, path: string): void => {
   check(mount(`/proc/self/fd/${descriptor}`, path, 'none', C.MS_BIND, null), `mount ${path}`);
 };
 

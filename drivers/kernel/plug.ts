@@ -63,7 +63,7 @@ const plug = (transaction: Transaction, veth: Veth, descriptor: number): number 
   const index = takeIndex(host);
   const peer = { index: 0, name: veth.peer.name, mac: parseMac(veth.peer.mac) };
   host.writer.reset();
-  newVeth(host.writer, { index, name: veth.name, mtu: veth.mtu, peer, target: { descriptor } });
+  newVeth(host.writer, { index, name: veth.name, mtu: veth.mtu, peer, namespace: descriptor });
   prepareLink(host.writer, index, { quiet: host.ipv6, alias: formatTag(veth.tag) });
   attach(host, index, master);
   let plugged = request(host);

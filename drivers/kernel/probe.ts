@@ -5,10 +5,10 @@ import { goHome, type Host } from './host.ts';
 import { addressEntry } from './inside.ts';
 import { SystemError } from './libc.ts';
 import { NetlinkSocket } from './netlink.ts';
-import { unshareNamespace } from './netns.ts';
 import { beginBatch, endBatch, newTable } from './nftables.ts';
 import { newAddress, newBridge, newVeth, setLink } from './rtnetlink.ts';
 import { encodeRuleset } from './ruleset.ts';
+import { leave } from './spare.ts';
 
 type Capabilities = KernelFacts['capabilities'];
 
@@ -61,7 +61,7 @@ const mac = Uint8Array.of(2, 0x42, 0, 0, 0, 1);
 
 export const probe = (host: Host): Capabilities => {
   const entered = works(() => {
-    unshareNamespace(host);
+    leave(host);
     return true;
   });
   if (!entered) return nothing;
@@ -73,9 +73,7 @@ export const probe = (host: Host): Capabilities => {
       sysAdmin: true,
       netAdmin: takes(host, (w) => setLink(w, 1, { up: true })),
       bridge: takes(host, (w) => newBridge(w, { index: 10, name: 'probe', mac, mtu: 1500 })),
-      veth: takes(host, (w) =>
-        newVeth(w, { index: 11, name: 'probe0', mtu: 1500, peer, target: { thread: host.thread } }),
-      ),
+      veth: takes(host, (w) => newVeth(w, { index: 11, name: 'probe0', mtu: 1500, peer })),
       ipv6: takes(host, (w) => newAddress(w, addressEntry(1, 'fd00::1/128'))),
       nftables: probeNftables(host),
     };

@@ -1,11 +1,10 @@
 /** The namespaces of sandboxes. */
 import { formatTag, type Netns, type Tag } from '../objects.ts';
-import { NL } from './constants.ts';
 import { foreign, KernelFailure, ownership } from './failure.ts';
 import type { Host } from './host.ts';
 import { close, SystemError } from './libc.ts';
-import { NetlinkSocket } from './netlink.ts';
 import * as netns from './netns.ts';
+import { closeSpace, takeSpace } from './spare.ts';
 import type { Transaction } from './transaction.ts';
 
 /** A descriptor of the namespace at a path; -1 when there is none, or when the process has no descriptors left. */
@@ -27,7 +26,10 @@ export const unpinNamespace = (transaction: Transaction, object: Netns, links: r
   netns.unpin(object.path);
   netns.removeRecord(host, object.path);
   const run = (): void => {
-    if (namespace >= 0) netns.pinDescriptor(namespace, object.path);
+    if (namespace >= 0) {
+      netns.createFile(object.path);
+      netns.pin(namespace, object.path);
+    }
     netns.writeRecord(host, object);
   };
   transaction.undo.push({ what: `restore netns ${object.path}`, run });
@@ -59,13 +61,6 @@ const reclaim = (transaction: Transaction, before: Netns, object: Netns): void =
   transaction.undo.push({ what: `restore record of ${before.path}`, run });
 };
 
-/** Moves the thread into a new namespace, keeps it alive at a path where there is a file, and answers a socket in it. */
-export const enterNew = (host: Host, path: string, plain = false): NetlinkSocket => {
-  netns.unshareNamespace(host);
-  netns.pinHere(path);
-  return new NetlinkSocket(NL.ROUTE, plain);
-};
-
 const ensureOwned = (transaction: Transaction, object: Netns, known: boolean): void => {
   const { host } = transaction;
   const found = netns.openNamespace(object.path);
@@ -84,11 +79,11 @@ const ensureOwned = (transaction: Transaction, object: Netns, known: boolean): v
   }
   transaction.undo.push({ what: `remove netns ${object.path}`, run: () => discardNamespace(host, object, []) });
   netns.createFile(object.path);
-  const socket = enterNew(host, object.path);
+  const space = takeSpace(host);
   try {
-    netns.loopbackUp(host, socket);
+    netns.pin(space.descriptor, object.path);
   } finally {
-    socket.close();
+    closeSpace(space);
   }
 };
 

@@ -9,6 +9,7 @@ import { type Host, listLinks, openHost, patiently } from './host.ts';
 import { close } from './libc.ts';
 import { mountRunDirectory } from './netns.ts';
 import type { Reply, Request, ThreadOptions } from './protocol.ts';
+import { closeSpares, spareSpace } from './spare.ts';
 import { Table } from './table.ts';
 import { isDead } from './transaction.ts';
 
@@ -58,6 +59,28 @@ const start = (): { readonly host: Host; readonly table: Table } => {
 
 const { host, table } = start();
 
+let sparing: NodeJS.Immediate | null = null;
+
+/** Between requests. What cannot be made now, is made when it is needed, and it is said then why it cannot. */
+const spare = (): void => {
+  sparing = null;
+  try {
+    if (spareSpace(host)) spareSoon();
+  } catch (error) {
+    if (!isFailure(error)) throw error;
+  }
+  leaveUnlessHome();
+};
+
+const spareSoon = (): void => {
+  sparing ??= setImmediate(spare);
+};
+
+/** A thread that could not come home must not go on. */
+const leaveUnlessHome = (): void => {
+  if (host.away) process.exit(1);
+};
+
 const answer = (request: Request): unknown => {
   switch (request.call) {
     case 'apply':
@@ -68,6 +91,8 @@ const answer = (request: Request): unknown => {
       return readFacts(host);
     case 'close':
       table.close();
+      if (sparing) clearImmediate(sparing);
+      closeSpares(host);
       host.route.close();
       close(host.home);
       handOver(host);
@@ -92,6 +117,6 @@ parentPort?.on('message', (text: string) => {
   }
   handOver(host);
   parentPort?.postMessage(JSON.stringify(reply));
-  // A thread that could not come home must not go on.
-  if (host.away) process.exit(1);
+  leaveUnlessHome();
+  if (request.call === 'apply') spareSoon();
 });

@@ -50,9 +50,9 @@ describe('netlink messages', () => {
     );
   });
 
-  it('makes a veth pair with the peer in the namespace of a thread', () => {
+  it('makes a veth pair with the peer in another namespace', () => {
     const peer = { index: 2, name: 'eth0', mac: parseMac('02:42:0a:01:00:02') };
-    const pair = { index: 0x10000000, name: 'cv1', mtu: 1450, peer, target: { thread: 4711 } };
+    const pair = { index: 0x10000000, name: 'cv1', mtu: 1450, peer, namespace: 4711 };
     const expected = words(`
       a0000000 10000106 00000000 00000000 // RTM_NEWLINK, REQUEST EXCL CREATE
       00000000 00000010 00000000 00000000 // index 0x10000000
@@ -70,7 +70,7 @@ describe('netlink messages', () => {
       08001f00 01000000
       08002000 01000000
       0a000100 02420a01 00020000          // IFLA_ADDRESS
-      08001300 67120000                   // IFLA_NET_NS_PID 4711
+      08001c00 67120000                   // IFLA_NET_NS_FD 4711
     `);
     const actual = encoded((w) => rt.newVeth(w, pair));
     assert.equal(actual, expected);
