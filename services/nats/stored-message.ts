@@ -1,7 +1,8 @@
 /** Messages as JetStream hands them out, decoded only where somebody looks. */
 import type { StoredMsg } from '@nats-io/jetstream';
 import type { Msg, MsgHdrs } from '@nats-io/transport-node';
-import type { Message } from '../lib/stream.ts';
+import type { Event } from '../../events/envelope.ts';
+import type { Append, Message } from '../lib/stream.ts';
 
 type HeaderList = readonly (readonly [name: string, value: string])[];
 
@@ -75,6 +76,33 @@ export class DeliveredMessage implements Message {
 
   headers(): HeaderList {
     return listHeaders(this.msg.headers);
+  }
+}
+
+/** What was appended here and acknowledged, as it is stored. When it was recorded is only known from its delivery. */
+export class AppendedMessage implements Message {
+  readonly pending = 0;
+  readonly position: number;
+  readonly recordedMs: number;
+  readonly subject: string;
+  readonly body: Uint8Array;
+  decoded?: readonly Event[];
+  private readonly list: HeaderList;
+
+  constructor({ subject, body }: Append, list: HeaderList, position: number, recordedMs: number) {
+    this.position = position;
+    this.recordedMs = recordedMs;
+    this.subject = subject;
+    this.body = typeof body === 'string' ? Buffer.from(body) : body;
+    this.list = list;
+  }
+
+  header(name: string): string {
+    return this.list.find(([known]) => known === name)?.[1] ?? '';
+  }
+
+  headers(): HeaderList {
+    return this.list;
   }
 }
 

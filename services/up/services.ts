@@ -58,7 +58,7 @@ const open = async (name: ServiceName, { url, logger: parent, clock, feed }: Ser
   const connection = await connectNats({ url, role: name, log: logger, clock });
   const stream = (which: keyof typeof STREAMS): Stream => {
     const own = jetStream(connection, STREAMS[which], { clock, log: logger });
-    return which === 'log' && feed !== undefined ? withReads(own, readFor(name, feed)) : own;
+    return which === 'log' && feed !== undefined ? withReads(own, readFor(name, feed), feed.appended) : own;
   };
   return { connection, logger, stream };
 };

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { chainHash } from '../../services/lib/hash.ts';
+import type { Message } from '../../services/lib/stream.ts';
 import { mostly, shareReads } from '../../services/nats/shared-reads.ts';
 import { memoryStream } from '../support/memory-stream.ts';
 import { streamSuite } from './stream.suite.ts';
@@ -29,6 +31,49 @@ test('shared reads: whoever comes later gets every message once', async () => {
   await stream.last();
   assert.equal(late.length, total + 201);
   await follower.stop();
+});
+
+test('shared reads: who acts gets an own append with its acknowledgement, once, and as it is stored', async () => {
+  const memory = memoryStream('T', { subjects: ['t.>'] });
+  const read = memory.read.bind(memory);
+  const late: (() => void)[] = [];
+  memory.read = (options, onMessage) =>
+    read(options, (message) => (message.position === 1 ? onMessage(message) : late.push(() => onMessage(message))));
+  const { acting, keeping } = shareReads(memory);
+  const seen: Message[] = [];
+  const kept: Message[] = [];
+  const actor = acting.read({ from: 1 }, (message) => seen.push(message));
+  const keeper = keeping.read({ from: 1 }, (message) => kept.push(message));
+  await acting.append({ subject: 't.a', body: 'first', id: '1' });
+  const headers = { 'Content-Type': 'text/plain ', 'Cnm-Prev-Hash': 'x' };
+  await acting.append({ subject: 't.b', body: 'second', id: '2', expectedLast: 0, headers });
+  assert.deepEqual(
+    seen.map(({ position }) => position),
+    [1, 2],
+  );
+  const ahead = seen[1];
+  assert.ok(ahead);
+  ahead.decoded = [];
+  await memory.last();
+  for (const deliver of late) deliver();
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(seen.length, 2);
+  const [, stored] = kept;
+  assert.ok(stored);
+  assert.equal(chainHash(ahead), chainHash(stored));
+  assert.equal(ahead.header('Cnm-Prev-Hash'), 'x');
+  assert.equal(stored.decoded, ahead.decoded, 'decoded once for both');
+  await Promise.all([actor.stop(), keeper.stop()]);
+});
+
+test('shared reads: what was acknowledged and is not stored ends the reads', async () => {
+  const memory = memoryStream('T', { subjects: ['t.>'] });
+  const { acting, appended } = shareReads(memory);
+  const actor = acting.read({ from: 1 }, () => undefined);
+  const failed = assert.rejects(actor.closed, /position 1 is not what was acknowledged for it/);
+  appended({ subject: 't.a', body: 'one thing', id: '1' }, 1);
+  await memory.append({ subject: 't.a', body: 'another', id: '1' });
+  await failed;
 });
 
 test('shared reads: a callback that throws ends its own read alone', async () => {
