@@ -50,7 +50,7 @@ export interface Controller {
 }
 
 /** Most commands that are decided together: a round must not keep queries waiting, and 32 fill a commit's sync to disk well. */
-const roundCommandsMax = 32;
+const roundCommandsMax = 16;
 /** Commands that wait in memory at most; beyond it the reader stops, and starts again where it was once they are decided. */
 const queueCommandsMax = 2_048;
 const retryMsMax = 1_000;
@@ -62,7 +62,8 @@ class ActiveController implements Controller {
   readonly failed: Promise<never>;
   #fail: (error: unknown) => void = () => undefined;
   #followed: FollowedRealm | null = null;
-  #queue: Intake[] = [];
+  /** Commands as they came: they are parsed round by round, since a socket may deliver hundreds in one go. */
+  #queue: Message[] = [];
   #wake: () => void = () => undefined;
   #active = false;
   #live = false;
@@ -128,7 +129,7 @@ class ActiveController implements Controller {
     let next = this.#realm.realm.roundFrom;
     while (this.#active) {
       if (this.#queue.length > 0) {
-        const intakes = this.#queue.splice(0, roundCommandsMax);
+        const intakes = this.#queue.splice(0, roundCommandsMax).map(takeIn);
         next = (intakes.at(-1)?.sequence ?? 0) + 1;
         await this.#round(intakes);
       } else {
@@ -142,7 +143,7 @@ class ActiveController implements Controller {
 
   #read(from: number): Reader {
     const reader = this.#options.commands.read({ from }, (message) => {
-      this.#queue.push(takeIn(message));
+      this.#queue.push(message);
       this.#wake();
       if (this.#queue.length < queueCommandsMax || this.#commandReader !== reader) return;
       this.#commandReader = null;

@@ -13,7 +13,7 @@ export interface Unit {
 }
 
 /** Most units in one batch: outcomes of the first ones must not wait for a thousand others. */
-const batchUnitsMax = 32;
+const batchUnitsMax = 16;
 /** How many open units are looked at for a batch, those that are under way included. */
 const lookAheadMax = 512;
 
