@@ -49,7 +49,7 @@ export interface Controller {
   readonly failed: Promise<never>;
 }
 
-/** Most commands that are decided together: a round must not keep queries waiting, and 32 fill a commit's sync to disk well. */
+/** Most commands that are decided together: a round must not keep queries waiting, and 16 fill a commit's sync to disk well. */
 const roundCommandsMax = 16;
 /** Commands that wait in memory at most; beyond it the reader stops, and starts again where it was once they are decided. */
 const queueCommandsMax = 2_048;

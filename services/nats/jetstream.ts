@@ -1,9 +1,8 @@
 /** The JetStream adapter of the stream port (services/lib/stream.ts). */
 import {
+  type ApiError,
   JetStreamApiError,
-  type JetStreamClient,
   type JetStreamManager,
-  jetstream,
   jetstreamManager,
   type StoredMsg,
 } from '@nats-io/jetstream';
@@ -19,6 +18,7 @@ import {
 import type { Logger } from 'pino';
 import { type Clock, sleep, systemClock } from '../lib/clock.ts';
 import type { Append, Appended, Message, Reader, ReadOptions, Stream } from '../lib/stream.ts';
+import { Acks } from './acks.ts';
 import { describeError, NatsFault, type NatsFaultCode } from './fault.ts';
 import { type Link, LinkLost, linkOf } from './link.ts';
 import { OrderedRead } from './ordered-read.ts';
@@ -40,6 +40,8 @@ const WRONG_LAST_SEQUENCE: ReadonlySet<number> = new Set([10071, 10164]);
 const OTHER_STREAM = 10060;
 const NO_SUCH_STREAM = 10059;
 const NO_MESSAGE = 10037;
+/** Status of a message that the server sends where no one listens (ADR-4). */
+const NO_RESPONDER = 503;
 /** `JSStreamMessageExceedsMaximumErr`. */
 const TOO_LARGE = 10054;
 
@@ -84,7 +86,7 @@ class JetStreamStream implements Stream {
   private readonly clock: Clock;
   private readonly log: Logger | undefined;
   private readonly timeoutMs: number;
-  private readonly client: JetStreamClient;
+  private readonly acks: Acks;
   private readonly manager: Promise<JetStreamManager>;
 
   constructor(connection: NatsConnection, name: string, options: JetStreamOptions) {
@@ -94,7 +96,7 @@ class JetStreamStream implements Stream {
     this.clock = options.clock ?? systemClock;
     this.log = options.log;
     this.timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
-    this.client = jetstream(connection, { timeout: this.timeoutMs });
+    this.acks = new Acks(connection, this.clock);
     // asks the server nothing, so it neither waits nor needs the permission for $JS.API.INFO
     this.manager = jetstreamManager(connection, { checkAPI: false, timeout: this.timeoutMs });
   }
@@ -102,17 +104,13 @@ class JetStreamStream implements Stream {
   async append(message: Append): Promise<Appended> {
     assertSubject(message.subject);
     try {
-      const options = {
-        msgID: message.id,
-        timeout: this.timeoutMs,
-        headers: headersOf(message),
-        expect: {
-          streamName: this.name,
-          ...(message.expectedLast === undefined ? {} : { lastSubjectSequence: message.expectedLast }),
-        },
-      };
-      const ack = await this.whileUp(() => this.client.publish(message.subject, message.body, options));
-      return { kind: 'appended', position: ack.seq };
+      const headers = this.headersOf(message);
+      const answer = await this.whileUp(() =>
+        this.acks.publish(message.subject, message.body, headers, this.timeoutMs),
+      );
+      // a leader election, or no stream that takes the subject
+      if (answer.headers?.code === NO_RESPONDER) return { kind: 'unknown', cause: 'nobody takes the subject' };
+      return { kind: 'appended', position: sequenceOf(answer.data) };
     } catch (error) {
       return this.appendFailed(message, error);
     }
@@ -176,6 +174,12 @@ class JetStreamStream implements Stream {
     }
   }
 
+  private headersOf(message: Append): MsgHdrs {
+    const list = headers();
+    for (const [name, value] of storedHeaders(this.name, message)) list.append(name, value);
+    return list;
+  }
+
   private whileUp<Answer>(request: () => Promise<Answer>): Promise<Answer> {
     return this.link.whileUp(this.clock, this.timeoutMs, request);
   }
@@ -198,10 +202,13 @@ class JetStreamStream implements Stream {
   }
 }
 
-const headersOf = (message: Append): MsgHdrs => {
-  const list = headers();
-  for (const [name, value] of Object.entries(message.headers ?? {})) list.append(name, value);
-  return list;
+const decoder = new TextDecoder();
+
+/** The sequence of an acknowledgement. @throws JetStreamApiError for what the server refuses */
+const sequenceOf = (data: Uint8Array): number => {
+  const answer = JSON.parse(decoder.decode(data)) as { readonly error?: ApiError; readonly seq: number };
+  if (answer.error) throw new JetStreamApiError(answer.error);
+  return answer.seq;
 };
 
 /**

@@ -1,5 +1,5 @@
 /** What the adapters need to know of a connection's life: is it up, was it lost, is it closed. */
-import { createInbox, type NatsConnection } from '@nats-io/transport-node';
+import { createInbox, type NatsConnection, PermissionViolationError } from '@nats-io/transport-node';
 import type { Clock } from '../lib/clock.ts';
 
 export interface LinkListener {
@@ -9,6 +9,8 @@ export interface LinkListener {
   readonly lost?: () => void;
   /** The connection is closed and will not come back. */
   readonly closed?: () => void;
+  /** The server has denied a publish or a subscription. */
+  readonly denied?: (error: PermissionViolationError) => void;
 }
 
 /** No answer can come, as the connection was lost after or before the sending. */
@@ -80,8 +82,11 @@ class ConnectionLink implements Link {
   }
 
   private async follow(connection: NatsConnection): Promise<void> {
-    for await (const { type } of connection.status()) {
-      if (type === 'disconnect') {
+    for await (const status of connection.status()) {
+      const { type } = status;
+      if (type === 'error' && status.error instanceof PermissionViolationError) {
+        for (const listener of [...this.listeners]) listener.denied?.(status.error);
+      } else if (type === 'disconnect') {
         this.up = false;
         this.tell('lost');
       } else if (type === 'reconnect') {
@@ -91,7 +96,7 @@ class ConnectionLink implements Link {
     }
   }
 
-  private tell(what: keyof LinkListener): void {
+  private tell(what: 'restored' | 'lost' | 'closed'): void {
     for (const listener of [...this.listeners]) listener[what]?.();
   }
 }
