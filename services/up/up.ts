@@ -10,6 +10,7 @@ import { embeddedServer, externalServer, prepareServer } from './server.ts';
 import { type ServiceName, serviceNames } from './service-names.ts';
 import { startFeed, startService } from './services.ts';
 import { announce } from './state-file.ts';
+import { startOnThread } from './thread.ts';
 
 export interface UpOptions {
   readonly config: Config;
@@ -77,7 +78,11 @@ export const startUp = async (options: UpOptions): Promise<Up> => {
 const startAll = async (names: readonly ServiceName[], deps: Parameters<typeof startService>[1]) => {
   const worker = names.includes('worker') ? [await startService('worker', deps)] : [];
   const others = names.filter((name) => name !== 'worker');
-  const started = await Promise.allSettled(others.map((name) => startService(name, deps)));
+  const started = await Promise.allSettled(
+    others.map((name) =>
+      name === 'projector' && names.length > 1 ? startOnThread(name, deps) : startService(name, deps),
+    ),
+  );
   const parts = [...worker, ...started.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))];
   const failure = started.find((result) => result.status === 'rejected');
   if (failure === undefined) return parts;

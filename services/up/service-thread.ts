@@ -1,0 +1,32 @@
+/** What runs on the thread that thread.ts starts: one service, until it is told to stop. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { systemClock } from '../lib/clock.ts';
+import { createLogger, type Logger } from '../lib/logger.ts';
+import { startService } from './services.ts';
+import type { ThreadData, ThreadMessage } from './thread.ts';
+
+const { name, config, url, logLevel } = workerData as ThreadData;
+const logger: Logger = createLogger('silent');
+logger.level = logLevel;
+
+const tell = (message: ThreadMessage): void => parentPort?.postMessage(message);
+const tellFailure = (error: unknown): void =>
+  tell({ failed: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+
+try {
+  const part = await startService(name, { config, url, logger, clock: systemClock });
+  part.failed.catch(tellFailure);
+  parentPort?.once('message', () => {
+    part.stop().then(
+      () => process.exit(0),
+      (error) => {
+        logger.warn({ err: error }, 'could not be stopped in order');
+        process.exit(0);
+      },
+    );
+  });
+  tell({ serving: true });
+} catch (error) {
+  tellFailure(error);
+  parentPort?.close();
+}

@@ -1,0 +1,58 @@
+/** A service on a thread of its own: what it is asked, and how long it takes over it, is nothing to the loop of the others. */
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
+import type { Config } from '../lib/config.ts';
+import type { Logger } from '../lib/logger.ts';
+import type { Part } from './part.ts';
+import type { ServiceName } from './service-names.ts';
+
+/** What the thread is started with; all of it can be cloned. */
+export interface ThreadData {
+  readonly name: ServiceName;
+  readonly config: Config;
+  readonly url: string;
+  readonly logLevel: string;
+}
+
+/** From the thread: that it serves, or why it cannot go on. */
+export type ThreadMessage = { readonly serving: true } | { readonly failed: string };
+
+/** This file's own extension: `.ts` run directly, `.js` when built. */
+const extension = import.meta.url.slice(import.meta.url.lastIndexOf('.'));
+
+export interface ThreadDeps {
+  readonly config: Config;
+  readonly url: string;
+  readonly logger: Logger;
+}
+
+/** Starts a service on a thread; resolves when it serves. */
+export const startOnThread = async (name: ServiceName, { config, url, logger }: ThreadDeps): Promise<Part> => {
+  const workerData: ThreadData = { name, config, url, logLevel: logger.level };
+  // Flags like --input-type would be taken for the thread's.
+  const thread = new Worker(new URL(`./service-thread${extension}`, import.meta.url), { workerData, execArgv: [] });
+  const ended = once(thread, 'exit');
+  const serving = Promise.withResolvers<void>();
+  const failed = Promise.withResolvers<never>();
+  const fail = (error: unknown): void => {
+    serving.reject(error);
+    failed.reject(error);
+  };
+  serving.promise.catch(() => undefined);
+  failed.promise.catch(() => undefined);
+  thread.on('error', fail);
+  thread.on('exit', (code) => fail(new Error(`the thread of ${name} ended (${code})`)));
+  thread.on('message', (message: ThreadMessage) => {
+    if ('failed' in message) fail(new Error(`${name}: ${message.failed}`));
+    else serving.resolve();
+  });
+  await serving.promise;
+  return {
+    name,
+    failed: failed.promise,
+    stop: async () => {
+      thread.postMessage('stop');
+      await ended;
+    },
+  };
+};
