@@ -24,10 +24,11 @@ const network = (at: number): readonly KernelObject[] => {
       mac: `02:42:0a:${(200 + at).toString(16)}:00:01`,
       mtu: 1500,
       addresses: [`${address}/16`],
+      routed: false,
       tag: owner,
     },
-    { kind: 'element', set: 'bridges', key: [name], tag: owner },
-    { kind: 'element', set: 'own', key: [name, name], tag: owner },
+    { kind: 'element', set: 'bridges', key: [name], data: [], tag: owner },
+    { kind: 'element', set: 'own', key: [name, name], data: [], tag: owner },
   ];
 };
 
@@ -42,7 +43,17 @@ const sandbox = (round: number, at: number): readonly KernelObject[] => {
   const owner = tag('endpoint', `e${id}`);
   return [
     { kind: 'netns', path: netns, owned: true, tag: tag('sandbox', `s${id}`) },
-    { kind: 'veth', name: `cv${id}`, bridge: `cnmbr${net}`, mtu: 1500, netns, peer, tag: owner },
+    {
+      kind: 'veth',
+      name: `cv${id}`,
+      bridge: `cnmbr${net}`,
+      mtu: 1500,
+      netns,
+      peer,
+      isolated: false,
+      birth: { sysctls: {} },
+      tag: owner,
+    },
     { kind: 'route', netns, destination: '0.0.0.0/0', gateway: `10.${200 + net}.0.1`, device: 'eth0', tag: owner },
   ];
 };

@@ -1,5 +1,5 @@
 // A realistic log for the rebuild bench: sandboxes that are attached to two networks in turn and detached again, a thousand alive.
-import { type Event, encodeCommit } from '../events/envelope.ts';
+import { type Event, encodeCommit, eventVersions } from '../events/envelope.ts';
 import type { Fact } from '../events/events.ts';
 import { commandId, subjects } from '../events/names.ts';
 
@@ -50,7 +50,7 @@ class Author {
     const id = commandId(STARTED_MS + command, `w${command}`);
     const event = {
       ...fact,
-      version: 1,
+      version: eventVersions[fact.type],
       meta: {
         id: `${pad(n)}.0`,
         source: `cnm/bench/${draft.reports ? 'worker' : 'controller'}/${draft.host}`,
@@ -80,20 +80,32 @@ const endpoint = ({ endpointId, networkId, name }: Workload) => ({ endpointId, n
 const mac = (n: number): string =>
   `02:42:0a:${[n >> 16, n >> 8, n].map((b) => (b & 255).toString(16).padStart(2, '0')).join(':')}`;
 
+const noDns = { servers: null, search: null, options: null };
+const sandboxFacts = (w: Workload) => ({
+  ...{ id: w.sandbox, incarnation: w.incarnation, key: keyOf(w), owned: true, hostname: null, domainname: null },
+  ...{ dns: noDns, extraHosts: [], ports: [], files: `/run/cnm/files/${w.incarnation}` },
+});
+const keyOf = (w: Workload): string => `/run/cnm/netns/${w.incarnation}`;
+/** What an endpoint may have beside its addresses, and this one has not. */
+const plain = {
+  ...{ aliases: [], ports: [], gatewayPriority: 0, interface: null, sysctls: {}, linkLocal: [], routes: [] },
+  ...{ links: {}, services: [], options: {} },
+};
+
 const attach = (author: Author, w: Workload, n: number): readonly Draft[] => {
   const decided: Draft = { host: w.host, reports: false, events: [] };
   const reported: Draft = { host: w.host, reports: true, events: [] };
   const ipv4 = `10.${w.octets}/16`;
   const sandbox = { id: w.sandbox, incarnation: w.incarnation };
-  const key = `/run/cnm/netns/${w.incarnation}`;
-  const facts = { ...sandbox, key, owned: true, hostname: null, domainname: null };
+  const key = keyOf(w);
+  const facts = sandboxFacts(w);
   const { endpointId: id, networkId, name } = w;
-  const rest = { ports: [], options: {}, labels: { job: 'web' }, gc: null, origin: 'attach' as const };
+  const rest = { ...plain, labels: { job: 'web' }, gc: null, origin: 'attach' as const };
   const created = author.event(
     decided,
     {
       type: 'EndpointCreateRequested',
-      data: { endpoint: { id, networkId, name, ipv4, ipv6: null, mac: mac(n), static: false, aliases: [], ...rest } },
+      data: { endpoint: { id, networkId, name, ipv4, ipv6: null, mac: mac(n), static: false, ...rest } },
     },
     n,
     'AttachSandbox',
@@ -125,7 +137,7 @@ const attach = (author: Author, w: Workload, n: number): readonly Draft[] => {
     reported,
     {
       type: 'EndpointJoined',
-      data: { ...endpoint(w), sandbox, key, interface: 'eth0', ipv4, ipv6: null, mac: mac(n), routes },
+      data: { ...endpoint(w), sandbox, key, interface: 'eth0', ipv4, ipv6: null, mac: mac(n), routes, ports: [] },
     },
     n,
     '',
@@ -138,12 +150,13 @@ const detach = (author: Author, w: Workload, n: number): readonly Draft[] => {
   const decided: Draft = { host: w.host, reports: false, events: [] };
   const reported: Draft = { host: w.host, reports: true, events: [] };
   const sandbox = { id: w.sandbox, incarnation: w.incarnation };
-  const facts = { ...sandbox, key: `/run/cnm/netns/${w.incarnation}`, owned: true, hostname: null, domainname: null };
+  const facts = sandboxFacts(w);
   const joined = { joinId: w.joinId, sandbox: facts, interface: 'eth0' };
   const gateways = { ipv4: null, ipv6: null };
+  const before = { index: 0, gateways: { ipv4: w.endpointId, ipv6: null } };
   const left = author.event(
     decided,
-    { type: 'EndpointLeaveRequested', data: { ...endpoint(w), ...joined, last: true, gateways } },
+    { type: 'EndpointLeaveRequested', data: { ...endpoint(w), ...joined, last: true, gateways, before } },
     n,
     'DetachSandbox',
     null,
@@ -193,6 +206,9 @@ const opening = (author: Author, networkIds: readonly string[]): readonly Draft[
       options: {},
       labels: {},
       gc: null,
+      configOnly: false,
+      configFrom: null,
+      dns: noDns,
     };
     const ipam = { driver: 'default', options: {}, overlap: false };
     const made = author.event(

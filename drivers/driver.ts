@@ -3,7 +3,8 @@
  * objects must exist for a network, an endpoint and a join, and the shared planner and executor do the rest.
  */
 import type { DriverRules } from '../events/driver-rules.ts';
-import type { EndpointFacts, NetworkFacts, SandboxFacts } from '../events/events.ts';
+import type { EndpointFacts, NetworkFacts, PortBinding, PublishedPort, SandboxFacts } from '../events/events.ts';
+import type { Family } from '../events/ip.ts';
 import type { KernelObject, Tag } from './objects.ts';
 
 /** Where a driver's objects will be: the names that their tags carry. */
@@ -20,6 +21,15 @@ export interface Join {
   readonly interface: string | null;
 }
 
+/** Ports that lead into a sandbox, for one family: through the endpoint that carries its default route of that family. */
+export interface Publication {
+  readonly family: Family;
+  readonly sandbox: SandboxFacts;
+  readonly network: NetworkFacts;
+  readonly endpoint: EndpointFacts;
+  readonly ports: readonly PublishedPort[];
+}
+
 /** What one verb changes: these objects must exist afterwards, those must not. */
 export interface Effect {
   readonly ensure: readonly KernelObject[];
@@ -34,6 +44,10 @@ export interface Driver extends DriverRules {
   deleteEndpoint(host: HostContext, network: NetworkFacts, endpoint: EndpointFacts): Effect;
   join(host: HostContext, join: Join): Effect;
   leave(host: HostContext, join: Join): Effect;
+  /** What must exist while an endpoint carries a sandbox's default route, apart from the route (libnetwork: ProgramExternalConnectivity). */
+  publish(host: HostContext, publication: Publication): readonly KernelObject[];
+  /** Where those ports are reached then, as an outcome states it: a lease per host address of the family. */
+  bindingsOf(publication: Publication): readonly PortBinding[];
 }
 
 /** What a built-in driver says about the kernel: pure functions from the model to objects. */
@@ -41,7 +55,18 @@ export interface DesiredObjects {
   network(host: HostContext, network: NetworkFacts): readonly KernelObject[];
   endpoint(host: HostContext, network: NetworkFacts, endpoint: EndpointFacts): readonly KernelObject[];
   join(host: HostContext, join: Join): readonly KernelObject[];
+  publish(host: HostContext, publication: Publication): readonly KernelObject[];
+  bindingsOf(publication: Publication): readonly PortBinding[];
 }
+
+/** Of drivers that make nothing. */
+export const nothingDesired: DesiredObjects = {
+  network: () => [],
+  endpoint: () => [],
+  join: () => [],
+  publish: () => [],
+  bindingsOf: () => [],
+};
 
 const ensure = (objects: readonly KernelObject[]): Effect => ({ ensure: objects, remove: [] });
 const remove = (objects: readonly KernelObject[]): Effect => ({ ensure: [], remove: objects });
@@ -56,7 +81,15 @@ export const builtIn = (rules: DriverRules, desired: DesiredObjects): Driver => 
   deleteEndpoint: (host, network, endpoint) => remove(desired.endpoint(host, network, endpoint)),
   join: (host, join) => ensure(desired.join(host, join)),
   leave: (host, join) => remove(desired.join(host, join)),
+  publish: (host, publication) => desired.publish(host, publication),
+  bindingsOf: (publication) => desired.bindingsOf(publication),
 });
+
+/** Where a sandbox's default route leads: an auxiliary address of Docker's name, else the gateway; null where there is none. */
+export const gatewayOf = (network: NetworkFacts, family: Family): string | null => {
+  const subnet = network.subnets.find((one) => one.family === family);
+  return subnet?.aux[`DefaultGatewayIPv${family}`] ?? subnet?.gateway ?? null;
+};
 
 export const tagOf = (host: HostContext, entity: Tag['entity'], id: string): Tag => ({
   realm: host.realm,

@@ -1,10 +1,12 @@
 /** The driver `null` (alias `none`): a sandbox of its own with nothing but loopback. */
-import { builtIn, type Driver } from './driver.ts';
+import { linkless } from '../events/driver-rules.ts';
+import { builtIn, type Driver, nothingDesired } from './driver.ts';
+import { checkIdleEndpoint } from './idle.ts';
 import { checkOptions } from './options.ts';
-import { checkNoPorts } from './ports.ts';
 
 export const nullDriver: Driver = builtIn(
   {
+    ...linkless,
     name: 'null',
     capabilities: ['netns'],
     addresses: false,
@@ -12,10 +14,9 @@ export const nullDriver: Driver = builtIn(
     exclusive: true,
     networksMax: 1,
     endpointsMax: Number.POSITIVE_INFINITY,
-    mtu: () => null,
     checkConfigure: (options) => checkOptions('driver null', options, {}),
     checkNetwork: (network) => checkOptions('driver null', network.options, {}),
-    checkEndpoint: (endpoint) => checkNoPorts('null', endpoint) ?? checkOptions('driver null', endpoint.options, {}),
+    checkEndpoint: (endpoint) => checkIdleEndpoint('null', endpoint),
   },
-  { network: () => [], endpoint: () => [], join: () => [] },
+  nothingDesired,
 );

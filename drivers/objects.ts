@@ -30,6 +30,8 @@ export interface Bridge {
   readonly mac: string;
   readonly mtu: number;
   readonly addresses: readonly Cidr[];
+  /** Traffic goes in and out by routing: the host forwards, and ports published on 127.0.0.0/8 lead here (route_localnet). */
+  readonly routed: boolean;
   readonly tag: Tag;
 }
 
@@ -40,11 +42,19 @@ export interface Veth {
   readonly bridge: string;
   readonly mtu: number;
   readonly netns: string;
+  /** Its addresses in the order in which a kernel lists them: IPv4, then IPv6, of which link-local ones last. */
   readonly peer: { readonly name: string; readonly mac: string; readonly addresses: readonly Cidr[] };
+  /** The port exchanges nothing with the bridge's other isolated ports. */
+  readonly isolated: boolean;
+  /** What is done once, when the pair is made, and is whoever's it is afterwards: no difference is seen in it later. */
+  readonly birth: {
+    /** Settings of the peer, before it comes up: `net.ipv4.conf.IFNAME.arp_notify` to `1`. */
+    readonly sysctls: Readonly<Record<string, string>>;
+  };
   readonly tag: Tag;
 }
 
-/** A route inside a sandbox. */
+/** A route inside a sandbox. An empty gateway: the destination is on the link. */
 export interface Route {
   readonly kind: 'route';
   readonly netns: string;
@@ -56,15 +66,70 @@ export interface Route {
   readonly tag: Tag;
 }
 
-/** One element of a set in our nftables table; `key` is a list of interface names. */
+/** What a field of an nftables element holds, each written as text: `eth0`, `tcp`, `8080`, `10.0.0.2`, `fd00::2`. */
+export type ElementField = 'interface' | 'protocol' | 'port' | 'ipv4' | 'ipv6';
+
+/** The sets and maps of our nftables table: the fields of a key, and of what a map leads to. */
+export const elementSets = {
+  /** Bridges of ours. */
+  bridges: { key: ['interface'], data: [] },
+  /** Bridges with no way in or out. */
+  internal: { key: ['interface'], data: [] },
+  /** A bridge twice: from it back to itself, for what was published and comes round again. */
+  own: { key: ['interface', 'interface'], data: [] },
+  /** A bridge twice: its endpoints may talk to each other. */
+  icc: { key: ['interface', 'interface'], data: [] },
+  /** Bridges whose traffic of a family leaves with the host's address; never one that is in snat4 or snat6. */
+  masq4: { key: ['interface'], data: [] },
+  masq6: { key: ['interface'], data: [] },
+  /** Bridges whose endpoints may be reached from outside at every port (gateway mode nat-unprotected), per family. */
+  open4: { key: ['interface'], data: [] },
+  open6: { key: ['interface'], data: [] },
+  /** An interface of the host and a bridge: what comes in there may reach the bridge's endpoints. */
+  trusted: { key: ['interface', 'interface'], data: [] },
+  /** Ports of endpoints that may be reached from outside without translation (gateway mode routed). */
+  routed4: { key: ['ipv4', 'protocol', 'port'], data: [] },
+  routed6: { key: ['ipv6', 'protocol', 'port'], data: [] },
+  /** Published ports on every address of the host, and on one: to an address and port of an endpoint. */
+  dnat4: { key: ['protocol', 'port'], data: ['ipv4', 'port'] },
+  dnat4ip: { key: ['ipv4', 'protocol', 'port'], data: ['ipv4', 'port'] },
+  dnat6: { key: ['protocol', 'port'], data: ['ipv6', 'port'] },
+  dnat6ip: { key: ['ipv6', 'protocol', 'port'], data: ['ipv6', 'port'] },
+  /** Bridges whose traffic leaves with a chosen address of the host. */
+  snat4: { key: ['interface'], data: ['ipv4'] },
+  snat6: { key: ['interface'], data: ['ipv6'] },
+} as const satisfies Readonly<
+  Record<string, { readonly key: readonly ElementField[]; readonly data: readonly ElementField[] }>
+>;
+export type ElementSet = keyof typeof elementSets;
+
+/** One element of a set or map in our nftables table. */
 export interface Element {
   readonly kind: 'element';
-  readonly set: 'bridges' | 'internal' | 'own';
+  readonly set: ElementSet;
   readonly key: readonly string[];
+  /** Empty where the set is no map. */
+  readonly data: readonly string[];
   readonly tag: Tag;
 }
 
-export type KernelObject = Netns | Bridge | Veth | Route | Element;
+/** A file for a sandbox, on our tmpfs, to be mounted by a runtime. What its user has changed in it stays. */
+export interface SandboxFile {
+  readonly kind: 'file';
+  readonly path: string;
+  readonly content: string;
+  readonly tag: Tag;
+}
+
+/** Inside a sandbox: queries to 127.0.0.11 port 53 are led to a port where this host's worker answers them. */
+export interface Resolver {
+  readonly kind: 'resolver';
+  readonly netns: string;
+  readonly port: number;
+  readonly tag: Tag;
+}
+
+export type KernelObject = Netns | Bridge | Veth | Route | Element | SandboxFile | Resolver;
 
 /** Identity of an object on one host: two objects with one key are the same object in two states. */
 export const objectKey = (object: KernelObject): string => {
@@ -76,6 +141,10 @@ export const objectKey = (object: KernelObject): string => {
       return `link ${object.name}`;
     case 'route':
       return `route ${object.netns} ${object.destination}`;
+    case 'file':
+      return `file ${object.path}`;
+    case 'resolver':
+      return `resolver ${object.netns}`;
     case 'element':
       return `element ${object.set} ${object.key.join(' . ')}`;
     default:

@@ -30,3 +30,20 @@ export const wholeNumber =
     /^[0-9]{1,9}$/.test(value) && Number(value) >= min && Number(value) <= max
       ? null
       : `a number from ${min} to ${max}`;
+
+export const oneOf =
+  (values: readonly string[]): OptionRule =>
+  (value) =>
+    values.includes(value) ? null : `one of ${values.join(', ')}`;
+
+export const flag: OptionRule = oneOf(['true', 'false']);
+
+/** One or more items with a character between them. */
+export const listOf =
+  (separator: string, what: string, fits: (item: string) => boolean): OptionRule =>
+  (value) =>
+    value.split(separator).every(fits) ? null : `${what}, "${separator}" between them`;
+
+/** A name for an interface of ours: IFNAMSIZ - 1 (include/uapi/linux/if.h), and nothing that the kernel's dev_valid_name refuses. */
+export const interfaceName: OptionRule = (value) =>
+  /^[A-Za-z][A-Za-z0-9_.-]{0,14}$/.test(value) ? null : 'an interface name of at most 15 characters';

@@ -1,14 +1,17 @@
 /** The shared planner: what must be done so that `observed` becomes `desired`. Pure. */
-import { type KernelObject, objectKey } from './objects.ts';
+import { type Element, type KernelObject, objectKey } from './objects.ts';
 import type { Operation } from './port.ts';
 
 /** Order of creation; deletion goes the other way, so nothing is removed under what stands on it. */
-const rank = { netns: 0, bridge: 1, element: 2, veth: 3, route: 4 } as const;
+const rank = { netns: 0, bridge: 1, file: 2, element: 3, veth: 4, resolver: 5, route: 6 } as const;
 
 const sameState = (a: unknown, b: unknown): boolean => {
   if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return a === b;
   const [left, right] = [Object.entries(a), b as Record<string, unknown>];
-  return left.length === Object.keys(right).length && left.every(([key, value]) => sameState(value, right[key]));
+  return (
+    left.length === Object.keys(right).length &&
+    left.every(([key, value]) => key === 'birth' || sameState(value, right[key]))
+  );
 };
 
 const byRank = (a: Operation, b: Operation): number => rank[a.object.kind] - rank[b.object.kind];
@@ -45,6 +48,9 @@ export const inverse = (operation: Operation): Operation => {
   }
 };
 
+const describeElement = ({ key, data }: Element): string =>
+  [key, data].flatMap((fields) => (fields.length === 0 ? [] : [fields.join(' . ')])).join(' : ');
+
 const describe = (object: KernelObject): string => {
   switch (object.kind) {
     case 'netns':
@@ -52,11 +58,15 @@ const describe = (object: KernelObject): string => {
     case 'bridge':
       return `bridge ${object.name} mac ${object.mac} mtu ${object.mtu} ${object.addresses.join(' ')}`;
     case 'veth':
-      return `veth ${object.name} on ${object.bridge} peer ${object.peer.name} mac ${object.peer.mac} ${object.peer.addresses.join(' ')} in ${object.netns}`;
+      return `veth ${object.name} on ${object.bridge}${object.isolated ? ' isolated' : ''} peer ${object.peer.name} mac ${object.peer.mac} ${object.peer.addresses.join(' ')} in ${object.netns}`;
     case 'route':
-      return `route ${object.destination} via ${object.gateway} dev ${object.device} in ${object.netns}`;
+      return `route ${object.destination}${object.gateway === '' ? '' : ` via ${object.gateway}`} dev ${object.device} in ${object.netns}`;
     case 'element':
-      return `nft element ${object.set} { ${object.key.join(' . ')} }`;
+      return `nft element ${object.set} { ${describeElement(object)} }`;
+    case 'file':
+      return `file ${object.path}`;
+    case 'resolver':
+      return `resolver at port ${object.port} in ${object.netns}`;
     default:
       return object satisfies never;
   }

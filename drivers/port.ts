@@ -20,9 +20,10 @@ export interface Plan {
 export interface KernelFault {
   /**
    * KERNEL_ERROR (errno below), FOREIGN_OBJECT (something that is not ours has that name), BRIDGE_FULL (1023 ports),
-   * NETNS_UNUSABLE (a brought namespace is missing, or is no network namespace).
+   * NETNS_UNUSABLE (a brought namespace is missing, or is no network namespace), PORT_IN_USE (a process of the host listens there:
+   * the text names its pid and command).
    */
-  readonly code: 'KERNEL_ERROR' | 'FOREIGN_OBJECT' | 'BRIDGE_FULL' | 'NETNS_UNUSABLE';
+  readonly code: 'KERNEL_ERROR' | 'FOREIGN_OBJECT' | 'BRIDGE_FULL' | 'NETNS_UNUSABLE' | 'PORT_IN_USE';
   /** `create veth cvabc`, `delete netns /run/...`. */
   readonly step: string;
   /** `EEXIST`, or empty when no system call failed. */
@@ -56,11 +57,35 @@ export interface KernelFacts {
   readonly mtu: number;
 }
 
+/** Host ports that are looked for: `count` in a row, free on all of the addresses. */
+export interface PortSearch {
+  readonly protocol: 'tcp' | 'udp' | 'sctp';
+  readonly addresses: readonly string[];
+  readonly count: number;
+  /** Null: the host's range of ephemeral ports without its reserved ones. */
+  readonly choice: { readonly from: number; readonly to: number } | null;
+  /** Ports that are taken otherwise. */
+  readonly avoid: readonly number[];
+}
+
 export interface Kernel {
   /** Applies plans in order, each all or nothing; one result per plan. Plans handed in together share system calls where they can. */
   apply(plans: readonly Plan[]): Promise<readonly PlanResult[]>;
   census(): Promise<Census>;
   facts(): Promise<KernelFacts>;
+  /** The first of as many free host ports as each search asks for; null where there are none. They are not held. */
+  findPorts(searches: readonly PortSearch[]): Promise<readonly (number | null)[]>;
+  /**
+   * Sockets inside a sandbox, bound to 127.0.0.11 and this port for UDP and TCP: descriptors that the caller owns. Fails with a fault.
+   * Requests are taken in order: asked right behind `apply`, it finds what the plans have made.
+   */
+  openResolver(
+    netns: string,
+    port: number,
+  ): Promise<
+    | { readonly ok: true; readonly udp: number; readonly tcp: number }
+    | { readonly ok: false; readonly fault: KernelFault }
+  >;
   /** Resolves when everything deleted so far is gone from the kernel: deletion silences at once, a reaper removes in slices. */
   settled(): Promise<void>;
   close(): Promise<void>;

@@ -1,10 +1,7 @@
-/** Published ports: no driver of this version acts on them, so they are refused. */
-import type { EndpointFacts } from '../events/events.ts';
-import { type Refusal, refuse } from '../events/refusals.ts';
+/** Host addresses of ports, whatever the driver. */
+import type { Family } from '../events/ip.ts';
 
-export const checkNoPorts = (driver: string, endpoint: EndpointFacts): Refusal | null => {
-  const [port] = endpoint.ports;
-  if (!port) return null;
-  const id = `${port.protocol}/${port.hostPort}`;
-  return refuse('OPTION_UNSUPPORTED', `driver ${driver} does not publish ports yet`, [{ kind: 'port', id }]);
-};
+/** All addresses of the host, of one family. */
+export const everywhere = { 4: '0.0.0.0', 6: '::' } as const;
+
+export const familyOf = (address: string): Family => (address.includes(':') ? 6 : 4);

@@ -3,7 +3,7 @@
  * the first terminal event in log order: every intent reported, one failed, or timed out. What is reported later changes nothing.
  */
 import type { Event, EventOf } from './envelope.ts';
-import { type Culprit, type Fault, isFailure, isIntent, isTerminal } from './events.ts';
+import { type Culprit, type Fault, isFailure, isIntent, isTerminal, type PortBinding } from './events.ts';
 
 export interface EndpointResult {
   readonly id: string;
@@ -14,6 +14,8 @@ export interface EndpointResult {
   readonly ipv6: string | null;
   readonly mac: string | null;
   readonly routes: readonly { readonly destination: string; readonly gateway: string }[];
+  /** What leads into its sandbox, as last reported. */
+  readonly ports: readonly PortBinding[];
 }
 
 export interface CommandRecord {
@@ -67,6 +69,7 @@ const blank: EndpointResult = {
   ipv6: null,
   mac: null,
   routes: [],
+  ports: [],
 };
 
 /** What the command knows of an endpoint, and where it puts what it has learnt. */
@@ -89,9 +92,14 @@ const endpointsAfter = (endpoints: readonly EndpointResult[], event: Event): rea
       return put(endpoints, { ...known(endpoints, id), ...joining });
     }
     case 'EndpointJoined': {
-      const { endpointId: id, name, networkId, ipv4, ipv6, mac, routes } = event.data;
-      return put(endpoints, { id, name, networkId, interface: event.data.interface, ipv4, ipv6, mac, routes });
+      const { endpointId: id, name, networkId, ipv4, ipv6, mac, routes, ports } = event.data;
+      return put(endpoints, { id, name, networkId, interface: event.data.interface, ipv4, ipv6, mac, routes, ports });
     }
+    case 'EndpointUpdated': {
+      const { endpointId: id, name, networkId, ports } = event.data;
+      return put(endpoints, { ...known(endpoints, id), id, name, networkId, ports });
+    }
+    case 'EndpointUpdateRequested':
     case 'EndpointLeaveRequested':
     case 'EndpointDeleteRequested': {
       const { endpointId: id, name, networkId } = event.data;
@@ -104,7 +112,8 @@ const endpointsAfter = (endpoints: readonly EndpointResult[], event: Event): rea
 
 const networkAfter = (network: CommandRecord['network'], event: Event): CommandRecord['network'] => {
   if (event.type === 'NetworkCreateRequested') return { id: event.data.network.id, name: event.data.network.name };
-  if (event.type === 'NetworkDeleteRequested') return { id: event.data.networkId, name: event.data.name };
+  if (event.type === 'NetworkUpdateRequested' || event.type === 'NetworkDeleteRequested')
+    return { id: event.data.networkId, name: event.data.name };
   return network;
 };
 

@@ -34,28 +34,82 @@ export const InterfaceRequest = z.strictObject({
   allocated: z.boolean().optional(),
 });
 
-/** A published port. Refused until a driver can publish. */
+const PortNumber = z.int().min(1).max(65535);
+export const Protocol = z.enum(['tcp', 'udp', 'sctp']);
+
+/**
+ * Published ports. `port` alone: one, from a host port that the host finds. With `portEnd`: a range, host port by host port. With
+ * `hostPortEnd` and one `port`: whichever host port of the range is free.
+ */
 export const PortRequest = z.strictObject({
-  protocol: z.enum(['tcp', 'udp', 'sctp']).default('tcp'),
+  protocol: Protocol.default('tcp'),
+  /** An address of the host, `0.0.0.0`, `::`, or `any` for both of these; left out, what the network or the driver is configured to. */
   hostAddress: Address.optional(),
-  hostPort: z.int().min(1).max(65535),
-  port: z.int().min(1).max(65535),
+  hostPort: PortNumber.optional(),
+  hostPortEnd: PortNumber.optional(),
+  port: PortNumber,
+  portEnd: PortNumber.optional(),
 });
+
+/** A static route inside the sandbox; without a gateway the destination is on the link. */
+export const RouteRequest = z.strictObject({ destination: Cidr, gateway: Address.optional() });
+
+/** A named port of what runs behind the endpoint, for SRV records: `_http._tcp.NAME` (RFC 2782). */
+export const ServicePort = z.strictObject({
+  name: z.string().regex(/^[a-z0-9]([a-z0-9-]{0,13}[a-z0-9])?$/),
+  protocol: Protocol.default('tcp'),
+  port: PortNumber,
+});
+
+/** Name of an interface inside a sandbox (IFNAMSIZ - 1, dev_valid_name). */
+export const InterfaceName = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$/);
+
+/** Settings of the interface, its name written `IFNAME`: `net.ipv4.conf.IFNAME.arp_notify` to `1`. */
+const Sysctls = z.record(z.string().max(128), z.string().max(64));
 
 const endpointOptions = {
   interfaces: z.array(InterfaceRequest).max(1).default([]),
   aliases: z.array(EndpointName).max(32).default([]),
   ports: z.array(PortRequest).max(256).default([]),
+  /** Of the endpoints of a sandbox the highest carries the default route, the first joined of equal ones. */
+  gatewayPriority: z.int().min(-1_000_000).max(1_000_000).default(0),
+  /** Name of the interface inside the sandbox; left out, the network's prefix and the first free number. */
+  interface: InterfaceName.optional(),
+  sysctls: Sysctls.default({}),
+  /** Link-local addresses beside the others: 169.254.0.0/16 and fe80::/10. */
+  linkLocal: z.array(Address).max(8).default([]),
+  routes: z.array(RouteRequest).max(64).default([]),
+  /** Names that this endpoint's sandbox alone has for other endpoints of the network: alias to endpoint name. */
+  links: z.record(EndpointName, EndpointName).default({}),
+  services: z.array(ServicePort).max(32).default([]),
   options: Options.default({}),
   labels: Labels.default({}),
 };
+
+const NameText = z.string().min(1).max(253);
+
+/** What a sandbox resolves names with; what is left out comes from its networks, and else from the host. */
+export const DnsRequest = z.strictObject({
+  servers: z.array(Address).max(16).optional(),
+  search: z.array(NameText).max(32).optional(),
+  options: z.array(z.string().min(1).max(64)).max(32).optional(),
+});
 
 const sandboxOptions = {
   /** Path of a network namespace that the caller made; left out, ours is made by the first join and removed by the last leave. */
   netns: z.string().startsWith('/').max(1024).optional(),
   hostname: z.string().max(63).optional(),
   domainname: z.string().max(253).optional(),
+  dns: DnsRequest.optional(),
+  /** Lines of /etc/hosts; the address may be `host-gateway`. */
+  extraHosts: z
+    .array(z.strictObject({ name: NameText, address: z.union([Address, z.literal('host-gateway')]) }))
+    .max(256)
+    .optional(),
 };
+
+/** Ports of a sandbox: published through whichever endpoint is its gateway. */
+const sandboxPorts = { ports: z.array(PortRequest).max(256).default([]) };
 
 const data = {
   ConfigureDriver: z.strictObject({ driver: DriverName, options: Options }),
@@ -74,28 +128,74 @@ const data = {
         overlap: z.boolean().default(false),
       })
       .prefault({}),
+    /** Holds settings for others, and no endpoints. */
+    configOnly: z.boolean().default(false),
+    /** Name of a network of this host that is `configOnly`, whose settings this one takes over; it may then have none of its own. */
+    configFrom: NetworkName.optional(),
+    /** For its sandboxes that have none of their own. */
+    dns: DnsRequest.optional(),
     options: Options.default({}),
     labels: Labels.default({}),
     gc: Gc.optional(),
   }),
+  /** Changes a network in place; what is left out stays. Options of the driver that cannot change are refused. */
+  UpdateNetwork: z.strictObject({
+    network: NetworkRef,
+    labels: Labels.optional(),
+    dns: DnsRequest.optional(),
+    options: Options.optional(),
+  }),
   DeleteNetwork: z.strictObject({ network: NetworkRef }),
+  /** Deletes the networks of a host that have no endpoints and whose labels match: `KEY` or `KEY=VALUE`, all of them; `not`: none of them. */
+  PruneNetworks: z.strictObject({
+    labels: z.array(z.string().min(1).max(1200)).max(32).default([]),
+    not: z.array(z.string().min(1).max(1200)).max(32).default([]),
+    /** Only networks created before this time (RFC 3339). */
+    until: z.iso.datetime().optional(),
+  }),
   CreateEndpoint: z.strictObject({ network: NetworkRef, name: EndpointName, gc: Gc.optional(), ...endpointOptions }),
+  /** Changes an endpoint in place; what is left out stays. Established connections of what stays go on. */
+  UpdateEndpoint: z.strictObject({
+    network: NetworkRef,
+    endpoint: EndpointRef,
+    aliases: endpointOptions.aliases.unwrap().optional(),
+    ports: endpointOptions.ports.unwrap().optional(),
+    gatewayPriority: endpointOptions.gatewayPriority.unwrap().optional(),
+    /** Allow what resets connections: another gateway. */
+    disrupt: z.boolean().default(false),
+  }),
   DeleteEndpoint: z.strictObject({ network: NetworkRef, endpoint: EndpointRef }),
   JoinEndpoint: z.strictObject({ network: NetworkRef, endpoint: EndpointRef, sandbox: SandboxId, ...sandboxOptions }),
   LeaveEndpoint: z.strictObject({ network: NetworkRef, endpoint: EndpointRef }),
   AttachSandbox: z.strictObject({
     sandbox: SandboxId,
     ...sandboxOptions,
+    ...sandboxPorts,
     networks: z
       .array(z.strictObject({ network: NetworkRef, name: EndpointName.optional(), ...endpointOptions }))
       .min(1)
       .max(64),
+  }),
+  /** Takes a sandbox from one network to another: it joins the one before it leaves the other, and stays as it was if either fails. */
+  MoveSandbox: z.strictObject({
+    sandbox: SandboxId,
+    from: NetworkRef,
+    to: z.strictObject({ network: NetworkRef, name: EndpointName.optional(), ...endpointOptions }),
   }),
   DetachSandbox: z.strictObject({ sandbox: SandboxId }),
   /** Collector, step one: this endpoint has been without a sandbox for its grace period. */
   SuspectEndpoint: z.strictObject({ endpointId: Id, generation: z.int() }),
   /** Collector, step two: nothing has happened to it since. */
   CollectEndpoint: z.strictObject({ endpointId: Id, generation: z.int() }),
+  /** Worker: host ports that it has found free for an intent that it holds; they are its own once this is accepted. */
+  LeasePorts: z.strictObject({
+    intent: z.string(),
+    /** Of the intent's ports, by their place in the list of holder (an endpoint or a sandbox's incarnation). */
+    ports: z
+      .array(z.strictObject({ holder: Id, index: z.int().min(0), hostPort: PortNumber }))
+      .min(1)
+      .max(512),
+  }),
   /** Timer: this command's deadline has passed. */
   ExpireCommand: z.strictObject({ actor: z.string(), commandId: CommandId }),
 } as const;
@@ -128,15 +228,20 @@ const message = <T extends CommandType>(type: T) =>
 export const Command = z.discriminatedUnion('type', [
   message('ConfigureDriver'),
   message('CreateNetwork'),
+  message('UpdateNetwork'),
   message('DeleteNetwork'),
+  message('PruneNetworks'),
   message('CreateEndpoint'),
+  message('UpdateEndpoint'),
   message('DeleteEndpoint'),
   message('JoinEndpoint'),
   message('LeaveEndpoint'),
   message('AttachSandbox'),
+  message('MoveSandbox'),
   message('DetachSandbox'),
   message('SuspectEndpoint'),
   message('CollectEndpoint'),
+  message('LeasePorts'),
   message('ExpireCommand'),
 ]);
 export type Command = z.infer<typeof Command>;

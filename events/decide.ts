@@ -2,8 +2,10 @@
 import type { Command } from './commands.ts';
 import type { Context, Decision } from './deciders/context.ts';
 import { createEndpoint, deleteEndpoint } from './deciders/endpoint.ts';
-import { configureDriver, createNetwork, deleteNetwork } from './deciders/network.ts';
-import { attachSandbox, detachSandbox, joinEndpoint, leaveEndpoint } from './deciders/sandbox.ts';
+import { configureDriver, createNetwork, deleteNetwork, pruneNetworks } from './deciders/network.ts';
+import { leasePorts } from './deciders/ports.ts';
+import { attachSandbox, detachSandbox, joinEndpoint, leaveEndpoint, moveSandbox } from './deciders/sandbox.ts';
+import { updateEndpoint, updateNetwork } from './deciders/update.ts';
 import { collectEndpoint, expireCommand, suspectEndpoint } from './deciders/upkeep.ts';
 import type { BoundaryState } from './state.ts';
 
@@ -15,10 +17,16 @@ export const decide = (state: BoundaryState, command: Command, context: Context)
       return configureDriver(state, command.data, context);
     case 'CreateNetwork':
       return createNetwork(state, command.data, context);
+    case 'UpdateNetwork':
+      return updateNetwork(state, command.data, context);
     case 'DeleteNetwork':
       return deleteNetwork(state, command.data, context);
+    case 'PruneNetworks':
+      return pruneNetworks(state, command.data, context);
     case 'CreateEndpoint':
       return createEndpoint(state, command.data, context);
+    case 'UpdateEndpoint':
+      return updateEndpoint(state, command.data, context);
     case 'DeleteEndpoint':
       return deleteEndpoint(state, command.data, context);
     case 'JoinEndpoint':
@@ -27,12 +35,16 @@ export const decide = (state: BoundaryState, command: Command, context: Context)
       return leaveEndpoint(state, command.data, context);
     case 'AttachSandbox':
       return attachSandbox(state, command.data, context);
+    case 'MoveSandbox':
+      return moveSandbox(state, command.data, context);
     case 'DetachSandbox':
       return detachSandbox(state, command.data, context);
     case 'SuspectEndpoint':
       return suspectEndpoint(state, command.data, context);
     case 'CollectEndpoint':
       return collectEndpoint(state, command.data, context);
+    case 'LeasePorts':
+      return leasePorts(state, command.data, context);
     case 'ExpireCommand':
       return expireCommand(state, command.data, context);
     default:

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { type EventType, eventData, type Fact } from './events.ts';
+import { laterVersions, upcasts } from './upcasts.ts';
 
 /** Content type of a commit's message. */
 export const batchType = 'application/cloudevents-batch+json';
@@ -55,7 +56,7 @@ export type EventOf<T extends EventType> = Extract<Event, { type: T }>;
 
 /** Current version of every event type; writers write these. */
 export const eventVersions: Readonly<Record<EventType, number>> = Object.fromEntries(
-  Object.keys(eventData).map((type) => [type, 1]),
+  Object.keys(eventData).map((type) => [type, laterVersions[type] ?? 1]),
 ) as Record<EventType, number>;
 
 const typePrefix = 'cnm.';
@@ -116,9 +117,6 @@ const parseType = (text: string): { readonly type: EventType; readonly version: 
   parsedTypes.set(text, parsed);
   return parsed;
 };
-
-/** Steps from an old version's data to the next one's; empty until a second version exists. Key: `TYPE.vN`, N the version it reads. */
-export const upcasts: Readonly<Record<string, (data: unknown) => unknown>> = {};
 
 interface CloudEvent extends Meta {
   readonly type: string;

@@ -4,7 +4,7 @@
  * is a new version with an upcast (events/envelope.ts).
  */
 import { z } from 'zod';
-import { Gc } from './commands.ts';
+import { Gc, InterfaceName, Protocol } from './commands.ts';
 import { Actor, CommandId, EndpointName, HostName, Id, NetworkName, RealmName, SandboxId } from './names.ts';
 
 const Texts = z.record(z.string(), z.string());
@@ -28,6 +28,14 @@ export const Subnet = z.object({
 });
 export type Subnet = z.infer<typeof Subnet>;
 
+/** What names are resolved with; null: nobody said. */
+export const Dns = z.object({
+  servers: z.array(z.string()).nullable(),
+  search: z.array(z.string()).nullable(),
+  options: z.array(z.string()).nullable(),
+});
+export type Dns = z.infer<typeof Dns>;
+
 export const NetworkFacts = z.object({
   id: Id,
   name: NetworkName,
@@ -42,14 +50,25 @@ export const NetworkFacts = z.object({
   options: Texts,
   labels: Texts,
   gc: Gc.nullable(),
+  /** Holds settings for others, and no endpoints: no driver ever sees it. */
+  configOnly: z.boolean(),
+  /** Name of the network that its settings were taken from. */
+  configFrom: z.string().nullable(),
+  dns: Dns,
 });
 export type NetworkFacts = z.infer<typeof NetworkFacts>;
 
+/** A lease of host ports: `count` of them, from `hostPort` on, each led to the port at the same distance from `port`. */
 export const PublishedPort = z.object({
-  protocol: z.enum(['tcp', 'udp', 'sctp']),
-  hostAddress: z.string().nullable(),
+  protocol: Protocol,
+  /** Addresses of the host; `0.0.0.0` and `::` are all of their family. */
+  hostAddresses: z.array(z.string()),
+  /** 0: the host finds one, and PortsLeased tells it before it is used. */
   hostPort: z.int(),
+  /** Where the host looks; null: in its own range of ephemeral ports. */
+  choice: z.object({ from: z.int(), to: z.int() }).nullable(),
   port: z.int(),
+  count: z.int(),
 });
 export type PublishedPort = z.infer<typeof PublishedPort>;
 
@@ -65,6 +84,17 @@ export const EndpointFacts = z.object({
   static: z.boolean(),
   aliases: z.array(EndpointName),
   ports: z.array(PublishedPort),
+  gatewayPriority: z.int(),
+  /** The name that was asked for; null: the next free one. */
+  interface: InterfaceName.nullable(),
+  sysctls: Texts,
+  /** With prefix length. */
+  linkLocal: z.array(z.string()),
+  /** Gateway null: on the link. */
+  routes: z.array(z.object({ destination: z.string(), gateway: z.string().nullable() })),
+  /** Alias to endpoint name, for its own sandbox alone. */
+  links: Texts,
+  services: z.array(z.object({ name: z.string(), protocol: Protocol, port: z.int() })),
   options: Texts,
   labels: Texts,
   gc: Gc.nullable(),
@@ -82,6 +112,12 @@ export const SandboxFacts = z.object({
   owned: z.boolean(),
   hostname: z.string().nullable(),
   domainname: z.string().nullable(),
+  dns: Dns,
+  extraHosts: z.array(z.object({ name: z.string(), address: z.string() })),
+  /** Published through whichever endpoint is its gateway. */
+  ports: z.array(PublishedPort),
+  /** Directory of its hosts, resolv.conf and hostname; null where it is the host's own namespace. */
+  files: z.string().nullable(),
 });
 export type SandboxFacts = z.infer<typeof SandboxFacts>;
 
@@ -90,6 +126,27 @@ const Gateways = z.object({ ipv4: Id.nullable(), ipv6: Id.nullable() });
 export type Gateways = z.infer<typeof Gateways>;
 
 const Route = z.object({ destination: z.string(), gateway: z.string() });
+
+/** A host port that leads into a sandbox. */
+export const PortBinding = z.object({
+  protocol: Protocol,
+  hostAddress: z.string(),
+  hostPort: z.int(),
+  address: z.string(),
+  port: z.int(),
+  count: z.int(),
+});
+export type PortBinding = z.infer<typeof PortBinding>;
+
+const EndpointSettings = z.object({
+  aliases: z.array(EndpointName),
+  ports: z.array(PublishedPort),
+  gatewayPriority: z.int(),
+});
+export type EndpointSettings = z.infer<typeof EndpointSettings>;
+
+const NetworkSettings = z.object({ labels: Texts, mtu: z.int().nullable(), dns: Dns, options: Texts });
+export type NetworkSettings = z.infer<typeof NetworkSettings>;
 
 /** Why a worker could not do it, in the kernel's words. */
 export const Fault = z.object({
@@ -118,8 +175,21 @@ const decisions = {
   CommandTimedOut: z.object({ actor: Actor, commandId: CommandId, command: z.string(), intents: z.array(z.string()) }),
   DriverConfigureRequested: z.object({ driver: z.string(), options: Texts }),
   NetworkCreateRequested: z.object({ network: NetworkFacts }),
+  NetworkUpdateRequested: z.object({ ...network, settings: NetworkSettings }),
   NetworkDeleteRequested: z.object(network),
   EndpointCreateRequested: z.object({ endpoint: EndpointFacts }),
+  EndpointUpdateRequested: z.object({
+    ...endpoint,
+    settings: EndpointSettings,
+    /** The sandbox that it is in, and who carries its default routes with the new settings. */
+    sandbox: SandboxFacts.nullable(),
+    gateways: Gateways,
+  }),
+  /** Host ports that a worker found, by holder: theirs from here on. */
+  PortsLeased: z.object({
+    intent: z.string(),
+    ports: z.array(z.object({ holder: Id, index: z.int(), hostPort: z.int() })),
+  }),
   EndpointJoinRequested: z.object({
     ...endpoint,
     joinId: Id,
@@ -139,6 +209,8 @@ const decisions = {
     /** No endpoint is left in the sandbox, so it ends with this one. */
     last: z.boolean(),
     gateways: Gateways,
+    /** What holds again if it stays after all: its place among the members, and who carries the default routes. */
+    before: z.object({ index: z.int(), gateways: Gateways }),
   }),
   EndpointDeleteRequested: z.object({
     ...endpoint,
@@ -177,10 +249,14 @@ const outcomes = {
   DriverConfigureFailed: z.object({ driver: z.string(), ...failed }),
   NetworkCreated: z.object(network),
   NetworkCreateFailed: z.object({ ...network, ...failed }),
+  NetworkUpdated: z.object(network),
+  NetworkUpdateFailed: z.object({ ...network, ...failed }),
   NetworkDeleted: z.object(network),
   NetworkDeleteFailed: z.object({ ...network, ...failed }),
   EndpointCreated: z.object(endpoint),
   EndpointCreateFailed: z.object({ ...endpoint, ...failed }),
+  EndpointUpdated: z.object({ ...endpoint, ports: z.array(PortBinding) }),
+  EndpointUpdateFailed: z.object({ ...endpoint, ...failed }),
   EndpointJoined: z.object({
     ...inSandbox,
     key: z.string(),
@@ -189,12 +265,25 @@ const outcomes = {
     ipv6: z.string().nullable(),
     mac: z.string().nullable(),
     routes: z.array(Route),
+    /** What leads into the sandbox now. */
+    ports: z.array(PortBinding),
   }),
   EndpointJoinFailed: z.object({ ...inSandbox, ...failed }),
   EndpointLeft: z.object(inSandbox),
   EndpointLeaveFailed: z.object({ ...inSandbox, ...failed }),
+  /** It was to leave as part of a move that failed: it is in the sandbox as it was. */
+  EndpointLeaveReverted: z.object({
+    ...endpoint,
+    joinId: Id,
+    sandbox: SandboxFacts,
+    interface: z.string().nullable(),
+    before: z.object({ index: z.int(), gateways: Gateways }),
+    ...failed,
+  }),
   EndpointDeleted: z.object(endpoint),
   EndpointDeleteFailed: z.object({ ...endpoint, ...failed }),
+  /** It was to be deleted as part of a move that failed: it is there as it was. */
+  EndpointDeleteReverted: z.object({ ...endpoint, ...failed }),
   SandboxCreated: z.object({ sandbox: SandboxFacts }),
   SandboxRemoved: z.object({ sandbox: SandboxFacts }),
 } as const;
@@ -215,8 +304,10 @@ export type FactOf<T extends EventType> = Extract<Fact, { type: T }>;
 export const outcomesOf = {
   DriverConfigureRequested: { done: 'DriverConfigured', failed: 'DriverConfigureFailed' },
   NetworkCreateRequested: { done: 'NetworkCreated', failed: 'NetworkCreateFailed' },
+  NetworkUpdateRequested: { done: 'NetworkUpdated', failed: 'NetworkUpdateFailed' },
   NetworkDeleteRequested: { done: 'NetworkDeleted', failed: 'NetworkDeleteFailed' },
   EndpointCreateRequested: { done: 'EndpointCreated', failed: 'EndpointCreateFailed' },
+  EndpointUpdateRequested: { done: 'EndpointUpdated', failed: 'EndpointUpdateFailed' },
   EndpointJoinRequested: { done: 'EndpointJoined', failed: 'EndpointJoinFailed' },
   EndpointLeaveRequested: { done: 'EndpointLeft', failed: 'EndpointLeaveFailed' },
   EndpointDeleteRequested: { done: 'EndpointDeleted', failed: 'EndpointDeleteFailed' },
@@ -225,10 +316,17 @@ export type IntentType = keyof typeof outcomesOf;
 
 export const isIntent = (type: EventType): type is IntentType => type in outcomesOf;
 
-const failures: ReadonlySet<EventType> = new Set(Object.values(outcomesOf).map((outcome) => outcome.failed));
-const terminals: ReadonlySet<EventType> = new Set(
-  Object.values(outcomesOf).flatMap(({ done, failed }) => [done, failed]),
-);
+/** Outcomes of intents that were not carried out, with nothing changed. */
+const reverted = ['EndpointLeaveReverted', 'EndpointDeleteReverted'] as const satisfies readonly OutcomeType[];
+
+const failures: ReadonlySet<EventType> = new Set([
+  ...Object.values(outcomesOf).map((outcome) => outcome.failed),
+  ...reverted,
+]);
+const terminals: ReadonlySet<EventType> = new Set([
+  ...Object.values(outcomesOf).flatMap(({ done, failed }) => [done, failed]),
+  ...reverted,
+]);
 /** An outcome that ends its intent, one way or the other. */
 export const isTerminal = (type: EventType): boolean => terminals.has(type);
 export const isFailure = (type: EventType): boolean => failures.has(type);
@@ -236,7 +334,9 @@ export const isFailure = (type: EventType): boolean => failures.has(type);
 const constructive: ReadonlySet<EventType> = new Set([
   'DriverConfigureRequested',
   'NetworkCreateRequested',
+  'NetworkUpdateRequested',
   'EndpointCreateRequested',
+  'EndpointUpdateRequested',
   'EndpointJoinRequested',
 ] satisfies readonly IntentType[]);
 /** An intent that makes something, so that it can come too late and be undone. */

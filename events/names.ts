@@ -21,11 +21,13 @@ export const RealmName = z
   .string()
   .regex(/^[a-z0-9][a-z0-9-]*$/, 'lower-case letters, digits and "-"')
   .max(32);
-/** Who sends commands: the token that NATS permissions are granted on. */
+/** Who sends commands: the token that NATS permissions are granted on. `worker:` and a host's name fits. */
 export const Actor = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9_.@:-]*$/)
-  .max(63);
+  .max(70);
+/** As whom the worker of a host sends commands. */
+export const workerActor = (host: string): string => `worker:${host}`;
 /** Id of an incarnation (network, endpoint, sandbox, join), minted by the controller. */
 export const Id = z.string().regex(/^[0-9a-z]{12,13}$/);
 /** A network as a caller names it: its name, HOST/NAME, or its id. */

@@ -1,6 +1,6 @@
 /** Answers to commands, and queries with their answers, as they stand on the wire (docs/protocol.md). */
 import { z } from 'zod';
-import { Culprit, Fault } from './events.ts';
+import { Culprit, Fault, PortBinding } from './events.ts';
 
 const Result = {
   command: z.string(),
@@ -18,6 +18,8 @@ const EndpointResult = z.object({
   ipv6: z.string().nullable(),
   mac: z.string().nullable(),
   routes: z.array(z.object({ destination: z.string(), gateway: z.string() })),
+  /** What leads into its sandbox now. */
+  ports: z.array(PortBinding).default([]),
 });
 const things = {
   network: z.object({ id: z.string(), name: z.string() }).nullable(),
@@ -56,6 +58,8 @@ export const viewNames = [
   'endpoints',
   'sandboxes',
   'addresses',
+  'names',
+  'ports',
   'hosts',
   'drivers',
   'commands',
@@ -65,8 +69,11 @@ export type ViewName = (typeof viewNames)[number];
 
 /** Body of a request on `cnm.query.<view>`, and on `cnm.query.events`. */
 export const Query = z.strictObject({
-  /** Only rows of which every named field has this value, such as {"host": "h1", "status": "joined"}. */
-  filter: z.record(z.string(), z.string()).default({}),
+  /**
+   * Only rows of which every named field has this value, such as {"host": "h1", "status": "joined"}; of several values in a list one,
+   * but of `label` all. `events` take one value each.
+   */
+  filter: z.record(z.string(), z.union([z.string(), z.array(z.string()).min(1).max(256)])).default({}),
   /** Wait until the view holds this position: read your writes. */
   atLeast: z.int().optional(),
   /** The view as it was at this position, or at this time (RFC 3339). */

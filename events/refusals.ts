@@ -39,6 +39,7 @@ export const codes = {
   DRIVER_NOT_FOUND: { status: 404, remedy: 'Use a driver of `cnm driver ls`.' },
   DRIVER_FORBIDS: { status: 403, remedy: 'The detail says which rule of the driver is in the way (docs/drivers/).' },
   OPTION_UNSUPPORTED: { status: 400, remedy: 'Leave the option out: this version would not act on it.' },
+  OPTION_IMMUTABLE: { status: 403, remedy: 'Create another network with that option, and move its sandboxes there.' },
   OPTION_INVALID: { status: 400, remedy: 'Give the option a value that docs/drivers/ allows.' },
   // Networks
   NETWORK_NOT_FOUND: { status: 404, remedy: 'Create it first, or see `cnm network ls`.' },
@@ -46,6 +47,13 @@ export const codes = {
   NETWORK_EXISTS: { status: 409, remedy: 'Choose another name, or delete the network that holds it.' },
   NETWORK_HAS_ENDPOINTS: { status: 403, remedy: 'Delete the endpoints that are listed first.' },
   NETWORK_DELETING: { status: 409, remedy: 'Wait for its outcome.' },
+  NETWORK_CONFIG_ONLY: { status: 403, remedy: 'Create a network with `configFrom` of that name, and use that one.' },
+  NETWORK_IN_USE: { status: 403, remedy: 'Delete the networks that are listed first.' },
+  CONFIG_CONFLICT: {
+    status: 403,
+    remedy: 'Leave the field out: it is taken from the other network, or means nothing here.',
+  },
+  NOTHING_TO_PRUNE: { status: 404, remedy: 'Nothing: no network without endpoints matches.' },
   IPAM_DRIVER_NOT_FOUND: { status: 400, remedy: 'Use the IPAM driver `default`.' },
   IPAM_INVALID: { status: 400, remedy: 'Give at most one subnet per family, and only families that the network has.' },
   // Addresses
@@ -63,21 +71,48 @@ export const codes = {
   ADDRESS_POOL_EXHAUSTED: { status: 503, remedy: 'Delete endpoints, or create a network with a larger subnet.' },
   MAC_INVALID: { status: 400, remedy: 'Write a unicast MAC address such as 02:42:0a:c8:00:02.' },
   MAC_IN_USE: { status: 403, remedy: 'Choose another, or delete the endpoint that holds it.' },
-  PORT_IN_USE: { status: 403, remedy: 'Choose another host port, or delete the endpoint that holds it.' },
+  PORT_IN_USE: { status: 403, remedy: 'Choose another host port, or stop whoever is named from using it.' },
+  PORT_INVALID: {
+    status: 400,
+    remedy: 'Give one port, a range to a range of the same length, or a range of host ports to one port.',
+  },
+  PORT_ADDRESS_INVALID: {
+    status: 400,
+    remedy:
+      'Give an address of the host, of a family that the network has: 0.0.0.0, ::, any, 127.0.0.1 or one of its own.',
+  },
+  LEASE_INVALID: {
+    status: 409,
+    remedy: 'Nothing: workers send LeasePorts, for ports that an intent of theirs waits for.',
+  },
+  LINK_LOCAL_INVALID: { status: 400, remedy: 'Give addresses of 169.254.0.0/16 or fe80::/10, without prefix length.' },
+  ROUTE_INVALID: {
+    status: 400,
+    remedy: 'Write the destination in canonical form, such as 10.9.0.0/16, and a gateway of its family.',
+  },
+  SYSCTL_INVALID: {
+    status: 400,
+    remedy: 'Write net.ipv4.conf.IFNAME.KEY, likewise for ipv6 and mpls and for neigh, with IFNAME as it stands here.',
+  },
   // Endpoints
   ENDPOINT_NOT_FOUND: { status: 404, remedy: 'Create it first, or see `cnm endpoint ls`.' },
   ENDPOINT_EXISTS: { status: 403, remedy: 'Choose another name, or delete the endpoint that holds it.' },
   ENDPOINT_JOINED: { status: 403, remedy: 'Leave the sandbox that is named first.' },
   ENDPOINT_NOT_JOINED: { status: 403, remedy: 'Nothing: it is in no sandbox.' },
   ENDPOINT_DELETING: { status: 409, remedy: 'Wait for its outcome.' },
+  INTERFACE_IN_USE: { status: 409, remedy: 'Choose another name for the interface, or leave it out.' },
+  UPDATE_DISRUPTS: { status: 409, remedy: 'Set `disrupt` if connections through the gateway may be reset.' },
   NETWORK_FULL: { status: 503, remedy: 'A bridge takes 1023 endpoints: use a second network.' },
   NOT_GARBAGE: { status: 409, remedy: 'Nothing: the endpoint is in use, or something newer happened to it.' },
   // Sandboxes
   SANDBOX_NOT_FOUND: { status: 404, remedy: 'Attach it first, or see `cnm sandbox ls`.' },
   SANDBOX_CONFLICT: {
     status: 409,
-    remedy: 'Use the namespace, hostname and domainname that the sandbox has, or detach it first.',
+    remedy: 'Use the settings that the sandbox has, or detach it first.',
   },
+  SANDBOX_MOVING: { status: 409, remedy: 'Wait for the outcome of the move.' },
+  NAME_INVALID: { status: 400, remedy: 'Use letters, digits, "-", "_" and ".", beginning with a letter or digit.' },
+  DNS_INVALID: { status: 400, remedy: 'Give servers as IP addresses, and options as words of resolv.conf.' },
   SANDBOX_EXCLUSIVE: { status: 400, remedy: 'A sandbox on a `host` or `null` network can be on no other.' },
   NETNS_INVALID: {
     status: 400,

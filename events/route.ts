@@ -57,6 +57,7 @@ export const routeCommand = (hosts: Hosts, command: Command, subjectHost: string
 /** The networks that a command names. */
 const references = (command: Command): readonly string[] => {
   if (command.type === 'AttachSandbox') return command.data.networks.map(({ network }) => network);
+  if (command.type === 'MoveSandbox') return [command.data.from, command.data.to.network];
   return 'network' in command.data ? [command.data.network] : [];
 };
 
@@ -64,15 +65,22 @@ const unaddressed = (hosts: Hosts, command: Command): Routed => {
   switch (command.type) {
     case 'ConfigureDriver':
     case 'CreateNetwork':
+    case 'PruneNetworks':
       return only(hosts);
+    case 'UpdateNetwork':
     case 'DeleteNetwork':
     case 'CreateEndpoint':
+    case 'UpdateEndpoint':
     case 'DeleteEndpoint':
     case 'JoinEndpoint':
     case 'LeaveEndpoint':
       return byNetwork(hosts, command.data.network);
     case 'AttachSandbox':
       return byNetwork(hosts, command.data.networks[0]?.network ?? '');
+    case 'MoveSandbox':
+      return byNetwork(hosts, command.data.from);
+    case 'LeasePorts':
+      return where(hosts, 'the intent', (state) => state.intents.has(command.data.intent));
     case 'DetachSandbox':
       return where(
         hosts,

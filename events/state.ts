@@ -3,11 +3,21 @@
  * workers derive from it what must exist and what is still to be done. Rows are replaced, never changed (events/table.ts).
  */
 import type { CommandRecord } from './command-record.ts';
+import type { OpenLeave } from './endpoint-life.ts';
 import type { Event } from './envelope.ts';
-import type { EndpointFacts, EventData, Gateways, NetworkFacts, SandboxFacts } from './events.ts';
+import type {
+  EndpointFacts,
+  EndpointSettings,
+  EventData,
+  Gateways,
+  NetworkFacts,
+  NetworkSettings,
+  SandboxFacts,
+} from './events.ts';
 import { type AddressPool, type SubnetSpace, subnetSpace } from './ipam.ts';
 import type { EndpointStatus, NetworkStatus, SandboxStatus } from './states.ts';
 import { Journal, Queue, Table } from './table.ts';
+import type { Update } from './updates.ts';
 
 type Options = Readonly<Record<string, string>>;
 
@@ -21,8 +31,11 @@ export interface DriverRow {
 export interface NetworkRow {
   readonly facts: NetworkFacts;
   readonly status: Exclude<NetworkStatus, 'absent'>;
-  /** Event id of the latest intent: the one whose outcome moves the state. */
+  /** Event id of the latest intent: the one whose outcome moves the state. Updates are not among them. */
   readonly intent: string;
+  readonly createdAt: string;
+  /** The latest update while it is not reported; its settings stand in the facts. */
+  readonly update: Update<NetworkSettings> | null;
 }
 
 /** What is unique inside one network. */
@@ -42,9 +55,14 @@ export interface Membership {
 }
 
 export interface EndpointRow {
+  /** As decided last; ports with the host ports that were leased since. */
   readonly facts: EndpointFacts;
   readonly status: Exclude<EndpointStatus, 'absent'>;
+  /** Event id of the latest intent: the one whose outcome moves the state. Updates are not among them. */
   readonly intent: string;
+  readonly leave: OpenLeave | null;
+  /** The latest update while it is not reported; its settings stand in the facts. */
+  readonly update: Update<EndpointSettings> | null;
   readonly sandbox: Membership | null;
   /** How many events this incarnation has seen: what the collector re-checks. */
   readonly generation: number;
@@ -56,11 +74,23 @@ export interface EndpointRow {
 }
 
 export interface SandboxRow {
+  /** Ports with the host ports that were leased since. */
   readonly facts: SandboxFacts;
   readonly status: Exclude<SandboxStatus, 'absent'>;
   /** Ids of the endpoints in it, in the order in which they joined. */
   readonly members: readonly string[];
   readonly gateways: Gateways;
+  /** Event id of the leave in its latest move to another network; open while the move is. */
+  readonly move: string | null;
+}
+
+/** Who holds a port of the host, and on which of its addresses; `0.0.0.0` and `::` are all of their family. */
+export interface PortHolder {
+  /** `endpoint`: from its creation until it is gone. `sandbox`: ports of its own, from its first join until it is gone. */
+  readonly kind: 'endpoint' | 'sandbox';
+  /** The endpoint's id, or the sandbox's incarnation. */
+  readonly id: string;
+  readonly addresses: readonly string[];
 }
 
 /** A command that this boundary has decided, kept as long as ids are remembered. */
@@ -86,8 +116,8 @@ export interface BoundaryState {
   /** By incarnation; several may bear one name while older ones are being removed. */
   readonly sandboxes: Table<string, SandboxRow>;
   readonly sandboxIds: Table<string, string>;
-  /** `tcp/8080` to those who publish there. */
-  readonly ports: Table<string, readonly { readonly address: string | null; readonly endpointId: string }[]>;
+  /** `tcp/8080` to those who hold it, one entry per port of a lease; what an open update gives up or takes is held as well. */
+  readonly ports: Table<string, readonly PortHolder[]>;
   /** By `commandKey`. */
   readonly commands: Table<string, CommandRow>;
   readonly remembered: Queue<{ readonly key: string; readonly decidedMs: number }>;
@@ -98,6 +128,10 @@ export interface BoundaryState {
   /** Intents among them whose command has timed out: to be undone, not done. */
   readonly expired: Table<string, true>;
 }
+
+/** Whether a move of this sandbox to another network is not reported yet. */
+export const isMoving = (state: BoundaryState, row: SandboxRow | undefined): boolean =>
+  row !== undefined && row.move !== null && state.intents.has(row.move);
 
 export const commandKey = (actor: string, id: string): string => `${actor} ${id}`;
 

@@ -4,7 +4,8 @@
  *
  * States are desired states with pending ones included: `joining` means that a join is accepted and not yet reported. Commands may
  * follow each other without waiting, so an outcome may arrive when a later intent has moved the state on: such a late outcome
- * changes nothing, except that a failed creation always ends the incarnation.
+ * changes nothing, except that a failed creation always ends the incarnation. Updates move no state: they are told by the row's
+ * `update`. While a move is under way its sandbox takes no other command (SANDBOX_MOVING), so that it can be reverted.
  */
 import type { CommandType } from './commands.ts';
 import type { EventType } from './events.ts';
@@ -30,6 +31,10 @@ export type SandboxStatus = (typeof sandboxStates)[number];
 type Transitions<S extends string> = Readonly<Record<S, Readonly<Partial<Record<EventType, S>>>>>;
 /** Per command and state: accepted, or the refusal's code. */
 type Answers<S extends string> = Readonly<Partial<Record<CommandType, Readonly<Record<S, 'accepted' | Code>>>>>;
+
+/** The state after an event. */
+export const nextStatus = <S extends string>(table: Transitions<S>, status: S, type: EventType): S =>
+  table[status][type] ?? status;
 
 export const networkTransitions = {
   absent: { NetworkCreateRequested: 'creating' },
@@ -68,12 +73,22 @@ export const endpointTransitions = {
     EndpointJoinRequested: 'joining',
     EndpointDeleteRequested: 'deleting',
     EndpointCreateFailed: 'absent',
+    // Its move to another network failed.
+    EndpointLeaveReverted: 'joined',
   },
-  deleting: { EndpointDeleted: 'absent', EndpointDeleteFailed: 'stuck', EndpointCreateFailed: 'absent' },
+  deleting: {
+    EndpointDeleted: 'absent',
+    EndpointDeleteFailed: 'stuck',
+    EndpointCreateFailed: 'absent',
+    // Its move failed; the leave before is reverted with it, and then it is joined (endpoint-life.ts).
+    EndpointDeleteReverted: 'leaving',
+  },
   stuck: {
     EndpointDeleteRequested: 'deleting',
     EndpointLeft: 'created',
+    EndpointLeaveReverted: 'joined',
     EndpointDeleted: 'absent',
+    EndpointDeleteReverted: 'leaving',
     EndpointCreateFailed: 'absent',
     // Its leave was reported as failed while the next join was being decided.
     EndpointJoinRequested: 'joining',
@@ -86,7 +101,7 @@ export const sandboxTransitions = {
   creating: { SandboxCreated: 'ready', EndpointJoinFailed: 'absent', EndpointLeaveRequested: 'removing' },
   // SandboxRemoved while endpoints are in it: they were asked to join while it was being removed, so it is made again.
   ready: { EndpointJoinFailed: 'removing', EndpointLeaveRequested: 'removing', SandboxRemoved: 'creating' },
-  removing: { SandboxRemoved: 'absent', EndpointJoinRequested: 'creating' },
+  removing: { SandboxRemoved: 'absent', EndpointJoinRequested: 'creating', EndpointLeaveReverted: 'ready' },
 } as const satisfies Transitions<SandboxStatus>;
 
 export const networkAnswers = {
@@ -96,6 +111,13 @@ export const networkAnswers = {
     active: 'NETWORK_EXISTS',
     deleting: 'accepted',
     stuck: 'accepted',
+  },
+  UpdateNetwork: {
+    absent: 'NETWORK_NOT_FOUND',
+    creating: 'accepted',
+    active: 'accepted',
+    deleting: 'NETWORK_DELETING',
+    stuck: 'NETWORK_DELETING',
   },
   DeleteNetwork: {
     absent: 'NETWORK_NOT_FOUND',
@@ -123,6 +145,16 @@ export const endpointAnswers = {
     leaving: 'ENDPOINT_EXISTS',
     deleting: 'accepted',
     stuck: 'accepted',
+  },
+  UpdateEndpoint: {
+    absent: 'ENDPOINT_NOT_FOUND',
+    creating: 'accepted',
+    created: 'accepted',
+    joining: 'accepted',
+    joined: 'accepted',
+    leaving: 'ENDPOINT_NOT_JOINED',
+    deleting: 'ENDPOINT_DELETING',
+    stuck: 'ENDPOINT_DELETING',
   },
   JoinEndpoint: {
     absent: 'ENDPOINT_NOT_FOUND',
@@ -159,6 +191,12 @@ export const endpointAnswers = {
 export const sandboxAnswers = {
   JoinEndpoint: { absent: 'accepted', creating: 'accepted', ready: 'accepted', removing: 'accepted' },
   AttachSandbox: { absent: 'accepted', creating: 'accepted', ready: 'accepted', removing: 'accepted' },
+  MoveSandbox: {
+    absent: 'SANDBOX_NOT_FOUND',
+    creating: 'accepted',
+    ready: 'accepted',
+    removing: 'SANDBOX_NOT_FOUND',
+  },
   DetachSandbox: {
     absent: 'SANDBOX_NOT_FOUND',
     creating: 'accepted',

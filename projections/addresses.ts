@@ -42,6 +42,8 @@ const free = (rows: Rows, endpoint: EndpointRow, cidr: string | null): void => {
 const reserved = function* (
   network: NetworkFacts,
 ): Generator<Pick<AddressRow, 'address' | 'family' | 'kind' | 'holder'>> {
+  // The subnets of a network that only holds settings are for others.
+  if (network.configOnly) return;
   for (const { family, gateway, aux } of network.subnets) {
     if (gateway !== null) yield { address: bareAddress(gateway), family, kind: 'gateway', holder: null };
     for (const [holder, text] of Object.entries(aux)) {

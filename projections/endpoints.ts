@@ -1,9 +1,23 @@
 /** View `endpoints`: what each endpoint is, in which state and in which sandbox; deleted ones disappear. Key: the endpoint's id. */
+import { endpointLifeAfter, type LifeAfter, type OpenLeave } from '../events/endpoint-life.ts';
 import type { Event, EventOf } from '../events/envelope.ts';
-import { type EndpointFacts, type EventData, type Fault, isFailure, isIntent } from '../events/events.ts';
-import { type EndpointStatus, endpointTransitions } from '../events/states.ts';
-import { type At, bareAddress, networkName, type Projection } from './projection.ts';
-import { nextStatus } from './status.ts';
+import {
+  type EndpointFacts,
+  type EndpointSettings,
+  type EventData,
+  type Fault,
+  isFailure,
+  type PortBinding,
+} from '../events/events.ts';
+import type { EndpointStatus } from '../events/states.ts';
+import type { Update } from '../events/updates.ts';
+import { updatedRow, withFound } from './endpoint-updates.ts';
+import { type At, bareAddress, isLate, labelNames, networkName, type Projection } from './projection.ts';
+
+export interface Families {
+  readonly ipv4: boolean;
+  readonly ipv6: boolean;
+}
 
 export interface EndpointRow extends EndpointFacts {
   readonly host: string;
@@ -21,7 +35,19 @@ export interface EndpointRow extends EndpointFacts {
   readonly joinId: string | null;
   /** Name of its interface inside the sandbox. */
   readonly interface: string | null;
+  /** The name that was asked for. */
+  readonly interfaceAsked: string | null;
+  /** In the sandbox, once joined. */
   readonly routes: EventData<'EndpointJoined'>['routes'];
+  readonly routesAsked: EndpointFacts['routes'];
+  /** Whether it carries the default routes of its sandbox, and with them all ports published for it. */
+  readonly gateway: Families;
+  /** What leads to it now, as the worker has reported it: leases of its own, of its sandbox, and of the sandbox's other endpoints. */
+  readonly portMap: readonly PortBinding[];
+  /** The latest update while it is not reported, with those that it followed; what it asks for stands in this row. */
+  readonly update: Update<EndpointSettings> | null;
+  /** Why the latest update failed, so that what was before it holds. */
+  readonly updateFault: Fault | null;
   /** The sandbox that it was last in; a join that failed leaves it as it was. */
   readonly lastSandbox: string | null;
   /** Since when it has been without a sandbox, RFC 3339. */
@@ -31,6 +57,8 @@ export interface EndpointRow extends EndpointFacts {
   readonly generation: number;
   /** Event id of the latest intent: the one whose outcome moves the state. */
   readonly intent: string;
+  /** Its leave while that is not reported: it may be reverted. */
+  readonly leave: OpenLeave | null;
   /** Why the latest intent failed. */
   readonly fault: Fault | null;
   /** Position of the commit that changed this row last. */
@@ -51,6 +79,12 @@ const unjoined: Membership = {
   routes: [],
 };
 
+/** There are four of them, shared by all rows. */
+const families = [false, true].map((ipv4) => [false, true].map((ipv6): Families => ({ ipv4, ipv6 })));
+export const familiesOf = (ipv4: boolean, ipv6: boolean): Families =>
+  families[Number(ipv4)]?.[Number(ipv6)] ?? { ipv4, ipv6 };
+const noPorts: readonly PortBinding[] = [];
+
 const create = (event: EventOf<'EndpointCreateRequested'>, at: At): EndpointRow => ({
   ...event.data.endpoint,
   host: at.host ?? '',
@@ -59,17 +93,24 @@ const create = (event: EventOf<'EndpointCreateRequested'>, at: At): EndpointRow 
   since: event.meta.time,
   createdAt: event.meta.time,
   ...unjoined,
+  interfaceAsked: event.data.endpoint.interface,
+  routesAsked: event.data.endpoint.routes,
+  gateway: familiesOf(false, false),
+  portMap: noPorts,
+  update: null,
+  updateFault: null,
   lastSandbox: null,
   idleSince: event.meta.time,
   suspected: false,
   generation: 1,
   intent: event.meta.id,
+  leave: null,
   fault: null,
   changedPosition: at.position,
 });
 
 /** Where the endpoint is after an event that counts for it. */
-const membershipAfter = (row: EndpointRow, event: Event): Membership => {
+const membershipAfter = (row: EndpointRow, event: Event, { status }: LifeAfter): Membership => {
   switch (event.type) {
     case 'EndpointJoinRequested': {
       const { sandbox, joinId } = event.data;
@@ -84,16 +125,37 @@ const membershipAfter = (row: EndpointRow, event: Event): Membership => {
     case 'EndpointJoinFailed':
     case 'EndpointLeft':
       return unjoined;
+    // Its join had failed before it was to leave.
+    case 'EndpointLeaveReverted':
+    case 'EndpointDeleteReverted':
+      return status === 'created' ? unjoined : row;
     default:
       return row;
   }
 };
 
+const carries = (row: EndpointRow, event: Event): Families => {
+  if (event.type === 'EndpointJoinRequested') {
+    const { ipv4, ipv6 } = event.data.gateways;
+    return familiesOf(ipv4 === row.id, ipv6 === row.id);
+  }
+  return event.type === 'EndpointLeaveRequested' ? familiesOf(false, false) : row.gateway;
+};
+
 /** The row after an event that counts for it. */
-const moved = (row: EndpointRow, event: Event, status: EndpointRow['status'], at: At): EndpointRow => {
+const moved = (row: EndpointRow, event: Event, life: LifeAfter, at: At): EndpointRow => {
   const { type } = event;
-  const { sandbox, sandboxIncarnation, sandboxKey, joinId, interface: link, routes } = membershipAfter(row, event);
+  const {
+    sandbox,
+    sandboxIncarnation,
+    sandboxKey,
+    joinId,
+    interface: link,
+    routes,
+  } = membershipAfter(row, event, life);
   const fault = isFailure(type) && 'fault' in event.data ? event.data.fault : null;
+  const status = life.status === 'absent' ? row.status : life.status;
+  const isOut = type === 'EndpointLeft' || type === 'EndpointJoinFailed';
   return {
     ...row,
     status,
@@ -104,49 +166,73 @@ const moved = (row: EndpointRow, event: Event, status: EndpointRow['status'], at
     joinId,
     interface: link,
     routes,
+    gateway: sandbox === null ? familiesOf(false, false) : carries(row, event),
     lastSandbox:
       type === 'EndpointJoined' || type === 'EndpointLeaveRequested' ? event.data.sandbox.id : row.lastSandbox,
-    idleSince: type === 'EndpointLeft' || type === 'EndpointJoinFailed' ? event.meta.time : row.idleSince,
+    idleSince: isOut || (row.sandbox !== null && sandbox === null) ? event.meta.time : row.idleSince,
     suspected: type === 'EndpointSuspected',
     generation: row.generation + 1,
-    intent: isIntent(type) ? event.meta.id : row.intent,
+    intent: life.intent,
+    leave: life.leave,
     fault: type === 'EndpointSuspected' ? row.fault : fault,
     changedPosition: at.position,
   };
 };
 
+/** Settings of one endpoint, and host ports of any: neither moves a state. */
+const update = (rows: Map<string, EndpointRow>, event: Event, at: At): boolean => {
+  switch (event.type) {
+    case 'EndpointUpdateRequested':
+    case 'EndpointUpdated':
+    case 'EndpointUpdateFailed':
+      // Done too late: it will be reported as taken back.
+      if (event.type === 'EndpointUpdated' && isLate(at, event)) return true;
+      if (at.endpointBefore) rows.set(at.endpointBefore.id, updatedRow(at.endpointBefore, event, at));
+      return true;
+    case 'PortsLeased':
+      for (const id of new Set(event.data.ports.map(({ holder }) => holder))) {
+        const row = rows.get(id);
+        if (row) rows.set(id, { ...row, ...withFound(row, event), changedPosition: at.position });
+      }
+      return true;
+    default:
+      return false;
+  }
+};
+
 const move = (rows: Map<string, EndpointRow>, event: Event, at: At): void => {
+  if (update(rows, event, at)) return;
   const row = at.endpointBefore;
-  if (!row) return;
-  const { type } = event;
-  const current =
-    isIntent(type) ||
-    type === 'EndpointSuspected' ||
-    type === 'EndpointCreateFailed' ||
-    event.meta.causationid === row.intent;
-  if (!current) return;
-  const status = nextStatus(endpointTransitions, row.status, type);
-  if (status === 'absent') rows.delete(row.id);
-  else rows.set(row.id, moved(row, event, status, at));
+  const life = row && endpointLifeAfter(row, event);
+  if (!life) return;
+  if (!life.counts) rows.set(row.id, { ...row, leave: life.leave, changedPosition: at.position });
+  else if (life.status === 'absent') rows.delete(row.id);
+  else rows.set(row.id, moved(row, event, life, at));
 };
 
 export const endpoints: Projection<EndpointRow> = {
   name: 'endpoints',
-  version: 1,
+  version: 2,
   handles: [
     'EndpointCreateRequested',
+    'EndpointUpdateRequested',
     'EndpointJoinRequested',
     'EndpointLeaveRequested',
     'EndpointDeleteRequested',
     'EndpointSuspected',
     'EndpointCreated',
     'EndpointCreateFailed',
+    'EndpointUpdated',
+    'EndpointUpdateFailed',
     'EndpointJoined',
     'EndpointJoinFailed',
     'EndpointLeft',
     'EndpointLeaveFailed',
+    'EndpointLeaveReverted',
     'EndpointDeleted',
     'EndpointDeleteFailed',
+    'EndpointDeleteReverted',
+    'PortsLeased',
   ],
   apply: (rows, event, at) => {
     if (event.type !== 'EndpointCreateRequested') {
@@ -171,7 +257,7 @@ export const endpoints: Projection<EndpointRow> = {
     'aliases',
     'suspected',
   ],
-  references: ['network', 'endpoint', 'sandbox', 'address'],
+  references: ['network', 'endpoint', 'sandbox', 'address', 'label'],
   refer: (row, reference) => {
     switch (reference) {
       case 'network':
@@ -180,6 +266,8 @@ export const endpoints: Projection<EndpointRow> = {
         return [row.name, row.id];
       case 'sandbox':
         return [row.sandbox ?? '', row.sandboxIncarnation];
+      case 'label':
+        return labelNames(row.labels);
       default:
         return [row.ipv4 && bareAddress(row.ipv4), row.ipv6 && bareAddress(row.ipv6)];
     }

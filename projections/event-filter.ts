@@ -50,11 +50,13 @@ const networkIdsOf = (event: Event): readonly string[] => {
 const endpointNamesOf = (event: Event): readonly string[] => {
   if (event.type === 'EndpointCreateRequested') return [event.data.endpoint.name, event.data.endpoint.id];
   if ('endpointId' in event.data) return [event.data.name, event.data.endpointId];
+  if (event.type === 'PortsLeased') return event.data.ports.map(({ holder }) => holder);
   return culpritIds(event, 'endpoint');
 };
 
 const sandboxNamesOf = (event: Event): readonly (string | null)[] => {
-  if ('sandbox' in event.data) return [event.data.sandbox.id, event.data.sandbox.incarnation];
+  if ('sandbox' in event.data) return [event.data.sandbox?.id ?? null, event.data.sandbox?.incarnation ?? null];
+  if (event.type === 'PortsLeased') return event.data.ports.map(({ holder }) => holder);
   if (event.type === 'EndpointSuspected') return [event.data.lastSandbox];
   if (event.type === 'EndpointDeleteRequested') return [event.data.garbage?.lastSandbox ?? null];
   return culpritIds(event, 'sandbox');

@@ -3,7 +3,11 @@ import type { ViewName } from '../events/queries.ts';
 import type { Projection } from './projection.ts';
 import { projections, rowsOf, type Views } from './views.ts';
 
-export type Filter = Readonly<Record<string, string>>;
+/** Values by name; of a list one, but of the names in `allOf` all. */
+export type Filter = Readonly<Record<string, string | readonly string[]>>;
+
+/** A thing has many labels, so that several are asked for together; of everything else it has one. */
+const allOf: ReadonlySet<string> = new Set(['label']);
 
 /** People write names of networks and endpoints in any case; what a caller calls its sandbox stands as it is. */
 const caseless: ReadonlySet<string> = new Set(['network', 'endpoint']);
@@ -53,6 +57,27 @@ const idsMeant = (views: Views, wanted: string): ReadonlySet<string> => {
   return ids;
 };
 
+type Test = (row: Fields) => boolean;
+
+const testOfOne = (views: Views, projection: Projection<object>, name: string, wanted: string): Test => {
+  if (!projection.references.includes(name)) return (row) => fieldIs(row[name], wanted);
+  const ids = name === 'network' ? idsMeant(views, wanted) : null;
+  return (row) => {
+    const names = projection.refer(row, name);
+    return isMeant(name, wanted, names, row.host ?? null) || names.some((id) => id !== null && ids?.has(id) === true);
+  };
+};
+
+const testOf = (views: Views, projection: Projection<object>, name: string, wanted: Filter[string]): Test => {
+  if (typeof wanted === 'string') return testOfOne(views, projection, name, wanted);
+  const tests = wanted.map((one) => testOfOne(views, projection, name, one));
+  return allOf.has(name) ? (row) => tests.every((test) => test(row)) : (row) => tests.some((test) => test(row));
+};
+
+/** What a filter says with one value: only that can name a row's key. */
+const singles = (filter: Filter): Readonly<Record<string, string>> =>
+  Object.fromEntries(Object.entries(filter).filter((entry): entry is [string, string] => typeof entry[1] === 'string'));
+
 /** The rows that pass a filter, with their keys, in the view's order. Complexity: one row where the filter names its key, else all. */
 export const selectRows = function* (
   views: Views,
@@ -61,16 +86,9 @@ export const selectRows = function* (
 ): Generator<readonly [string, object]> {
   const projection: Projection<object> = projections[view];
   const rows: ReadonlyMap<string, object> = rowsOf(views, view);
-  const tests = Object.entries(filter).map(([name, wanted]): ((row: Fields) => boolean) => {
-    if (!projection.references.includes(name)) return (row) => fieldIs(row[name], wanted);
-    const ids = name === 'network' ? idsMeant(views, wanted) : null;
-    return (row) => {
-      const names = projection.refer(row, name);
-      return isMeant(name, wanted, names, row.host ?? null) || names.some((id) => id !== null && ids?.has(id) === true);
-    };
-  });
+  const tests = Object.entries(filter).map(([name, wanted]) => testOf(views, projection, name, wanted));
   const passes = (row: object): boolean => tests.every((test) => test(row as Fields));
-  const key = projection.keyOf?.(filter, rows);
+  const key = projection.keyOf?.(singles(filter), rows);
   if (key !== undefined) {
     const row = rows.get(key);
     if (row && passes(row)) yield [key, row];

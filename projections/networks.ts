@@ -1,8 +1,9 @@
 /** View `networks`: what each network is and in which state; deleted ones disappear. Key: the network's id. */
 import type { Event, EventOf } from '../events/envelope.ts';
-import { type Fault, isIntent, type NetworkFacts } from '../events/events.ts';
+import { type Fault, isIntent, type NetworkFacts, type NetworkSettings } from '../events/events.ts';
 import { type NetworkStatus, networkTransitions } from '../events/states.ts';
-import type { At, Projection } from './projection.ts';
+import { endUpdate, type Update } from '../events/updates.ts';
+import { type At, isLate, labelNames, type Projection } from './projection.ts';
 import { nextStatus } from './status.ts';
 
 export interface NetworkRow extends NetworkFacts {
@@ -17,6 +18,10 @@ export interface NetworkRow extends NetworkFacts {
   readonly intent: string;
   /** Why the latest intent failed. */
   readonly fault: Fault | null;
+  /** The latest update while it is not reported, with those that it followed; what it asks for stands in this row. */
+  readonly update: Update<NetworkSettings> | null;
+  /** Why the latest update failed, so that what was before it holds. */
+  readonly updateFault: Fault | null;
   /** Position of the commit that changed this row last. */
   readonly changedPosition: number;
 }
@@ -36,8 +41,27 @@ const create = (rows: Rows, event: EventOf<'NetworkCreateRequested'>, at: At): v
     endpoints: 0,
     intent,
     fault: null,
+    update: null,
+    updateFault: null,
     changedPosition: at.position,
   });
+};
+
+/** Settings change at the intent, whatever state the network is in. */
+const updated = (
+  row: NetworkRow,
+  event: EventOf<'NetworkUpdateRequested' | 'NetworkUpdated' | 'NetworkUpdateFailed'>,
+  { position: changedPosition }: At,
+): NetworkRow => {
+  if (event.type === 'NetworkUpdateRequested') {
+    const { labels, mtu, dns, options } = row;
+    const update = { intent: event.meta.id, before: { labels, mtu, dns, options }, earlier: row.update };
+    return { ...row, ...event.data.settings, update, updateFault: null, changedPosition };
+  }
+  const fault = event.type === 'NetworkUpdateFailed' ? event.data.fault : null;
+  const ended = endUpdate(row.update, event.meta.causationid, fault !== null);
+  if (!ended) return row;
+  return { ...row, ...ended.restored, update: ended.update, updateFault: fault, changedPosition };
 };
 
 const move = (rows: Rows, event: Event, at: At): void => {
@@ -73,21 +97,50 @@ export const countEndpoints = (rows: Rows, event: Event, at: At): void => {
 
 export const networks: Projection<NetworkRow> = {
   name: 'networks',
-  version: 1,
+  version: 2,
   handles: [
     'NetworkCreateRequested',
+    'NetworkUpdateRequested',
     'NetworkDeleteRequested',
     'NetworkCreated',
     'NetworkCreateFailed',
+    'NetworkUpdated',
+    'NetworkUpdateFailed',
     'NetworkDeleted',
     'NetworkDeleteFailed',
   ],
   apply: (rows, event, at) => {
-    if (event.type === 'NetworkCreateRequested') create(rows, event, at);
-    else move(rows, event, at);
+    switch (event.type) {
+      case 'NetworkCreateRequested':
+        create(rows, event, at);
+        return;
+      case 'NetworkUpdateRequested':
+      case 'NetworkUpdated':
+      case 'NetworkUpdateFailed':
+        // Done too late: it will be reported as taken back.
+        if (event.type === 'NetworkUpdated' && isLate(at, event)) return;
+        if (at.networkBefore) rows.set(at.networkBefore.id, updated(at.networkBefore, event, at));
+        return;
+      default:
+        move(rows, event, at);
+    }
   },
-  fields: ['id', 'name', 'host', 'driver', 'status', 'internal', 'ipv4', 'ipv6'],
-  references: ['network'],
-  refer: (row) => [row.name, row.id],
+  fields: ['id', 'name', 'host', 'driver', 'status', 'internal', 'ipv4', 'ipv6', 'configOnly', 'configFrom'],
+  references: ['network', 'label', 'dangling', 'scope', 'type'],
+  refer: (row, reference) => {
+    switch (reference) {
+      case 'label':
+        return labelNames(row.labels);
+      case 'dangling':
+        return [String(row.endpoints === 0)];
+      // All networks are of one host, and none comes with cnmbus.
+      case 'scope':
+        return ['local'];
+      case 'type':
+        return ['custom'];
+      default:
+        return [row.name, row.id];
+    }
+  },
   keyOf: ({ id }) => id,
 };

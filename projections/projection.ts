@@ -5,6 +5,7 @@ import type { ViewName } from '../events/queries.ts';
 import type { CommandRow } from './commands.ts';
 import type { EndpointRow } from './endpoints.ts';
 import type { NetworkRow } from './networks.ts';
+import type { SandboxRow } from './sandboxes.ts';
 
 /** Where an event stands, and what the views folded before have made of the log so far (views.ts has the order). */
 export interface At {
@@ -16,10 +17,16 @@ export interface At {
   readonly networks: ReadonlyMap<string, NetworkRow>;
   /** With this event folded in. */
   readonly endpoints: ReadonlyMap<string, EndpointRow>;
+  /** With this event folded in. */
+  readonly sandboxes: ReadonlyMap<string, SandboxRow>;
+  /** As before this event. */
+  readonly commands: ReadonlyMap<string, CommandRow>;
   /** The network that the event is about as it was before. */
   readonly networkBefore: NetworkRow | undefined;
   /** The endpoint that the event is about as it was before; when a network ends, each endpoint that ends with it in turn. */
   readonly endpointBefore: EndpointRow | undefined;
+  /** The sandbox that this endpoint was in, or that the event is about, as it was before. */
+  readonly sandboxBefore: SandboxRow | undefined;
   /** The command that was folded last in this commit: its events mostly follow each other, and looking it up is dear (commands.ts). */
   readonly lastCommand: { key: string; row: CommandRow | undefined };
 }
@@ -44,6 +51,16 @@ export interface Projection<Row extends object> {
 
 /** A network's name for rows about things in it; its id where the network was gone before they came. */
 export const networkName = (at: At, networkId: string): string => at.networks.get(networkId)?.name ?? networkId;
+
+/** Whether the command behind an event has timed out. */
+export const isLate = ({ commands }: At, { meta: { actor, commandid } }: Event): boolean => {
+  const row = commands.get(commandid);
+  return (row?.actor === actor ? row : commands.get(`${actor} ${commandid}`))?.status === 'timed-out';
+};
+
+/** All that a filter may call by its labels: `KEY` and `KEY=VALUE` of each. */
+export const labelNames = (labels: Readonly<Record<string, string>>): readonly string[] =>
+  Object.entries(labels).flatMap(([key, value]) => [key, `${key}=${value}`]);
 
 /** `10.0.0.2` of `10.0.0.2/24`. */
 export const bareAddress = (cidr: string): string => {

@@ -2,9 +2,12 @@
  * View `sandboxes`: each sandbox with its members, from the first join that asks for it until it is removed. Key: its incarnation,
  * since a sandbox may be made anew while the one before is still being removed.
  */
+import { endpointLifeAfter } from '../events/endpoint-life.ts';
 import type { Event, EventOf } from '../events/envelope.ts';
 import type { Gateways, SandboxFacts } from '../events/events.ts';
+import { electGateways } from '../events/gateways.ts';
 import { type SandboxStatus, sandboxTransitions } from '../events/states.ts';
+import { withFound } from './endpoint-updates.ts';
 import type { EndpointRow } from './endpoints.ts';
 import { type At, networkName, type Projection } from './projection.ts';
 import { nextStatus } from './status.ts';
@@ -32,11 +35,22 @@ export interface SandboxRow extends SandboxFacts {
   /** Ids of endpoints that were asked to leave it and have not been reported out of it. */
   readonly leaving: readonly string[];
   readonly gateways: Gateways;
+  /** Files to mount into the container; null where it is the host's own namespace. */
+  readonly paths: { readonly hosts: string; readonly resolvConf: string; readonly hostname: string } | null;
   /** Position of the commit that changed this row last. */
   readonly changedPosition: number;
 }
 
 type Rows = Map<string, SandboxRow>;
+
+const pathsIn = (directory: string | null): SandboxRow['paths'] =>
+  directory === null
+    ? null
+    : {
+        hosts: `${directory}/hosts`,
+        resolvConf: `${directory}/resolv.conf`,
+        hostname: `${directory}/hostname`,
+      };
 
 /** Since when its namespace is there, in the state that it has come to. */
 const readyAfter = (row: SandboxRow, status: SandboxRow['status'], time: string): string | null => {
@@ -49,13 +63,49 @@ const removingAfter = (row: SandboxRow, status: SandboxRow['status'], time: stri
   return status === 'removing' ? time : null;
 };
 
+type Membership = EventOf<'EndpointJoinRequested' | 'EndpointLeaveReverted'>;
+
+const memberOf = ({ data }: Membership, at: At): SandboxMember => {
+  const { endpointId, name: endpoint, networkId } = data;
+  return { endpointId, endpoint, networkId, network: networkName(at, networkId), interface: data.interface };
+};
+
+/** Who carries the default routes: by the rule, since no event says it of a failure. */
+const elected = (members: readonly SandboxMember[], at: At): Gateways =>
+  electGateways(
+    members.flatMap(({ endpointId: id, networkId }) => {
+      const [endpoint, network] = [at.endpoints.get(id), at.networks.get(networkId)];
+      return endpoint && network ? [{ id, gatewayPriority: endpoint.gatewayPriority, network }] : [];
+    }),
+  );
+
+const begun = (
+  event: Membership,
+  at: At,
+  members: readonly SandboxMember[],
+  status: SandboxRow['status'],
+): SandboxRow => ({
+  ...event.data.sandbox,
+  host: at.host ?? '',
+  status,
+  createdAt: event.meta.time,
+  readyAt: null,
+  removingAt: null,
+  members,
+  leaving: [],
+  gateways: elected(members, at),
+  paths: pathsIn(event.data.sandbox.files),
+  changedPosition: at.position,
+});
+
 const join = (rows: Rows, event: EventOf<'EndpointJoinRequested'>, at: At): void => {
   // Its creation may have failed while the join was being decided.
   if (!at.endpointBefore) return;
-  const { endpointId, name: endpoint, networkId, sandbox, gateways } = event.data;
-  const network = networkName(at, networkId);
-  const member: SandboxMember = { endpointId, endpoint, networkId, network, interface: event.data.interface };
+  const { endpointId, sandbox } = event.data;
+  const member = memberOf(event, at);
   const row = rows.get(sandbox.incarnation);
+  const members = row ? [...row.members, member] : [member];
+  const gateways = elected(members, at);
   const changedPosition = at.position;
   if (row) {
     const after = nextStatus(sandboxTransitions, row.status, event.type);
@@ -65,25 +115,14 @@ const join = (rows: Rows, event: EventOf<'EndpointJoinRequested'>, at: At): void
       status,
       readyAt: readyAfter(row, status, event.meta.time),
       removingAt: removingAfter(row, status, event.meta.time),
-      members: [...row.members, member],
+      members,
       leaving: row.leaving.filter((id) => id !== endpointId),
       gateways,
       changedPosition,
     });
     return;
   }
-  rows.set(sandbox.incarnation, {
-    ...sandbox,
-    host: at.host ?? '',
-    status: 'creating',
-    createdAt: event.meta.time,
-    readyAt: null,
-    removingAt: null,
-    members: [member],
-    leaving: [],
-    gateways,
-    changedPosition,
-  });
+  rows.set(sandbox.incarnation, begun(event, at, members, 'creating'));
 };
 
 /** Takes an endpoint out; the sandbox of the last one is desired no more from here on. */
@@ -92,9 +131,7 @@ const leave = (rows: Rows, endpoint: EndpointRow, event: Event, at: At): void =>
   if (!row?.members.some(({ endpointId }) => endpointId === endpoint.id)) return;
   const members = row.members.filter(({ endpointId }) => endpointId !== endpoint.id);
   const leaves = event.type === 'EndpointLeaveRequested';
-  const without = (id: string | null): string | null => (id === endpoint.id ? null : id);
-  const { ipv4, ipv6 } = row.gateways;
-  const gateways = leaves ? event.data.gateways : { ipv4: without(ipv4), ipv6: without(ipv6) };
+  const gateways = elected(members, at);
   const leaving = leaves ? [...row.leaving, endpoint.id] : row.leaving;
   const cause = leaves ? event.type : 'EndpointJoinFailed';
   const status = members.length > 0 ? row.status : nextStatus(sandboxTransitions, row.status, cause);
@@ -120,6 +157,49 @@ const parted = (rows: Rows, endpoint: EndpointRow, at: At): void => {
   }
 };
 
+/** It was to leave as part of a move that failed, and is where it was. */
+const stay = (rows: Rows, event: EventOf<'EndpointLeaveReverted'>, at: At): void => {
+  const { endpointId, sandbox, before } = event.data;
+  const { endpointBefore } = at;
+  // It has not joined either, or the report is of another leave than its latest.
+  if (!endpointBefore || endpointBefore.leave?.joinFailed || !endpointLifeAfter(endpointBefore, event)) return;
+  // It may have been removed meanwhile: then it is there again, with whoever has not been reported out of it.
+  const inside = () => [...at.endpoints.values()].filter((one) => one.sandboxIncarnation === sandbox.incarnation);
+  const row = rows.get(sandbox.incarnation) ?? {
+    ...begun(event, at, [], 'ready'),
+    leaving: inside().map(({ id }) => id),
+  };
+  if (row.members.some((member) => member.endpointId === endpointId)) return;
+  const members = row.members.toSpliced(before.index, 0, memberOf(event, at));
+  const after = nextStatus(sandboxTransitions, row.status, event.type);
+  const status = after === 'absent' ? row.status : after;
+  rows.set(row.incarnation, {
+    ...row,
+    status,
+    removingAt: removingAfter(row, status, event.meta.time),
+    members,
+    leaving: row.leaving.filter((id) => id !== endpointId),
+    gateways: elected(members, at),
+    changedPosition: at.position,
+  });
+};
+
+/** The priority of a member may have changed. */
+const reelect = (rows: Rows, endpoint: EndpointRow, at: At): void => {
+  const row = rows.get(endpoint.sandboxIncarnation ?? '');
+  if (!row || at.endpoints.get(endpoint.id)?.gatewayPriority === endpoint.gatewayPriority) return;
+  rows.set(row.incarnation, { ...row, gateways: elected(row.members, at), changedPosition: at.position });
+};
+
+const lease = (rows: Rows, event: EventOf<'PortsLeased'>, at: At): void => {
+  for (const id of new Set(event.data.ports.map(({ holder }) => holder))) {
+    const row = rows.get(id);
+    if (!row) continue;
+    const { ports } = withFound({ id, ports: row.ports, update: null }, event);
+    rows.set(id, { ...row, ports, changedPosition: at.position });
+  }
+};
+
 const report = (rows: Rows, event: EventOf<'SandboxCreated' | 'SandboxRemoved'>, at: At): void => {
   const row = rows.get(event.data.sandbox.incarnation);
   if (!row) return;
@@ -133,14 +213,19 @@ const report = (rows: Rows, event: EventOf<'SandboxCreated' | 'SandboxRemoved'>,
 
 export const sandboxes: Projection<SandboxRow> = {
   name: 'sandboxes',
-  version: 1,
+  version: 2,
   handles: [
+    'EndpointUpdateRequested',
+    'EndpointUpdateFailed',
     'EndpointJoinRequested',
     'EndpointLeaveRequested',
     'EndpointJoinFailed',
     'EndpointLeft',
+    'EndpointLeaveReverted',
+    'PortsLeased',
     'EndpointCreateFailed',
     'EndpointDeleted',
+    'EndpointDeleteReverted',
     'SandboxCreated',
     'SandboxRemoved',
   ],
@@ -151,6 +236,16 @@ export const sandboxes: Projection<SandboxRow> = {
       case 'SandboxRemoved':
         report(rows, event, at);
         return;
+      case 'PortsLeased':
+        lease(rows, event, at);
+        return;
+      case 'EndpointUpdateRequested':
+      case 'EndpointUpdateFailed':
+        if (before) reelect(rows, before, at);
+        return;
+      case 'EndpointLeaveReverted':
+        stay(rows, event, at);
+        break;
       case 'EndpointJoinRequested':
         join(rows, event, at);
         break;

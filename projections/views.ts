@@ -12,7 +12,10 @@ import { type DriverRow, drivers } from './drivers.ts';
 import { type EndpointRow, endpoints } from './endpoints.ts';
 import { type GarbageRow, garbage } from './garbage.ts';
 import { type HostRow, heard, hosts } from './hosts.ts';
+import { type NameRow, names } from './names.ts';
 import { countEndpoints, type NetworkRow, networks } from './networks.ts';
+import { followGateways, followPorts } from './port-map.ts';
+import { nameFound, type PortRow, ports } from './ports.ts';
 import type { At, Projection } from './projection.ts';
 import { type SandboxRow, sandboxes } from './sandboxes.ts';
 
@@ -21,6 +24,8 @@ export interface ViewRows {
   readonly endpoints: EndpointRow;
   readonly sandboxes: SandboxRow;
   readonly addresses: AddressRow;
+  readonly names: NameRow;
+  readonly ports: PortRow;
   readonly hosts: HostRow;
   readonly drivers: DriverRow;
   readonly commands: CommandRow;
@@ -44,6 +49,8 @@ export const createViews = (): Views => ({
     endpoints: new Map(),
     sandboxes: new Map(),
     addresses: new Map(),
+    names: new Map(),
+    ports: new Map(),
     hosts: new Map(),
     drivers: new Map(),
     commands: new Map(),
@@ -60,6 +67,8 @@ export const copyViews = ({ rows, position, day }: Views): Views => ({
     endpoints: new Map(rows.endpoints),
     sandboxes: new Map(rows.sandboxes),
     addresses: new Map(rows.addresses),
+    names: new Map(rows.names),
+    ports: new Map(rows.ports),
     hosts: new Map(rows.hosts),
     drivers: new Map(rows.drivers),
     commands: new Map(rows.commands),
@@ -75,20 +84,56 @@ export const projections: { readonly [View in ViewName]: Projection<ViewRows[Vie
   endpoints,
   sandboxes,
   addresses,
+  names,
+  ports,
   hosts,
   drivers,
   commands,
   garbage,
 };
 
-type Fold = (rows: Rows, event: Event, at: At) => void;
+type Fold = (rows: Rows, event: Event, at: At) => unknown;
 
 /** In this order: networks and endpoints come first, since the others look at what they have made of the event. */
 const folds: readonly { readonly handles: readonly EventType[]; readonly fold: Fold }[] = [
+  {
+    handles: ['PortsLeased'],
+    fold: (rows, event, at) => event.type === 'PortsLeased' && nameFound(rows.ports, event, at),
+  },
   { handles: networks.handles, fold: (rows, event, at) => networks.apply(rows.networks, event, at) },
   { handles: endpoints.handles, fold: (rows, event, at) => endpoints.apply(rows.endpoints, event, at) },
   { handles: sandboxes.handles, fold: (rows, event, at) => sandboxes.apply(rows.sandboxes, event, at) },
   { handles: addresses.handles, fold: (rows, event, at) => addresses.apply(rows.addresses, event, at) },
+  { handles: names.handles, fold: (rows, event, at) => names.apply(rows.names, event, at) },
+  {
+    handles: [
+      'EndpointJoinRequested',
+      'EndpointLeaveRequested',
+      'EndpointUpdateRequested',
+      'EndpointUpdateFailed',
+      'EndpointJoinFailed',
+      'EndpointLeaveReverted',
+      'EndpointDeleteReverted',
+      'EndpointCreateFailed',
+      'EndpointDeleted',
+    ],
+    fold: (rows, event, at) => followGateways(rows.endpoints, event, at),
+  },
+  { handles: ports.handles, fold: (rows, event, at) => ports.apply(rows.ports, event, at) },
+  {
+    handles: [
+      'EndpointJoinRequested',
+      'EndpointJoined',
+      'EndpointUpdated',
+      'EndpointJoinFailed',
+      'EndpointLeft',
+      'EndpointCreateFailed',
+      'EndpointDeleted',
+      'EndpointDeleteReverted',
+      'SandboxRemoved',
+    ],
+    fold: (rows, event, at) => followPorts(rows.endpoints, rows.ports, event, at),
+  },
   { handles: hosts.handles, fold: (rows, event, at) => hosts.apply(rows.hosts, event, at) },
   { handles: drivers.handles, fold: (rows, event, at) => drivers.apply(rows.drivers, event, at) },
   { handles: commands.handles, fold: (rows, event, at) => commands.apply(rows.commands, event, at) },
@@ -143,6 +188,9 @@ const idOf = ({ data }: Event, about: 'network' | 'endpoint'): string => {
   return (about === 'network' ? (ids.networkId ?? facts.network?.id) : (ids.endpointId ?? facts.endpoint?.id)) ?? '';
 };
 
+/** The sandbox that a report is about. */
+const sandboxNamed = ({ type, data }: Event): string => (type === 'SandboxRemoved' ? data.sandbox.incarnation : '');
+
 type CommitAt = Pick<At, 'host' | 'position' | 'lastCommand'>;
 
 /** A network that is gone has taken its endpoints along: nothing of them could be named or reached any more. */
@@ -150,10 +198,15 @@ const endEndpoints = (rows: Rows, network: NetworkRow, event: Event, at: At): vo
   for (const endpoint of rows.endpoints.values()) {
     if (endpoint.networkId !== network.id) continue;
     rows.endpoints.delete(endpoint.id);
-    const ending: At = { ...at, networkBefore: undefined, endpointBefore: endpoint };
+    const sandboxBefore = rows.sandboxes.get(endpoint.sandboxIncarnation ?? '');
+    const ending: At = { ...at, networkBefore: undefined, endpointBefore: endpoint, sandboxBefore };
     sandboxes.apply(rows.sandboxes, event, ending);
     addresses.apply(rows.addresses, event, ending);
+    names.apply(rows.names, event, ending);
+    ports.apply(rows.ports, event, ending);
     garbage.apply(rows.garbage, event, ending);
+    followGateways(rows.endpoints, event, ending);
+    followPorts(rows.endpoints, rows.ports, event, ending);
   }
 };
 
@@ -163,13 +216,17 @@ const foldEvent = (rows: Rows, event: Event, { host, position, lastCommand }: Co
   const { about } = plan;
   const id = about === 'other' ? '' : idOf(event, about);
   const networkBefore = about === 'network' ? rows.networks.get(id) : undefined;
+  const endpointBefore = about === 'endpoint' ? rows.endpoints.get(id) : undefined;
   const at: At = {
     position,
     host,
     networks: rows.networks,
     endpoints: rows.endpoints,
+    sandboxes: rows.sandboxes,
+    commands: rows.commands,
     networkBefore,
-    endpointBefore: about === 'endpoint' ? rows.endpoints.get(id) : undefined,
+    endpointBefore,
+    sandboxBefore: rows.sandboxes.get(endpointBefore?.sandboxIncarnation ?? sandboxNamed(event)),
     lastCommand,
   };
   for (const fold of plan.folds) fold(rows, event, at);

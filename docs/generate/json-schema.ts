@@ -1,6 +1,9 @@
 /** The catalogue's zod schemas as JSON Schema (draft-07), with what each field means. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { z } from 'zod';
-import { catalogue, fieldMeanings } from '../../events/catalogue.ts';
+import { catalogue } from '../../events/catalogue.ts';
+import { fieldMeanings } from '../../events/field-meanings.ts';
 
 /** The part of draft-07 that zod writes. */
 export interface JsonSchema {
@@ -137,11 +140,17 @@ export const undescribed = (definitions: Definitions): readonly string[] => {
   return missing;
 };
 
+/**
+ * Events that are not written any more but stay on every log that has them, as schemas.json had them while they were: nothing
+ * generates them anew. A part that has changed since bears the version of its event.
+ */
+const former = JSON.parse(readFileSync(join(import.meta.dirname, 'former-versions.json'), 'utf8')) as Definitions;
+
 /** docs/generated/schemas.json. */
 export const schemasDocument = (): object => ({
   $schema: 'http://json-schema.org/draft-07/schema#',
   title: 'Messages of cnmbus',
   description:
     'Generated from events/catalogue.ts by `npm run docs`. A message is checked against one of the definitions.',
-  definitions: definitionsUnder('#/definitions/'),
+  definitions: { ...definitionsUnder('#/definitions/'), ...former },
 });

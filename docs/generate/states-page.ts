@@ -33,7 +33,7 @@ const machines: readonly Machine[] = [
     meanings: stateMeanings.network,
     answers: networkAnswers,
     transitions: networkTransitions,
-    note: 'CreateNetwork is asked of the state of whoever holds the name. An accepted DeleteNetwork has no endpoints in its way but such as are being deleted (NETWORK_HAS_ENDPOINTS).',
+    note: 'CreateNetwork is asked of the state of whoever holds the name. An accepted DeleteNetwork has no endpoints in its way but such as are being deleted (NETWORK_HAS_ENDPOINTS). UpdateNetwork moves no state: its settings hold from its acceptance on, and those before again if it fails.',
   },
   {
     name: 'endpoint',
@@ -41,7 +41,7 @@ const machines: readonly Machine[] = [
     meanings: stateMeanings.endpoint,
     answers: endpointAnswers,
     transitions: endpointTransitions,
-    note: 'CreateEndpoint is asked of the state of whoever holds the name. A collector may suspect and collect an endpoint in state `created` only.',
+    note: 'CreateEndpoint is asked of the state of whoever holds the name. A collector may suspect and collect an endpoint in state `created` only. UpdateEndpoint moves no state. Where the deletion is part of a move it is reverted together with the leave, whichever is reported first, and the endpoint is `joined` again.',
   },
   {
     name: 'sandbox',
@@ -49,7 +49,7 @@ const machines: readonly Machine[] = [
     meanings: stateMeanings.sandbox,
     answers: sandboxAnswers,
     transitions: sandboxTransitions,
-    note: 'A failed join or a leave moves the sandbox only when no other endpoint is in it. A join in state `removing` makes another sandbox of the same name.',
+    note: 'A failed join or a leave moves the sandbox only when no other endpoint is in it. A join in state `removing` makes another sandbox of the same name. While a sandbox moves to another network, it and its endpoints take no other command (SANDBOX_MOVING). Its default routes are carried, each family by itself, by the endpoint with the highest gateway priority among those whose network has a gateway of that family and is not internal, of equal ones by the first that joined; so one that joins later takes over only with a higher priority, and when the gateway leaves or fails the next takes over.',
   },
 ];
 

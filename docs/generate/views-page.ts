@@ -1,5 +1,5 @@
 /** docs/views.md: every view with the fields of its rows and the names that its filter knows. */
-import { fieldMeanings } from '../../events/catalogue.ts';
+import { fieldMeanings } from '../../events/field-meanings.ts';
 import { type ViewName, viewNames } from '../../events/queries.ts';
 import { filterNames } from '../../projections/filter.ts';
 import type { ViewRows } from '../../projections/views.ts';
@@ -36,6 +36,8 @@ const common = {
   changedPosition: ['integer', 'position of the commit that changed this row last'],
 } as const satisfies Readonly<Record<string, Said>>;
 const { host, since, createdAt, intent, fault, changedPosition } = common;
+const pending = 'the latest update while it is not reported: `intent`';
+const updateFault: Said = ['Fault or null', 'why the latest update failed'];
 const status = (thing: string): Said => ['string', `its state, see states.md#${thing}`];
 const networkNames = {
   networkId: ['string', 'id of the network'],
@@ -56,6 +58,9 @@ const networkFacts = of(
   'options',
   'labels',
   'gc',
+  'configOnly',
+  'configFrom',
+  'dns',
 );
 const endpointFacts = of(
   definitions.EndpointFacts,
@@ -68,12 +73,29 @@ const endpointFacts = of(
   'static',
   'aliases',
   'ports',
+  'gatewayPriority',
+  'sysctls',
+  'linkLocal',
+  'links',
+  'services',
   'options',
   'labels',
   'gc',
   'origin',
 );
-const sandboxFacts = of(definitions.SandboxFacts, 'id', 'incarnation', 'key', 'owned', 'hostname', 'domainname');
+const sandboxFacts = of(
+  definitions.SandboxFacts,
+  'id',
+  'incarnation',
+  'key',
+  'owned',
+  'hostname',
+  'domainname',
+  'dns',
+  'extraHosts',
+  'ports',
+  'files',
+);
 const hostFacts = of(
   definitions['HostFacts.v1']?.properties?.data,
   'host',
@@ -109,6 +131,8 @@ const fields: { readonly [View in ViewName]: Fields<ViewRows[View]> } = {
     endpoints: ['integer', 'how many endpoints it has'],
     intent,
     fault,
+    update: ['object or null', `${pending}; \`before\`: the settings that hold again if it fails`],
+    updateFault,
     changedPosition,
   },
   endpoints: {
@@ -123,12 +147,28 @@ const fields: { readonly [View in ViewName]: Fields<ViewRows[View]> } = {
     sandboxKey: ['string or null', 'path of its namespace file, once joined'],
     joinId: ['string or null', 'id of the join'],
     interface: ['string or null', 'name of its interface in the sandbox'],
-    routes: ['list of object', 'routes through gateways in the sandbox that belong to it, once joined'],
+    interfaceAsked: ['string or null', 'the name that was asked for'],
+    routes: [
+      'list of object',
+      'routes in the sandbox that came with its join; `gateway` says who carries the default route now',
+    ],
+    routesAsked: ['list of object', 'the static routes that were asked for'],
+    gateway: ['object', 'whether it carries the default route of its sandbox: `ipv4`, `ipv6`'],
+    portMap: [
+      'list of object',
+      'what leads to it now: its own leases, those of its sandbox and of the other endpoints there, while it carries the default route',
+    ],
+    update: [
+      'object or null',
+      `${pending}; \`before\`: the settings that hold again if it fails; \`held\`: leases that it gives back`,
+    ],
+    updateFault,
     lastSandbox: ['string or null', 'the sandbox that it was last in'],
     idleSince: [time, 'since when it has been without a sandbox'],
     suspected: ['boolean', 'may be collected soon'],
     generation: ['integer', 'how many events it has seen'],
     intent,
+    leave: ['object or null', 'its leave while that is not reported: as part of a move it may be reverted'],
     fault,
     changedPosition,
   },
@@ -145,6 +185,10 @@ const fields: { readonly [View in ViewName]: Fields<ViewRows[View]> } = {
     ],
     leaving: ['list of string', 'ids of endpoints that are to leave it and are not reported out of it'],
     gateways: ['object', fieldMeanings.gateways ?? ''],
+    paths: [
+      'object or null',
+      'files to mount into the container: `hosts`, `resolvConf`, `hostname`; null in the namespace of the host itself',
+    ],
     changedPosition,
   },
   addresses: {
@@ -157,6 +201,50 @@ const fields: { readonly [View in ViewName]: Fields<ViewRows[View]> } = {
     holder: ['string or null', 'name of the endpoint, or of the auxiliary address'],
     mac: ['string or null', 'MAC address of the endpoint'],
     since: [time, 'since when it is held'],
+    changedPosition,
+  },
+  names: {
+    endpointId: ['string', 'id of the endpoint'],
+    endpoint: ['string', 'its name'],
+    host,
+    ...networkNames,
+    sandbox: ['string', 'the sandbox that it is in'],
+    sandboxIncarnation: ['string', 'its incarnation'],
+    names: [
+      'list of string',
+      "what it is found by in its network, in lower case: its name, its aliases, its sandbox's hostname alone and with its domain",
+    ],
+    links: ['object', 'names that its own sandbox has for others of the network'],
+    ipv4: ['string or null', 'what its names lead to'],
+    ipv6: ['string or null', 'what its names lead to'],
+    since: [time, 'since when it is found: the report of its join'],
+    changedPosition,
+  },
+  ports: {
+    host,
+    protocol: ['string', '`tcp`, `udp` or `sctp`'],
+    family: ['`4` or `6`', 'of the address'],
+    hostAddress: ['string', 'address of the host; `0.0.0.0` and `::` are all of their family'],
+    hostPort: ['integer', 'the first of `count`; 0 while the host looks for one'],
+    count: ['integer', 'how many ports, one behind the other'],
+    port: ['integer', 'the first port inside, of as many'],
+    exposure: ['string', 'who can reach it: `loopback` (this host), `address` (who reaches that address) or `any`'],
+    status: [
+      'string',
+      '`finding` a host port, `held`, `bound` (it leads to `address`), or `releasing` (an update takes it away)',
+    ],
+    holderKind: ['string', '`endpoint` or `sandbox`'],
+    holderId: ['string', 'id of the endpoint, or incarnation of the sandbox'],
+    holder: ['string', 'its name'],
+    networkId: ['string or null', 'id of the network of the endpoint that holds it'],
+    network: ['string or null', 'name of that network'],
+    sandbox: ['string or null', 'the sandbox that it leads into, or that holds it'],
+    endpointId: ['string or null', 'id of the endpoint that it leads to now'],
+    endpoint: ['string or null', 'name of that endpoint'],
+    address: ['string or null', 'the address that it leads to now'],
+    actor: ['string', 'who asked for it'],
+    since: [time, 'when it was asked for'],
+    boundSince: ['date-time or null', 'since when it leads there'],
     changedPosition,
   },
   hosts: {
@@ -211,6 +299,10 @@ const meanings: Readonly<Record<ViewName, string>> = {
   endpoints: 'Endpoints that exist or are being made or removed.',
   sandboxes: 'Sandboxes, from the first join that asks for them until they are removed.',
   addresses: 'Who holds which address.',
+  names:
+    'By which names endpoints are found, from the report of a join to the report of the leave: what resolvers answer.',
+  ports:
+    'What is published or held of host ports: one row per lease and address of the host. Ask with `asOf` for any moment.',
   hosts: 'What each worker has said about its host, and when it reported last.',
   drivers: 'The options that a driver was given on a host.',
   commands: 'What became of each command, for 30 days.',
@@ -241,7 +333,7 @@ Rows that the queries \`cnm.query.<view>\` answer with; how to ask is in [protoc
 from one real run.
 
 A filter names fields and values: a row passes when every field, as text, is equal to its value (\`"true"\`, \`"4"\`, null is \`""\`), or has it among
-its items where it is a list. \`network\`, \`endpoint\` and \`sandbox\` name a thing by its name or its id; the first two are compared without case,
+its items where it is a list. Of a list of values one is enough, but of \`label\` (\`KEY\` or \`KEY=VALUE\`) all are wanted. \`network\`, \`endpoint\` and \`sandbox\` name a thing by its name or its id; the first two are compared without case,
 and a network may be written HOST/NAME. \`address\` is an address without prefix length.
 
 ${viewNames.map(section).join('\n')}

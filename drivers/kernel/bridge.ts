@@ -2,23 +2,19 @@
 import { type Bridge, type Cidr, formatTag, type Tag } from '../objects.ts';
 import { formatMac, parseMac } from './address.ts';
 import { expectNone, foreign, ownership } from './failure.ts';
+import { ensureForwarding, refuseAdvertisements } from './forwarding.ts';
 import { type Host, readLink, skipIndexes, takeIndex } from './host.ts';
-import { addressEntry, addressesOf, listAddresses, setAddresses } from './inside.ts';
+import { addressEntry, gatewaysOf, linkLocal, listAddresses, setAddresses } from './inside.ts';
 import type { LinkRecord } from './records.ts';
-import { newAddress, newBridge, prepareLink, setLink } from './rtnetlink.ts';
+import { newAddress, newBridge, prepareLink, setLink, setRouted } from './rtnetlink.ts';
 import { isDead, moveAside, revive, silence, type Transaction, undoing } from './transaction.ts';
 
 const bury = (transaction: Transaction, name: string, index: number): void => {
   silence(transaction.host, [index]);
   transaction.host.bridges.delete(name);
+  transaction.host.announcer.forget(name);
   transaction.reaps.push({ links: [index], namespace: -1 });
 };
-
-/**
- * A router solicits its neighbours from a link-local address (ndisc_send_ns): without one, forwarded IPv6 would find no endpoint.
- * This one is given, so it costs none of the traffic that a generated one would; a census passes it over.
- */
-const linkLocal = 'fe80::1/64';
 
 const withLinkLocal = (addresses: readonly Cidr[]): readonly Cidr[] =>
   addresses.some((cidr) => cidr.includes(':')) ? [...addresses, linkLocal] : addresses;
@@ -31,6 +27,7 @@ const create = (transaction: Transaction, bridge: Bridge): void => {
   const otherMtu = bridge.mtu < 65535 ? bridge.mtu + 1 : bridge.mtu - 1;
   newBridge(writer, { index, name: bridge.name, mac: parseMac(bridge.mac), mtu: otherMtu });
   prepareLink(writer, index, { quiet: host.ipv6, alias: formatTag(bridge.tag) });
+  setRouted(writer, index, { forwarding: bridge.routed, routeLocalnet: bridge.routed });
   setLink(writer, index, { up: true, mtu: bridge.mtu });
   for (const cidr of withLinkLocal(bridge.addresses)) newAddress(writer, addressEntry(index, cidr));
   const refusals = host.route.request(writer);
@@ -45,6 +42,8 @@ const create = (transaction: Transaction, bridge: Bridge): void => {
   }
   expectNone(refusals);
   host.bridges.set(bridge.name, index);
+  host.announcer.begin(bridge.name);
+  refuseAdvertisements(host, bridge.name);
 };
 
 /** A bridge as it is. */
@@ -53,19 +52,18 @@ const observe = (host: Host, link: LinkRecord, tag: Tag): Bridge => ({
   name: link.name,
   mac: formatMac(link.mac),
   mtu: link.mtu,
-  addresses: addressesOf(listAddresses(host.route, host.writer), link.index),
+  addresses: gatewaysOf(listAddresses(host.route, host.writer), link.index),
+  routed: link.routeLocalnet,
   tag,
 });
 
 const adjust = (host: Host, index: number, bridge: Bridge): void => {
-  const { mtu, mac, tag } = bridge;
+  const { mtu, mac, tag, routed } = bridge;
   setLink(host.writer.reset(), index, { up: true, mtu, mac: parseMac(mac), alias: formatTag(tag) });
+  setRouted(host.writer, index, { forwarding: routed, routeLocalnet: routed });
   expectNone(host.route.request(host.writer));
-  setAddresses(host, host.route, index, bridge.addresses);
-  if (withLinkLocal(bridge.addresses).includes(linkLocal)) {
-    newAddress(host.writer.reset(), addressEntry(index, linkLocal));
-    expectNone(host.route.request(host.writer).filter((refusal) => refusal.errno !== 'EEXIST'));
-  }
+  setAddresses(host, host.route, index, withLinkLocal(bridge.addresses));
+  refuseAdvertisements(host, bridge.name);
   host.bridges.set(bridge.name, index);
 };
 
@@ -73,6 +71,7 @@ const adjust = (host: Host, index: number, bridge: Bridge): void => {
 export const ensureBridge = (transaction: Transaction, bridge: Bridge, tags: readonly Tag[]): void => {
   const { host } = transaction;
   const link = readLink(host.route, host.writer, bridge.name);
+  ensureForwarding(transaction, bridge);
   if (link !== null && !isDead(host, link)) {
     if (link.kind !== 'bridge' || ownership(link.alias, tags) !== 'own') {
       throw foreign(link.kind || 'interface', link.name, link.alias);

@@ -3,15 +3,17 @@
  * and one to the socket inside, and their removal. Making assumes that nothing is there yet; when anything is in the way, all
  * of it is taken back and the caller goes the careful way, object by object, which says what the matter was.
  */
-import { formatTag, type Netns, type Route, type Veth } from '../objects.ts';
+import { formatTag, type Netns, type Resolver, type Route, type Veth } from '../objects.ts';
 import { parseMac } from './address.ts';
+import { announcementOf } from './announce.ts';
 import { isFailure } from './failure.ts';
 import { type Host, readLinks, skipIndexes, takeIndex } from './host.ts';
-import { addressEntry } from './inside.ts';
-import { createFile, pin, removeRecord, writeRecord } from './netns.ts';
-import { bridgeIndex } from './plug.ts';
+import { createFile, enter, pin, removeRecord, writeRecord } from './netns.ts';
+import { encodePeers } from './peer.ts';
+import { bridgeIndex, encodePort } from './plug.ts';
+import { equipResolver } from './resolver.ts';
 import { routeEntry } from './route.ts';
-import { getLinkByIndex, newAddress, newRoute, newVeth, prepareLink, setLink } from './rtnetlink.ts';
+import { getLinkByIndex, newRoute, newVeth, prepareLink } from './rtnetlink.ts';
 import { discardNamespace, holdsNetns, unpinNamespace } from './sandbox.ts';
 import { closeSpace, type Space, takeSpace } from './spare.ts';
 import { revive, silence, type Transaction } from './transaction.ts';
@@ -22,33 +24,37 @@ export interface Sandbox {
   readonly netns: Netns;
   readonly veths: readonly Veth[];
   readonly routes: readonly Route[];
+  readonly resolver: Resolver | null;
 }
 
 /** Indexes inside a new namespace: 1 is loopback. */
 const firstInner = 2;
 
-/** Messages for the host's namespace; answers the indexes of the host ends. */
-const encodeOuter = (host: Host, { veths }: Sandbox, space: Space): readonly number[] => {
+interface HostEnd {
+  readonly index: number;
+  /** Which message of the batch makes it. */
+  readonly message: number;
+}
+
+/** Messages for the host's namespace; answers the host ends. */
+const encodeOuter = (host: Host, { veths }: Sandbox, space: Space): readonly HostEnd[] => {
   const masters = veths.map((veth) => bridgeIndex(host, veth.bridge));
   const writer = host.writer.reset();
   return veths.map((veth, at) => {
-    const index = takeIndex(host);
+    const [index, message] = [takeIndex(host), writer.count];
     const peer = { index: firstInner + at, name: veth.peer.name, mac: parseMac(veth.peer.mac) };
     newVeth(writer, { index, name: veth.name, mtu: veth.mtu, peer, namespace: space.descriptor });
     prepareLink(writer, index, { quiet: host.ipv6, alias: formatTag(veth.tag) });
-    setLink(writer, index, { up: true, master: masters[at] ?? 0 });
-    return index;
+    encodePort(host, index, masters[at] ?? 0, veth);
+    return { index, message };
   });
 };
 
 /** Messages for the new namespace. It ends with a look at each interface, which makes the kernel finish bringing it up. */
-const encodeInner = (host: Host, { veths, routes }: Sandbox): void => {
-  const writer = host.writer.reset();
-  veths.forEach((veth, at) => {
-    prepareLink(writer, firstInner + at, { quiet: host.ipv6 });
-    setLink(writer, firstInner + at, { up: true });
-    for (const cidr of veth.peer.addresses) newAddress(writer, addressEntry(firstInner + at, cidr));
-  });
+const encodeInner = (host: Host, { veths, routes }: Sandbox, { socket, descriptor }: Space): void => {
+  const { writer } = host;
+  const peers = veths.map((veth, at) => ({ index: firstInner + at, veth }));
+  encodePeers(host, socket, peers, () => enter(host, descriptor));
   for (const route of routes) {
     const at = veths.findIndex((veth) => veth.peer.name === route.device);
     newRoute(writer, routeEntry(firstInner + at, route));
@@ -74,16 +80,16 @@ const equip = (host: Host, sandbox: Sandbox, links: number[]): boolean => {
   try {
     pin(space.descriptor, sandbox.netns.path);
     if (sandbox.veths.length > 0) {
-      const indexes = encodeOuter(host, sandbox, space);
+      const ends = encodeOuter(host, sandbox, space);
       const refusals = host.route.request(host.writer);
       const notMade = new Set(refusals.map((refusal) => refusal.index));
-      const messages = host.writer.count / indexes.length;
-      links.push(...indexes.filter((_, at) => !notMade.has(at * messages)));
+      links.push(...ends.flatMap(({ index, message }) => (notMade.has(message) ? [] : [index])));
       if (refusals.some((refusal) => refusal.errno === 'EBUSY')) skipIndexes(host);
       if (refusals.length > 0) return false;
     }
-    encodeInner(host, sandbox);
-    return space.socket.request(host.writer).length === 0;
+    encodeInner(host, sandbox, space);
+    if (space.socket.request(host.writer).length > 0) return false;
+    return sandbox.resolver === null || equipResolver(host, space, sandbox.resolver);
   } finally {
     closeSpace(space);
   }
@@ -120,7 +126,10 @@ export const createSandbox = (transaction: Transaction, sandbox: Sandbox): boole
     return false;
   }
   for (const link of links) host.fresh.add(link);
-  for (const { bridge } of sandbox.veths) host.fresh.add(bridgeIndex(host, bridge));
+  for (const veth of sandbox.veths) {
+    host.fresh.add(bridgeIndex(host, veth.bridge));
+    transaction.announcements.push(announcementOf(veth));
+  }
   transaction.undo.push({ what: `remove sandbox ${netns.path}`, run });
   return true;
 };

@@ -1,14 +1,18 @@
 /** What of ours is there: links by their alias, namespaces by their record, elements by their comment. */
-import { type KernelObject, type Netns, parseTag, type Route, type Tag, type Veth } from '../objects.ts';
+import { type KernelObject, type Netns, parseTag, type Resolver, type Route, type Tag, type Veth } from '../objects.ts';
 import type { Census } from '../port.ts';
 import { formatAddress, formatCidr, formatMac } from './address.ts';
 import { describeFailure } from './failure.ts';
+import { listFiles } from './files.ts';
+import { type Forwarding, forwards, readForwarding } from './forwarding.ts';
 import { goHome, type Host, listLinks } from './host.ts';
-import { addressesOf, listAddresses, readSnapshot, type Snapshot } from './inside.ts';
+import { gatewaysOf, listAddresses, readSnapshot, type Snapshot } from './inside.ts';
 import { close } from './libc.ts';
 import { exists, listRecords, openNamespace, removeRecord, unpin, within } from './netns.ts';
 import { describeVeth, peerOf } from './pair.ts';
+import { isolationOf, readNetfilter } from './port-flags.ts';
 import type { LinkRecord } from './records.ts';
+import { readResolver } from './resolver.ts';
 import { entityOf } from './route.ts';
 import type { Table } from './table.ts';
 import { isDead } from './transaction.ts';
@@ -21,6 +25,12 @@ interface Findings {
 interface OwnLink {
   readonly link: LinkRecord;
   readonly tag: Tag;
+}
+
+/** What of ours is in a namespace. */
+interface Contents {
+  readonly snapshot: Snapshot;
+  readonly resolver: Resolver | null;
 }
 
 /** The inside of a namespace of ours, or `null` when it could not be read. */
@@ -46,7 +56,14 @@ const ownTag = (host: Host, label: string): Tag | null => {
 };
 
 /** Beginnings of keys (`objectKey`), for when nothing of a kind could be read. */
-const kinds = { netns: 'netns ', route: 'route ', link: 'link ', element: 'element ' } as const;
+const kinds = {
+  netns: 'netns ',
+  route: 'route ',
+  resolver: 'resolver ',
+  link: 'link ',
+  element: 'element ',
+  file: 'file ',
+} as const;
 
 /** Links of this realm and host, apart from those that only wait for the reaper. */
 export const ownLinks = (host: Host, links: readonly LinkRecord[]): readonly OwnLink[] =>
@@ -61,11 +78,14 @@ const clearRemains = (host: Host, netns: Netns): void => {
   removeRecord(host, netns.path);
 };
 
-const readNamespace = (host: Host, netns: Netns): Snapshot | 'absent' => {
+const readNamespace = (host: Host, netns: Netns): Contents | 'absent' => {
   const descriptor = openNamespace(netns.path);
   if (typeof descriptor !== 'number') return 'absent';
   try {
-    return within(host, descriptor, (socket) => readSnapshot(host, socket));
+    return within(host, descriptor, (socket) => {
+      const snapshot = readSnapshot(host, socket);
+      return { snapshot, resolver: readResolver(host, netns) };
+    });
   } finally {
     close(descriptor);
   }
@@ -74,24 +94,28 @@ const readNamespace = (host: Host, netns: Netns): Snapshot | 'absent' => {
 const readInsides = (host: Host, findings: Findings, records: readonly Netns[]): readonly Inside[] =>
   records.flatMap((netns) => {
     // The path stands in the keys of all that is inside.
-    const snapshot = attempt(findings, [netns.path], () => readNamespace(host, netns));
-    if (snapshot === 'absent') {
+    const contents = attempt(findings, [netns.path], () => readNamespace(host, netns));
+    if (contents === 'absent') {
       attempt(findings, [netns.path], () => clearRemains(host, netns));
       return [];
     }
-    if (snapshot !== null) findings.objects.push(netns);
-    return [{ netns, snapshot }];
+    if (contents !== null) findings.objects.push(netns, ...(contents.resolver ? [contents.resolver] : []));
+    return [{ netns, snapshot: contents?.snapshot ?? null }];
   });
 
 /** A bridge that is down is as good as one without addresses: shown so, it is repaired. */
-const describeBridge = ({ link, tag }: OwnLink, addresses: Snapshot['addresses']): KernelObject => ({
-  kind: 'bridge',
-  name: link.name,
-  mac: formatMac(link.mac),
-  mtu: link.mtu,
-  addresses: link.up ? addressesOf(addresses, link.index) : [],
-  tag,
-});
+const describeBridge = ({ link, tag }: OwnLink, found: Snapshot['addresses'], forwarding: Forwarding): KernelObject => {
+  const addresses = gatewaysOf(found, link.index);
+  return {
+    kind: 'bridge',
+    name: link.name,
+    mac: formatMac(link.mac),
+    mtu: link.mtu,
+    addresses: link.up ? addresses : [],
+    routed: link.routeLocalnet && link.forwarding && forwards(forwarding, { addresses }),
+    tag,
+  };
+};
 
 /** A host end whose peer is in none of our namespaces: a leftover, to be deleted or made anew. */
 const describeLoose = ({ link, tag }: OwnLink, bridge: string): Veth => ({
@@ -101,6 +125,8 @@ const describeLoose = ({ link, tag }: OwnLink, bridge: string): Veth => ({
   mtu: link.mtu,
   netns: '',
   peer: { name: '', mac: '', addresses: [] },
+  isolated: false,
+  birth: { sysctls: {} },
   tag,
 });
 
@@ -108,31 +134,35 @@ const describeLoose = ({ link, tag }: OwnLink, bridge: string): Veth => ({
 const describeRoutes = ({ netns, snapshot }: Inside, peer: LinkRecord, endpoint: Tag): readonly Route[] =>
   (snapshot?.routes ?? []).flatMap((record) => {
     const entity = entityOf(record.protocol);
-    if (entity === undefined || record.index !== peer.index || record.gateway.length === 0) return [];
+    if (entity === undefined || record.index !== peer.index) return [];
     return [
       {
         kind: 'route',
         netns: netns.path,
         destination: formatCidr({ address: record.destination, length: record.length }),
-        gateway: formatAddress(record.gateway),
+        gateway: record.gateway.length > 0 ? formatAddress(record.gateway) : '',
         device: peer.name,
         tag: entity === 'sandbox' ? netns.tag : endpoint,
       },
     ];
   });
 
-/** A veth that is down at either end does not forward: shown as one without bridge or addresses, it is repaired. */
-const describePair = (own: OwnLink, bridge: string, inside: Inside, peer: LinkRecord): Veth => {
+/**
+ * A veth that is down at either end does not forward, and one whose flags as a port are wrong forwards too much or too little:
+ * shown as one without bridge or addresses, it is repaired.
+ */
+const describePair = (host: Host, own: OwnLink, bridge: string, inside: Inside, peer: LinkRecord): Veth => {
   const { link, tag } = own;
   const snapshot = peer.up && inside.snapshot ? inside.snapshot : { addresses: [] };
-  return describeVeth(link, link.up ? bridge : '', inside.netns.path, peer, snapshot, tag);
+  const isPort = link.up && isolationOf(link.port, host.netfilter) !== null;
+  return describeVeth(host, link, isPort ? bridge : '', inside.netns.path, peer, snapshot, tag);
 };
 
-const addVeth = (findings: Findings, own: OwnLink, bridge: string, insides: readonly Inside[]): void => {
+const addVeth = (host: Host, findings: Findings, own: OwnLink, bridge: string, insides: readonly Inside[]): void => {
   for (const inside of insides) {
     const peer = peerOf(inside.snapshot?.links ?? [], own.link);
     if (peer === undefined) continue;
-    findings.objects.push(describePair(own, bridge, inside, peer), ...describeRoutes(inside, peer, own.tag));
+    findings.objects.push(describePair(host, own, bridge, inside, peer), ...describeRoutes(inside, peer, own.tag));
     return;
   }
   const unread = insides.find((inside) => inside.snapshot === null);
@@ -160,12 +190,14 @@ const addLinks = (host: Host, findings: Findings, insides: readonly Inside[]): v
   const addresses = listAddresses(host.route, host.writer);
   const names = new Map(links.map((link) => [link.index, link.name]));
   const byPeer = indexInsides(insides);
+  const forwarding = readForwarding(host);
+  host.netfilter = readNetfilter();
   const unread = insides.filter((inside) => inside.snapshot === null);
   for (const own of ownLinks(host, links)) {
-    if (own.link.kind === 'bridge') findings.objects.push(describeBridge(own, addresses));
+    if (own.link.kind === 'bridge') findings.objects.push(describeBridge(own, addresses, forwarding));
     else if (own.link.kind === 'veth') {
       const candidates = [...(byPeer.get(own.link.index) ?? []), ...unread];
-      addVeth(findings, own, names.get(own.link.master) ?? '', candidates);
+      addVeth(host, findings, own, names.get(own.link.master) ?? '', candidates);
     }
   }
 };
@@ -174,13 +206,14 @@ const addLinks = (host: Host, findings: Findings, insides: readonly Inside[]): v
 export const takeCensus = (host: Host, table: Table): Census => {
   const findings: Findings = { objects: [], unknown: [] };
   try {
-    const { netns, route, link, element } = kinds;
-    const records = attempt(findings, [netns, route, link], () => listRecords(host));
+    const { netns, route, resolver, link, element, file } = kinds;
+    const records = attempt(findings, [netns, route, resolver, link], () => listRecords(host));
     if (records !== null) {
       const insides = readInsides(host, findings, records);
       attempt(findings, [link, route], () => addLinks(host, findings, insides));
     }
     findings.objects.push(...(attempt(findings, [element], () => table.elements()) ?? []));
+    findings.objects.push(...(attempt(findings, [file], () => listFiles(host)) ?? []));
     return findings;
   } finally {
     goHome(host);

@@ -3,12 +3,14 @@
 /** linux/netlink.h */
 export const NL = {
   ROUTE: 0,
+  SOCK_DIAG: 4,
   NETFILTER: 12,
   ERROR: 2,
   DONE: 3,
   F_REQUEST: 1,
   F_ACK: 4,
   F_DUMP_INTR: 0x10,
+  F_REPLACE: 0x100,
   F_EXCL: 0x200,
   F_CREATE: 0x400,
   F_APPEND: 0x800,
@@ -29,12 +31,14 @@ export const RTM = {
   NEWLINK: 16,
   DELLINK: 17,
   GETLINK: 18,
+  SETLINK: 19,
   NEWADDR: 20,
   DELADDR: 21,
   GETADDR: 22,
   NEWROUTE: 24,
   DELROUTE: 25,
   GETROUTE: 26,
+  NEWNEIGH: 28,
 } as const;
 
 /** linux/if_link.h; `INFO_*` are inside LINKINFO, `BR_*` inside INFO_DATA of a bridge. */
@@ -44,6 +48,7 @@ export const IFLA = {
   MTU: 4,
   LINK: 5,
   MASTER: 10,
+  PROTINFO: 12,
   LINKINFO: 18,
   IFALIAS: 20,
   AF_SPEC: 26,
@@ -54,9 +59,17 @@ export const IFLA = {
   NUM_RX_QUEUES: 32,
   INFO_KIND: 1,
   INFO_DATA: 2,
+  INFO_SLAVE_KIND: 4,
+  INFO_SLAVE_DATA: 5,
   BR_FORWARD_DELAY: 1,
   BR_STP_STATE: 5,
   BR_MCAST_SNOOPING: 23,
+  /** `BRPORT_*` are inside PROTINFO of a port, and inside its INFO_SLAVE_DATA. */
+  BRPORT_HAIRPIN: 4,
+  BRPORT_FAST_LEAVE: 7,
+  BRPORT_ISOLATED: 33,
+  /** Inside AF_INET of AF_SPEC: when set, a nest of settings; when read, an array of u32 that starts with number 1. */
+  INET_CONF: 1,
   /** linux/veth.h */
   VETH_INFO_PEER: 1,
   INET6_ADDR_GEN_MODE: 8,
@@ -69,13 +82,22 @@ export const IFLA = {
 /** linux/if.h */
 export const IFF = { UP: 1, LOOPBACK: 8 } as const;
 
+/** linux/ip.h: settings of an interface for IPv4 */
+export const IPV4_DEVCONF = { FORWARDING: 1, ROUTE_LOCALNET: 26 } as const;
+
+/** linux/neighbour.h */
+export const ND = { DST: 1, LLADDR: 2, NUD_STALE: 4 } as const;
+
 /** linux/socket.h, asm-generic/socket.h */
-export const AF = { UNSPEC: 0, INET: 2, INET6: 10, NETLINK: 16 } as const;
+export const AF = { UNSPEC: 0, INET: 2, BRIDGE: 7, INET6: 10, NETLINK: 16, PACKET: 17 } as const;
 export const SOCK = {
+  STREAM: 1,
   DGRAM: 2,
   RAW: 3,
+  NONBLOCK: 0x800,
   CLOEXEC: 0x80000,
   SOL_SOCKET: 1,
+  REUSEADDR: 2,
   SNDBUFFORCE: 32,
   RCVBUFFORCE: 33,
   MSG_DONTWAIT: 0x40,
@@ -92,6 +114,7 @@ export const RT = {
   TABLE: 15,
   TABLE_MAIN: 254,
   SCOPE_UNIVERSE: 0,
+  SCOPE_LINK: 253,
   UNICAST: 1,
 } as const;
 
@@ -105,12 +128,14 @@ export const NFT = {
   DELTABLE: 2,
   NEWCHAIN: 3,
   NEWRULE: 6,
+  GETRULE: 7,
   NEWSET: 9,
   NEWSETELEM: 12,
   GETSETELEM: 13,
   DELSETELEM: 14,
   /** Family of a table that sees IPv4 and IPv6: NFPROTO_INET. */
   INET: 1,
+  SET_MAP: 8,
   TABLE_OWNER: 2,
   TABLE_PERSIST: 4,
 } as const;

@@ -35,6 +35,14 @@ const meanings: Readonly<Record<string, string>> = {
 export const refused = (refusal: Refusal): KernelFailure =>
   new KernelFailure('KERNEL_ERROR', refusal.text || (meanings[refusal.errno] ?? refusal.errno), refusal.errno);
 
+/** What an error of node's file system calls says: `ENOENT: no such file or directory, open '/x'`. Others are bugs, and pass through. */
+export const fileFailure = (error: unknown, what: string): KernelFailure => {
+  if (!(error instanceof Error && 'code' in error && 'syscall' in error)) throw error;
+  const code = String(error.code);
+  const words = /^[A-Z0-9]+: ([^,]+)/.exec(error.message)?.[1] ?? error.message;
+  return new KernelFailure('KERNEL_ERROR', `${what}: ${words}`, code);
+};
+
 /** Throws the first refusal of a batch, if there is one. */
 export const expectNone = (refusals: readonly Refusal[]): void => {
   const [first] = refusals;
@@ -51,6 +59,10 @@ export const stepOf = (op: string, object: KernelObject): string => {
       return `${op} ${object.kind} ${object.name}`;
     case 'route':
       return `${op} route ${object.destination} in ${object.netns}`;
+    case 'file':
+      return `${op} file ${object.path}`;
+    case 'resolver':
+      return `${op} resolver in ${object.netns}`;
     case 'element':
       return `${op} element ${object.set} ${object.key.join(' . ')}`;
     default:

@@ -1,10 +1,12 @@
 /** What the set-up thread keeps: its way home, its sockets there, and what it has still to hand to the reaper. */
 import type { Tag } from '../objects.ts';
 import type { KernelFacts } from '../port.ts';
+import { type Announcement, Announcer } from './announce.ts';
 import { AF, NL, SOCK } from './constants.ts';
 import { KernelFailure, refused } from './failure.ts';
 import { C, check, close, open, setns, socket } from './libc.ts';
 import { AnswerLost, NetlinkSocket } from './netlink.ts';
+import { type Netfilter, readNetfilter } from './port-flags.ts';
 import { decodeLink, type LinkRecord } from './records.ts';
 import { dumpLinks, getLinkByIndex, getLinkByName } from './rtnetlink.ts';
 import type { Space } from './spare.ts';
@@ -33,12 +35,17 @@ export interface Host {
   /** Host ends that came up since the last `synchronise`, and their bridges. */
   readonly fresh: Set<number>;
   readonly reaps: ReapJob[];
+  /** Interfaces that came up since the last `synchronise`, for their neighbours. */
+  readonly announcements: Announcement[];
+  readonly announcer: Announcer;
   /** Namespaces made ahead. */
   readonly spares: Space[];
   /** Whether the thread may be in another namespace than `home`. */
   away: boolean;
   /** Next interface index to try. */
   index: number;
+  /** Which bridged packets the ruleset sees, as far as is known. */
+  netfilter: Netfilter;
   /** What the kernel lets us do, once it was tried. */
   capabilities: KernelFacts['capabilities'] | null;
 }
@@ -119,9 +126,12 @@ export const openHost = (realm: string, host: string, runDir: string): Host => {
     bridges: new Map(),
     fresh: new Set(),
     reaps: [],
+    announcements: [],
+    announcer: new Announcer(),
     spares: [],
     away: false,
     index,
+    netfilter: readNetfilter(),
     capabilities: null,
   };
 };

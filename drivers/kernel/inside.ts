@@ -46,19 +46,32 @@ export const readSnapshot = (host: Host, socket: NetlinkSocket): Snapshot => ({
   routes: listRoutes(socket, host.writer),
 });
 
-/** fe80::/10 is generated, by the kernel or by who lives in the namespace. */
+/**
+ * A router solicits its neighbours from a link-local address (ndisc_send_ns): without one, forwarded IPv6 would find no endpoint.
+ * This one is given to every bridge with IPv6, so it costs none of the traffic that a generated one would.
+ */
+export const linkLocal = 'fe80::1/64';
+
+/** fe80::/10 */
 const isLinkLocal = ({ address }: AddressRecord): boolean =>
   address.length === 16 && address[0] === 0xfe && ((address[1] ?? 0) & 0xc0) === 0x80;
 
-/** The addresses of a link in canonical text: IPv4 in the order in which they were added, then IPv6 likewise (the kernel lists the newest first). */
+/**
+ * The addresses of a link in canonical text: IPv4 in the order in which they were added, then IPv6 likewise, link-local ones last
+ * (the kernel lists by scope, the newest first). Link-local ones of IPv6 that were not given are generated, by the kernel or
+ * by who lives in the namespace: they are passed over.
+ */
 export const addressesOf = (addresses: readonly AddressRecord[], index: number): readonly Cidr[] => {
-  const own = addresses.filter((record) => record.index === index && !isLinkLocal(record));
-  const [v4, v6] = [
-    own.filter(({ address }) => address.length === 4),
-    own.filter(({ address }) => address.length === 16),
-  ];
-  return [...v4, ...v6.reverse()].map(formatCidr);
+  const own = addresses.filter((record) => record.index === index && (record.given || !isLinkLocal(record)));
+  const ipv4 = own.filter(({ address }) => address.length === 4);
+  const ipv6 = own.filter(({ address }) => address.length === 16).reverse();
+  const [local, global] = [ipv6.filter(isLinkLocal), ipv6.filter((record) => !isLinkLocal(record))];
+  return [...ipv4, ...global, ...local].map(formatCidr);
 };
+
+/** The addresses of a bridge without the one that each has. */
+export const gatewaysOf = (addresses: readonly AddressRecord[], index: number): readonly Cidr[] =>
+  addressesOf(addresses, index).filter((cidr) => cidr !== linkLocal);
 
 /** An address as a link is given it. IPv4 has a broadcast address where its prefix leaves room for one. */
 export const addressEntry = (index: number, cidr: Cidr): InterfaceAddress => {

@@ -113,6 +113,9 @@ export const linuxKernel = async (options: LinuxKernelOptions): Promise<Kernel> 
     apply: async (plans) => (await thread.call({ call: 'apply', plans })) as readonly PlanResult[],
     census: async () => (await thread.call({ call: 'census' })) as Census,
     facts: async () => (await thread.call({ call: 'facts' })) as KernelFacts,
+    findPorts: async (searches) => (await thread.call({ call: 'findPorts', searches })) as readonly (number | null)[],
+    openResolver: async (netns, port) =>
+      (await thread.call({ call: 'openResolver', netns, port })) as Awaited<ReturnType<Kernel['openResolver']>>,
     settled: async () => {
       // Behind everything that was handed in before.
       await thread.call({ call: 'apply', plans: [] });

@@ -2,6 +2,7 @@
  * The C library, and the only import of koffi. Every call is synchronous: namespaces belong to the calling thread, and the
  * pool threads that would run an asynchronous call stand in another one.
  */
+import { constants as fileConstants } from 'node:fs';
 import { constants } from 'node:os';
 import koffi from 'koffi';
 
@@ -31,6 +32,15 @@ export const recv = bound<(fd: number, buffer: Bytes, bytes: number, flags: numb
   'size_t',
   'int',
 ]);
+export const bind = bound<(fd: number, address: Bytes, bytes: number) => number>('bind', 'int', [
+  'int',
+  'void *',
+  'uint32',
+]);
+export const listen = bound<(fd: number, backlog: number) => number>('listen', 'int', ['int', 'int']);
+export const sendto = bound<
+  (fd: number, buffer: Bytes, bytes: number, flags: number, address: Bytes, addressBytes: number) => number
+>('sendto', 'long', ['int', 'void *', 'size_t', 'int', 'void *', 'uint32']);
 export const setsockopt = bound<(fd: number, level: number, option: number, value: Bytes, bytes: number) => number>(
   'setsockopt',
   'int',
@@ -39,6 +49,9 @@ export const setsockopt = bound<(fd: number, level: number, option: number, valu
 export const open = bound<(path: string, flags: number, mode: number) => number>('open', 'int', ['str', 'int', 'int']);
 export const close = bound<(fd: number) => number>('close', 'int', ['int']);
 export const symlink = bound<(target: string, path: string) => number>('symlink', 'int', ['str', 'str']);
+export const linkat = bound<
+  (directory: number, path: string, newDirectory: number, newPath: string, flags: number) => number
+>('linkat', 'int', ['int', 'str', 'int', 'str', 'int']);
 export const unlink = bound<(path: string) => number>('unlink', 'int', ['str']);
 export const unshare = bound<(flags: number) => number>('unshare', 'int', ['int']);
 export const setns = bound<(fd: number, type: number) => number>('setns', 'int', ['int', 'int']);
@@ -70,6 +83,10 @@ export const C = {
   O_EXCL: 0x80,
   O_NONBLOCK: 0x800,
   O_CLOEXEC: 0x80000,
+  /** With O_DIRECTORY, which differs between x86-64 and arm64. */
+  O_TMPFILE: 0x400000 | fileConstants.O_DIRECTORY,
+  AT_FDCWD: -100,
+  AT_SYMLINK_FOLLOW: 0x400,
   F_SETFD: 2,
   F_GETFL: 3,
   F_SETFL: 4,

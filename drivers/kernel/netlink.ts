@@ -129,7 +129,12 @@ export class NetlinkSocket {
           if (error.errno !== 0) throw new SystemError('netlink dump', error.errno);
           return consistent;
         }
-        if (message.type === NL.DONE) return consistent;
+        if (message.type === NL.DONE) {
+          // A dump that failed says so at its end (netlink_dump).
+          const failed = message.end - message.start >= 4 && inbox.i32(message.start) < 0;
+          if (failed) throw new SystemError('netlink dump', -inbox.i32(message.start));
+          return consistent;
+        }
         visit(inbox, message);
       }
     }

@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { formatTag, type Netns, parseTag } from '../objects.ts';
 import { NL } from './constants.ts';
 import { KernelFailure } from './failure.ts';
+import { prepareFiles } from './files.ts';
 import type { Host } from './host.ts';
 import {
   C,
@@ -62,6 +63,7 @@ export const mountRunDirectory = (host: Host): void => {
     check(mount('', runDir, 'none', C.MS_SHARED, null), `make ${runDir} shared`);
   }
   mkdirSync(recordsDir(host), { recursive: true, mode: 0o700 });
+  prepareFiles(host);
 };
 
 export const readRecord = (host: Host, path: string): Netns | null =>
@@ -148,11 +150,21 @@ export const unpin = (path: string): void => {
 
 export const exists = (path: string): boolean => orAbsent(() => lstatSync(path)) !== null;
 
-/** Runs `work` with a socket into the namespace behind a descriptor. The thread stays there until `goHome`. */
-export const within = <T>(host: Host, descriptor: number, work: (socket: NetlinkSocket) => T): T => {
+/** Takes the thread into the namespace behind a descriptor. It stays there until `goHome`. */
+export const enter = (host: Host, descriptor: number): void => {
   check(setns(descriptor, C.CLONE_NEWNET), 'setns');
   host.away = true;
-  const socket = new NetlinkSocket(NL.ROUTE);
+};
+
+/** Runs `work` with a socket into the namespace behind a descriptor, where the thread then stands. */
+export const within = <T>(
+  host: Host,
+  descriptor: number,
+  work: (socket: NetlinkSocket) => T,
+  protocol: number = NL.ROUTE,
+): T => {
+  enter(host, descriptor);
+  const socket = new NetlinkSocket(protocol);
   try {
     return work(socket);
   } finally {

@@ -1,5 +1,8 @@
 /** Encoders and decoders of nf_tables messages: bytes, no policy. Layout: linux/netfilter/nf_tables.h; all numbers are big-endian. */
+import type { ElementField } from '../objects.ts';
 import { NFT, NL } from './constants.ts';
+import { type Expression, putExpression, putValue, wordBytes } from './expressions.ts';
+import { typeOf, widthOf } from './fields.ts';
 import type { Message, MessageReader } from './reader.ts';
 import type { MessageWriter } from './writer.ts';
 
@@ -45,8 +48,6 @@ const readComment = (reader: MessageReader, start: number, end: number): string 
   return '';
 };
 
-const words = (value: number): Uint8Array => new Uint8Array(new Uint32Array([value]).buffer);
-
 const TABLE = { NAME: 1, FLAGS: 2, USERDATA: 6 } as const;
 
 /** `comment` null leaves the one that is there: it can only be given to a new table. */
@@ -84,32 +85,39 @@ export const decodeTable = (reader: MessageReader, { start, end }: Message): Tab
   return { flags, comment };
 };
 
-/** Bytes of an interface name in a register (IFNAMSIZ), and the number of the type in nft (datatype.h). */
-export const ifname = { bytes: 16, type: 41 } as const;
+/** What elements of a set are: fields of the key, and of what it leads to if it is a map. */
+export interface SetShape {
+  readonly key: readonly ElementField[];
+  readonly data: readonly ElementField[];
+}
 
-/** A hash set whose key is `names` interface names, one after the other. `id` names the set within the transaction. */
-export const newSet = (w: MessageWriter, table: string, name: string, names: number, id: number): void => {
-  // Types of a concatenation are 6 bits each.
-  const keyType = Array.from({ length: names }).reduce<number>((type) => (type << 6) | ifname.type, 0);
+/** A hash set or map. `id` names it within the transaction. */
+export const newSet = (w: MessageWriter, table: string, name: string, { key, data }: SetShape, id: number): void => {
   message(w, NFT.NEWSET, NL.F_CREATE | NL.F_EXCL);
   w.text(1, table);
   w.text(2, name);
-  w.be32(3, 0);
-  w.be32(4, keyType);
-  w.be32(5, names * ifname.bytes);
+  w.be32(3, data.length > 0 ? NFT.SET_MAP : 0);
+  w.be32(4, typeOf(key));
+  w.be32(5, widthOf(key));
+  if (data.length > 0) {
+    w.be32(6, typeOf(data));
+    w.be32(7, widthOf(data));
+  }
   w.be32(10, id);
   // For `nft` only, which prints names of a plain set reversed otherwise: type KEYBYTEORDER 0, host order 1 (libnftnl udata.h).
-  if (names === 1) w.data(13, Uint8Array.of(0, 4, ...words(1)));
+  if (key.length === 1) w.data(13, Uint8Array.of(0, 4, ...wordBytes(1)));
   w.end();
 };
 
-/** A chain; with a hook, a base chain of type filter whose policy is to accept. */
-export const newChain = (
-  w: MessageWriter,
-  table: string,
-  name: string,
-  hook?: { readonly number: number; readonly priority: number },
-): void => {
+/** Where a base chain hangs: `number` is NF_INET_*, the policy is to accept. */
+export interface Hook {
+  readonly type: 'filter' | 'nat';
+  readonly number: number;
+  readonly priority: number;
+}
+
+/** A chain; with a hook, a base chain. */
+export const newChain = (w: MessageWriter, table: string, name: string, hook?: Hook): void => {
   message(w, NFT.NEWCHAIN, NL.F_CREATE);
   w.text(1, table);
   w.text(3, name);
@@ -119,137 +127,92 @@ export const newChain = (
     w.be32(2, hook.priority);
     w.closeNest();
     w.be32(5, 1);
-    w.text(7, 'filter');
+    w.text(7, hook.type);
   }
   w.end();
 };
 
-/** One step of a rule. Registers 1 and 2 are 16 bytes each and adjacent. */
-export type Expression =
-  | { readonly name: 'meta'; readonly key: number; readonly register: number }
-  | { readonly name: 'ct'; readonly key: number }
-  | { readonly name: 'lookup'; readonly set: string }
-  /** Register 1 and `mask` is not zero. */
-  | { readonly name: 'any'; readonly mask: number }
-  | { readonly name: 'verdict'; readonly code: number; readonly chain?: string };
+const RULE_USERDATA = 7;
 
-/** A nest that holds one value. */
-const value = (w: MessageWriter, type: number, data: Uint8Array): void => {
-  w.openNest(type);
-  w.data(1, data);
-  w.closeNest();
-};
-
-const expression = (w: MessageWriter, name: string, body: () => void): void => {
-  w.openNest(1);
-  w.text(1, name);
-  w.openNest(2);
-  body();
-  w.closeNest();
-  w.closeNest();
-};
-
-const putVerdict = (w: MessageWriter, code: number, chain: string | undefined): void =>
-  expression(w, 'immediate', () => {
-    w.be32(1, 0);
-    w.openNest(2);
-    w.openNest(2);
-    w.be32(1, code);
-    if (chain !== undefined) w.text(2, chain);
-    w.closeNest();
-    w.closeNest();
-  });
-
-const putAny = (w: MessageWriter, mask: number): void => {
-  expression(w, 'bitwise', () => {
-    w.be32(1, 1);
-    w.be32(2, 1);
-    w.be32(3, 4);
-    value(w, 4, words(mask));
-    value(w, 5, words(0));
-  });
-  expression(w, 'cmp', () => {
-    w.be32(1, 1);
-    w.be32(2, 1);
-    value(w, 3, words(0));
-  });
-};
-
-const putExpression = (w: MessageWriter, step: Expression): void => {
-  switch (step.name) {
-    case 'meta':
-    case 'ct':
-      expression(w, step.name, () => {
-        w.be32(1, step.name === 'meta' ? step.register : 1);
-        w.be32(2, step.key);
-      });
-      return;
-    case 'lookup':
-      expression(w, 'lookup', () => {
-        w.text(1, step.set);
-        w.be32(2, 1);
-      });
-      return;
-    case 'any':
-      putAny(w, step.mask);
-      return;
-    case 'verdict':
-      putVerdict(w, step.code, step.chain);
-      return;
-    default:
-      step satisfies never;
-  }
-};
-
-export const newRule = (w: MessageWriter, table: string, chain: string, steps: readonly Expression[]): void => {
+export const newRule = (
+  w: MessageWriter,
+  table: string,
+  chain: string,
+  steps: readonly Expression[],
+  comment = '',
+): void => {
   message(w, NFT.NEWRULE, NL.F_CREATE | NL.F_APPEND);
   w.text(1, table);
   w.text(2, chain);
   w.openNest(4);
   for (const step of steps) putExpression(w, step);
   w.closeNest();
+  if (comment !== '') w.data(RULE_USERDATA, commentBytes(comment));
   w.end();
 };
 
-/** Interface names as a key: each in a register of its own, padded with zeros. */
-const keyBytes = (names: readonly string[]): Uint8Array => {
-  const bytes = new Uint8Array(names.length * ifname.bytes);
-  names.forEach((name, at) => {
-    for (let index = 0; index < name.length; index++) bytes[at * ifname.bytes + index] = name.charCodeAt(index);
-  });
-  return bytes;
+export const dumpRules = (w: MessageWriter, table: string): void => {
+  message(w.reset(), NFT.GETRULE, NL.F_DUMP);
+  w.text(1, table);
+  w.end();
 };
 
-const element = (
-  w: MessageWriter,
-  operation: number,
-  flags: number,
-  [table, set]: readonly [string, string],
-  key: readonly string[],
-  comment: string,
-): void => {
-  message(w, operation, flags);
-  w.text(1, table);
-  w.text(2, set);
-  w.openNest(3);
+/** The comment of a rule; empty where it has none. */
+export const decodeRule = (reader: MessageReader, { start, end }: Message): string => {
+  let comment = '';
+  reader.attributes(start + 4, end, (type, from, to) => {
+    if (type === RULE_USERDATA) comment = readComment(reader, from, to);
+  });
+  return comment;
+};
+
+/** An element as its bytes. */
+export interface ElementRecord {
+  readonly key: Uint8Array;
+  /** Empty where the set is no map. */
+  readonly data: Uint8Array;
+  readonly comment: string;
+}
+
+/** Of one message's elements: its nest may have 64 KB, and a message that is refused is refused whole. */
+const elementsMax = 32 << 10;
+
+const putElement = (w: MessageWriter, { key, data, comment }: ElementRecord): void => {
   w.openNest(1);
-  value(w, 1, keyBytes(key));
+  putValue(w, 1, key);
+  if (data.length > 0) putValue(w, 2, data);
   if (comment !== '') w.data(6, commentBytes(comment));
   w.closeNest();
-  w.closeNest();
-  w.end();
 };
 
-export const newElement = (
+/** As many messages as it takes. */
+const elements = (
   w: MessageWriter,
-  table: string,
-  set: string,
-  key: readonly string[],
-  comment: string,
-): void => element(w, NFT.NEWSETELEM, NL.F_CREATE | NL.F_EXCL, [table, set], key, comment);
+  [operation, flags]: readonly [number, number],
+  [table, set]: readonly [string, string],
+  records: readonly ElementRecord[],
+): void => {
+  for (let at = 0; at < records.length; ) {
+    message(w, operation, flags);
+    w.text(1, table);
+    w.text(2, set);
+    w.openNest(3);
+    const limit = w.length + elementsMax;
+    for (; at < records.length && w.length < limit; at++) putElement(w, records[at] as ElementRecord);
+    w.closeNest();
+    w.end();
+  }
+};
 
-export const delElement = (w: MessageWriter, table: string, set: string, key: readonly string[]): void =>
-  element(w, NFT.DELSETELEM, 0, [table, set], key, '');
+export const newElements = (w: MessageWriter, table: string, set: string, records: readonly ElementRecord[]): void =>
+  elements(w, [NFT.NEWSETELEM, NL.F_CREATE | NL.F_EXCL], [table, set], records);
+
+const none = new Uint8Array(0);
+
+export const delElements = (w: MessageWriter, table: string, set: string, keys: readonly Uint8Array[]): void => {
+  const records = keys.map((key) => ({ key, data: none, comment: '' }));
+  elements(w, [NFT.DELSETELEM, 0], [table, set], records);
+};
 
 export const dumpElements = (w: MessageWriter, table: string, set: string): void => {
   message(w.reset(), NFT.GETSETELEM, NL.F_DUMP);
@@ -258,30 +221,25 @@ export const dumpElements = (w: MessageWriter, table: string, set: string): void
   w.end();
 };
 
-export interface ElementRecord {
-  readonly key: readonly string[];
-  readonly comment: string;
-}
+const readElement = (reader: MessageReader, start: number, end: number): ElementRecord => {
+  let [key, data, comment]: [Uint8Array, Uint8Array, string] = [none, none, ''];
+  reader.attributes(start, end, (type, at, until) => {
+    if (type === 6) comment = readComment(reader, at, until);
+    if (type !== 1 && type !== 2) return;
+    reader.attributes(at, until, (inner, first, last) => {
+      if (inner !== 1) return;
+      if (type === 1) key = reader.slice(first, last);
+      else data = reader.slice(first, last);
+    });
+  });
+  return { key, data, comment };
+};
 
-/** The elements of one message of a dump: ELEMENTS { LIST_ELEM { KEY { VALUE }, USERDATA } }. */
+/** The elements of one message of a dump: ELEMENTS { LIST_ELEM { KEY { VALUE }, DATA { VALUE }, USERDATA } }. */
 export const decodeElements = (reader: MessageReader, { start, end }: Message): readonly ElementRecord[] => {
   const records: ElementRecord[] = [];
-  const one = (from: number, to: number): void => {
-    const key: string[] = [];
-    let comment = '';
-    reader.attributes(from, to, (type, at, until) => {
-      if (type === 6) comment = readComment(reader, at, until);
-      if (type !== 1) return;
-      reader.attributes(at, until, (_, first, last) => {
-        for (let name = first; name + ifname.bytes <= last; name += ifname.bytes) {
-          key.push(reader.text(name, name + ifname.bytes));
-        }
-      });
-    });
-    records.push({ key, comment });
-  };
   reader.attributes(start + 4, end, (type, from, to) => {
-    if (type === 3) reader.attributes(from, to, (_, at, until) => one(at, until));
+    if (type === 3) reader.attributes(from, to, (_, at, until) => records.push(readElement(reader, at, until)));
   });
   return records;
 };

@@ -7,9 +7,11 @@ import { addressesOf, listRoutes, readSnapshot, type Snapshot, setAddresses } fr
 import { close } from './libc.ts';
 import type { NetlinkSocket } from './netlink.ts';
 import { openNamespace, within } from './netns.ts';
+import { isQuiet } from './peer.ts';
+import { isolationOf, portFlags } from './port-flags.ts';
 import type { LinkRecord, RouteRecord } from './records.ts';
 import { restoreRoutes } from './route.ts';
-import { getLinkByIndex, prepareLink, setLink } from './rtnetlink.ts';
+import { getLinkByIndex, prepareLink, setLink, setPort } from './rtnetlink.ts';
 import { moveAside, revive, silence, type Transaction } from './transaction.ts';
 
 export const openOrFail = (path: string): number => {
@@ -29,6 +31,7 @@ export const peerOf = (links: readonly LinkRecord[], hostEnd: LinkRecord): LinkR
 
 /** A veth as it is. */
 export const describeVeth = (
+  host: Host,
   end: LinkRecord,
   bridge: string,
   netns: string,
@@ -42,14 +45,19 @@ export const describeVeth = (
   mtu: end.mtu,
   netns,
   peer: { name: peer.name, mac: formatMac(peer.mac), addresses: addressesOf(inside.addresses, peer.index) },
+  isolated: isolationOf(end.port, host.netfilter) ?? false,
+  birth: { sysctls: {} },
   tag,
 });
 
 export const adjustPeer = (host: Host, socket: NetlinkSocket, peer: LinkRecord, veth: Veth): void => {
   const routes = listRoutes(socket, host.writer).filter((route) => route.index === peer.index);
   const writer = host.writer.reset();
-  prepareLink(writer, peer.index, { quiet: host.ipv6 });
-  setLink(writer, peer.index, { name: veth.peer.name, mac: parseMac(veth.peer.mac), mtu: veth.mtu });
+  const mac = parseMac(veth.peer.mac);
+  prepareLink(writer, peer.index, { quiet: isQuiet(host, veth) });
+  // A hardware address that is given again makes the kernel forget all neighbours (arp_netdev_event).
+  const changed = formatMac(mac) === formatMac(peer.mac) ? {} : { mac };
+  setLink(writer, peer.index, { name: veth.peer.name, mtu: veth.mtu, ...changed });
   setLink(writer, peer.index, { up: true });
   getLinkByIndex(writer, peer.index);
   expectNone(socket.request(writer));
@@ -59,6 +67,7 @@ export const adjustPeer = (host: Host, socket: NetlinkSocket, peer: LinkRecord, 
 
 export const adjustEnd = (host: Host, index: number, master: number, veth: Veth): void => {
   setLink(host.writer.reset(), index, { up: true, master, mtu: veth.mtu, alias: formatTag(veth.tag) });
+  setPort(host.writer, index, portFlags(veth, host.netfilter));
   expectNone(host.route.request(host.writer));
   host.fresh.add(index).add(master);
 };
@@ -90,7 +99,7 @@ export const setPeerAside = (transaction: Transaction, end: LinkRecord, veth: Ve
       const inside = readSnapshot(host, socket);
       const peer = peerOf(inside.links, end);
       if (peer === undefined) return;
-      const before = describeVeth(end, veth.bridge, veth.netns, peer, inside, veth.tag);
+      const before = describeVeth(host, end, veth.bridge, veth.netns, peer, inside, veth.tag);
       const routes = inside.routes.filter((route) => route.index === peer.index);
       transaction.undo.push({ what: `restore veth ${veth.name}`, run: () => takeBack(host, end, before, routes) });
       moveAside(host, peer, socket, end.index);

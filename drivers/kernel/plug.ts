@@ -1,15 +1,17 @@
 /** Makes veth pairs into namespaces that are there already. */
 import { formatTag, type Veth } from '../objects.ts';
 import { parseMac } from './address.ts';
+import { announcementOf } from './announce.ts';
 import { expectNone, foreign, KernelFailure, refused } from './failure.ts';
 import { type Host, readLink, readLinkAt, skipIndexes, takeIndex } from './host.ts';
-import { addressEntry } from './inside.ts';
 import { close } from './libc.ts';
 import type { NetlinkSocket, Refusal } from './netlink.ts';
-import { within } from './netns.ts';
+import { enter, within } from './netns.ts';
 import { buryVeth, openOrFail, setPeerAside } from './pair.ts';
+import { encodePeers } from './peer.ts';
+import { plainPort, portFlags, samePort } from './port-flags.ts';
 import { decodeLink, type LinkRecord } from './records.ts';
-import { getLinkByIndex, newAddress, newVeth, prepareLink, setLink } from './rtnetlink.ts';
+import { getLinkByIndex, newVeth, prepareLink, setLink, setPort } from './rtnetlink.ts';
 import { freePorts, isDead, moveAside, type Transaction, undoing } from './transaction.ts';
 
 /** Index of the bridge that a veth is to be a port of. */
@@ -42,8 +44,15 @@ const request = (host: Host): Plugged => {
   return { refusals, peer };
 };
 
-const attach = (host: Host, index: number, master: number): void => {
+/** Messages that make a new host end a port of its bridge. */
+export const encodePort = (host: Host, index: number, master: number, veth: Veth): void => {
   setLink(host.writer, index, { up: true, master });
+  const flags = portFlags(veth, host.netfilter);
+  if (!samePort(flags, plainPort)) setPort(host.writer, index, flags);
+};
+
+const attach = (host: Host, index: number, master: number, veth: Veth): void => {
+  encodePort(host, index, master, veth);
   getLinkByIndex(host.writer, index);
 };
 
@@ -65,7 +74,7 @@ const plug = (transaction: Transaction, veth: Veth, descriptor: number): number 
   host.writer.reset();
   newVeth(host.writer, { index, name: veth.name, mtu: veth.mtu, peer, namespace: descriptor });
   prepareLink(host.writer, index, { quiet: host.ipv6, alias: formatTag(veth.tag) });
-  attach(host, index, master);
+  attach(host, index, master, veth);
   let plugged = request(host);
   if (plugged.refusals[0]?.index === 0) {
     if (plugged.refusals[0].errno !== 'EBUSY') throw refused(plugged.refusals[0]);
@@ -75,7 +84,7 @@ const plug = (transaction: Transaction, veth: Veth, descriptor: number): number 
   transaction.undo.push({ what: `remove veth ${veth.name}`, run: () => discard(host, index, veth) });
   if (plugged.refusals[0]?.errno === 'EXFULL' && freePorts(host, master)) {
     host.writer.reset();
-    attach(host, index, master);
+    attach(host, index, master, veth);
     plugged = request(host);
   }
   if (plugged.refusals[0]?.errno === 'EXFULL') {
@@ -109,12 +118,10 @@ export const createVeth = (transaction: Transaction, veth: Veth): void => {
     within(host, descriptor, (socket) => {
       clearName(host, socket, veth);
       const index = plug(transaction, veth, descriptor);
-      const writer = host.writer.reset();
-      prepareLink(writer, index, { quiet: host.ipv6 });
-      setLink(writer, index, { up: true });
-      for (const cidr of veth.peer.addresses) newAddress(writer, addressEntry(index, cidr));
-      getLinkByIndex(writer, index);
-      expectNone(socket.request(writer));
+      encodePeers(host, socket, [{ index, veth }], () => enter(host, descriptor));
+      getLinkByIndex(host.writer, index);
+      expectNone(socket.request(host.writer));
+      transaction.announcements.push(announcementOf(veth));
     });
   } finally {
     close(descriptor);

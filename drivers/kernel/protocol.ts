@@ -1,5 +1,5 @@
 /** What the threads of a kernel say to each other: as JSON, which costs half of what a structured clone of plans does. */
-import type { Plan } from '../port.ts';
+import type { Plan, PortSearch } from '../port.ts';
 
 export interface ThreadOptions {
   readonly realm: string;
@@ -12,6 +12,8 @@ export interface ThreadOptions {
 /** From the main thread to the one that sets up. */
 export type Request =
   | { readonly id: number; readonly call: 'apply'; readonly plans: readonly Plan[] }
+  | { readonly id: number; readonly call: 'findPorts'; readonly searches: readonly PortSearch[] }
+  | { readonly id: number; readonly call: 'openResolver'; readonly netns: string; readonly port: number }
   | { readonly id: number; readonly call: 'census' | 'facts' | 'close' };
 
 export type Reply =

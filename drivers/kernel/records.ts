@@ -1,6 +1,13 @@
 /** Decoders of rtnetlink answers. */
-import { AF, IFA, IFF, IFLA, RT } from './constants.ts';
+import { AF, IFA, IFF, IFLA, IPV4_DEVCONF, RT } from './constants.ts';
 import type { Message, MessageReader } from './reader.ts';
+
+/** Flags of a bridge port. Fast leave says something about multicast snooping, which is off on our bridges: it is free to mark with. */
+export interface PortFlags {
+  readonly isolated: boolean;
+  readonly hairpin: boolean;
+  readonly fastLeave: boolean;
+}
 
 export interface LinkRecord {
   readonly index: number;
@@ -16,25 +23,63 @@ export interface LinkRecord {
   /** `bridge`, `veth`, or empty for devices without a link type. */
   readonly kind: string;
   readonly alias: string;
+  /** Settings as a port of a bridge; all off for what is none. */
+  readonly port: PortFlags;
+  /** Packets that come in here are forwarded (IPv4). */
+  readonly forwarding: boolean;
+  /** Packets to and from 127.0.0.0/8 may pass here. */
+  readonly routeLocalnet: boolean;
 }
 
 /** Typed without its buffer's kind, so that a slice can take its place. */
 const none: Uint8Array = new Uint8Array(0);
 
+/** What is inside LINKINFO. */
+const readInfo = (
+  reader: MessageReader,
+  start: number,
+  end: number,
+): { readonly kind: string; readonly port: PortFlags } => {
+  let kind = '';
+  const flags = new Set<number>();
+  reader.attributes(start, end, (type, from, to) => {
+    if (type === IFLA.INFO_KIND) kind = reader.text(from, to);
+    else if (type === IFLA.INFO_SLAVE_DATA) {
+      reader.attributes(from, to, (flag, at, until) => {
+        if (until - at === 1 && reader.u8(at) === 1) flags.add(flag);
+      });
+    }
+  });
+  const [isolated, hairpin] = [flags.has(IFLA.BRPORT_ISOLATED), flags.has(IFLA.BRPORT_HAIRPIN)];
+  return { kind, port: { isolated, hairpin, fastLeave: flags.has(IFLA.BRPORT_FAST_LEAVE) } };
+};
+
+/** The settings for IPv4 inside AF_SPEC, as they are read: number 1 first. */
+const readInet = (reader: MessageReader, start: number, end: number): ((setting: number) => number) => {
+  let [first, last] = [0, 0];
+  reader.attributes(start, end, (family, from, to) => {
+    if (family !== AF.INET) return;
+    reader.attributes(from, to, (type, at, until) => {
+      if (type === IFLA.INET_CONF) [first, last] = [at, until];
+    });
+  });
+  return (setting) => (first + 4 * setting <= last ? reader.u32(first + 4 * (setting - 1)) : 0);
+};
+
 /** RTM_NEWLINK: struct ifinfomsg is 16 bytes, index at 4, flags at 8. */
 export const decodeLink = (reader: MessageReader, message: Message): LinkRecord | null => {
   const { start, end } = message;
   if (end - start < 16) return null;
-  let [name, alias, kind, mac, mtu, master, peer] = ['', '', '', none, 0, 0, 0];
+  let [name, alias, mac, mtu, master, peer] = ['', '', none, 0, 0, 0];
+  let info = readInfo(reader, 0, 0);
+  let inet = readInet(reader, 0, 0);
   reader.attributes(start + 16, end, (type, from, to) => {
     if (type === IFLA.IFNAME) name = reader.text(from, to);
     else if (type === IFLA.IFALIAS) alias = reader.text(from, to);
     else if (type === IFLA.ADDRESS) mac = reader.slice(from, to);
-    else if (type === IFLA.LINKINFO) {
-      reader.attributes(from, to, (inner, at, until) => {
-        if (inner === IFLA.INFO_KIND) kind = reader.text(at, until);
-      });
-    } else if (to - from !== 4) return;
+    else if (type === IFLA.LINKINFO) info = readInfo(reader, from, to);
+    else if (type === IFLA.AF_SPEC) inet = readInet(reader, from, to);
+    else if (to - from !== 4) return;
     else if (type === IFLA.MTU) mtu = reader.u32(from);
     else if (type === IFLA.MASTER) master = reader.u32(from);
     else if (type === IFLA.LINK) peer = reader.u32(from);
@@ -49,8 +94,11 @@ export const decodeLink = (reader: MessageReader, message: Message): LinkRecord 
     mtu,
     master,
     peer,
-    kind,
+    kind: info.kind,
     alias,
+    port: info.port,
+    forwarding: inet(IPV4_DEVCONF.FORWARDING) !== 0,
+    routeLocalnet: inet(IPV4_DEVCONF.ROUTE_LOCALNET) !== 0,
   };
 };
 
@@ -58,6 +106,8 @@ export interface AddressRecord {
   readonly index: number;
   readonly address: Uint8Array;
   readonly length: number;
+  /** Given without a look whether it is taken, as ours are; what a kernel generates is not. */
+  readonly given: boolean;
 }
 
 const addressBytes = (family: number): number => (family === AF.INET ? 4 : family === AF.INET6 ? 16 : 0);
@@ -67,15 +117,17 @@ export const decodeAddress = (reader: MessageReader, message: Message): AddressR
   const { start, end } = message;
   const bytes = end - start < 8 ? 0 : addressBytes(reader.u8(start));
   if (bytes === 0) return null;
-  let [local, address] = [none, none];
+  let [local, address, flags] = [none, none, 0];
   reader.attributes(start + 8, end, (type, from, to) => {
+    if (type === IFA.FLAGS && to - from === 4) flags = reader.u32(from);
     if (to - from !== bytes) return;
     if (type === IFA.LOCAL) local = reader.slice(from, to);
     else if (type === IFA.ADDRESS) address = reader.slice(from, to);
   });
   const found = local.length > 0 ? local : address;
   if (found.length === 0) return null;
-  return { index: reader.u32(start + 4), address: found, length: reader.u8(start + 1) };
+  const given = (flags & IFA.F_NODAD) !== 0;
+  return { index: reader.u32(start + 4), address: found, length: reader.u8(start + 1), given };
 };
 
 export interface RouteRecord {

@@ -1,14 +1,14 @@
-/** Routes through a gateway inside sandboxes. */
+/** Routes inside sandboxes, through a gateway or on the link. */
 import type { Route, Tag } from '../objects.ts';
 import { formatAddress, formatCidr, parseAddress, parseCidr } from './address.ts';
 import { expectNone, foreign, KernelFailure } from './failure.ts';
-import { type Host, requireLink } from './host.ts';
+import { type Host, readLinkAt, requireLink } from './host.ts';
 import { listRoutes } from './inside.ts';
 import { close } from './libc.ts';
 import type { NetlinkSocket } from './netlink.ts';
 import { openNamespace, within } from './netns.ts';
 import type { RouteRecord } from './records.ts';
-import { delRoute, type GatewayRoute, newRoute } from './rtnetlink.ts';
+import { delRoute, type LinkRoute, newRoute } from './rtnetlink.ts';
 import type { Transaction } from './transaction.ts';
 
 /**
@@ -30,17 +30,23 @@ export const entityOf = (protocol: number): Tag['entity'] | undefined =>
         ? 'network'
         : undefined;
 
-export const routeEntry = (index: number, route: Route): GatewayRoute => {
+export const routeEntry = (index: number, route: Route): LinkRoute => {
   const { address: destination, length } = parseCidr(route.destination);
-  return { destination, length, gateway: parseAddress(route.gateway), index, protocol: protocolOf(route.tag) };
+  const gateway = route.gateway === '' ? new Uint8Array(0) : parseAddress(route.gateway);
+  return { destination, length, gateway, index, protocol: protocolOf(route.tag) };
 };
+
+const sameAddress = (a: Uint8Array, b: Uint8Array): boolean =>
+  a.length === b.length && a.every((byte, at) => byte === b[at]);
+
+const gatewayText = ({ gateway }: RouteRecord): string => (gateway.length > 0 ? formatAddress(gateway) : 'none');
 
 const matches = (record: RouteRecord, route: Route): boolean =>
   formatCidr({ address: record.destination, length: record.length }) === route.destination;
 
 /** Puts back routes that went with an address. One whose gateway is out of reach by now is left out: the next census shows it missing. */
 export const restoreRoutes = (host: Host, socket: NetlinkSocket, routes: readonly RouteRecord[]): void => {
-  const ours = routes.filter((route) => entityOf(route.protocol) !== undefined && route.gateway.length > 0);
+  const ours = routes.filter((route) => entityOf(route.protocol) !== undefined);
   if (ours.length === 0) return;
   host.writer.reset();
   for (const route of ours) newRoute(host.writer, route);
@@ -60,8 +66,8 @@ const inNamespace = (host: Host, path: string, work: (socket: NetlinkSocket) => 
 const put = (
   host: Host,
   socket: NetlinkSocket,
-  encode: (writer: Host['writer'], entry: GatewayRoute) => void,
-  entry: GatewayRoute,
+  encode: (writer: Host['writer'], entry: LinkRoute) => void,
+  entry: LinkRoute,
 ): void => {
   encode(host.writer.reset(), entry);
   expectNone(socket.request(host.writer));
@@ -84,7 +90,16 @@ const drop = ({ host, undo }: Transaction, socket: NetlinkSocket, route: Route, 
   undo.push({ what: `restore route ${route.destination}`, run });
 };
 
-export const ensureRoute = (transaction: Transaction, route: Route): void => {
+/** A namespace has one route of ours to a destination. */
+const expectNoOther = (host: Host, socket: NetlinkSocket, route: Route, index: number | undefined): void => {
+  if (index === undefined) return;
+  const device = readLinkAt(socket, host.writer, index)?.name ?? `interface ${index}`;
+  const text = `${route.destination} in ${route.netns} leads over ${device} already`;
+  throw new KernelFailure('KERNEL_ERROR', text, 'EEXIST');
+};
+
+/** Makes a route be as wanted. One over another interface is only replaced when the route is `moved`: nobody asks for two. */
+export const ensureRoute = (transaction: Transaction, route: Route, moved: boolean): void => {
   const { host } = transaction;
   inNamespace(host, route.netns, (socket) => {
     const device = requireLink(socket, host.writer, route.device);
@@ -94,15 +109,12 @@ export const ensureRoute = (transaction: Transaction, route: Route): void => {
       (record) =>
         record.index === entry.index &&
         record.protocol === entry.protocol &&
-        formatAddress(record.gateway) === formatAddress(entry.gateway),
+        sameAddress(record.gateway, entry.gateway),
     );
     if (same) return;
+    if (!moved) expectNoOther(host, socket, route, ours.find((record) => record.index !== entry.index)?.index);
     if (ours.length === 0 && other !== undefined) {
-      throw foreign(
-        'route',
-        `${route.destination} in ${route.netns}`,
-        `gateway ${formatAddress(other.gateway) || 'none'}`,
-      );
+      throw foreign('route', `${route.destination} in ${route.netns}`, `gateway ${gatewayText(other)}`);
     }
     for (const record of ours) drop(transaction, socket, route, record);
     put(host, socket, newRoute, entry);
@@ -119,11 +131,7 @@ export const removeRoute = (transaction: Transaction, route: Route): void => {
   inNamespace(host, route.netns, (socket) => {
     const { ours, other } = present(host, socket, route);
     if (ours.length === 0 && other !== undefined) {
-      throw foreign(
-        'route',
-        `${route.destination} in ${route.netns}`,
-        `gateway ${formatAddress(other.gateway) || 'none'}`,
-      );
+      throw foreign('route', `${route.destination} in ${route.netns}`, `gateway ${gatewayText(other)}`);
     }
     for (const record of ours) drop(transaction, socket, route, record);
   });

@@ -1,5 +1,6 @@
 /** Encoders of rtnetlink messages: bytes, no policy. Layouts: linux/rtnetlink.h, if_link.h, if_addr.h, veth.h. */
-import { AF, IFA, IFF, IFLA, NL, RT, RTM } from './constants.ts';
+import { AF, IFA, IFF, IFLA, IPV4_DEVCONF, ND, NL, RT, RTM } from './constants.ts';
+import type { PortFlags } from './records.ts';
 import type { MessageWriter } from './writer.ts';
 
 const create = NL.F_CREATE | NL.F_EXCL;
@@ -55,6 +56,39 @@ export const prepareLink = (
     w.closeNest();
     w.closeNest();
   }
+  w.end();
+};
+
+/** Settings of a bridge port. What is none is refused: EINVAL. */
+export const setPort = (w: MessageWriter, index: number, flags: PortFlags): void => {
+  const at = w.begin(RTM.SETLINK, 0, 16);
+  w.poke8(at, AF.BRIDGE);
+  w.poke32(at + 4, index);
+  w.openNest(IFLA.PROTINFO);
+  w.u8(IFLA.BRPORT_HAIRPIN, Number(flags.hairpin));
+  w.u8(IFLA.BRPORT_FAST_LEAVE, Number(flags.fastLeave));
+  w.u8(IFLA.BRPORT_ISOLATED, Number(flags.isolated));
+  w.closeNest();
+  w.end();
+};
+
+/** `forwarding` is turned on where it is true, and else left as it is. */
+export interface Routing {
+  readonly forwarding: boolean;
+  readonly routeLocalnet: boolean;
+}
+
+/** Whether packets may come and go through a link by routing, those of 127.0.0.0/8 included. */
+export const setRouted = (w: MessageWriter, index: number, { forwarding, routeLocalnet }: Routing): void => {
+  link(w, RTM.NEWLINK, 0, index);
+  w.openNest(IFLA.AF_SPEC);
+  w.openNest(AF.INET);
+  w.openNest(IFLA.INET_CONF);
+  if (forwarding) w.u32(IPV4_DEVCONF.FORWARDING, 1);
+  w.u32(IPV4_DEVCONF.ROUTE_LOCALNET, Number(routeLocalnet));
+  w.closeNest();
+  w.closeNest();
+  w.closeNest();
   w.end();
 };
 
@@ -180,7 +214,8 @@ export const dumpAddresses = (w: MessageWriter): void => {
   w.end();
 };
 
-export interface GatewayRoute {
+/** A route over a link; an empty gateway means that the destination is on it. */
+export interface LinkRoute {
   readonly destination: Uint8Array;
   readonly length: number;
   readonly gateway: Uint8Array;
@@ -189,24 +224,35 @@ export interface GatewayRoute {
 }
 
 /** struct rtmsg: family, dst_len, src_len, tos, table, protocol, scope, type (u8 each), flags u32. */
-const route = (w: MessageWriter, type: number, flags: number, entry: GatewayRoute): void => {
+const route = (w: MessageWriter, type: number, flags: number, entry: LinkRoute): void => {
   const at = w.begin(type, flags, 12);
   w.poke8(at, entry.destination.length === 4 ? AF.INET : AF.INET6);
   w.poke8(at + 1, entry.length);
   w.poke8(at + 4, RT.TABLE_MAIN);
   w.poke8(at + 5, entry.protocol);
-  w.poke8(at + 6, RT.SCOPE_UNIVERSE);
+  w.poke8(at + 6, entry.gateway.length > 0 ? RT.SCOPE_UNIVERSE : RT.SCOPE_LINK);
   w.poke8(at + 7, RT.UNICAST);
   if (entry.length > 0) w.data(RT.DST, entry.destination);
-  w.data(RT.GATEWAY, entry.gateway);
+  if (entry.gateway.length > 0) w.data(RT.GATEWAY, entry.gateway);
   w.u32(RT.OIF, entry.index);
   w.end();
 };
 
-export const newRoute = (w: MessageWriter, entry: GatewayRoute): void => route(w, RTM.NEWROUTE, create, entry);
-export const delRoute = (w: MessageWriter, entry: GatewayRoute): void => route(w, RTM.DELROUTE, 0, entry);
+export const newRoute = (w: MessageWriter, entry: LinkRoute): void => route(w, RTM.NEWROUTE, create, entry);
+export const delRoute = (w: MessageWriter, entry: LinkRoute): void => route(w, RTM.DELROUTE, 0, entry);
 
 export const dumpRoutes = (w: MessageWriter): void => {
   w.begin(RTM.GETROUTE, NL.F_DUMP, 12);
+  w.end();
+};
+
+/** Corrects the entry of a neighbour. Where there is none it is refused: ENOENT. struct ndmsg: family u8, index i32 at 4, state u16 at 8. */
+export const correctNeighbour = (w: MessageWriter, index: number, address: Uint8Array, mac: Uint8Array): void => {
+  const at = w.begin(RTM.NEWNEIGH, NL.F_REPLACE, 12);
+  w.poke8(at, address.length === 4 ? AF.INET : AF.INET6);
+  w.poke32(at + 4, index);
+  w.poke8(at + 8, ND.NUD_STALE);
+  w.data(ND.DST, address);
+  w.data(ND.LLADDR, mac);
   w.end();
 };

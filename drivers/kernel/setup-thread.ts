@@ -5,12 +5,13 @@ import { takeCensus } from './census.ts';
 import { applyPlans } from './executor.ts';
 import { readFacts } from './facts.ts';
 import { isFailure } from './failure.ts';
+import { closeFirewall, type Firewall, openFirewall } from './firewall.ts';
 import { type Host, listLinks, openHost, patiently } from './host.ts';
 import { close } from './libc.ts';
+import { openResolver } from './listener.ts';
 import { mountRunDirectory } from './netns.ts';
 import type { Reply, Request, ThreadOptions } from './protocol.ts';
 import { closeSpares, spareSpace } from './spare.ts';
-import { Table } from './table.ts';
 import { isDead } from './transaction.ts';
 
 const { options, reaper } = workerData as { readonly options: ThreadOptions; readonly reaper: MessagePort };
@@ -36,28 +37,28 @@ const prepareRunDirectory = (opened: Host): void => {
 };
 
 /** Isolation is up before the first network is. Where this fails, the first change of an element says why. */
-const prepareTable = (made: Table): void => {
+const prepareTable = ({ table }: Firewall): void => {
   try {
-    made.prepare();
+    table.prepare();
   } catch (error) {
     if (!isFailure(error)) throw error;
   }
 };
 
-const start = (): { readonly host: Host; readonly table: Table } => {
+const start = (): { readonly host: Host; readonly firewall: Firewall } => {
   const host = openHost(options.realm, options.host, options.runDir);
-  const table = new Table(options.realm, options.host);
-  prepareTable(table);
+  const firewall = openFirewall(host);
+  prepareTable(firewall);
   prepareRunDirectory(host);
   // What an earlier process had silenced and not yet removed.
   for (const link of patiently(() => listLinks(host.route, host.writer))) {
     if (isDead(host, link)) host.reaps.push({ links: [link.index], namespace: -1 });
   }
   handOver(host);
-  return { host, table };
+  return { host, firewall };
 };
 
-const { host, table } = start();
+const { host, firewall } = start();
 
 let sparing: NodeJS.Immediate | null = null;
 
@@ -84,15 +85,20 @@ const leaveUnlessHome = (): void => {
 const answer = (request: Request): unknown => {
   switch (request.call) {
     case 'apply':
-      return applyPlans(host, table, request.plans);
+      return applyPlans(host, firewall, request.plans);
     case 'census':
-      return takeCensus(host, table);
+      return takeCensus(host, firewall.table);
     case 'facts':
       return readFacts(host);
+    case 'findPorts':
+      return firewall.ports.find(request.searches);
+    case 'openResolver':
+      return openResolver(host, request.netns, request.port);
     case 'close':
-      table.close();
+      closeFirewall(firewall);
       if (sparing) clearImmediate(sparing);
       closeSpares(host);
+      host.announcer.close();
       host.route.close();
       close(host.home);
       handOver(host);

@@ -4,7 +4,7 @@
  */
 import { NL } from './constants.ts';
 import { goHome, type Host, threadNamespace } from './host.ts';
-import { C, check, close, open, unshare } from './libc.ts';
+import { C, check, close, open, SystemError, unshare } from './libc.ts';
 import { NetlinkSocket } from './netlink.ts';
 import { loopbackUp } from './netns.ts';
 
@@ -13,6 +13,8 @@ export interface Space {
   readonly descriptor: number;
   /** Speaks to it, wherever the thread is. */
   readonly socket: NetlinkSocket;
+  /** Speaks to its packet filter; null where the kernel has none. */
+  readonly filter: NetlinkSocket | null;
 }
 
 /** Enough for what a scheduler places at once on one host; each takes some 200 KB of the kernel's memory. */
@@ -22,6 +24,16 @@ const sparesMax = 8;
 export const leave = (host: Host): void => {
   check(unshare(C.CLONE_NEWNET), 'unshare(CLONE_NEWNET)');
   host.away = true;
+};
+
+/** A kernel without nfnetlink knows no such socket. */
+const openFilter = (): NetlinkSocket | null => {
+  try {
+    return new NetlinkSocket(NL.NETFILTER);
+  } catch (error) {
+    if (error instanceof SystemError) return null;
+    throw error;
+  }
 };
 
 const make = (host: Host): Space => {
@@ -35,7 +47,7 @@ const make = (host: Host): Space => {
       socket.close();
       throw error;
     }
-    return { descriptor, socket };
+    return { descriptor, socket, filter: openFilter() };
   } catch (error) {
     close(descriptor);
     throw error;
@@ -54,8 +66,9 @@ export const spareSpace = (host: Host): boolean => {
 };
 
 /** Lets go of a namespace: an open socket would keep it. */
-export const closeSpace = ({ descriptor, socket }: Space): void => {
+export const closeSpace = ({ descriptor, socket, filter }: Space): void => {
   socket.close();
+  filter?.close();
   close(descriptor);
 };
 

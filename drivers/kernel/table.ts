@@ -1,23 +1,25 @@
 /** Our one nftables table: made or adopted by one socket, which owns it, so that nobody else can change it. */
-import { type Element, formatTag, objectKey, parseTag, type Tag } from '../objects.ts';
+import { type Element, type ElementSet, elementSets, formatTag, objectKey, parseTag, type Tag } from '../objects.ts';
 import { NFT, NL } from './constants.ts';
 import { expectNone, foreign, KernelFailure, ownership } from './failure.ts';
+import { decodeFields, encodeFields } from './fields.ts';
+import { SystemError } from './libc.ts';
 import { NetlinkSocket, type Refusal } from './netlink.ts';
 import {
   beginBatch,
   decodeElements,
   decodeTable,
-  delElement,
+  delElements,
   delTable,
   dumpElements,
+  type ElementRecord,
   endBatch,
   getTable,
-  ifname,
-  newElement,
+  newElements,
   newTable,
   type TableRecord,
 } from './nftables.ts';
-import { encodeRuleset, setNames, tableName, version } from './ruleset.ts';
+import { encodeRuleset, type Rule, rules, setNames, tableName, versionOf } from './ruleset.ts';
 import { MessageWriter } from './writer.ts';
 
 /** An element to be there, or not; one that is there has to carry one of the tags. */
@@ -27,42 +29,75 @@ export interface ElementChange {
   readonly tags: readonly Tag[];
 }
 
+/** Elements that were exchanged for others in one transaction. */
+export interface Exchange {
+  readonly removed: readonly Element[];
+  readonly added: readonly Element[];
+}
+
 /** An element as the kernel has it: `label` is its comment. */
 interface Held {
   readonly element: Element;
   readonly label: string;
 }
 
-/** 100 bytes an element: room for the elements of some ten thousand networks in one transaction. */
+/** Some 120 bytes an element: room for ten thousand of them, and more is made where a transaction needs it. */
 const writerBytes = 4 << 20;
+const elementBytesMax = 256;
 
 /** The best ownership that a kernel knows: PERSIST came with Linux 6.9, OWNER with 5.12. */
 const flagChoices: readonly number[] = [NFT.TABLE_OWNER | NFT.TABLE_PERSIST, 0];
 
-/** A longer name would run into the next one. */
-const checkKey = ({ key }: Element): void => {
-  const bad = key.find((name) => name === '' || name.length >= ifname.bytes);
-  if (bad !== undefined) throw new KernelFailure('KERNEL_ERROR', `'${bad}' is no name of an interface`, 'EINVAL');
+const keyOf = ({ set, key }: Element): Uint8Array => encodeFields(elementSets[set].key, key);
+
+const recordOf = ({ element, label }: Held): ElementRecord => ({
+  key: keyOf(element),
+  data: encodeFields(elementSets[element.set].data, element.data),
+  comment: label,
+});
+
+/** Null for one that another version of us has made, and that fits none of our sets. */
+const heldOf = (set: ElementSet, { key, data, comment }: ElementRecord): Held | null => {
+  const shape = elementSets[set];
+  const [texts, target] = [decodeFields(shape.key, key), decodeFields(shape.data, data)];
+  if (texts === null || target === null) return null;
+  const tag = parseTag(comment) ?? { realm: '', host: '', entity: 'network', id: '' };
+  return { element: { kind: 'element', set, key: texts, data: target, tag }, label: comment };
 };
+
+const isSame = (a: Held | null, b: Held | null): boolean =>
+  a === b || (a !== null && b !== null && a.label === b.label && a.element.data.join() === b.element.data.join());
+
+const present = <T>(value: T | null): value is T => value !== null;
+
+const bySet = <T>(elements: readonly T[], setOf: (element: T) => ElementSet): ReadonlyMap<ElementSet, readonly T[]> =>
+  Map.groupBy(elements, setOf);
 
 export class Table {
   readonly name: string;
   readonly #realm: string;
   readonly #host: string;
+  readonly #rules: readonly Rule[];
   readonly #socket: NetlinkSocket;
-  readonly #writer = new MessageWriter(writerBytes);
+  #writer = new MessageWriter(writerBytes);
   /** Every element; exact, since only our socket can change the table. */
   #held = new Map<string, Held>();
+  #exchanges: Exchange[] = [];
   #ready = false;
 
-  constructor(realm: string, host: string) {
+  constructor(realm: string, host: string, chosen: readonly Rule[] = rules) {
     this.#realm = realm;
     this.#host = host;
+    this.#rules = chosen;
     this.name = tableName(realm, host);
     this.#socket = new NetlinkSocket(NL.NETFILTER).widen();
   }
 
-  #commit(encode: (w: MessageWriter) => void): readonly Refusal[] {
+  #commit(elements: number, encode: (w: MessageWriter) => void): readonly Refusal[] {
+    const bytes = writerBytes + elements * elementBytesMax;
+    if (elements > writerBytes / elementBytesMax / 2 && this.#writer.capacity < bytes) {
+      this.#writer = new MessageWriter(bytes);
+    }
     const first = beginBatch(this.#writer);
     encode(this.#writer);
     const last = endBatch(this.#writer);
@@ -80,8 +115,9 @@ export class Table {
     return found;
   }
 
-  get #owner(): string {
-    return `cnm:${this.#realm}:${this.#host}:rules:`;
+  get #comment(): { readonly owner: string; readonly version: string } {
+    const owner = `cnm:${this.#realm}:${this.#host}:rules:`;
+    return { owner, version: owner + versionOf(this.#rules) };
   }
 
   /** Makes the table, takes over the one that an earlier process left, or replaces the rules of another version. Idempotent. */
@@ -92,10 +128,11 @@ export class Table {
       this.#make([], false);
       this.#held = new Map();
     } else {
-      if (!found.comment.startsWith(this.#owner)) throw foreign('nftables table', `inet ${this.name}`, found.comment);
+      const { owner, version } = this.#comment;
+      if (!found.comment.startsWith(owner)) throw foreign('nftables table', `inet ${this.name}`, found.comment);
       this.#adopt(found);
       this.#held = new Map(this.#dump().map((held) => [objectKey(held.element), held]));
-      if (found.comment !== this.#owner + version) this.#make([...this.#held.values()], true);
+      if (found.comment !== version) this.#make([...this.#held.values()], true);
     }
     this.#ready = true;
   }
@@ -104,7 +141,7 @@ export class Table {
   #adopt(found: TableRecord): void {
     if ((found.flags & (NFT.TABLE_OWNER | NFT.TABLE_PERSIST)) === 0) return;
     const flags = NFT.TABLE_OWNER | NFT.TABLE_PERSIST;
-    const [refusal] = this.#commit((w) => newTable(w, this.name, flags, null));
+    const [refusal] = this.#commit(0, (w) => newTable(w, this.name, flags, null));
     if (refusal === undefined) return;
     throw new KernelFailure('KERNEL_ERROR', `table inet ${this.name} is held by another process`, refusal.errno);
   }
@@ -112,14 +149,20 @@ export class Table {
   /** One transaction: the table with its rules and elements, instead of the one that is there if `replace`. */
   #make(elements: readonly Held[], replace: boolean): void {
     for (const flags of flagChoices) {
-      const refusals = this.#commit((w) => {
+      const refusals = this.#commit(elements.length, (w) => {
         if (replace) delTable(w, this.name);
-        newTable(w, this.name, flags, this.#owner + version);
-        encodeRuleset(w, this.name);
-        for (const { element, label } of elements) newElement(w, this.name, element.set, element.key, label);
+        newTable(w, this.name, flags, this.#comment.version);
+        encodeRuleset(w, this.name, this.#rules);
+        this.#encodeNew(w, elements);
       });
       if (refusals.length === 0) return;
       if (flags === 0 || refusals[0]?.errno !== 'EOPNOTSUPP') expectNone(refusals);
+    }
+  }
+
+  #encodeNew(w: MessageWriter, elements: readonly Held[]): void {
+    for (const [set, held] of bySet(elements, ({ element }) => element.set)) {
+      newElements(w, this.name, set, held.map(recordOf));
     }
   }
 
@@ -127,18 +170,21 @@ export class Table {
   #dump(): readonly Held[] {
     return setNames.flatMap((set) => {
       dumpElements(this.#writer, this.name, set);
-      return this.#socket.dump(this.#writer, () => {
-        const result: Held[] = [];
-        return {
-          result,
-          visit: (reader, message) => {
-            for (const { key, comment } of decodeElements(reader, message)) {
-              const tag = parseTag(comment) ?? { realm: '', host: '', entity: 'network', id: '' };
-              result.push({ element: { kind: 'element', set, key, tag }, label: comment });
-            }
-          },
-        };
-      });
+      try {
+        return this.#socket.dump(this.#writer, () => {
+          const result: Held[] = [];
+          return {
+            result,
+            visit: (reader, message) => {
+              result.push(...decodeElements(reader, message).flatMap((record) => heldOf(set, record) ?? []));
+            },
+          };
+        });
+      } catch (error) {
+        // A table of another version may lack the set.
+        if (error instanceof SystemError && error.code === 'ENOENT') return [];
+        throw error;
+      }
     });
   }
 
@@ -148,36 +194,69 @@ export class Table {
     return this.#dump().map((held) => held.element);
   }
 
-  /** Makes all the changes in one transaction; answers how to take them back. */
-  change(changes: readonly ElementChange[]): () => void {
-    this.prepare();
-    for (const { element } of changes) checkKey(element);
-    const removed: Held[] = [];
-    const added: Held[] = [];
+  /** The element with this key that is in the table, without a look at the kernel. */
+  find(set: ElementSet, key: readonly string[]): Element | null {
+    return this.#held.get(`element ${set} ${key.join(' . ')}`)?.element ?? null;
+  }
+
+  /** All elements, without a look at the kernel. */
+  held(): readonly Element[] {
+    return Array.from(this.#held.values(), ({ element }) => element);
+  }
+
+  /** What changes, by key: what is there, and what is wanted (null: nothing). Those that stay as they are, are left out. */
+  #compare(changes: readonly ElementChange[]): readonly { readonly from: Held | null; readonly to: Held | null }[] {
+    const after = new Map<string, Held | null>();
     for (const { element, wanted, tags } of changes) {
-      const held = this.#held.get(objectKey(element));
-      const owner = held && ownership(held.label, tags);
-      if (owner === 'foreign' || (owner === 'other' && wanted)) {
-        throw foreign('nft element', objectKey(element), held?.label ?? '');
-      }
-      const label = formatTag(element.tag);
-      const replaced = wanted ? held && held.label !== label : owner === 'own';
-      if (held && replaced) removed.push(held);
-      if (wanted && (!held || replaced)) added.push({ element, label });
+      const key = objectKey(element);
+      const current = after.has(key) ? after.get(key) : this.#held.get(key);
+      const owner = current && ownership(current.label, tags);
+      if (owner === 'foreign' || (owner === 'other' && wanted)) throw foreign('nft element', key, current?.label ?? '');
+      if (wanted) after.set(key, { element, label: formatTag(element.tag) });
+      else if (owner === 'own') after.set(key, null);
     }
+    return [...after]
+      .map(([key, to]) => ({ from: this.#held.get(key) ?? null, to }))
+      .filter(({ from, to }) => !isSame(from, to));
+  }
+
+  /**
+   * Makes all the changes in one transaction; answers how to take them back. `check` sees the elements whose keys are new, before
+   * anything is done, and may throw.
+   */
+  change(changes: readonly ElementChange[], check: (added: readonly Element[]) => void): () => void {
+    this.prepare();
+    const differences = this.#compare(changes);
+    check(differences.flatMap(({ from, to }) => (from === null && to !== null ? [to.element] : [])));
+    const removed = differences.map(({ from }) => from).filter(present);
+    const added = differences.map(({ to }) => to).filter(present);
     this.#exchange(removed, added);
     return () => this.#exchange(added, removed);
   }
 
   #exchange(removed: readonly Held[], added: readonly Held[]): void {
     if (removed.length + added.length === 0) return;
-    const refusals = this.#commit((w) => {
-      for (const { element } of removed) delElement(w, this.name, element.set, element.key);
-      for (const { element, label } of added) newElement(w, this.name, element.set, element.key, label);
+    const refusals = this.#commit(removed.length + added.length, (w) => {
+      for (const [set, held] of bySet(removed, ({ element }) => element.set)) {
+        delElements(
+          w,
+          this.name,
+          set,
+          held.map(({ element }) => keyOf(element)),
+        );
+      }
+      this.#encodeNew(w, added);
     });
     expectNone(refusals);
     for (const { element } of removed) this.#held.delete(objectKey(element));
     for (const held of added) this.#held.set(objectKey(held.element), held);
+    const elementOf = ({ element }: Held): Element => element;
+    this.#exchanges.push({ removed: removed.map(elementOf), added: added.map(elementOf) });
+  }
+
+  /** What was exchanged since this was last asked. */
+  takeExchanges(): readonly Exchange[] {
+    return this.#exchanges.splice(0);
   }
 
   close(): void {

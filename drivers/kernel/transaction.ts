@@ -1,24 +1,32 @@
 /** What a plan has done so far, so that it can be undone. */
 import type { Tag } from '../objects.ts';
+import type { Announcement } from './announce.ts';
 import { describeFailure, expectNone } from './failure.ts';
 import { deathMark, type Host, listLinks, type ReapJob, readLink } from './host.ts';
 import { close } from './libc.ts';
 import type { Refusal } from './netlink.ts';
+import { plainPort, samePort } from './port-flags.ts';
 import type { LinkRecord } from './records.ts';
-import { setLink } from './rtnetlink.ts';
+import { setLink, setPort } from './rtnetlink.ts';
 
 export interface Transaction {
   readonly host: Host;
   /** How to take back each step; run from the last to the first. */
   readonly undo: { readonly what: string; readonly run: () => void }[];
+  /** Interfaces to be announced when the plan has succeeded. */
+  readonly announcements: Announcement[];
+  /** What is left to do when the plan has succeeded; it may not fail. */
+  readonly done: (() => void)[];
   /** Removals that cannot be taken back: they start when the plan has succeeded. */
   readonly reaps: ReapJob[];
 }
 
-export const begin = (host: Host): Transaction => ({ host, undo: [], reaps: [] });
+export const begin = (host: Host): Transaction => ({ host, undo: [], announcements: [], done: [], reaps: [] });
 
 export const commit = (transaction: Transaction): void => {
   transaction.host.reaps.push(...transaction.reaps);
+  transaction.host.announcements.push(...transaction.announcements);
+  for (const run of transaction.done) run();
 };
 
 /** Takes everything back; answers what could not be. */
@@ -86,8 +94,15 @@ export const freePorts = (host: Host, bridge: number): boolean => {
 export const revive = (host: Host, link: LinkRecord): void => {
   const holder = readLink(host.route, host.writer, link.name);
   if (holder !== null && holder.index !== link.index && isDead(host, holder)) moveAside(host, holder);
-  const writer = host.writer.reset();
-  setLink(writer, link.index, { name: link.name, alias: link.alias, master: link.master });
-  setLink(writer, link.index, { up: link.up });
-  expectNone(host.route.request(writer));
+  const request = (): readonly Refusal[] => {
+    const writer = host.writer.reset();
+    setLink(writer, link.index, { name: link.name, alias: link.alias, master: link.master });
+    // Lost, if it lost its place on the bridge.
+    if (!samePort(link.port, plainPort)) setPort(writer, link.index, link.port);
+    setLink(writer, link.index, { up: link.up });
+    return host.route.request(writer);
+  };
+  const refusals = request();
+  // What took its place on a full bridge has been undone before, and is dead.
+  expectNone(refusals[0]?.errno === 'EXFULL' && freePorts(host, link.master) ? request() : refusals);
 };

@@ -1,5 +1,6 @@
 /** Veth pairs one by one: with a look at what is there before anything is done. */
 import { formatTag, type Tag, type Veth } from '../objects.ts';
+import { announcementOf } from './announce.ts';
 import { foreign, ownership } from './failure.ts';
 import { type Host, readLink } from './host.ts';
 import { readSnapshot } from './inside.ts';
@@ -20,13 +21,14 @@ const adjust = (transaction: Transaction, end: LinkRecord, veth: Veth, tag: Tag)
       const inside = readSnapshot(host, socket);
       const peer = peerOf(inside.links, end);
       if (peer === undefined) return false;
-      const before = describeVeth(end, veth.bridge, veth.netns, peer, inside, tag);
+      const before = describeVeth(host, end, veth.bridge, veth.netns, peer, inside, tag);
       const master = freshBridgeIndex(host, veth.bridge);
       const routes = inside.routes.filter((route) => route.index === peer.index);
       const run = (): void => takeBack(host, end, before, routes);
       transaction.undo.push({ what: `restore veth ${veth.name}`, run });
       adjustEnd(host, end.index, master, veth);
       adjustPeer(host, socket, peer, veth);
+      transaction.announcements.push(announcementOf(veth));
       return true;
     });
   } finally {

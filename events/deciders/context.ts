@@ -3,12 +3,21 @@ import type { CommandData, CommandType } from '../commands.ts';
 import type { DriverRules } from '../driver-rules.ts';
 import type { Culprit, EventData, Fact } from '../events.ts';
 import { type Code, type Refusal, refuse } from '../refusals.ts';
-import type { BoundaryState, EndpointRow, NetworkRow } from '../state.ts';
-import { findEndpoint, findNetwork } from '../state.ts';
+import {
+  type BoundaryState,
+  type EndpointRow,
+  findEndpoint,
+  findNetwork,
+  isMoving,
+  type NetworkRow,
+  type SandboxRow,
+} from '../state.ts';
 import { endpointAnswers, networkAnswers } from '../states.ts';
 
 export interface Context {
   readonly host: string;
+  /** Who sent the command. */
+  readonly actor: string;
   /** Time of the decision, milliseconds since 1970. */
   readonly nowMs: number;
   readonly drivers: ReadonlyMap<string, DriverRules>;
@@ -26,7 +35,7 @@ export const found = <T>(value: T): Result<T> => ({ ok: true, value });
 
 export type Decide<T extends CommandType> = (state: BoundaryState, data: CommandData<T>, context: Context) => Decision;
 
-const networkCulprit = (row: NetworkRow) => ({
+export const networkCulprit = (row: NetworkRow) => ({
   kind: 'network',
   id: row.facts.id,
   name: row.facts.name,
@@ -41,15 +50,28 @@ export const endpointCulprit = ({ facts, status, sandbox }: EndpointRow) => ({
   detail: sandbox ? `${status}, sandbox ${sandbox.id}` : status,
 });
 
+export const sandboxCulprit = ({ facts }: SandboxRow) => ({ kind: 'sandbox', id: facts.id, detail: facts.key });
+
+/** While a sandbox moves to another network it takes no other command: what that would build on may be reverted. */
+export const movingSandbox = (state: BoundaryState, row: SandboxRow | undefined): Refusal | null =>
+  row && isMoving(state, row)
+    ? refuse('SANDBOX_MOVING', `sandbox ${row.facts.id} is being moved to another network`, [sandboxCulprit(row)])
+    : null;
+
+export const sandboxOf = (state: BoundaryState, row: EndpointRow): SandboxRow | undefined =>
+  state.sandboxes.get(row.sandbox?.incarnation ?? '');
+
 /** The network that a reference names, if the state table lets this command have it. */
 export const networkFor = (
   state: BoundaryState,
   ref: string,
-  command: 'DeleteNetwork' | 'CreateEndpoint' | null,
+  command: 'UpdateNetwork' | 'DeleteNetwork' | 'CreateEndpoint' | null,
 ): Result<NetworkRow> => {
   const row = findNetwork(state, ref);
   if (!row) return refuse('NETWORK_NOT_FOUND', `there is no network ${ref}`, [{ kind: 'network', id: ref }]);
   const answer: 'accepted' | Code = command === null ? 'accepted' : networkAnswers[command][row.status];
+  if (command === 'CreateEndpoint' && row.facts.configOnly)
+    return refuse('NETWORK_CONFIG_ONLY', `network ${row.facts.name} only holds settings`, [networkCulprit(row)]);
   if (answer === 'accepted') return found(row);
   return refuse(answer, `network ${row.facts.name} is ${row.status}`, [networkCulprit(row)]);
 };
@@ -58,7 +80,7 @@ export const networkFor = (
 export const endpointFor = (
   state: BoundaryState,
   ref: { readonly network: string; readonly endpoint: string },
-  command: 'JoinEndpoint' | 'LeaveEndpoint' | 'DeleteEndpoint',
+  command: 'UpdateEndpoint' | 'JoinEndpoint' | 'LeaveEndpoint' | 'DeleteEndpoint',
 ): Result<{ readonly network: NetworkRow; readonly endpoint: EndpointRow }> => {
   const network = networkFor(state, ref.network, null);
   if (!network.ok) return network;
@@ -69,7 +91,8 @@ export const endpointFor = (
       { kind: 'endpoint', id: ref.endpoint },
     ]);
   const answer: 'accepted' | Code = endpointAnswers[command][row.status];
-  if (answer === 'accepted') return found({ network: network.value, endpoint: row });
+  if (answer === 'accepted')
+    return movingSandbox(state, sandboxOf(state, row)) ?? found({ network: network.value, endpoint: row });
   const detail = row.sandbox ? `${row.status} (sandbox ${row.sandbox.id})` : row.status;
   return refuse(answer, `endpoint ${row.facts.name} in ${where} is ${detail}`, [endpointCulprit(row)]);
 };

@@ -1,7 +1,7 @@
 /** Decisions about endpoints: creation with addresses, and deletion. */
 import type { CommandData } from '../commands.ts';
 import type { DriverRules } from '../driver-rules.ts';
-import type { EndpointFacts, Fact, PublishedPort } from '../events.ts';
+import type { EndpointFacts, Fact, NetworkFacts, PublishedPort } from '../events.ts';
 import type { Family } from '../ip.ts';
 import {
   type AddressPool,
@@ -14,7 +14,7 @@ import {
   withPrefix,
 } from '../ipam.ts';
 import { type Refusal, refuse } from '../refusals.ts';
-import type { BoundaryState, EndpointRow, NetworkRow } from '../state.ts';
+import { type BoundaryState, type EndpointRow, isMoving, type NetworkRow } from '../state.ts';
 import { endpointAnswers } from '../states.ts';
 import {
   accept,
@@ -27,7 +27,10 @@ import {
   found,
   networkFor,
   type Result,
+  sandboxOf,
 } from './context.ts';
+import { type Claims, claim, leasesFor, outletOf, type PortRequest } from './ports.ts';
+import { checkSysctls, linkLocalOf, routesOf } from './settings.ts';
 
 /** What CreateEndpoint and each network of AttachSandbox ask for. */
 export type EndpointRequest = Omit<CommandData<'CreateEndpoint'>, 'network'>;
@@ -84,30 +87,13 @@ const macFor = (
     : found(mac);
 };
 
-/** Wildcard addresses overlap all others (design.md section 7, invariant 1). */
-const portConflict = (state: BoundaryState, ports: readonly PublishedPort[]): Refusal | null => {
-  for (const [index, port] of ports.entries()) {
-    const id = `${port.protocol}/${port.hostPort}`;
-    const overlaps = (address: string | null) =>
-      address === null || port.hostAddress === null || address === port.hostAddress;
-    const twice = ports
-      .slice(0, index)
-      .some((other) => `${other.protocol}/${other.hostPort}` === id && overlaps(other.hostAddress));
-    if (twice) return refuse('PORT_IN_USE', `host port ${id} is asked for twice`, [{ kind: 'port', id }]);
-    const holder = state.ports.get(id)?.find(({ address }) => overlaps(address));
-    const endpoint = holder && state.endpoints.get(holder.endpointId);
-    if (endpoint)
-      return refuse('PORT_IN_USE', `host port ${id} is held by endpoint ${endpoint.facts.name}`, [
-        endpointCulprit(endpoint),
-      ]);
-  }
-  return null;
-};
-
 const nameConflict = (state: BoundaryState, network: NetworkRow, name: string): Refusal | null => {
   const id = state.cells.get(network.facts.id)?.names.get(name.toLowerCase());
   const row = id === undefined ? undefined : state.endpoints.get(id);
-  if (!row || endpointAnswers.CreateEndpoint[row.status] === 'accepted') return null;
+  if (!row) return null;
+  // Where its deletion is part of a move its name is still its own: it may come back.
+  const isFree = endpointAnswers.CreateEndpoint[row.status] === 'accepted' && !isMoving(state, sandboxOf(state, row));
+  if (isFree) return null;
   return refuse('ENDPOINT_EXISTS', `endpoint ${row.facts.name} exists in network ${network.facts.name}`, [
     endpointCulprit(row),
   ]);
@@ -161,9 +147,52 @@ const complete = (wanted: InterfaceRequest, network: NetworkRow): Refusal | null
   );
 };
 
+/** Nobody else on the link may have a link-local address that is asked for. O(endpoints), and only where one is. */
+const linkLocalTaken = (state: BoundaryState, network: NetworkRow, cidrs: readonly string[]): Refusal | null => {
+  if (cidrs.length === 0) return null;
+  for (const id of state.cells.get(network.facts.id)?.endpoints.keys() ?? []) {
+    const row = state.endpoints.get(id);
+    const clash = row?.facts.linkLocal.find((cidr) => cidrs.includes(cidr));
+    if (row && clash !== undefined)
+      return refuse('ADDRESS_IN_USE', `${clash} is held by endpoint ${row.facts.name}`, [endpointCulprit(row)]);
+  }
+  return null;
+};
+
+type Extras = Pick<EndpointFacts, 'ports' | 'linkLocal' | 'routes'>;
+
+/** What the endpoint has beside its addresses, as far as it does not stand in its facts as it was asked for. */
+const extrasOf = (
+  state: BoundaryState,
+  network: NetworkRow,
+  request: EndpointRequest,
+  context: Context,
+): Result<Extras> => {
+  const { facts } = network;
+  const sysctl = checkSysctls(request.sysctls, facts.ipv6);
+  if (sysctl) return sysctl;
+  const linkLocal = linkLocalOf(request.linkLocal, facts);
+  if (!linkLocal.ok) return linkLocal;
+  const taken = linkLocalTaken(state, network, linkLocal.value);
+  if (taken) return taken;
+  const routes = routesOf(request.routes);
+  if (!routes.ok) return routes;
+  const ports = portsThrough(state, facts, request.ports, context);
+  return ports.ok ? found({ ports: ports.value, linkLocal: linkLocal.value, routes: routes.value }) : ports;
+};
+
+/** The leases of an endpoint's ports: of the families that its network can publish. */
+export const portsThrough = (
+  state: BoundaryState,
+  network: NetworkFacts,
+  ports: readonly PortRequest[],
+  context: Context,
+): Result<PublishedPort[]> =>
+  leasesFor(ports, outletOf(`network ${network.name}`, { 4: network, 6: network }, state, context.drivers));
+
 /**
  * The facts of a new endpoint in a network, or why it cannot be.
- * @param claimed ports of other endpoints that the same command makes
+ * @param claims ports of other endpoints that the same command makes; its own are added
  */
 export const newEndpoint = (
   state: BoundaryState,
@@ -171,7 +200,7 @@ export const newEndpoint = (
   request: EndpointRequest,
   origin: EndpointFacts['origin'],
   context: Context,
-  claimed: readonly PublishedPort[] = [],
+  claims: Claims,
 ): Result<EndpointFacts> => {
   const rules = driverFor(network.facts.driver, context, state.facts.get('host'));
   if (!rules.ok) return rules;
@@ -181,28 +210,25 @@ export const newEndpoint = (
   if (inTheWay) return inTheWay;
   const addresses = addressesFor(state, network, wanted, rules.value, context);
   if (!addresses.ok) return addresses;
+  const extras = extrasOf(state, network, request, context);
+  if (!extras.ok) return extras;
+  const { name, aliases, gatewayPriority, sysctls, links, services, options, labels } = request;
   const endpoint: EndpointFacts = {
-    id: context.newId(),
-    networkId: network.facts.id,
-    name: request.name,
-    ...addresses.value,
+    ...{ id: context.newId(), networkId: network.facts.id, name, ...addresses.value },
     static: wanted.ipv4 !== undefined || wanted.ipv6 !== undefined,
-    aliases: request.aliases,
-    ports: request.ports.map(({ hostAddress, ...port }) => ({ ...port, hostAddress: hostAddress ?? null })),
-    options: request.options,
-    labels: request.labels,
+    ...{ aliases, ports: extras.value.ports, gatewayPriority, interface: request.interface ?? null, sysctls },
+    ...{ linkLocal: extras.value.linkLocal, routes: extras.value.routes, links, services, options, labels },
     gc: request.gc ?? null,
     origin,
   };
-  const problem =
-    rules.value.checkEndpoint(endpoint, network.facts) ?? portConflict(state, [...claimed, ...endpoint.ports]);
+  const problem = rules.value.checkEndpoint(endpoint, network.facts) ?? claim(state, claims, endpoint.ports);
   return problem ?? found(endpoint);
 };
 
 export const createEndpoint: Decide<'CreateEndpoint'> = (state, { network: ref, ...request }, context) => {
   const network = networkFor(state, ref, 'CreateEndpoint');
   if (!network.ok) return network;
-  const endpoint = newEndpoint(state, network.value, request, 'endpoint', context);
+  const endpoint = newEndpoint(state, network.value, request, 'endpoint', context, new Map());
   return endpoint.ok ? accept({ type: 'EndpointCreateRequested', data: { endpoint: endpoint.value } }) : endpoint;
 };
 

@@ -1,24 +1,29 @@
 /** Decisions about drivers and networks. */
 import type { CommandData } from '../commands.ts';
 import type { DriverRules } from '../driver-rules.ts';
-import type { NetworkFacts, Subnet } from '../events.ts';
+import type { Fact, NetworkFacts, Subnet } from '../events.ts';
 import type { Family } from '../ip.ts';
 import { checkSubnet, chooseSubnet, layOutSubnet, type SubnetPool, ulaPool } from '../ipam.ts';
 import { type Refusal, refuse } from '../refusals.ts';
-import type { BoundaryState } from '../state.ts';
+import { type BoundaryState, type EndpointRow, isMoving } from '../state.ts';
 import { networkAnswers } from '../states.ts';
 import {
   accept,
   blame,
   type Context,
   type Decide,
+  type Decision,
   driverFor,
   endpointCulprit,
   firstOf,
   found,
+  networkCulprit,
   networkFor,
   type Result,
+  sandboxOf,
 } from './context.ts';
+import { usersOf, withConfig } from './network-config.ts';
+import { dnsOf } from './settings.ts';
 
 /** How many culprits a refusal lists. */
 const culpritsMax = 10;
@@ -88,12 +93,7 @@ const subnetFor = (
   return chosen.ok ? found(chosen.value.subnet) : blame(chosen, { kind: 'host', id: context.host });
 };
 
-const subnetsOf = (
-  state: BoundaryState,
-  request: Request,
-  rules: DriverRules,
-  context: Context,
-): Result<readonly Subnet[]> => {
+const checkIpam = (request: Request): Refusal | null => {
   if (request.ipam.driver !== 'default') {
     const culprits = [{ kind: 'ipam-driver', id: request.ipam.driver }];
     return refuse(
@@ -108,6 +108,39 @@ const subnetsOf = (
       { kind: 'option', id: option },
     ]);
   }
+  return null;
+};
+
+/** The subnets that a network holds for others: those that are given, checked by themselves; what is left out is chosen by each of them. */
+const heldSubnets = (request: Request): Result<readonly Subnet[]> => {
+  const problem = checkIpam(request);
+  if (problem) return problem;
+  const requests = requestsOf(request);
+  if (!requests.ok) return requests;
+  const subnets: Subnet[] = [];
+  for (const { family, wanted } of requests.value) {
+    const { subnet, ...rest } = wanted;
+    if (subnet === undefined) {
+      if (rest.gateway === undefined && rest.range === undefined && rest.aux === undefined) continue;
+      return invalid('gateway, range and aux need the subnet that they lie in', 'ipam.subnets');
+    }
+    const layout = layOutSubnet({ ...rest, subnet, needsGateway: true });
+    if (!layout.ok) return blame(layout, { kind: 'subnet', id: subnet });
+    if (layout.value.family !== family)
+      return refuse('SUBNET_INVALID', `${subnet} is no IPv${family} subnet`, [{ kind: 'subnet', id: subnet }]);
+    subnets.push(layout.value);
+  }
+  return found(subnets);
+};
+
+const subnetsOf = (
+  state: BoundaryState,
+  request: Request,
+  rules: DriverRules,
+  context: Context,
+): Result<readonly Subnet[]> => {
+  const problem = checkIpam(request);
+  if (problem) return problem;
   if (!rules.addresses) {
     const ignored = request.ipv6 ? 'ipv6' : request.internal ? 'internal' : null;
     if (ignored !== null)
@@ -138,38 +171,55 @@ const nameTaken = (state: BoundaryState, name: string): Refusal | null => {
   return refuse('NETWORK_EXISTS', `network ${row.facts.name} exists`, [culprit]);
 };
 
-export const createNetwork: Decide<'CreateNetwork'> = (state, request, context) => {
-  const taken = nameTaken(state, request.name);
+/** What the facts of every network have, whatever its driver makes of it. */
+const recorded = (request: Request, dns: NetworkFacts['dns'], subnets: readonly Subnet[], context: Context) => ({
+  id: context.newId(),
+  name: request.name,
+  internal: request.internal,
+  ipam: { driver: request.ipam.driver, options: request.ipam.options, overlap: request.ipam.overlap },
+  subnets: [...subnets],
+  options: request.options,
+  labels: request.labels,
+  gc: request.gc ?? null,
+  configOnly: request.configOnly,
+  configFrom: request.configFrom ?? null,
+  dns,
+});
+
+/** A network that only holds settings: no driver ever sees it, so they are checked when another network takes them. */
+const holder = (request: Request, dns: NetworkFacts['dns'], context: Context): Decision => {
+  const subnets = heldSubnets(request);
+  if (!subnets.ok) return subnets;
+  const { ipv4, ipv6 } = request;
+  const network = { ...recorded(request, dns, subnets.value, context), driver: 'null', ipv4, ipv6, mtu: null };
+  return accept({ type: 'NetworkCreateRequested', data: { network } });
+};
+
+export const createNetwork: Decide<'CreateNetwork'> = (state, said, context) => {
+  const taken = nameTaken(state, said.name);
   if (taken) return taken;
+  const meant = withConfig(state, said);
+  if (!meant.ok) return meant;
+  const request = meant.value;
+  const dns = dnsOf(request.dns);
+  if (!dns.ok) return dns;
+  if (request.configOnly) return holder(request, dns.value, context);
   const rules = driverFor(request.driver, context, state.facts.get('host'));
   if (!rules.ok) return rules;
-  const siblings = [...state.networks.values()].filter((row) => row.facts.driver === rules.value.name);
+  const { name: driver, addresses, networksMax } = rules.value;
+  const siblings = [...state.networks.values()].filter((row) => row.facts.driver === driver && !row.facts.configOnly);
   // One whose deletion is accepted is in nobody's way, as with names: the worker takes intents in order.
   const staying = siblings.filter(({ status }) => networkAnswers.CreateNetwork[status] !== 'accepted');
-  if (staying.length >= rules.value.networksMax) {
+  if (staying.length >= networksMax) {
     const culprits = staying.map(({ facts: { id, name } }) => ({ kind: 'network', id, name }));
-    return refuse('DRIVER_FORBIDS', `a host has one network of driver ${rules.value.name}`, culprits);
+    return refuse('DRIVER_FORBIDS', `a host has one network of driver ${driver}`, culprits);
   }
   const subnets = subnetsOf(state, request, rules.value, context);
   if (!subnets.ok) return subnets;
-  const network: NetworkFacts = {
-    id: context.newId(),
-    name: request.name,
-    driver: rules.value.name,
-    ipv4: rules.value.addresses && request.ipv4,
-    ipv6: rules.value.addresses && request.ipv6,
-    internal: request.internal,
-    ipam: { driver: request.ipam.driver, options: request.ipam.options, overlap: request.ipam.overlap },
-    subnets: [...subnets.value],
-    mtu: rules.value.mtu(
-      request.options,
-      state.drivers.get(rules.value.name)?.options ?? {},
-      state.facts.get('host')?.mtu ?? 1500,
-    ),
-    options: request.options,
-    labels: request.labels,
-    gc: request.gc ?? null,
-  };
+  const [ipv4, ipv6] = [addresses && request.ipv4, addresses && request.ipv6];
+  const hostMtu = state.facts.get('host')?.mtu ?? 1500;
+  const mtu = rules.value.mtu(request.options, state.drivers.get(driver)?.options ?? {}, hostMtu);
+  const network: NetworkFacts = { ...recorded(request, dns.value, subnets.value, context), driver, ipv4, ipv6, mtu };
   const problem = rules.value.checkNetwork(
     network,
     siblings.map(({ facts }) => facts),
@@ -177,17 +227,56 @@ export const createNetwork: Decide<'CreateNetwork'> = (state, request, context) 
   return problem ?? accept({ type: 'NetworkCreateRequested', data: { network } });
 };
 
+/** Its endpoints that are not being deleted: the others are in nobody's way, since the worker takes intents in order. */
+const livingIn = (state: BoundaryState, networkId: string): readonly EndpointRow[] =>
+  [...(state.cells.get(networkId)?.endpoints.keys() ?? [])]
+    .flatMap((id) => state.endpoints.get(id) ?? [])
+    .filter((row) => row.status !== 'deleting' || isMoving(state, sandboxOf(state, row)));
+
 export const deleteNetwork: Decide<'DeleteNetwork'> = (state, { network }) => {
   const row = networkFor(state, network, 'DeleteNetwork');
   if (!row.ok) return row;
   const { facts } = row.value;
-  // An endpoint whose deletion is accepted is in nobody's way: the worker takes intents in order.
-  const endpoints = [...(state.cells.get(facts.id)?.endpoints.keys() ?? [])].flatMap(
-    (id) => state.endpoints.get(id) ?? [],
-  );
-  const living = endpoints.filter(({ status }) => status !== 'deleting');
+  const users = usersOf(state, facts);
+  if (users.length > 0) {
+    const detail = `${users.length} network${users.length === 1 ? ' has' : 's have'} settings from ${facts.name}`;
+    return refuse('NETWORK_IN_USE', detail, firstOf(users, culpritsMax).map(networkCulprit));
+  }
+  const living = livingIn(state, facts.id);
   if (living.length === 0)
     return accept({ type: 'NetworkDeleteRequested', data: { networkId: facts.id, name: facts.name } });
   const detail = `network ${facts.name} has ${living.length} endpoint${living.length === 1 ? '' : 's'}`;
   return refuse('NETWORK_HAS_ENDPOINTS', detail, firstOf(living, culpritsMax).map(endpointCulprit));
+};
+
+// ---------------------------------------------------------------- PruneNetworks
+
+/** Whether labels have `KEY`, or `KEY=VALUE`. */
+const hasLabel = (labels: NetworkFacts['labels'], wanted: string): boolean => {
+  const at = wanted.indexOf('=');
+  const key = at < 0 ? wanted : wanted.slice(0, at);
+  return Object.hasOwn(labels, key) && (at < 0 || labels[key] === wanted.slice(at + 1));
+};
+
+/** What nobody uses and matches. What is stuck is left to be deleted by name: one that fails would fail them all. */
+export const pruneNetworks: Decide<'PruneNetworks'> = (state, { labels, not, until }, context) => {
+  const untilMs = until === undefined ? Number.POSITIVE_INFINITY : Date.parse(until);
+  const idle = [...state.networks.values()].filter(
+    ({ facts, status, createdAt }) =>
+      !facts.configOnly &&
+      (status === 'active' || status === 'creating') &&
+      labels.every((label) => hasLabel(facts.labels, label)) &&
+      !not.some((label) => hasLabel(facts.labels, label)) &&
+      Date.parse(createdAt) < untilMs &&
+      livingIn(state, facts.id).length === 0,
+  );
+  if (idle.length === 0)
+    return refuse('NOTHING_TO_PRUNE', `host ${context.host} has no such network without endpoints`, [
+      { kind: 'host', id: context.host },
+    ]);
+  return accept(
+    ...idle.map(
+      ({ facts: { id: networkId, name } }): Fact => ({ type: 'NetworkDeleteRequested', data: { networkId, name } }),
+    ),
+  );
 };

@@ -1,177 +1,35 @@
-/** Decisions about sandboxes: joining and leaving one endpoint, attaching and detaching a whole sandbox. */
+/** Decisions about sandboxes: joining and leaving one endpoint, attaching and detaching a whole sandbox, moving one to another network. */
 import type { CommandData } from '../commands.ts';
-import type { EndpointFacts, EventData, Fact, Gateways, PublishedPort, SandboxFacts } from '../events.ts';
-import { type Refusal, refuse } from '../refusals.ts';
-import { type BoundaryState, type EndpointRow, findSandbox, type NetworkRow, type SandboxRow } from '../state.ts';
+import type { EndpointFacts, Fact, PublishedPort } from '../events.ts';
+import { refuse } from '../refusals.ts';
+import { type BoundaryState, findSandbox, type NetworkRow, type SandboxRow } from '../state.ts';
 import {
   accept,
   type Context,
   type Decide,
-  driverFor,
   endpointCulprit,
   endpointFor,
   found,
+  movingSandbox,
   networkFor,
   type Result,
+  sandboxOf,
 } from './context.ts';
+import {
+  type Draft,
+  draftOf,
+  electOf,
+  join,
+  leave,
+  notThrough,
+  sandboxDiffers,
+  startDraft,
+  withPorts,
+} from './draft.ts';
 import { deletion, newEndpoint } from './endpoint.ts';
+import { type Claims, claim, leasesFor, outletOf, type PortRequest } from './ports.ts';
 
-type SandboxRequest = Pick<CommandData<'JoinEndpoint'>, 'sandbox' | 'netns' | 'hostname' | 'domainname'>;
-
-/** The namespace of whichever process opens it: the host's own, for every process of the host, a container runtime included. */
-export const hostNetns = '/proc/self/ns/net';
-
-/** A sandbox while one decision adds endpoints to it. */
-interface Draft {
-  readonly facts: SandboxFacts;
-  readonly members: readonly Member[];
-  readonly gateways: Gateways;
-}
-interface Member {
-  readonly endpoint: EndpointFacts;
-  readonly network: NetworkRow;
-  readonly interface: string | null;
-}
-
-const sandboxCulprit = (row: SandboxRow) => ({ kind: 'sandbox', id: row.facts.id, detail: row.facts.key });
-
-/** Where a caller's namespace may lie: not among ours, and not where the path means another namespace to each who opens it. */
-const checkNetns = (path: string, host: EventData<'HostFacts'> | undefined): Refusal | null => {
-  const { netnsRoots = [], runDir = '' } = host ?? {};
-  const isPlain = path.split('/').every((part, index) => (part !== '' || index === 0) && part !== '.' && part !== '..');
-  const isOurs = path.startsWith(`${runDir}/netns/`);
-  const isRelative = /^\/proc\/(self|thread-self)\//.test(path);
-  if (isPlain && !isOurs && !isRelative && netnsRoots.some((root) => path.startsWith(`${root}/`))) return null;
-  const why = isOurs ? 'is one of ours' : `is not a plain path under ${netnsRoots.join(', ')}`;
-  return refuse('NETNS_INVALID', `${path} ${why}`, [{ kind: 'netns', id: path }]);
-};
-
-/** One namespace is one sandbox: two would both have an eth0 in it. O(sandboxes), and only where a namespace is brought. */
-const netnsTaken = (state: BoundaryState, path: string): Refusal | null => {
-  for (const row of state.sandboxes.values()) {
-    if (row.facts.key === path && row.status !== 'removing')
-      return refuse('SANDBOX_CONFLICT', `namespace ${path} is sandbox ${row.facts.id} already`, [sandboxCulprit(row)]);
-  }
-  return null;
-};
-
-/** What the sandbox already is must be what the command says of it. */
-const conflict = (row: SandboxRow, request: SandboxRequest): Refusal | null => {
-  const differs = (['hostname', 'domainname'] as const).find(
-    (key) => request[key] !== undefined && request[key] !== row.facts[key],
-  );
-  const field = request.netns !== undefined && request.netns !== row.facts.key ? 'netns' : differs;
-  if (field === undefined) return null;
-  return refuse('SANDBOX_CONFLICT', `sandbox ${row.facts.id} exists with another ${field}`, [sandboxCulprit(row)]);
-};
-
-const draftOf = (state: BoundaryState, row: SandboxRow): Draft => ({
-  facts: row.facts,
-  gateways: row.gateways,
-  members: row.members.flatMap((id) => {
-    const endpoint = state.endpoints.get(id);
-    const network = state.networks.get(endpoint?.facts.networkId ?? '');
-    return endpoint && network
-      ? [{ endpoint: endpoint.facts, network, interface: endpoint.sandbox?.interface ?? null }]
-      : [];
-  }),
-});
-
-const startDraft = (
-  state: BoundaryState,
-  request: SandboxRequest,
-  inHostNetns: boolean,
-  context: Context,
-): Result<Draft> => {
-  const row = findSandbox(state, request.sandbox);
-  if (row) {
-    const problem = conflict(row, request);
-    return problem ?? found(draftOf(state, row));
-  }
-  const host = state.facts.get('host');
-  const { netns } = request;
-  const problem = netns === undefined ? null : (checkNetns(netns, host) ?? netnsTaken(state, netns));
-  if (problem) return problem;
-  const own = `${host?.runDir ?? ''}/netns/${request.sandbox}`;
-  const facts: SandboxFacts = {
-    id: request.sandbox,
-    incarnation: context.newId(),
-    key: request.netns ?? (inHostNetns ? hostNetns : own),
-    owned: request.netns === undefined && !inHostNetns,
-    hostname: request.hostname ?? null,
-    domainname: request.domainname ?? null,
-  };
-  return found({ facts, members: [], gateways: { ipv4: null, ipv6: null } });
-};
-
-/** A network can carry the default route of a family when it has a gateway there and reaches beyond itself. */
-const canCarry = (member: Member, family: 4 | 6): boolean =>
-  !member.network.facts.internal &&
-  member.network.facts.subnets.some((subnet) => subnet.family === family && subnet.gateway !== null);
-
-/** The first member, in order of joining, that can carry the default route; the one that does so already stays. */
-const electGateways = (members: readonly Member[], before: Gateways): Gateways => {
-  const elect = (family: 4 | 6, current: string | null): string | null => {
-    if (current !== null && members.some(({ endpoint }) => endpoint.id === current)) return current;
-    return members.find((member) => canCarry(member, family))?.endpoint.id ?? null;
-  };
-  return { ipv4: elect(4, before.ipv4), ipv6: elect(6, before.ipv6) };
-};
-
-const freeInterface = (members: readonly Member[]): string => {
-  const taken = new Set(members.map((member) => member.interface));
-  for (let index = 0; ; index++) if (!taken.has(`eth${index}`)) return `eth${index}`;
-};
-
-/** Joins an endpoint: the intent, and the sandbox as it is afterwards. */
-const join = (
-  state: BoundaryState,
-  draft: Draft,
-  network: NetworkRow,
-  endpoint: EndpointFacts,
-  context: Context,
-): Result<{ readonly fact: Fact; readonly draft: Draft }> => {
-  const rules = driverFor(network.facts.driver, context, state.facts.get('host'));
-  if (!rules.ok) return rules;
-  const exclusive = [network, ...draft.members.map((member) => member.network)].find(
-    (row) => context.drivers.get(row.facts.driver)?.exclusive === true,
-  );
-  if (exclusive && draft.members.length > 0) {
-    const culprit = {
-      kind: 'network',
-      id: exclusive.facts.id,
-      name: exclusive.facts.name,
-      detail: exclusive.facts.driver,
-    };
-    return refuse(
-      'SANDBOX_EXCLUSIVE',
-      `a sandbox on network ${exclusive.facts.name} (${exclusive.facts.driver}) can be on no other`,
-      [culprit],
-    );
-  }
-  if (rules.value.sandbox === 'host' && draft.facts.key !== hostNetns) {
-    return refuse('SANDBOX_CONFLICT', `sandbox ${draft.facts.id} has a namespace of its own, driver host has none`, [
-      { kind: 'sandbox', id: draft.facts.id, detail: draft.facts.key },
-    ]);
-  }
-  const member: Member = { endpoint, network, interface: rules.value.addresses ? freeInterface(draft.members) : null };
-  const members = [...draft.members, member];
-  const gateways = electGateways(members, draft.gateways);
-  const { id: endpointId, networkId, name, ipv4, ipv6, mac } = endpoint;
-  const data = {
-    endpointId,
-    networkId,
-    name,
-    joinId: context.newId(),
-    sandbox: draft.facts,
-    interface: member.interface,
-    ipv4,
-    ipv6,
-    mac,
-    gateways,
-  };
-  return found({ fact: { type: 'EndpointJoinRequested', data }, draft: { ...draft, members, gateways } });
-};
+export { hostNetns } from './draft.ts';
 
 const isHostDriver = (network: NetworkRow, context: Context): boolean =>
   context.drivers.get(network.facts.driver)?.sandbox === 'host';
@@ -182,60 +40,91 @@ export const joinEndpoint: Decide<'JoinEndpoint'> = (state, data, context) => {
   const { network, endpoint } = target.value;
   const draft = startDraft(state, data, isHostDriver(network, context), context);
   if (!draft.ok) return draft;
-  const joined = join(state, draft.value, network, endpoint.facts, context);
+  const joined = join(state, draft.value, { network, endpoint: endpoint.facts }, context);
   return joined.ok ? accept(joined.value.fact) : joined;
 };
 
-export const attachSandbox: Decide<'AttachSandbox'> = (state, { networks, ...request }, context) => {
-  let draft: Draft | null = null;
-  const facts: Fact[] = [];
-  const seen = new Set<string>();
-  const claimed: PublishedPort[] = [];
-  for (const { network: ref, name = request.sandbox, ...options } of networks) {
+// ---------------------------------------------------------------- AttachSandbox
+
+interface Attached {
+  readonly network: NetworkRow;
+  readonly endpoint: EndpointFacts;
+}
+
+/** An endpoint in each network. */
+const attachedTo = (
+  state: BoundaryState,
+  { sandbox, networks }: CommandData<'AttachSandbox'>,
+  claims: Claims,
+  context: Context,
+): Result<readonly Attached[]> => {
+  const attached: Attached[] = [];
+  for (const { network: ref, name = sandbox, ...options } of networks) {
     const network = networkFor(state, ref, 'CreateEndpoint');
     if (!network.ok) return network;
-    const { id } = network.value.facts;
-    const culprit = { kind: 'network', id, name: network.value.facts.name };
-    if (seen.has(id))
-      return refuse('SANDBOX_CONFLICT', `network ${network.value.facts.name} stands twice in the command`, [culprit]);
-    seen.add(id);
-    const endpoint = newEndpoint(state, network.value, { name, ...options }, 'attach', context, claimed);
+    const { id, name: networkName } = network.value.facts;
+    if (attached.some((one) => one.network.facts.id === id))
+      return refuse('SANDBOX_CONFLICT', `network ${networkName} stands twice in the command`, [
+        { kind: 'network', id, name: networkName },
+      ]);
+    const endpoint = newEndpoint(state, network.value, { name, ...options }, 'attach', context, claims);
     if (!endpoint.ok) return endpoint;
-    claimed.push(...endpoint.value.ports);
-    if (draft === null) {
-      const started = startDraft(state, request, isHostDriver(network.value, context), context);
-      if (!started.ok) return started;
-      draft = started.value;
-    }
-    const joined: ReturnType<typeof join> = join(state, draft, network.value, endpoint.value, context);
+    attached.push({ network: network.value, endpoint: endpoint.value });
+  }
+  return found(attached);
+};
+
+const isSamePort = (held: PublishedPort | undefined, wanted: PublishedPort): boolean =>
+  JSON.stringify(held) === JSON.stringify({ ...wanted, hostPort: wanted.hostPort || (held?.hostPort ?? 0) });
+
+/** The ports of the sandbox itself, led through whichever networks carry its default routes once all have joined. */
+const sandboxPorts = (
+  state: BoundaryState,
+  draft: Draft,
+  attached: readonly Attached[],
+  ports: readonly PortRequest[],
+  claims: Claims,
+  context: Context,
+): Result<Draft> => {
+  if (ports.length === 0) return found(draft);
+  const all = [...draft.members, ...attached];
+  const gateways = electOf(all);
+  const networkOf = (id: string | null) => all.find(({ endpoint }) => endpoint.id === id)?.network.facts ?? null;
+  const networks = { 4: networkOf(gateways.ipv4), 6: networkOf(gateways.ipv6) };
+  const outlet = outletOf(`sandbox ${draft.facts.id}`, networks, state, context.drivers);
+  const leases = leasesFor(ports, outlet);
+  if (!leases.ok) return leases;
+  const row = state.sandboxes.get(draft.facts.incarnation);
+  if (row) {
+    const held = row.facts.ports;
+    const isSame = held.length === leases.value.length && leases.value.every((port, at) => isSamePort(held[at], port));
+    return isSame ? found(draft) : sandboxDiffers(row, 'ports');
+  }
+  return claim(state, claims, leases.value) ?? found(withPorts(draft, leases.value));
+};
+
+export const attachSandbox: Decide<'AttachSandbox'> = (state, data, context) => {
+  const claims: Claims = new Map();
+  const attached = attachedTo(state, data, claims, context);
+  if (!attached.ok) return attached;
+  const inHostNetns = attached.value.some(({ network }, index) => index === 0 && isHostDriver(network, context));
+  const started = startDraft(state, data, inHostNetns, context);
+  if (!started.ok) return started;
+  const published = sandboxPorts(state, started.value, attached.value, data.ports, claims, context);
+  if (!published.ok) return published;
+  const facts: Fact[] = [];
+  let draft = published.value;
+  for (const { network, endpoint } of attached.value) {
+    const others = attached.value.flatMap((one) => (one.endpoint === endpoint ? [] : (one.endpoint.interface ?? [])));
+    const joined = join(state, draft, { network, endpoint, reserved: new Set(others) }, context);
     if (!joined.ok) return joined;
     draft = joined.value.draft;
-    facts.push({ type: 'EndpointCreateRequested', data: { endpoint: endpoint.value } }, joined.value.fact);
+    facts.push({ type: 'EndpointCreateRequested', data: { endpoint } }, joined.value.fact);
   }
   return accept(...facts);
 };
 
-/** Takes a member out of a sandbox: the intent, and the sandbox as it is afterwards. */
-const leave = (draft: Draft, endpoint: EndpointRow): { readonly fact: Fact; readonly draft: Draft } => {
-  const members = draft.members.filter((member) => member.endpoint.id !== endpoint.facts.id);
-  const gateways = electGateways(members, draft.gateways);
-  const { id: endpointId, networkId, name } = endpoint.facts;
-  const { joinId = '', interface: device = null } = endpoint.sandbox ?? {};
-  const data = {
-    endpointId,
-    networkId,
-    name,
-    joinId,
-    sandbox: draft.facts,
-    interface: device,
-    last: members.length === 0,
-    gateways,
-  };
-  return { fact: { type: 'EndpointLeaveRequested', data }, draft: { ...draft, members, gateways } };
-};
-
-const sandboxOf = (state: BoundaryState, row: EndpointRow): SandboxRow | undefined =>
-  state.sandboxes.get(row.sandbox?.incarnation ?? '');
+// ---------------------------------------------------------------- leaving
 
 export const leaveEndpoint: Decide<'LeaveEndpoint'> = (state, data) => {
   const target = endpointFor(state, data, 'LeaveEndpoint');
@@ -249,12 +138,18 @@ export const leaveEndpoint: Decide<'LeaveEndpoint'> = (state, data) => {
   return accept(leave(draftOf(state, sandbox), endpoint).fact);
 };
 
-export const detachSandbox: Decide<'DetachSandbox'> = (state, { sandbox: id }) => {
+const named = (state: BoundaryState, id: string): Result<SandboxRow> => {
   const row = findSandbox(state, id);
   if (!row) return refuse('SANDBOX_NOT_FOUND', `there is no sandbox ${id}`, [{ kind: 'sandbox', id }]);
-  let draft = draftOf(state, row);
+  return movingSandbox(state, row) ?? found(row);
+};
+
+export const detachSandbox: Decide<'DetachSandbox'> = (state, { sandbox: id }) => {
+  const row = named(state, id);
+  if (!row.ok) return row;
+  let draft = draftOf(state, row.value);
   const facts: Fact[] = [];
-  for (const memberId of row.members) {
+  for (const memberId of row.value.members) {
     const endpoint = state.endpoints.get(memberId);
     if (!endpoint) continue;
     const left = leave(draft, endpoint);
@@ -263,4 +158,38 @@ export const detachSandbox: Decide<'DetachSandbox'> = (state, { sandbox: id }) =
     if (endpoint.facts.origin === 'attach') facts.push(deletion(endpoint, 'detach'));
   }
   return accept(...facts);
+};
+
+// ---------------------------------------------------------------- MoveSandbox
+
+/** The endpoint through which a sandbox is on a network: the first of them, should there be several. */
+const memberIn = (state: BoundaryState, sandbox: SandboxRow, network: NetworkRow) =>
+  sandbox.members
+    .flatMap((id) => state.endpoints.get(id) ?? [])
+    .find(({ facts }) => facts.networkId === network.facts.id) ?? notThrough(sandbox, network);
+
+/** The new endpoint joins before the old one leaves, so that the sandbox lives on whatever becomes of it. */
+export const moveSandbox: Decide<'MoveSandbox'> = (state, { sandbox: id, from, to }, context) => {
+  const row = named(state, id);
+  if (!row.ok) return row;
+  const source = networkFor(state, from, null);
+  if (!source.ok) return source;
+  const old = memberIn(state, row.value, source.value);
+  if ('ok' in old) return old;
+  const { network: ref, name = id, ...options } = to;
+  const network = networkFor(state, ref, 'CreateEndpoint');
+  if (!network.ok) return network;
+  const endpoint = newEndpoint(state, network.value, { name, ...options }, 'attach', context, new Map());
+  if (!endpoint.ok) return endpoint;
+  const joining = { network: network.value, endpoint: endpoint.value, instead: old.facts.id };
+  const joined = join(state, draftOf(state, row.value), joining, context);
+  if (!joined.ok) return joined;
+  const left = leave(joined.value.draft, old);
+  const gone = old.facts.origin === 'attach' ? [deletion(old, 'detach')] : [];
+  return accept(
+    { type: 'EndpointCreateRequested', data: { endpoint: endpoint.value } },
+    joined.value.fact,
+    left.fact,
+    ...gone,
+  );
 };

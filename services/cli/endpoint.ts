@@ -1,12 +1,15 @@
-/** `cnm endpoint`: create, join, leave, rm, ls, inspect. */
+/** `cnm endpoint`: create, update, join, leave, rm, ls, inspect. */
+import type { CommandInput } from '../../events/commands.ts';
 import type { Outcome } from '../../events/queries.ts';
 import type { ViewRows } from '../../projections/views.ts';
 import { type Context, printJson, type Sending, sendAndWait, sendOptions, withClient } from './context.ts';
-import { describeFields, describePairs, inspection, listing } from './listing.ts';
-import { describeGc } from './network.ts';
+import { describeEndpoint } from './endpoint-text.ts';
+import { dnsFields, dnsOptions, endpointFields, parseExtraHost, parseInteger } from './endpoint-values.ts';
+import { inspection, listing } from './listing.ts';
+import { describeBindings, parsePort, portForm } from './port-values.ts';
 import { type Call, type Options, type Spec, UsageError } from './spec.ts';
-import { type Column, orDash, shortTime } from './table.ts';
-import { interfaceOf, parseGc, parsePairs, parsePort } from './values.ts';
+import { type Column, orDash } from './table.ts';
+import { parsePairs } from './values.ts';
 
 type EndpointRow = ViewRows['endpoints'];
 
@@ -22,27 +25,6 @@ const columns: readonly Column<EndpointRow>[] = [
   { title: 'SANDBOX', text: ({ sandbox }) => orDash(sandbox) },
 ];
 
-const describe = (row: EndpointRow): string =>
-  describeFields({
-    name: row.name,
-    id: row.id,
-    network: `${row.host}/${row.network} (${row.networkId})`,
-    status: `${row.status} since ${shortTime(row.since)}`,
-    created: `${shortTime(row.createdAt)}${row.origin === 'attach' ? ' by an attach' : ''}`,
-    ipv4: row.ipv4,
-    ipv6: row.ipv6,
-    mac: row.mac,
-    aliases: row.aliases.join(' '),
-    sandbox: row.sandbox,
-    interface: row.interface,
-    key: row.sandboxKey,
-    routes: row.routes.map(({ destination, gateway }) => `${destination} via ${gateway}`).join(', '),
-    options: describePairs(row.options),
-    labels: describePairs(row.labels),
-    collection: describeGc(row.gc),
-    fault: row.fault ? `${row.fault.code}: ${row.fault.text}` : '',
-  });
-
 /** `eth0  10.200.0.2/24  02:42:0a:c8:00:02` per endpoint of an outcome. */
 export const describeEndpoints = ({ endpoints }: Outcome): string =>
   endpoints
@@ -51,6 +33,12 @@ export const describeEndpoints = ({ endpoints }: Outcome): string =>
     )
     .map((line) => `${line}\n`)
     .join('');
+
+/** `  127.0.0.1:8080/tcp -> 10.200.0.2:80` per port that leads into the sandbox; each endpoint of an outcome tells all of them. */
+export const describePublished = ({ endpoints }: Outcome): string => {
+  const bindings = endpoints.flatMap(({ ports }) => ports).map((binding) => describeBindings([binding]));
+  return [...new Set(bindings)].map((line) => `  ${line}\n`).join('');
+};
 
 /** A command about one endpoint of a network: sent, waited for and printed. */
 const verb = (
@@ -74,52 +62,113 @@ const verb = (
   },
 });
 
+export const publishOption = {
+  publish: { short: 'p', value: portForm, multiple: true, help: 'publish a port; without HOST the host finds one' },
+} as const;
+
+/** What every endpoint may be given, however it is made. */
+const settings = {
+  alias: { value: 'A', multiple: true, help: 'another name of it in its network' },
+  ...publishOption,
+  'gw-priority': { value: 'N', help: 'of the endpoints of a sandbox the highest carries the default route (0)' },
+} as const;
+
 const createOptions = {
   ip: { value: 'IP', multiple: true, help: 'an address that it shall have, one per family' },
   mac: { value: 'MAC', help: 'the MAC address that it shall have' },
-  alias: { value: 'A', multiple: true, help: 'another name of it in its network' },
-  publish: { short: 'p', value: '[IP:]HOST:PORT[/PROTO]', multiple: true, help: 'publish a port on the host' },
+  ...settings,
+  ifname: { value: 'NAME', help: 'name of its interface in the sandbox' },
+  sysctl: { value: 'KEY=VALUE', multiple: true, help: 'a setting of its interface: net.ipv4.conf.IFNAME.arp_notify=1' },
+  'link-local-ip': { value: 'IP', multiple: true, help: 'a link-local address beside the others' },
+  route: { value: 'CIDR[=GATEWAY]', multiple: true, help: 'a static route in the sandbox' },
+  link: { value: 'ENDPOINT:ALIAS', multiple: true, help: 'a name for another endpoint that its sandbox alone has' },
+  service: { value: 'NAME:PORT[/PROTO]', multiple: true, help: 'a named port, for SRV records' },
   opt: { short: 'o', value: 'K=V', multiple: true, help: 'option of the driver' },
   label: { value: 'K=V', multiple: true, help: 'kept with the endpoint' },
   gc: { value: 'DURATION|off', help: 'when it is collected while it is in no sandbox' },
 } as const;
+
+/** Of an option that may be given several times `one` is none, and the other way round. */
+const textsOf = (call: Call) => ({ one: (name: string) => call.text(name), all: (name: string) => call.texts(name) });
 
 const create = verb(
   'create',
   'make an endpoint with its addresses',
   createOptions,
   (call, network, name) => {
-    const gc = parseGc(call.text('gc'));
     const input = {
       network,
       name,
-      interfaces: interfaceOf(call.texts('ip'), call.text('mac')),
-      aliases: [...call.texts('alias')],
-      ports: call.texts('publish').map(parsePort),
+      ...endpointFields(textsOf(call)),
       options: parsePairs(call.texts('opt'), '-o'),
       labels: parsePairs(call.texts('label'), '--label'),
-      ...(gc === undefined ? {} : { gc }),
     };
     return (client, options) => client.createEndpoint(input, options);
   },
   (outcome, network, endpoint) => `created endpoint ${endpoint} on ${network}\n${describeEndpoints(outcome)}`,
 );
 
+/** A list that is replaced, emptied or left as it is. */
+const replaced = (call: Call, name: string): readonly string[] | undefined => {
+  const texts = call.texts(name);
+  if (!call.flag(`no-${name}`)) return texts.length > 0 ? texts : undefined;
+  if (texts.length > 0) throw new UsageError(`--${name} and --no-${name} exclude each other`, update);
+  return [];
+};
+
+const update: Spec = verb(
+  'update',
+  'change an endpoint in place; what is not named stays',
+  {
+    alias: { ...settings.alias, help: 'its other names, instead of those it has' },
+    'no-alias': { help: 'no other names' },
+    publish: { ...settings.publish, help: 'its published ports, instead of those it has' },
+    'no-publish': { help: 'no published ports' },
+    'gw-priority': settings['gw-priority'],
+    disrupt: { help: 'allow what resets connections: another gateway' },
+  },
+  (call, network, endpoint) => {
+    const priority = call.text('gw-priority');
+    const [aliases, ports] = [replaced(call, 'alias'), replaced(call, 'publish')];
+    const input = {
+      network,
+      endpoint,
+      ...(aliases === undefined ? {} : { aliases: [...aliases] }),
+      ...(ports === undefined ? {} : { ports: ports.map(parsePort) }),
+      ...(priority === undefined ? {} : { gatewayPriority: parseInteger(priority, '--gw-priority') }),
+      disrupt: call.flag('disrupt'),
+    };
+    const changes = [aliases, ports, priority].filter((change) => change !== undefined);
+    if (changes.length === 0) throw new UsageError('nothing to change: name aliases, ports or a priority', update);
+    return (client, options) => client.updateEndpoint(input, options);
+  },
+  (outcome, network, endpoint) => `updated endpoint ${endpoint} on ${network}\n${describePublished(outcome)}`,
+);
+
 export const sandboxOptions = {
   netns: { value: 'PATH', help: 'use this network namespace instead of making one' },
   hostname: { value: 'H', help: 'hostname of the sandbox' },
   domainname: { value: 'D', help: 'domain of the sandbox' },
+  ...dnsOptions,
+  'add-host': { value: 'NAME:IP', multiple: true, help: 'a line of /etc/hosts; the address may be host-gateway' },
 } as const;
 
 /** The options above as fields of a command. */
-export const sandboxFields = (call: Call): { netns?: string; hostname?: string; domainname?: string } => {
+export const sandboxFields = (call: Call): Omit<CommandInput<'JoinEndpoint'>, 'network' | 'endpoint' | 'sandbox'> => {
   const [netns, hostname, domainname] = [call.text('netns'), call.text('hostname'), call.text('domainname')];
+  const extraHosts = call.texts('add-host').map(parseExtraHost);
   return {
     ...(netns === undefined ? {} : { netns }),
     ...(hostname === undefined ? {} : { hostname }),
     ...(domainname === undefined ? {} : { domainname }),
+    ...dnsFields(call),
+    ...(extraHosts.length === 0 ? {} : { extraHosts }),
   };
 };
+
+/** Interfaces, ports and key of a sandbox that was joined. */
+export const describeJoined = (outcome: Outcome): string =>
+  `${describeEndpoints(outcome)}${describePublished(outcome)}  key ${outcome.sandbox?.key}\n`;
 
 const join = verb(
   'join',
@@ -131,8 +180,7 @@ const join = verb(
     const input = { network, endpoint, sandbox, ...sandboxFields(call) };
     return (client, options) => client.joinEndpoint(input, options);
   },
-  (outcome, _, endpoint) =>
-    `joined ${endpoint} to sandbox ${outcome.sandbox?.id}\n${describeEndpoints(outcome)}  key ${outcome.sandbox?.key}\n`,
+  (outcome, _, endpoint) => `joined ${endpoint} to sandbox ${outcome.sandbox?.id}\n${describeJoined(outcome)}`,
 );
 
 const leave = verb(
@@ -153,6 +201,7 @@ const remove = verb(
 
 export const endpointSpecs: readonly Spec[] = [
   create,
+  update,
   join,
   leave,
   remove,
@@ -169,7 +218,7 @@ export const endpointSpecs: readonly Spec[] = [
     summary: 'show one endpoint',
     args: ['NETWORK', 'NAME'],
     filter: (call) => ({ network: call.args[0] ?? '', endpoint: call.args[1] ?? '' }),
-    describe,
+    describe: describeEndpoint,
     name: ({ host, network, name }) => `${host}/${network} ${name}`,
   }),
 ];

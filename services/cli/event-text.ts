@@ -1,5 +1,6 @@
 /** One recorded event as a person reads it. Pure. */
 import type { RecordedEvent } from '../client/index.ts';
+import { type Binding, describeBindings } from './port-values.ts';
 
 /** `EndpointJoined` of `cnm.EndpointJoined.v1`. */
 export const shortType = (type: string): string => type.split('.')[1] ?? type;
@@ -8,6 +9,8 @@ type Data = Readonly<Record<string, unknown>>;
 
 const object = (value: unknown): Data => (typeof value === 'object' && value !== null ? (value as Data) : {});
 const text = (value: unknown): string => (typeof value === 'string' ? value : '');
+
+const list = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
 
 const addresses = (data: Data): string =>
   [data.ipv4, data.ipv6]
@@ -18,7 +21,9 @@ const addresses = (data: Data): string =>
 const about = (type: string, data: Data): string => {
   if (type.startsWith('Network')) {
     const { name, subnets } = object(data.network);
-    const cidrs = Array.isArray(subnets) ? subnets.map((subnet) => text(object(subnet).subnet)).join(' ') : '';
+    const cidrs = list(subnets)
+      .map((subnet) => text(object(subnet).subnet))
+      .join(' ');
     return `network ${text(data.name) || text(name)} ${cidrs}`;
   }
   if (type === 'EndpointCreateRequested') {
@@ -33,10 +38,15 @@ const about = (type: string, data: Data): string => {
       `endpoint ${text(data.name)}`,
       addresses(data),
       sandbox && `sandbox ${sandbox}`,
+      describeBindings(list(data.ports) as readonly Binding[]),
       why && `${why}${since ? ` since ${text(since)}` : ''}`,
     ]
       .filter((part) => part !== '')
       .join(' ');
+  }
+  if (type === 'PortsLeased') {
+    const found = list(data.ports).map(object);
+    return `host ports ${found.map(({ hostPort, holder }) => `${String(hostPort)} for ${text(holder)}`).join(', ')}`;
   }
   if (type.startsWith('Sandbox')) return `sandbox ${text(object(data.sandbox).id)} ${text(object(data.sandbox).key)}`;
   if (type === 'CommandRefused') return `${text(data.command)}: ${text(data.code)}: ${text(data.detail)}`;

@@ -2,7 +2,7 @@
 import type { QueryInput, ViewName } from '../../events/queries.ts';
 import type { ViewRows } from '../../projections/views.ts';
 import { NotFound, printJson, withClient } from './context.ts';
-import { type Call, listOptions, type Spec } from './spec.ts';
+import { type Call, listOptions, type Options, type Spec } from './spec.ts';
 import { type Column, renderTable } from './table.ts';
 import { parseMoment } from './values.ts';
 
@@ -19,22 +19,36 @@ export interface Listing<View extends ViewName> {
   /** Optional arguments, each a name of the view's filter. */
   readonly args?: Readonly<Record<string, string>>;
   readonly columns: readonly Column<ViewRows[View]>[];
+  /** Options of its own, and what they ask for. */
+  readonly options?: Options;
+  readonly narrow?: (call: Call) => Narrowing<ViewRows[View]>;
+}
+
+/** What is asked of the view, and what no query can say. */
+export interface Narrowing<Row> {
+  readonly filter: NonNullable<QueryInput['filter']>;
+  readonly passes: (row: Row) => boolean;
 }
 
 /** The view as a table, or with `--json` as one document with the position that it reflects. */
-export const listing = <View extends ViewName>({ view, path, summary, args = {}, columns }: Listing<View>): Spec => ({
-  path,
-  args: Object.keys(args).map((name) => `[${name}]`),
-  summary,
-  options: { ...listOptions, host: { value: 'HOST', help: 'only of this host' } },
+export const listing = <View extends ViewName>(given: Listing<View>): Spec => ({
+  path: given.path,
+  args: Object.keys(given.args ?? {}).map((name) => `[${name}]`),
+  summary: given.summary,
+  options: { ...given.options, ...listOptions, host: { value: 'HOST', help: 'only of this host' } },
   run: async (call, context) => {
     const host = call.text('host');
-    const named = Object.values(args).flatMap((field, index) => {
+    const { view, columns, narrow } = given;
+    const { filter: own = {}, passes = () => true } = narrow?.(call) ?? {};
+    const named = Object.values(given.args ?? {}).flatMap((field, index) => {
       const value = call.args[index];
       return value === undefined ? [] : [[field, value] as const];
     });
-    const filter = { ...Object.fromEntries(named), ...(host === undefined ? {} : { host }) };
-    const { position, rows } = await withClient(context, (client) => client.view(view, { ...asOfOf(call), filter }));
+    const filter = { ...own, ...Object.fromEntries(named), ...(host === undefined ? {} : { host }) };
+    const { position, rows: all } = await withClient(context, (client) =>
+      client.view(view, { ...asOfOf(call), filter }),
+    );
+    const rows = all.filter(passes);
     if (call.flag('json')) printJson(context, { position, rows });
     else context.out(renderTable(columns, rows, context.width));
     return undefined;

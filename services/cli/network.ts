@@ -1,29 +1,34 @@
-/** `cnm network`: create, ls, inspect, rm, prune. */
+/** `cnm network`: create, update, ls, inspect, rm, prune. */
 import type { ViewRows } from '../../projections/views.ts';
 import type { Client } from '../client/index.ts';
-import { type Context, printJson, sendAndWait, sendOptions, withClient } from './context.ts';
-import { report } from './failures.ts';
+import { printJson, type Sending, sendAndWait, sendOptions, withClient } from './context.ts';
+import { describeGc } from './endpoint-text.ts';
+import { dnsFields, dnsOptions, parseInteger } from './endpoint-values.ts';
 import { describeFields, describePairs, inspection, listing } from './listing.ts';
-import type { Call, Spec } from './spec.ts';
-import { type Column, orDash, shortDuration, shortTime } from './table.ts';
+import { filterForm, filterHelp, networkFilter } from './network-filter.ts';
+import { pruneSpec } from './network-prune.ts';
+import { type Call, type Spec, UsageError } from './spec.ts';
+import { type Column, orDash, shortTime } from './table.ts';
 import { parseGc, parsePairs, parseSubnets, splitName } from './values.ts';
 
 type NetworkRow = ViewRows['networks'];
 
 const subnetsOf = ({ subnets }: NetworkRow): string => subnets.map(({ subnet }) => subnet).join(' ');
 
-export const describeGc = (gc: number | 'off' | null): string =>
-  gc === null ? '' : gc === 'off' ? 'off' : `after ${shortDuration(gc)}`;
-
 const columns: readonly Column<NetworkRow>[] = [
   { title: 'NAME', text: ({ name }) => name },
   { title: 'ID', text: ({ id }) => id },
   { title: 'HOST', text: ({ host }) => host },
-  { title: 'DRIVER', text: ({ driver }) => driver },
+  { title: 'DRIVER', text: ({ driver, configOnly }) => (configOnly ? 'config only' : driver) },
   { title: 'SUBNETS', text: (row) => orDash(subnetsOf(row)) },
   { title: 'STATUS', text: ({ status }) => status },
   { title: 'CREATED', text: ({ createdAt }) => shortTime(createdAt) },
 ];
+
+const updateOf = ({ update, updateFault }: NetworkRow): string => {
+  if (update) return 'under way';
+  return updateFault ? `failed: ${updateFault.code}: ${updateFault.text}` : '';
+};
 
 const describe = (row: NetworkRow): string =>
   describeFields({
@@ -40,9 +45,16 @@ const describe = (row: NetworkRow): string =>
       .join(', '),
     auxiliary: row.subnets.map(({ aux }) => describePairs(aux)).join(' '),
     internal: row.internal ? 'yes' : '',
+    'config only': row.configOnly ? 'yes' : '',
+    'config from': row.configFrom,
+    mtu: row.mtu === null ? '' : String(row.mtu),
+    'name servers': row.dns.servers?.join(' '),
+    search: row.dns.search?.join(' '),
+    'dns options': row.dns.options?.join(' '),
     options: describePairs(row.options),
     labels: describePairs(row.labels),
     collection: describeGc(row.gc),
+    update: updateOf(row),
     fault: row.fault ? `${row.fault.code}: ${row.fault.text}` : '',
   });
 
@@ -54,6 +66,9 @@ const createOptions = {
   aux: { value: 'NAME=IP', multiple: true, help: 'an address that no endpoint gets' },
   ipv6: { help: 'with IPv6 addresses too' },
   internal: { help: 'without a way out of the host' },
+  'config-only': { help: 'holds settings for other networks, and no endpoints' },
+  'config-from': { value: 'NAME', help: 'take all settings from this network, which is config only' },
+  ...dnsOptions,
   'ipam-driver': { value: 'NAME', help: 'default is the only one' },
   'ipam-opt': { value: 'K=V', multiple: true, help: 'option of the IPAM driver' },
   opt: { short: 'o', value: 'KEY=VALUE', multiple: true, help: 'option of the driver (docs/drivers/)' },
@@ -65,6 +80,7 @@ const createOptions = {
 
 const createInput = (call: Call, name: string) => {
   const driver = call.text('driver');
+  const configFrom = call.text('config-from');
   const gc = parseGc(call.text('gc'));
   const ipamDriver = call.text('ipam-driver');
   const subnets = parseSubnets({
@@ -77,6 +93,9 @@ const createInput = (call: Call, name: string) => {
     name,
     ipv6: call.flag('ipv6'),
     internal: call.flag('internal'),
+    configOnly: call.flag('config-only'),
+    ...(configFrom === undefined ? {} : { configFrom }),
+    ...dnsFields(call),
     ipam: {
       subnets: [...subnets],
       options: parsePairs(call.texts('ipam-opt'), '--ipam-opt'),
@@ -94,7 +113,9 @@ const describeCreated = async (client: Client, id: string, atLeast: number): Pro
   try {
     const { rows } = await client.networks({ filter: { id }, atLeast });
     const [row] = rows;
-    return row ? ` (${[row.driver, subnetsOf(row), `on ${row.host}`].filter((part) => part !== '').join(', ')})` : '';
+    return row
+      ? ` (${[row.configOnly ? 'config only' : row.driver, subnetsOf(row), `on ${row.host}`].filter((part) => part !== '').join(', ')})`
+      : '';
   } catch {
     return '';
   }
@@ -111,7 +132,7 @@ const create: Spec = {
     const host = named ?? call.text('host');
     return withClient(context, async (client) => {
       const what = `network ${name}`;
-      const send: Parameters<typeof sendAndWait>[3]['send'] = (sender, options) => sender.createNetwork(input, options);
+      const send: Sending['send'] = (sender, options) => sender.createNetwork(input, options);
       const outcome = await sendAndWait(call, context, client, { what, host, send });
       if (call.flag('json')) printJson(context, outcome);
       else {
@@ -142,46 +163,66 @@ const remove: Spec = {
   },
 };
 
-/** Networks that no endpoint is in; one that gets an endpoint meanwhile is refused, and stays. */
-const pruneAll = async (call: Call, context: Context, client: Client): Promise<number | undefined> => {
-  const host = call.text('host');
-  const filter: Record<string, string> = host === undefined ? {} : { host };
-  const { position, rows } = await client.networks({ filter });
-  const { rows: endpoints } = await client.endpoints({ filter, asOf: position });
-  const used = new Set(endpoints.map(({ networkId }) => networkId));
-  const idle = rows.filter(({ id, status }) => !used.has(id) && status === 'active');
-  const deleted: string[] = [];
-  let exit: number | undefined;
-  for (const { id, name, host: at } of idle) {
-    const what = `network ${name}`;
-    try {
-      await sendAndWait(call, context, client, {
-        what,
-        host: at,
-        send: (sender, options) => sender.deleteNetwork({ network: id }, options),
-      });
-      deleted.push(name);
-      if (!call.flag('json')) context.out(`deleted network ${at}/${name}\n`);
-    } catch (error) {
-      exit = report(context, error, false);
-    }
-  }
-  if (call.flag('json')) printJson(context, { deleted });
-  else if (idle.length === 0) context.out('nothing to delete: every network has endpoints\n');
-  return exit;
+const mtuOption = 'com.docker.network.driver.mtu';
+const iccOption = 'com.docker.network.bridge.enable_icc';
+
+const iccOf = (text: string): string => {
+  if (text === 'on' || text === 'off') return String(text === 'on');
+  throw new UsageError(`--icc ${text}: write on or off`, update);
 };
 
-const prune: Spec = {
-  path: 'network prune',
-  args: [],
-  summary: 'delete all networks that have no endpoints',
-  options: { host: { value: 'HOST', help: 'only of this host' }, ...sendOptions },
-  run: (call, context) => withClient(context, (client) => pruneAll(call, context, client)),
+const updateInput = (call: Call) => {
+  const [mtu, icc, labels] = [call.text('mtu'), call.text('icc'), call.texts('label')];
+  const options = {
+    ...(mtu === undefined ? {} : { [mtuOption]: String(parseInteger(mtu, '--mtu')) }),
+    ...(icc === undefined ? {} : { [iccOption]: iccOf(icc) }),
+  };
+  const input = {
+    ...dnsFields(call),
+    ...(labels.length === 0 ? {} : { labels: parsePairs(labels, '--label') }),
+    ...(Object.keys(options).length === 0 ? {} : { options }),
+  };
+  if (Object.keys(input).length > 0) return input;
+  throw new UsageError('nothing to change: name labels, --mtu, --icc or DNS settings', update);
+};
+
+const update: Spec = {
+  path: 'network update',
+  args: ['NAME'],
+  summary: 'change a network in place; what is not named stays, and so do connections',
+  options: {
+    label: { value: 'K=V', multiple: true, help: 'its labels, instead of those it has' },
+    mtu: { value: 'N', help: 'MTU of its links' },
+    icc: { value: 'on|off', help: 'whether its endpoints may talk to each other' },
+    ...dnsOptions,
+    ...sendOptions,
+  },
+  run: async (call, context) => {
+    const network = call.args[0] ?? '';
+    const input = { network, ...updateInput(call) };
+    const outcome = await withClient(context, (client) =>
+      sendAndWait(call, context, client, {
+        what: `network ${network}`,
+        send: (sender, options) => sender.updateNetwork(input, options),
+      }),
+    );
+    if (call.flag('json')) printJson(context, outcome);
+    else context.out(`updated network ${network}\n`);
+    return undefined;
+  },
 };
 
 export const networkSpecs: readonly Spec[] = [
   create,
-  listing({ view: 'networks', path: 'network ls', summary: 'list networks', columns }),
+  update,
+  listing({
+    view: 'networks',
+    path: 'network ls',
+    summary: 'list networks',
+    options: { filter: { short: 'f', value: filterForm, multiple: true, help: filterHelp } },
+    narrow: (call) => networkFilter(call.texts('filter')),
+    columns,
+  }),
   inspection({
     view: 'networks',
     path: 'network inspect',
@@ -192,5 +233,5 @@ export const networkSpecs: readonly Spec[] = [
     name: ({ host, name }) => `${host}/${name}`,
   }),
   remove,
-  prune,
+  pruneSpec,
 ];

@@ -36,18 +36,23 @@ export const nouns: readonly Noun[] = [
   { name: 'driver', summary: 'ls, inspect, configure', load: async () => (await import('./driver.ts')).driverSpecs },
   {
     name: 'network',
-    summary: 'create, ls, inspect, rm, prune',
+    summary: 'create, update, ls, inspect, rm, prune',
     load: async () => (await import('./network.ts')).networkSpecs,
   },
   {
     name: 'endpoint',
-    summary: 'create, join, leave, rm, ls, inspect',
+    summary: 'create, update, join, leave, rm, ls, inspect',
     load: async () => (await import('./endpoint.ts')).endpointSpecs,
   },
   {
     name: 'sandbox',
-    summary: 'attach, detach, ls, inspect, exec',
+    summary: 'attach, detach, move, ls, inspect, exec',
     load: async () => (await import('./sandbox.ts')).sandboxSpecs,
+  },
+  {
+    name: 'port',
+    summary: 'ls: what can be reached from outside',
+    load: async () => (await import('./port.ts')).portSpecs,
   },
   {
     name: 'garbage',

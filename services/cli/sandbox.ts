@@ -1,12 +1,14 @@
-/** `cnm sandbox`: attach, detach, ls, inspect, exec. */
+/** `cnm sandbox`: attach, detach, move, ls, inspect, exec. */
 import type { ViewRows } from '../../projections/views.ts';
 import { environment } from '../lib/config.ts';
 import { NotFound, printJson, sendAndWait, sendOptions, withClient } from './context.ts';
-import { describeEndpoints, sandboxFields, sandboxOptions } from './endpoint.ts';
+import { describeJoined, publishOption, sandboxFields, sandboxOptions } from './endpoint.ts';
+import { describeLeases } from './endpoint-text.ts';
+import { parseAttachment } from './endpoint-values.ts';
 import { describeFields, findOne, inspection, listing } from './listing.ts';
+import { parsePort } from './port-values.ts';
 import { type Spec, UsageError } from './spec.ts';
 import { type Column, orDash, shortTime } from './table.ts';
-import { parseAttachment } from './values.ts';
 
 type SandboxRow = ViewRows['sandboxes'];
 
@@ -21,6 +23,17 @@ const columns: readonly Column<SandboxRow>[] = [
   { title: 'KEY', text: ({ key }) => key },
 ];
 
+/** Which member carries the default route, per family: `eth0` where it carries both. */
+const gatewayOf = ({ members, gateways }: SandboxRow): string => {
+  const nameOf = (id: string | null): string => {
+    const member = members.find(({ endpointId }) => endpointId === id);
+    return member ? `${member.interface ?? member.endpoint} (${member.network})` : '';
+  };
+  const [ipv4, ipv6] = [nameOf(gateways.ipv4), nameOf(gateways.ipv6)];
+  if (ipv4 === ipv6) return ipv4;
+  return [ipv4 && `IPv4 ${ipv4}`, ipv6 && `IPv6 ${ipv6}`].filter((part) => part !== '').join(', ');
+};
+
 const describe = (row: SandboxRow): string =>
   describeFields({
     id: row.id,
@@ -34,7 +47,19 @@ const describe = (row: SandboxRow): string =>
     members: row.members
       .map(({ interface: link, network, endpoint }) => `${link ?? '-'} = ${endpoint} on ${network}`)
       .join(', '),
+    gateway: gatewayOf(row),
+    published: describeLeases(row.ports),
+    'name servers': row.dns.servers?.join(' '),
+    search: row.dns.search?.join(' '),
+    'dns options': row.dns.options?.join(' '),
+    'extra hosts': row.extraHosts.map(({ name, address }) => `${name}:${address}`).join(' '),
+    hosts: row.paths?.hosts,
+    'resolv.conf': row.paths?.resolvConf,
+    'hostname file': row.paths?.hostname,
   });
+
+const attachmentHelp =
+  'name= (of the endpoint; else that of the sandbox), ip=, ip6=, mac=, alias=, gw-priority=, ifname=, publish=, route=, link=, service=, sysctl=, link-local-ip=, gc= behind a colon, with commas';
 
 const attach: Spec = {
   path: 'sandbox attach',
@@ -42,19 +67,21 @@ const attach: Spec = {
   summary: 'put a sandbox on networks: makes the endpoints and joins them, all or none',
   options: {
     network: {
-      value: 'NET[:ip=,ip6=,mac=,name=,alias=,gc=]',
+      value: 'NET[:OPTIONS]',
       multiple: true,
-      help: 'a network to be on (needed); the endpoint is named after the sandbox unless name= is given',
+      help: `a network to be on (needed), with ${attachmentHelp}`,
     },
+    publish: { ...publishOption.publish, help: 'publish a port through whichever network carries the default route' },
     ...sandboxOptions,
     host: hostOption,
     ...sendOptions,
   },
   run: async (call, context) => {
     const sandbox = call.args[0] ?? '';
-    const networks = call.texts('network').map(parseAttachment);
+    const networks = call.texts('network').map((text) => parseAttachment(text));
     if (networks.length === 0) throw new UsageError('--network NET is missing', attach);
-    const input = { sandbox, networks, ...sandboxFields(call) };
+    const ports = call.texts('publish').map(parsePort);
+    const input = { sandbox, networks, ports, ...sandboxFields(call) };
     const outcome = await withClient(context, (client) =>
       sendAndWait(call, context, client, {
         what: `sandbox ${sandbox}`,
@@ -63,7 +90,7 @@ const attach: Spec = {
       }),
     );
     if (call.flag('json')) printJson(context, outcome);
-    else context.out(`attached ${sandbox}\n${describeEndpoints(outcome)}  key ${outcome.sandbox?.key}\n`);
+    else context.out(`attached ${sandbox}\n${describeJoined(outcome)}`);
     return undefined;
   },
 };
@@ -84,6 +111,37 @@ const detach: Spec = {
     );
     if (call.flag('json')) printJson(context, outcome);
     else context.out(`detached ${sandbox}\n`);
+    return undefined;
+  },
+};
+
+const move: Spec = {
+  path: 'sandbox move',
+  args: ['ID'],
+  summary: 'take a sandbox from one network to another, without it ending in between; as it was if that fails',
+  options: {
+    from: { value: 'NET', help: 'the network that it leaves (needed)' },
+    to: { value: 'NET[:OPTIONS]', help: 'the network that it joins (needed), with options as for attach' },
+    host: hostOption,
+    ...sendOptions,
+  },
+  run: async (call, context) => {
+    const sandbox = call.args[0] ?? '';
+    const [from, to] = [call.text('from'), call.text('to')];
+    if (from === undefined || to === undefined) {
+      throw new UsageError(`--${from === undefined ? 'from NET' : 'to NET'} is missing`, move);
+    }
+    const input = { sandbox, from, to: parseAttachment(to, '--to') };
+    const outcome = await withClient(context, (client) =>
+      sendAndWait(call, context, client, {
+        what: `sandbox ${sandbox}`,
+        host: call.text('host'),
+        send: (sender, options) => sender.moveSandbox(input, options),
+      }),
+    );
+    const joined = { ...outcome, endpoints: outcome.endpoints.filter(({ interface: link }) => link !== null) };
+    if (call.flag('json')) printJson(context, outcome);
+    else context.out(`moved ${sandbox} from ${from} to ${input.to.network}\n${describeJoined(joined)}`);
     return undefined;
   },
 };
@@ -124,6 +182,7 @@ const complain = (err: (text: string) => void, message: string, exit: number): n
 export const sandboxSpecs: readonly Spec[] = [
   attach,
   detach,
+  move,
   listing({ view: 'sandboxes', path: 'sandbox ls', summary: 'list sandboxes', columns }),
   inspection({
     view: 'sandboxes',

@@ -33,25 +33,6 @@ export const parseMoment = (text: string): number | string => {
   return new Date(ms).toISOString();
 };
 
-export type PortInput = NonNullable<CommandInput<'CreateEndpoint'>['ports']>[number];
-
-/** `[IP:]HOST:PORT[/PROTO]`; an IPv6 address in brackets. */
-export const parsePort = (text: string): PortInput => {
-  const match =
-    /^(?:(?<v6>\[[0-9a-fA-F:.]+\]):|(?<v4>[0-9.]+):)?(?<host>\d{1,5}):(?<port>\d{1,5})(?:\/(?<proto>\w+))?$/.exec(text);
-  const groups = match?.groups;
-  if (!groups) throw new UsageError(`port ${text}: write [IP:]HOSTPORT:PORT[/tcp|udp|sctp]`);
-  const { v4, v6, host, port, proto } = groups;
-  const address = v4 ?? v6?.slice(1, -1);
-  return {
-    hostPort: Number(host),
-    port: Number(port),
-    ...(address === undefined ? {} : { hostAddress: address }),
-    // an unknown protocol is refused with the others' names
-    ...(proto === undefined ? {} : { protocol: proto as 'tcp' }),
-  };
-};
-
 const familyOf = (address: string): 4 | 6 => (address.includes(':') ? 6 : 4);
 
 export type SubnetInput = NonNullable<NonNullable<CommandInput<'CreateNetwork'>['ipam']>['subnets']>[number];
@@ -98,45 +79,6 @@ export const interfaceOf = (ips: readonly string[], mac: string | undefined): In
     ...(mac === undefined ? {} : { mac }),
   };
   return Object.keys(asked).length > 0 ? [asked] : [];
-};
-
-type Attachment = CommandInput<'AttachSandbox'>['networks'][number];
-
-const attachmentOptions = ['ip', 'ip6', 'mac', 'name', 'alias', 'gc'];
-
-/** `NET[:OPTIONS]`, options `ip= ip6= mac= name= alias= gc=` with commas. */
-export const parseAttachment = (text: string): Attachment => {
-  const colon = text.indexOf(':');
-  const network = colon < 0 ? text : text.slice(0, colon);
-  const pairs = colon < 0 ? [] : text.slice(colon + 1).split(',');
-  const given = pairs.map((pair): readonly [string, string] => {
-    const at = pair.indexOf('=');
-    const key = pair.slice(0, Math.max(at, 0));
-    if (attachmentOptions.includes(key)) return [key, pair.slice(at + 1)];
-    throw new UsageError(
-      `--network ${text}: ${pair} is none of ${attachmentOptions.map((name) => `${name}=`).join(' ')}`,
-    );
-  });
-  const all = (key: string) => given.filter(([name]) => name === key).map(([, value]) => value);
-  const one = (key: string): string | undefined => {
-    const [value, second] = all(key);
-    if (second !== undefined) throw new UsageError(`--network ${text}: ${key}= is given twice`);
-    return value;
-  };
-  const name = one('name');
-  const gc = parseGc(one('gc'));
-  const aliases = all('alias');
-  const interfaces = interfaceOf(
-    [one('ip'), one('ip6')].filter((ip) => ip !== undefined),
-    one('mac'),
-  );
-  return {
-    network,
-    ...(name === undefined ? {} : { name }),
-    ...(gc === undefined ? {} : { gc }),
-    ...(aliases.length === 0 ? {} : { aliases }),
-    ...(interfaces.length === 0 ? {} : { interfaces }),
-  };
 };
 
 /** `HOST/NAME` or `NAME`. */

@@ -106,13 +106,21 @@ export class Client extends Queries {
   /** Sets options of a driver on a host. */
   readonly configureDriver: Send<'ConfigureDriver'> = (input, options) => this.send('ConfigureDriver', input, options);
   readonly createNetwork: Send<'CreateNetwork'> = (input, options) => this.send('CreateNetwork', input, options);
+  /** Changes labels, MTU, DNS settings or inter-container traffic of a network in place. */
+  readonly updateNetwork: Send<'UpdateNetwork'> = (input, options) => this.send('UpdateNetwork', input, options);
   readonly deleteNetwork: Send<'DeleteNetwork'> = (input, options) => this.send('DeleteNetwork', input, options);
+  /** Deletes the networks of a host that have no endpoints and that match. */
+  readonly pruneNetworks: Send<'PruneNetworks'> = (input, options) => this.send('PruneNetworks', input, options);
   readonly createEndpoint: Send<'CreateEndpoint'> = (input, options) => this.send('CreateEndpoint', input, options);
+  /** Changes aliases, published ports or the gateway priority of an endpoint in place. */
+  readonly updateEndpoint: Send<'UpdateEndpoint'> = (input, options) => this.send('UpdateEndpoint', input, options);
   readonly deleteEndpoint: Send<'DeleteEndpoint'> = (input, options) => this.send('DeleteEndpoint', input, options);
   readonly joinEndpoint: Send<'JoinEndpoint'> = (input, options) => this.send('JoinEndpoint', input, options);
   readonly leaveEndpoint: Send<'LeaveEndpoint'> = (input, options) => this.send('LeaveEndpoint', input, options);
   /** Creates an endpoint in each network and joins them to the sandbox, all or nothing. */
   readonly attachSandbox: Send<'AttachSandbox'> = (input, options) => this.send('AttachSandbox', input, options);
+  /** Takes a sandbox from one network to another; it stays as it was if that fails. */
+  readonly moveSandbox: Send<'MoveSandbox'> = (input, options) => this.send('MoveSandbox', input, options);
   /** Leaves and deletes what attachSandbox has made. */
   readonly detachSandbox: Send<'DetachSandbox'> = (input, options) => this.send('DetachSandbox', input, options);
 

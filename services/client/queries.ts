@@ -61,6 +61,10 @@ export class Queries {
   readonly endpoints: AskView<'endpoints'> = (query) => this.view('endpoints', query);
   readonly sandboxes: AskView<'sandboxes'> = (query) => this.view('sandboxes', query);
   readonly addresses: AskView<'addresses'> = (query) => this.view('addresses', query);
+  /** By which names the endpoints in sandboxes are found. */
+  readonly names: AskView<'names'> = (query) => this.view('names', query);
+  /** What of a host can be reached through published ports: now, and with `asOf` at any moment. */
+  readonly ports: AskView<'ports'> = (query) => this.view('ports', query);
   readonly hosts: AskView<'hosts'> = (query) => this.view('hosts', query);
   readonly drivers: AskView<'drivers'> = (query) => this.view('drivers', query);
   readonly commands: AskView<'commands'> = (query) => this.view('commands', query);

@@ -9,7 +9,7 @@ const head = ({ command, commandid, correlationid }: CommandRecord) => ({ comman
 
 const things = ({ network, endpoints, sandbox }: CommandRecord) => ({
   network,
-  endpoints: [...endpoints].map((endpoint) => ({ ...endpoint, routes: [...endpoint.routes] })),
+  endpoints: endpoints.map((endpoint) => ({ ...endpoint, routes: [...endpoint.routes], ports: [...endpoint.ports] })),
   sandbox,
 });
 

@@ -119,7 +119,7 @@ class RoundInProgress {
   #decide(boundary: Boundary, intake: Intake): readonly Fact[] | Refusal {
     const problem = this.#check(intake);
     if (problem || !intake.command.ok) return problem ?? (intake.command as Refusal);
-    const context: Context = { ...this.#context, host: boundary.host ?? '' };
+    const context: Context = { ...this.#context, host: boundary.host ?? '', actor: intake.actor };
     try {
       const decision = decide(boundary.state, intake.command.value, context);
       return decision.ok ? decision.facts : decision;

@@ -22,9 +22,15 @@ export const aboutOf = (fact: Fact, command = ''): string => {
     case 'DriverConfigured':
     case 'DriverConfigureFailed':
       return `driver/${fact.data.driver}`;
+    // The host ports of an intent of some other command, for several holders perhaps.
+    case 'PortsLeased':
+      return `intent/${fact.data.intent}`;
+    case 'NetworkUpdateRequested':
     case 'NetworkDeleteRequested':
     case 'NetworkCreated':
     case 'NetworkCreateFailed':
+    case 'NetworkUpdated':
+    case 'NetworkUpdateFailed':
     case 'NetworkDeleted':
     case 'NetworkDeleteFailed':
       return `network/${fact.data.networkId}`;

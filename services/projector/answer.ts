@@ -8,7 +8,7 @@ import type { Gate } from './gate.ts';
 import { type Page, pageOf } from './page.ts';
 import type { Past } from './past.ts';
 import { QueryFault } from './query-fault.ts';
-import { recordedEvents } from './recorded.ts';
+import { recordedEvents, singlesOf } from './recorded.ts';
 
 export interface AnswerDeps {
   readonly log: Stream;
@@ -71,7 +71,7 @@ const viewPage = async (deps: AnswerDeps, view: ViewName, query: Query): Promise
 };
 
 const incarnationsPage = async (deps: AnswerDeps, query: Query): Promise<Page> => {
-  const { network, host, ...others } = query.filter;
+  const { network, host, ...others } = singlesOf('incarnations', query.filter);
   refuseUnknown('incarnations', Object.keys(others), ['network', 'host']);
   const until = await asOfPosition(deps, query);
   const entries = [...deps.follower.networks].filter(

@@ -32,7 +32,16 @@ const parseTypes = (text: string): ReadonlySet<EventType> => {
   return new Set(types as EventType[]);
 };
 
-const parseFilter = (filter: Filter): EventFilter => {
+type Singles = Readonly<Record<string, string>>;
+
+/** Recorded events and incarnations take one value for each name. @throws QueryFault */
+export const singlesOf = (name: string, filter: Filter): Singles => {
+  const lists = Object.entries(filter).flatMap(([field, value]) => (typeof value === 'string' ? [] : [field]));
+  if (lists.length === 0) return filter as Singles;
+  throw new QueryFault('QUERY_MALFORMED', `${name} take one value of ${lists.join(', ')}, not a list`);
+};
+
+const parseFilter = (filter: Singles): EventFilter => {
   const unknown = Object.keys(filter).filter((name) => !eventFilterNames.includes(name));
   if (unknown.length > 0) {
     const detail = `events cannot be filtered by ${unknown.join(', ')}, only by ${eventFilterNames.join(', ')}`;
@@ -124,8 +133,9 @@ class Scan {
  * have few rows or none, when nothing in its stretch of the log passed the filter.
  */
 export const recordedEvents = async (deps: RecordedDeps, query: Query, until: number): Promise<Page> => {
-  const filter = parseFilter(query.filter);
-  const since = await parseSince(deps.log, query.filter.since);
+  const asked = singlesOf('events', query.filter);
+  const filter = parseFilter(asked);
+  const since = await parseSince(deps.log, asked.since);
   const cursor = query.after === undefined ? { from: since, holders: [] } : parseCursor(query.after);
   const memory = { networkIds: knownIds(deps.networks, filter.network), holders: new Set(cursor.holders) };
   const page = new PageBuilder({ limit: query.limit, bytesMax: deps.bytesMax });

@@ -19,6 +19,7 @@ look() {
   needs strace strace
   needs runc runc
   needs python3 python3
+  needs bind9-dnsutils dig
   needs crun crun
   static_busybox || missing="$missing busybox-static"
 }

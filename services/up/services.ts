@@ -132,13 +132,15 @@ const startWorker = async (deps: ServiceDeps): Promise<Part> => {
   const { linuxKernel } = await import('../../drivers/kernel/kernel.ts');
   const { drivers } = await import('../../drivers/registry.ts');
   const { createWorker } = await import('../worker/worker.ts');
+  const { hostServers: watchServers } = await import('../dns/upstreams.ts');
   const { config, clock } = deps;
   const { realm, host, pools, ula, netnsRoots } = config;
   const runDir = hostRunDir(config);
   const [opened, kernel] = await Promise.all([open('worker', deps), linuxKernel({ realm, host, runDir })]);
   const { connection, logger, stream } = opened;
-  const log = stream('log');
-  const worker = createWorker({ realm, host, log, kernel, drivers, clock, logger, runDir, pools, ula, netnsRoots });
+  const [log, commands, hostServers] = [stream('log'), stream('commands'), watchServers()];
+  const place = { realm, host, runDir, pools, ula, netnsRoots };
+  const worker = createWorker({ ...place, log, commands, kernel, drivers, hostServers, clock, logger });
   await Promise.race([worker.start(), worker.failed]);
   const service = register('worker', opened, deps);
   return {
@@ -147,6 +149,7 @@ const startWorker = async (deps: ServiceDeps): Promise<Part> => {
     stop: async () => {
       await service.stop();
       await worker.stop();
+      hostServers.close();
       await kernel.close();
       await connection.drain();
     },

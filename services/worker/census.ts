@@ -5,23 +5,28 @@ import type { Census, Operation, Plan } from '../../drivers/port.ts';
 import type { SandboxFacts } from '../../events/events.ts';
 import type { BoundaryState } from '../../events/state.ts';
 import { courseOf, takeBack } from './course.ts';
-import { type Deployment, driverOf, joinEffect, type Scene } from './effects.ts';
+import { type Scene, settledView } from './inmates.ts';
 import { isUnknown, pathOf } from './present.ts';
-import { openUnits } from './units.ts';
+import { type Deployment, driverOf, sandboxObjects } from './sandbox.ts';
+import { networkNow } from './settings.ts';
+import { openUnits, sandboxOf } from './units.ts';
 
 /** Objects of everything that is reported as done. */
 const settledObjects = (state: BoundaryState, deployment: Deployment): readonly KernelObject[] => {
+  const { host } = deployment;
   const objects: KernelObject[] = [];
-  for (const { facts, status } of state.networks.values()) {
-    if (status === 'active')
-      objects.push(...(driverOf(deployment, facts)?.createNetwork(deployment.host, facts).ensure ?? []));
+  for (const row of state.networks.values()) {
+    if (row.status !== 'active' || row.facts.configOnly) continue;
+    objects.push(...(driverOf(deployment, row.facts)?.createNetwork(host, networkNow(row)).ensure ?? []));
   }
-  for (const { facts: endpoint, status, sandbox: member } of state.endpoints.values()) {
-    const network = state.networks.get(endpoint.networkId)?.facts;
-    const sandbox = state.sandboxes.get(member?.incarnation ?? '');
-    if (status !== 'joined' || !member || !network || !sandbox) continue;
-    const join = { joinId: member.joinId, network, endpoint, sandbox: sandbox.facts, interface: member.interface };
-    objects.push(...joinEffect(deployment, join, sandbox.gateways).ensure);
+  for (const row of state.sandboxes.values()) {
+    const view = settledView(state, row);
+    objects.push(...sandboxObjects(deployment, view));
+    for (const { network, endpoint, interface: device } of view.inmates) {
+      const joinId = state.endpoints.get(endpoint.id)?.sandbox?.joinId ?? '';
+      const join = { joinId, network, endpoint, sandbox: row.facts, interface: device };
+      objects.push(...(driverOf(deployment, network)?.join(host, join).ensure ?? []));
+    }
   }
   return objects;
 };
@@ -31,6 +36,8 @@ interface Pending {
   readonly ensured: ReadonlySet<string>;
   /** What accepted intents want gone: it may be gone already. */
   readonly removed: ReadonlySet<string>;
+  /** Incarnations of the sandboxes that they are about. */
+  readonly sandboxes: ReadonlySet<string>;
 }
 
 /** An object of one incarnation: another one at the same place is another object. */
@@ -40,27 +47,37 @@ const identityOf = (object: KernelObject): string => `${objectKey(object)} ${for
 const pendingObjects = (scene: Scene): Pending => {
   const ensured = new Set<string>();
   const removed = new Set<string>();
+  const sandboxes = new Set<string>();
   for (const unit of openUnits(scene.state)) {
     const { effects, remainder } = unit.expired ? takeBack(scene, unit) : courseOf(scene, unit);
     for (const { ensure, remove } of [...effects, remainder]) {
       for (const object of ensure) ensured.add(identityOf(object));
       for (const object of remove) removed.add(identityOf(object));
     }
+    const sandbox = sandboxOf(scene.state, unit);
+    if (sandbox) sandboxes.add(sandbox.incarnation);
   }
-  return { ensured, removed };
+  return { ensured, removed, sandboxes };
 };
 
-/** What has to change so that the kernel holds what the log says. What is unknown is neither removed nor made anew. */
+/**
+ * What has to change so that the kernel holds what the log says. What is unknown is neither removed nor made anew, and what accepted
+ * intents are about is left to them; only a namespace that is lost is made again at once, since others may stand on it.
+ */
 export const repairs = (scene: Scene, census: Census): readonly Operation[] => {
-  const { ensured, removed } = pendingObjects(scene);
+  const { ensured, removed, sandboxes } = pendingObjects(scene);
+  const isPending = (object: KernelObject): boolean =>
+    ensured.has(identityOf(object)) || (object.tag.entity === 'sandbox' && sandboxes.has(object.tag.id));
   const wanted = settledObjects(scene.state, scene.deployment).filter(
-    (object) => !removed.has(identityOf(object)) && !isUnknown(census.unknown, object),
+    (object) =>
+      !removed.has(identityOf(object)) &&
+      (object.kind === 'netns' || !isPending(object)) &&
+      !isUnknown(census.unknown, object),
   );
   const wantedKeys = new Set(wanted.map(objectKey));
   const observed = census.objects.filter((object) => {
     if (wantedKeys.has(objectKey(object))) return true;
-    const identity = identityOf(object);
-    return !(ensured.has(identity) || removed.has(identity) || isUnknown(census.unknown, object));
+    return !(isPending(object) || removed.has(identityOf(object)) || isUnknown(census.unknown, object));
   });
   return diff(wanted, observed);
 };

@@ -3,24 +3,34 @@ import type { Effect } from '../../drivers/driver.ts';
 import { type KernelObject, objectKey } from '../../drivers/objects.ts';
 import { diff } from '../../drivers/plan.ts';
 import type { Operation } from '../../drivers/port.ts';
-import type { Gateways, SandboxFacts } from '../../events/events.ts';
+import type { Event } from '../../events/envelope.ts';
+import type { EndpointFacts, Gateways, SandboxFacts } from '../../events/events.ts';
 import type { BoundaryState } from '../../events/state.ts';
-import { effectOf, electedRoutes, nothing, remainderEffect, type Scene, undoEffectOf } from './effects.ts';
+import { effectOf, nothing, undoEffectOf } from './effects.ts';
+import { type Changes, noChanges, type Scene, viewOf } from './inmates.ts';
 import type { Present } from './present.ts';
+import { netnsOf, type SandboxView, sandboxObjects } from './sandbox.ts';
+import { endpointAfter } from './settings.ts';
 import { sandboxOf, type Unit } from './units.ts';
 
 export interface Course {
   /** Of each intent, in order. */
   readonly effects: readonly Effect[];
-  /** Of the sandbox that endpoints join or leave. */
+  /** Of the sandbox that endpoints join, leave or are changed in. */
   readonly remainder: Effect;
+  /** The sandbox as it is afterwards; null where there is none. */
+  readonly view: SandboxView | null;
   /** What the unit stands on and is not there. */
   readonly missing: string | null;
   /** The sandbox that ends with it. */
   readonly ended: SandboxFacts | null;
+  /** It takes a sandbox from one network to another. */
+  readonly isMove: boolean;
+  /** Of a move that is taken back: endpoints that were to leave, and are in the sandbox as they were. */
+  readonly returned: ReadonlySet<string>;
 }
 
-const noGateways: Gateways = { ipv4: null, ipv6: null };
+const empty = { remainder: nothing, view: null, missing: null, ended: null, returned: new Set<string>() };
 
 /** Endpoints that a unit makes or puts into a sandbox. */
 const madeBy = ({ intents }: Unit): ReadonlySet<string> =>
@@ -31,10 +41,15 @@ const madeBy = ({ intents }: Unit): ReadonlySet<string> =>
     }),
   );
 
+const isRemoval = ({ type }: Event): boolean => type === 'EndpointLeaveRequested' || type === 'EndpointDeleteRequested';
+
+/** What makes and removes in one: a sandbox goes from one network to another. */
+const isMove = (unit: Unit): boolean => madeBy(unit).size > 0 && unit.intents.some(isRemoval);
+
 /**
  * Whether nobody is in a sandbox any more, nor about to be, apart from these endpoints. Decided anew, since of those that were to
- * stay when a leave was decided some may have failed to join.
- * Complexity: the open intents, where the sandbox has no other members.
+ * stay when a leave was decided some may have failed to join, and one that was to be gone may have been brought back.
+ * Complexity: the open intents, where the sandbox has no other members and this is not its last leave.
  */
 const isDeserted = (
   state: BoundaryState,
@@ -42,8 +57,8 @@ const isDeserted = (
   unit: Unit,
   apart: ReadonlySet<string>,
 ): boolean => {
-  if (unit.intents.some((intent) => intent.type === 'EndpointLeaveRequested' && intent.data.last)) return true;
   if (state.sandboxes.get(incarnation)?.members.some((id) => !apart.has(id))) return false;
+  if (unit.intents.some((intent) => intent.type === 'EndpointLeaveRequested' && intent.data.last)) return true;
   const own = new Set(unit.intents.map(({ meta }) => meta.id));
   for (const { type, data, meta } of state.intents.values()) {
     if (type !== 'EndpointJoinRequested' && type !== 'EndpointLeaveRequested') continue;
@@ -52,12 +67,36 @@ const isDeserted = (
   return true;
 };
 
-const gatewaysAfter = (state: BoundaryState, sandbox: SandboxFacts, unit: Unit): Gateways => {
-  const last = unit.intents.findLast(
-    ({ type }) => type === 'EndpointJoinRequested' || type === 'EndpointLeaveRequested',
-  );
-  if (last && 'gateways' in last.data) return last.data.gateways;
-  return state.sandboxes.get(sandbox.incarnation)?.gateways ?? noGateways;
+/** Who carries the default routes when the unit is done, as it was decided. */
+const decidedBy = ({ intents }: Unit): Gateways | null => {
+  const last = intents.findLast(({ data }) => 'gateways' in data);
+  return last && 'gateways' in last.data ? last.data.gateways : null;
+};
+
+const changesOf = ({ state }: Scene, { intents }: Unit): Changes => {
+  const facts = new Map<string, EndpointFacts>();
+  const comes = new Map<string, { readonly interface: string | null; readonly index: null }>();
+  const goes = new Set<string>();
+  for (const { type, data, meta } of intents) {
+    const updated = type === 'EndpointUpdateRequested' ? state.endpoints.get(data.endpointId) : undefined;
+    if (updated) facts.set(updated.facts.id, endpointAfter(updated, meta.id));
+    if (type === 'EndpointJoinRequested') comes.set(data.endpointId, { interface: data.interface, index: null });
+    else if (type === 'EndpointLeaveRequested' || type === 'EndpointDeleteRequested') goes.add(data.endpointId);
+  }
+  return { ...noChanges, comes, goes, facts };
+};
+
+/** Everything of the sandbox as a whole, made to be as the view says; with nobody in it, what is empty stays for those who come. */
+const viewed = (scene: Scene, view: SandboxView): Effect => {
+  const there = scene.present.of('sandbox', view.facts.incarnation);
+  if (view.inmates.length > 0) return { ensure: sandboxObjects(scene.deployment, view), remove: there };
+  return { ensure: [], remove: there.filter(({ kind }) => kind !== 'netns' && kind !== 'file') };
+};
+
+const ending = (scene: Scene, sandbox: SandboxFacts): Effect => {
+  const netns = netnsOf(scene.deployment, sandbox);
+  if (netns === null) return nothing;
+  return { ensure: [], remove: [...scene.present.of('sandbox', sandbox.incarnation), netns] };
 };
 
 /** What executing a unit changes. */
@@ -69,31 +108,52 @@ export const courseOf = (scene: Scene, unit: Unit): Course => {
     if ('missing' in effect) missing ??= effect.missing;
     effects.push('missing' in effect ? nothing : effect);
   }
+  const course = { ...empty, effects, missing, isMove: isMove(unit) };
   const sandbox = sandboxOf(scene.state, unit);
-  if (!sandbox) return { effects, remainder: nothing, missing, ended: null };
-  const gateways = gatewaysAfter(scene.state, sandbox, unit);
-  if (madeBy(unit).size > 0) {
-    // With a join, one that was there before may be elected: after the former carrier had failed.
-    const remainder = { ensure: electedRoutes(scene, sandbox, gateways), remove: [] };
-    return { effects, remainder, missing, ended: null };
+  if (!sandbox) return course;
+  const takes = madeBy(unit).size === 0 && unit.intents.some(isRemoval);
+  if (takes && isDeserted(scene.state, sandbox, unit, new Set())) {
+    return { ...course, remainder: ending(scene, sandbox), ended: sandbox };
   }
-  const ends = isDeserted(scene.state, sandbox, unit, new Set());
-  const remainder = remainderEffect(scene, sandbox, ends, gateways);
-  return { effects, remainder, missing, ended: ends ? sandbox : null };
+  const view = viewOf(scene, sandbox, changesOf(scene, unit), decidedBy(unit));
+  return { ...course, remainder: viewed(scene, view), view };
+};
+
+/** Of a move that is taken back: the endpoints that were to leave, with their places. Those that were not there do not return. */
+const returning = ({ state }: Scene, unit: Unit): Changes['comes'] => {
+  const comes = new Map<string, { readonly interface: string | null; readonly index: number }>();
+  if (!isMove(unit)) return comes;
+  for (const { type, data } of unit.intents) {
+    if (type !== 'EndpointLeaveRequested') continue;
+    const row = state.endpoints.get(data.endpointId);
+    if (row?.sandbox?.incarnation !== data.sandbox.incarnation || !state.networks.has(data.networkId)) continue;
+    comes.set(data.endpointId, { interface: data.interface, index: data.before.index });
+  }
+  return comes;
 };
 
 /** What taking back a unit changes that made something, in part or whole or not at all. */
 export const takeBack = (scene: Scene, unit: Unit): Course => {
-  const effects = unit.intents.map((intent) => undoEffectOf(scene, intent));
-  const sandbox = sandboxOf(scene.state, unit);
+  const { state } = scene;
   const made = madeBy(unit);
-  if (!sandbox || made.size === 0) return { effects, remainder: nothing, missing: null, ended: null };
-  const ends = isDeserted(scene.state, sandbox, unit, made);
-  const gateways = scene.state.sandboxes.get(sandbox.incarnation)?.gateways ?? noGateways;
-  const without = (id: string | null): string | null => (id !== null && made.has(id) ? null : id);
-  const others = { ipv4: without(gateways.ipv4), ipv6: without(gateways.ipv6) };
-  const remainder = remainderEffect(scene, sandbox, ends, others);
-  return { effects, remainder, missing: null, ended: ends ? sandbox : null };
+  const comes = returning(scene, unit);
+  const returned = new Set(comes.keys());
+  const effects = unit.intents.map((intent) => {
+    // What is not there to return is removed after all.
+    const isGone =
+      isMove(unit) && isRemoval(intent) && 'endpointId' in intent.data && !returned.has(intent.data.endpointId);
+    const effect = isGone ? effectOf(scene, intent) : undoEffectOf(scene, intent);
+    return 'missing' in effect ? nothing : effect;
+  });
+  const course = { ...empty, effects, returned, isMove: isMove(unit) };
+  const sandbox = sandboxOf(state, unit);
+  if (!sandbox) return course;
+  if (made.size > 0 && returned.size === 0 && isDeserted(state, sandbox, unit, made)) {
+    return { ...course, remainder: ending(scene, sandbox), ended: sandbox };
+  }
+  const goes = new Set([...made, ...changesOf(scene, unit).goes].filter((id) => !returned.has(id)));
+  const view = viewOf(scene, sandbox, { ...noChanges, comes, goes }, null);
+  return { ...course, remainder: viewed(scene, view), view };
 };
 
 const isSameOwner = (a: KernelObject, b: KernelObject): boolean =>

@@ -1,24 +1,12 @@
 /** From intents to kernel objects: which must exist after an intent is executed, and which must not. Pure. */
-import type { Driver, Effect, HostContext, Join } from '../../drivers/driver.ts';
-import { tagOf } from '../../drivers/driver.ts';
-import type { KernelObject, Netns, Route } from '../../drivers/objects.ts';
-import { hostNetns } from '../../events/deciders/sandbox.ts';
+import type { Effect, Join } from '../../drivers/driver.ts';
+import { objectKey } from '../../drivers/objects.ts';
 import type { Event, EventOf } from '../../events/envelope.ts';
-import type { Gateways, NetworkFacts, SandboxFacts } from '../../events/events.ts';
-import type { BoundaryState, EndpointRow, NetworkRow } from '../../events/state.ts';
-import type { Present } from './present.ts';
-
-export interface Deployment {
-  readonly host: HostContext;
-  readonly drivers: ReadonlyMap<string, Driver>;
-}
-
-/** What plans are made from: what is wanted, by which drivers, and what is there. */
-export interface Scene {
-  readonly state: BoundaryState;
-  readonly deployment: Deployment;
-  readonly present: Present;
-}
+import type { EndpointFacts, NetworkFacts } from '../../events/events.ts';
+import type { BoundaryState } from '../../events/state.ts';
+import { noChanges, type Scene, viewOf } from './inmates.ts';
+import { driverOf, sandboxObjects } from './sandbox.ts';
+import { endpointNow, networkAfter, networkNow } from './settings.ts';
 
 /** What an intent stands on is not there: its creation failed. */
 export interface Missing {
@@ -27,104 +15,9 @@ export interface Missing {
 const missing = (what: string): Missing => ({ missing: what });
 export const nothing: Effect = { ensure: [], remove: [] };
 
-const families = [
-  { key: 'ipv4', family: 4, everywhere: '0.0.0.0/0' },
-  { key: 'ipv6', family: 6, everywhere: '::/0' },
-] as const;
-
-export const netnsOf = ({ host }: Deployment, sandbox: SandboxFacts): Netns | null =>
-  sandbox.key === hostNetns
-    ? null
-    : { kind: 'netns', path: sandbox.key, owned: sandbox.owned, tag: tagOf(host, 'sandbox', sandbox.incarnation) };
-
-export const driverOf = (deployment: Deployment, network: NetworkFacts): Driver | undefined =>
-  deployment.drivers.get(network.driver);
-
-// ---------------------------------------------------------------- default routes
-
-interface Carrier {
-  readonly id: string;
-  readonly network: NetworkFacts;
-  readonly interface: string | null;
-}
-
-/** The default routes of a sandbox that go through one of its endpoints. */
-const routesThrough = (
-  deployment: Deployment,
-  sandbox: SandboxFacts,
-  gateways: Gateways,
-  carrier: Carrier,
-): readonly Route[] => {
-  const device = carrier.interface;
-  if (device === null) return [];
-  return families.flatMap(({ key, family, everywhere }): readonly Route[] => {
-    const gateway = carrier.network.subnets.find((subnet) => subnet.family === family)?.gateway ?? null;
-    if (gateways[key] !== carrier.id || gateway === null) return [];
-    const tag = tagOf(deployment.host, 'sandbox', sandbox.incarnation);
-    return [{ kind: 'route', netns: sandbox.key, destination: everywhere, gateway, device, tag }];
-  });
-};
-
-const isRoute = (object: KernelObject): object is Route => object.kind === 'route';
-/** The routes among an intent's objects, as its outcome tells them. */
-export const routesIn = (objects: readonly KernelObject[]) =>
-  objects.filter(isRoute).map(({ destination, gateway }) => ({ destination, gateway }));
-
-/** An endpoint that was elected while its join was still to be executed has no interface yet: that join brings the route. */
-const hasInterface = (present: Present, id: string, sandbox: SandboxFacts, device: string | null): boolean =>
-  present
-    .of('endpoint', id)
-    .some((object) => object.kind === 'veth' && object.netns === sandbox.key && object.peer.name === device);
-
-/** The default routes through those of the elected endpoints that are there. */
-export const electedRoutes = (scene: Scene, sandbox: SandboxFacts, gateways: Gateways): readonly Route[] => {
-  const { state, deployment, present } = scene;
-  return [...new Set([gateways.ipv4, gateways.ipv6])].flatMap((id) => {
-    const row = state.endpoints.get(id ?? '');
-    const network = row && state.networks.get(row.facts.networkId);
-    if (!row || !network || row.sandbox?.incarnation !== sandbox.incarnation) return [];
-    const device = row.sandbox.interface;
-    if (!hasInterface(present, row.facts.id, sandbox, device)) return [];
-    return routesThrough(deployment, sandbox, gateways, {
-      id: row.facts.id,
-      network: network.facts,
-      interface: device,
-    });
-  });
-};
-
-/** What becomes of a sandbox when endpoints have left it: its end, or default routes through others. */
-export const remainderEffect = (scene: Scene, sandbox: SandboxFacts, ends: boolean, gateways: Gateways): Effect => {
-  const netns = netnsOf(scene.deployment, sandbox);
-  if (netns === null) return nothing;
-  const stale = families.map(
-    ({ everywhere }): Route => ({
-      kind: 'route',
-      netns: sandbox.key,
-      destination: everywhere,
-      gateway: '',
-      device: '',
-      tag: netns.tag,
-    }),
-  );
-  return ends
-    ? { ensure: [], remove: [...stale, netns] }
-    : { ensure: electedRoutes(scene, sandbox, gateways), remove: stale };
-};
-
-// ---------------------------------------------------------------- intents
-
-export const joinEffect = (deployment: Deployment, join: Join, gateways: Gateways): Effect => {
-  const { sandbox, network, endpoint } = join;
-  const netns = netnsOf(deployment, sandbox);
-  const driver = driverOf(deployment, network)?.join(deployment.host, join) ?? nothing;
-  const routes = routesThrough(deployment, sandbox, gateways, { id: endpoint.id, network, interface: join.interface });
-  return { ensure: [...(netns ? [netns] : []), ...driver.ensure, ...routes], remove: driver.remove };
-};
-
 interface Subject {
-  readonly network: NetworkRow;
-  readonly endpoint: EndpointRow;
+  readonly network: NetworkFacts;
+  readonly endpoint: EndpointFacts;
 }
 
 const subjectOf = (
@@ -134,15 +27,16 @@ const subjectOf = (
   const network = state.networks.get(data.networkId);
   if (!network) return missing(`network ${data.networkId}`);
   const endpoint = state.endpoints.get(data.endpointId);
-  return endpoint ? { network, endpoint } : missing(`endpoint ${data.endpointId}`);
+  if (!endpoint) return missing(`endpoint ${data.endpointId}`);
+  return { network: networkNow(network), endpoint: endpointNow(endpoint) };
 };
 
 type JoinOrLeave = EventOf<'EndpointJoinRequested' | 'EndpointLeaveRequested'>['data'];
 
 const joinOf = ({ network, endpoint }: Subject, data: JoinOrLeave): Join => ({
   joinId: data.joinId,
-  network: network.facts,
-  endpoint: endpoint.facts,
+  network,
+  endpoint,
   sandbox: data.sandbox,
   interface: data.interface,
 });
@@ -154,11 +48,17 @@ const stuckIn = (state: BoundaryState, networkId: string): string | undefined =>
   return undefined;
 };
 
+const joinEffect = ({ state, deployment }: Scene, data: JoinOrLeave): Effect | Missing => {
+  const subject = subjectOf(state, data);
+  if ('missing' in subject) return subject;
+  return driverOf(deployment, subject.network)?.join(deployment.host, joinOf(subject, data)) ?? nothing;
+};
+
 const leaveEffect = ({ state, deployment, present }: Scene, data: JoinOrLeave): Effect => {
   const subject = subjectOf(state, data);
   // Its creation failed: nothing is known of it but what carries its tag.
   if ('missing' in subject) return { ensure: [], remove: present.of('endpoint', data.endpointId) };
-  return driverOf(deployment, subject.network.facts)?.leave(deployment.host, joinOf(subject, data)) ?? nothing;
+  return driverOf(deployment, subject.network)?.leave(deployment.host, joinOf(subject, data)) ?? nothing;
 };
 
 /** Whatever carries the endpoint's tag goes too: a leave may have failed before. */
@@ -171,7 +71,7 @@ const deleteEndpointEffect = (
   const subject = subjectOf(state, ids);
   if ('missing' in subject) return { ensure: [], remove: left };
   const { network, endpoint } = subject;
-  const own = driverOf(deployment, network.facts)?.deleteEndpoint(deployment.host, network.facts, endpoint.facts);
+  const own = driverOf(deployment, network)?.deleteEndpoint(deployment.host, network, endpoint);
   return { ensure: own?.ensure ?? [], remove: [...(own?.remove ?? []), ...left] };
 };
 
@@ -179,7 +79,28 @@ const deleteNetworkEffect = ({ state, deployment }: Scene, networkId: string): E
   const stuck = stuckIn(state, networkId);
   if (stuck !== undefined) return missing(`the end of endpoint ${stuck}`);
   const row = state.networks.get(networkId);
-  return (row && driverOf(deployment, row.facts)?.deleteNetwork(deployment.host, row.facts)) ?? nothing;
+  return (row && driverOf(deployment, row.facts)?.deleteNetwork(deployment.host, networkNow(row))) ?? nothing;
+};
+
+/** A network with these facts, and all that stands on it: the interfaces of its endpoints, and the files of their sandboxes. */
+const networkEffect = (scene: Scene, facts: NetworkFacts): Effect => {
+  const { state, deployment, present } = scene;
+  const driver = driverOf(deployment, facts);
+  if (!driver) return nothing;
+  const ensure = [...driver.createNetwork(deployment.host, facts).ensure];
+  for (const id of state.cells.get(facts.id)?.endpoints.keys() ?? []) {
+    const row = state.endpoints.get(id);
+    const sandbox = state.sandboxes.get(row?.sandbox?.incarnation ?? '');
+    if (!row?.sandbox || !sandbox) continue;
+    const { joinId, interface: device } = row.sandbox;
+    const join = { joinId, network: facts, endpoint: endpointNow(row), sandbox: sandbox.facts, interface: device };
+    // What is to join later will find the network as it is then.
+    ensure.push(...driver.join(deployment.host, join).ensure.filter((object) => present.get(objectKey(object))));
+    const changes = { ...noChanges, networks: new Map([[facts.id, facts]]) };
+    const view = viewOf(scene, sandbox.facts, changes, sandbox.gateways);
+    ensure.push(...sandboxObjects(deployment, view).filter(({ kind }) => kind === 'file'));
+  }
+  return { ensure, remove: present.of('network', facts.id) };
 };
 
 /**
@@ -196,21 +117,29 @@ export const effectOf = (scene: Scene, intent: Event): Effect | Missing => {
       const { network } = intent.data;
       return driverOf(deployment, network)?.createNetwork(host, network) ?? missing(`driver ${network.driver}`);
     }
+    case 'NetworkUpdateRequested': {
+      const row = state.networks.get(intent.data.networkId);
+      return row
+        ? networkEffect(scene, networkAfter(row, intent.meta.id))
+        : missing(`network ${intent.data.networkId}`);
+    }
     case 'NetworkDeleteRequested':
       return deleteNetworkEffect(scene, intent.data.networkId);
     case 'EndpointCreateRequested': {
       const { endpoint } = intent.data;
-      const network = state.networks.get(endpoint.networkId);
-      if (!network) return missing(`network ${endpoint.networkId}`);
-      return driverOf(deployment, network.facts)?.createEndpoint(host, network.facts, endpoint) ?? nothing;
+      const row = state.networks.get(endpoint.networkId);
+      if (!row) return missing(`network ${endpoint.networkId}`);
+      return driverOf(deployment, row.facts)?.createEndpoint(host, networkNow(row), endpoint) ?? nothing;
+    }
+    case 'EndpointUpdateRequested': {
+      // What changes is its sandbox.
+      const subject = subjectOf(state, intent.data);
+      return 'missing' in subject ? subject : nothing;
     }
     case 'EndpointDeleteRequested':
       return deleteEndpointEffect(scene, intent.data);
-    case 'EndpointJoinRequested': {
-      const subject = subjectOf(state, intent.data);
-      if ('missing' in subject) return subject;
-      return joinEffect(deployment, joinOf(subject, intent.data), intent.data.gateways);
-    }
+    case 'EndpointJoinRequested':
+      return joinEffect(scene, intent.data);
     case 'EndpointLeaveRequested':
       return leaveEffect(scene, intent.data);
     default:
@@ -218,20 +147,35 @@ export const effectOf = (scene: Scene, intent: Event): Effect | Missing => {
   }
 };
 
-/** What takes an intent back that makes something: because it failed, or came too late. */
+const orNothing = (effect: Effect | Missing): Effect => ('missing' in effect ? nothing : effect);
+
+/** What takes an intent back: because it failed, or came too late. */
 export const undoEffectOf = (scene: Scene, intent: Event): Effect => {
-  const { host } = scene.deployment;
+  const { state, deployment } = scene;
+  const { host } = deployment;
   switch (intent.type) {
     case 'NetworkCreateRequested': {
       const { network } = intent.data;
-      return driverOf(scene.deployment, network)?.deleteNetwork(host, network) ?? nothing;
+      return driverOf(deployment, network)?.deleteNetwork(host, network) ?? nothing;
+    }
+    case 'NetworkUpdateRequested': {
+      const row = state.networks.get(intent.data.networkId);
+      return row ? networkEffect(scene, networkNow(row)) : nothing;
     }
     case 'EndpointCreateRequested': {
       const { id: endpointId, networkId } = intent.data.endpoint;
       return deleteEndpointEffect(scene, { endpointId, networkId });
     }
+    case 'EndpointDeleteRequested': {
+      const subject = subjectOf(state, intent.data);
+      if ('missing' in subject) return nothing;
+      const { network, endpoint } = subject;
+      return driverOf(deployment, network)?.createEndpoint(host, network, endpoint) ?? nothing;
+    }
     case 'EndpointJoinRequested':
       return leaveEffect(scene, intent.data);
+    case 'EndpointLeaveRequested':
+      return orNothing(joinEffect(scene, intent.data));
     default:
       return nothing;
   }

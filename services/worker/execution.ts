@@ -3,12 +3,16 @@ import type { Logger } from 'pino';
 import type { Census, Kernel, KernelFault, Plan } from '../../drivers/port.ts';
 import { type Fault, isConstructive } from '../../events/events.ts';
 import type { BoundaryState } from '../../events/state.ts';
+import type { Dns } from '../dns/dns.ts';
 import type { Clock } from '../lib/clock.ts';
 import { remains, repairPlans, repairs } from './census.ts';
 import { type Course, courseOf, isInTheWay, operationsOf, takeBack } from './course.ts';
-import { type Deployment, netnsOf, type Scene } from './effects.ts';
+import type { Scene } from './inmates.ts';
+import { hasChosenPorts } from './leasing.ts';
+import { Naming } from './naming.ts';
 import { isUnknown, Present } from './present.ts';
 import { deadlineFault, dependencyFault, doneReports, failedReports, kernelFault, type Report } from './reports.ts';
+import { type Deployment, netnsOf } from './sandbox.ts';
 import type { Unit } from './units.ts';
 
 export interface ExecutionOptions {
@@ -17,6 +21,7 @@ export interface ExecutionOptions {
   readonly logger: Logger;
   readonly state: BoundaryState;
   readonly deployment: Deployment;
+  readonly dns: Dns;
   /** Incarnations of sandboxes that the log knows as made. */
   readonly announced: ReadonlySet<string>;
   /** Takes the outcomes of one unit. */
@@ -34,7 +39,7 @@ export interface Task {
   readonly tries: number;
 }
 
-interface Prepared {
+export interface Prepared {
   readonly task: Task;
   readonly course: Course;
   readonly plan: Plan;
@@ -48,12 +53,18 @@ const repairMsMax = 10_000;
 
 const makes = ({ intents }: Unit): boolean => intents.some(({ type }) => isConstructive(type));
 
-export const taskOf = (unit: Unit): Task => ({ unit, fault: unit.expired ? deadlineFault : null, tries: 0 });
+/** @param fault why it cannot be executed, where that is known */
+export const taskOf = (unit: Unit, fault: Fault | null): Task => ({
+  unit,
+  fault: unit.expired ? deadlineFault : fault,
+  tries: 0,
+});
 
 export class Execution {
   readonly #options: ExecutionOptions;
   readonly #scene: Scene;
   readonly #present = new Present();
+  readonly #naming: Naming;
   readonly #timers = new Set<() => void>();
   #due: Task[] = [];
   #repairDue = false;
@@ -65,6 +76,13 @@ export class Execution {
   constructor(options: ExecutionOptions) {
     this.#options = options;
     this.#scene = { state: options.state, deployment: options.deployment, present: this.#present };
+    this.#naming = new Naming(options.dns, this.#scene);
+  }
+
+  /** Before anything is executed: names as the log has them, and the kernel as it says. */
+  async begin(): Promise<void> {
+    this.#naming.reset();
+    await this.reconcile();
   }
 
   /** Makes the kernel hold what is reported as done, and no more. */
@@ -75,7 +93,11 @@ export class Execution {
     for (const unknown of census.unknown) logger.warn(unknown, 'could not be read, left alone');
     this.#present.replace(census);
     const plans = repairPlans(repairs(this.#scene, census));
-    const failed = plans.length === 0 ? 0 : await this.#repair(plans);
+    let failed = plans.length === 0 ? 0 : await this.#repair(plans);
+    for (const { what, fault } of await this.#naming.openAll()) {
+      logger.error({ sandbox: what, fault }, 'names are not answered, trying again later');
+      failed += 1;
+    }
     this.#reportRemains(census);
     if (failed > 0 || census.unknown.length > 0) this.repairLater();
     else if (plans.length > 0) this.#repairTries = 0;
@@ -85,6 +107,7 @@ export class Execution {
   async #repair(plans: readonly Plan[]): Promise<number> {
     const { kernel, logger } = this.#options;
     logger.info({ plans: plans.map(({ id }) => id) }, 'the kernel differs from the log, repairing');
+    await this.#naming.release(plans.flatMap(({ operations }) => operations));
     const results = await kernel.apply(plans);
     let failed = 0;
     for (const [index, plan] of plans.entries()) {
@@ -160,8 +183,11 @@ export class Execution {
     const planned = prepared.filter(({ plan }) => plan.operations.length > 0);
     for (const item of prepared) if (!planned.includes(item)) this.#settle(item, undefined);
     if (planned.length === 0) return;
-    const results = await this.#options.kernel.apply(planned.map(({ plan }) => plan));
-    const faults = new Map<Prepared, KernelFault>();
+    await this.#naming.release(planned.flatMap(({ plan }) => plan.operations));
+    const applying = this.#options.kernel.apply(planned.map(({ plan }) => plan));
+    // Asked for at once: the kernel takes requests in order, so these find what the plans have made.
+    const [results, closed] = await Promise.all([applying, this.#naming.open(planned)]);
+    const faults = new Map<Prepared, KernelFault>(closed);
     for (const [index, item] of planned.entries()) {
       const result = results[index];
       if (result?.ok) this.#present.apply(item.plan.operations);
@@ -188,14 +214,19 @@ export class Execution {
   }
 
   #settle({ task, course }: Prepared, fault: KernelFault | undefined): void {
-    const { state, announced, report } = this.#options;
+    const { state, deployment, announced, report } = this.#options;
     const { unit } = task;
     if (fault) this.#afterFault(task, kernelFault(fault));
-    else if (task.fault) report(failedReports(unit, task.fault, course.ended, announced));
-    else if (unit.intents.some(({ meta }) => state.expired.has(meta.id))) {
+    else if (task.fault) {
+      this.#naming.undone(unit, course);
+      report(failedReports(unit, task.fault, course, announced));
+    } else if (unit.intents.some(({ meta }) => state.expired.has(meta.id))) {
       // The deadline passed while the kernel was at work.
       this.#due.push({ unit, fault: deadlineFault, tries: 0 });
-    } else report(doneReports(state, unit, course, announced));
+    } else {
+      this.#naming.done(unit, course);
+      report(doneReports(state, deployment, unit, course, announced));
+    }
   }
 
   #afterFault(task: Task, fault: Fault): void {
@@ -209,7 +240,9 @@ export class Execution {
     } else if (makes(unit)) {
       // What it stands on may have been taken away.
       if (fault.code === 'KERNEL_ERROR') this.repairLater();
-      this.#due.push({ unit, fault, tries: 0 });
+      // Another port may be free.
+      const retryable = fault.retryable || (fault.code === 'PORT_IN_USE' && hasChosenPorts(unit));
+      this.#due.push({ unit, fault: { ...fault, retryable }, tries: 0 });
     } else if (tries + 1 < removalTriesMax) this.#due.push({ ...task, tries: tries + 1 });
     else this.#options.report(failedReports(unit, fault, null, this.#options.announced));
   }

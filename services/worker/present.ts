@@ -1,10 +1,10 @@
 /** What exists in the kernel, as far as the worker has made or seen it: a copy, so that plans need not ask the kernel. */
-import { type KernelObject, objectKey, type Tag } from '../../drivers/objects.ts';
+import { type KernelObject, objectKey, type Tag, type Veth } from '../../drivers/objects.ts';
 import type { Census, Operation } from '../../drivers/port.ts';
 
 /** The namespace that an object is, or is in. */
 export const pathOf = (object: KernelObject): string | null =>
-  object.kind === 'netns' ? object.path : object.kind === 'veth' || object.kind === 'route' ? object.netns : null;
+  object.kind === 'netns' ? object.path : 'netns' in object ? object.netns : null;
 
 /** Whether a census left it open if an object is there: it, what it lies in, or everything of its kind could not be read. */
 export const isUnknown = (unknown: Census['unknown'], object: KernelObject): boolean => {
@@ -14,15 +14,29 @@ export const isUnknown = (unknown: Census['unknown'], object: KernelObject): boo
     if (what === key) return true;
     const place = what.startsWith('netns /') ? what.slice('netns '.length) : what;
     if (place.startsWith('/')) return path === place || path?.startsWith(`${place}/`) === true;
-    return !/^(link|route|element) /.test(what);
+    return !/^(link|route|element|file|resolver) /.test(what);
   });
 };
 
 const ownerOf = ({ entity, id }: Pick<Tag, 'entity' | 'id'>): string => `${entity} ${id}`;
 
+const add = (index: Map<string, Set<string>>, at: string, key: string): void => {
+  const keys = index.get(at);
+  if (keys) keys.add(key);
+  else index.set(at, new Set([key]));
+};
+
+const remove = (index: Map<string, Set<string>>, at: string, key: string): void => {
+  const keys = index.get(at);
+  keys?.delete(key);
+  if (keys?.size === 0) index.delete(at);
+};
+
 export class Present {
   readonly #objects = new Map<string, KernelObject>();
   readonly #keysByOwner = new Map<string, Set<string>>();
+  /** By path of the namespace that they are in. */
+  readonly #vethKeys = new Map<string, Set<string>>();
 
   get(key: string): KernelObject | undefined {
     return this.#objects.get(key);
@@ -32,6 +46,14 @@ export class Present {
   of(entity: Tag['entity'], id: string): readonly KernelObject[] {
     const keys = this.#keysByOwner.get(ownerOf({ entity, id })) ?? [];
     return [...keys].flatMap((key) => this.#objects.get(key) ?? []);
+  }
+
+  /** The veth pairs whose peers are in a namespace. */
+  vethsIn(path: string): readonly Veth[] {
+    return [...(this.#vethKeys.get(path) ?? [])].flatMap((key) => {
+      const object = this.#objects.get(key);
+      return object?.kind === 'veth' ? [object] : [];
+    });
   }
 
   /** What a plan that succeeded has changed. */
@@ -47,6 +69,7 @@ export class Present {
     const unread = [...this.#objects.values()].filter((object) => isUnknown(census.unknown, object));
     this.#objects.clear();
     this.#keysByOwner.clear();
+    this.#vethKeys.clear();
     for (const object of [...unread, ...census.objects]) this.#put(object);
   }
 
@@ -54,19 +77,15 @@ export class Present {
     const key = objectKey(object);
     this.#drop(key);
     this.#objects.set(key, object);
-    const owner = ownerOf(object.tag);
-    const keys = this.#keysByOwner.get(owner);
-    if (keys) keys.add(key);
-    else this.#keysByOwner.set(owner, new Set([key]));
+    add(this.#keysByOwner, ownerOf(object.tag), key);
+    if (object.kind === 'veth') add(this.#vethKeys, object.netns, key);
   }
 
   #drop(key: string): void {
     const object = this.#objects.get(key);
     if (!object) return;
     this.#objects.delete(key);
-    const owner = ownerOf(object.tag);
-    const keys = this.#keysByOwner.get(owner);
-    keys?.delete(key);
-    if (keys?.size === 0) this.#keysByOwner.delete(owner);
+    remove(this.#keysByOwner, ownerOf(object.tag), key);
+    if (object.kind === 'veth') remove(this.#vethKeys, object.netns, key);
   }
 }

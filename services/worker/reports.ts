@@ -1,10 +1,12 @@
 /** What a worker reports about an intent: the outcome events. Pure. */
+import type { KernelObject, Route } from '../../drivers/objects.ts';
 import type { KernelFault } from '../../drivers/port.ts';
 import type { Event } from '../../events/envelope.ts';
-import type { Fact, Fault, SandboxFacts } from '../../events/events.ts';
+import type { Fact, Fault, PortBinding, SandboxFacts } from '../../events/events.ts';
 import type { BoundaryState } from '../../events/state.ts';
 import type { Course } from './course.ts';
-import { routesIn } from './effects.ts';
+import { nothing } from './effects.ts';
+import { bindingsIn, type Deployment } from './sandbox.ts';
 import type { Unit } from './units.ts';
 
 /** What led to a report: an intent; null for what the worker noticed by itself. */
@@ -33,20 +35,38 @@ export const deadlineFault: Fault = {
 
 export const kernelFault = (fault: KernelFault): Fault => ({ ...fault, undoFaults: [...fault.undoFaults] });
 
-type Routes = readonly { readonly destination: string; readonly gateway: string }[];
+/** What became of the sandbox of a unit, as outcomes tell it. */
+interface Found {
+  readonly routes: readonly { readonly destination: string; readonly gateway: string }[];
+  readonly ports: readonly PortBinding[];
+}
+
+const isRoute = (object: KernelObject): object is Route => object.kind === 'route';
+
+/** The routes of an endpoint: default routes through it first, then its own. */
+const routesOf = ({ remainder }: Course, { ensure }: Course['effects'][number], device: string | null) =>
+  [...remainder.ensure.filter((object) => isRoute(object) && object.device === device), ...ensure]
+    .filter(isRoute)
+    .map(({ destination, gateway }) => ({ destination, gateway }));
 
 /** The outcome of an intent that was executed. */
-const done = (intent: Event, routes: Routes): Fact | null => {
+const done = (intent: Event, { routes, ports }: Found): Fact | null => {
   switch (intent.type) {
     case 'DriverConfigureRequested':
       return { type: 'DriverConfigured', data: { driver: intent.data.driver } };
     case 'NetworkCreateRequested':
       return { type: 'NetworkCreated', data: { networkId: intent.data.network.id, name: intent.data.network.name } };
+    case 'NetworkUpdateRequested':
+      return { type: 'NetworkUpdated', data: { networkId: intent.data.networkId, name: intent.data.name } };
     case 'NetworkDeleteRequested':
       return { type: 'NetworkDeleted', data: intent.data };
     case 'EndpointCreateRequested': {
       const { id: endpointId, networkId, name } = intent.data.endpoint;
       return { type: 'EndpointCreated', data: { endpointId, networkId, name } };
+    }
+    case 'EndpointUpdateRequested': {
+      const { endpointId, networkId, name } = intent.data;
+      return { type: 'EndpointUpdated', data: { endpointId, networkId, name, ports: [...ports] } };
     }
     case 'EndpointDeleteRequested': {
       const { endpointId, networkId, name } = intent.data;
@@ -54,9 +74,10 @@ const done = (intent: Event, routes: Routes): Fact | null => {
     }
     case 'EndpointJoinRequested': {
       const { sandbox, interface: device, ipv4, ipv6, mac } = intent.data;
+      const found = { routes: [...routes], ports: [...ports] };
       return {
         type: 'EndpointJoined',
-        data: { ...inSandbox(intent.data), key: sandbox.key, interface: device, ipv4, ipv6, mac, routes: [...routes] },
+        data: { ...inSandbox(intent.data), key: sandbox.key, interface: device, ipv4, ipv6, mac, ...found },
       };
     }
     case 'EndpointLeaveRequested':
@@ -76,11 +97,19 @@ const failed = (intent: Event, fault: Fault): Fact | null => {
         type: 'NetworkCreateFailed',
         data: { networkId: intent.data.network.id, name: intent.data.network.name, fault },
       };
+    case 'NetworkUpdateRequested': {
+      const { networkId, name } = intent.data;
+      return { type: 'NetworkUpdateFailed', data: { networkId, name, fault } };
+    }
     case 'NetworkDeleteRequested':
       return { type: 'NetworkDeleteFailed', data: { ...intent.data, fault } };
     case 'EndpointCreateRequested': {
       const { id: endpointId, networkId, name } = intent.data.endpoint;
       return { type: 'EndpointCreateFailed', data: { endpointId, networkId, name, fault } };
+    }
+    case 'EndpointUpdateRequested': {
+      const { endpointId, networkId, name } = intent.data;
+      return { type: 'EndpointUpdateFailed', data: { endpointId, networkId, name, fault } };
     }
     case 'EndpointDeleteRequested': {
       const { endpointId, networkId, name } = intent.data;
@@ -90,6 +119,23 @@ const failed = (intent: Event, fault: Fault): Fact | null => {
       return { type: 'EndpointJoinFailed', data: { ...inSandbox(intent.data), fault } };
     case 'EndpointLeaveRequested':
       return { type: 'EndpointLeaveFailed', data: { ...inSandbox(intent.data), fault } };
+    default:
+      return null;
+  }
+};
+
+/** The outcome of an intent to leave, or to be deleted, of an endpoint that is as it was. */
+const reverted = (intent: Event, fault: Fault): Fact | null => {
+  switch (intent.type) {
+    case 'EndpointLeaveRequested': {
+      const { endpointId, networkId, name, joinId, sandbox, interface: device, before } = intent.data;
+      const data = { endpointId, networkId, name, joinId, sandbox, interface: device, before, fault };
+      return { type: 'EndpointLeaveReverted', data };
+    }
+    case 'EndpointDeleteRequested': {
+      const { endpointId, networkId, name } = intent.data;
+      return { type: 'EndpointDeleteReverted', data: { endpointId, networkId, name, fault } };
+    }
     default:
       return null;
   }
@@ -118,13 +164,16 @@ const sandboxRemoved = (unit: Unit, sandbox: SandboxFacts): Report => ({
  */
 export const doneReports = (
   state: BoundaryState,
+  deployment: Deployment,
   unit: Unit,
   course: Course,
   announced: ReadonlySet<string>,
 ): readonly Report[] => {
   const made = new Set(announced);
+  const ports = course.view ? bindingsIn(deployment, course.view) : [];
   const reports = unit.intents.flatMap((intent, index): readonly Report[] => {
-    const fact = done(intent, routesIn(course.effects[index]?.ensure ?? []));
+    const device = intent.type === 'EndpointJoinRequested' ? intent.data.interface : null;
+    const fact = done(intent, { routes: routesOf(course, course.effects[index] ?? nothing, device), ports });
     if (!fact) return [];
     if (intent.type !== 'EndpointJoinRequested' || made.has(intent.data.sandbox.incarnation)) return [{ fact, intent }];
     made.add(intent.data.sandbox.incarnation);
@@ -137,16 +186,27 @@ export const doneReports = (
   return ended && state.sandboxes.has(ended.incarnation) ? [...reports, sandboxRemoved(unit, ended)] : reports;
 };
 
+const isRemovalOf = ({ type }: Event): boolean =>
+  type === 'EndpointLeaveRequested' || type === 'EndpointDeleteRequested';
+
+/** Of a unit that is taken back: what was to leave is there as it was, or never was there and is gone; all else has failed. */
+const takenBack = (intent: Event, fault: Fault, course: Course): Fact | null => {
+  if (!course.isMove || !isRemovalOf(intent) || !('endpointId' in intent.data)) return failed(intent, fault);
+  if (course.returned.has(intent.data.endpointId)) return reverted(intent, fault);
+  return done(intent, { routes: [], ports: [] });
+};
+
 /** The outcomes of a unit that could not be executed, or was taken back: the one fault for each intent. */
 export const failedReports = (
   unit: Unit,
   fault: Fault,
-  ended: SandboxFacts | null,
+  course: Course | null,
   announced: ReadonlySet<string>,
 ): readonly Report[] => {
   const reports = unit.intents.flatMap((intent): readonly Report[] => {
-    const fact = failed(intent, fault);
+    const fact = course ? takenBack(intent, fault, course) : failed(intent, fault);
     return fact ? [{ fact, intent }] : [];
   });
+  const ended = course?.ended ?? null;
   return ended && announced.has(ended.incarnation) ? [...reports, sandboxRemoved(unit, ended)] : reports;
 };

@@ -17,18 +17,26 @@ const batchUnitsMax = 16;
 /** How many open units are looked at for a batch, those that are under way included. */
 const lookAheadMax = 512;
 
-/** The open intents as units, in log order. */
+/** The open intents as units, in log order. What is late in part is late as a whole: a move is executed or taken back, never both. */
 export const openUnits = (state: BoundaryState, most = Number.POSITIVE_INFINITY): readonly Unit[] => {
-  const units = new Map<string, { readonly intents: Event[]; readonly expired: boolean }>();
+  const units = new Map<string, { readonly intents: Event[]; expired: boolean }>();
   for (const intent of state.intents.values()) {
     const expired = state.expired.has(intent.meta.id);
-    const key = `${commandKey(intent.meta.actor, intent.meta.commandid)}${expired ? ' expired' : ''}`;
+    const key = commandKey(intent.meta.actor, intent.meta.commandid);
     const unit = units.get(key);
-    if (unit) unit.intents.push(intent);
-    else if (units.size < most) units.set(key, { intents: [intent], expired });
+    if (unit) {
+      unit.intents.push(intent);
+      unit.expired ||= expired;
+    } else if (units.size < most) units.set(key, { intents: [intent], expired });
     else break;
   }
   return [...units].map(([id, { intents, expired }]) => ({ id, intents, expired }));
+};
+
+/** The sandbox that an endpoint is in, as far as that is accepted. */
+const sandboxWith = (state: BoundaryState, endpointId: string): SandboxFacts | null => {
+  const member = state.endpoints.get(endpointId)?.sandbox;
+  return state.sandboxes.get(member?.incarnation ?? '')?.facts ?? null;
 };
 
 /** The sandbox that a unit is about. There is at most one: a command names one. */
@@ -36,10 +44,9 @@ export const sandboxOf = (state: BoundaryState, { intents }: Unit): SandboxFacts
   for (const intent of intents) {
     if (intent.type === 'EndpointJoinRequested' || intent.type === 'EndpointLeaveRequested') return intent.data.sandbox;
     // The endpoint's leave may have failed, so that it is still in there.
-    if (intent.type === 'EndpointDeleteRequested') {
-      const member = state.endpoints.get(intent.data.endpointId)?.sandbox;
-      const row = state.sandboxes.get(member?.incarnation ?? '');
-      if (row) return row.facts;
+    if (intent.type === 'EndpointDeleteRequested' || intent.type === 'EndpointUpdateRequested') {
+      const sandbox = sandboxWith(state, intent.data.endpointId);
+      if (sandbox) return sandbox;
     }
   }
   return null;
@@ -50,17 +57,29 @@ interface Scope {
   readonly reads: readonly string[];
 }
 
+/** By path, not incarnation: a sandbox that follows another at the same path has the same namespace file. */
+const placeOf = ({ id, key }: SandboxFacts): string => (key === hostNetns ? `sandbox ${id}` : `netns ${key}`);
+
 /** What an intent changes and what it stands on, by id. */
-const scopeOf = (intent: Event): Scope => {
+const scopeOf = (state: BoundaryState, intent: Event): Scope => {
   switch (intent.type) {
     case 'DriverConfigureRequested':
       return { writes: [`driver ${intent.data.driver}`], reads: [] };
     case 'NetworkCreateRequested':
       return { writes: [`network ${intent.data.network.id}`], reads: [`driver ${intent.data.network.driver}`] };
+    case 'NetworkUpdateRequested': {
+      // The files of the sandboxes on it change too.
+      const { networkId } = intent.data;
+      const sandboxes = [...(state.cells.get(networkId)?.endpoints.keys() ?? [])].flatMap(
+        (id) => sandboxWith(state, id) ?? [],
+      );
+      return { writes: [`network ${networkId}`, ...sandboxes.map(placeOf)], reads: [] };
+    }
     case 'NetworkDeleteRequested':
       return { writes: [`network ${intent.data.networkId}`], reads: [] };
     case 'EndpointCreateRequested':
       return { writes: [`endpoint ${intent.data.endpoint.id}`], reads: [`network ${intent.data.endpoint.networkId}`] };
+    case 'EndpointUpdateRequested':
     case 'EndpointJoinRequested':
     case 'EndpointLeaveRequested':
     case 'EndpointDeleteRequested':
@@ -70,28 +89,30 @@ const scopeOf = (intent: Event): Scope => {
   }
 };
 
-/** By path, not incarnation: a sandbox that follows another at the same path has the same namespace file. */
-const placeOf = ({ id, key }: SandboxFacts): string => (key === hostNetns ? `sandbox ${id}` : `netns ${key}`);
-
 /**
  * The next batch: units of which none touches what an earlier one changes, or changes what an earlier one stands on. Earlier ones are
  * those before it in the log, in this batch or not, until their outcome is folded in (`busy` meanwhile). So every plan of a batch
  * holds whatever becomes of the others, and every plan is made from a state that knows the end of all that it depends on.
  * Complexity: the units looked at, each with the ids it names.
+ * @param isReady whether nothing else is to be waited for, asked of each unit whose turn it is
  */
-export const nextBatch = (state: BoundaryState, busy: ReadonlySet<string>): readonly Unit[] => {
+export const nextBatch = (
+  state: BoundaryState,
+  busy: ReadonlySet<string>,
+  isReady: (unit: Unit) => boolean = () => true,
+): readonly Unit[] => {
   const written = new Set<string>();
   const read = new Set<string>();
   const batch: Unit[] = [];
   for (const unit of openUnits(state, lookAheadMax)) {
-    const scopes = unit.intents.map(scopeOf);
+    const scopes = unit.intents.map((intent) => scopeOf(state, intent));
     const sandbox = sandboxOf(state, unit);
     const writes = [...scopes.flatMap((scope) => scope.writes), ...(sandbox ? [placeOf(sandbox)] : [])];
     const reads = scopes.flatMap((scope) => scope.reads);
     const waits = writes.some((id) => written.has(id) || read.has(id)) || reads.some((id) => written.has(id));
     for (const id of writes) written.add(id);
     for (const id of reads) read.add(id);
-    if (!waits && !unit.intents.some(({ meta }) => busy.has(meta.id))) batch.push(unit);
+    if (!waits && !unit.intents.some(({ meta }) => busy.has(meta.id)) && isReady(unit)) batch.push(unit);
     if (batch.length === batchUnitsMax) break;
   }
   return batch;

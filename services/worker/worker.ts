@@ -9,10 +9,13 @@ import { type Event, eventVersions } from '../../events/envelope.ts';
 import { type EventData, isTerminal } from '../../events/events.ts';
 import type { SubnetPool } from '../../events/ipam.ts';
 import { subjects } from '../../events/names.ts';
+import { createDns, type Dns } from '../dns/dns.ts';
+import type { HostServers } from '../dns/upstreams.ts';
 import type { Clock } from '../lib/clock.ts';
 import { type Boundary, boundaryOf, type FollowedRealm, followRealm } from '../lib/realm.ts';
 import type { Stream } from '../lib/stream.ts';
 import { Execution, taskOf } from './execution.ts';
+import { Leasing } from './leasing.ts';
 import { Outbox } from './outbox.ts';
 import { nextBatch } from './units.ts';
 
@@ -20,8 +23,12 @@ export interface WorkerOptions {
   readonly realm: string;
   readonly host: string;
   readonly log: Stream;
+  /** Where it asks for host ports that it has found. */
+  readonly commands: Stream;
   readonly kernel: Kernel;
   readonly drivers: ReadonlyMap<string, Driver>;
+  /** What the host itself resolves names with. */
+  readonly hostServers: HostServers;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Holds `netns/`, where sandbox keys lie. */
@@ -57,6 +64,8 @@ class HostWorker implements Worker {
   #followed: FollowedRealm | null = null;
   #outbox: Outbox | null = null;
   #execution: Execution | null = null;
+  readonly #leasing: Leasing;
+  readonly #dns: Dns;
   #wake: () => void = () => undefined;
   #stopped = false;
   #loop: Promise<void> = Promise.resolve();
@@ -64,12 +73,22 @@ class HostWorker implements Worker {
 
   constructor(options: WorkerOptions) {
     this.#options = options;
+    const { kernel, logger, hostServers, host, commands, clock } = options;
+    this.#dns = createDns({ kernel, logger, clock, upstreams: hostServers });
+    this.#leasing = new Leasing({
+      host,
+      commands,
+      kernel,
+      clock,
+      wake: () => this.#wake(),
+      onFault: (error) => this.#fail(error),
+    });
     this.failed = this.#failure.promise;
     this.failed.catch(() => undefined);
   }
 
   async start(): Promise<void> {
-    const { realm, host, log, clock, logger, kernel, drivers } = this.#options;
+    const { realm, host, log, clock, logger, kernel, drivers, hostServers } = this.#options;
     const followed = followRealm(log, {
       subjects: [subjects.host(host), subjects.outcome(host)],
       listener: {
@@ -79,9 +98,9 @@ class HostWorker implements Worker {
     });
     this.#followed = followed;
     followed.reader.closed.catch((error) => this.#fail(error));
-    await followed.reader.caughtUp;
     const boundary = boundaryOf(followed.realm, host);
     const onFault = (error: unknown) => this.#fail(error);
+    await followed.reader.caughtUp;
     const outbox = new Outbox({ realm, host, log, followed, boundary, clock, logger, onFault });
     this.#outbox = outbox;
     // First of all, so that two workers never act for one host: whoever reported before is fenced by this.
@@ -91,12 +110,13 @@ class HostWorker implements Worker {
       clock,
       logger,
       state: boundary.state,
-      deployment: { host: { realm, host }, drivers },
+      deployment: { host: { realm, host }, drivers, resolvConf: () => hostServers.config() },
+      dns: this.#dns,
       announced: this.#announced,
       report: (reports) => outbox.push(reports),
       wake: () => this.#wake(),
     });
-    await execution.reconcile();
+    await execution.begin();
     this.#execution = execution;
     this.#watchFacts(outbox, boundary);
     this.#loop = this.#run(boundary, execution)
@@ -108,38 +128,49 @@ class HostWorker implements Worker {
     this.#stopped = true;
     this.#cancelFacts();
     this.#wake();
+    this.#leasing.stop();
     await this.#loop;
     await this.#outbox?.close();
     await this.#followed?.reader.stop();
+    await this.#dns.close();
   }
 
   /** Bugs and fences end it: nothing more is done to the kernel, and nothing more is reported. */
   #fail(error: unknown): void {
     this.#stopped = true;
     this.#cancelFacts();
+    this.#leasing.stop();
     this.#failure.reject(error);
     this.#wake();
+    // Whoever comes next for this host answers in its place.
+    void this.#dns.close();
   }
 
-  #note({ type, data, meta }: Event): void {
+  #note(event: Event): void {
+    const { type, data, meta } = event;
     const isLeft = type === 'EndpointLeaveFailed' || type === 'EndpointDeleteFailed' || type === 'NetworkDeleteFailed';
     if (isLeft && data.fault.code !== 'DEPENDENCY_FAILED') this.#execution?.repairLater();
-    if (isTerminal(type)) this.#busy.delete(meta.causationid);
+    this.#leasing.note(event);
+    if (isTerminal(type)) {
+      this.#busy.delete(meta.causationid);
+      this.#leasing.forget(meta.causationid);
+    }
     if (type === 'SandboxCreated') this.#announced.add(data.sandbox.incarnation);
     if (type === 'SandboxRemoved') this.#announced.delete(data.sandbox.incarnation);
   }
 
   #folded({ outcomeHead }: Boundary, position: number): void {
     if (outcomeHead?.position === position) this.#outbox?.check(outcomeHead);
+    this.#dns.reached(position);
     this.#wake();
   }
 
   async #run({ state }: Boundary, execution: Execution): Promise<void> {
     while (!this.#stopped) {
       if (execution.isRepairDue) await execution.reconcile();
-      const batch = nextBatch(state, this.#busy);
+      const batch = nextBatch(state, this.#busy, (unit) => this.#leasing.isReady(state, unit));
       for (const { intents } of batch) for (const { meta } of intents) this.#busy.add(meta.id);
-      const tasks = [...execution.takeDue(), ...batch.map(taskOf)];
+      const tasks = [...execution.takeDue(), ...batch.map((unit) => taskOf(unit, this.#leasing.faultOf(unit)))];
       if (tasks.length > 0) await execution.run(tasks);
       else {
         // Nothing was awaited since the look at the state, so no call was missed.

@@ -1,6 +1,6 @@
 /**
  * What every driver does with the seven verbs, on the whole way from the command over decider and worker to the kernel and back.
- * Where drivers differ, they are listed: `profiles` has what each makes, `exceptions` what each refuses.
+ * Where drivers differ, they are listed in driver-profiles.ts.
  */
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
@@ -9,8 +9,9 @@ import type { Kernel, Operation, Plan } from '../../drivers/port.ts';
 import type { CommandInput, CommandType } from '../../events/commands.ts';
 import { hostNetns } from '../../events/deciders/sandbox.ts';
 import type { Outcome } from '../../events/queries.ts';
-import type { Code } from '../../events/refusals.ts';
+import { elementsOf } from '../support/driver-facts.ts';
 import { memoryStreams, mortal, System } from '../support/system.ts';
+import { exceptions, type Profile, profiles, variants } from './driver-profiles.ts';
 
 /** A machine of its own for a host of the tests' realm and name. */
 export interface DriverHarness {
@@ -20,117 +21,6 @@ export interface DriverHarness {
   traces(): Promise<readonly string[]>;
   close(): Promise<void>;
 }
-
-interface Profile {
-  readonly driver: 'null' | 'host' | 'bridge';
-  /** Kinds of the objects of a network, and of an endpoint in a sandbox. */
-  readonly network: readonly KernelObject['kind'][];
-  readonly join: readonly KernelObject['kind'][];
-  readonly interface: string | null;
-  readonly hasAddresses: boolean;
-  readonly hasNamespace: boolean;
-  readonly options: Readonly<Record<string, string>>;
-}
-
-const profiles: readonly Profile[] = [
-  {
-    driver: 'null',
-    network: [],
-    join: ['netns'],
-    interface: null,
-    hasAddresses: false,
-    hasNamespace: true,
-    options: {},
-  },
-  {
-    driver: 'host',
-    network: [],
-    join: [],
-    interface: null,
-    hasAddresses: false,
-    hasNamespace: false,
-    options: {},
-  },
-  {
-    driver: 'bridge',
-    network: ['bridge', 'element', 'element'],
-    join: ['netns', 'route', 'veth'],
-    interface: 'eth0',
-    hasAddresses: true,
-    hasNamespace: true,
-    options: { 'com.docker.network.driver.mtu': '1400' },
-  },
-];
-
-interface Exception {
-  readonly what: string;
-  readonly command: CommandType;
-  readonly data: Readonly<Record<string, unknown>>;
-  /** Null: this driver does it. */
-  readonly null: Code | null;
-  readonly host: Code | null;
-  readonly bridge: Code | null;
-}
-
-/** There is a network `net` with an endpoint `ep`, in no sandbox, and a sandbox `busy` on it. */
-const exceptions: readonly Exception[] = [
-  {
-    what: 'a second network',
-    command: 'CreateNetwork',
-    data: { name: 'second' },
-    null: 'DRIVER_FORBIDS',
-    host: 'DRIVER_FORBIDS',
-    bridge: null,
-  },
-  {
-    what: 'a subnet',
-    command: 'CreateNetwork',
-    data: { name: 'second', ipam: { subnets: [{ subnet: '10.77.0.0/24' }] } },
-    null: 'DRIVER_FORBIDS',
-    host: 'DRIVER_FORBIDS',
-    bridge: null,
-  },
-  {
-    what: 'an option',
-    command: 'ConfigureDriver',
-    data: { options: { 'com.docker.network.driver.mtu': '1400' } },
-    null: 'OPTION_UNSUPPORTED',
-    host: 'OPTION_UNSUPPORTED',
-    bridge: null,
-  },
-  {
-    what: 'an address',
-    command: 'CreateEndpoint',
-    data: { network: 'net', name: 'fixed', interfaces: [{ mac: '02:42:00:00:00:77' }] },
-    null: 'DRIVER_FORBIDS',
-    host: 'DRIVER_FORBIDS',
-    bridge: null,
-  },
-  {
-    what: 'a published port',
-    command: 'CreateEndpoint',
-    data: { network: 'net', name: 'open', ports: [{ hostPort: 8080, port: 80 }] },
-    null: 'OPTION_UNSUPPORTED',
-    host: 'OPTION_UNSUPPORTED',
-    bridge: 'OPTION_UNSUPPORTED',
-  },
-  {
-    what: 'a second endpoint in a sandbox',
-    command: 'JoinEndpoint',
-    data: { network: 'net', endpoint: 'ep', sandbox: 'busy' },
-    null: 'SANDBOX_EXCLUSIVE',
-    host: 'SANDBOX_EXCLUSIVE',
-    bridge: null,
-  },
-  {
-    what: 'a namespace of the caller’s',
-    command: 'JoinEndpoint',
-    data: { network: 'net', endpoint: 'ep', sandbox: 'brought', netns: '/run/no-such-namespace' },
-    null: null,
-    host: 'SANDBOX_CONFLICT',
-    bridge: null,
-  },
-];
 
 /** An operation that fails on every kernel: `update`, so that what is before it is done before it. */
 const impossible: Operation = (() => {
@@ -253,6 +143,73 @@ const conforms = (profile: Profile, open: () => Promise<DriverHarness>): void =>
       assert.deepEqual(kindsOf(await system.check()), [...profile.network].sort());
     }
   });
+
+  if (driver === 'bridge') {
+    it('publishes: ports lead through the gateway of the sandbox, follow it, and go with who leased them', async () => {
+      const leading = async () => elementsOf(await system.check()).filter((element) => /^(dnat|routed)/.test(element));
+      for (const name of ['net', 'other']) await system.run('CreateNetwork', { name, driver });
+      const { endpoints } = await system.run('AttachSandbox', {
+        sandbox: 'box',
+        ports: [{ hostAddress: '0.0.0.0', hostPort: 18_080, port: 80 }],
+        networks: [
+          { network: 'net', name: 'ep', ports: [{ hostPort: 18_081, hostPortEnd: 18_082, port: 81, portEnd: 82 }] },
+          { network: 'other', name: 'ep' },
+        ],
+      });
+      const [first = '', second = ''] = endpoints.map(({ ipv4 }) => ipv4?.split('/')[0]);
+      assert.deepEqual([...(await leading())].sort(), [
+        `dnat4 { tcp . 18080 : ${first} . 80 }`,
+        `dnat4ip { 127.0.0.1 . tcp . 18081 : ${first} . 81 }`,
+        `dnat4ip { 127.0.0.1 . tcp . 18082 : ${first} . 82 }`,
+      ]);
+      await system.run('LeaveEndpoint', { network: 'net', endpoint: 'ep' });
+      assert.deepEqual(await leading(), [`dnat4 { tcp . 18080 : ${second} . 80 }`]);
+      await system.run('DetachSandbox', { sandbox: 'box' });
+      assert.deepEqual(await leading(), []);
+    });
+
+    it('publishes nothing of what failed', async () => {
+      await system.run('CreateNetwork', { name: 'net', driver });
+      const attach = () =>
+        system.outcomeOf('AttachSandbox', {
+          sandbox: 'box',
+          networks: [{ network: 'net', ports: [{ hostPort: 18_080, port: 80 }] }],
+        });
+      const held = keysOf(await objects());
+      for (let after = 0; ; after++) {
+        breaks.breakAfter(after);
+        const outcome = await attach();
+        breaks.heal();
+        if (outcome.status === 'succeeded') break;
+        assert.deepEqual(keysOf(await system.check()), held, `after ${after} operations`);
+      }
+      assert.equal(elementsOf(await system.check()).filter((element) => element.startsWith('dnat')).length, 1);
+    });
+  }
+
+  for (const { what, internal = false, options } of variants) {
+    if (driver !== 'bridge') break;
+    it(`makes networks with ${what}, and all that an endpoint can ask for`, async () => {
+      await system.run('CreateNetwork', { name: 'net', driver, ipv6: true, internal, options });
+      await system.run('AttachSandbox', {
+        sandbox: 'box',
+        networks: [
+          {
+            network: 'net',
+            interface: 'lan0',
+            linkLocal: ['169.254.7.7', 'fe80::7', 'fe80::8'],
+            routes: [{ destination: '10.78.0.0/24' }, { destination: 'fd78::/64', gateway: 'fe80::9' }],
+            sysctls: { 'net.ipv4.conf.IFNAME.arp_notify': '1' },
+            ports: internal ? [] : [{ hostAddress: 'any', hostPort: 18_080, port: 80, protocol: 'udp' }],
+          },
+        ],
+      });
+      await system.check();
+      await system.run('DetachSandbox', { sandbox: 'box' });
+      await system.run('DeleteNetwork', { network: 'net' });
+      assert.deepEqual(await system.check(), []);
+    });
+  }
 
   it('does a command once, however often it is sent', async () => {
     await before('join');

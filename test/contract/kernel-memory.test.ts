@@ -1,8 +1,10 @@
 import { owner } from '../support/kernel-objects.ts';
 import { MemoryMachine, memoryKernel } from '../support/memory-kernel.ts';
 import { kernelSuite } from './kernel.suite.ts';
+import type { KernelHarness } from './kernel-harness.ts';
+import { sandboxSuite } from './kernel-sandbox.suite.ts';
 
-kernelSuite('memory', async () => {
+const open = async (): Promise<KernelHarness> => {
   const machine = new MemoryMachine();
   let kernel = memoryKernel(machine, owner);
   return {
@@ -21,6 +23,15 @@ kernelSuite('memory', async () => {
       return `/run/guests/${name}`;
     },
     hasNamespace: async (path) => machine.hasNamespace(path),
+    readFile: async (path) => machine.fileContent(path),
+    editFile: async (path, content) => machine.editFile(path, content),
+    listen: async () => {
+      machine.addListener({ protocol: 'tcp', address: '127.0.0.1', port: 40_123, holder: 'pid 77 (nginx)' });
+      return 40_123;
+    },
     close: () => kernel.close(),
   };
-});
+};
+
+kernelSuite('memory', open);
+sandboxSuite('memory', open);

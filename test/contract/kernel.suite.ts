@@ -1,12 +1,10 @@
 /** What every kernel behind the port does, in memory or on Linux. */
 import assert from 'node:assert/strict';
-import { after, beforeEach, describe, it } from 'node:test';
-import type { KernelObject } from '../../drivers/objects.ts';
+import { describe, it } from 'node:test';
+import type { Element, KernelObject } from '../../drivers/objects.ts';
 import { diff } from '../../drivers/plan.ts';
-import type { Kernel, KernelFault, Plan, PlanResult } from '../../drivers/port.ts';
 import {
   bridge,
-  byKey,
   create,
   defaultRoutes,
   netns,
@@ -16,61 +14,13 @@ import {
   tag,
   veth,
 } from '../support/kernel-objects.ts';
-
-/** A machine with one kernel on it. */
-export interface KernelHarness {
-  readonly kernel: Kernel;
-  /** A path for a namespace of ours. */
-  path(name: string): string;
-  /** The process ends and another one starts on the same machine. */
-  restart(): Promise<void>;
-  /** Somebody else's bridge. */
-  addForeignBridge(name: string): Promise<void>;
-  foreignBridges(): Promise<readonly string[]>;
-  /** A namespace that somebody else made; answers its path. */
-  bringNamespace(name: string): Promise<string>;
-  hasNamespace(path: string): Promise<boolean>;
-  /** Removes everything. */
-  close(): Promise<void>;
-}
-
-export const succeeded: readonly PlanResult[] = [{ ok: true }];
+import { type KernelHarness, setUp } from './kernel-harness.ts';
 
 export const kernelSuite = (name: string, open: () => Promise<KernelHarness>): void => {
   describe(`kernel contract: ${name}`, () => {
-    let harness: KernelHarness | null = null;
-    const use = (): KernelHarness => {
-      assert.ok(harness);
-      return harness;
-    };
-    const kernel = (): Kernel => use().kernel;
-    const apply = async (...plans: Plan[]): Promise<void> => {
-      assert.deepEqual(
-        await kernel().apply(plans),
-        plans.map(() => ({ ok: true })),
-      );
-    };
-    const faultOf = async (plan: Plan): Promise<KernelFault> => {
-      const [result] = await kernel().apply([plan]);
-      assert.ok(result && !result.ok, 'the plan should fail');
-      assert.deepEqual(result.fault.undoFaults, []);
-      return result.fault;
-    };
-    const holds = async (...objects: readonly KernelObject[]): Promise<void> => {
-      const census = await kernel().census();
-      assert.deepEqual(census.unknown, []);
-      assert.deepEqual(byKey(census.objects), byKey(objects));
-    };
+    const { use, kernel, apply, faultOf, holds } = setUp(open);
     const box = (number: number, at = 1): readonly KernelObject[] =>
       sandbox(`s${number}`, { network: at, number, netns: use().path(`s${number}`) });
-
-    beforeEach(async () => {
-      await harness?.close();
-      harness = await open();
-    });
-    after(async () => {
-      await harness?.close();
-    });
 
     it('holds nothing at first', () => holds());
 
@@ -283,6 +233,64 @@ export const kernelSuite = (name: string, open: () => Promise<KernelHarness>): v
         await apply({ id: 'diff', operations: diff(wanted, objects) });
         await holds(...wanted);
       }
+    });
+
+    it('publishes ports, and leads them elsewhere in place', async () => {
+      const owned = tag('sandbox', 's2');
+      const every: Element = {
+        kind: 'element',
+        set: 'dnat4',
+        key: ['tcp', '8080'],
+        data: ['10.1.0.2', '80'],
+        tag: owned,
+      };
+      const one: Element = { ...every, set: 'dnat6ip', key: ['fd00:9::1', 'udp', '53'], data: ['fd00:1::2', '5353'] };
+      const moved: Element = { ...every, data: ['10.1.0.3', '8080'] };
+      await apply(create('ports', [every, one]));
+      await apply({ id: 'move', operations: diff([moved, one], [every, one]) });
+      await use().restart();
+      await holds(moved, one);
+      await faultOf({
+        id: 'x',
+        operations: [
+          { op: 'update', from: moved, object: every },
+          ...remove('', [one]).operations,
+          ...create('', [veth({ network: 7, number: 2, netns: use().path('nowhere') })]).operations,
+        ],
+      });
+      await holds(moved, one);
+      await apply(remove('ports', [every, one]));
+      await holds();
+    });
+
+    it('does not publish a port that a process of the host has, and names it', async () => {
+      const port = await use().listen();
+      const key = ['127.0.0.1', 'tcp', String(port)];
+      const data = ['10.1.0.2', '80'];
+      const element: Element = { kind: 'element', set: 'dnat4ip', key, data, tag: tag('sandbox', 's2') };
+      for (const taken of [element, { ...element, set: 'dnat4', key: key.slice(1) } as const]) {
+        const fault = await faultOf(create('port', [bridge(1), taken]));
+        assert.equal(fault.code, 'PORT_IN_USE');
+        assert.match(fault.text, new RegExp(`^tcp 127.0.0.1:${port} is held by pid \\d+ \\(.+\\)$`));
+      }
+      await holds();
+      await apply(create('others', [{ ...element, key: ['127.0.0.2', ...key.slice(1)] }]));
+    });
+
+    it('finds free ports of the host', async () => {
+      const port = await use().listen();
+      const search = { protocol: 'tcp', addresses: ['127.0.0.1'], count: 1, choice: null, avoid: [] } as const;
+      const choice = { from: port, to: port };
+      const [one, none, other, avoided] = await kernel().findPorts([
+        search,
+        { ...search, choice },
+        { ...search, choice, protocol: 'udp' },
+        { ...search, choice, protocol: 'udp', avoid: [port] },
+      ]);
+      assert.ok(one && one !== port);
+      assert.deepEqual([none, other, avoided], [null, port, null]);
+      const around = { from: port - 1, to: port + 1 };
+      assert.deepEqual(await kernel().findPorts([{ ...search, count: 3, choice: around }]), [null]);
     });
 
     it('knows its facts', async () => {

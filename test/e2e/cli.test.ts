@@ -1,7 +1,7 @@
 // The command line as a user drives it, against a `cnm up` with the real kernel, in namespaces of the test's own.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { waitFor } from '../support/nats.ts';
@@ -116,6 +116,77 @@ if (inOwnNamespaces(import.meta.filename)) {
     works('network', 'rm', 'h1/n1');
   });
 
+  test('cli: ports are published, shown, changed in place and follow a move', () => {
+    works('network', 'create', 'front', '--subnet', '10.9.4.0/24', '--label', 'tier=front');
+    works('network', 'create', 'other', '--subnet', '10.9.5.0/24');
+    const attach = ['sandbox', 'attach', 'w1', '--network', 'front:alias=www', '-p', '0.0.0.0:8081:80', '-p', '53/udp'];
+    assert.match(
+      works(...attach, '--hostname', 'w', '--add-host', 'gw:host-gateway'),
+      /0\.0\.0\.0:8081\/tcp -> 10\.9\.4\.2:80$/m,
+    );
+    const listed = works('port', 'ls');
+    assert.match(listed, /^h1 +0\.0\.0\.0 +8081 +tcp +10\.9\.4\.2:80 +sandbox w1 +w1 +any +bound +tester /m);
+    assert.match(listed, /^h1 +127\.0\.0\.1 +\d+ +udp +10\.9\.4\.2:53 +sandbox w1 +w1 +loopback /m);
+    assert.equal(place.json('port', 'ls', '--exposure', 'any').rows.length, 1);
+    fails(1, /^PORT_IN_USE: .*\n {2}sandbox w1/, 'endpoint', 'create', 'other', 'e', '-p', '8081:80');
+    assert.match(
+      works('endpoint', 'update', 'front', 'w1', '-p', '8444:443'),
+      /127\.0\.0\.1:8444\/tcp -> 10\.9\.4\.2:443$/m,
+    );
+    assert.match(
+      works('endpoint', 'inspect', 'front', 'w1'),
+      /^port map: .*127\.0\.0\.1:8444\/tcp -> 10\.9\.4\.2:443/m,
+    );
+    const { position } = place.json('port', 'ls');
+    assert.match(
+      works('sandbox', 'move', 'w1', '--from', 'front', '--to', 'other:ifname=lan0'),
+      /^ {2}lan0 +10\.9\.5\.\d+\/24/m,
+    );
+    assert.match(works('port', 'ls'), /^h1 +0\.0\.0\.0 +8081 +tcp +10\.9\.5\.\d+:80 /m);
+    assert.equal(place.json('port', 'ls').rows.length, 2);
+    assert.match(works('port', 'ls', '--as-of', String(position)), / 8444 +tcp +10\.9\.4\.2:443 /);
+    const { paths } = place.json('sandbox', 'inspect', 'w1');
+    assert.match(readFileSync(paths.hosts, 'utf8'), /^10\.9\.5\.1\s+gw$/m);
+    assert.match(readFileSync(paths.resolvConf, 'utf8'), /^nameserver 127\.0\.0\.11$/m);
+    works('sandbox', 'detach', 'w1');
+    assert.deepEqual(place.json('port', 'ls').rows, []);
+  });
+
+  test('cli: networks are filtered, changed in place, taken from others and pruned by their labels', () => {
+    works(
+      'network',
+      'create',
+      'base',
+      '--config-only',
+      '-o',
+      'com.docker.network.driver.mtu=1400',
+      '--label',
+      'tier=base',
+    );
+    works('network', 'create', 'made', '--config-from', 'base');
+    assert.match(works('network', 'inspect', 'made'), /^config from: +base$/m);
+    fails(1, /^NETWORK_IN_USE: /, 'network', 'rm', 'base');
+    fails(1, /^NETWORK_CONFIG_ONLY: /, 'endpoint', 'create', 'base', 'e');
+    const named = (...words: string[]) =>
+      place
+        .json('network', 'ls', ...words.flatMap((word) => ['--filter', word]))
+        .rows.map(({ name }: { name: string }) => name);
+    assert.deepEqual(named('label=tier=front'), ['front']);
+    assert.deepEqual(named('name=^fr', 'name=^ot', 'dangling=true'), ['front', 'other']);
+    assert.deepEqual(named('dangling=false'), []);
+    fails(2, /colour is none of dangling/, 'network', 'ls', '--filter', 'colour=red');
+    works('network', 'update', 'other', '--label', 'tier=front', '--icc', 'off', '--mtu', '1300');
+    assert.match(works('network', 'inspect', 'other'), /^mtu: +1300$/m);
+    fails(2, /nothing to change/, 'network', 'update', 'other');
+    assert.deepEqual(place.json('network', 'prune', '--filter', 'label=tier=front').deleted.sort(), [
+      'h1/front',
+      'h1/other',
+    ]);
+    works('network', 'rm', 'made');
+    works('network', 'rm', 'base');
+    assert.match(works('network', 'prune'), /^nothing to delete/);
+  });
+
   test('cli: the past and its reasons can be asked for', () => {
     const before = place.json('status').streams.log.last;
     works('network', 'create', 'past');
@@ -133,7 +204,7 @@ if (inOwnNamespaces(import.meta.filename)) {
     assert.match(works('history', 'endpoint', 'p1'), /EndpointLeft/);
     fails(1, /nothing is recorded about network nowhere/, 'history', 'network', 'nowhere');
     const events = place.json('events', '--since', String(before + 1)).rows;
-    assert.equal(events[0].type, 'cnm.NetworkCreateRequested.v1');
+    assert.equal(events[0].type, 'cnm.NetworkCreateRequested.v2');
     assert.deepEqual([events[0].actor, events[0].host], ['tester', 'h1']);
     assert.match(works('events', '--since', '1', '--type', 'HostFacts'), /host h1 kernel /);
   });
@@ -173,7 +244,10 @@ if (inOwnNamespaces(import.meta.filename)) {
     fails(1, /^COMMAND_MALFORMED: /, 'network', 'create', '../x');
     fails(1, /^DRIVER_NOT_FOUND: /, 'network', 'create', 'far', '-d', 'macvlan');
     fails(1, /^ADDRESS_OUTSIDE_SUBNET: /, 'endpoint', 'create', 'dup', 'e', '--ip', '192.0.2.1');
-    fails(1, /^OPTION_UNSUPPORTED: /, 'endpoint', 'create', 'dup', 'e', '-p', '8080:80');
+    fails(1, /^PORT_ADDRESS_INVALID: /, 'endpoint', 'create', 'dup', 'e', '-p', '[::1]:8080:80');
+    fails(1, /^COMMAND_MALFORMED: /, 'endpoint', 'create', 'dup', 'e', '-p', '8080:70000');
+    fails(1, /^PORT_INVALID: /, 'endpoint', 'create', 'dup', 'e', '-p', '8000-8009:80-82');
+    fails(1, /^SYSCTL_INVALID: /, 'endpoint', 'create', 'dup', 'e', '--sysctl', 'kernel.hostname=x');
     fails(1, /^NETWORK_NOT_FOUND: /, 'sandbox', 'attach', 'c9', '--network', 'dup', '--network', 'nowhere');
     fails(1, /^SANDBOX_NOT_FOUND: /, 'sandbox', 'detach', 'c9');
     fails(1, /^HOST_NOT_FOUND: /, 'network', 'create', 'h9/web');
@@ -196,6 +270,8 @@ if (inOwnNamespaces(import.meta.filename)) {
     fails(2, /--sandbox ID is missing/, 'endpoint', 'join', 'a', 'b');
     fails(2, /is no duration/, 'network', 'create', 'n', '--gc', 'soon');
     fails(2, /--network NET is missing/, 'sandbox', 'attach', 'c');
+    fails(2, /--to NET is missing/, 'sandbox', 'move', 'c', '--from', 'a');
+    fails(2, /port nope: write /, 'endpoint', 'create', 'a', 'b', '-p', 'nope');
     const dead = place.cnmWith({ CNM_NATS_URL: 'nats://127.0.0.1:1' }, 'network', 'ls');
     assert.equal(dead.exit, 3, dead.err);
     const nowhere = place.cnmWith({ CNM_RUN_DIR: join(place.folder, 'other') }, 'network', 'ls');

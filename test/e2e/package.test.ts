@@ -92,11 +92,12 @@ if (inOwnNamespaces(import.meta.filename)) {
     place.json('network', 'rm', 'packed');
   });
 
-  test("package: README's example passes the type check, and does what it says", () => {
-    const readme = readFileSync(join(root, 'README.md'), 'utf8');
-    const example = [...readme.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code]) => code ?? '').find(isOurs);
-    assert.ok(example !== undefined, "README.md has no ```ts block that imports 'cnmbus'");
-    writeFileSync(join(project, 'example.ts'), example);
+  const readme = readFileSync(join(root, 'README.md'), 'utf8');
+  const examples = [...readme.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code]) => code ?? '').filter(isOurs);
+
+  /** What an example of README prints, as it stands there. */
+  const runExample = (code: string): string => {
+    writeFileSync(join(project, 'example.ts'), code);
     const types = ['--types', 'node', '--typeRoots', join(root, 'node_modules/@types')];
     const strict = ['--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2024', '--skipLibCheck', 'false'];
     const check = spawnSync(join(bin, 'tsc'), [...strict, ...types, 'example.ts'], { cwd: project, encoding: 'utf8' });
@@ -105,6 +106,20 @@ if (inOwnNamespaces(import.meta.filename)) {
     const run = spawnSync(process.execPath, ['example.ts'], { cwd: project, encoding: 'utf8', env, timeout: 60_000 });
     assert.equal(run.status, 0, run.stdout + run.stderr);
     assert.equal(run.stderr, '');
+    return run.stdout;
+  };
+
+  test("package: README's example passes the type check, and does what it says", () => {
+    assert.ok(examples[0] !== undefined, "README.md has no ```ts block that imports 'cnmbus'");
+    assert.match(runExample(examples[0]), /netns\/cart 10\.\d+\.\d+\.2\/24\n$/);
+  });
+
+  test("package: README's classic walkthrough reads the port map of its endpoint, and leaves nothing", () => {
+    const walkthrough = examples.find((code) => code.includes('portMap'));
+    assert.ok(walkthrough !== undefined, 'README.md has no walkthrough');
+    const out = runExample(walkthrough);
+    assert.match(out, /^namespace .*\/netns\/container1\ntcp 127\.0\.0\.1:8080 -> 10\.\d+\.\d+\.2:80\n$/);
+    for (const view of ['network', 'endpoint', 'sandbox', 'port']) assert.deepEqual(place.json(view, 'ls').rows, []);
   });
 }
 

@@ -5,8 +5,9 @@
  *     unshare --net --mount node test/golden/record.ts
  */
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
-import { createConnection } from 'node:net';
+import { createConnection, createServer } from 'node:net';
 import { join } from 'node:path';
 import type { Msg, NatsConnection } from '@nats-io/transport-node';
 import { pino } from 'pino';
@@ -178,7 +179,7 @@ await both(
 );
 await both('delete-network', sender.send('DeleteNetwork', { network: 'web' }));
 const joined = await log.last();
-for (const view of ['networks', 'endpoints', 'sandboxes', 'addresses', 'hosts', 'drivers']) {
+for (const view of ['networks', 'endpoints', 'sandboxes', 'addresses', 'names', 'hosts', 'drivers']) {
   keep('queries', view, await query(view, { atLeast: joined, limit: 1 }));
 }
 keep('queries', 'commands', await query('commands', { atLeast: joined, filter: { correlationid: 'deploy-42' } }));
@@ -248,12 +249,43 @@ await waitFor(async () => (await query('endpoints', { filter: { endpoint: 'forgo
   timeoutMs: 20_000,
 });
 
+// ports, changes in place and moves
+const listener = createServer().listen(9443, '127.0.0.1');
+await once(listener, 'listening');
+const ports = [{ hostAddress: 'any', hostPort: 8080, port: 80 }, { port: 9100 }];
+await both('publish', sender.send('AttachSandbox', { sandbox: 'web-1', ports, networks: [{ network: 'web' }] }));
+const publishedAt = await log.last();
+keep('queries', 'ports', await query('ports', { atLeast: publishedAt, filter: { exposure: ['any', 'address'] } }));
+const update = { network: 'web', endpoint: 'web-1', aliases: ['www'] };
+await both('update-endpoint', sender.send('UpdateEndpoint', update));
+// somebody else listens there
+const taken = [{ hostPort: 9443, port: 443 }];
+await both('update-failed', sender.send('UpdateEndpoint', { ...update, ports: taken }));
+await sender.send('CreateNetwork', { name: 'blue' });
+const to = { network: 'blue', name: 'web-1' };
+await sender.send('MoveSandbox', { sandbox: 'web-1', from: 'web', to: { ...to, ports: taken } });
+await both('move-sandbox', sender.send('MoveSandbox', { sandbox: 'web-1', from: 'web', to }));
+await both('update-network', sender.send('UpdateNetwork', { network: 'blue', labels: { tier: 'front' } }));
+await sender.send('DetachSandbox', { sandbox: 'web-1' });
+await both('prune-networks', sender.send('PruneNetworks', { labels: ['tier=front'] }));
+listener.close();
+
 await worker.stop();
+const lateUpdate = sender.send(
+  'UpdateNetwork',
+  { network: 'web', options: { 'com.docker.network.driver.mtu': '1400' } },
+  { deadlineMs: 200 },
+);
 const late = sender.send('ConfigureDriver', { driver: 'bridge', options: {} }, { deadlineMs: 200 });
 await both('timed-out', late);
+await lateUpdate;
 worker = await startService('worker', deps);
 await waitFor(
-  async () => (await query('events', { filter: { type: 'DriverConfigureFailed' } })).answer.rows.length > 0,
+  async () => {
+    const types = ['DriverConfigureFailed', 'NetworkUpdateFailed'];
+    const found = await Promise.all(types.map((type) => query('events', { filter: { type } })));
+    return found.every(({ answer }) => answer.rows.length > 0);
+  },
   {
     what: 'what came too late',
   },
@@ -264,6 +296,7 @@ const telling: Readonly<Record<string, (data: Record<string, unknown>) => boolea
   CommandRefused: ({ code }) => code === 'NETWORK_HAS_ENDPOINTS',
   EndpointDeleteRequested: ({ cause }) => cause === 'garbage',
   EndpointJoined: ({ name }) => name === 'shop-db',
+  EndpointUpdated: ({ name }) => name === 'web-1',
 };
 
 let realmCommits = 0;

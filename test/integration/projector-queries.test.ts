@@ -135,6 +135,10 @@ test('wrong queries are refused with a code and what is wrong', async () => {
     ['events', '{"filter":{"type":"EndpointExploded"}}', 'QUERY_MALFORMED', /EndpointExploded/],
     ['events', '{"filter":{"since":"long ago"}}', 'QUERY_MALFORMED', /long ago/],
     ['events', '{"filter":{"colour":"red"}}', 'QUERY_MALFORMED', /colour/],
+    ['events', '{"filter":{"host":["h1","h2"]}}', 'QUERY_MALFORMED', /one value of host/],
+    ['incarnations', '{"filter":{"network":["a"]}}', 'QUERY_MALFORMED', /one value of network/],
+    ['networks', '{"filter":{"label":[]}}', 'QUERY_MALFORMED', /label/],
+    ['ports', '{"filter":{"mac":"02:00:00:00:00:01"}}', 'QUERY_MALFORMED', /mac/],
   ];
   for (const [name, body, code, detail] of cases) {
     await assert.rejects(projector.answer(name, body), refusedWith(code, detail), `${name} ${body}`);
@@ -194,7 +198,7 @@ test('events: all of them as CloudEvents with their positions, the same in pages
     all.map(({ position, id, data, type }) => ({ position, id, data, type })),
     [
       ...flat(history).map(({ position, event }) => ({
-        ...{ position, id: event.meta.id, data: plain(event.data), type: `cnm.${event.type}.v1` },
+        ...{ position, id: event.meta.id, data: plain(event.data), type: `cnm.${event.type}.v${event.version}` },
       })),
     ],
   );

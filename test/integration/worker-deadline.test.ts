@@ -123,7 +123,7 @@ describe('a worker and deadlines', () => {
     await system.check();
     assert.deepEqual(
       inSandboxes().map(({ kind }) => kind),
-      ['netns', 'veth'],
+      ['netns', 'veth', 'route'],
     );
   });
 

@@ -9,7 +9,12 @@ import { host, type Mortal, memoryStreams, mortal, realm, type Sent, System } fr
 const network = fc.constantFrom('a', 'b', 'c');
 const endpoint = fc.constantFrom('e', 'f');
 const sandbox = fc.constantFrom('one', 'two');
-const kinds = fc.constantFrom<Operation['object']['kind']>('netns', 'bridge', 'element', 'veth', 'route');
+const kinds = fc.constantFrom<Operation['object']['kind']>('netns', 'bridge', 'element', 'veth', 'route', 'file');
+/** Small numbers, so that they clash; 0 is for the host to choose. */
+const hostPort = fc.constantFrom(0, 0, 80, 81, 82);
+const ports = fc.array(hostPort, { maxLength: 2 });
+const portRequests = (numbers: readonly number[]) =>
+  numbers.map((number) => (number === 0 ? { port: 80 } : { hostPort: number, port: number }));
 
 const action = fc.oneof(
   { weight: 3, arbitrary: fc.record({ do: fc.constant('createNetwork' as const), network }) },
@@ -24,9 +29,37 @@ const action = fc.oneof(
       do: fc.constant('attach' as const),
       networks: fc.uniqueArray(network, { minLength: 1 }),
       sandbox,
+      ports,
     }),
   },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('detach' as const), sandbox }) },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant('move' as const), sandbox, from: network, to: network, ports }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      do: fc.constant('update' as const),
+      network,
+      endpoint: fc.constantFrom('e', 'f', 'one', 'two'),
+      ports,
+      gatewayPriority: fc.nat(2),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant('updateNetwork' as const),
+      network,
+      mtu: fc.integer({ min: 1400, max: 1402 }),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ do: fc.constant('listen' as const), port: fc.constantFrom(80, 81, 32768, 32769) }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ do: fc.constant('hush' as const), port: fc.constantFrom(80, 81, 32768, 32769) }),
+  },
   {
     weight: 3,
     arbitrary: fc.record({
@@ -72,6 +105,8 @@ class Play {
   async start(): Promise<void> {
     await this.#begin();
     await this.#system.startController();
+    // Without networks there would be little to do.
+    for (const name of ['a', 'b', 'c'] as const) await this.act({ do: 'createNetwork', network: name });
   }
 
   async #begin(): Promise<void> {
@@ -126,7 +161,36 @@ class Play {
         return this.#send('AttachSandbox', {
           sandbox: step.sandbox,
           networks: step.networks.map((name) => ({ network: name })),
+          ports: portRequests(step.ports),
         });
+      case 'move': {
+        const to = { network: step.to, ports: portRequests(step.ports) };
+        return this.#send('MoveSandbox', { sandbox: step.sandbox, from: step.from, to });
+      }
+      case 'update':
+        return this.#send('UpdateEndpoint', {
+          network: step.network,
+          endpoint: step.endpoint,
+          ports: portRequests(step.ports),
+          gatewayPriority: step.gatewayPriority,
+          disrupt: true,
+        });
+      case 'updateNetwork':
+        return this.#send('UpdateNetwork', {
+          network: step.network,
+          options: {
+            'com.docker.network.driver.mtu': String(step.mtu),
+            'com.docker.network.bridge.enable_icc': String(step.mtu !== 1401),
+          },
+        });
+      case 'listen': {
+        const at = { protocol: 'tcp', address: '0.0.0.0', holder: 'pid 7 (nginx)' };
+        // One a port, so that it can be taken away again.
+        this.#machine.removeListener(step.port);
+        return this.#machine.addListener({ ...at, port: step.port });
+      }
+      case 'hush':
+        return this.#machine.removeListener(step.port);
       case 'detach':
         return this.#send('DetachSandbox', { sandbox: step.sandbox });
       case 'fail':
@@ -189,6 +253,7 @@ class Play {
   async end(): Promise<void> {
     this.#release();
     this.#machine.heal();
+    for (const port of [80, 81, 32768, 32769]) this.#machine.removeListener(port);
     for (const { first } of this.#sent) await first;
     await this.#unstick();
     await this.#system.check();

@@ -112,13 +112,14 @@ describe('a worker that starts', () => {
         mac: '02:cb:00:00:00:01',
         mtu: 1500,
         addresses: [],
+        routed: true,
         tag: tag('network', 'gone'),
       },
-      { kind: 'element', set: 'bridges', key: ['cbgone'], tag: tag('network', 'gone') },
+      { kind: 'element', set: 'bridges', key: ['cbgone'], data: [], tag: tag('network', 'gone') },
     ];
     const others: KernelObject[] = [
-      { kind: 'element', set: 'bridges', key: ['x'], tag: tag('network', 'x', { host: 'h2' }) },
-      { kind: 'element', set: 'bridges', key: ['y'], tag: tag('network', 'y', { realm: 'other' }) },
+      { kind: 'element', set: 'bridges', key: ['x'], data: [], tag: tag('network', 'x', { host: 'h2' }) },
+      { kind: 'element', set: 'bridges', key: ['y'], data: [], tag: tag('network', 'y', { realm: 'other' }) },
     ];
     for (const object of [...orphans, ...others]) machine.tamper(objectKey(object), object);
     machine.addForeign('link docker0', 'docker');

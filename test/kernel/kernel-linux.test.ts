@@ -1,16 +1,21 @@
 /** The contract of the kernel port, held against Linux. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { linuxKernel } from '../../drivers/kernel/kernel.ts';
 import { kernelSuite } from '../contract/kernel.suite.ts';
+import type { KernelHarness } from '../contract/kernel-harness.ts';
+import { sandboxSuite } from '../contract/kernel-sandbox.suite.ts';
 import { owner } from '../support/kernel-objects.ts';
 import { inOwnNamespaces, ipLinks, sh, shIn } from '../support/netns.ts';
 
 if (inOwnNamespaces(import.meta.filename)) {
-  kernelSuite('linux', async () => {
+  const open = async (): Promise<KernelHarness> => {
     const runDir = mkdtempSync('/run/cnm-test-');
     const guests = mkdtempSync('/run/cnm-guests-');
     const brought: string[] = [];
+    const servers: Server[] = [];
     let kernel = await linuxKernel({ ...owner, runDir });
     return {
       get kernel() {
@@ -32,7 +37,17 @@ if (inOwnNamespaces(import.meta.filename)) {
         return path;
       },
       hasNamespace: async (path) => shIn(path, 'ip -br link').startsWith('lo'),
+      readFile: async (path) => (existsSync(path) ? readFileSync(path, 'utf8') : null),
+      editFile: async (path, content) => writeFileSync(path, content),
+      listen: async () => {
+        sh('ip link set lo up');
+        const server = createServer().listen(0, '127.0.0.1');
+        servers.push(server);
+        await once(server, 'listening');
+        return (server.address() as AddressInfo).port;
+      },
       close: async () => {
+        for (const server of servers) server.close();
         // What a test left behind goes as anything else of ours goes.
         const { objects } = await kernel.census();
         await kernel.apply([
@@ -46,5 +61,7 @@ if (inOwnNamespaces(import.meta.filename)) {
         for (const directory of [runDir, guests]) rmSync(directory, { recursive: true });
       },
     };
-  });
+  };
+  kernelSuite('linux', open);
+  sandboxSuite('linux', open);
 }

@@ -59,7 +59,10 @@ const checkNetwork = (state: BoundaryState, { facts }: NetworkRow, endpoints: re
   const cell = state.cells.get(facts.id);
   assert.ok(cell, `network ${facts.name} has no cell`);
   const cidrs = endpoints.flatMap(({ facts: { ipv4, ipv6 } }) => [ipv4, ipv6].filter((cidr) => cidr !== null));
-  const reserved = facts.subnets.flatMap(({ gateway, aux }) => [...(gateway ? [gateway] : []), ...Object.values(aux)]);
+  const reserved = (facts.configOnly ? [] : facts.subnets).flatMap(({ gateway, aux }) => [
+    ...(gateway ? [gateway] : []),
+    ...Object.values(aux),
+  ]);
   unique(`address of ${facts.name}`, [...cidrs.map(bare), ...reserved]);
   unique(
     `MAC of ${facts.name}`,
@@ -71,8 +74,11 @@ const checkNetwork = (state: BoundaryState, { facts }: NetworkRow, endpoints: re
     named.map((row) => row.facts.name.toLowerCase()),
   );
   for (const row of named) assert.equal(cell.names.get(row.facts.name.toLowerCase()), row.facts.id);
-  for (const id of cell.names.values())
-    assert.notEqual(state.endpoints.get(id)?.status, 'deleting', 'a name is free at the delete intent');
+  for (const id of cell.names.values()) {
+    const row = state.endpoints.get(id);
+    const isMoving = state.intents.get(row?.leave?.intent ?? '')?.meta.commandtype === 'MoveSandbox';
+    assert.ok(row?.status !== 'deleting' || isMoving, 'a name is free at the delete intent, but for a move');
+  }
   assert.equal(cell.endpoints.size, endpoints.length, `endpoints of ${facts.name}`);
   const held = cell.pools.reduce((sum, pool) => sum + pool.held.size, 0);
   assert.equal(held, cidrs.length + reserved.length, `addresses held in ${facts.name}`);
@@ -93,7 +99,11 @@ const isInside = (address: string, subnet: string): boolean => {
 
 const checkSubnets = (state: BoundaryState): void => {
   const held = [...state.networks.values()].flatMap(({ facts }) =>
-    facts.subnets.map(({ subnet }) => ({ subnet, facts, cidr: parseSubnet(subnet) ?? assert.fail(subnet) })),
+    (facts.configOnly ? [] : facts.subnets).map(({ subnet }) => ({
+      subnet,
+      facts,
+      cidr: parseSubnet(subnet) ?? assert.fail(subnet),
+    })),
   );
   for (const [index, one] of held.entries()) {
     for (const other of held.slice(index + 1)) {
@@ -103,17 +113,71 @@ const checkSubnets = (state: BoundaryState): void => {
   }
 };
 
+interface Held {
+  readonly owner: string;
+  readonly protocol: string;
+  readonly from: number;
+  readonly to: number;
+  readonly address: string;
+}
+
+/** Every range of host ports on every address, by who holds it; what holds again if an update fails is held too. */
+const heldPorts = (state: BoundaryState): readonly Held[] => {
+  const owned = [
+    ...[...state.endpoints.values()].map(({ facts, update }) => {
+      const lists = [facts.ports];
+      for (let open = update; open; open = open.earlier) lists.push(open.before.ports);
+      return { owner: facts.id, leases: lists.flat() };
+    }),
+    ...[...state.sandboxes.values()].map(({ facts }) => ({ owner: facts.incarnation, leases: facts.ports })),
+  ];
+  return owned.flatMap(({ owner, leases }) =>
+    leases
+      .filter(({ hostPort }) => hostPort > 0)
+      .flatMap(({ protocol, hostPort: from, count, hostAddresses }) =>
+        hostAddresses.map((address) => ({ owner, protocol, from, to: from + count - 1, address })),
+      ),
+  );
+};
+
+const meets = (a: string, b: string): boolean => {
+  const isV6 = (address: string) => address.includes(':');
+  return a === b || (isV6(a) === isV6(b) && [a, b].some((address) => address === '0.0.0.0' || address === '::'));
+};
+
+/** Held once: ranges overlap where they meet, a wildcard overlaps its family, an endpoint's own before and after of an update do not. */
 const checkPorts = (state: BoundaryState): void => {
-  const held = [...state.endpoints.values()].flatMap(({ facts }) => facts.ports);
+  const held = heldPorts(state);
+  const indexed = new Set<string>();
+  for (const [key, holders] of state.ports)
+    for (const { id, addresses } of holders) for (const address of addresses) indexed.add(`${key} ${address} ${id}`);
+  const expected = new Set<string>();
   for (const [index, one] of held.entries()) {
+    for (let port = one.from; port <= one.to; port++)
+      expected.add(`${one.protocol}/${port} ${one.address} ${one.owner}`);
     for (const other of held.slice(index + 1)) {
-      const isSame = one.protocol === other.protocol && one.hostPort === other.hostPort;
-      const meets = one.hostAddress === null || other.hostAddress === null || one.hostAddress === other.hostAddress;
-      assert.ok(!(isSame && meets), `host port ${one.protocol}/${one.hostPort} held twice`);
+      const isApart = one.protocol !== other.protocol || one.to < other.from || other.to < one.from;
+      if (isApart || one.owner === other.owner || !meets(one.address, other.address)) continue;
+      assert.fail(`${one.protocol} ${one.address}:${one.from}-${one.to} of ${one.owner} and ${other.owner}`);
     }
   }
-  const rows = [...state.ports.values()].reduce((sum, holders) => sum + holders.length, 0);
-  assert.equal(rows, held.length, 'the index of ports is that of the endpoints');
+  assert.deepEqual([...indexed].sort(), [...expected].sort(), 'the index of ports is that of their holders');
+};
+
+/** Of those that can carry a family the highest priority, of equal ones the first that joined. */
+const checkGateways = (state: BoundaryState): void => {
+  for (const { facts, members, gateways } of state.sandboxes.values()) {
+    const rows = members.map((id) => state.endpoints.get(id)?.facts ?? assert.fail(`no endpoint ${id}`));
+    for (const [family, key] of [[4, 'ipv4'] as const, [6, 'ipv6'] as const]) {
+      const able = rows.filter(({ networkId }) => {
+        const network = state.networks.get(networkId)?.facts ?? assert.fail(`no network ${networkId}`);
+        return !network.internal && network.subnets.find((subnet) => subnet.family === family)?.gateway;
+      });
+      const highest = Math.max(...able.map(({ gatewayPriority }) => gatewayPriority));
+      const first = able.find(({ gatewayPriority }) => gatewayPriority === highest);
+      assert.equal(gateways[key], first?.id ?? null, `gateway of sandbox ${facts.id}, IPv${family}`);
+    }
+  }
 };
 
 /** An endpoint is in at most one sandbox, a sandbox exists exactly while an endpoint is to be in it. */
@@ -167,6 +231,7 @@ export const checkState = (state: BoundaryState): void => {
   }
   checkSubnets(state);
   checkPorts(state);
+  checkGateways(state);
   checkSandboxes(state);
   for (const id of state.expired.keys()) assert.ok(state.intents.has(id), 'only what is open can be too late');
 };
@@ -232,7 +297,8 @@ export class Checker {
     if (event.type === 'CommandTimedOut' && state.progress.has(commandKey(event.data.actor, event.data.commandId))) {
       for (const id of event.data.intents) {
         const intent = state.intents.get(id);
-        if (intent && isConstructive(intent.type)) this.#late.add(id);
+        // A move that was done stays done.
+        if (intent && isConstructive(intent.type) && intent.meta.commandtype !== 'MoveSandbox') this.#late.add(id);
       }
     }
     if (isFailure(event.type)) this.#late.delete(event.meta.causationid);
@@ -245,8 +311,20 @@ export class Checker {
   #noteLast(state: BoundaryState, event: Event): void {
     if (!('endpointId' in event.data)) return;
     const row = state.endpoints.get(event.data.endpointId);
-    const isNews = isIntent(event.type) || event.type === 'EndpointSuspected' || event.meta.causationid === row?.intent;
+    const isNews =
+      isIntent(event.type) ||
+      event.type === 'EndpointSuspected' ||
+      event.meta.causationid === row?.intent ||
+      this.#endsUpdate(state, row, event);
     if (isNews) this.#lastEvent.set(event.data.endpointId, event.type);
+  }
+
+  /** An update that is still open; what was done too late does not end one. */
+  #endsUpdate(state: BoundaryState, row: EndpointRow | undefined, event: Event): boolean {
+    const intent = event.meta.causationid;
+    if (state.expired.has(intent) && !isFailure(event.type)) return false;
+    for (let open = row?.update ?? null; open; open = open.earlier) if (open.intent === intent) return true;
+    return false;
   }
 
   /** No live endpoint is ever collected: not in a sandbox, nothing under way, its time over, and seen so twice. */
@@ -266,6 +344,8 @@ export class Checker {
   #countImpossible(state: BoundaryState, event: Event): void {
     const data = event.data as { readonly networkId?: string; readonly endpointId?: string };
     if (event.type === 'EndpointSuspected' || event.type === 'EndpointCreateRequested') return;
+    // An update moves no state.
+    if (event.type === 'EndpointUpdateRequested' || event.type === 'NetworkUpdateRequested') return;
     const row =
       data.endpointId === undefined ? state.networks.get(data.networkId ?? '') : state.endpoints.get(data.endpointId);
     if (!row || !(isIntent(event.type) || event.meta.causationid === row.intent)) return;

@@ -4,92 +4,7 @@ import { commandId, subjects } from '../../events/names.ts';
 import type { BoundaryState } from '../../events/state.ts';
 import { endpointAnswers, networkAnswers } from '../../events/states.ts';
 import type { Fate, Model } from './model.ts';
-
-const networkName = fc.constantFrom('web', 'Web', 'db');
-const endpointName = fc.constantFrom('a', 'A', 'b', 'c');
-const sandbox = fc.constantFrom('s1', 's2');
-const maybe = <T>(values: fc.Arbitrary<T>) => fc.option(values, { nil: undefined, freq: 3 });
-const gc = fc.constantFrom<'off' | number | undefined>(undefined, 'off', 1_000, 1_000, 60_000);
-const optional = <T extends object>(fields: T): T =>
-  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as T;
-
-const port = fc
-  .record({ hostPort: fc.constantFrom(80, 81), hostAddress: maybe(fc.constantFrom('10.9.9.1', '10.9.9.2')) })
-  .map((one) => optional({ ...one, port: 80 }));
-const ports = fc.oneof(
-  { weight: 4, arbitrary: fc.constant([]) },
-  { weight: 1, arbitrary: fc.array(port, { minLength: 1, maxLength: 2 }) },
-);
-const wanted = fc.constantFrom(
-  ...[[], [], [], [], [{ ipv4: '10.1.0.2' }], [{ ipv4: '10.1.0.3' }], [{ mac: '02:42:0a:01:00:02' }]],
-  ...[[{ mac: '02:00:00:00:00:01' }], [{ ipv4: '10.1.0.3', mac: '02:00:00:00:00:01' }]],
-);
-const endpointFields = fc.record({ interfaces: wanted, ports });
-
-const command = fc.oneof(
-  {
-    weight: 3,
-    arbitrary: fc
-      .record({
-        name: networkName,
-        driver: fc.constantFrom('bridge', 'bridge', 'bridge', 'bridge', 'host', 'null'),
-        subnet: maybe(fc.constantFrom('10.1.0.0/29', '10.1.0.0/24', '10.1.0.0/30', 'fd00::/64')),
-        overlap: fc.boolean(),
-        gc,
-      })
-      .map(({ name, driver, subnet, overlap, gc: period }) => ({
-        type: 'CreateNetwork' as const,
-        data: optional({
-          name,
-          driver,
-          gc: period,
-          ipv6: subnet?.includes(':') ?? false,
-          ipam: { overlap, subnets: subnet === undefined ? [] : [{ subnet }] },
-        }),
-      })),
-  },
-  {
-    weight: 2,
-    arbitrary: networkName.map((network) => ({ type: 'DeleteNetwork' as const, data: { network } })),
-  },
-  {
-    weight: 5,
-    arbitrary: fc.tuple(networkName, endpointName, endpointFields, gc).map(([network, name, fields, period]) => ({
-      type: 'CreateEndpoint' as const,
-      data: optional({ network, name, gc: period, ...optional(fields) }),
-    })),
-  },
-  {
-    weight: 6,
-    arbitrary: fc.tuple(networkName, endpointName, sandbox).map(([network, endpoint, id]) => ({
-      type: 'JoinEndpoint' as const,
-      data: { network, endpoint, sandbox: id },
-    })),
-  },
-  ...(['LeaveEndpoint', 'DeleteEndpoint'] as const).map((type) => ({
-    weight: 4,
-    arbitrary: fc
-      .tuple(networkName, endpointName)
-      .map(([network, endpoint]) => ({ type, data: { network, endpoint } })),
-  })),
-  {
-    weight: 4,
-    arbitrary: fc
-      .tuple(sandbox, fc.array(fc.tuple(networkName, endpointFields), { minLength: 1, maxLength: 3 }))
-      .map(([id, networks]) => ({
-        type: 'AttachSandbox' as const,
-        data: { sandbox: id, networks: networks.map(([network, fields]) => ({ network, ...optional(fields) })) },
-      })),
-  },
-  { weight: 3, arbitrary: sandbox.map((id) => ({ type: 'DetachSandbox' as const, data: { sandbox: id } })) },
-  {
-    weight: 1,
-    arbitrary: fc.constantFrom('1400', 'x').map((mtu) => ({
-      type: 'ConfigureDriver' as const,
-      data: { driver: 'bridge', options: { 'com.docker.network.driver.mtu': mtu } },
-    })),
-  },
-);
+import { command, ports, sandbox } from './model-commands.ts';
 
 const who = fc.nat(1);
 const lag = fc.oneof(
@@ -174,6 +89,20 @@ const move = fc.oneof(
     }),
   },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('idle' as const), confirm: fc.boolean() }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      kind: fc.constant('migrate' as const),
+      who,
+      sandbox,
+      pick: fc.nat(5),
+      ports,
+      // What has happened to the sandbox when it is asked to move, and what happens to the move.
+      isSettled: fc.boolean(),
+      end: fc.constantFrom('work', 'work', 'late', 'open'),
+      verdicts,
+    }),
+  },
 );
 
 export type Move = typeof move extends fc.Arbitrary<infer M> ? M : never;
@@ -186,9 +115,10 @@ const at = <T>(list: readonly T[], index: number): T | undefined => list[index %
 const aimed = (state: BoundaryState, { command: sent, aim: how, pick }: Extract<Move, { kind: 'send' }>): object => {
   const ref = ({ facts }: { facts: { id: string; name: string } }): string => (how === 'id' ? facts.id : facts.name);
   const open = [...state.networks.values()].filter(
-    ({ status }) => networkAnswers.CreateEndpoint[status] === 'accepted',
+    ({ status, facts }) => networkAnswers.CreateEndpoint[status] === 'accepted' && !facts.configOnly,
   );
   switch (sent.type) {
+    case 'UpdateEndpoint':
     case 'JoinEndpoint':
     case 'LeaveEndpoint':
     case 'DeleteEndpoint': {
@@ -205,6 +135,7 @@ const aimed = (state: BoundaryState, { command: sent, aim: how, pick }: Extract<
       const row = at(empty, pick);
       return row ? { network: ref(row) } : sent.data;
     }
+    case 'UpdateNetwork':
     case 'CreateEndpoint': {
       const row = at(open, pick);
       return row ? { ...sent.data, network: ref(row) } : sent.data;
@@ -215,6 +146,14 @@ const aimed = (state: BoundaryState, { command: sent, aim: how, pick }: Extract<
         return row ? { ...one, network: ref(row) } : one;
       });
       return networks.length > 0 ? { ...sent.data, networks } : sent.data;
+    }
+    case 'MoveSandbox': {
+      const row = at([...state.sandboxes.values()], pick);
+      const member = state.endpoints.get(at(row?.members ?? [], pick) ?? '');
+      const from = state.networks.get(member?.facts.networkId ?? '');
+      const to = at(open, pick + 1);
+      if (!row || !from || !to) return sent.data;
+      return { sandbox: row.facts.id, from: ref(from), to: { ...sent.data.to, network: ref(to) } };
     }
     case 'DetachSandbox': {
       const row = at([...state.sandboxes.values()], pick);
@@ -268,6 +207,45 @@ const cross = (model: Model, step: Extract<Move, { kind: 'cross' }>, serial: num
   if (!step.isDecidedFirst) decide();
 };
 
+/** A sandbox is made where there is none, and moves to another network: done, failed, too late, or open for what comes next. */
+const migrate = (model: Model, step: Extract<Move, { kind: 'migrate' }>, serial: number): void => {
+  const worker = at(model.workers, step.who);
+  if (!worker) return;
+  const send = (type: string, data: object) => {
+    const body = { id: commandId(model.nowMs, `m${serial}${type}`), type, deadlineMs: 1_000, data };
+    model.send(subjects.command('carol', worker.host), JSON.stringify(body));
+    model.decide();
+  };
+  model.decide();
+  const state = () => model.stateOf(worker.host);
+  const networks = [...state().networks.values()].filter(
+    ({ facts, status }) => status === 'active' && !facts.configOnly,
+  );
+  const own = { sandbox: step.sandbox, ports: step.ports };
+  if (!state().sandboxIds.has(step.sandbox))
+    send('AttachSandbox', {
+      ...own,
+      networks: [{ network: at(networks, step.pick)?.facts.id ?? 'web', name: `n${serial}` }],
+    });
+  if (step.isSettled) for (let turn = 0; turn < 8; turn++) if (worker.work(9, 0, [])) model.decide();
+  const row = state().sandboxes.get(state().sandboxIds.get(step.sandbox) ?? '');
+  const member = state().endpoints.get(at(row?.members ?? [], step.pick) ?? '');
+  if (!member) return;
+  const { networkId: from } = member.facts;
+  const to = at(
+    networks.filter(({ facts }) => facts.id !== from),
+    step.pick,
+  );
+  send('MoveSandbox', { sandbox: step.sandbox, from, to: { network: to?.facts.id ?? from, name: `t${serial}` } });
+  if (step.end === 'late') {
+    const before = model.log.length;
+    model.nowMs += 1_100;
+    model.collect();
+    model.decide();
+    worker.work(9, model.log.length - before, step.verdicts);
+  } else if (step.end === 'work') worker.work(9, 0, step.verdicts);
+};
+
 export const apply = (model: Model, step: Move, serial: number): void => {
   model.nowMs += 1;
   switch (step.kind) {
@@ -312,6 +290,9 @@ export const apply = (model: Model, step: Move, serial: number): void => {
     case 'cross':
       cross(model, step, serial);
       return;
+    case 'migrate':
+      migrate(model, step, serial);
+      return;
     case 'idle':
       for (const ms of [301_000, step.confirm ? 5_000 : 100]) {
         model.nowMs += ms;
@@ -331,9 +312,10 @@ export const play = (model: Model, steps: readonly Move[]): void => {
     const send = (type: string, data: object) =>
       model.send(
         `cnm.command.alice.${host}`,
-        JSON.stringify({ id: commandId(model.nowMs, `${host}/${type}`), type, data }),
+        JSON.stringify({ id: commandId(model.nowMs, `${host}/${type}${model.commands.length}`), type, data }),
       );
     send('CreateNetwork', { name: 'web', gc: 1_000, ipam: { subnets } });
+    send('CreateNetwork', { name: 'back' });
     send('CreateEndpoint', { network: 'web', name: 'a' });
   }
   for (const [serial, step] of steps.entries()) apply(model, step, serial);

@@ -23,6 +23,8 @@ const rest = (model: Model): void => {
       [],
       'nothing is under way',
     );
+    const changing = [...state.networks.values(), ...state.endpoints.values()].filter(({ update }) => update !== null);
+    assert.deepEqual(changing, [], 'no update is under way');
   }
   assert.deepEqual(model.checker.late(), [], 'what came too late is undone');
   assert.deepEqual(model.checker.impossible, []);

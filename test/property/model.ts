@@ -4,76 +4,31 @@ import { pino } from 'pino';
 import { bridgeDriver } from '../../drivers/bridge.ts';
 import { drivers as builtInDrivers } from '../../drivers/registry.ts';
 import type { DriverRules } from '../../events/driver-rules.ts';
-import {
-  batchType,
-  commitHeaders,
-  type Event,
-  encodeCommit,
-  eventVersions,
-  joinCommit,
-} from '../../events/envelope.ts';
-import { type Fact, type Fault, isConstructive } from '../../events/events.ts';
+import { batchType, commitHeaders, joinCommit } from '../../events/envelope.ts';
 import { subjects } from '../../events/names.ts';
 import type { BoundaryState } from '../../events/state.ts';
 import { commandDue, type Due, dueId, endpointDue } from '../../services/collector/due.ts';
 import { type Intake, takeIn } from '../../services/controller/intake.ts';
 import { decideRound } from '../../services/controller/round.ts';
-import { aboutOf } from '../../services/lib/about.ts';
 import { chainHash } from '../../services/lib/hash.ts';
-import { applyMessage, boundaryOf, emptyRealm, type Realm } from '../../services/lib/realm.ts';
+import { boundaryOf, emptyRealm } from '../../services/lib/realm.ts';
 import type { Message } from '../../services/lib/stream.ts';
-import { fault, hostFacts, outcomeOf, startMs } from '../support/world.ts';
+import { startMs } from '../support/world.ts';
 import { Checker, dump } from './model-checks.ts';
+import { Follower, type Lag, ModelWorker, messageOf, type Place, type Stored } from './model-worker.ts';
 
-/** A bridge that takes three endpoints, so that networks are full soon, and publishes ports, so that their rules are tried too. */
-const smallBridge: DriverRules = { ...bridgeDriver, endpointsMax: 3, checkEndpoint: () => null };
+/** A bridge that takes three endpoints, so that networks are full soon. */
+const smallBridge: DriverRules = { ...bridgeDriver, endpointsMax: 3 };
 const drivers: ReadonlyMap<string, DriverRules> = new Map([...builtInDrivers, ['bridge', smallBridge]]);
 
 const logger = pino({ level: 'silent' });
 const quarantineMs = 60_000;
 export const confirmMs = 5_000;
 
-interface Stored {
-  readonly subject: string;
-  readonly body: Uint8Array | string;
-  readonly headers: Readonly<Record<string, string>>;
-}
-
-const messageOf = ({ subject, body, headers }: Stored, position: number, recordedMs: number): Message => ({
-  position,
-  recordedMs,
-  subject,
-  body: typeof body === 'string' ? new TextEncoder().encode(body) : body,
-  pending: 0,
-  header: (name) => headers[name] ?? '',
-  headers: () => Object.entries(headers),
-});
-
 /** What becomes of a commit on its way. */
 export type Fate = 'appended' | 'lost' | 'unacknowledged';
 
-/** How many messages a part leaves unread before it acts. */
-export type Lag = number;
-
-class Follower {
-  realm: Realm = emptyRealm();
-  protected readonly model: Model;
-
-  constructor(model: Model) {
-    this.model = model;
-  }
-
-  /** Reads the log up to `lag` messages before its end, and in any case up to `least`. */
-  fold(lag: Lag, least = 0): void {
-    const upTo = Math.max(least, this.model.log.length - lag);
-    while (this.realm.position < upTo) {
-      const message = this.model.log[this.realm.position];
-      if (message) applyMessage(this.realm, message);
-    }
-  }
-}
-
-class ModelController extends Follower {
+class ModelController extends Follower<Model> {
   /** Next command to be read. */
   #next = 1;
   #waiting: readonly Intake[] = [];
@@ -143,133 +98,7 @@ class ModelController extends Follower {
   }
 }
 
-class ModelWorker extends Follower {
-  readonly host: string;
-  #busy = new Set<string>();
-  #dead = new Set<string>();
-  #announced = new Set<string>();
-  /** Endpoints whose leave failed: they cannot join before. */
-  #unable = new Set<string>();
-
-  constructor(model: Model, host: string) {
-    super(model);
-    this.host = host;
-  }
-
-  get #state(): BoundaryState {
-    return boundaryOf(this.realm, this.host).state;
-  }
-
-  /** Reports what it says of itself. */
-  introduce(): void {
-    this.fold(0);
-    this.#report([{ fact: { type: 'HostFacts', data: hostFacts(this.host) }, intent: null }]);
-  }
-
-  /** Executes some open intents in order; each `verdict` says whether the kernel does the next one. */
-  work(count: number, lag: Lag, verdicts: readonly boolean[]): boolean {
-    this.fold(lag);
-    for (const id of this.#busy) if (!this.#state.intents.has(id) || this.#state.expired.has(id)) this.#busy.delete(id);
-    const open = [...this.#state.intents.values()].filter(({ meta }) => !this.#busy.has(meta.id)).slice(0, count);
-    if (open.length === 0) return false;
-    const reports = open.flatMap((intent, index) => {
-      this.#busy.add(intent.meta.id);
-      return this.#execute(intent, verdicts[index % Math.max(1, verdicts.length)] ?? true);
-    });
-    this.#report(reports);
-    return true;
-  }
-
-  /** Looks at the kernel: a sandbox that nobody wants and that no intent is about is gone by now, whatever its leave met. */
-  census(): void {
-    this.fold(0);
-    const leaving = new Set(
-      [...this.#state.intents.values()].map(({ data }) => ('sandbox' in data ? data.sandbox.incarnation : '')),
-    );
-    const gone = [...this.#state.sandboxes.values()].filter(
-      ({ facts, status }) => status === 'removing' && !leaving.has(facts.incarnation),
-    );
-    if (gone.length > 0)
-      this.#report(
-        gone.map(({ facts: sandbox }) => ({ fact: { type: 'SandboxRemoved', data: { sandbox } }, intent: null })),
-      );
-  }
-
-  #execute(intent: Event, verdict: boolean): readonly { readonly fact: Fact; readonly intent: Event }[] {
-    const problem = this.#problem(intent, verdict);
-    if (problem && intent.type === 'NetworkCreateRequested') this.#dead.add(intent.data.network.id);
-    if (problem && intent.type === 'EndpointCreateRequested') this.#dead.add(intent.data.endpoint.id);
-    return [{ fact: outcomeOf(intent, problem), intent }, ...this.#sandboxReports(intent, problem !== null)];
-  }
-
-  #problem(intent: Event, verdict: boolean): Fault | null {
-    const data = intent.data as { readonly networkId?: string; readonly endpointId?: string };
-    const { endpoints, networks, expired } = this.#state;
-    if (expired.has(intent.meta.id)) return fault('TIMED_OUT');
-    const networkId = intent.type === 'EndpointCreateRequested' ? intent.data.endpoint.networkId : data.networkId;
-    const isMissing =
-      this.#dead.has(networkId ?? '') ||
-      this.#dead.has(data.endpointId ?? '') ||
-      (networkId !== undefined && !networks.has(networkId)) ||
-      (data.endpointId !== undefined && !endpoints.has(data.endpointId));
-    if (isConstructive(intent.type) && isMissing) return fault('DEPENDENCY_FAILED');
-    if (intent.type === 'NetworkDeleteRequested') {
-      const stuck = [...endpoints.values()].some(
-        ({ facts, status }) => facts.networkId === intent.data.networkId && status === 'stuck',
-      );
-      if (stuck) return fault('DEPENDENCY_FAILED');
-    }
-    const endpointId = data.endpointId ?? '';
-    if (intent.type === 'EndpointJoinRequested' && this.#unable.has(endpointId)) return fault('DEPENDENCY_FAILED');
-    const isDone = verdict || isMissing;
-    if (intent.type === 'EndpointLeaveRequested' && !isDone) this.#unable.add(endpointId);
-    return isDone ? null : fault();
-  }
-
-  /** A sandbox is made with its first endpoint and ends with its last one. */
-  #sandboxReports(intent: Event, isFailed: boolean): readonly { readonly fact: Fact; readonly intent: Event }[] {
-    if (intent.type !== 'EndpointJoinRequested' && intent.type !== 'EndpointLeaveRequested') return [];
-    const { sandbox } = intent.data;
-    const { incarnation } = sandbox;
-    const removed = { fact: { type: 'SandboxRemoved', data: { sandbox } } as const, intent };
-    if (intent.type === 'EndpointLeaveRequested') {
-      if (isFailed || !intent.data.last) return [];
-      this.#announced.delete(incarnation);
-      return [removed];
-    }
-    if (!isFailed && !this.#announced.has(incarnation)) {
-      this.#announced.add(incarnation);
-      return [{ fact: { type: 'SandboxCreated', data: { sandbox } }, intent }];
-    }
-    const others = this.#state.sandboxes.get(incarnation)?.members.some((id) => id !== intent.data.endpointId);
-    if (!isFailed || others || !this.#announced.delete(incarnation)) return [];
-    return [removed];
-  }
-
-  #report(reports: readonly { readonly fact: Fact; readonly intent: Event | null }[]): void {
-    const id = this.model.newId();
-    const events = reports.map(({ fact, intent }, index): Event => {
-      const meta: Event['meta'] = {
-        id: `${id}.${index}`,
-        source: `/cnm/model/worker/${this.host}`,
-        subject: aboutOf(fact),
-        time: new Date(this.model.nowMs).toISOString(),
-        actor: intent?.meta.actor ?? '',
-        commandid: intent?.meta.commandid ?? '',
-        correlationid: intent?.meta.correlationid ?? '',
-        causationid: intent?.meta.id ?? '',
-      };
-      return { ...fact, version: eventVersions[fact.type], meta } as Event;
-    });
-    const head = boundaryOf(this.realm, this.host).outcomeHead;
-    const headers = head ? { [commitHeaders.prevHash]: chainHash(head) } : {};
-    const subject = subjects.outcome(this.host);
-    const position = this.model.append({ subject, body: encodeCommit(events), headers }, head?.position ?? 0);
-    this.fold(this.model.log.length, position ?? assert.fail('a worker is alone on its subject'));
-  }
-}
-
-export class Model {
+export class Model implements Place {
   readonly commands: Message[] = [];
   readonly log: Message[] = [];
   readonly checker = new Checker();

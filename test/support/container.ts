@@ -9,8 +9,17 @@ export type Runtime = (typeof runtimes)[number];
 
 const capabilities = ['CAP_NET_RAW'];
 
+/** What a sandbox says of the container beside its key. */
+export interface Dress {
+  /** Directory of its name files, which are mounted into /etc. */
+  readonly files?: string | undefined;
+  readonly hostname?: string;
+}
+
+const nameFiles = ['hosts', 'resolv.conf', 'hostname'];
+
 /** OCI runtime specification 1.0.2. No cgroups, since tests run where they may not be written; processes are the container's own. */
-const configOf = (key: string, command: string): object => ({
+const configOf = (key: string, command: string, { files, hostname = 'box' }: Dress): object => ({
   ociVersion: '1.0.2',
   process: {
     terminal: false,
@@ -22,8 +31,16 @@ const configOf = (key: string, command: string): object => ({
     noNewPrivileges: true,
   },
   root: { path: 'rootfs', readonly: true },
-  hostname: 'box',
-  mounts: [{ destination: '/proc', type: 'proc', source: 'proc' }],
+  hostname,
+  mounts: [
+    { destination: '/proc', type: 'proc', source: 'proc' },
+    ...(files === undefined ? [] : nameFiles).map((name) => ({
+      destination: `/etc/${name}`,
+      type: 'bind',
+      source: `${files}/${name}`,
+      options: ['bind', 'rw'],
+    })),
+  ],
   linux: {
     namespaces: [{ type: 'mount' }, { type: 'uts' }, { type: 'ipc' }, { type: 'pid' }, { type: 'network', path: key }],
   },
@@ -55,29 +72,31 @@ export const whyNoContainers = (runtime: Runtime): string | null => {
 
 export interface Bundles {
   /** Runs a shell command in a container in the sandbox with this key, and answers what it printed. @throws when it fails */
-  run(runtime: Runtime, key: string, command: string): string;
+  run(runtime: Runtime, key: string, command: string, dress?: Dress): string;
   /** Starts one that goes on until it is killed. */
-  start(runtime: Runtime, key: string, command: string): ChildProcess;
+  start(runtime: Runtime, key: string, command: string, dress?: Dress): ChildProcess;
   remove(): void;
 }
 
 export const bundles = (): Bundles => {
   const directory = mkdtempSync(join(tmpdir(), 'cnm-bundle-'));
   const rootfs = join(directory, 'rootfs');
-  for (const name of ['bin', 'proc', 'dev', 'sys']) mkdirSync(join(rootfs, name), { recursive: true });
+  for (const name of ['bin', 'proc', 'dev', 'sys', 'etc']) mkdirSync(join(rootfs, name), { recursive: true });
+  for (const name of nameFiles) writeFileSync(join(rootfs, 'etc', name), '');
   const program = busybox() ?? '';
-  for (const applet of ['sh', 'ip', 'ping', 'sleep', 'cat', 'echo']) copyFileSync(program, join(rootfs, 'bin', applet));
+  for (const applet of ['sh', 'ip', 'ping', 'sleep', 'cat', 'echo', 'hostname', 'nslookup', 'nc', 'httpd', 'wget'])
+    copyFileSync(program, join(rootfs, 'bin', applet));
   let serial = 0;
-  const argvOf = (runtime: Runtime, key: string, command: string): readonly string[] => {
-    writeFileSync(join(directory, 'config.json'), JSON.stringify(configOf(key, command)));
+  const argvOf = (runtime: Runtime, key: string, command: string, dress: Dress): readonly string[] => {
+    writeFileSync(join(directory, 'config.json'), JSON.stringify(configOf(key, command, dress)));
     const script = commandLines[runtime](join(directory, runtime));
     return ['--mount', 'sh', '-ec', script, 'sh', '--bundle', directory, `box${process.pid}x${serial++}`];
   };
   return {
-    run: (runtime, key, command) =>
-      execFileSync('unshare', argvOf(runtime, key, command), { encoding: 'utf8', timeout: 30_000 }),
-    start: (runtime, key, command) =>
-      spawn('unshare', argvOf(runtime, key, command), { stdio: ['ignore', 'pipe', 'inherit'] }),
+    run: (runtime, key, command, dress = {}) =>
+      execFileSync('unshare', argvOf(runtime, key, command, dress), { encoding: 'utf8', timeout: 30_000 }),
+    start: (runtime, key, command, dress = {}) =>
+      spawn('unshare', argvOf(runtime, key, command, dress), { stdio: ['ignore', 'pipe', 'inherit'] }),
     remove: () => rmSync(directory, { recursive: true, force: true }),
   };
 };

@@ -1,5 +1,5 @@
 /** Kernel objects for tests: a network, and sandboxes attached to it. */
-import { type KernelObject, objectKey, type Tag } from '../../drivers/objects.ts';
+import { type Element, type KernelObject, objectKey, type Tag } from '../../drivers/objects.ts';
 import type { Operation, Plan } from '../../drivers/port.ts';
 
 export const owner = { realm: 'test', host: 'h-1' } as const;
@@ -13,16 +13,25 @@ export interface NetworkOptions {
   readonly mtu?: number;
 }
 
+const element = (set: Element['set'], key: readonly string[], owned: Tag): Element => ({
+  kind: 'element',
+  set,
+  key,
+  data: [],
+  tag: owned,
+});
+
 /** Network number `at`: bridge `cb<at>`, 10.<at>.0.0/16 and fd00:<at>::/64. */
 export const network = (at: number, { internal = false, mtu = 1500 }: NetworkOptions = {}): readonly KernelObject[] => {
   const [name, owned] = [`cb${at}`, tag('network', `n${at}`)];
   const addresses = [`10.${at}.0.1/16`, `fd00:${at}::1/64`];
   const objects: KernelObject[] = [
-    { kind: 'bridge', name, mac: `02:42:0a:${hex(at)}:00:01`, mtu, addresses, tag: owned },
-    { kind: 'element', set: 'bridges', key: [name], tag: owned },
-    { kind: 'element', set: 'own', key: [name, name], tag: owned },
+    { kind: 'bridge', name, mac: `02:42:0a:${hex(at)}:00:01`, mtu, addresses, routed: !internal, tag: owned },
+    element('bridges', [name], owned),
+    element('own', [name, name], owned),
+    element('icc', [name, name], owned),
   ];
-  if (internal) objects.push({ kind: 'element', set: 'internal', key: [name], tag: owned });
+  if (internal) objects.push(element('internal', [name], owned));
   return objects;
 };
 
@@ -56,6 +65,8 @@ export const veth = ({ network: at, number, netns, device = 'eth0', mtu = 1500 }
     mtu,
     netns,
     peer,
+    isolated: false,
+    birth: { sysctls: {} },
     tag: tag('endpoint', `e${at}x${number}`),
   };
 };

@@ -2,9 +2,29 @@
  * The kernel in memory, behind the port of drivers/kernel. The machine outlives its kernels, as a real one outlives the processes
  * that drive it; it can be told to fail, to hang, and to hold objects of other people.
  */
-import { parseCidr } from '../../drivers/kernel/address.ts';
-import { formatTag, type KernelObject, objectKey, type Tag, type Veth } from '../../drivers/objects.ts';
-import type { Census, Kernel, KernelFacts, KernelFault, Operation, Plan, PlanResult } from '../../drivers/port.ts';
+import { SOCK } from '../../drivers/kernel/constants.ts';
+import { openListener } from '../../drivers/kernel/listener.ts';
+import {
+  type Element,
+  formatTag,
+  type KernelObject,
+  objectKey,
+  type Route,
+  type Tag,
+  type Veth,
+} from '../../drivers/objects.ts';
+import type {
+  Census,
+  Kernel,
+  KernelFacts,
+  KernelFault,
+  Operation,
+  Plan,
+  PlanResult,
+  PortSearch,
+} from '../../drivers/port.ts';
+import { contains, seen, settings } from './memory-objects.ts';
+import { findPort, type Listener, listenerAt } from './memory-ports.ts';
 
 /** BR_PORT_BITS 10, port number 0 unused (net/bridge/br_private.h). */
 const portsMax = 1023;
@@ -46,20 +66,13 @@ const stepOf = ({ op, object }: Operation): string => `${op} ${objectKey(object)
 
 const sameTag = (a: Tag, b: Tag): boolean => formatTag(a) === formatTag(b);
 
-const contains = (cidr: string, address: string): boolean => {
-  const { address: base, length } = parseCidr(cidr);
-  const other = parseCidr(`${address}/0`).address;
-  if (base.length !== other.length) return false;
-  return base.every(
-    (byte, at) => ((byte ^ (other[at] ?? 0)) & (0xff00 >> Math.max(0, Math.min(8, length - 8 * at))) & 0xff) === 0,
-  );
-};
-
 export class MemoryMachine {
   readonly #objects = new Map<string, KernelObject>();
   readonly #foreign = new Map<string, string>();
   readonly #namespaces = new Set<string>();
   readonly #unreadable = new Set<string>();
+  readonly #edits = new Map<string, string>();
+  readonly #listeners: Listener[] = [];
   #failings: Failing[] = [];
   #asked = 0;
   #gate: Promise<void> = Promise.resolve();
@@ -106,6 +119,32 @@ export class MemoryMachine {
     else this.#unreadable.delete(path);
   }
 
+  /** A file as it is: what its user made of it, or what it was told to be. */
+  fileContent(path: string): string | null {
+    const object = this.#objects.get(`file ${path}`);
+    return object?.kind === 'file' ? (this.#edits.get(path) ?? object.content) : null;
+  }
+
+  /** Its user changes a file. */
+  editFile(path: string, content: string): void {
+    this.#edits.set(path, content);
+  }
+
+  /** A process of the host that is none of ours begins to listen. */
+  addListener(listener: Listener): void {
+    this.#listeners.push(listener);
+  }
+
+  removeListener(port: number): void {
+    const at = this.#listeners.findIndex((listener) => listener.port === port);
+    if (at >= 0) this.#listeners.splice(at, 1);
+  }
+
+  findPort(search: PortSearch): number | null {
+    const elements = [...this.#objects.values()].filter((object): object is Element => object.kind === 'element');
+    return findPort(search, this.#listeners, elements);
+  }
+
   fail(failing: Failing): void {
     const when = typeof failing.when === 'number' ? failing.when + this.#asked : failing.when;
     this.#failings.push({ ...failing, when });
@@ -140,7 +179,7 @@ export class MemoryMachine {
     const hidden = (object: KernelObject): boolean => unknown.some(({ what }) => this.#path(object) === what);
     const links = this.objects(realm, host).filter((object) => object.kind === 'veth' && hidden(object));
     return {
-      objects: this.objects(realm, host).filter((object) => !hidden(object)),
+      objects: this.objects(realm, host).flatMap((object) => (hidden(object) ? [] : [seen(object)])),
       unknown: [...unknown, ...links.map((link) => ({ what: objectKey(link), reason: 'not readable' }))],
     };
   }
@@ -152,7 +191,7 @@ export class MemoryMachine {
   /** All or nothing. */
   apply(plan: Plan): PlanResult {
     const before = new Map(this.#objects);
-    const namespaces = new Set(this.#namespaces);
+    const [namespaces, edits] = [new Set(this.#namespaces), new Map(this.#edits)];
     for (const operation of plan.operations) {
       this.log.push(stepOf(operation));
       const failing = this.#failing(operation);
@@ -161,7 +200,7 @@ export class MemoryMachine {
         this.#carryOut(operation);
       } catch (error) {
         if (!(error instanceof Refused)) throw error;
-        this.#restore(before, namespaces);
+        this.#restore(before, namespaces, edits);
         const undoFaults = failing?.undoFaults ?? [];
         return { ok: false, fault: { ...error.failure, step: stepOf(operation), undoFaults } };
       }
@@ -169,7 +208,13 @@ export class MemoryMachine {
     return { ok: true };
   }
 
-  #restore(objects: ReadonlyMap<string, KernelObject>, namespaces: ReadonlySet<string>): void {
+  #restore(
+    objects: ReadonlyMap<string, KernelObject>,
+    namespaces: ReadonlySet<string>,
+    edits: ReadonlyMap<string, string>,
+  ): void {
+    this.#edits.clear();
+    for (const [path, content] of edits) this.#edits.set(path, content);
     this.#objects.clear();
     for (const [key, object] of objects) this.#objects.set(key, object);
     this.#namespaces.clear();
@@ -193,6 +238,7 @@ export class MemoryMachine {
       if (present && sameTag(present.tag, object.tag)) this.#remove(present);
       return;
     }
+    if (op === 'create') this.#checkNew(object);
     const tags = op === 'update' ? [object.tag, operation.from.tag] : [object.tag];
     if (present && !tags.some((tag) => sameTag(tag, present.tag))) {
       throw refuse('FOREIGN_OBJECT', `${key} is there and not ours: ${formatTag(present.tag)}`);
@@ -209,13 +255,42 @@ export class MemoryMachine {
         throw refuse('FOREIGN_OBJECT', `netns ${object.path} is there and not ours`);
       }
     } else if (object.kind === 'veth') this.#checkVeth(object);
-    else if (object.kind === 'route') {
-      if (!this.#namespaces.has(object.netns)) throw refuse('NETNS_UNUSABLE', `no file ${object.netns}`);
-      const veth = this.#veths().find(({ netns, peer }) => netns === object.netns && peer.name === object.device);
-      if (!veth) throw refuse('KERNEL_ERROR', `no interface ${object.device}`, 'ENODEV');
-      if (!veth.peer.addresses.some((cidr) => contains(cidr, object.gateway))) {
-        throw refuse('KERNEL_ERROR', 'Nexthop has invalid gateway', 'ENETUNREACH');
+    else if (object.kind === 'route') this.#checkRoute(object);
+    else if (object.kind === 'resolver' && !this.#namespaces.has(object.netns)) {
+      throw refuse('NETNS_UNUSABLE', `no file ${object.netns}`);
+    }
+  }
+
+  /** What matters to an object that is not there yet. */
+  #checkNew(object: KernelObject): void {
+    const present = this.#objects.get(objectKey(object));
+    if (object.kind === 'route' && present?.kind === 'route' && present.device !== object.device) {
+      const text = `${object.destination} in ${object.netns} leads over ${present.device} already`;
+      throw refuse('KERNEL_ERROR', text, 'EEXIST');
+    }
+    if (present) return;
+    if (object.kind === 'veth') {
+      for (const [key, value] of Object.entries(object.birth.sysctls)) {
+        const name = key.replace('IFNAME', object.peer.name);
+        if (!settings.test(key))
+          throw refuse('KERNEL_ERROR', `${name} = ${value}: no such file or directory`, 'ENOENT');
+        if (!/^-?\d+$/.test(value)) throw refuse('KERNEL_ERROR', `${name} = ${value}: invalid argument`, 'EINVAL');
       }
+    }
+    const listener = object.kind === 'element' ? listenerAt(this.#listeners, object) : undefined;
+    if (listener) {
+      const { protocol, address, port, holder } = listener;
+      const place = address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+      throw refuse('PORT_IN_USE', `${protocol} ${place} is held by ${holder}`);
+    }
+  }
+
+  #checkRoute(route: Route): void {
+    if (!this.#namespaces.has(route.netns)) throw refuse('NETNS_UNUSABLE', `no file ${route.netns}`);
+    const veth = this.#veths().find(({ netns, peer }) => netns === route.netns && peer.name === route.device);
+    if (!veth) throw refuse('KERNEL_ERROR', `no interface ${route.device}`, 'ENODEV');
+    if (route.gateway !== '' && !veth.peer.addresses.some((cidr) => contains(cidr, route.gateway))) {
+      throw refuse('KERNEL_ERROR', 'Nexthop has invalid gateway', 'ENETUNREACH');
     }
   }
 
@@ -238,6 +313,7 @@ export class MemoryMachine {
 
   #remove(object: KernelObject): void {
     this.#objects.delete(objectKey(object));
+    if (object.kind === 'file') this.#edits.delete(object.path);
     if (object.kind === 'netns' && object.owned) {
       this.#namespaces.delete(object.path);
       this.#dropInside(object.path);
@@ -260,7 +336,7 @@ export class MemoryMachine {
   /** A namespace takes along what is in it. */
   #dropInside(path: string): void {
     for (const object of this.#objects.values()) {
-      if ((object.kind === 'veth' || object.kind === 'route') && object.netns === path) {
+      if ('netns' in object && object.netns === path) {
         this.#objects.delete(objectKey(object));
       }
     }
@@ -284,6 +360,16 @@ export const memoryKernel = (machine: MemoryMachine, { realm, host }: MemoryKern
     apply: (plans) => ask(() => plans.map((plan) => machine.apply(structuredClone(plan)))),
     census: () => ask(() => machine.census(realm, host)),
     facts: () => ask(() => machine.facts),
+    findPorts: (searches) => ask(() => searches.map((search) => machine.findPort(search))),
+    openResolver: (netns) =>
+      ask(() => {
+        if (!machine.hasNamespace(netns)) {
+          const fault = { code: 'NETNS_UNUSABLE', errno: '', text: `no file ${netns}`, retryable: false } as const;
+          return { ok: false, fault: { ...fault, step: `open resolver in ${netns}`, undoFaults: [] } };
+        }
+        // One machine has one loopback: a port of each sandbox's own stands in for a namespace of its own.
+        return { ok: true, udp: openListener(SOCK.DGRAM, 0), tcp: openListener(SOCK.STREAM, 0) };
+      }),
     settled: () => ask(() => undefined),
     close: async () => {
       closed = true;

@@ -1,10 +1,13 @@
 /** Histories of several hosts, made from the state tables: decisions that the tables allow, and reports that come in any order, late and twice. */
 import { type Event, eventVersions } from '../../events/envelope.ts';
-import { type Fact, isIntent } from '../../events/events.ts';
+import { type Fact, type Gateways, isIntent, type SandboxFacts } from '../../events/events.ts';
 import { evolve } from '../../events/evolve.ts';
+import { electGateways } from '../../events/gateways.ts';
+import { openLeases } from '../../events/leases.ts';
 import { commandId, subjects } from '../../events/names.ts';
-import { type BoundaryState, type EndpointRow, initialState } from '../../events/state.ts';
-import { endpointTransitions, networkTransitions } from '../../events/states.ts';
+import { type BoundaryState, type EndpointRow, initialState, isMoving } from '../../events/state.ts';
+import { endpointAnswers, endpointTransitions, networkAnswers, networkTransitions } from '../../events/states.ts';
+import { bindingsOf, endpointFacts, networkFacts, pick, portsAt } from './random-facts.ts';
 import { fault, hostFacts, outcomeOf, startMs } from './world.ts';
 
 export interface RandomCommit {
@@ -16,9 +19,8 @@ export interface RandomCommit {
 /** Four numbers from 0 to 1 that decide what happens next: what, to which, how, and how exactly. */
 export type Roll = readonly [what: number, which: number, how: number, more: number];
 
+const noDns = { servers: null, search: null, options: null };
 const HOSTS = ['h1', 'h2'];
-const pick = <Item>(items: readonly Item[], at: number): Item | undefined => items[Math.floor(at * items.length)];
-
 interface Command {
   readonly actor: string;
   readonly id: string;
@@ -43,6 +45,10 @@ export class RandomHistory {
     (host, roll) => this.leave(host, roll),
     (host, roll) => this.detach(host, roll),
     (host, roll) => this.deleteEndpoint(host, roll),
+    (host, roll) => this.move(host, roll),
+    (host, roll) => this.updateEndpoint(host, roll),
+    (host, roll) => this.updateNetwork(host, roll),
+    (host, roll) => this.lease(host, roll),
     (host, roll) => this.suspect(host, roll),
     (host) => this.speak(host),
     (host, roll) => this.refuse(host, roll),
@@ -125,17 +131,8 @@ export class RandomHistory {
     this.append(subjects.outcome(host), host, events);
   }
 
-  private createNetwork(host: string, [, , how, more]: Roll): void {
-    const n = this.serial;
-    const id = this.newId();
-    const subnet = { family: 4 as const, subnet: `10.${n % 250}.0.0/16`, range: null, gateway: `10.${n % 250}.0.1/16` };
-    const aux: Record<string, string> = more < 0.3 ? { router: `10.${n % 250}.0.9` } : {};
-    const gc = pick([null, 'off' as const, 60_000], how) ?? null;
-    const network = {
-      ...{ id, name: `net${n % 5}`, driver: 'bridge', ipv4: true, ipv6: false, internal: false, mtu: null },
-      ipam: { driver: 'default', options: {}, overlap: false },
-      ...{ subnets: [{ ...subnet, aux }], options: {}, labels: {}, gc },
-    };
+  private createNetwork(host: string, roll: Roll): void {
+    const network = networkFacts(this.newId(), this.serial, roll);
     this.decide(host, 'CreateNetwork', [{ type: 'NetworkCreateRequested', data: { network } }]);
   }
 
@@ -150,18 +147,11 @@ export class RandomHistory {
     this.decide(host, 'DeleteNetwork', [{ type: 'NetworkDeleteRequested', data }]);
   }
 
-  private endpointFact(host: string, [, which, how, more]: Roll): Extract<Fact, { type: 'EndpointCreateRequested' }> {
+  private endpointFact(host: string, roll: Roll): Extract<Fact, { type: 'EndpointCreateRequested' }> {
     const networks = [...this.state(host).networks.values()];
-    const networkId = pick(networks, which)?.facts.id ?? 'networkgone00';
-    const n = this.serial;
-    const facts = {
-      ...{ id: this.newId(), networkId, name: `ep${n % 7}`, ipv6: null, mac: null, static: more < 0.2 },
-      ipv4: more < 0.9 ? `10.1.${n >> 8}.${n & 255}/16` : null,
-      ...{ aliases: [], ports: [], options: {}, labels: {} },
-      gc: pick([null, null, 'off' as const, 5_000], how) ?? null,
-      origin: 'endpoint' as const,
-    };
-    return { type: 'EndpointCreateRequested', data: { endpoint: facts } };
+    const networkId = pick(networks, roll[1])?.facts.id ?? 'networkgone00';
+    const endpoint = endpointFacts(this.newId(), this.serial, networkId, roll);
+    return { type: 'EndpointCreateRequested', data: { endpoint } };
   }
 
   private createEndpoint(host: string, roll: Roll): void {
@@ -175,16 +165,22 @@ export class RandomHistory {
     const removing = [...state.sandboxes.values()].find(
       (row) => row.facts.id === id && how * 10 - Math.floor(how * 10) < 0.3,
     );
-    const incarnation = state.sandboxIds.get(id) ?? removing?.facts.incarnation ?? this.newId();
-    const sandbox = {
+    const known = state.sandboxes.get(state.sandboxIds.get(id) ?? '') ?? removing;
+    const incarnation = known?.facts.incarnation ?? this.newId();
+    const sandbox = known?.facts ?? {
       ...{ id, incarnation, key: `/run/${incarnation}`, owned: true },
-      hostname: null,
-      domainname: null,
+      ...{ hostname: null, domainname: null, dns: noDns, extraHosts: [] },
+      ...{ ports: portsAt(this.serial, how), files: null },
     };
+    return this.joinInto(host, facts, sandbox);
+  }
+
+  private joinInto(host: string, facts: EndpointRow['facts'], sandbox: SandboxFacts): Fact {
     const joinId = this.newId();
     const about = { endpointId: facts.id, networkId: facts.networkId, name: facts.name };
     const { ipv4, ipv6, mac } = facts;
-    const gateways = { ipv4: facts.id, ipv6: null };
+    const members = this.state(host).sandboxes.get(sandbox.incarnation)?.members ?? [];
+    const gateways = this.elect(host, [...members, facts.id], facts);
     return {
       type: 'EndpointJoinRequested',
       data: { ...about, joinId, sandbox, interface: 'eth0', ipv4, ipv6, mac, gateways },
@@ -209,18 +205,91 @@ export class RandomHistory {
     if (row) this.decide(host, 'JoinEndpoint', [this.joinFact(host, row.facts, how)]);
   }
 
-  private leaveFact(host: string, { facts, sandbox: membership }: EndpointRow): Fact {
+  /** Who carries the default routes. @param more an endpoint that is not there yet */
+  private elect(host: string, members: readonly string[], more?: EndpointRow['facts']): Gateways {
+    const { endpoints, networks } = this.state(host);
+    const candidates = members.flatMap((id) => {
+      const facts = more?.id === id ? more : endpoints.get(id)?.facts;
+      const network = networks.get(facts?.networkId ?? '')?.facts;
+      return facts && network ? [{ id, gatewayPriority: facts.gatewayPriority, network }] : [];
+    });
+    return electGateways(candidates);
+  }
+
+  /** @param more an endpoint that joins before in the same command */
+  private leaveFact(host: string, { facts, sandbox: membership }: EndpointRow, more?: EndpointRow['facts']): Fact {
     const { id = 'web', incarnation = 'nowhere00000', joinId = 'nojoin000000' } = membership ?? {};
-    const members = this.state(host).sandboxes.get(incarnation)?.members ?? [];
+    const row = this.state(host).sandboxes.get(incarnation);
+    const members = [...(row?.members ?? []), ...(more ? [more.id] : [])];
     const last = members.every((member) => member === facts.id);
-    const sandbox = {
+    const sandbox = row?.facts ?? {
       ...{ id, incarnation, key: `/run/${incarnation}`, owned: true },
-      hostname: null,
-      domainname: null,
+      ...{ hostname: null, domainname: null, dns: noDns, extraHosts: [], ports: [], files: null },
     };
     const about = { endpointId: facts.id, networkId: facts.networkId, name: facts.name };
-    const gateways = { ipv4: null, ipv6: null };
-    return { type: 'EndpointLeaveRequested', data: { ...about, joinId, sandbox, interface: null, last, gateways } };
+    const staying = members.filter((member) => member !== facts.id);
+    const before = { index: Math.max(0, members.indexOf(facts.id)), gateways: this.elect(host, members, more) };
+    const gateways = this.elect(host, staying, more);
+    return {
+      type: 'EndpointLeaveRequested',
+      data: { ...about, joinId, sandbox, interface: null, last, gateways, before },
+    };
+  }
+
+  /** To another network, in which it is made an endpoint. */
+  private move(host: string, roll: Roll): void {
+    const [, which, , more] = roll;
+    const rows = [...this.state(host).endpoints.values()];
+    const row = pick(
+      rows.filter(({ status }) => status === 'joining' || status === 'joined'),
+      which,
+    );
+    const sandbox = row && this.state(host).sandboxes.get(row.sandbox?.incarnation ?? '');
+    if (!row || !sandbox || isMoving(this.state(host), sandbox)) return;
+    const create = this.endpointFact(host, roll);
+    const joined = this.joinInto(host, create.data.endpoint, sandbox.facts);
+    const gone = more < 0.5 ? [this.deleteFact(row)] : [];
+    this.decide(host, 'MoveSandbox', [create, joined, this.leaveFact(host, row, create.data.endpoint), ...gone]);
+  }
+
+  private updateEndpoint(host: string, [, which, how]: Roll): void {
+    const rows = [...this.state(host).endpoints.values()];
+    const row = pick(
+      rows.filter(({ status }) => endpointAnswers.UpdateEndpoint[status] === 'accepted'),
+      which,
+    );
+    if (!row) return;
+    const { id: endpointId, networkId, name } = row.facts;
+    const settings = { aliases: [], ports: portsAt(this.serial, how), gatewayPriority: Math.floor(how * 4) };
+    const sandbox = this.state(host).sandboxes.get(row.sandbox?.incarnation ?? '');
+    const gateways = this.elect(host, sandbox?.members ?? [], { ...row.facts, ...settings });
+    const data = { endpointId, networkId, name, settings, sandbox: sandbox?.facts ?? null, gateways };
+    this.decide(host, 'UpdateEndpoint', [{ type: 'EndpointUpdateRequested', data }]);
+  }
+
+  private updateNetwork(host: string, [, which, how]: Roll): void {
+    const rows = [...this.state(host).networks.values()];
+    const row = pick(
+      rows.filter(({ status }) => networkAnswers.UpdateNetwork[status] === 'accepted'),
+      which,
+    );
+    if (!row) return;
+    const settings = { labels: { tier: String(Math.floor(how * 3)) }, mtu: 1400, dns: noDns, options: {} };
+    const data = { networkId: row.facts.id, name: row.facts.name, settings };
+    this.decide(host, 'UpdateNetwork', [{ type: 'NetworkUpdateRequested', data }]);
+  }
+
+  /** A host port for something that an open intent waits for. */
+  private lease(host: string, [, which]: Roll): void {
+    const state = this.state(host);
+    const open = [...state.intents.values()].flatMap((intent) =>
+      openLeases(state, intent).map(({ holder, index }) => ({ intent: intent.meta.id, holder, index })),
+    );
+    const one = pick(open, which);
+    if (!one) return;
+    const { intent, ...port } = one;
+    const data = { intent, ports: [{ ...port, hostPort: 30_000 + (this.serial % 10_000) }] };
+    this.decide(host, 'LeasePorts', [{ type: 'PortsLeased', data }]);
   }
 
   private deleteFact({ facts }: EndpointRow): Fact {
@@ -298,8 +367,16 @@ export class RandomHistory {
     const intents = known.slice(first, first + (more > 0.7 ? 3 : 1));
     this.say(
       host,
-      intents.map((intent, index) => ({ fact: outcomeOf(intent, how < 0.25 && index === 0 ? fault() : null), intent })),
+      intents.map((intent, index) => ({ fact: this.outcome(host, intent, how < 0.25 && index === 0), intent })),
     );
+  }
+
+  /** A worker may say things twice, but takes nothing back that it has reported. */
+  private outcome(host: string, intent: Event, fails: boolean): Fact {
+    const isOver = intent.meta.commandtype === 'MoveSandbox' && !this.state(host).intents.has(intent.meta.id);
+    const fact = outcomeOf(intent, fails && !isOver ? fault() : null);
+    if (fact.type !== 'EndpointJoined' && fact.type !== 'EndpointUpdated') return fact;
+    return { ...fact, data: { ...fact.data, ports: bindingsOf(this.state(host), fact.data.endpointId) } } as Fact;
   }
 
   private reportSandbox(host: string, [, which, how]: Roll): void {

@@ -13,6 +13,7 @@ import { commandId, subjects } from '../../events/names.ts';
 import type { Accepted, Answer, Outcome, Refused } from '../../events/queries.ts';
 import type { BoundaryState } from '../../events/state.ts';
 import { type Controller, createController, foldLog } from '../../services/controller/controller.ts';
+import type { HostServers } from '../../services/dns/upstreams.ts';
 import { type Clock, systemClock } from '../../services/lib/clock.ts';
 import { boundaryOf } from '../../services/lib/realm.ts';
 import type { Message, Stream } from '../../services/lib/stream.ts';
@@ -70,6 +71,13 @@ export interface SystemOptions extends Streams {
   readonly publish?: (subject: string, body: string) => void;
 }
 
+/** What the host of a test resolves names with. */
+export const hostServers: HostServers = {
+  servers: () => ['192.0.2.53'],
+  config: () => ({ servers: ['192.0.2.53'], search: ['example'], options: [] }),
+  close: () => undefined,
+};
+
 export const realm = 'test';
 export const host = 'h1';
 export const actor = 'tester';
@@ -97,11 +105,18 @@ export class System {
   }
 
   async startWorker(more: Partial<SystemOptions> = {}): Promise<Worker> {
-    const { log, kernel, drivers = builtInDrivers, clock = systemClock, runDir } = { ...this.options, ...more };
+    const {
+      log,
+      commands,
+      kernel,
+      drivers = builtInDrivers,
+      clock = systemClock,
+      runDir,
+    } = { ...this.options, ...more };
     const netnsRoots = ['/run', '/tmp'];
     const pools = DEFAULT_IPV4_POOLS;
     const place = { realm, host, runDir, pools, netnsRoots, ula: 'fd00:1:2::/48' };
-    const worker = createWorker({ ...place, log, kernel, drivers, clock, logger });
+    const worker = createWorker({ ...place, log, commands, kernel, drivers, hostServers, clock, logger });
     await Promise.race([worker.start(), worker.failed]);
     this.worker = worker;
     return worker;
@@ -232,7 +247,8 @@ export class System {
     const events = await this.events();
     assertEndedOnce(events);
     assertLivedOnce(events);
-    const deployment = { host: { realm, host }, drivers: this.options.drivers ?? builtInDrivers };
+    const drivers = this.options.drivers ?? builtInDrivers;
+    const deployment = { host: { realm, host }, drivers, resolvConf: hostServers.config };
     const look = async () => {
       const [state, census] = [await this.state(), await this.options.kernel.census()];
       const ended = [...state.sandboxes.values()].filter(
@@ -298,8 +314,11 @@ export const mortal = (
   asked: (what: string, kill: () => void) => void = () => undefined,
 ): Mortal => {
   let dead = false;
+  const death = Promise.withResolvers<never>();
+  death.promise.catch(() => undefined);
   const kill = (): void => {
     dead = true;
+    death.reject(new Error('killed'));
   };
   const never = new Promise<never>(() => undefined);
   const alive = async <T>(what: string, ask: () => Promise<T>): Promise<T> => {
@@ -317,7 +336,11 @@ export const mortal = (
     log: {
       name: log.name,
       append: (message) => alive('append', () => log.append(message)),
-      read: (options, onMessage) => log.read(options, (message) => (dead ? undefined : onMessage(message))),
+      read: (options, onMessage) => {
+        const reader = log.read(options, (message) => (dead ? undefined : onMessage(message)));
+        // A process takes its sockets along: a worker in this one closes them when it cannot go on.
+        return { ...reader, closed: Promise.race([reader.closed, death.promise]), stop: () => reader.stop() };
+      },
       last: () => alive('last', () => log.last()),
       lastOn: (subject) => alive('lastOn', () => log.lastOn(subject)),
       get: (position) => alive('get', () => log.get(position)),
@@ -327,6 +350,10 @@ export const mortal = (
       apply: (plans) => alive('apply', () => kernel.apply(plans)),
       census: () => alive('census', () => kernel.census()),
       facts: () => alive('facts', () => kernel.facts()),
+      findPorts: (searches) => alive('findPorts', () => kernel.findPorts(searches)),
+      // A death is an answer to whoever waits for sockets, so that it lets go of those it has.
+      openResolver: (netns, port) =>
+        Promise.race([alive('openResolver', () => kernel.openResolver(netns, port)), death.promise]),
       settled: () => alive('settled', () => kernel.settled()),
       close: () => alive('close', () => kernel.close()),
     },

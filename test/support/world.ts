@@ -100,8 +100,22 @@ export const fault = (code = 'KERNEL_ERROR'): Fault => ({
   undoFaults: [],
 });
 
+/** What is said of the removals of a move that failed. */
+const revertedOf = (intent: Event, problem: Fault): Fact | null => {
+  if (intent.meta.commandtype !== 'MoveSandbox') return null;
+  if (intent.type === 'EndpointLeaveRequested') {
+    const { last: _, gateways: __, ...data } = intent.data;
+    return { type: 'EndpointLeaveReverted', data: { ...data, fault: problem } };
+  }
+  if (intent.type !== 'EndpointDeleteRequested') return null;
+  const { endpointId, networkId, name } = intent.data;
+  return { type: 'EndpointDeleteReverted', data: { endpointId, networkId, name, fault: problem } };
+};
+
 /** The outcome of an intent: done, or failed with a fault. */
 export const outcomeOf = (intent: Event, problem: Fault | null): Fact => {
+  const reverted = problem && revertedOf(intent, problem);
+  if (reverted) return reverted;
   assert.ok(isIntent(intent.type), `${intent.type} is no intent`);
   const type = outcomesOf[intent.type][problem ? 'failed' : 'done'];
   const failed = problem ? { fault: problem } : {};
@@ -115,10 +129,14 @@ export const outcomeOf = (intent: Event, problem: Fault | null): Fact => {
       : {}),
   };
   const { id, incarnation, key } = (data.sandbox ?? {}) as Record<string, unknown>;
-  const inSandbox = data.sandbox ? { sandbox: { id, incarnation } } : {};
+  const isIn = data.sandbox && intent.type !== 'EndpointUpdateRequested';
+  const inSandbox = isIn ? { sandbox: { id, incarnation } } : {};
+  const published = type === 'EndpointUpdated' ? { ports: [] } : {};
   const joined =
-    type === 'EndpointJoined' ? { key, interface: data.interface, ipv4: null, ipv6: null, mac: null, routes: [] } : {};
-  return { type, data: { ...ids, ...inSandbox, ...joined, ...failed } } as unknown as Fact;
+    type === 'EndpointJoined'
+      ? { key, interface: data.interface, ipv4: null, ipv6: null, mac: null, routes: [], ports: [] }
+      : {};
+  return { type, data: { ...ids, ...inSandbox, ...joined, ...published, ...failed } } as unknown as Fact;
 };
 
 export interface WorldOptions {
@@ -157,10 +175,11 @@ export class World {
     return this.#serial.toString(36).padStart(12, '0');
   }
 
-  decide<T extends CommandType>(type: T, data: CommandInput<T>): Decision {
+  decide<T extends CommandType>(type: T, data: CommandInput<T>, { actor = 'alice' }: Sender = {}): Decision {
     const command = Command.parse({ id: commandId(this.nowMs, 'x'), type, data });
     return decide(this.state, command, {
       host: this.host,
+      actor,
       nowMs: this.nowMs,
       drivers: this.#drivers,
       newId: () => this.newId(),
@@ -170,7 +189,7 @@ export class World {
 
   /** Decides a command that must be accepted, and folds its events. */
   run<T extends CommandType>(type: T, data: CommandInput<T>, sender: Sender = {}): readonly Event[] {
-    const decision = this.decide(type, data);
+    const decision = this.decide(type, data, sender);
     if (!decision.ok) return assert.fail(`${type} was refused: ${decision.code} ${decision.detail}`);
     const id = sender.id ?? commandId(this.nowMs, `c${this.newId()}`);
     return decision.facts.map((fact) => this.record(fact, { type, ...sender, id }));

@@ -13,11 +13,12 @@ import {
   stateMeanings,
 } from '../../events/catalogue.ts';
 import { Command, commandTypes } from '../../events/commands.ts';
-import { cloudType, decodeCommit, encodeEvent, eventVersions, upcasts } from '../../events/envelope.ts';
+import { cloudType, decodeCommit, encodeEvent, eventVersions } from '../../events/envelope.ts';
 import { type EventType, eventData } from '../../events/events.ts';
 import { Answer, Query, QueryAnswer, viewNames } from '../../events/queries.ts';
 import { codes } from '../../events/refusals.ts';
 import { endpointStates, networkStates, sandboxStates } from '../../events/states.ts';
+import { upcasts } from '../../events/upcasts.ts';
 
 const golden = join(import.meta.dirname, '../golden');
 const read = (file: string): unknown => JSON.parse(readFileSync(join(golden, file), 'utf8'));

@@ -131,7 +131,7 @@ test('cli help: every command is in the help of its noun, and every variable is 
 
 test('cli usage: what makes no sense is 2, with what would make sense', async () => {
   assert.deepEqual([(await call()).exit, (await call('nope')).exit, (await call('network')).exit], [2, 2, 2]);
-  assert.match((await call('network', 'destroy')).err, /cnm network knows create, ls, inspect, rm, prune/);
+  assert.match((await call('network', 'destroy')).err, /cnm network knows create, update, ls, inspect, rm, prune/);
   assert.match((await call('network', 'create')).err, /NAME is missing\nusage: cnm network create NAME/);
   assert.match((await call('--version')).out, /^\d+\.\d+\.\d+\n$/);
 });

@@ -1,15 +1,24 @@
 // The words of the command line: how calls are taken apart, and values read.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import {
+  endpointFields,
+  parseAttachment,
+  parseExtraHost,
+  parseInteger,
+  parseLinks,
+  parseRoute,
+  parseService,
+} from '../../services/cli/endpoint-values.ts';
+import { networkFilter, pruneFilter } from '../../services/cli/network-filter.ts';
+import { describeBindings, describeSocket, parsePort } from '../../services/cli/port-values.ts';
 import { findSpec, parseCall, type Spec, UsageError, usageOf } from '../../services/cli/spec.ts';
 import {
   interfaceOf,
-  parseAttachment,
   parseDuration,
   parseGc,
   parseMoment,
   parsePairs,
-  parsePort,
   parseSubnets,
   splitName,
 } from '../../services/cli/values.ts';
@@ -85,16 +94,110 @@ test('cli values: pairs', () => {
   usage(() => parsePairs(['=1'], '-o'), /write KEY=VALUE/);
 });
 
-test('cli values: published ports', () => {
-  assert.deepEqual(parsePort('8080:80'), { hostPort: 8080, port: 80 });
-  assert.deepEqual(parsePort('127.0.0.1:8080:80/udp'), {
-    hostPort: 8080,
-    port: 80,
-    hostAddress: '127.0.0.1',
-    protocol: 'udp',
+const ports: Readonly<Record<string, object>> = {
+  '8080:80': { hostPort: 8080, port: 80 },
+  '127.0.0.1:8080:80/udp': { hostPort: 8080, port: 80, hostAddress: '127.0.0.1', protocol: 'udp' },
+  '[fd00::1]:53:53': { hostPort: 53, port: 53, hostAddress: 'fd00::1' },
+  '[::]:53:53/sctp': { hostPort: 53, port: 53, hostAddress: '::', protocol: 'sctp' },
+  'any:80:8080': { hostPort: 80, port: 8080, hostAddress: 'any' },
+  '8000-8009:9000-9009': { hostPort: 8000, hostPortEnd: 8009, port: 9000, portEnd: 9009 },
+  '0.0.0.0:8000-8009:80': { hostPort: 8000, hostPortEnd: 8009, port: 80, hostAddress: '0.0.0.0' },
+  '80': { port: 80 },
+  '80/udp': { port: 80, protocol: 'udp' },
+  '9000-9009': { port: 9000, portEnd: 9009 },
+  '127.0.0.1::80': { port: 80, hostAddress: '127.0.0.1' },
+  '[fd00::1]::80-81/tcp': { port: 80, portEnd: 81, hostAddress: 'fd00::1', protocol: 'tcp' },
+};
+
+test('cli values: every form of a published port', () => {
+  for (const [text, port] of Object.entries(ports)) assert.deepEqual(parsePort(text), port, text);
+});
+
+test('cli values: what is no published port is told with the forms that are', () => {
+  const wrong = [
+    ...['', ':', ':80', '80:', 'a:b', '::1:53:53', '1:2:3:4', '127.0.0.1:80', '[::1]:80', '80/', '80-', '-80'],
+    ...['80--90', '8080:80:', '[]:80:80', '[g::]:80:80', 'host:80:80', '123456:80', '80 81', '80/tcp/udp', '-1:80'],
+  ];
+  for (const text of wrong) usage(() => parsePort(text), /write \[IP:\]\[HOST\[-END\]:\]PORT/);
+});
+
+test('cli values: ports as they are shown', () => {
+  assert.equal(describeSocket('127.0.0.1', 8080, 1), '127.0.0.1:8080');
+  assert.equal(describeSocket('::', 8000, 10), '[::]:8000-8009');
+  assert.equal(describeSocket('0.0.0.0', 0, 1), '0.0.0.0:?');
+  const binding = { protocol: 'udp', hostAddress: '::', hostPort: 53, address: 'fd00::2', port: 5353, count: 2 };
+  assert.equal(describeBindings([binding]), '[::]:53-54/udp -> [fd00::2]:5353-5354');
+});
+
+test('cli values: routes, links, services, extra hosts and numbers', () => {
+  assert.deepEqual(parseRoute('10.9.0.0/16=10.1.0.1'), { destination: '10.9.0.0/16', gateway: '10.1.0.1' });
+  assert.deepEqual(parseRoute('fd00:9::/64'), { destination: 'fd00:9::/64' });
+  for (const text of ['', '=10.1.0.1', '10.9.0.0/16=', 'a=b=c']) usage(() => parseRoute(text), /write CIDR=GATEWAY/);
+  assert.deepEqual(parseLinks(['db:database', 'web']), { database: 'db', web: 'web' });
+  for (const text of ['', ':a', 'a:', 'a:b:c']) usage(() => parseLinks([text]), /write ENDPOINT:ALIAS/);
+  assert.deepEqual(parseService('dns:53/udp'), { name: 'dns', port: 53, protocol: 'udp' });
+  for (const text of ['http', 'http:', ':80', 'http:eighty']) usage(() => parseService(text), /write NAME:PORT/);
+  assert.deepEqual(parseExtraHost('db:10.0.0.9'), { name: 'db', address: '10.0.0.9' });
+  assert.deepEqual(parseExtraHost('db:fd00::9'), { name: 'db', address: 'fd00::9' });
+  assert.deepEqual(parseExtraHost('db=[fd00::9]'), { name: 'db', address: 'fd00::9' });
+  assert.deepEqual(parseExtraHost('me:host-gateway'), { name: 'me', address: 'host-gateway' });
+  for (const text of ['', 'db', 'db:', ':10.0.0.9']) usage(() => parseExtraHost(text), /--add-host .*write NAME:IP/);
+  assert.equal(parseInteger('-5', 'n'), -5);
+  for (const text of ['', '1.5', 'ten', '1e3', '9999999999']) usage(() => parseInteger(text, 'n'), /whole number/);
+});
+
+test('cli values: settings that are not given are left out', () => {
+  const none = endpointFields({ one: () => undefined, all: () => [] });
+  assert.deepEqual(none, {});
+});
+
+test('cli filters of networks: what the query can do it does, names and ids are tried here', () => {
+  const { filter, passes } = networkFilter([
+    'driver=bridge',
+    'driver=null',
+    'label=a',
+    'label=b=1',
+    'dangling=1',
+    'name=^we',
+  ]);
+  assert.deepEqual(filter, { driver: ['bridge', 'null'], label: ['a', 'b=1'], dangling: 'true' });
+  const row = (name: string, id = 'x1') => ({ name, id }) as Parameters<typeof passes>[0];
+  assert.deepEqual(
+    ['web', 'db', 'we'].map((name) => passes(row(name))),
+    [true, false, true],
+  );
+  const both = networkFilter(['name=db', 'name=web', 'id=9$']);
+  assert.deepEqual([row('web', 'a9'), row('db', 'b9'), row('web', '9a'), row('other', 'a9')].map(both.passes), [
+    true,
+    true,
+    false,
+    false,
+  ]);
+  assert.deepEqual(networkFilter(['type=custom', 'scope=local']).filter, { type: ['custom'], scope: ['local'] });
+});
+
+test('cli filters of networks: what means nothing is told', () => {
+  usage(() => networkFilter(['colour=red']), /colour is none of dangling, driver, id, label, name, scope, type/);
+  usage(() => networkFilter(['driver']), /write KEY=VALUE/);
+  usage(() => networkFilter(['=x']), /write KEY=VALUE/);
+  usage(() => networkFilter(['dangling=maybe']), /write true or false/);
+  usage(() => networkFilter(['dangling=true', 'dangling=false']), /give it once/);
+  usage(() => networkFilter(['type=special']), /write builtin or custom/);
+  usage(() => networkFilter(['name=(']), /--filter name=\(: /);
+});
+
+test('cli filters of a prune: labels that are wanted or not, and until when', () => {
+  const nowMs = Date.UTC(2026, 0, 31, 12);
+  assert.deepEqual(pruneFilter(['label=a', 'label!=b=1', 'until=24h'], nowMs), {
+    labels: ['a'],
+    not: ['b=1'],
+    until: '2026-01-30T12:00:00.000Z',
   });
-  assert.deepEqual(parsePort('[::1]:53:53'), { hostPort: 53, port: 53, hostAddress: '::1' });
-  for (const text of ['80', 'a:b', '::1:53:53', '1:2:3:4']) usage(() => parsePort(text), /write \[IP:\]/);
+  assert.deepEqual(pruneFilter([], nowMs), { labels: [], not: [] });
+  assert.equal(pruneFilter(['until=2026-01-05T00:00:00+01:00'], nowMs).until, '2026-01-04T23:00:00.000Z');
+  usage(() => pruneFilter(['until=42'], nowMs), /write a time such as/);
+  usage(() => pruneFilter(['until=1h', 'until=2h'], nowMs), /give it once/);
+  usage(() => pruneFilter(['name=web'], nowMs), /name is none of label, label!, until/);
 });
 
 test('cli values: options of a subnet come together by family and order', () => {
@@ -128,7 +231,22 @@ test('cli values: attachments with their options', () => {
     aliases: ['a', 'b'],
     interfaces: [{ ipv4: '10.0.0.5', ipv6: 'fd00::5' }],
   });
-  usage(() => parseAttachment('web:color=red'), /color=red is none of ip=/);
+  assert.deepEqual(
+    parseAttachment(
+      'web:gw-priority=-5,ifname=wan0,publish=8080:80,sysctl=net.ipv4.conf.IFNAME.arp_notify=1,link=db:d',
+    ),
+    {
+      network: 'web',
+      ports: [{ hostPort: 8080, port: 80 }],
+      gatewayPriority: -5,
+      interface: 'wan0',
+      sysctls: { 'net.ipv4.conf.IFNAME.arp_notify': '1' },
+      links: { d: 'db' },
+    },
+  );
+  usage(() => parseAttachment('web:color=red'), /color=red is none of name=/);
+  usage(() => parseAttachment(':ip=10.0.0.5', '--to'), /--to :ip=10.0.0.5: the network is missing/);
+  usage(() => parseAttachment('web:gw-priority=high'), /write a whole number/);
   usage(() => parseAttachment('web:ip=10.0.0.5,ip=10.0.0.6'), /ip= is given twice/);
 });
 

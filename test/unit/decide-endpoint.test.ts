@@ -1,21 +1,8 @@
 // Specifications of endpoints: CreateEndpoint and DeleteEndpoint, addresses and MACs included.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { bridgeDriver } from '../../drivers/bridge.ts';
 import type { CommandInput } from '../../events/commands.ts';
-import type { DriverRules } from '../../events/driver-rules.ts';
-import {
-  did,
-  endpoint,
-  failed,
-  given,
-  givenIn,
-  joined,
-  later,
-  left,
-  network,
-  reported,
-} from '../support/specification.ts';
+import { did, endpoint, failed, given, joined, later, left, network, reported } from '../support/specification.ts';
 import { hostFacts, World } from '../support/world.ts';
 
 const web = network('web', { ipam: { subnets: [{ subnet: '10.1.0.0/29' }] } });
@@ -199,61 +186,10 @@ test('CreateEndpoint: an interface that is allocated already is recorded as it i
     .refuses('ADDRESS_IN_USE', { name: 'b' });
 });
 
-test('CreateEndpoint: options and ports that no driver acts on are refused', () => {
+test('CreateEndpoint: options that no driver acts on are refused', () => {
   given(web)
     .when('CreateEndpoint', { ...at('a'), options: { x: 'y' } })
     .refuses('OPTION_UNSUPPORTED', { id: 'x' });
-  for (const driver of ['bridge', 'host', 'null'])
-    given(network('n', { driver }))
-      .when('CreateEndpoint', { network: 'n', name: 'a', ports: [{ hostPort: 80, port: 8080 }] })
-      .refuses('OPTION_UNSUPPORTED', { kind: 'port', id: 'tcp/80' });
-});
-
-const ported: ReadonlyMap<string, DriverRules> = new Map([['bridge', { ...bridgeDriver, checkEndpoint: () => null }]]);
-
-test('CreateEndpoint: a host port is held once, and the wildcard overlaps all addresses', () => {
-  const port = (hostAddress?: string, protocol: 'tcp' | 'udp' = 'tcp') => ({
-    protocol,
-    hostPort: 80,
-    port: 1,
-    ...(hostAddress === undefined ? {} : { hostAddress }),
-  });
-  type Port = ReturnType<typeof port>;
-  const second = (held: Port, ...wanted: readonly Port[]) =>
-    givenIn({ drivers: ported }, web, network('db'), endpoint('web', 'a', { ports: [held] })).when('CreateEndpoint', {
-      network: 'db',
-      name: 'b',
-      ports: [...wanted],
-    });
-  second(port(), port('10.9.0.1')).refuses('PORT_IN_USE', { kind: 'endpoint', name: 'a' });
-  second(port('10.9.0.1'), port()).refuses('PORT_IN_USE', { name: 'a' });
-  second(port('10.9.0.1'), port('10.9.0.1')).refuses('PORT_IN_USE', { name: 'a' });
-  second(port('10.9.0.1'), port('10.9.0.2')).records({ type: 'EndpointCreateRequested' });
-  second(port(), port(undefined, 'udp')).records({ type: 'EndpointCreateRequested' });
-  second(port('10.9.0.1'), port('10.9.0.2'), port('10.9.0.2')).refuses('PORT_IN_USE', { kind: 'port', id: 'tcp/80' });
-  const attach = (hostAddress?: string) => ({
-    sandbox: 's1',
-    networks: [
-      { network: 'web', ports: [port('10.9.0.1')] },
-      { network: 'db', ports: [port(hostAddress)] },
-    ],
-  });
-  const both = givenIn({ drivers: ported }, web, network('db'));
-  both.when('AttachSandbox', attach()).refuses('PORT_IN_USE', { kind: 'port', id: 'tcp/80' });
-  const created = { type: 'EndpointCreateRequested' } as const;
-  const join = { type: 'EndpointJoinRequested' } as const;
-  both.when('AttachSandbox', attach('10.9.0.2')).records(created, join, created, join);
-});
-
-test('CreateEndpoint: a port is free again with the outcome of the deletion', () => {
-  const ports = [{ hostPort: 80, port: 1 }];
-  const steps = [web, endpoint('web', 'a', { ports }), did('DeleteEndpoint', { network: 'web', endpoint: 'a' })];
-  givenIn({ drivers: ported }, ...steps)
-    .when('CreateEndpoint', { ...at('b'), ports })
-    .refuses('PORT_IN_USE', { name: 'a' });
-  givenIn({ drivers: ported }, ...steps, reported)
-    .when('CreateEndpoint', { ...at('b'), ports })
-    .records({ type: 'EndpointCreateRequested' });
 });
 
 test('CreateEndpoint: drivers without addresses take none', () => {

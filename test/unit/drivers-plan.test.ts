@@ -21,6 +21,7 @@ const object: fc.Arbitrary<KernelObject> = fc.oneof(
     mac: fc.constantFrom('02:00:00:00:00:01', '02:00:00:00:00:02'),
     mtu,
     addresses,
+    routed: fc.boolean(),
     tag: tag('network'),
   }),
   fc.record({
@@ -30,13 +31,15 @@ const object: fc.Arbitrary<KernelObject> = fc.oneof(
     mtu,
     netns,
     peer: fc.record({ name: fc.constantFrom('eth0', 'eth1'), mac: fc.constant('02:00:00:00:00:09'), addresses }),
+    isolated: fc.boolean(),
+    birth: fc.constant({ sysctls: {} }),
     tag: tag('endpoint'),
   }),
   fc.record({
     kind: fc.constant('route' as const),
     netns,
     destination: fc.constantFrom('0.0.0.0/0', '::/0'),
-    gateway: fc.constantFrom('10.0.0.1', '10.0.1.1'),
+    gateway: fc.constantFrom('10.0.0.1', '10.0.1.1', ''),
     device: fc.constantFrom('eth0', 'eth1'),
     tag: tag('sandbox'),
   }),
@@ -44,8 +47,23 @@ const object: fc.Arbitrary<KernelObject> = fc.oneof(
     kind: fc.constant('element' as const),
     set: fc.constantFrom('bridges' as const, 'own' as const, 'internal' as const),
     key: fc.constantFrom(['br0'], ['br0', 'br0'], ['br1']),
+    data: fc.constant([]),
     tag: tag('network'),
   }),
+  fc.record({
+    kind: fc.constant('element' as const),
+    set: fc.constantFrom('dnat4' as const),
+    key: fc.constantFrom(['tcp', '80'], ['tcp', '81']),
+    data: fc.constantFrom(['10.0.0.2', '80'], ['10.0.0.3', '80']),
+    tag: tag('sandbox'),
+  }),
+  fc.record({
+    kind: fc.constant('file' as const),
+    path: fc.constantFrom('/run/f/hosts', '/run/f/hostname'),
+    content: fc.constantFrom('a', 'b'),
+    tag: tag('sandbox'),
+  }),
+  fc.record({ kind: fc.constant('resolver' as const), netns, port: fc.constantFrom(1, 2), tag: tag('sandbox') }),
 );
 /** What exists at one time: one object per key. */
 const world = fc.uniqueArray(object, { selector: objectKey, maxLength: 14 }).map((objects) => structuredClone(objects));
@@ -102,7 +120,7 @@ test('a plan can be taken back at any point', () => {
 });
 
 test('what stands on something is removed before it and made after it, and removals come first', () => {
-  const rank = ['netns', 'bridge', 'element', 'veth', 'route'];
+  const rank = ['netns', 'bridge', 'file', 'element', 'veth', 'resolver', 'route'];
   fc.assert(
     fc.property(world, world, (desired, observed) => {
       const plan = diff(desired, observed);
@@ -134,18 +152,53 @@ test('fields in another order, and only these, make no difference', () => {
   assert.deepEqual(diff([route], [elsewhere]), [{ op: 'update', from: elsewhere, object: route }]);
 });
 
+test('what is done once, at birth, makes no difference later', () => {
+  const own = { realm: 'r', host: 'h', entity: 'endpoint' as const, id: 'id0000000001' };
+  const peer = { name: 'eth0', mac: '02:00:00:00:00:09', addresses: [] };
+  const veth = (sysctls: Readonly<Record<string, string>>, isolated = false): KernelObject => ({
+    kind: 'veth',
+    name: 'cv1',
+    bridge: 'br0',
+    mtu: 1500,
+    netns: '/run/a',
+    peer,
+    isolated,
+    birth: { sysctls },
+    tag: own,
+  });
+  assert.deepEqual(diff([veth({ 'net.ipv4.conf.IFNAME.arp_notify': '1' })], [veth({})]), []);
+  assert.equal(diff([veth({}, true)], [veth({})]).length, 1);
+});
+
 test('a dry run says each operation in a line', () => {
   const own = { realm: 'r', host: 'h', entity: 'sandbox' as const, id: 'id0000000001' };
   const brought: KernelObject = { kind: 'netns', path: '/run/a', owned: false, tag: own };
-  const element: KernelObject = { kind: 'element', set: 'own', key: ['br0', 'br0'], tag: own };
+  const element: KernelObject = { kind: 'element', set: 'own', key: ['br0', 'br0'], data: [], tag: own };
+  const port: KernelObject = { kind: 'element', set: 'dnat4', key: ['tcp', '80'], data: ['10.0.0.2', '8'], tag: own };
+  const route = (gateway: string): KernelObject => ({
+    kind: 'route',
+    netns: '/run/a',
+    destination: '10.9.0.0/16',
+    gateway,
+    device: 'eth0',
+    tag: own,
+  });
   const lines = printPlan([
     { op: 'create', object: brought },
     { op: 'delete', object: element },
-    { op: 'update', from: element, object: element },
+    { op: 'update', from: port, object: port },
+    { op: 'create', object: route('10.0.0.1') },
+    { op: 'create', object: route('') },
+    { op: 'create', object: { kind: 'file', path: '/run/f/hosts', content: 'secret', tag: own } },
+    { op: 'create', object: { kind: 'resolver', netns: '/run/a', port: 15_353, tag: own } },
   ]).split('\n');
   assert.deepEqual(lines, [
     '+ netns /run/a (brought, kept)',
     '- nft element own { br0 . br0 }',
-    '~ nft element own { br0 . br0 }',
+    '~ nft element dnat4 { tcp . 80 : 10.0.0.2 . 8 }',
+    '+ route 10.9.0.0/16 via 10.0.0.1 dev eth0 in /run/a',
+    '+ route 10.9.0.0/16 dev eth0 in /run/a',
+    '+ file /run/f/hosts',
+    '+ resolver at port 15353 in /run/a',
   ]);
 });

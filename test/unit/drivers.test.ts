@@ -1,137 +1,14 @@
-// The drivers as pure functions: which kernel objects each verb asks for, and which options they refuse.
+// What holds for every driver: what is made is what is removed, tags, and refusing what has no effect.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Driver, Effect, HostContext, Join } from '../../drivers/driver.ts';
-import { formatTag, type KernelObject, objectKey, parseTag } from '../../drivers/objects.ts';
-import { checkOptions, wholeNumber } from '../../drivers/options.ts';
+import { type Driver, type Effect, gatewayOf } from '../../drivers/driver.ts';
+import { formatTag, type KernelObject, parseTag } from '../../drivers/objects.ts';
+import { checkOptions, flag, listOf, oneOf, wholeNumber } from '../../drivers/options.ts';
 import { drivers } from '../../drivers/registry.ts';
-import type { EndpointFacts, NetworkFacts, SandboxFacts } from '../../events/events.ts';
+import type { EndpointFacts } from '../../events/events.ts';
+import { driver, endpoint, host, join, network, port, publication } from '../support/driver-facts.ts';
 
-const host: HostContext = { realm: 'r1', host: 'node-1.example' };
-const network: NetworkFacts = {
-  id: '0123456789ab',
-  name: 'web',
-  driver: 'bridge',
-  ipv4: true,
-  ipv6: true,
-  internal: false,
-  ipam: { driver: 'default', options: {}, overlap: false },
-  subnets: [
-    { family: 4, subnet: '10.1.0.0/24', range: null, gateway: '10.1.0.1', aux: {} },
-    { family: 6, subnet: 'fd00:1::/64', range: null, gateway: 'fd00:1::1', aux: {} },
-  ],
-  mtu: 1450,
-  options: {},
-  labels: {},
-  gc: null,
-};
-const endpoint: EndpointFacts = {
-  id: 'endpoint0001',
-  networkId: network.id,
-  name: 'a',
-  ipv4: '10.1.0.2/24',
-  ipv6: 'fd00:1::2/64',
-  mac: '02:42:0a:01:00:02',
-  static: false,
-  aliases: [],
-  ports: [],
-  options: {},
-  labels: {},
-  gc: null,
-  origin: 'endpoint',
-};
-const sandbox: SandboxFacts = {
-  id: 's1',
-  incarnation: 'sandbox00001',
-  key: '/run/cnm/netns/s1',
-  owned: true,
-  hostname: null,
-  domainname: null,
-};
-const join: Join = { joinId: 'join00000001', network, endpoint, sandbox, interface: 'eth3' };
-
-const driver = (name: string): Driver => drivers.get(name) ?? assert.fail(name);
 const bridge = driver('bridge');
-const tag = (entity: 'network' | 'endpoint', id: string) => ({ realm: 'r1', host: 'node-1.example', entity, id });
-
-test('bridge: a network is a bridge with its gateways, and elements that isolate it', () => {
-  const of = tag('network', network.id);
-  const { ensure, remove } = bridge.createNetwork(host, network);
-  assert.deepEqual(remove, []);
-  const [link, ...elements] = ensure;
-  assert.ok(link?.kind === 'bridge');
-  assert.match(link.mac, /^02:cb(:[0-9a-f]{2}){4}$/);
-  assert.deepEqual(link, {
-    kind: 'bridge',
-    name: 'cb0123456789ab',
-    mac: link.mac,
-    mtu: 1450,
-    addresses: ['10.1.0.1/24', 'fd00:1::1/64'],
-    tag: of,
-  });
-  assert.deepEqual(elements, [
-    { kind: 'element', set: 'bridges', key: ['cb0123456789ab'], tag: of },
-    { kind: 'element', set: 'own', key: ['cb0123456789ab', 'cb0123456789ab'], tag: of },
-  ]);
-});
-
-test('bridge: an internal network has one element more; a name of its own is used everywhere', () => {
-  const named = { ...network, internal: true, options: { 'com.docker.network.bridge.name': 'br-web' } };
-  const objects = bridge.createNetwork(host, named).ensure;
-  assert.deepEqual(objects.map(objectKey), [
-    'link br-web',
-    'element bridges br-web',
-    'element own br-web . br-web',
-    'element internal br-web',
-  ]);
-  const [veth] = bridge.join(host, { ...join, network: named }).ensure;
-  assert.ok(veth?.kind === 'veth' && veth.bridge === 'br-web');
-});
-
-test('bridge: a join is a veth pair, born in the namespace with everything it needs', () => {
-  assert.deepEqual(bridge.join(host, join), {
-    ensure: [
-      {
-        kind: 'veth',
-        name: 'cvjoin00000001',
-        bridge: 'cb0123456789ab',
-        mtu: 1450,
-        netns: '/run/cnm/netns/s1',
-        peer: { name: 'eth3', mac: '02:42:0a:01:00:02', addresses: ['10.1.0.2/24', 'fd00:1::2/64'] },
-        tag: tag('endpoint', endpoint.id),
-      },
-    ],
-    remove: [],
-  });
-  const [veth] = bridge.join(host, { ...join, endpoint: { ...endpoint, ipv6: null } }).ensure;
-  assert.ok(veth?.kind === 'veth');
-  assert.deepEqual(veth.peer.addresses, ['10.1.0.2/24']);
-});
-
-test('bridge: another incarnation never has the name of one that is still being removed', () => {
-  const name = (changes: Partial<Join>) => bridge.join(host, { ...join, ...changes }).ensure.map(objectKey);
-  assert.notDeepEqual(name({ joinId: 'join00000002' }), name({}));
-  const mac = (id: string) => {
-    const [link] = bridge.createNetwork(host, { ...network, id }).ensure;
-    return link?.kind === 'bridge' ? link.mac : '';
-  };
-  assert.notEqual(mac('0123456789ab'), mac('0123456789ac'));
-  assert.equal(mac('0123456789ab'), mac('0123456789ab'));
-});
-
-test('every name of a link is one that the kernel takes, with ids of every length', () => {
-  for (const id of ['0'.repeat(12), 'z'.repeat(13)]) {
-    const all = [
-      ...bridge.createNetwork(host, { ...network, id }).ensure,
-      ...bridge.join(host, { ...join, joinId: id }).ensure,
-    ];
-    for (const object of all) {
-      if (object.kind !== 'bridge' && object.kind !== 'veth') continue;
-      const names = object.kind === 'veth' ? [object.name, object.peer.name] : [object.name];
-      for (const name of names) assert.ok(name.length <= 15 && /^[a-z0-9]+$/.test(name), name);
-    }
-  }
-});
 
 test('what is removed is what was made', () => {
   const pairs = (made: Driver): readonly (readonly [Effect, Effect])[] => [
@@ -152,6 +29,10 @@ test('null and host make nothing, and none is another name of null', () => {
     const made = driver(name);
     const effects = [made.configure(host), made.createNetwork(host, network), made.join(host, join)];
     for (const { ensure, remove } of effects) assert.deepEqual([...ensure, ...remove], []);
+    for (const family of [4, 6] as const) {
+      assert.deepEqual(made.publish(host, publication(family, [port()])), []);
+      assert.deepEqual(made.bindingsOf(publication(family, [port()])), []);
+    }
     assert.equal(made.mtu({}, {}, 1500), null);
     assert.deepEqual([made.addresses, made.exclusive, made.networksMax], [false, true, 1]);
   }
@@ -160,22 +41,39 @@ test('null and host make nothing, and none is another name of null', () => {
   assert.equal(bridge.endpointsMax, 1023);
 });
 
-test('the MTU: the network s, else the driver s, else the host s', () => {
-  const mtu = 'com.docker.network.driver.mtu';
-  assert.equal(bridge.mtu({ [mtu]: '1300' }, { [mtu]: '1400' }, 1500), 1300);
-  assert.equal(bridge.mtu({}, { [mtu]: '1400' }, 1500), 1400);
-  assert.equal(bridge.mtu({}, {}, 1500), 1500);
+test('null and host refuse whatever needs an interface', () => {
+  const asked: readonly Partial<EndpointFacts>[] = [
+    { ports: [port()] },
+    { gatewayPriority: -1 },
+    { interface: 'eth0' },
+    { sysctls: { 'net.ipv4.conf.IFNAME.arp_notify': '1' } },
+    { linkLocal: ['169.254.1.1/16'] },
+    { routes: [{ destination: '10.9.0.0/16', gateway: null }] },
+    { aliases: ['b'] },
+    { links: { db: 'a' } },
+    { services: [{ name: 'http', protocol: 'tcp', port: 80 }] },
+  ];
+  for (const name of ['null', 'host']) {
+    const idle = { ...network, driver: name, options: {} };
+    const bare = { ...endpoint, ipv4: null, ipv6: null, mac: null };
+    assert.equal(driver(name).checkEndpoint(bare, idle), null);
+    for (const changes of asked) {
+      const refusal = driver(name).checkEndpoint({ ...bare, ...changes }, idle);
+      assert.equal(refusal?.code, 'OPTION_UNSUPPORTED');
+      assert.deepEqual(refusal?.culprits, [{ kind: 'field', id: Object.keys(changes)[0] }]);
+    }
+  }
 });
 
-test('an MTU below 1280 carries no IPv6', () => {
-  const small = { ...network, mtu: 1279, options: { 'com.docker.network.driver.mtu': '1279' } };
-  assert.equal(bridge.checkNetwork(small, [])?.code, 'OPTION_INVALID');
-  assert.equal(bridge.checkNetwork({ ...small, ipv6: false }, []), null);
-  assert.equal(bridge.checkNetwork({ ...small, mtu: 1280, options: {} }, []), null);
+test('host resolves names as the host does; null has files that say how', () => {
+  const resolved = { ...network, options: {}, dns: { servers: ['192.0.2.53'], search: null, options: null } };
+  assert.equal(driver('host').checkNetwork(resolved, [])?.code, 'OPTION_UNSUPPORTED');
+  assert.equal(driver('host').checkNetwork(network, []), null);
+  assert.equal(driver('null').checkNetwork(resolved, []), null);
 });
 
 test('options that nobody acts on are refused by name, also those that every object has', () => {
-  const odd = ['x', '', 'toString', 'valueOf', 'hasOwnProperty', 'constructor'];
+  const odd = ['x', '', 'toString', 'valueOf', 'hasOwnProperty', 'constructor', 'com.docker.network.bridge.Name'];
   for (const [name, made] of drivers) {
     for (const key of odd) {
       const options = { [key]: '1' };
@@ -193,40 +91,50 @@ test('options that nobody acts on are refused by name, also those that every obj
 });
 
 test('values of options are checked to the letter', () => {
-  const check = (value: string) => checkOptions('x', { n: value }, { n: wholeNumber(68, 65_535) })?.code ?? null;
-  for (const good of ['68', '1500', '65535']) assert.equal(check(good), null, good);
-  for (const bad of ['67', '65536', '', ' 70', '1e3', '0x64', '-70', '70.0', '７０', '9'.repeat(30)])
-    assert.equal(check(bad), 'OPTION_INVALID', bad);
-  const named = (value: string) =>
-    bridge.checkNetwork({ ...network, options: { 'com.docker.network.bridge.name': value } }, [])?.code ?? null;
-  for (const good of ['br0', 'br-web.1', 'a'.repeat(15)]) assert.equal(named(good), null, good);
-  for (const bad of ['', '.', '..', 'a/b', 'a b', 'a:b', 'a'.repeat(16), '0br', 'ä', 'a\n'])
-    assert.equal(named(bad), 'OPTION_INVALID', bad);
-});
-
-test('ports are refused until a driver publishes them', () => {
-  const ports = [{ protocol: 'udp' as const, hostAddress: null, hostPort: 53, port: 53 }];
-  for (const made of drivers.values()) {
-    const refusal = made.checkEndpoint({ ...endpoint, ports }, network);
-    assert.equal(refusal?.code, 'OPTION_UNSUPPORTED');
-    assert.deepEqual(refusal?.culprits, [{ kind: 'port', id: 'udp/53' }]);
+  const rules = {
+    n: wholeNumber(68, 65_535),
+    f: flag,
+    o: oneOf(['a', 'b']),
+    l: listOf(':', 'digits', (item) => /^\d$/.test(item)),
+  };
+  const cases: readonly (readonly [keyof typeof rules, readonly string[], readonly string[]])[] = [
+    ['n', ['68', '1500', '65535'], ['67', '65536', '', ' 70', '1e3', '0x64', '-70', '70.0', '７０', '9'.repeat(30)]],
+    ['f', ['true', 'false'], ['', '1', 'TRUE', 'yes', 'true ']],
+    ['o', ['a', 'b'], ['', 'c', 'a,b', 'toString']],
+    ['l', ['1', '1:2'], ['', ':', '1:', '1::2', '1,2', 'x']],
+  ];
+  for (const [key, good, bad] of cases) {
+    for (const value of good) assert.equal(checkOptions('x', { [key]: value }, rules), null, `${key} ${value}`);
+    for (const value of bad) {
+      const refusal = checkOptions('x', { [key]: value }, rules);
+      assert.equal(refusal?.code, 'OPTION_INVALID', `${key} ${value}`);
+      assert.deepEqual(refusal?.culprits, [{ kind: 'option', id: key, detail: value }]);
+    }
   }
 });
 
-test('a bridge belongs to one network, whoever named it first', () => {
-  const other = { ...network, id: 'other0000001', name: 'other', options: { 'com.docker.network.bridge.name': 'br0' } };
-  const mine = { ...network, options: { 'com.docker.network.bridge.name': 'br0' } };
-  assert.deepEqual(bridge.checkNetwork(mine, [other])?.culprits, [{ kind: 'network', id: other.id, name: 'other' }]);
-  assert.equal(bridge.checkNetwork(network, [other]), null);
-  const squatter = { ...other, options: { 'com.docker.network.bridge.name': 'cb0123456789ab' } };
-  assert.equal(bridge.checkNetwork(network, [squatter])?.code, 'DRIVER_FORBIDS');
+test('the default route leads to the gateway, or to the auxiliary address that says so', () => {
+  assert.deepEqual([gatewayOf(network, 4), gatewayOf(network, 6)], ['10.1.0.1', 'fd00:1::1']);
+  const [ipv4, ipv6] = network.subnets;
+  assert.ok(ipv4 && ipv6);
+  const elsewhere = {
+    ...network,
+    subnets: [
+      { ...ipv4, aux: { DefaultGatewayIPv4: '10.1.0.254', DefaultGatewayIPv6: 'fd00:1::fe' } },
+      { ...ipv6, gateway: null },
+    ],
+  };
+  assert.deepEqual([gatewayOf(elsewhere, 4), gatewayOf(elsewhere, 6)], ['10.1.0.254', null]);
+  assert.equal(gatewayOf({ ...network, subnets: [] }, 4), null);
 });
 
 test('tags fit into the kernel and come back', () => {
   const objects: readonly KernelObject[] = [
     ...bridge.createNetwork(host, network).ensure,
     ...bridge.join(host, join).ensure,
+    ...bridge.publish(host, publication(4, [port()])),
   ];
+  assert.deepEqual([...new Set(objects.map(({ tag }) => tag.entity))], ['network', 'endpoint', 'sandbox']);
   for (const object of objects) {
     const text = formatTag(object.tag);
     assert.ok(Buffer.byteLength(text) <= 128);

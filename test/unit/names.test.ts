@@ -28,8 +28,9 @@ test('names: what may be one, and what may not', () => {
     assert.ok(NetworkRef.safeParse(ref).success, ref);
   for (const ref of ['/web', 'web/', 'a/b/c', '../web', 'h_1/web', ''])
     assert.ok(!NetworkRef.safeParse(ref).success, ref);
-  for (const actor of ['alice', 'ci@build:7', 'x'.repeat(63)]) assert.ok(Actor.safeParse(actor).success, actor);
-  for (const actor of ['', '>', 'a b', '_', 'x'.repeat(64)]) assert.ok(!Actor.safeParse(actor).success, actor);
+  for (const actor of ['alice', 'ci@build:7', `worker:${'x'.repeat(63)}`])
+    assert.ok(Actor.safeParse(actor).success, actor);
+  for (const actor of ['', '>', 'a b', '_', 'x'.repeat(71)]) assert.ok(!Actor.safeParse(actor).success, actor);
 });
 
 test('tokens: plain names stay, everything else is encoded, and all comes back', () => {

@@ -11,11 +11,10 @@ import {
   parseCidr,
   parseMac,
 } from '../../drivers/kernel/address.ts';
-import * as nft from '../../drivers/kernel/nftables.ts';
+import { decodeElements, decodeTable } from '../../drivers/kernel/nftables.ts';
 import { MessageReader, readError } from '../../drivers/kernel/reader.ts';
 import { decodeAddress, decodeLink, decodeRoute } from '../../drivers/kernel/records.ts';
 import * as rt from '../../drivers/kernel/rtnetlink.ts';
-import { encodeRuleset, tableName, version } from '../../drivers/kernel/ruleset.ts';
 import { MessageWriter } from '../../drivers/kernel/writer.ts';
 
 /** The messages as hexadecimal words of 4 bytes, sequence numbers left out. */
@@ -118,28 +117,6 @@ describe('netlink messages', () => {
     );
   });
 
-  it('puts an element with its comment into one transaction', () => {
-    assert.equal(
-      encoded((w) => {
-        nft.beginBatch(w);
-        nft.newElement(w, 't', 'own', ['cb1', 'cb2'], 'x');
-        nft.endBatch(w);
-      }),
-      words(`
-        14000000 10000100 00000000 00000000 0000000a // NFNL_MSG_BATCH_BEGIN, nf_tables
-        5c000000 0c0a0506 00000000 00000000 01000000 // NEWSETELEM, inet, acknowledged
-        06000100 74000000                            // table t
-        08000200 6f776e00                            // set own
-        38000380 34000180                            // ELEMENTS, LIST_ELEM
-        28000180 24000100                            // KEY, VALUE
-        63623100 00000000 00000000 00000000
-        63623200 00000000 00000000 00000000
-        08000600 00027800                            // USERDATA: comment x
-        14000000 11000100 00000000 00000000 0000000a // NFNL_MSG_BATCH_END
-      `),
-    );
-  });
-
   it('keeps its messages and nests within bounds', () => {
     const writer = new MessageWriter(64);
     assert.throws(() => rt.setLink(writer, 1, { alias: 'x'.repeat(100) }), RangeError);
@@ -149,18 +126,6 @@ describe('netlink messages', () => {
     for (let at = 0; at < 10; at++) large.data(2, new Uint8Array(10000));
     assert.throws(() => large.closeNest(), RangeError);
     assert.throws(() => new MessageWriter(64).closeNest(), RangeError);
-  });
-
-  it('encodes rules that do not change unnoticed: a changed version replaces the table on every host', () => {
-    assert.equal(version, '13ede965271a0116');
-    assert.match(
-      encoded((w) => encodeRuleset(w, 't')),
-      /^[0-9a-f ]+$/,
-    );
-  });
-
-  it('names the table after realm and host', () => {
-    assert.equal(tableName('prod', 'host-1.example'), 'cnm_prod_host_2d1_2eexample');
   });
 });
 
@@ -184,7 +149,7 @@ describe('netlink answers', () => {
   });
 
   it('never reads outside of what was received, whatever that is', () => {
-    const decoders = [decodeLink, decodeAddress, decodeRoute, nft.decodeTable, nft.decodeElements, readError];
+    const decoders = [decodeLink, decodeAddress, decodeRoute, decodeTable, decodeElements, readError];
     const check = (bytes: Uint8Array): void => {
       const fuzzed = new MessageReader(bytes);
       for (const decode of decoders)

@@ -95,8 +95,12 @@ const aRef = (world: World): string => [...world.state.endpoints.values()].at(-1
 for (const status of networkStates) {
   for (const [way, steps] of networkWays[status].entries()) {
     const named = (command: string) => `network ${status} (way ${way}): ${command}`;
-    const { CreateNetwork, DeleteNetwork, CreateEndpoint } = networkAnswers;
+    const { CreateNetwork, UpdateNetwork, DeleteNetwork, CreateEndpoint } = networkAnswers;
     answers(named('CreateNetwork'), steps, CreateNetwork[status], 'CreateNetwork', () => ({ name: 'WEB' }));
+    answers(named('UpdateNetwork'), steps, UpdateNetwork[status], 'UpdateNetwork', (world) => ({
+      network: webRef(world),
+      labels: { tier: 'x' },
+    }));
     answers(named('DeleteNetwork'), steps, DeleteNetwork[status], 'DeleteNetwork', (world) => ({
       network: webRef(world),
     }));
@@ -116,7 +120,7 @@ for (const status of endpointStates) {
     const named = (command: string) => `endpoint ${status} (way ${way}): ${command}`;
     const all = [web, reported, ...steps];
     const at = (world: World) => ({ network: 'web', endpoint: aRef(world) });
-    const { CreateEndpoint, JoinEndpoint, LeaveEndpoint, DeleteEndpoint } = endpointAnswers;
+    const { CreateEndpoint, UpdateEndpoint, JoinEndpoint, LeaveEndpoint, DeleteEndpoint } = endpointAnswers;
     answers(named('CreateEndpoint'), all, CreateEndpoint[status], 'CreateEndpoint', () => ({
       network: 'web',
       name: 'A',
@@ -129,6 +133,10 @@ for (const status of endpointStates) {
       ...at(world),
       sandbox: 's2',
     }));
+    answers(named('UpdateEndpoint'), all, UpdateEndpoint[status], 'UpdateEndpoint', (world) => ({
+      ...at(world),
+      aliases: ['x'],
+    }));
     answers(named('LeaveEndpoint'), all, LeaveEndpoint[status], 'LeaveEndpoint', at);
     answers(named('DeleteEndpoint'), all, DeleteEndpoint[status], 'DeleteEndpoint', at);
   }
@@ -138,7 +146,7 @@ for (const status of sandboxStates) {
   for (const [way, steps] of sandboxWays[status].entries()) {
     const named = (command: string) => `sandbox ${status} (way ${way}): ${command}`;
     const all = [web, reported, ...steps, endpoint('web', 'b')];
-    const { JoinEndpoint, AttachSandbox, DetachSandbox } = sandboxAnswers;
+    const { JoinEndpoint, AttachSandbox, MoveSandbox, DetachSandbox } = sandboxAnswers;
     answers(named('JoinEndpoint'), all, JoinEndpoint[status], 'JoinEndpoint', () => ({
       network: 'web',
       endpoint: 'b',
@@ -147,6 +155,11 @@ for (const status of sandboxStates) {
     answers(named('AttachSandbox'), all, AttachSandbox[status], 'AttachSandbox', () => ({
       sandbox: 's1',
       networks: [{ network: 'web' }],
+    }));
+    answers(named('MoveSandbox'), [...all, network('db')], MoveSandbox[status], 'MoveSandbox', () => ({
+      sandbox: 's1',
+      from: 'web',
+      to: { network: 'db' },
     }));
     answers(named('DetachSandbox'), all, DetachSandbox[status], 'DetachSandbox', () => ({ sandbox: 's1' }));
   }
@@ -213,7 +226,11 @@ check('network', {
   facts: (world) => {
     const facts = world.network('web').facts;
     const data = { networkId: facts.id, name: facts.name };
+    const { labels, mtu, dns, options } = facts;
     return {
+      NetworkUpdateRequested: cast('NetworkUpdateRequested', { ...data, settings: { labels, mtu, dns, options } }),
+      NetworkUpdated: cast('NetworkUpdated', data),
+      NetworkUpdateFailed: cast('NetworkUpdateFailed', { ...data, fault: fault() }),
       NetworkCreateRequested: cast('NetworkCreateRequested', { network: facts }),
       NetworkDeleteRequested: cast('NetworkDeleteRequested', data),
       NetworkCreated: cast('NetworkCreated', data),
@@ -235,11 +252,18 @@ const endpointFacts = (world: World): Partial<Record<EventType, Fact>> => {
     owned: true,
     hostname: null,
     domainname: null,
+    dns: { servers: null, search: null, options: null },
+    extraHosts: [],
+    ports: [],
+    files: null,
   };
   const within = { ...data, sandbox: { id: box.id, incarnation: box.incarnation } };
   const gateways = { ipv4: null, ipv6: null };
   const problem = { fault: fault() };
-  const details = { key: box.key, interface: 'eth0', ipv4: null, ipv6: null, mac: null, routes: [] };
+  const details = { key: box.key, interface: 'eth0', ipv4: null, ipv6: null, mac: null, routes: [], ports: [] };
+  const before = { index: 0, gateways };
+  const { aliases, ports, gatewayPriority } = facts;
+  const settings = { aliases, ports, gatewayPriority };
   const garbage = { since: '2026-01-01T00:00:00.000Z', reason: 'r', lastSandbox: null };
   const join = {
     ...data,
@@ -254,16 +278,21 @@ const endpointFacts = (world: World): Partial<Record<EventType, Fact>> => {
   const all: readonly Fact[] = [
     cast('EndpointCreateRequested', { endpoint: facts }),
     cast('EndpointJoinRequested', join),
-    cast('EndpointLeaveRequested', { ...join, last: true }),
+    cast('EndpointUpdateRequested', { ...data, settings, sandbox: null, gateways }),
+    cast('EndpointLeaveRequested', { ...join, last: true, before }),
     cast('EndpointDeleteRequested', { ...data, cause: 'command', garbage: null }),
     cast('EndpointSuspected', { ...data, ...garbage, dueAt: garbage.since }),
     cast('EndpointCreated', data),
     cast('EndpointCreateFailed', { ...data, ...problem }),
+    cast('EndpointUpdated', { ...data, ports: [] }),
+    cast('EndpointUpdateFailed', { ...data, ...problem }),
     cast('EndpointJoined', { ...within, ...details }),
     cast('EndpointJoinFailed', { ...within, ...problem }),
     cast('EndpointLeft', within),
     cast('EndpointLeaveFailed', { ...within, ...problem }),
+    cast('EndpointLeaveReverted', { ...join, before, ...problem }),
     cast('EndpointDeleted', data),
+    cast('EndpointDeleteReverted', { ...data, ...problem }),
     cast('EndpointDeleteFailed', { ...data, ...problem }),
     cast('SandboxCreated', { sandbox: box }),
     cast('SandboxRemoved', { sandbox: box }),
@@ -314,8 +343,9 @@ check('sandbox of one endpoint', {
   },
   statusOf: (world, id) => world.state.sandboxes.get(id)?.status ?? 'absent',
   facts: (world) => {
-    const { SandboxCreated, SandboxRemoved, EndpointJoinFailed, EndpointLeaveRequested } = endpointFacts(world);
-    const all = [SandboxCreated, SandboxRemoved, EndpointLeaveRequested, EndpointJoinFailed];
+    const { SandboxCreated, SandboxRemoved, EndpointJoinFailed, EndpointLeaveRequested, EndpointLeaveReverted } =
+      endpointFacts(world);
+    const all = [SandboxCreated, SandboxRemoved, EndpointLeaveRequested, EndpointJoinFailed, EndpointLeaveReverted];
     return Object.fromEntries(all.flatMap((fact) => (fact ? [[fact.type, fact]] : [])));
   },
 });

@@ -6,10 +6,11 @@ import type { Operation } from '../../drivers/port.ts';
 import { drivers } from '../../drivers/registry.ts';
 import { repairPlans, repairs } from '../../services/worker/census.ts';
 import { courseOf, operationsOf } from '../../services/worker/course.ts';
-import type { Scene } from '../../services/worker/effects.ts';
+import type { Scene } from '../../services/worker/inmates.ts';
 import { isUnknown, Present } from '../../services/worker/present.ts';
 import { openUnits } from '../../services/worker/units.ts';
 import { defaultRoutes, netns, network, veth } from '../support/kernel-objects.ts';
+import { hostServers } from '../support/system.ts';
 import { World } from '../support/world.ts';
 
 const join = { network: 1, number: 2, netns: '/run/cnm/netns/a' };
@@ -55,7 +56,7 @@ describe('what is there', () => {
 describe('repairs', () => {
   const scene = (world: World): Scene => ({
     state: world.state,
-    deployment: { host: { realm: 'test', host: world.host }, drivers },
+    deployment: { host: { realm: 'test', host: world.host }, drivers, resolvConf: hostServers.config },
     present: new Present(),
   });
   /** The objects of a world in which everything is done. */
@@ -106,7 +107,7 @@ describe('repairs', () => {
       repairPlans(objects.map((object): Operation => ({ op, object }))).map(
         ({ id, operations }) => `${id} ${operations.length}`,
       );
-    assert.deepEqual(plan('delete'), ['repair/0//run/cnm/netns/a 4', 'repair/1/network n1 3', 'repair/1/network n2 3']);
-    assert.deepEqual(plan('create'), ['repair/2/network n1 3', 'repair/2/network n2 3', 'repair/3//run/cnm/netns/a 4']);
+    assert.deepEqual(plan('delete'), ['repair/0//run/cnm/netns/a 4', 'repair/1/network n1 4', 'repair/1/network n2 4']);
+    assert.deepEqual(plan('create'), ['repair/2/network n1 4', 'repair/2/network n2 4', 'repair/3//run/cnm/netns/a 4']);
   });
 });

@@ -105,9 +105,9 @@ describe('a batch', () => {
     const world = withNetworks('a');
     for (let at = 0; at < 100; at++) world.run('CreateEndpoint', { network: 'a', name: `e${at}` });
     const first = nextBatch(world.state, idle);
-    assert.equal(first.length, 32);
+    assert.equal(first.length, 16);
     const second = nextBatch(world.state, busyWith(first));
-    assert.equal(second.length, 32);
-    assert.equal(new Set([...busyWith(first), ...busyWith(second)]).size, 64);
+    assert.equal(second.length, 16);
+    assert.equal(new Set([...busyWith(first), ...busyWith(second)]).size, 32);
   });
 });

@@ -1,0 +1,39 @@
+/**
+ * Flags of a bridge port. They depend on whether iptables sees bridged packets (br_netfilter): then a packet that was led to a
+ * neighbour, or back to its sender, leaves through the bridge again, which isolation would forbid and which only hairpin mode
+ * lets out where it came in; the ruleset then sees and stops what isolation would (kernel.md, section 3). Read at the start and at
+ * each census.
+ */
+import type { Veth } from '../objects.ts';
+import type { PortFlags } from './records.ts';
+import { readSetting } from './sysctl.ts';
+
+/** Which bridged packets iptables and nftables see. */
+export interface Netfilter {
+  readonly ipv4: boolean;
+  readonly ipv6: boolean;
+}
+
+/** Of the namespace where the thread stands; without br_netfilter there is no such setting. */
+export const readNetfilter = (): Netfilter => ({
+  ipv4: readSetting('bridge/bridge-nf-call-iptables') === '1',
+  ipv6: readSetting('bridge/bridge-nf-call-ip6tables') === '1',
+});
+
+/** Where the ruleset sees one family only, isolation stays: rather a published port that a neighbour cannot use than a leak. */
+export const portFlags = ({ isolated }: Pick<Veth, 'isolated'>, { ipv4, ipv6 }: Netfilter): PortFlags => {
+  const byRules = ipv4 && ipv6;
+  return { hairpin: ipv4 || ipv6, isolated: isolated && !byRules, fastLeave: isolated && byRules };
+};
+
+export const samePort = (a: PortFlags, b: PortFlags): boolean =>
+  a.hairpin === b.hairpin && a.isolated === b.isolated && a.fastLeave === b.fastLeave;
+
+/** What a new port is. */
+export const plainPort: PortFlags = { hairpin: false, isolated: false, fastLeave: false };
+
+/** Whether a port is isolated; null when its flags are not ours. Where the ruleset does it, the mark says so. */
+export const isolationOf = (port: PortFlags, netfilter: Netfilter): boolean | null => {
+  const isolated = port.isolated || port.fastLeave;
+  return samePort(port, portFlags({ isolated }, netfilter)) ? isolated : null;
+};

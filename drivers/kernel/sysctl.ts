@@ -1,0 +1,54 @@
+/** Settings under /proc/sys/net, which shows those of the namespace where the thread stands. */
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import type { Veth } from '../objects.ts';
+import { fileFailure, KernelFailure } from './failure.ts';
+
+const root = '/proc/sys/net';
+
+/** The interface's name in the key of a setting. */
+const placeholder = 'IFNAME';
+
+/** What a setting says; null where there is none. */
+export const readSetting = (path: string): string | null => {
+  try {
+    return readFileSync(`${root}/${path}`, 'utf8').trim();
+  } catch (error) {
+    const failure = fileFailure(error, path);
+    if (failure.errno === 'ENOENT') return null;
+    throw failure;
+  }
+};
+
+/** @throws KernelFailure with the kernel's words */
+export const writeSetting = (path: string, value: string): void => {
+  try {
+    writeFileSync(`${root}/${path}`, value);
+  } catch (error) {
+    throw fileFailure(error, `net.${path.replaceAll('/', '.')} = ${value}`);
+  }
+};
+
+/** Names of the interfaces that have settings for IPv6. */
+export const ipv6Interfaces = (): readonly string[] => {
+  try {
+    return readdirSync(`${root}/ipv6/conf`).filter((name) => name !== 'all' && name !== 'default');
+  } catch (error) {
+    throw fileFailure(error, 'net.ipv6.conf');
+  }
+};
+
+/** `ipv4/conf/eth0/arp_notify` for `net.ipv4.conf.IFNAME.arp_notify`. The name of an interface may have dots of its own. */
+const pathOf = (key: string, device: string): string => {
+  const [first, ...parts] = key.split('.');
+  if (first !== 'net' || !parts.includes(placeholder) || !parts.every((part) => /^[A-Za-z0-9_-]+$/.test(part))) {
+    throw new KernelFailure('KERNEL_ERROR', `${key} is no setting of an interface: net.ipv4.conf.IFNAME.KEY`, 'EINVAL');
+  }
+  return parts.map((part) => (part === placeholder ? device : part)).join('/');
+};
+
+export const hasSettings = (veth: Veth): boolean => Object.keys(veth.birth.sysctls).length > 0;
+
+/** Gives the peer the settings that it is born with. The thread stands in its namespace, and the peer is not up yet. */
+export const writeBirth = (veth: Veth): void => {
+  for (const [key, value] of Object.entries(veth.birth.sysctls)) writeSetting(pathOf(key, veth.peer.name), value);
+};

@@ -1,0 +1,94 @@
+/** How events change the sandboxes of a boundary's state: made by the first join, desired no more after the last leave. */
+import type { Event, EventOf } from './envelope.ts';
+import type { EventType, Gateways, SandboxFacts } from './events.ts';
+import { electGateways } from './gateways.ts';
+import { holdInstead } from './leases.ts';
+import type { BoundaryState, EndpointRow, SandboxRow } from './state.ts';
+import { nextStatus, sandboxTransitions } from './states.ts';
+
+/** The status of a sandbox after an event that does not end it. */
+const statusOr = (status: SandboxRow['status'], type: EventType): SandboxRow['status'] => {
+  const after = nextStatus(sandboxTransitions, status, type);
+  return after === 'absent' ? status : after;
+};
+
+/** Who carries the default routes, by the rule. */
+const elect = (state: BoundaryState, members: readonly string[]): Gateways =>
+  electGateways(
+    members.flatMap((id) => {
+      const facts = state.endpoints.get(id)?.facts;
+      const network = facts && state.networks.get(facts.networkId)?.facts;
+      return facts && network ? [{ id, gatewayPriority: facts.gatewayPriority, network }] : [];
+    }),
+  );
+
+const start = (state: BoundaryState, facts: SandboxFacts, status: SandboxRow['status']): SandboxRow => {
+  holdInstead(state, { kind: 'sandbox', id: facts.incarnation }, [], facts.ports);
+  return { facts, status, members: [], gateways: { ipv4: null, ipv6: null }, move: null };
+};
+
+export const removeSandbox = (state: BoundaryState, { facts }: SandboxRow): void => {
+  holdInstead(state, { kind: 'sandbox', id: facts.incarnation }, facts.ports, []);
+  state.sandboxes.delete(facts.incarnation);
+};
+
+export const joinSandbox = (state: BoundaryState, event: EventOf<'EndpointJoinRequested'>): void => {
+  const { sandbox, endpointId } = event.data;
+  const row = state.sandboxes.get(sandbox.incarnation) ?? start(state, sandbox, 'creating');
+  const members = [...row.members, endpointId];
+  const status = statusOr(row.status, event.type);
+  state.sandboxes.set(sandbox.incarnation, { ...row, status, members, gateways: elect(state, members) });
+  state.sandboxIds.set(sandbox.id, sandbox.incarnation);
+};
+
+const unname = (state: BoundaryState, { facts }: SandboxRow): void => {
+  if (state.sandboxIds.get(facts.id) === facts.incarnation) state.sandboxIds.delete(facts.id);
+};
+
+/** Takes an endpoint out; the sandbox of the last one is desired no more from here on. */
+export const leaveSandbox = (state: BoundaryState, endpoint: EndpointRow, event: Event): void => {
+  const row = state.sandboxes.get(endpoint.sandbox?.incarnation ?? '');
+  if (!row?.members.includes(endpoint.facts.id)) return;
+  const members = row.members.filter((id) => id !== endpoint.facts.id);
+  const isMove = event.type === 'EndpointLeaveRequested' && event.meta.commandtype === 'MoveSandbox';
+  const left: SandboxRow = {
+    ...row,
+    members,
+    gateways: elect(state, members),
+    move: isMove ? event.meta.id : row.move,
+  };
+  if (members.length > 0) {
+    state.sandboxes.set(row.facts.incarnation, left);
+    return;
+  }
+  unname(state, row);
+  const cause = event.type === 'EndpointLeaveRequested' ? event.type : 'EndpointJoinFailed';
+  const status = nextStatus(sandboxTransitions, row.status, cause);
+  if (status === 'absent') removeSandbox(state, row);
+  else state.sandboxes.set(row.facts.incarnation, { ...left, status });
+};
+
+/** Puts an endpoint back where it was among the members, since its move failed. */
+export const returnToSandbox = (state: BoundaryState, event: EventOf<'EndpointLeaveReverted'>): void => {
+  const { sandbox, endpointId, before } = event.data;
+  const row = state.sandboxes.get(sandbox.incarnation) ?? start(state, sandbox, 'ready');
+  if (row.members.includes(endpointId)) return;
+  const members = row.members.toSpliced(before.index, 0, endpointId);
+  const status = statusOr(row.status, event.type);
+  state.sandboxes.set(sandbox.incarnation, { ...row, status, members, gateways: elect(state, members) });
+  if (!state.sandboxIds.has(sandbox.id)) state.sandboxIds.set(sandbox.id, sandbox.incarnation);
+};
+
+/** Elects anew, since the priority of a member has changed. */
+export const reelect = (state: BoundaryState, incarnation: string): void => {
+  const row = state.sandboxes.get(incarnation);
+  if (row) state.sandboxes.set(incarnation, { ...row, gateways: elect(state, row.members) });
+};
+
+export const evolveSandbox = (state: BoundaryState, event: EventOf<'SandboxCreated' | 'SandboxRemoved'>): void => {
+  const row = state.sandboxes.get(event.data.sandbox.incarnation);
+  if (!row) return;
+  const status = nextStatus(sandboxTransitions, row.status, event.type);
+  if (status === 'absent') removeSandbox(state, row);
+  else state.sandboxes.set(row.facts.incarnation, { ...row, status });
+};

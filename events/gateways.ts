@@ -1,0 +1,35 @@
+/**
+ * Who carries the default routes of a sandbox, and with them its published ports. One rule for decisions and for folds: the members
+ * alone say who it is, so that nothing has to be remembered when one of them fails.
+ */
+import type { Gateways, NetworkFacts } from './events.ts';
+import type { Family } from './ip.ts';
+
+/** A member of a sandbox, as far as its election goes. */
+export interface Candidate {
+  readonly id: string;
+  readonly gatewayPriority: number;
+  readonly network: Pick<NetworkFacts, 'internal' | 'subnets'>;
+}
+
+/** A network can carry the default route of a family when it has a gateway there and reaches beyond itself. */
+export const canCarry = ({ internal, subnets }: Candidate['network'], family: Family): boolean =>
+  !internal && subnets.some((subnet) => subnet.family === family && subnet.gateway !== null);
+
+const elected = (candidates: readonly Candidate[], family: Family): string | null => {
+  let best: Candidate | null = null;
+  for (const candidate of candidates) {
+    if (!canCarry(candidate.network, family)) continue;
+    if (best === null || candidate.gatewayPriority > best.gatewayPriority) best = candidate;
+  }
+  return best?.id ?? null;
+};
+
+/**
+ * Of the members that can carry a family the one with the highest priority, of equal ones the first that joined.
+ * @param candidates in the order in which they joined
+ */
+export const electGateways = (candidates: readonly Candidate[]): Gateways => ({
+  ipv4: elected(candidates, 4),
+  ipv6: elected(candidates, 6),
+});

@@ -1,0 +1,52 @@
+/** Steps from an old version's data to the next one's. Key: `TYPE.vN`, N the version that it reads. */
+
+type Data = Readonly<Record<string, unknown>>;
+
+const noDns = { servers: null, search: null, options: null };
+
+const network2 = (facts: unknown): Data => ({ ...(facts as Data), configOnly: false, configFrom: null, dns: noDns });
+
+/** No driver published ports before version 2, so none was ever stored. */
+const endpoint2 = (facts: unknown): Data => ({
+  ...(facts as Data),
+  ports: [],
+  gatewayPriority: 0,
+  interface: null,
+  sysctls: {},
+  linkLocal: [],
+  routes: [],
+  links: {},
+  services: [],
+});
+
+const sandbox2 = (facts: unknown): Data => ({
+  ...(facts as Data),
+  dns: noDns,
+  extraHosts: [],
+  ports: [],
+  files: null,
+});
+
+const inSandbox2 = (data: unknown): Data => ({ ...(data as Data), sandbox: sandbox2((data as Data).sandbox) });
+
+export const upcasts: Readonly<Record<string, (data: unknown) => unknown>> = {
+  'NetworkCreateRequested.v1': (data) => ({ ...(data as Data), network: network2((data as Data).network) }),
+  'EndpointCreateRequested.v1': (data) => ({ ...(data as Data), endpoint: endpoint2((data as Data).endpoint) }),
+  'EndpointJoinRequested.v1': inSandbox2,
+  // Nothing reverted a leave in version 1.
+  'EndpointLeaveRequested.v1': (data) => ({
+    ...inSandbox2(data),
+    before: { index: 0, gateways: (data as Data).gateways },
+  }),
+  'EndpointJoined.v1': (data) => ({ ...(data as Data), ports: [] }),
+  'SandboxCreated.v1': inSandbox2,
+  'SandboxRemoved.v1': inSandbox2,
+};
+
+/** Current version of every event type that is not in its first. */
+export const laterVersions: Readonly<Record<string, number>> = Object.fromEntries(
+  Object.keys(upcasts).map((key) => {
+    const [type = '', version = ''] = key.split('.v');
+    return [type, Number(version) + 1];
+  }),
+);

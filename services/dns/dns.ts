@@ -1,0 +1,115 @@
+/**
+ * Names of all sandboxes of a host: what a worker starts, tells of joins and leaves, and stops. A name is told before its join is reported,
+ * and taken away before its leave is, so whoever reads the log finds what it says. Nothing that is told here touches a socket: those are
+ * opened once for a sandbox and closed with it.
+ *
+ *     await kernel.apply(plan of a join)
+ *     const fault = await dns.open(sandbox)     first join: its sockets
+ *     dns.joined({ network, endpoint, sandbox })
+ *     report EndpointJoined
+ *
+ *     await dns.release(incarnation)            the last leave, before the plan: open sockets keep a namespace alive
+ *     await kernel.apply(plan of a leave)
+ *     dns.left(endpointId)
+ *     report EndpointLeft
+ */
+import type { Kernel, KernelFault } from '../../drivers/port.ts';
+import type { EndpointFacts, NetworkFacts, SandboxFacts } from '../../events/events.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Logger } from '../lib/logger.ts';
+import { RESOLVER_PORT } from './address.ts';
+import { createForwarder, type ForwarderOptions } from './forwarder.ts';
+import { createServer } from './server.ts';
+import type { HostServers } from './upstreams.ts';
+import { createZone, type ZoneMember } from './zone.ts';
+
+export interface DnsOptions {
+  readonly kernel: Pick<Kernel, 'openResolver'>;
+  readonly logger: Logger;
+  readonly clock: Clock;
+  /** The host's own servers, for sandboxes whose user and networks name none (upstreams.ts). */
+  readonly upstreams: HostServers;
+  /** Design values unless given: limits and patience of forwarding. */
+  readonly forwarding?: Partial<ForwarderOptions>;
+}
+
+export interface Dns {
+  /**
+   * Opens the sockets of a sandbox, if they are not open. The namespace and its resolver object must be there.
+   * @returns why there are none; null when it answers
+   */
+  open(sandbox: SandboxFacts): Promise<KernelFault | null>;
+  /** Closes the sockets of a sandbox for good, if it has any: resolves when they no longer keep the namespace. Its names stay. */
+  release(incarnation: string): Promise<void>;
+  /** An endpoint is in a sandbox. Told again, it changes to what is told, in its old place among the sandbox's endpoints. */
+  joined(member: ZoneMember): void;
+  /** An endpoint is in no sandbox any more. One that is not known changes nothing. */
+  left(endpointId: string): void;
+  /** Other aliases or priority of an endpoint. One that is in no sandbox changes nothing. */
+  endpointChanged(endpoint: EndpointFacts): void;
+  /** Other servers of a network. */
+  networkChanged(network: NetworkFacts): void;
+  /** All names are these, in the order in which the endpoints joined (members.ts): at the start, and after a look at everything. */
+  reset(members: Iterable<ZoneMember>): void;
+  /** The log is folded in up to here: what `position.cnm.` answers. */
+  reached(position: number): void;
+  /** Closes every socket, and gives up on what is being forwarded. */
+  close(): Promise<void>;
+  /** What has happened since the start, and what is open now. */
+  readonly counts: DnsCounts;
+}
+
+export interface DnsCounts {
+  readonly sandboxes: number;
+  readonly endpoints: number;
+  /** Queries answered from the names of the host's networks, or forwarded, refused for being too many, or answered as malformed. */
+  readonly answered: number;
+  readonly forwarded: number;
+  readonly shed: number;
+  readonly malformed: number;
+}
+
+export const createDns = ({ kernel, logger, clock, upstreams, forwarding = {} }: DnsOptions): Dns => {
+  const zone = createZone();
+  const forwarder = createForwarder({ logger, clock, ...forwarding });
+  const server = createServer({ zone, forwarder, logger, hostServers: () => upstreams.servers() });
+  const opening = new Map<string, Promise<KernelFault | null>>();
+
+  const openNow = async ({ incarnation, key }: SandboxFacts): Promise<KernelFault | null> => {
+    const sockets = await kernel.openResolver(key, RESOLVER_PORT);
+    if (!sockets.ok) return sockets.fault;
+    await server.open(incarnation, sockets.udp, sockets.tcp);
+    return null;
+  };
+
+  return {
+    open: (sandbox) => {
+      const { incarnation } = sandbox;
+      if (server.isOpen(incarnation)) return Promise.resolve(null);
+      const known = opening.get(incarnation);
+      if (known) return known;
+      const opened = openNow(sandbox).finally(() => opening.delete(incarnation));
+      opening.set(incarnation, opened);
+      return opened;
+    },
+    release: async (incarnation) => {
+      await opening.get(incarnation)?.catch(() => undefined);
+      await server.close(incarnation);
+      forwarder.forget(incarnation);
+    },
+    joined: (member) => zone.joined(member),
+    left: (endpointId) => zone.left(endpointId),
+    endpointChanged: (endpoint) => zone.endpointChanged(endpoint),
+    networkChanged: (network) => zone.networkChanged(network),
+    reset: (members) => zone.reset(members),
+    reached: (position) => zone.reached(position),
+    close: async () => {
+      await Promise.allSettled(opening.values());
+      await server.closeAll();
+      forwarder.close();
+    },
+    get counts() {
+      return { ...server.counts, endpoints: zone.endpoints, ...forwarder.counts };
+    },
+  };
+};

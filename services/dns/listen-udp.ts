@@ -1,0 +1,34 @@
+/** A bound UDP socket of a sandbox, made elsewhere and taken over. */
+import { createSocket } from 'node:dgram';
+import type { Listener, Responder } from './listener.ts';
+
+/** @throws when the descriptor is no bound UDP socket; it is not closed then */
+export const listenUdp = (fd: number, respond: Responder, onError: (error: Error) => void): Listener => {
+  const socket = createSocket('udp4');
+  socket.on('error', onError);
+  socket.on('message', (message, sender) => {
+    const send = (reply: Buffer | null): void => {
+      if (reply === null || isClosed) return;
+      // The sender may be gone, or its port: its trouble.
+      socket.send(reply, sender.port, sender.address, (error) => error && onError(error));
+    };
+    const reply = respond(message);
+    if (reply instanceof Promise) reply.then(send, onError);
+    else send(reply);
+  });
+  let isClosed = false;
+  try {
+    socket.bind({ fd, exclusive: true });
+  } catch (error) {
+    socket.close();
+    throw error;
+  }
+  return {
+    close: () => {
+      isClosed = true;
+      return new Promise((resolve) => {
+        socket.close(() => resolve());
+      });
+    },
+  };
+};

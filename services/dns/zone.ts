@@ -1,0 +1,201 @@
+/**
+ * What names the sandboxes of a host know: a fold of its endpoints' joins and leaves, kept ready for lookups (lookup.ts). It knows
+ * endpoints that are in a sandbox, and nothing else.
+ */
+import type { EndpointFacts, NetworkFacts, SandboxFacts } from '../../events/events.ts';
+import { namesOf } from '../../projections/names.ts';
+import { bareAddress } from '../../projections/projection.ts';
+
+/** An endpoint in a sandbox, as the log's facts have it. */
+export interface ZoneMember {
+  readonly network: NetworkFacts;
+  readonly endpoint: EndpointFacts;
+  readonly sandbox: SandboxFacts;
+}
+
+/** An endpoint as lookups see it. Names are in lower case. */
+export interface ZoneEntry {
+  readonly member: ZoneMember;
+  /** Its own name first, then its aliases and its sandbox's hostname. */
+  readonly names: readonly string[];
+  readonly ipv4: string | null;
+  readonly ipv6: string | null;
+  /** Alias to name, for its own sandbox. */
+  readonly links: ReadonlyMap<string, string>;
+}
+
+export interface ZoneNetwork {
+  /** In lower case. */
+  readonly name: string;
+  readonly names: ReadonlyMap<string, ReadonlySet<ZoneEntry>>;
+  /** By canonical address. */
+  readonly addresses: ReadonlyMap<string, ZoneEntry>;
+}
+
+/** An endpoint of the sandbox that asks, and the names of its network. */
+export interface Sight {
+  readonly entry: ZoneEntry;
+  readonly network: ZoneNetwork;
+}
+
+/** What one sandbox sees. */
+export interface ZoneSandbox {
+  /** Its endpoints in the order in which gateways are elected: highest priority first, of equal ones the first joined. */
+  readonly sights: readonly Sight[];
+  /** False where all of its networks are internal, or lead nowhere: what it asks stays here. */
+  readonly forwards: boolean;
+  /** Servers that its user or its networks name; null: the host's. */
+  readonly servers: readonly string[] | null;
+}
+
+interface Network {
+  readonly id: string;
+  readonly name: string;
+  readonly names: Map<string, Set<ZoneEntry>>;
+  readonly addresses: Map<string, ZoneEntry>;
+}
+
+const entryOf = (member: ZoneMember): ZoneEntry => {
+  const { endpoint, sandbox } = member;
+  const links = Object.entries(endpoint.links).map(
+    ([alias, name]) => [alias.toLowerCase(), name.toLowerCase()] as const,
+  );
+  return {
+    member,
+    names: namesOf(endpoint, sandbox),
+    ipv4: endpoint.ipv4 === null ? null : bareAddress(endpoint.ipv4),
+    ipv6: endpoint.ipv6 === null ? null : bareAddress(endpoint.ipv6),
+    links: new Map(links),
+  };
+};
+
+/** Traffic can leave by this network, so questions may. */
+const leadsOut = ({ internal, driver }: NetworkFacts): boolean => !internal && driver !== 'null';
+
+const serversOf = (entries: readonly ZoneEntry[]): readonly string[] | null => {
+  const own = entries[0]?.member.sandbox.dns.servers ?? null;
+  if (own !== null) return own;
+  const ofNetworks = entries.flatMap(({ member }) => member.network.dns.servers ?? []);
+  return ofNetworks.length > 0 ? [...new Set(ofNetworks)] : null;
+};
+
+export class Zone {
+  readonly #entries = new Map<string, ZoneEntry>();
+  readonly #networks = new Map<string, Network>();
+  /** By incarnation: the ids of its endpoints in the order in which they joined, and what is made of them once it is asked for. */
+  readonly #sandboxes = new Map<string, { readonly ids: Set<string>; view: ZoneSandbox | null }>();
+  #position = 0;
+
+  /** Position in the log that it is at, or beyond. */
+  get position(): number {
+    return this.#position;
+  }
+
+  get endpoints(): number {
+    return this.#entries.size;
+  }
+
+  reached(position: number): void {
+    this.#position = Math.max(this.#position, position);
+  }
+
+  joined(member: ZoneMember): void {
+    const { endpoint, sandbox } = member;
+    const before = this.#entries.get(endpoint.id);
+    if (before && before.member.sandbox.incarnation !== sandbox.incarnation) this.left(endpoint.id);
+    else if (before) this.#unlist(before);
+    const entry = entryOf(member);
+    this.#entries.set(endpoint.id, entry);
+    this.#list(entry);
+    const known = this.#sandboxes.get(sandbox.incarnation);
+    if (known) {
+      known.ids.add(endpoint.id);
+      known.view = null;
+    } else this.#sandboxes.set(sandbox.incarnation, { ids: new Set([endpoint.id]), view: null });
+  }
+
+  left(endpointId: string): void {
+    const entry = this.#entries.get(endpointId);
+    if (!entry) return;
+    this.#entries.delete(endpointId);
+    this.#unlist(entry);
+    const { incarnation } = entry.member.sandbox;
+    const sandbox = this.#sandboxes.get(incarnation);
+    if (!sandbox) return;
+    sandbox.ids.delete(endpointId);
+    sandbox.view = null;
+    if (sandbox.ids.size === 0) this.#sandboxes.delete(incarnation);
+  }
+
+  endpointChanged(endpoint: EndpointFacts): void {
+    const entry = this.#entries.get(endpoint.id);
+    if (entry) this.joined({ ...entry.member, endpoint });
+  }
+
+  networkChanged(network: NetworkFacts): void {
+    for (const { member } of [...this.#entries.values()])
+      if (member.network.id === network.id) this.joined({ ...member, network });
+  }
+
+  reset(members: Iterable<ZoneMember>): void {
+    this.#entries.clear();
+    this.#networks.clear();
+    this.#sandboxes.clear();
+    for (const member of members) this.joined(member);
+  }
+
+  /** What a sandbox sees; undefined where no endpoint is in it. */
+  of(incarnation: string): ZoneSandbox | undefined {
+    const sandbox = this.#sandboxes.get(incarnation);
+    if (!sandbox) return undefined;
+    sandbox.view ??= this.#look(sandbox.ids);
+    return sandbox.view;
+  }
+
+  #look(ids: ReadonlySet<string>): ZoneSandbox {
+    const joined = [...ids].flatMap((id) => this.#entries.get(id) ?? []);
+    // Sorting is stable, so of equal priorities the first joined stays first.
+    const entries = joined.sort((a, b) => b.member.endpoint.gatewayPriority - a.member.endpoint.gatewayPriority);
+    return {
+      sights: entries.flatMap((entry): readonly Sight[] => {
+        const network = this.#networks.get(entry.member.network.id);
+        return network ? [{ entry, network }] : [];
+      }),
+      forwards: entries.some(({ member }) => leadsOut(member.network)),
+      servers: serversOf(entries),
+    };
+  }
+
+  #list(entry: ZoneEntry): void {
+    const { id, name } = entry.member.network;
+    const network = this.#networks.get(id) ?? {
+      id,
+      name: name.toLowerCase(),
+      names: new Map<string, Set<ZoneEntry>>(),
+      addresses: new Map<string, ZoneEntry>(),
+    };
+    this.#networks.set(id, network);
+    // An endpoint without an address, as in the host's own namespace, has no name to be found by.
+    const addresses = [entry.ipv4, entry.ipv6].filter((address) => address !== null);
+    for (const address of addresses) network.addresses.set(address, entry);
+    for (const name of addresses.length > 0 ? entry.names : []) {
+      const bearers = network.names.get(name);
+      if (bearers) bearers.add(entry);
+      else network.names.set(name, new Set([entry]));
+    }
+  }
+
+  #unlist(entry: ZoneEntry): void {
+    const network = this.#networks.get(entry.member.network.id);
+    if (!network) return;
+    for (const address of [entry.ipv4, entry.ipv6])
+      if (address !== null && network.addresses.get(address) === entry) network.addresses.delete(address);
+    for (const name of entry.names) {
+      const bearers = network.names.get(name);
+      bearers?.delete(entry);
+      if (bearers?.size === 0) network.names.delete(name);
+    }
+  }
+}
+
+export const createZone = (): Zone => new Zone();

@@ -1,0 +1,177 @@
+/** Queries inside a sandbox arrive at sockets that are served outside of it. */
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { mkdtempSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { afterEach, beforeEach, describe, it } from 'node:test';
+import { linuxKernel } from '../../drivers/kernel/kernel.ts';
+import { tableName } from '../../drivers/kernel/ruleset.ts';
+import type { KernelObject, Resolver } from '../../drivers/objects.ts';
+import { diff } from '../../drivers/plan.ts';
+import type { Kernel, Plan } from '../../drivers/port.ts';
+import { create, network, owner, remove, sandbox, tag } from '../support/kernel-objects.ts';
+import { inOwnNamespaces, ipLinks, sh, shIn } from '../support/netns.ts';
+
+/** Sends a word by UDP and by TCP, and prints what comes back. */
+const client = (address: string): string => `
+  const socket = require('node:dgram').createSocket('udp4');
+  socket.on('message', (text, { address, port }) => {
+    console.log('udp ' + text + ' from ' + address + ':' + port);
+    socket.close();
+    const stream = require('node:net').connect(53, '${address}', () => stream.end('word'));
+    stream.on('data', (text) => console.log('tcp ' + text));
+  });
+  socket.on('error', (error) => console.log(error.code));
+  socket.send('word', 53, '${address}');
+  setTimeout(() => process.exit(), 3000).unref();`;
+
+/** Binds port 53 of every address, as a program in a container may. */
+const holder = `
+  const socket = require('node:dgram').createSocket('udp4').bind(53, () =>
+    require('node:net').createServer().listen(53, '0.0.0.0', () => console.log('bound')));
+  socket.on('message', (text, { port, address }) => socket.send('theirs', port, address));`;
+
+interface Served {
+  readonly close: () => Promise<void>;
+}
+
+/** Answers every query with itself and a mark. */
+const serve = async (udp: number, tcp: number): Promise<Served> => {
+  const socket = createSocket('udp4');
+  socket.on('message', (text, { address, port }) => socket.send(`${text} ours`, port, address));
+  const server = createServer((connection) => connection.on('data', (text) => connection.end(`${text} ours`)));
+  const listening = [once(socket, 'listening'), once(server, 'listening')];
+  socket.bind({ fd: udp, exclusive: true });
+  server.listen({ fd: tcp });
+  await Promise.all(listening);
+  return {
+    close: async () => {
+      const closed = [once(socket, 'close'), once(server, 'close')];
+      socket.close();
+      server.close();
+      await Promise.all(closed);
+    },
+  };
+};
+
+const port = 15353;
+
+if (inOwnNamespaces(import.meta.filename)) {
+  describe('the resolver', () => {
+    let runDir = '';
+    let kernel: Kernel;
+    let served: Served | null = null;
+    const children: ChildProcess[] = [];
+    const path = (name: string): string => `${runDir}/${name}`;
+    const apply = async (...plans: Plan[]): Promise<void> => {
+      assert.deepEqual(
+        await kernel.apply(plans),
+        plans.map(() => ({ ok: true })),
+      );
+    };
+    const resolver = (name: string): Resolver => ({
+      kind: 'resolver',
+      netns: path(name),
+      port,
+      tag: tag('sandbox', name),
+    });
+    const box = (): readonly KernelObject[] => [
+      ...sandbox('s2', { network: 1, number: 2, netns: path('s2') }),
+      resolver('s2'),
+    ];
+    const start = async (): Promise<void> => {
+      const opened = await kernel.openResolver(path('s2'), port);
+      assert.ok(opened.ok, JSON.stringify(opened));
+      served = await serve(opened.udp, opened.tcp);
+    };
+    const inside = async (script: string): Promise<string> => {
+      const child = spawn('nsenter', [`--net=${path('s2')}`, process.execPath, '--eval', script], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
+      children.push(child);
+      let text = '';
+      child.stdout.on('data', (chunk) => {
+        text += chunk;
+      });
+      await Promise.race([once(child, 'exit'), script === holder ? once(child.stdout, 'data') : once(child, 'close')]);
+      return text;
+    };
+    const answers = `udp word ours from 127.0.0.11:53\ntcp word ours\n`;
+
+    beforeEach(async () => {
+      runDir = mkdtempSync('/run/cnm-test-');
+      kernel = await linuxKernel({ ...owner, runDir });
+      await apply(create('net', network(1)), create('box', box()));
+      await start();
+    });
+    afterEach(async () => {
+      for (const child of children.splice(0)) child.kill('SIGKILL');
+      await served?.close();
+      const { objects } = await kernel.census();
+      await apply({ id: 'clean', operations: diff([], objects) });
+      await kernel.settled();
+      await kernel.close();
+      sh(`nft delete table inet ${tableName(owner.realm, owner.host)}; umount ${runDir}; rmdir ${runDir}`);
+    });
+
+    it('answers at 127.0.0.11 port 53, by UDP and TCP, from where it was asked', async () => {
+      assert.equal(await inside(client('127.0.0.11')), answers);
+    });
+
+    it('leaves port 53 to whoever wants it in the sandbox', async () => {
+      assert.equal(await inside(holder), 'bound\n');
+      assert.equal(await inside(client('127.0.0.11')), answers);
+      assert.match(await inside(client('127.0.0.1')), /^udp theirs from 127.0.0.1:53\n/);
+    });
+
+    it('is put right when somebody in the sandbox clears its rules', async () => {
+      const wanted = [...network(1), ...box()];
+      shIn(path('s2'), 'nft flush ruleset');
+      assert.equal(await inside(client('127.0.0.11')), '');
+      const operations = diff(wanted, (await kernel.census()).objects);
+      assert.deepEqual(
+        operations.map(({ op, object }) => `${op} ${object.kind}`),
+        ['create resolver'],
+      );
+      await apply({ id: 'repair', operations });
+      assert.equal(await inside(client('127.0.0.11')), answers);
+      const table = `inet ${tableName(owner.realm, owner.host)}_resolver`;
+      const handle = /handle (\d+)$/m.exec(shIn(path('s2'), `nft -a list chain ${table} output | grep tcp`))?.[1];
+      shIn(path('s2'), `nft delete rule ${table} output handle ${handle}`);
+      await apply({ id: 'repair', operations: diff(wanted, (await kernel.census()).objects) });
+      assert.equal(await inside(client('127.0.0.11')), answers);
+    });
+
+    it('serves again after the process that served has ended', async () => {
+      await served?.close();
+      await kernel.close();
+      kernel = await linuxKernel({ ...owner, runDir });
+      await start();
+      assert.equal(await inside(client('127.0.0.11')), answers);
+    });
+
+    it('says why sockets cannot be opened', async () => {
+      const second = await kernel.openResolver(path('s2'), port);
+      assert.ok(!second.ok);
+      assert.deepEqual(
+        [second.fault.code, second.fault.errno, second.fault.text],
+        ['KERNEL_ERROR', 'EADDRINUSE', `bind 127.0.0.11:${port} failed`],
+      );
+    });
+
+    it('lets go of the namespace when its sockets are closed', async () => {
+      // An interface of somebody else: it goes with the namespace, and not before.
+      sh(`ip link add witness type veth peer name inside; ip link set inside netns ${path('s2')}`);
+      const isThere = (): boolean => ipLinks().some(({ ifname }) => ifname === 'witness');
+      await apply(remove('box', box()));
+      await kernel.settled();
+      assert.ok(isThere());
+      await served?.close();
+      served = null;
+      for (let look = 0; isThere() && look < 100; look++) await new Promise((resolve) => setTimeout(resolve, 50));
+      assert.ok(!isThere());
+    });
+  });
+}

@@ -1,0 +1,145 @@
+/** What senders of a model ask for: few names, few addresses and few ports, so that they get in each other's way. */
+import fc from 'fast-check';
+
+const networkName = fc.constantFrom('web', 'Web', 'db');
+const endpointName = fc.constantFrom('a', 'A', 'b', 'c');
+export const sandbox = fc.constantFrom('s1', 's2');
+const maybe = <T>(values: fc.Arbitrary<T>) => fc.option(values, { nil: undefined, freq: 3 });
+const gc = fc.constantFrom<'off' | number | undefined>(undefined, 'off', 1_000, 1_000, 60_000);
+const optional = <T extends object>(fields: T): T =>
+  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as T;
+
+const hostAddress = fc.constantFrom(undefined, '10.9.9.1', '10.9.9.2', '0.0.0.0', 'any', '::');
+/** One port, a range, one out of a range, or one that the host finds; a few that are wrong. */
+const port = fc
+  .tuple(
+    fc.constantFrom(
+      { hostPort: 80, port: 80 },
+      { hostPort: 81, port: 80 },
+      { hostPort: 80, port: 80, portEnd: 81 },
+      { hostPort: 80, hostPortEnd: 82, port: 80, portEnd: 82 },
+      { hostPort: 80, hostPortEnd: 82, port: 80 },
+      { port: 80 },
+      { port: 80, portEnd: 81 },
+      { hostPort: 80, hostPortEnd: 81, port: 80, portEnd: 82 },
+    ),
+    hostAddress,
+  )
+  .map(([numbers, address]) => optional({ ...numbers, hostAddress: address }));
+export const ports = fc.oneof(
+  { weight: 2, arbitrary: fc.constant([]) },
+  { weight: 1, arbitrary: fc.array(port, { minLength: 1, maxLength: 2 }) },
+);
+const wanted = fc.constantFrom(
+  ...[[], [], [], [], [{ ipv4: '10.1.0.2' }], [{ ipv4: '10.1.0.3' }], [{ mac: '02:42:0a:01:00:02' }]],
+  ...[[{ mac: '02:00:00:00:00:01' }], [{ ipv4: '10.1.0.3', mac: '02:00:00:00:00:01' }]],
+);
+const gatewayPriority = fc.constantFrom(0, 0, 1, 2);
+const endpointFields = fc.record({ interfaces: wanted, ports, gatewayPriority });
+
+export const command = fc.oneof(
+  {
+    weight: 3,
+    arbitrary: fc
+      .record({
+        name: networkName,
+        driver: fc.constantFrom('bridge', 'bridge', 'bridge', 'bridge', 'host', 'null'),
+        subnet: maybe(fc.constantFrom('10.1.0.0/29', '10.1.0.0/24', '10.1.0.0/30', 'fd00::/64')),
+        overlap: fc.boolean(),
+        gc,
+        isInternal: fc.constantFrom(false, false, false, true),
+        isConfig: fc.constantFrom(false, false, false, false, true),
+        configFrom: fc.option(networkName, { nil: undefined, freq: 8 }),
+      })
+      .map(({ name, driver, subnet, overlap, gc: period, isInternal, isConfig, configFrom }) => ({
+        type: 'CreateNetwork' as const,
+        data: optional({
+          name,
+          driver,
+          gc: isConfig ? undefined : period,
+          internal: isInternal && driver === 'bridge' && !isConfig,
+          configOnly: isConfig,
+          configFrom,
+          ipv6: subnet?.includes(':') ?? false,
+          ipam: { overlap, subnets: subnet === undefined ? [] : [{ subnet }] },
+        }),
+      })),
+  },
+  {
+    weight: 2,
+    arbitrary: networkName.map((network) => ({ type: 'DeleteNetwork' as const, data: { network } })),
+  },
+  {
+    weight: 5,
+    arbitrary: fc.tuple(networkName, endpointName, endpointFields, gc).map(([network, name, fields, period]) => ({
+      type: 'CreateEndpoint' as const,
+      data: optional({ network, name, gc: period, ...optional(fields) }),
+    })),
+  },
+  {
+    weight: 6,
+    arbitrary: fc.tuple(networkName, endpointName, sandbox).map(([network, endpoint, id]) => ({
+      type: 'JoinEndpoint' as const,
+      data: { network, endpoint, sandbox: id },
+    })),
+  },
+  {
+    weight: 4,
+    arbitrary: fc
+      .tuple(networkName, endpointName, maybe(ports), maybe(gatewayPriority), fc.boolean())
+      .map(([network, endpoint, wantedPorts, priority, disrupt]) => ({
+        type: 'UpdateEndpoint' as const,
+        data: optional({ network, endpoint, ports: wantedPorts, gatewayPriority: priority, disrupt }),
+      })),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.tuple(networkName, fc.constantFrom('1400', '1280', '9')).map(([network, mtu]) => ({
+      type: 'UpdateNetwork' as const,
+      data: { network, labels: { mtu }, options: { 'com.docker.network.driver.mtu': mtu } },
+    })),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.constantFrom([], ['mtu'], ['mtu=1400']).map((labels) => ({
+      type: 'PruneNetworks' as const,
+      data: { labels },
+    })),
+  },
+  {
+    weight: 5,
+    arbitrary: fc
+      .tuple(sandbox, networkName, networkName, endpointName, endpointFields)
+      .map(([id, from, network, name, fields]) => ({
+        type: 'MoveSandbox' as const,
+        data: { sandbox: id, from, to: { network, name, ...optional(fields) } },
+      })),
+  },
+  ...(['LeaveEndpoint', 'DeleteEndpoint'] as const).map((type) => ({
+    weight: 4,
+    arbitrary: fc
+      .tuple(networkName, endpointName)
+      .map(([network, endpoint]) => ({ type, data: { network, endpoint } })),
+  })),
+  {
+    weight: 4,
+    arbitrary: fc
+      .tuple(sandbox, fc.array(fc.tuple(networkName, endpointFields), { minLength: 1, maxLength: 3 }), ports)
+      .map(([id, networks, own]) => ({
+        type: 'AttachSandbox' as const,
+        data: {
+          sandbox: id,
+          ports: own,
+          networks: networks.map(([network, fields]) => ({ network, ...optional(fields) })),
+        },
+      })),
+  },
+  { weight: 3, arbitrary: sandbox.map((id) => ({ type: 'DetachSandbox' as const, data: { sandbox: id } })) },
+  {
+    weight: 1,
+    arbitrary: fc.constantFrom('1400', 'x').map((mtu) => ({
+      type: 'ConfigureDriver' as const,
+      data: { driver: 'bridge', options: { 'com.docker.network.driver.mtu': mtu } },
+    })),
+  },
+);

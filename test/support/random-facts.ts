@@ -1,0 +1,64 @@
+/** What random histories are made of: networks and endpoints with all that views look at, and what a worker says of their ports. */
+import type { EndpointFacts, NetworkFacts, PortBinding, PublishedPort } from '../../events/events.ts';
+import { sandboxLeases } from '../../events/leases.ts';
+import type { BoundaryState } from '../../events/state.ts';
+import type { Roll } from './random-history.ts';
+
+export const pick = <Item>(items: readonly Item[], at: number): Item | undefined =>
+  items[Math.floor(at * items.length)];
+
+const noDns = { servers: null, search: null, options: null };
+
+export const networkFacts = (id: string, n: number, [, which, how, more]: Roll): NetworkFacts => {
+  const aux: Record<string, string> = more < 0.3 ? { router: `10.${n % 250}.0.9` } : {};
+  const gateway = how < 0.9 ? `10.${n % 250}.0.1/16` : null;
+  return {
+    ...{ id, name: `net${n % 5}`, driver: 'bridge', ipv4: true, ipv6: false, internal: which < 0.2, mtu: null },
+    ipam: { driver: 'default', options: {}, overlap: false },
+    subnets: [{ family: 4, subnet: `10.${n % 250}.0.0/16`, range: null, gateway, aux }],
+    ...{ options: {}, labels: {}, gc: pick([null, 'off' as const, 60_000], how) ?? null },
+    ...{ configOnly: false, configFrom: null, dns: noDns },
+  };
+};
+
+/** Up to three leases on ports of their own, some of them still to be found. */
+const leases = (n: number, at: number): PublishedPort[] =>
+  Array.from({ length: Math.floor(at * 7) % 4 }, (_, index) => ({
+    protocol: pick(['tcp' as const, 'udp' as const], at) ?? 'tcp',
+    hostAddresses: index === 1 ? ['0.0.0.0', '192.0.2.1'] : ['127.0.0.1'],
+    hostPort: (n + index) % 3 === 0 ? 0 : 1_000 + ((n * 4 + index) % 20_000),
+    choice: null,
+    port: 80 + (n % 2),
+    count: 1,
+  }));
+
+export const endpointFacts = (id: string, n: number, networkId: string, [, which, how, more]: Roll): EndpointFacts => ({
+  ...{ id, networkId, name: `ep${n % 7}`, ipv6: null, mac: null, static: more < 0.2 },
+  ipv4: more < 0.9 ? `10.1.${n >> 8}.${n & 255}/16` : null,
+  ...{ aliases: [], ports: leases(n, which), gatewayPriority: pick([0, 0, 5, -1], more) ?? 0, interface: null },
+  ...{ sysctls: {}, linkLocal: [], routes: [], links: {}, services: [], options: {}, labels: {} },
+  gc: pick([null, null, 'off' as const, 5_000], how) ?? null,
+  origin: 'endpoint',
+});
+
+/** What leads into the sandbox of an endpoint, as its worker would say: all leases to the gateway. */
+export const bindingsOf = (state: BoundaryState, endpointId: string): PortBinding[] => {
+  const { incarnation = '' } = state.endpoints.get(endpointId)?.sandbox ?? {};
+  const gateway = state.endpoints.get(state.sandboxes.get(incarnation)?.gateways.ipv4 ?? '')?.facts.ipv4;
+  if (!gateway) return [];
+  const [address = ''] = gateway.split('/');
+  return sandboxLeases(state, incarnation).flatMap(({ protocol, hostAddresses, hostPort, port, count }) =>
+    hostAddresses.map((hostAddress) => ({ protocol, hostAddress, hostPort, address, port, count })),
+  );
+};
+
+/** One port, of three: found, still to be found, or none. No two are the same, as the deciders see to. */
+export const portsAt = (n: number, how: number): PublishedPort[] =>
+  how < 0.5
+    ? []
+    : [
+        {
+          ...{ protocol: 'tcp', hostAddresses: ['127.0.0.1'], choice: null, port: 80, count: 1 },
+          hostPort: how < 0.75 ? 0 : 1_000 + (n % 20_000),
+        },
+      ];
