@@ -92,9 +92,9 @@ const checkServer = async (config: Config): Promise<readonly Check[]> => {
 const checkForwarding = async (): Promise<Check> => {
   const { readFileSync } = await import('node:fs');
   const on = readFileSync('/proc/sys/net/ipv4/ip_forward', 'utf8').trim() === '1';
-  if (on) return ok('forwarding', 'on: containers reach what the host reaches');
-  const remedy = 'to let containers out: `sysctl net.ipv4.ip_forward=1`';
-  return info('forwarding', 'off: containers reach each other and this host only', remedy);
+  if (on) return ok('forwarding', 'on: the host routes between its interfaces');
+  const remedy = 'the first bridge network that is not internal turns it on';
+  return info('forwarding', 'off: nothing leaves or enters through this host yet', remedy);
 };
 
 const marks = { ok: 'ok  ', bad: 'BAD ', info: '    ' } as const;
