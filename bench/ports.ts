@@ -11,8 +11,8 @@ import { median, percentile, round, startService } from './lib.ts';
 const residents = Number(process.argv[2] ?? 1000);
 const samples = Number(process.argv[3] ?? 100);
 const perEndpoint = 10;
-/** Where the kernel's range of ephemeral ports does not reach. */
-const firstPort = 1_024;
+/** Above what this machine listens on, below the kernel's range of ephemeral ports. */
+const firstPort = 10_000;
 
 let next = firstPort;
 const ports = (count: number) =>
