@@ -121,7 +121,10 @@ export interface SandboxFile {
   readonly tag: Tag;
 }
 
-/** Inside a sandbox: queries to 127.0.0.11 port 53 are led to a port where this host's worker answers them. */
+/**
+ * Inside a sandbox: queries to 127.0.0.11 port 53 are led to a port where this host's worker answers them. Its tag is that of the
+ * namespace.
+ */
 export interface Resolver {
   readonly kind: 'resolver';
   readonly netns: string;

@@ -11,11 +11,10 @@ import { type Host, readLinks, skipIndexes, takeIndex } from './host.ts';
 import { createFile, enter, pin, removeRecord, writeRecord } from './netns.ts';
 import { encodePeers } from './peer.ts';
 import { bridgeIndex, encodePort } from './plug.ts';
-import { equipResolver } from './resolver.ts';
 import { routeEntry } from './route.ts';
 import { getLinkByIndex, newRoute, newVeth, prepareLink } from './rtnetlink.ts';
 import { discardNamespace, holdsNetns, unpinNamespace } from './sandbox.ts';
-import { closeSpace, type Space, takeSpace } from './spare.ts';
+import { closeSpace, handOver, type Space, takeSpace } from './spare.ts';
 import { revive, silence, type Transaction } from './transaction.ts';
 import { ownEnds } from './veth.ts';
 
@@ -76,7 +75,7 @@ export const isCompact = ({ netns, veths, routes }: Sandbox): boolean =>
 
 /** Runs both batches in the new namespace; false when anything was refused. */
 const equip = (host: Host, sandbox: Sandbox, links: number[]): boolean => {
-  const space = takeSpace(host);
+  const space = takeSpace(host, sandbox.resolver?.port ?? null);
   try {
     pin(space.descriptor, sandbox.netns.path);
     if (sandbox.veths.length > 0) {
@@ -89,7 +88,8 @@ const equip = (host: Host, sandbox: Sandbox, links: number[]): boolean => {
     }
     encodeInner(host, sandbox, space);
     if (space.socket.request(host.writer).length > 0) return false;
-    return sandbox.resolver === null || equipResolver(host, space, sandbox.resolver);
+    handOver(host, space, sandbox.netns.path);
+    return true;
   } finally {
     closeSpace(space);
   }

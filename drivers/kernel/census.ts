@@ -8,6 +8,7 @@ import { type Forwarding, forwards, readForwarding } from './forwarding.ts';
 import { goHome, type Host, listLinks } from './host.ts';
 import { gatewaysOf, listAddresses, readSnapshot, type Snapshot } from './inside.ts';
 import { close } from './libc.ts';
+import { dropListeners } from './listener.ts';
 import { exists, listRecords, openNamespace, removeRecord, unpin, within } from './netns.ts';
 import { describeVeth, peerOf } from './pair.ts';
 import { isolationOf, readNetfilter } from './port-flags.ts';
@@ -74,6 +75,7 @@ export const ownLinks = (host: Host, links: readonly LinkRecord[]): readonly Own
 
 /** What is left of a namespace that was being made or removed when the process ended. */
 const clearRemains = (host: Host, netns: Netns): void => {
+  dropListeners(host, netns.path);
   if (netns.owned && exists(netns.path)) unpin(netns.path);
   removeRecord(host, netns.path);
 };

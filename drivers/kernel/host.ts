@@ -5,6 +5,7 @@ import { type Announcement, Announcer } from './announce.ts';
 import { AF, NL, SOCK } from './constants.ts';
 import { KernelFailure, refused } from './failure.ts';
 import { C, check, close, open, setns, socket } from './libc.ts';
+import type { Listeners } from './listener.ts';
 import { AnswerLost, NetlinkSocket } from './netlink.ts';
 import { type Netfilter, readNetfilter } from './port-flags.ts';
 import { decodeLink, type LinkRecord } from './records.ts';
@@ -40,6 +41,10 @@ export interface Host {
   readonly announcer: Announcer;
   /** Namespaces made ahead. */
   readonly spares: Space[];
+  /** Port of the resolver that they come with; null for none. */
+  readonly resolverPort: number | null;
+  /** Sockets that namespaces came with and nobody has asked for yet, by the path of the namespace. */
+  readonly listeners: Map<string, Listeners>;
   /** Whether the thread may be in another namespace than `home`. */
   away: boolean;
   /** Next interface index to try. */
@@ -106,7 +111,7 @@ export const patiently = <T>(read: () => T): T => {
 
 const patienceMax = 20;
 
-export const openHost = (realm: string, host: string, runDir: string): Host => {
+export const openHost = (realm: string, host: string, runDir: string, resolverPort: number | null = null): Host => {
   const home = check(open(threadNamespace, C.O_RDONLY | C.O_CLOEXEC, 0), `open ${threadNamespace}`);
   const route = new NetlinkSocket(NL.ROUTE).widen();
   const writer = new MessageWriter(batchBytes);
@@ -129,6 +134,8 @@ export const openHost = (realm: string, host: string, runDir: string): Host => {
     announcements: [],
     announcer: new Announcer(),
     spares: [],
+    resolverPort,
+    listeners: new Map(),
     away: false,
     index,
     netfilter: readNetfilter(),

@@ -10,6 +10,8 @@ export interface LinuxKernelOptions {
   readonly host: string;
   /** Where records and namespace files of ours are: a tmpfs is mounted there if there is none. */
   readonly runDir: string;
+  /** Port of the resolver that most sandboxes are to have: namespaces made ahead come with it. None: they come without. */
+  readonly resolverPort?: number;
 }
 
 interface Waiting {

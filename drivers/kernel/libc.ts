@@ -48,6 +48,7 @@ export const setsockopt = bound<(fd: number, level: number, option: number, valu
 );
 export const open = bound<(path: string, flags: number, mode: number) => number>('open', 'int', ['str', 'int', 'int']);
 export const close = bound<(fd: number) => number>('close', 'int', ['int']);
+export const mkdir = bound<(path: string, mode: number) => number>('mkdir', 'int', ['str', 'uint']);
 export const symlink = bound<(target: string, path: string) => number>('symlink', 'int', ['str', 'str']);
 export const linkat = bound<
   (directory: number, path: string, newDirectory: number, newPath: string, flags: number) => number

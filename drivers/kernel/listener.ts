@@ -40,27 +40,62 @@ export const openListener = (type: typeof SOCK.DGRAM | typeof SOCK.STREAM, port:
   }
 };
 
-const openBoth = (host: Host, netns: string, port: number): { readonly udp: number; readonly tcp: number } => {
+/** The two sockets of a resolver; they keep their namespace until they are closed. */
+export interface Listeners {
+  readonly port: number;
+  readonly udp: number;
+  readonly tcp: number;
+}
+
+/** In the namespace where the thread stands. @throws SystemError */
+export const openListeners = (port: number): Listeners => {
+  const udp = openListener(SOCK.DGRAM, port);
+  try {
+    return { port, udp, tcp: openListener(SOCK.STREAM, port) };
+  } catch (error) {
+    close(udp);
+    throw error;
+  }
+};
+
+export const closeListeners = ({ udp, tcp }: Listeners): void => {
+  close(udp);
+  close(tcp);
+};
+
+/** Closes the sockets that wait for the namespace at a path to be asked for them: it goes, or has its resolver no more. */
+export const dropListeners = (host: Host, path: string): void => {
+  const kept = host.listeners.get(path);
+  if (kept === undefined) return;
+  host.listeners.delete(path);
+  closeListeners(kept);
+};
+
+/** Keeps sockets for whoever asks for those of the namespace at a path. */
+export const keepListeners = (host: Host, path: string, listeners: Listeners): void => {
+  dropListeners(host, path);
+  host.listeners.set(path, listeners);
+};
+
+const openInside = (host: Host, netns: string, port: number): Listeners => {
   const namespace = openOrFail(netns);
   try {
     enter(host, namespace);
-    const udp = openListener(SOCK.DGRAM, port);
-    try {
-      return { udp, tcp: openListener(SOCK.STREAM, port) };
-    } catch (error) {
-      close(udp);
-      throw error;
-    }
+    return openListeners(port);
   } finally {
     close(namespace);
     goHome(host);
   }
 };
 
-/** The sockets of the resolver of a sandbox; they keep its namespace until they are closed. */
+/** The sockets of the resolver of a sandbox: those that its namespace came with, else new ones. */
 export const openResolver = (host: Host, netns: string, port: number): Awaited<ReturnType<Kernel['openResolver']>> => {
   try {
-    return { ok: true, ...openBoth(host, netns, port) };
+    const kept = host.listeners.get(netns);
+    if (kept?.port === port) host.listeners.delete(netns);
+    else dropListeners(host, netns);
+    const { udp, tcp } = kept?.port === port ? kept : openInside(host, netns, port);
+    return { ok: true, udp, tcp };
   } catch (error) {
     return { ok: false, fault: faultOf(error, `open resolver in ${netns}`, []) };
   }

@@ -5,6 +5,7 @@ export interface ThreadOptions {
   readonly realm: string;
   readonly host: string;
   readonly runDir: string;
+  readonly resolverPort?: number;
   /** One 32-bit count: jobs handed to the reaper and not yet done. */
   readonly pending: SharedArrayBuffer;
 }

@@ -1,14 +1,15 @@
 /**
  * The way to the resolver of a sandbox: queries to 127.0.0.11 port 53 are led to the port where this host's worker listens inside.
- * A program in the sandbox may thus have port 53 for itself. One constant table, which goes with the namespace.
+ * A program in the sandbox may thus have port 53 for itself. One constant table, which goes with the namespace: whose it is, the record
+ * of the namespace says, so it can be made before that is known.
  */
-import { formatTag, type Netns, parseTag, type Resolver } from '../objects.ts';
+import type { Netns, Resolver } from '../objects.ts';
 import { NL } from './constants.ts';
 import type { Expression } from './expressions.ts';
 import { expectNone, KernelFailure } from './failure.ts';
 import type { Host } from './host.ts';
 import { close, SystemError } from './libc.ts';
-import { resolverAddress } from './listener.ts';
+import { dropListeners, resolverAddress } from './listener.ts';
 import { NetlinkSocket, type Refusal } from './netlink.ts';
 import { openNamespace, within } from './netns.ts';
 import {
@@ -23,7 +24,6 @@ import {
   newTable,
 } from './nftables.ts';
 import { tableName } from './ruleset.ts';
-import type { Space } from './spare.ts';
 import type { Transaction } from './transaction.ts';
 
 /** Not that of the host: a sandbox may have a host of its own in it. */
@@ -55,17 +55,17 @@ const steps = (protocol: number, port: number): readonly Expression[] => [
   { name: 'nat', change: 'destination', family: ipv4, port: 1 },
 ];
 
-/** A rule says whose it is and where it leads. */
-const commentOf = ({ tag, port }: Resolver): string => `${formatTag(tag)} ${port}`;
+/** A rule says where it leads. */
+const commentOf = (port: number): string => `cnm resolver ${port}`;
 
 const protocols = [udp, tcp];
 
-const encode = (host: Host, resolver: Resolver): void => {
+const encode = (host: Host, port: number): void => {
   const name = nameOf(host);
   newTable(host.writer, name, 0, null);
   newChain(host.writer, name, chain, hook);
   for (const protocol of protocols) {
-    newRule(host.writer, name, chain, steps(protocol, resolver.port), commentOf(resolver));
+    newRule(host.writer, name, chain, steps(protocol, port), commentOf(port));
   }
 };
 
@@ -75,9 +75,15 @@ const commit = (host: Host, socket: NetlinkSocket, write: () => void): readonly 
   return socket.requestBatch(host.writer, first, endBatch(host.writer));
 };
 
-/** In a namespace where nothing is yet. False when the kernel refuses. */
-export const equipResolver = (host: Host, space: Space, resolver: Resolver): boolean =>
-  space.filter !== null && commit(host, space.filter, () => encode(host, resolver)).length === 0;
+/** In the namespace where the thread stands, where nothing is yet. @throws SystemError, KernelFailure */
+export const equipResolver = (host: Host, port: number): void => {
+  const socket = new NetlinkSocket(NL.NETFILTER);
+  try {
+    expectNone(commit(host, socket, () => encode(host, port)));
+  } finally {
+    socket.close();
+  }
+};
 
 /** The comments of the rules in our table; none where there is no table. */
 const listComments = (host: Host, socket: NetlinkSocket): readonly string[] => {
@@ -88,17 +94,17 @@ const listComments = (host: Host, socket: NetlinkSocket): readonly string[] => {
   });
 };
 
-const find = (host: Host, socket: NetlinkSocket, netns: string): Resolver | null => {
+/** Where our table leads; null when there is none. */
+const findPort = (host: Host, socket: NetlinkSocket): number | null => {
   const [first, ...others] = listComments(host, socket);
-  const [, label = '', port = ''] = /^(\S+) (\d+)$/.exec(first ?? '') ?? [];
-  const tag = parseTag(label);
+  const port = /^cnm resolver (\d+)$/.exec(first ?? '')?.[1];
   // Anything else than both rules as we make them is as good as nothing: it is made anew.
-  if (!tag || others.length !== protocols.length - 1 || others.some((other) => other !== first)) return null;
-  return { kind: 'resolver', netns, port: Number(port), tag };
+  const isWhole = others.length === protocols.length - 1 && others.every((other) => other === first);
+  return port === undefined || !isWhole ? null : Number(port);
 };
 
 /** The resolver of the namespace where the thread stands. A kernel without nfnetlink has none. */
-export const readResolver = (host: Host, { path }: Netns): Resolver | null => {
+export const readResolver = (host: Host, { path, tag }: Netns): Resolver | null => {
   let socket: NetlinkSocket;
   try {
     socket = new NetlinkSocket(NL.NETFILTER);
@@ -107,7 +113,8 @@ export const readResolver = (host: Host, { path }: Netns): Resolver | null => {
     throw error;
   }
   try {
-    return find(host, socket, path);
+    const port = findPort(host, socket);
+    return port === null ? null : { kind: 'resolver', netns: path, port, tag };
   } finally {
     socket.close();
   }
@@ -124,24 +131,23 @@ const inside = <T>(host: Host, path: string, work: (socket: NetlinkSocket) => T)
   }
 };
 
-/** Makes the table, instead of the one that is there; without a resolver, removes it. */
-const replace = (host: Host, socket: NetlinkSocket, resolver: Resolver | null): void => {
+/** Makes the table, instead of the one that is there; without a port, removes it. */
+const replace = (host: Host, socket: NetlinkSocket, port: number | null): void => {
   const name = nameOf(host);
   const refusals = commit(host, socket, () => {
     // Made first, so that there is one to delete.
     newTable(host.writer, name, 0, null);
     delTable(host.writer, name);
-    if (resolver !== null) encode(host, resolver);
+    if (port !== null) encode(host, port);
   });
   expectNone(refusals);
 };
 
-const change = (transaction: Transaction, netns: string, wanted: Resolver | null): boolean => {
+const change = (transaction: Transaction, netns: string, wanted: number | null): boolean => {
   const { host, undo } = transaction;
   const done = inside(host, netns, (socket): true => {
-    const before = find(host, socket, netns);
-    const label = (resolver: Resolver | null): string => (resolver === null ? '' : commentOf(resolver));
-    if (wanted !== null && label(before) === label(wanted)) return true;
+    const before = findPort(host, socket);
+    if (wanted !== null && before === wanted) return true;
     const run = (): void => {
       inside(host, netns, (again) => replace(host, again, before));
     };
@@ -152,12 +158,13 @@ const change = (transaction: Transaction, netns: string, wanted: Resolver | null
   return done !== null;
 };
 
-export const ensureResolver = (transaction: Transaction, resolver: Resolver): void => {
-  if (!change(transaction, resolver.netns, resolver)) {
-    throw new KernelFailure('NETNS_UNUSABLE', `${resolver.netns} is no network namespace`);
+export const ensureResolver = (transaction: Transaction, { netns, port }: Resolver): void => {
+  if (!change(transaction, netns, port)) {
+    throw new KernelFailure('NETNS_UNUSABLE', `${netns} is no network namespace`);
   }
 };
 
 export const removeResolver = (transaction: Transaction, { netns }: Resolver): void => {
+  dropListeners(transaction.host, netns);
   change(transaction, netns, null);
 };

@@ -3,6 +3,7 @@ import { formatTag, type Netns, type Tag } from '../objects.ts';
 import { foreign, KernelFailure, ownership } from './failure.ts';
 import type { Host } from './host.ts';
 import { close, SystemError } from './libc.ts';
+import { dropListeners } from './listener.ts';
 import * as netns from './netns.ts';
 import { closeSpace, takeSpace } from './spare.ts';
 import type { Transaction } from './transaction.ts';
@@ -22,6 +23,7 @@ const holdNamespace = (path: string): number => {
 export const unpinNamespace = (transaction: Transaction, object: Netns, links: readonly number[]): void => {
   const { host } = transaction;
   const namespace = holdNamespace(object.path);
+  dropListeners(host, object.path);
   if (namespace >= 0 || links.length > 0) transaction.reaps.push({ links, namespace });
   netns.unpin(object.path);
   netns.removeRecord(host, object.path);
@@ -38,6 +40,7 @@ export const unpinNamespace = (transaction: Transaction, object: Netns, links: r
 /** Undoes the making of a namespace: final, so what pins it goes straight to the reaper. */
 export const discardNamespace = (host: Host, object: Netns, links: readonly number[]): void => {
   const namespace = holdNamespace(object.path);
+  dropListeners(host, object.path);
   if (namespace >= 0 || links.length > 0) host.reaps.push({ links, namespace });
   netns.unpin(object.path);
   netns.removeRecord(host, object.path);
@@ -78,8 +81,9 @@ const ensureOwned = (transaction: Transaction, object: Netns, known: boolean): v
     return;
   }
   transaction.undo.push({ what: `remove netns ${object.path}`, run: () => discardNamespace(host, object, []) });
+  dropListeners(host, object.path);
   netns.createFile(object.path);
-  const space = takeSpace(host);
+  const space = takeSpace(host, null);
   try {
     netns.pin(space.descriptor, object.path);
   } finally {

@@ -8,7 +8,7 @@ import { isFailure } from './failure.ts';
 import { closeFirewall, type Firewall, openFirewall } from './firewall.ts';
 import { type Host, listLinks, openHost, patiently } from './host.ts';
 import { close } from './libc.ts';
-import { openResolver } from './listener.ts';
+import { dropListeners, openResolver } from './listener.ts';
 import { mountRunDirectory } from './netns.ts';
 import type { Reply, Request, ThreadOptions } from './protocol.ts';
 import { closeSpares, spareSpace } from './spare.ts';
@@ -46,7 +46,7 @@ const prepareTable = ({ table }: Firewall): void => {
 };
 
 const start = (): { readonly host: Host; readonly firewall: Firewall } => {
-  const host = openHost(options.realm, options.host, options.runDir);
+  const host = openHost(options.realm, options.host, options.runDir, options.resolverPort);
   const firewall = openFirewall(host);
   prepareTable(firewall);
   prepareRunDirectory(host);
@@ -98,6 +98,7 @@ const answer = (request: Request): unknown => {
       closeFirewall(firewall);
       if (sparing) clearImmediate(sparing);
       closeSpares(host);
+      for (const path of [...host.listeners.keys()]) dropListeners(host, path);
       host.announcer.close();
       host.route.close();
       close(host.home);

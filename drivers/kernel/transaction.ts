@@ -13,6 +13,8 @@ export interface Transaction {
   readonly host: Host;
   /** How to take back each step; run from the last to the first. */
   readonly undo: { readonly what: string; readonly run: () => void }[];
+  /** Directories that it has made: nobody else has put anything there. */
+  readonly directories: Set<string>;
   /** Interfaces to be announced when the plan has succeeded. */
   readonly announcements: Announcement[];
   /** What is left to do when the plan has succeeded; it may not fail. */
@@ -21,7 +23,14 @@ export interface Transaction {
   readonly reaps: ReapJob[];
 }
 
-export const begin = (host: Host): Transaction => ({ host, undo: [], announcements: [], done: [], reaps: [] });
+export const begin = (host: Host): Transaction => ({
+  host,
+  undo: [],
+  directories: new Set(),
+  announcements: [],
+  done: [],
+  reaps: [],
+});
 
 export const commit = (transaction: Transaction): void => {
   transaction.host.reaps.push(...transaction.reaps);

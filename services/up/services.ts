@@ -1,5 +1,6 @@
 /** The composition root: each service with its connection, its streams and whatever else it is handed. */
 import type { NatsConnection } from '@nats-io/transport-node';
+import { RESOLVER_PORT } from '../dns/address.ts';
 import type { Clock } from '../lib/clock.ts';
 import { type Config, hostRunDir } from '../lib/config.ts';
 import type { Logger } from '../lib/logger.ts';
@@ -136,7 +137,8 @@ const startWorker = async (deps: ServiceDeps): Promise<Part> => {
   const { config, clock } = deps;
   const { realm, host, pools, ula, netnsRoots } = config;
   const runDir = hostRunDir(config);
-  const [opened, kernel] = await Promise.all([open('worker', deps), linuxKernel({ realm, host, runDir })]);
+  const opening = linuxKernel({ realm, host, runDir, resolverPort: RESOLVER_PORT });
+  const [opened, kernel] = await Promise.all([open('worker', deps), opening]);
   const { connection, logger, stream } = opened;
   const [log, commands, hostServers] = [stream('log'), stream('commands'), watchServers()];
   const place = { realm, host, runDir, pools, ula, netnsRoots };

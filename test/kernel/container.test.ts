@@ -8,6 +8,7 @@ import { after, before, describe, it } from 'node:test';
 import { linuxKernel } from '../../drivers/kernel/kernel.ts';
 import { tableName } from '../../drivers/kernel/ruleset.ts';
 import type { Kernel } from '../../drivers/port.ts';
+import { RESOLVER_PORT } from '../../services/dns/address.ts';
 import { type Bundles, bundles, runtimes, whyNoContainers } from '../support/container.ts';
 import { waitFor } from '../support/nats.ts';
 import { inOwnNamespaces, sh } from '../support/netns.ts';
@@ -50,7 +51,7 @@ if (inOwnNamespaces(import.meta.filename)) {
 
     before(async () => {
       sh('ip link set lo up');
-      kernel = await linuxKernel({ realm, host, runDir });
+      kernel = await linuxKernel({ realm, host, runDir, resolverPort: RESOLVER_PORT });
       system = await new System({ ...memoryStreams(), kernel, runDir }).start();
       await system.run('CreateNetwork', { name: 'front', ipv6: true });
       await system.run('CreateNetwork', { name: 'back' });

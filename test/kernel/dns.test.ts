@@ -64,7 +64,7 @@ if (inOwnNamespaces(import.meta.filename)) {
 
     before(async () => {
       sh('ip link set lo up');
-      kernel = await linuxKernel({ ...owner, runDir });
+      kernel = await linuxKernel({ ...owner, runDir, resolverPort: RESOLVER_PORT });
       server = await upstream('127.0.77.1', 0, (query) => {
         const isKnown = query.questions?.[0]?.name.endsWith('example.com') === true;
         return replyTo(query, isKnown ? { data: ['192.0.2.1'] } : { flags: 3 });

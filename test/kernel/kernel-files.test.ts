@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import {
   appendFileSync,
+  chmodSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -138,6 +139,18 @@ if (inOwnNamespaces(import.meta.filename)) {
       assert.deepEqual(readdirSync(`${runDir}/.files`), []);
       await apply(create('file', [file('hosts', 'three\n')]));
       assert.equal(readFileSync(path('hosts'), 'utf8'), 'three\n');
+    });
+
+    it('are written again when the last process ended while it wrote one', async () => {
+      await apply(create('files', [file('hosts', 'one\n'), file('hostname', 'box\n')]));
+      // A file gets its mode when all is written.
+      writeFileSync(path('hosts'), '');
+      chmodSync(path('hosts'), 0);
+      await restart();
+      assert.deepEqual((await kernel.census()).objects, [file('hostname', 'box\n')]);
+      assert.ok(!existsSync(path('hosts')));
+      await apply(create('file', [file('hosts', 'two\n')]));
+      assert.deepEqual([readFileSync(path('hosts'), 'utf8'), statSync(path('hosts')).mode & 0o777], ['two\n', 0o644]);
     });
 
     it('are gone when the last process ended in the middle of a removal', async () => {

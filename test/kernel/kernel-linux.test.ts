@@ -16,7 +16,7 @@ if (inOwnNamespaces(import.meta.filename)) {
     const guests = mkdtempSync('/run/cnm-guests-');
     const brought: string[] = [];
     const servers: Server[] = [];
-    let kernel = await linuxKernel({ ...owner, runDir });
+    let kernel = await linuxKernel({ ...owner, runDir, resolverPort: 15353 });
     return {
       get kernel() {
         return kernel;
@@ -24,7 +24,7 @@ if (inOwnNamespaces(import.meta.filename)) {
       path: (name) => join(runDir, 'sandboxes', name),
       restart: async () => {
         await kernel.close();
-        kernel = await linuxKernel({ ...owner, runDir });
+        kernel = await linuxKernel({ ...owner, runDir, resolverPort: 15353 });
       },
       addForeignBridge: async (name) => {
         sh(`ip link add ${name} type bridge; ip link set ${name} up alias somebody`);

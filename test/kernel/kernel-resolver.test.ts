@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { mkdtempSync } from 'node:fs';
+import { closeSync, mkdtempSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { linuxKernel } from '../../drivers/kernel/kernel.ts';
@@ -11,7 +11,7 @@ import { tableName } from '../../drivers/kernel/ruleset.ts';
 import type { KernelObject, Resolver } from '../../drivers/objects.ts';
 import { diff } from '../../drivers/plan.ts';
 import type { Kernel, Plan } from '../../drivers/port.ts';
-import { create, network, owner, remove, sandbox, tag } from '../support/kernel-objects.ts';
+import { byKey, create, network, owner, remove, sandbox, tag, veth } from '../support/kernel-objects.ts';
 import { inOwnNamespaces, ipLinks, sh, shIn } from '../support/netns.ts';
 
 /** Sends a word by UDP and by TCP, and prints what comes back. */
@@ -58,8 +58,13 @@ const serve = async (udp: number, tcp: number): Promise<Served> => {
 
 const port = 15353;
 
-if (inOwnNamespaces(import.meta.filename)) {
-  describe('the resolver', () => {
+const until = async (isSo: () => boolean): Promise<void> => {
+  for (let look = 0; !isSo() && look < 100; look++) await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.ok(isSo());
+};
+
+const resolverSuite = (title: string, ahead: { readonly resolverPort?: number }): void => {
+  describe(title, () => {
     let runDir = '';
     let kernel: Kernel;
     let served: Served | null = null;
@@ -102,7 +107,7 @@ if (inOwnNamespaces(import.meta.filename)) {
 
     beforeEach(async () => {
       runDir = mkdtempSync('/run/cnm-test-');
-      kernel = await linuxKernel({ ...owner, runDir });
+      kernel = await linuxKernel({ ...owner, runDir, ...ahead });
       await apply(create('net', network(1)), create('box', box()));
       await start();
     });
@@ -147,7 +152,7 @@ if (inOwnNamespaces(import.meta.filename)) {
     it('serves again after the process that served has ended', async () => {
       await served?.close();
       await kernel.close();
-      kernel = await linuxKernel({ ...owner, runDir });
+      kernel = await linuxKernel({ ...owner, runDir, ...ahead });
       await start();
       assert.equal(await inside(client('127.0.0.11')), answers);
     });
@@ -161,6 +166,42 @@ if (inOwnNamespaces(import.meta.filename)) {
       );
     });
 
+    it('is found at another port once that was changed, and not at all once it was removed', async () => {
+      const [before, after] = [resolver('s3'), { ...resolver('s3'), port: port + 1 }];
+      await apply(create('box', [...sandbox('s3', { network: 1, number: 3, netns: path('s3') }), before]));
+      await apply({ id: 'move', operations: [{ op: 'update', from: before, object: after }] });
+      const { objects } = await kernel.census();
+      assert.deepEqual(byKey(objects.filter(({ kind }) => kind === 'resolver')), [resolver('s2'), after]);
+      const opened = await kernel.openResolver(path('s3'), port + 1);
+      assert.ok(opened.ok);
+      closeSync(opened.udp);
+      closeSync(opened.tcp);
+      await apply(remove('resolver', [after]));
+      assert.equal(shIn(path('s3'), 'nft list ruleset; ss -Hlntu'), '');
+    });
+
+    it('keeps no namespace whose sockets nobody has asked for', async () => {
+      const join = { network: 1, number: 3, netns: path('s3') };
+      const objects = [...sandbox('s3', join), resolver('s3')];
+      const missing = create('', [veth({ network: 7, number: 9, netns: '/nowhere' })]).operations;
+      for (const plan of [remove('box', objects), { id: 'x', operations: missing }]) {
+        const isUndone = plan.id === 'x';
+        const made = create('box', objects);
+        const [result] = await kernel.apply([
+          isUndone ? { ...made, operations: [...made.operations, ...missing] } : made,
+        ]);
+        assert.equal(result?.ok, !isUndone);
+        if (!isUndone) {
+          sh(`ip link add witness type veth peer name inside; ip link set inside netns ${path('s3')}`);
+          await apply(plan);
+        }
+        await kernel.settled();
+        await until(() => !ipLinks().some(({ ifname }) => ifname === 'witness'));
+      }
+      const opened = await kernel.openResolver(path('s3'), port);
+      assert.ok(!opened.ok && opened.fault.code === 'NETNS_UNUSABLE');
+    });
+
     it('lets go of the namespace when its sockets are closed', async () => {
       // An interface of somebody else: it goes with the namespace, and not before.
       sh(`ip link add witness type veth peer name inside; ip link set inside netns ${path('s2')}`);
@@ -170,8 +211,12 @@ if (inOwnNamespaces(import.meta.filename)) {
       assert.ok(isThere());
       await served?.close();
       served = null;
-      for (let look = 0; isThere() && look < 100; look++) await new Promise((resolve) => setTimeout(resolve, 50));
-      assert.ok(!isThere());
+      await until(() => !isThere());
     });
   });
+};
+
+if (inOwnNamespaces(import.meta.filename)) {
+  resolverSuite('the resolver', {});
+  resolverSuite('the resolver, made ahead', { resolverPort: port });
 }

@@ -9,6 +9,7 @@ import { linuxKernel } from '../../drivers/kernel/kernel.ts';
 import { tableName } from '../../drivers/kernel/ruleset.ts';
 import type { Kernel } from '../../drivers/port.ts';
 import type { PortBinding } from '../../events/events.ts';
+import { RESOLVER_PORT } from '../../services/dns/address.ts';
 import { waitFor } from '../support/nats.ts';
 import { inOwnNamespaces, ipLinks, namespaceOf, sh, shIn } from '../support/netns.ts';
 import { host, type NatsStreams, natsStreams, realm, System } from '../support/system.ts';
@@ -79,7 +80,7 @@ if (inOwnNamespaces(import.meta.filename)) {
       writeFileSync('/proc/sys/net/ipv4/ip_forward', '1');
       writeFileSync('/proc/sys/net/ipv6/conf/all/forwarding', '1');
       streams = await natsStreams();
-      kernel = await linuxKernel({ realm, host, runDir });
+      kernel = await linuxKernel({ realm, host, runDir, resolverPort: RESOLVER_PORT });
       system = await new System({ ...streams, kernel, runDir }).start();
       for (const [index, name] of ['a', 'b'].entries()) {
         await system.run('CreateNetwork', { name, ipam: { subnets: [{ subnet: `10.${index + 1}.0.0/24` }] } });
