@@ -88,7 +88,7 @@ const runs: { readonly floor: number; readonly attach: number; readonly cpuUs: n
 const kernel = await linuxKernel({ realm, host, runDir });
 await apply(kernel, [plan('networks', 'create', networks)]);
 for (let round = 0; round < rounds; round++) {
-  const limit = floor(count, bridges).perSecond;
+  const limit = (await floor(count, bridges)).perSecond;
   const boxes = Array.from({ length: count }, (_, at) => sandbox(round, at));
   const before = process.cpuUsage();
   const attachMs = await timed(() =>

@@ -38,6 +38,13 @@ export const createEndpoint = (state: BoundaryState, event: EventOf<'EndpointCre
   });
 };
 
+const addOccupants = (state: BoundaryState, place: EndpointRow['sandbox'], more: number): void => {
+  if (!place) return;
+  const count = (state.occupants.get(place.incarnation) ?? 0) + more;
+  if (count > 0) state.occupants.set(place.incarnation, count);
+  else state.occupants.delete(place.incarnation);
+};
+
 // ---------------------------------------------------------------- its end
 
 const freeName = (state: BoundaryState, { facts }: EndpointRow): void => {
@@ -54,6 +61,7 @@ const removeEndpoint = (state: BoundaryState, row: EndpointRow, atMs: number): v
   for (const address of addressesOf(facts))
     for (const pool of cell?.pools ?? []) releaseAddress(pool, address, facts.id, atMs);
   holdInstead(state, { kind: 'endpoint', id: facts.id }, heldBy(row), []);
+  addOccupants(state, row.sandbox, -1);
   state.endpoints.delete(facts.id);
 };
 
@@ -62,9 +70,7 @@ export const endEndpoint = (state: BoundaryState, row: EndpointRow, event: Event
   leaveSandbox(state, row, event);
   removeEndpoint(state, row, Date.parse(event.meta.time));
   const sandbox = state.sandboxes.get(row.sandbox?.incarnation ?? '');
-  if (sandbox?.status !== 'removing') return;
-  for (const other of state.endpoints.values()) if (other.sandbox?.incarnation === sandbox.facts.incarnation) return;
-  removeSandbox(state, sandbox);
+  if (sandbox?.status === 'removing' && !state.occupants.has(sandbox.facts.incarnation)) removeSandbox(state, sandbox);
 };
 
 // ---------------------------------------------------------------- its life
@@ -133,6 +139,8 @@ export const evolveEndpoint = (state: BoundaryState, event: Event & { data: { en
   const idle = event.type === 'EndpointLeft' || event.type === 'EndpointJoinFailed' || (row.sandbox && !sandbox);
   // A join that failed has put it into no sandbox; a leave says that it was meant to be in one, reported or not.
   const wasIn = event.type === 'EndpointJoined' || event.type === 'EndpointLeaveRequested';
+  addOccupants(state, row.sandbox, -1);
+  addOccupants(state, sandbox, 1);
   state.endpoints.set(row.facts.id, {
     ...row,
     status,

@@ -116,6 +116,8 @@ export interface BoundaryState {
   /** By incarnation; several may bear one name while older ones are being removed. */
   readonly sandboxes: Table<string, SandboxRow>;
   readonly sandboxIds: Table<string, string>;
+  /** How many endpoints are in a sandbox, or have not been reported out of it, by its incarnation; none has no entry. */
+  readonly occupants: Table<string, number>;
   /** `tcp/8080` to those who hold it, one entry per port of a lease; what an open update gives up or takes is held as well. */
   readonly ports: Table<string, readonly PortHolder[]>;
   /** By `commandKey`. */
@@ -148,6 +150,7 @@ export const initialState = (): BoundaryState => {
     endpoints: new Table(journal),
     sandboxes: new Table(journal),
     sandboxIds: new Table(journal),
+    occupants: new Table(journal),
     ports: new Table(journal),
     commands: new Table(journal),
     remembered: new Queue(journal),

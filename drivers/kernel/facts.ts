@@ -5,6 +5,7 @@ import { formatCidr } from './address.ts';
 import { ownLinks } from './census.ts';
 import { type Host, listLinks } from './host.ts';
 import { listRoutes } from './inside.ts';
+import { AnswerLost } from './netlink.ts';
 import { probe } from './probe.ts';
 
 const readText = (path: string): string => readFileSync(path, 'utf8').trim();
@@ -14,7 +15,7 @@ const isScoped = (destination: Uint8Array): boolean =>
   destination.length === 16 &&
   (destination[0] === 0xff || (destination[0] === 0xfe && ((destination[1] ?? 0) & 0xc0) === 0x80));
 
-export const readFacts = (host: Host): KernelFacts => {
+const readNow = (host: Host): KernelFacts => {
   // The answer does not change while the system runs.
   host.capabilities ??= probe(host);
   const links = listLinks(host.route, host.writer);
@@ -30,4 +31,14 @@ export const readFacts = (host: Host): KernelFacts => {
     capabilities: host.capabilities,
     mtu: mtus.length > 0 ? Math.min(...mtus) : 1500,
   };
+};
+
+/** Null while others change links or routes faster than they can be read. */
+export const readFacts = (host: Host): KernelFacts | null => {
+  try {
+    return readNow(host);
+  } catch (error) {
+    if (error instanceof AnswerLost) return null;
+    throw error;
+  }
 };

@@ -1,6 +1,7 @@
 /** The Linux adapter of the `Kernel` port: two threads that make the system calls, and this object in front of them. */
 import { once } from 'node:events';
 import { promises } from 'node:fs';
+import { promisify } from 'node:util';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import type { Census, Kernel, KernelFacts, PlanResult } from '../port.ts';
 import type { Reply, Request, ThreadOptions } from './protocol.ts';
@@ -30,13 +31,16 @@ const threadUrl = (name: string): URL => new URL(`./${name}${extension}`, import
 class Thread {
   readonly #worker: Worker;
   readonly #waiting = new Map<number, Waiting>();
+  #unsent: Request[] = [];
   #next = 1;
   #ended: Error | null = null;
 
   /** `others` are threads that it cannot do without. */
   constructor(worker: Worker, others: readonly Worker[]) {
     this.#worker = worker;
-    worker.on('message', (text: string) => this.#settle(JSON.parse(text) as Reply));
+    worker.on('message', (text: string) => {
+      for (const reply of JSON.parse(text) as readonly Reply[]) this.#settle(reply);
+    });
     for (const each of [worker, ...others]) {
       each.on('error', (error) => this.#end(error instanceof Error ? error : new Error(String(error))));
       each.on('exit', (code) => {
@@ -73,15 +77,25 @@ class Thread {
     return this.#ended !== null;
   }
 
+  /** Requests of one turn of the loop travel together, and so do their answers: to wake a thread costs more than most of them. */
   call(request: Call): Promise<unknown> {
     if (this.#ended) return Promise.reject(this.#ended);
     const id = this.#next++;
+    if (this.#unsent.push({ ...request, id }) === 1) queueMicrotask(() => this.#send());
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject });
-      this.#worker.postMessage(JSON.stringify({ ...request, id }));
     });
   }
+
+  #send(): void {
+    this.#worker.postMessage(JSON.stringify(this.#unsent));
+    this.#unsent = [];
+  }
 }
+
+/** Until the next try to read what others change all the time; plans are executed meanwhile. */
+const unsettledMs = 100;
+const delay = promisify(setTimeout);
 
 const untilZero = async (count: Int32Array): Promise<void> => {
   for (;;) {
@@ -114,7 +128,13 @@ export const linuxKernel = async (options: LinuxKernelOptions): Promise<Kernel> 
   return {
     apply: async (plans) => (await thread.call({ call: 'apply', plans })) as readonly PlanResult[],
     census: async () => (await thread.call({ call: 'census' })) as Census,
-    facts: async () => (await thread.call({ call: 'facts' })) as KernelFacts,
+    facts: async () => {
+      for (;;) {
+        const facts = (await thread.call({ call: 'facts' })) as KernelFacts | null;
+        if (facts) return facts;
+        await delay(unsettledMs);
+      }
+    },
     findPorts: async (searches) => (await thread.call({ call: 'findPorts', searches })) as readonly (number | null)[],
     openResolver: async (netns, port) =>
       (await thread.call({ call: 'openResolver', netns, port })) as Awaited<ReturnType<Kernel['openResolver']>>,

@@ -10,7 +10,7 @@ export interface ThreadOptions {
   readonly pending: SharedArrayBuffer;
 }
 
-/** From the main thread to the one that sets up. */
+/** From the main thread to the one that sets up; a message carries a list of them, its answer the list of replies in their order. */
 export type Request =
   | { readonly id: number; readonly call: 'apply'; readonly plans: readonly Plan[] }
   | { readonly id: number; readonly call: 'findPorts'; readonly searches: readonly PortSearch[] }

@@ -43,6 +43,7 @@ const checkKernel = async ({ realm, host, runDir }: Config): Promise<readonly Ch
   const { openHost } = await import('../../drivers/kernel/host.ts');
   const { readFacts } = await import('../../drivers/kernel/facts.ts');
   const facts = readFacts(openHost(realm, host, runDir));
+  if (facts === null) return [bad('kernel', 'links and routes change faster than they can be read', 'try again')];
   const checks: Check[] = [info('kernel', `Linux ${facts.kernel}, links take an MTU of ${facts.mtu}`)];
   for (const [name, remedy] of Object.entries(capabilityRemedies)) {
     const has = facts.capabilities[name as keyof typeof facts.capabilities];

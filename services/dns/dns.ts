@@ -13,6 +13,7 @@
  *     dns.left(endpointId)
  *     report EndpointLeft
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Kernel, KernelFault } from '../../drivers/port.ts';
 import type { EndpointFacts, NetworkFacts, SandboxFacts } from '../../events/events.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -31,12 +32,23 @@ export interface DnsOptions {
   readonly upstreams: HostServers;
   /** Design values unless given: limits and patience of forwarding. */
   readonly forwarding?: Partial<ForwarderOptions>;
+  /** The sockets of a sandbox could not be taken over (no descriptor left, for one): it is to be opened again later. */
+  readonly onUnserved?: (incarnation: string) => void;
+}
+
+type Sockets = Awaited<ReturnType<Kernel['openResolver']>>;
+
+interface Opening {
+  /** Whether there are sockets. */
+  readonly bound: Promise<KernelFault | null>;
+  /** Resolves when they are taken over, or given up. */
+  readonly served: Promise<void>;
 }
 
 export interface Dns {
   /**
    * Opens the sockets of a sandbox, if they are not open. The namespace and its resolver object must be there.
-   * @returns why there are none; null when it answers
+   * @returns why there are none; null when they take questions, which are answered from the next turn of the loop on
    */
   open(sandbox: SandboxFacts): Promise<KernelFault | null>;
   /** Closes the sockets of a sandbox for good, if it has any: resolves when they no longer keep the namespace. Its names stay. */
@@ -69,17 +81,23 @@ export interface DnsCounts {
   readonly malformed: number;
 }
 
-export const createDns = ({ kernel, logger, clock, upstreams, forwarding = {} }: DnsOptions): Dns => {
+export const createDns = (options: DnsOptions): Dns => {
+  const { kernel, logger, clock, upstreams, forwarding = {}, onUnserved = () => undefined } = options;
   const zone = createZone();
   const forwarder = createForwarder({ logger, clock, ...forwarding });
   const server = createServer({ zone, forwarder, logger, hostServers: () => upstreams.servers() });
-  const opening = new Map<string, Promise<KernelFault | null>>();
+  const opening = new Map<string, Opening>();
 
-  const openNow = async ({ incarnation, key }: SandboxFacts): Promise<KernelFault | null> => {
-    const sockets = await kernel.openResolver(key, RESOLVER_PORT);
-    if (!sockets.ok) return sockets.fault;
-    await server.open(incarnation, sockets.udp, sockets.tcp);
-    return null;
+  /** Not before what was waiting for the sockets has gone on: meanwhile they keep what they are asked. */
+  const serve = async ({ incarnation, id }: SandboxFacts, sockets: Sockets): Promise<void> => {
+    if (!sockets.ok) return;
+    await nextTurn();
+    try {
+      await server.open(incarnation, sockets.udp, sockets.tcp);
+    } catch (error) {
+      logger.error({ sandbox: id, err: error }, 'names are not answered');
+      onUnserved(incarnation);
+    }
   };
 
   return {
@@ -87,13 +105,18 @@ export const createDns = ({ kernel, logger, clock, upstreams, forwarding = {} }:
       const { incarnation } = sandbox;
       if (server.isOpen(incarnation)) return Promise.resolve(null);
       const known = opening.get(incarnation);
-      if (known) return known;
-      const opened = openNow(sandbox).finally(() => opening.delete(incarnation));
-      opening.set(incarnation, opened);
-      return opened;
+      if (known) return known.bound;
+      const sockets = kernel.openResolver(sandbox.key, RESOLVER_PORT);
+      const bound = sockets.then((found) => (found.ok ? null : found.fault));
+      const served = sockets
+        .then((found) => serve(sandbox, found))
+        .catch(() => undefined)
+        .finally(() => opening.delete(incarnation));
+      opening.set(incarnation, { bound, served });
+      return bound;
     },
     release: async (incarnation) => {
-      await opening.get(incarnation)?.catch(() => undefined);
+      await opening.get(incarnation)?.served;
       await server.close(incarnation);
       forwarder.forget(incarnation);
     },
@@ -104,7 +127,7 @@ export const createDns = ({ kernel, logger, clock, upstreams, forwarding = {} }:
     reset: (members) => zone.reset(members),
     reached: (position) => zone.reached(position),
     close: async () => {
-      await Promise.allSettled(opening.values());
+      await Promise.all([...opening.values()].map(({ served }) => served));
       await server.closeAll();
       forwarder.close();
     },

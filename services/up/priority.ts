@@ -1,14 +1,17 @@
-/** Who goes first when processors are short: the loop that answers, before bulk work of the kernel threads and everybody else. */
+/** Who goes first when processors are short. Nice values (sched(7)) are a thread's own on Linux, and what it starts inherits them. */
 import { setPriority } from 'node:os';
 import type { Logger } from '../lib/logger.ts';
 
-/** Nice values (sched(7)): on Linux they are a thread's own, so this is the main thread's; processes started later inherit it. */
-const answeringNice = -10;
+/**
+ * Queries take little and somebody waits for each; the kernel's changes come next (-15, drivers/kernel/setup-thread.ts); then the loop
+ * that decides, with nats-server; everybody else; what is torn down comes last.
+ */
+const nice = { queries: -18, loop: -10 } as const;
 
-/** Without the privilege it stays as it is, which costs only latency under load. */
-export const answerFirst = (logger: Logger): void => {
+/** For the calling thread. Without the privilege it stays as it is, which costs only latency under load. */
+export const putFirst = (who: keyof typeof nice, logger: Logger): void => {
   try {
-    setPriority(answeringNice);
+    setPriority(nice[who]);
   } catch (error) {
     logger.debug({ err: error }, 'priority stays as it is');
   }

@@ -5,7 +5,7 @@ import { type Clock, systemClock } from '../lib/clock.ts';
 import { type Config, redacted } from '../lib/config.ts';
 import type { Logger } from '../lib/logger.ts';
 import { Running } from './part.ts';
-import { answerFirst } from './priority.ts';
+import { putFirst } from './priority.ts';
 import { embeddedServer, externalServer, prepareServer } from './server.ts';
 import { type ServiceName, serviceNames } from './service-names.ts';
 import { startFeed, startService } from './services.ts';
@@ -40,7 +40,7 @@ export const startUp = async (options: UpOptions): Promise<Up> => {
   const { config, logger, clock = systemClock, services = serviceNames, signal } = options;
   const startedMs = clock.monotonicMs();
   logger.info({ config: redacted(config) }, 'starting');
-  answerFirst(logger);
+  putFirst('loop', logger);
   if (config.rootless || config.throwaway) (await import('./loopback.ts')).loopbackUp();
   const running = new Running(logger, clock);
   let withdraw = () => {};

@@ -173,13 +173,19 @@ export class Execution {
     this.#timers.add(cancel);
   }
 
-  /** Executes tasks that do not touch each other. */
-  async run(tasks: readonly Task[]): Promise<void> {
-    let prepared = tasks.map((task) => this.#prepare(task));
-    if (prepared.some(({ plan }) => isInTheWay(plan.operations, this.#present))) {
-      await this.reconcile();
-      prepared = tasks.map((task) => this.#prepare(task));
-    }
+  /** Plans of tasks that do not touch each other, nor any that is being executed. Null: look at everything first (`reconcile`). */
+  prepare(tasks: readonly Task[]): readonly Prepared[] | null {
+    const prepared = this.plan(tasks);
+    return prepared.some(({ plan }) => isInTheWay(plan.operations, this.#present)) ? null : prepared;
+  }
+
+  /** The same without the look: what is in the way still is for the kernel to say. */
+  plan(tasks: readonly Task[]): readonly Prepared[] {
+    return tasks.map((task) => this.#prepare(task));
+  }
+
+  /** Executes what was prepared, in the order of the calls. */
+  async run(prepared: readonly Prepared[]): Promise<void> {
     const planned = prepared.filter(({ plan }) => plan.operations.length > 0);
     for (const item of prepared) if (!planned.includes(item)) this.#settle(item, undefined);
     if (planned.length === 0) return;

@@ -14,7 +14,7 @@ import type { HostServers } from '../dns/upstreams.ts';
 import type { Clock } from '../lib/clock.ts';
 import { type Boundary, boundaryOf, type FollowedRealm, followRealm } from '../lib/realm.ts';
 import type { Stream } from '../lib/stream.ts';
-import { Execution, taskOf } from './execution.ts';
+import { Execution, type Prepared, type Task, taskOf } from './execution.ts';
 import { Leasing } from './leasing.ts';
 import { Outbox } from './outbox.ts';
 import { nextBatch } from './units.ts';
@@ -51,6 +51,9 @@ export interface Worker {
 /** How often the host is looked at for what decisions depend on: its routes above all. Design value. */
 const factsEveryMs = 30_000;
 
+/** One that the kernel works on and one that waits for it. */
+const batchesMax = 2;
+
 export const createWorker = (options: WorkerOptions): Worker => new HostWorker(options);
 
 class HostWorker implements Worker {
@@ -74,7 +77,8 @@ class HostWorker implements Worker {
   constructor(options: WorkerOptions) {
     this.#options = options;
     const { kernel, logger, hostServers, host, commands, clock } = options;
-    this.#dns = createDns({ kernel, logger, clock, upstreams: hostServers });
+    const onUnserved = () => this.#execution?.repairLater();
+    this.#dns = createDns({ kernel, logger, clock, upstreams: hostServers, onUnserved });
     this.#leasing = new Leasing({
       host,
       commands,
@@ -165,20 +169,47 @@ class HostWorker implements Worker {
     this.#wake();
   }
 
+  /** Batches do not touch each other, so the kernel is given the next one while it is at work on one: it never waits for plans. */
   async #run({ state }: Boundary, execution: Execution): Promise<void> {
+    const running = new Set<Promise<void>>();
+    const reconcile = async (): Promise<void> => {
+      await Promise.all(running);
+      await execution.reconcile();
+    };
+    const start = (prepared: readonly Prepared[]): void => {
+      const run = execution
+        .run(prepared)
+        .catch((error) => this.#fail(error))
+        .finally(() => {
+          running.delete(run);
+          this.#wake();
+        });
+      running.add(run);
+    };
     while (!this.#stopped) {
-      if (execution.isRepairDue) await execution.reconcile();
-      const batch = nextBatch(state, this.#busy, (unit) => this.#leasing.isReady(state, unit));
-      for (const { intents } of batch) for (const { meta } of intents) this.#busy.add(meta.id);
-      const tasks = [...execution.takeDue(), ...batch.map((unit) => taskOf(unit, this.#leasing.faultOf(unit)))];
-      if (tasks.length > 0) await execution.run(tasks);
-      else {
+      if (execution.isRepairDue) await reconcile();
+      const tasks = running.size < batchesMax ? this.#take(state, execution) : [];
+      if (tasks.length > 0) {
+        let prepared = execution.prepare(tasks);
+        if (!prepared) {
+          await reconcile();
+          prepared = execution.plan(tasks);
+        }
+        start(prepared);
+      } else {
         // Nothing was awaited since the look at the state, so no call was missed.
         await new Promise<void>((resolve) => {
           this.#wake = resolve;
         });
       }
     }
+    await Promise.all(running);
+  }
+
+  #take(state: Boundary['state'], execution: Execution): readonly Task[] {
+    const batch = nextBatch(state, this.#busy, (unit) => this.#leasing.isReady(state, unit));
+    for (const { intents } of batch) for (const { meta } of intents) this.#busy.add(meta.id);
+    return [...execution.takeDue(), ...batch.map((unit) => taskOf(unit, this.#leasing.faultOf(unit)))];
   }
 
   /** Facts go on the log again when they have changed, so that no subnet is chosen over a route that has come since. */

@@ -172,7 +172,7 @@ test('names change while sockets stay: the same descriptors after a hundred chan
 test('what is opened twice at once is opened once, and descriptors that are no sockets are refused and closed', async () => {
   const fourth = sandboxFacts('s4');
   assert.deepEqual(await Promise.all([dns.open(fourth), dns.open(fourth)]), [null, null]);
-  assert.equal(dns.counts.sandboxes, 3);
+  await waitFor(() => dns.counts.sandboxes === 3, { what: 'the sockets to be taken over' });
   await dns.release(fourth.incarnation);
   const { createDns } = await import('../../services/dns/dns.ts');
   const { openSync } = await import('node:fs');
@@ -182,8 +182,12 @@ test('what is opened twice at once is opened once, and descriptors that are no s
   const kernel = { openResolver: async () => ({ ok: true, udp: fds[0], tcp: fds[1] }) as const };
   const config = { servers: [], search: [], options: [] };
   const upstreams = { servers: () => [], config: () => config, close: () => undefined };
-  const other = createDns({ kernel, upstreams, logger: silentLogger(), clock: systemClock });
-  await assert.rejects(other.open(fourth));
+  const unserved: string[] = [];
+  const onUnserved = (incarnation: string) => unserved.push(incarnation);
+  const other = createDns({ kernel, upstreams, logger: silentLogger(), clock: systemClock, onUnserved });
+  assert.equal(await other.open(fourth), null);
+  await waitFor(() => unserved.length > 0, { what: 'word of the sockets' });
+  assert.deepEqual(unserved, [fourth.incarnation]);
   assert.deepEqual(
     fds.filter((fd) => existsSync(`/proc/self/fd/${fd}`)),
     [],

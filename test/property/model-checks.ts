@@ -208,6 +208,9 @@ const checkSandboxes = (state: BoundaryState): void => {
     assert.equal(isNamed, status !== 'removing', `sandbox ${facts.id} ${status} by its name`);
   }
   for (const incarnation of state.sandboxIds.values()) assert.ok(state.sandboxes.has(incarnation));
+  const inside = [...state.endpoints.values()].flatMap(({ sandbox }) => sandbox?.incarnation ?? []);
+  for (const incarnation of new Set([...inside, ...state.occupants.keys()]))
+    assert.equal(state.occupants.get(incarnation), inside.filter((one) => one === incarnation).length);
 };
 
 export const checkState = (state: BoundaryState): void => {
