@@ -22,7 +22,7 @@ import { RESOLVER_PORT } from './address.ts';
 import { createForwarder, type ForwarderOptions } from './forwarder.ts';
 import { createServer } from './server.ts';
 import type { HostServers } from './upstreams.ts';
-import { createZone, type ZoneMember } from './zone.ts';
+import { createZone, type ZoneMember, type ZonePeer } from './zone.ts';
 
 export interface DnsOptions {
   readonly kernel: Pick<Kernel, 'openResolver'>;
@@ -55,7 +55,9 @@ export interface Dns {
   release(incarnation: string): Promise<void>;
   /** An endpoint is in a sandbox. Told again, it changes to what is told, in its old place among the sandbox's endpoints. */
   joined(member: ZoneMember): void;
-  /** An endpoint is in no sandbox any more. One that is not known changes nothing. */
+  /** An endpoint on another host is in a sandbox there: it has names here too, for the sandboxes on its network. */
+  met(peer: ZonePeer): void;
+  /** An endpoint, here or on another host, is in no sandbox any more. One that is not known changes nothing. */
   left(endpointId: string): void;
   /** Other aliases or priority of an endpoint. One that is in no sandbox changes nothing. */
   endpointChanged(endpoint: EndpointFacts): void;
@@ -121,6 +123,7 @@ export const createDns = (options: DnsOptions): Dns => {
       forwarder.forget(incarnation);
     },
     joined: (member) => zone.joined(member),
+    met: (peer) => zone.met(peer),
     left: (endpointId) => zone.left(endpointId),
     endpointChanged: (endpoint) => zone.endpointChanged(endpoint),
     networkChanged: (network) => zone.networkChanged(network),

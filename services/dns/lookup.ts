@@ -107,8 +107,8 @@ const isEncodable = (name: string): boolean =>
   name.split('.').every((label) => label.length > 0 && Buffer.byteLength(label) <= 63);
 
 /** A name by which an endpoint is found from wherever its network is; undefined when none fits into a message. */
-const fullName = ({ names, member }: ZoneEntry): string | undefined =>
-  names.map((name) => `${name}.${member.network.name.toLowerCase()}`).find(isEncodable);
+const fullName = ({ names, network }: ZoneEntry): string | undefined =>
+  names.map((name) => `${name}.${network.name.toLowerCase()}`).find(isEncodable);
 
 const serviceRecords = (
   question: { readonly name: string; readonly service: string; readonly protocol: string },
@@ -119,7 +119,7 @@ const serviceRecords = (
   const additionals: Resource[] = [];
   for (const entry of shuffled([...(bearers[0] ?? [])], random)) {
     const target = fullName(entry);
-    for (const { name, protocol, port } of entry.member.endpoint.services) {
+    for (const { name, protocol, port } of entry.services) {
       if (name !== question.service || protocol !== question.protocol || target === undefined) continue;
       answers.push({ type: 'SRV', name: question.name, data: { priority: 0, weight: 0, port, target } });
       if (entry.ipv4 !== null) additionals.push({ type: 'A', name: target, data: entry.ipv4 });

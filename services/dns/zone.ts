@@ -13,9 +13,24 @@ export interface ZoneMember {
   readonly sandbox: SandboxFacts;
 }
 
+/** An endpoint of one of our networks on another host. */
+export interface ZonePeer {
+  readonly endpointId: string;
+  readonly network: Pick<NetworkFacts, 'id' | 'name'>;
+  /** Its own name first, in lower case. */
+  readonly names: readonly string[];
+  readonly services: EndpointFacts['services'];
+  /** Without prefix lengths. */
+  readonly ipv4: string | null;
+  readonly ipv6: string | null;
+}
+
 /** An endpoint as lookups see it. Names are in lower case. */
 export interface ZoneEntry {
-  readonly member: ZoneMember;
+  /** Null for one on another host: no sandbox of ours asks through it. */
+  readonly member: ZoneMember | null;
+  readonly network: Pick<NetworkFacts, 'id' | 'name'>;
+  readonly services: EndpointFacts['services'];
   /** Its own name first, then its aliases and its sandbox's hostname. */
   readonly names: readonly string[];
   readonly ipv4: string | null;
@@ -32,9 +47,12 @@ export interface ZoneNetwork {
   readonly addresses: ReadonlyMap<string, ZoneEntry>;
 }
 
+/** An entry with a sandbox of ours. */
+type LocalEntry = ZoneEntry & { readonly member: ZoneMember };
+
 /** An endpoint of the sandbox that asks, and the names of its network. */
 export interface Sight {
-  readonly entry: ZoneEntry;
+  readonly entry: LocalEntry;
   readonly network: ZoneNetwork;
 }
 
@@ -55,13 +73,15 @@ interface Network {
   readonly addresses: Map<string, ZoneEntry>;
 }
 
-const entryOf = (member: ZoneMember): ZoneEntry => {
-  const { endpoint, sandbox } = member;
+const entryOf = (member: ZoneMember): LocalEntry => {
+  const { network, endpoint, sandbox } = member;
   const links = Object.entries(endpoint.links).map(
     ([alias, name]) => [alias.toLowerCase(), name.toLowerCase()] as const,
   );
   return {
     member,
+    network,
+    services: endpoint.services,
     names: namesOf(endpoint, sandbox),
     ipv4: endpoint.ipv4 === null ? null : bareAddress(endpoint.ipv4),
     ipv6: endpoint.ipv6 === null ? null : bareAddress(endpoint.ipv6),
@@ -69,10 +89,22 @@ const entryOf = (member: ZoneMember): ZoneEntry => {
   };
 };
 
+const peerEntryOf = ({ network, names, services, ipv4, ipv6 }: ZonePeer): ZoneEntry => ({
+  member: null,
+  network,
+  services,
+  names,
+  ipv4,
+  ipv6,
+  links: new Map(),
+});
+
+const isLocal = (entry: ZoneEntry): entry is LocalEntry => entry.member !== null;
+
 /** Traffic can leave by this network, so questions may. */
 const leadsOut = ({ internal, driver }: NetworkFacts): boolean => !internal && driver !== 'null';
 
-const serversOf = (entries: readonly ZoneEntry[]): readonly string[] | null => {
+const serversOf = (entries: readonly LocalEntry[]): readonly string[] | null => {
   const own = entries[0]?.member.sandbox.dns.servers ?? null;
   if (own !== null) return own;
   const ofNetworks = entries.flatMap(({ member }) => member.network.dns.servers ?? []);
@@ -102,7 +134,7 @@ export class Zone {
   joined(member: ZoneMember): void {
     const { endpoint, sandbox } = member;
     const before = this.#entries.get(endpoint.id);
-    if (before && before.member.sandbox.incarnation !== sandbox.incarnation) this.left(endpoint.id);
+    if (before?.member && before.member.sandbox.incarnation !== sandbox.incarnation) this.left(endpoint.id);
     else if (before) this.#unlist(before);
     const entry = entryOf(member);
     this.#entries.set(endpoint.id, entry);
@@ -114,11 +146,22 @@ export class Zone {
     } else this.#sandboxes.set(sandbox.incarnation, { ids: new Set([endpoint.id]), view: null });
   }
 
+  /** An endpoint on another host is in a sandbox there. Told again, it changes to what is told. */
+  met(peer: ZonePeer): void {
+    const before = this.#entries.get(peer.endpointId);
+    if (before) this.#unlist(before);
+    const entry = peerEntryOf(peer);
+    this.#entries.set(peer.endpointId, entry);
+    this.#list(entry);
+  }
+
+  /** Of this host or another. */
   left(endpointId: string): void {
     const entry = this.#entries.get(endpointId);
     if (!entry) return;
     this.#entries.delete(endpointId);
     this.#unlist(entry);
+    if (!isLocal(entry)) return;
     const { incarnation } = entry.member.sandbox;
     const sandbox = this.#sandboxes.get(incarnation);
     if (!sandbox) return;
@@ -128,19 +171,25 @@ export class Zone {
   }
 
   endpointChanged(endpoint: EndpointFacts): void {
-    const entry = this.#entries.get(endpoint.id);
-    if (entry) this.joined({ ...entry.member, endpoint });
+    const member = this.#entries.get(endpoint.id)?.member;
+    if (member) this.joined({ ...member, endpoint });
   }
 
   networkChanged(network: NetworkFacts): void {
     for (const { member } of [...this.#entries.values()])
-      if (member.network.id === network.id) this.joined({ ...member, network });
+      if (member?.network.id === network.id) this.joined({ ...member, network });
   }
 
+  /** Endpoints on other hosts stay as they were told. */
   reset(members: Iterable<ZoneMember>): void {
+    const peers = [...this.#entries].filter(([, entry]) => !isLocal(entry));
     this.#entries.clear();
     this.#networks.clear();
     this.#sandboxes.clear();
+    for (const [id, entry] of peers) {
+      this.#entries.set(id, entry);
+      this.#list(entry);
+    }
     for (const member of members) this.joined(member);
   }
 
@@ -153,12 +202,12 @@ export class Zone {
   }
 
   #look(ids: ReadonlySet<string>): ZoneSandbox {
-    const joined = [...ids].flatMap((id) => this.#entries.get(id) ?? []);
+    const joined = [...ids].flatMap((id) => this.#entries.get(id) ?? []).filter(isLocal);
     // Sorting is stable, so of equal priorities the first joined stays first.
     const entries = joined.sort((a, b) => b.member.endpoint.gatewayPriority - a.member.endpoint.gatewayPriority);
     return {
       sights: entries.flatMap((entry): readonly Sight[] => {
-        const network = this.#networks.get(entry.member.network.id);
+        const network = this.#networks.get(entry.network.id);
         return network ? [{ entry, network }] : [];
       }),
       forwards: entries.some(({ member }) => leadsOut(member.network)),
@@ -167,7 +216,7 @@ export class Zone {
   }
 
   #list(entry: ZoneEntry): void {
-    const { id, name } = entry.member.network;
+    const { id, name } = entry.network;
     const network = this.#networks.get(id) ?? {
       id,
       name: name.toLowerCase(),
@@ -186,7 +235,7 @@ export class Zone {
   }
 
   #unlist(entry: ZoneEntry): void {
-    const network = this.#networks.get(entry.member.network.id);
+    const network = this.#networks.get(entry.network.id);
     if (!network) return;
     for (const address of [entry.ipv4, entry.ipv6])
       if (address !== null && network.addresses.get(address) === entry) network.addresses.delete(address);

@@ -259,3 +259,32 @@ test('who joins again is in one place, and the last to leave takes the network a
   assert.equal(zone.endpoints, 0);
   assert.equal(zone.of('i-s2'), undefined);
 });
+
+test('an endpoint on another host has its names, address and services here, for those on its network, until it has left', () => {
+  const zone = zoneOf(a, c);
+  const far = {
+    endpointId: 'far',
+    network: web,
+    names: ['far', 'app'],
+    services: [{ name: 'http', protocol: 'tcp' as const, port: 80 }],
+    ipv4: '10.0.0.77',
+    ipv6: null,
+  };
+  zone.met(far);
+  assert.deepEqual(says(zone, 's1', 'far'), ['10.0.0.77']);
+  assert.deepEqual(says(zone, 's1', 'far.web'), ['10.0.0.77']);
+  assert.deepEqual(says(zone, 's1', 'app'), ['10.0.0.2', '10.0.0.77']);
+  assert.deepEqual(says(zone, 's1', arpaName('10.0.0.77'), 'PTR'), ['far.web']);
+  assert.deepEqual(
+    local(zone, 's1', '_http._tcp.far', 'SRV').answers.map(({ data }) => data),
+    [{ priority: 0, weight: 0, port: 80, target: 'far.web' }],
+  );
+  assert.equal(local(zone, 's2', 'far').rcode, 'NXDOMAIN', 'not its network');
+  zone.reset([a, c]);
+  assert.deepEqual(says(zone, 's1', 'far'), ['10.0.0.77'], 'others are not told anew when ours are');
+  zone.met({ ...far, names: ['far'], ipv4: '10.0.0.78' });
+  assert.deepEqual(says(zone, 's1', 'far'), ['10.0.0.78']);
+  assert.deepEqual(says(zone, 's1', 'app'), ['10.0.0.2']);
+  zone.left('far');
+  assert.deepEqual(ask(zone, 's1', 'far.web'), ask(zone, 's1', 'nobody.web'));
+});
