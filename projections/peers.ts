@@ -1,0 +1,128 @@
+/**
+ * Who is in the networks that span hosts, apart from those on one's own: a fold of what hosts report. What a worker tells the kernel
+ * of a network (addresses, hardware addresses, where they are) and its sandboxes (names) is this and nothing else.
+ */
+import type { Event } from '../events/envelope.ts';
+import type { EndpointFacts } from '../events/events.ts';
+
+/** An endpoint on another host. Addresses with their prefix lengths. */
+export interface PeerRow {
+  readonly endpointId: string;
+  readonly networkId: string;
+  readonly host: string;
+  readonly ipv4: string | null;
+  readonly ipv6: string | null;
+  readonly mac: string;
+  /** Its own name first, in lower case. */
+  readonly names: readonly string[];
+  readonly services: EndpointFacts['services'];
+}
+
+/** What has become of the peers of one network. An endpoint stands in both lists where something of it has changed. */
+export interface PeerChange {
+  readonly networkId: string;
+  /** As they were. */
+  readonly gone: readonly PeerRow[];
+  /** As they are. */
+  readonly come: readonly PeerRow[];
+}
+
+type Before = Map<string, PeerRow | null>;
+
+const none: ReadonlyMap<string, PeerRow> = new Map();
+
+export class PeerView {
+  readonly #own: string;
+  readonly #rows = new Map<string, PeerRow>();
+  readonly #networks = new Map<string, Map<string, PeerRow>>();
+  readonly #underlays = new Map<string, string>();
+  /** By network: what was there of the endpoints that have changed since the changes were taken. */
+  #changed = new Map<string, Before>();
+
+  /** @param own the host whose endpoints are no peers */
+  constructor(own: string) {
+    this.#own = own;
+  }
+
+  /** An outcome of any host, in log order. */
+  apply(host: string, { type, data }: Event): void {
+    if (host === this.#own) return;
+    switch (type) {
+      case 'HostFacts':
+        this.#settle(host, data.underlay?.address ?? null);
+        return;
+      case 'EndpointJoined': {
+        const { endpointId, networkId, ipv4, ipv6, mac, peer } = data;
+        if (peer !== null && mac !== null) this.#put({ endpointId, networkId, host, ipv4, ipv6, mac, ...peer });
+        return;
+      }
+      case 'EndpointUpdated': {
+        const row = this.#rows.get(data.endpointId);
+        if (row && data.peer) this.#put({ ...row, ...data.peer });
+        return;
+      }
+      case 'EndpointJoinFailed':
+      case 'EndpointLeft':
+      case 'EndpointCreateFailed':
+      case 'EndpointDeleted':
+        this.#drop(data.endpointId);
+        return;
+      default:
+    }
+  }
+
+  /** By endpoint; of other hosts only. */
+  of(networkId: string): ReadonlyMap<string, PeerRow> {
+    return this.#networks.get(networkId) ?? none;
+  }
+
+  /** The address under which a host takes packets for its endpoints; null for one that has said none. */
+  underlayOf(host: string): string | null {
+    return this.#underlays.get(host) ?? null;
+  }
+
+  /** What has changed since this was last asked. */
+  takeChanges(): readonly PeerChange[] {
+    const changes = [...this.#changed].map(([networkId, before]): PeerChange => {
+      const rows = this.of(networkId);
+      return {
+        networkId,
+        gone: [...before.values()].filter((row) => row !== null),
+        come: [...before.keys()].flatMap((id) => rows.get(id) ?? []),
+      };
+    });
+    this.#changed = new Map();
+    return changes.filter(({ gone, come }) => gone.length + come.length > 0);
+  }
+
+  #put(row: PeerRow): void {
+    this.#remember(row.networkId, row.endpointId);
+    this.#rows.set(row.endpointId, row);
+    const network = this.#networks.get(row.networkId) ?? new Map<string, PeerRow>();
+    this.#networks.set(row.networkId, network.set(row.endpointId, row));
+  }
+
+  #drop(endpointId: string): void {
+    const row = this.#rows.get(endpointId);
+    if (!row) return;
+    this.#remember(row.networkId, endpointId);
+    this.#rows.delete(endpointId);
+    const network = this.#networks.get(row.networkId);
+    network?.delete(endpointId);
+    if (network?.size === 0) this.#networks.delete(row.networkId);
+  }
+
+  /** Its endpoints are reached elsewhere from now on. Seldom, so all rows are looked at. */
+  #settle(host: string, underlay: string | null): void {
+    if (this.underlayOf(host) === underlay) return;
+    for (const row of this.#rows.values()) if (row.host === host) this.#remember(row.networkId, row.endpointId);
+    if (underlay === null) this.#underlays.delete(host);
+    else this.#underlays.set(host, underlay);
+  }
+
+  #remember(networkId: string, endpointId: string): void {
+    const before: Before = this.#changed.get(networkId) ?? new Map();
+    if (!before.has(endpointId)) before.set(endpointId, this.#rows.get(endpointId) ?? null);
+    this.#changed.set(networkId, before);
+  }
+}

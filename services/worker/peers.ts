@@ -1,0 +1,166 @@
+/**
+ * Keeps the kernel and the names of this host in step with who is in its networks on other hosts: changes at once, whole tables whenever a
+ * network's tunnel is made, and a look at everything soon after changes, after a reconnect, and every few seconds.
+ */
+import type { Logger } from 'pino';
+import type { Bridge, KernelObject, Vxlan } from '../../drivers/objects.ts';
+import type { Kernel, Peer, PeerResult, PeerTable } from '../../drivers/port.ts';
+import type { Event } from '../../events/envelope.ts';
+import type { NetworkFacts } from '../../events/events.ts';
+import { type PeerRow, PeerView } from '../../projections/peers.ts';
+import { bareAddress } from '../../projections/projection.ts';
+import type { Dns } from '../dns/dns.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Present } from './present.ts';
+
+export interface PeersOptions {
+  readonly host: string;
+  readonly kernel: Pick<Kernel, 'setPeers' | 'changePeers' | 'checkPeers'>;
+  readonly present: Present;
+  readonly dns: Pick<Dns, 'met' | 'left'>;
+  /** A network of any host, as far as the log is folded in. */
+  readonly network: (id: string) => NetworkFacts | undefined;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Tables could not be made as they should be: everything is to be looked at. */
+  readonly repair: () => void;
+  readonly onFault: (error: unknown) => void;
+}
+
+/** After a change, so that a burst of them is looked at once. */
+const soonMs = 500;
+/** Between looks at whole tables; longer where a look takes long, so that it is never more than a fiftieth of the time. */
+const [everyMs, everyShare] = [2_000, 50];
+
+interface Tunnel {
+  readonly device: string;
+  readonly bridge: string;
+}
+
+const isVxlan = (object: KernelObject): object is Vxlan => object.kind === 'vxlan';
+const isBridge = (object: KernelObject): object is Bridge => object.kind === 'bridge';
+
+export class Peers {
+  readonly #options: PeersOptions;
+  readonly #view: PeerView;
+  #begun = false;
+  #closed = false;
+  #cancel: () => void = () => undefined;
+
+  constructor(options: PeersOptions) {
+    this.#options = options;
+    this.#view = new PeerView(options.host);
+  }
+
+  /** An outcome of any host, in log order. */
+  note(host: string, event: Event): void {
+    this.#view.apply(host, event);
+  }
+
+  /** Everybody is known and the kernel's objects are in place: from here on tables are kept. */
+  async begin(): Promise<void> {
+    this.#begun = true;
+    this.tell();
+    await this.set(this.#tunnels());
+    this.#lookIn(everyMs);
+  }
+
+  /** Hands on what has changed since the last time; costs nothing when nothing has. */
+  tell(): void {
+    if (!this.#begun) return;
+    const { dns, network, kernel } = this.#options;
+    const changes = [];
+    for (const { networkId, gone, come } of this.#view.takeChanges()) {
+      const stays = new Set(come.map(({ endpointId }) => endpointId));
+      for (const { endpointId } of gone) if (!stays.has(endpointId)) dns.left(endpointId);
+      const facts = network(networkId);
+      for (const row of facts ? come : []) dns.met(namesOf(row, facts as NetworkFacts));
+      const tunnel = this.#tunnelOf(networkId);
+      if (tunnel)
+        changes.push({
+          tunnel: tunnel.device,
+          put: come.flatMap((row) => this.#peerOf(row)),
+          drop: gone.flatMap((row) => this.#peerOf(row)),
+        });
+    }
+    if (changes.length === 0) return;
+    kernel.changePeers(changes).then((results) => this.#judge(results), this.#options.onFault);
+    this.#lookIn(soonMs);
+  }
+
+  /** Whole tables of these networks: their tunnels have just been made, or are there since before this process. */
+  async set(networkIds: Iterable<string>): Promise<void> {
+    const tables = [...networkIds].flatMap((id): readonly PeerTable[] => {
+      const tunnel = this.#tunnelOf(id);
+      if (!tunnel) return [];
+      const peers = [...this.#view.of(id).values()].flatMap((row) => this.#peerOf(row));
+      return [{ tunnel: tunnel.device, bridge: tunnel.bridge, peers }];
+    });
+    if (tables.length > 0) this.#judge(await this.#options.kernel.setPeers(tables));
+  }
+
+  /** The log was out of reach: others may have touched what nobody watched meanwhile. */
+  look(): void {
+    this.#lookIn(0);
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#cancel();
+  }
+
+  #lookIn(delayMs: number): void {
+    this.#cancel();
+    if (this.#closed) return;
+    this.#cancel = this.#options.clock.after(delayMs, () => {
+      this.#check().catch((error) => {
+        if (!this.#closed) this.#options.onFault(error);
+      });
+    });
+  }
+
+  async #check(): Promise<void> {
+    const { clock, kernel } = this.#options;
+    const startMs = clock.monotonicMs();
+    this.#judge(await kernel.checkPeers());
+    this.#lookIn(Math.max(everyMs, everyShare * (clock.monotonicMs() - startMs)));
+  }
+
+  #judge(results: readonly PeerResult[]): void {
+    const { logger, repair } = this.#options;
+    for (const result of results) {
+      if (!result.ok) {
+        logger.warn({ fault: result.fault }, 'peers could not be told to the kernel');
+        repair();
+      } else if (result.corrected > 0) {
+        logger.info({ corrected: result.corrected }, 'the kernel had other peers than the log');
+      }
+    }
+  }
+
+  #tunnelOf(networkId: string): Tunnel | null {
+    const objects = this.#options.present.of('network', networkId);
+    const [device, bridge] = [objects.find(isVxlan), objects.find(isBridge)];
+    return device && bridge ? { device: device.name, bridge: bridge.name } : null;
+  }
+
+  #tunnels(): readonly string[] {
+    return this.#options.present.all().flatMap((object) => (isVxlan(object) ? [object.tag.id] : []));
+  }
+
+  /** Nothing for a host that takes no packets. */
+  #peerOf({ host, mac, ipv4, ipv6 }: PeerRow): readonly Peer[] {
+    const vtep = this.#view.underlayOf(host);
+    if (vtep === null) return [];
+    return [{ mac, addresses: [ipv4, ipv6].flatMap((cidr) => (cidr === null ? [] : [bareAddress(cidr)])), vtep }];
+  }
+}
+
+const namesOf = ({ endpointId, names, services, ipv4, ipv6 }: PeerRow, network: NetworkFacts) => ({
+  endpointId,
+  network,
+  names,
+  services,
+  ipv4: ipv4 === null ? null : bareAddress(ipv4),
+  ipv6: ipv6 === null ? null : bareAddress(ipv6),
+});
