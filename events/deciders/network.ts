@@ -184,6 +184,10 @@ const recorded = (request: Request, dns: NetworkFacts['dns'], subnets: readonly 
   configOnly: request.configOnly,
   configFrom: request.configFrom ?? null,
   dns,
+  scope: 'host' as const,
+  defaultRoute: 'gateway' as const,
+  tunnel: null,
+  parent: null,
 });
 
 /** A network that only holds settings: no driver ever sees it, so they are checked when another network takes them. */
