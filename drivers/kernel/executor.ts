@@ -1,20 +1,24 @@
 /** Applies plans on the set-up thread: each whole or not at all. */
-import type { KernelObject, Netns, Resolver, Route, Tag, Veth } from '../objects.ts';
+import type { Device, KernelObject, Netns, Resolver, Route, Tag, Veth } from '../objects.ts';
 import type { Operation, Plan, PlanResult } from '../port.ts';
 import { frameOf } from './announce.ts';
 import { ensureBridge, removeBridge } from './bridge.ts';
 import { createSandbox, isCompact, removeSandbox, type Sandbox } from './burst.ts';
+import { ensureDevice, removeDevice } from './device.ts';
 import { faultOf, isFailure, stepOf } from './failure.ts';
 import { ensureFile, removeFile } from './files.ts';
 import { changeElements, type Firewall } from './firewall.ts';
-import { goHome, type Host } from './host.ts';
+import { goHome, type Host, requireLink } from './host.ts';
 import { AnswerLost } from './netlink.ts';
 import { ensureResolver, removeResolver } from './resolver.ts';
 import { ensureRoute, removeRoute } from './route.ts';
 import { correctNeighbour, getLinkByIndex } from './rtnetlink.ts';
 import { ensureNetns, removeNetns } from './sandbox.ts';
+import { ensureStub, removeStub } from './stub.ts';
 import { begin, commit, rollback, type Transaction } from './transaction.ts';
 import { ensureVeth, removeVeth } from './veth.ts';
+import { ensureVlan, removeVlan } from './vlan.ts';
+import { ensureVxlan, removeVxlan } from './vxlan.ts';
 
 /** What is being done, for the fault. */
 interface Progress {
@@ -39,8 +43,20 @@ const ensure = ({ transaction }: Work, object: KernelObject, from: KernelObject 
     case 'bridge':
       ensureBridge(transaction, object, tags);
       return;
+    case 'vxlan':
+      ensureVxlan(transaction, object, tags);
+      return;
+    case 'vlan':
+      ensureVlan(transaction, object, tags);
+      return;
+    case 'stub':
+      ensureStub(transaction, object, tags);
+      return;
     case 'veth':
       ensureVeth(transaction, object, tags);
+      return;
+    case 'device':
+      ensureDevice(transaction, object, tags);
       return;
     case 'route':
       ensureRoute(transaction, object, from !== null);
@@ -67,8 +83,20 @@ const remove = ({ transaction }: Work, object: KernelObject): void => {
     case 'bridge':
       removeBridge(transaction, object);
       return;
+    case 'vxlan':
+      removeVxlan(transaction, object);
+      return;
+    case 'vlan':
+      removeVlan(transaction, object);
+      return;
+    case 'stub':
+      removeStub(transaction, object);
+      return;
     case 'veth':
       removeVeth(transaction, object);
+      return;
+    case 'device':
+      removeDevice(transaction, object);
       return;
     case 'route':
       removeRoute(transaction, object);
@@ -93,7 +121,12 @@ const carefully = (work: Work, operation: Operation): void => {
 };
 
 interface Sorted {
-  readonly sandboxes: readonly { readonly sandbox: Sandbox; readonly operations: readonly Operation[] }[];
+  readonly sandboxes: readonly {
+    readonly sandbox: Sandbox;
+    /** Nothing is in it that cannot be made or removed together with it. */
+    readonly whole: boolean;
+    readonly operations: readonly Operation[];
+  }[];
   readonly rest: readonly Operation[];
 }
 
@@ -105,6 +138,7 @@ const namespaceOf = (object: KernelObject): string | null =>
 interface Whole {
   readonly netns: Netns;
   readonly veths: Veth[];
+  readonly devices: Device[];
   readonly routes: Route[];
   resolver: Resolver | null;
   readonly operations: Operation[];
@@ -116,7 +150,7 @@ const sort = (operations: readonly Operation[]): Sorted => {
   for (const operation of operations) {
     const { object } = operation;
     if (object.kind === 'netns' && object.owned) {
-      whole.set(object.path, { netns: object, veths: [], routes: [], resolver: null, operations: [] });
+      whole.set(object.path, { netns: object, veths: [], devices: [], routes: [], resolver: null, operations: [] });
     }
   }
   const rest: Operation[] = [];
@@ -126,11 +160,16 @@ const sort = (operations: readonly Operation[]): Sorted => {
     if (group) {
       group.operations.push(operation);
       if (object.kind === 'veth') group.veths.push(object);
+      if (object.kind === 'device') group.devices.push(object);
       if (object.kind === 'route') group.routes.push(object);
       if (object.kind === 'resolver') group.resolver = object;
     } else rest.push(operation);
   }
-  const sandboxes = [...whole.values()].map(({ operations: own, ...sandbox }) => ({ sandbox, operations: own }));
+  const sandboxes = [...whole.values()].map(({ operations: own, devices, ...sandbox }) => ({
+    sandbox,
+    whole: devices.length === 0,
+    operations: own,
+  }));
   return { sandboxes, rest };
 };
 
@@ -147,9 +186,9 @@ const createRun = (work: Work, operations: readonly Operation[]): void => {
   const { sandboxes, rest } = sort(operations);
   for (const operation of rest) if (!isInside(operation)) carefully(work, operation);
   runElements(work);
-  for (const { sandbox, operations: own } of sandboxes) {
+  for (const { sandbox, whole, operations: own } of sandboxes) {
     work.progress.step = stepOf('create', sandbox.netns);
-    if (isCompact(sandbox) && createSandbox(work.transaction, sandbox)) continue;
+    if (whole && isCompact(sandbox) && createSandbox(work.transaction, sandbox)) continue;
     for (const operation of own) carefully(work, operation);
   }
   for (const operation of rest) if (isInside(operation)) carefully(work, operation);
@@ -158,9 +197,9 @@ const createRun = (work: Work, operations: readonly Operation[]): void => {
 const deleteRun = (work: Work, operations: readonly Operation[]): void => {
   const { sandboxes, rest } = sort(operations);
   for (const operation of rest) if (isInside(operation)) carefully(work, operation);
-  for (const { sandbox, operations: own } of sandboxes) {
+  for (const { sandbox, whole, operations: own } of sandboxes) {
     work.progress.step = stepOf('delete', sandbox.netns);
-    if (removeSandbox(work.transaction, sandbox)) continue;
+    if (whole && removeSandbox(work.transaction, sandbox)) continue;
     for (const operation of own) carefully(work, operation);
   }
   runElements(work);
@@ -191,10 +230,11 @@ const failed = (transaction: Transaction, error: unknown, step: string): Outcome
 
 const isElement = ({ object }: Operation): boolean => object.kind === 'element';
 
-const applyPlan = (host: Host, firewall: Firewall, { id, operations }: Plan): Outcome => {
+const applyPlan = (host: Host, firewall: Firewall, { id, operations, needs = [] }: Plan): Outcome => {
   const transaction = begin(host);
   const work: Work = { transaction, firewall, elements: operations.filter(isElement), progress: { step: id } };
   try {
+    for (const name of needs) requireLink(host.route, host.writer, name);
     for (const run of runsOf(operations.filter((operation) => !isElement(operation)))) {
       if (run[0]?.op === 'create') createRun(work, run);
       else if (run[0]?.op === 'delete') deleteRun(work, run);

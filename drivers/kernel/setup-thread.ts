@@ -10,6 +10,7 @@ import { type Host, listLinks, openHost, patiently } from './host.ts';
 import { close } from './libc.ts';
 import { dropListeners, openResolver } from './listener.ts';
 import { mountRunDirectory } from './netns.ts';
+import { changePeers, checkPeers, setPeers } from './peers.ts';
 import type { Reply, Request, ThreadOptions } from './protocol.ts';
 import { closeSpares, spareSpace } from './spare.ts';
 import { isDead } from './transaction.ts';
@@ -108,6 +109,12 @@ const answer = (request: Request): unknown => {
       return takeCensus(host, firewall.table);
     case 'facts':
       return readFacts(host);
+    case 'setPeers':
+      return setPeers(host, request.tables);
+    case 'changePeers':
+      return changePeers(host, request.changes);
+    case 'checkPeers':
+      return checkPeers(host);
     case 'findPorts':
       return firewall.ports.find(request.searches);
     case 'openResolver':
