@@ -24,7 +24,8 @@ const addressesOf = ({ ipv4, ipv6, linkLocal }: EndpointFacts): readonly string[
   return ([4, 6] as const).flatMap((family) => given.filter((cidr) => familyOf(cidr) === family));
 };
 
-const joinObjects = (host: HostContext, join: Join): readonly KernelObject[] => {
+/** A veth pair into the sandbox, with a port on the network's bridge, and the endpoint's own routes. */
+export const joinObjects = (host: HostContext, join: Join): readonly KernelObject[] => {
   const { network, endpoint, sandbox, interface: device } = join;
   if (device === null || endpoint.mac === null) return [];
   const tag = tagOf(host, 'endpoint', endpoint.id);

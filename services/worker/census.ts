@@ -25,7 +25,8 @@ const settledObjects = (state: BoundaryState, deployment: Deployment): readonly 
     for (const { network, endpoint, interface: device } of view.inmates) {
       const joinId = state.endpoints.get(endpoint.id)?.sandbox?.joinId ?? '';
       const join = { joinId, network, endpoint, sandbox: row.facts, interface: device };
-      objects.push(...(driverOf(deployment, network)?.join(host, join).ensure ?? []));
+      const driver = driverOf(deployment, network);
+      objects.push(...(driver?.presence(host, network) ?? []), ...(driver?.join(host, join).ensure ?? []));
     }
   }
   return objects;

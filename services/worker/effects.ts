@@ -51,7 +51,10 @@ const stuckIn = (state: BoundaryState, networkId: string): string | undefined =>
 const joinEffect = ({ state, deployment }: Scene, data: JoinOrLeave): Effect | Missing => {
   const subject = subjectOf(state, data);
   if ('missing' in subject) return subject;
-  return driverOf(deployment, subject.network)?.join(deployment.host, joinOf(subject, data)) ?? nothing;
+  const driver = driverOf(deployment, subject.network);
+  if (!driver) return nothing;
+  const { ensure, remove } = driver.join(deployment.host, joinOf(subject, data));
+  return { ensure: [...driver.presence(deployment.host, subject.network), ...ensure], remove };
 };
 
 const leaveEffect = ({ state, deployment, present }: Scene, data: JoinOrLeave): Effect => {

@@ -10,7 +10,9 @@ import { type Course, courseOf, isInTheWay, operationsOf, takeBack } from './cou
 import type { Scene } from './inmates.ts';
 import { hasChosenPorts } from './leasing.ts';
 import { Naming } from './naming.ts';
-import { isUnknown, Present } from './present.ts';
+import type { Peers } from './peers.ts';
+import { vacated } from './presence.ts';
+import { isUnknown, type Present } from './present.ts';
 import { deadlineFault, dependencyFault, doneReports, failedReports, kernelFault, type Report } from './reports.ts';
 import { type Deployment, netnsOf } from './sandbox.ts';
 import type { Unit } from './units.ts';
@@ -22,6 +24,8 @@ export interface ExecutionOptions {
   readonly state: BoundaryState;
   readonly deployment: Deployment;
   readonly dns: Dns;
+  readonly present: Present;
+  readonly peers: Pick<Peers, 'set'>;
   /** Incarnations of sandboxes that the log knows as made. */
   readonly announced: ReadonlySet<string>;
   /** Takes the outcomes of one unit. */
@@ -53,6 +57,14 @@ const repairMsMax = 10_000;
 
 const makes = ({ intents }: Unit): boolean => intents.some(({ type }) => isConstructive(type));
 
+/** Networks whose tunnels these plans have made. */
+const madeTunnels = (items: readonly Prepared[]): ReadonlySet<string> =>
+  new Set(
+    items
+      .flatMap(({ plan }) => plan.operations)
+      .flatMap(({ op, object }) => (op !== 'delete' && object.kind === 'vxlan' ? [object.tag.id] : [])),
+  );
+
 /** @param fault why it cannot be executed, where that is known */
 export const taskOf = (unit: Unit, fault: Fault | null): Task => ({
   unit,
@@ -63,7 +75,7 @@ export const taskOf = (unit: Unit, fault: Fault | null): Task => ({
 export class Execution {
   readonly #options: ExecutionOptions;
   readonly #scene: Scene;
-  readonly #present = new Present();
+  readonly #present: Present;
   readonly #naming: Naming;
   readonly #timers = new Set<() => void>();
   #due: Task[] = [];
@@ -75,6 +87,7 @@ export class Execution {
 
   constructor(options: ExecutionOptions) {
     this.#options = options;
+    this.#present = options.present;
     this.#scene = { state: options.state, deployment: options.deployment, present: this.#present };
     this.#naming = new Naming(options.dns, this.#scene);
   }
@@ -203,7 +216,23 @@ export class Execution {
     const isDoubtful = ([{ task }, fault]: [Prepared, KernelFault]) =>
       fault.undoFaults.length > 0 || task.fault !== null || !makes(task.unit);
     if ([...faults].some(isDoubtful)) this.#present.replace(await this.#options.kernel.census());
+    await this.#vacate();
+    await this.#options.peers.set(madeTunnels(planned.filter((item) => !faults.has(item))));
     for (const item of planned) this.#settle(item, faults.get(item));
+  }
+
+  /** As good as gone as soon as it is asked for: whatever is planned from here on is executed behind it. */
+  async #vacate(): Promise<void> {
+    const { kernel, logger } = this.#options;
+    const plans = vacated(this.#scene);
+    if (plans.length === 0) return;
+    const applying = kernel.apply(plans);
+    for (const { operations } of plans) this.#present.apply(operations);
+    for (const result of await applying) {
+      if (result.ok) continue;
+      logger.warn({ fault: result.fault }, 'a network that nobody here is in any more could not be removed, trying again later');
+      this.repairLater();
+    }
   }
 
   #prepare(task: Task): Prepared {

@@ -4,7 +4,7 @@
  */
 import type { Logger } from 'pino';
 import type { Bridge, KernelObject, Vxlan } from '../../drivers/objects.ts';
-import type { Kernel, Peer, PeerResult, PeerTable } from '../../drivers/port.ts';
+import type { Kernel, Peer, PeerChange, PeerResult, PeerTable } from '../../drivers/port.ts';
 import type { Event } from '../../events/envelope.ts';
 import type { NetworkFacts } from '../../events/events.ts';
 import { type PeerRow, PeerView } from '../../projections/peers.ts';
@@ -69,7 +69,7 @@ export class Peers {
   tell(): void {
     if (!this.#begun) return;
     const { dns, network, kernel } = this.#options;
-    const changes = [];
+    const changes: PeerChange[] = [];
     for (const { networkId, gone, come } of this.#view.takeChanges()) {
       const stays = new Set(come.map(({ endpointId }) => endpointId));
       for (const { endpointId } of gone) if (!stays.has(endpointId)) dns.left(endpointId);
@@ -145,7 +145,7 @@ export class Peers {
   }
 
   #tunnels(): readonly string[] {
-    return this.#options.present.all().flatMap((object) => (isVxlan(object) ? [object.tag.id] : []));
+    return this.#options.present.tunnels().map(({ tag }) => tag.id);
   }
 
   /** Nothing for a host that takes no packets. */

@@ -1,5 +1,5 @@
 /** What exists in the kernel, as far as the worker has made or seen it: a copy, so that plans need not ask the kernel. */
-import { type KernelObject, objectKey, type Tag, type Veth } from '../../drivers/objects.ts';
+import { type KernelObject, objectKey, type Tag, type Veth, type Vxlan } from '../../drivers/objects.ts';
 import type { Census, Operation } from '../../drivers/port.ts';
 
 /** The namespace that an object is, or is in. */
@@ -37,9 +37,24 @@ export class Present {
   readonly #keysByOwner = new Map<string, Set<string>>();
   /** By path of the namespace that they are in. */
   readonly #vethKeys = new Map<string, Set<string>>();
+  readonly #vethsByBridge = new Map<string, Set<string>>();
+  readonly #tunnelKeys = new Set<string>();
 
   get(key: string): KernelObject | undefined {
     return this.#objects.get(key);
+  }
+
+  /** The tunnels to other hosts. */
+  tunnels(): readonly Vxlan[] {
+    return [...this.#tunnelKeys].flatMap((key) => {
+      const object = this.#objects.get(key);
+      return object?.kind === 'vxlan' ? [object] : [];
+    });
+  }
+
+  /** Whether an endpoint's interface is a port of this bridge. */
+  isInUse(bridge: string): boolean {
+    return this.#vethsByBridge.has(bridge);
   }
 
   /** Everything that carries the tag of this network, endpoint or sandbox. */
@@ -70,6 +85,8 @@ export class Present {
     this.#objects.clear();
     this.#keysByOwner.clear();
     this.#vethKeys.clear();
+    this.#vethsByBridge.clear();
+    this.#tunnelKeys.clear();
     for (const object of [...unread, ...census.objects]) this.#put(object);
   }
 
@@ -78,7 +95,10 @@ export class Present {
     this.#drop(key);
     this.#objects.set(key, object);
     add(this.#keysByOwner, ownerOf(object.tag), key);
-    if (object.kind === 'veth') add(this.#vethKeys, object.netns, key);
+    if (object.kind === 'vxlan') this.#tunnelKeys.add(key);
+    if (object.kind !== 'veth') return;
+    add(this.#vethKeys, object.netns, key);
+    add(this.#vethsByBridge, object.bridge, key);
   }
 
   #drop(key: string): void {
@@ -86,6 +106,9 @@ export class Present {
     if (!object) return;
     this.#objects.delete(key);
     remove(this.#keysByOwner, ownerOf(object.tag), key);
-    if (object.kind === 'veth') remove(this.#vethKeys, object.netns, key);
+    this.#tunnelKeys.delete(key);
+    if (object.kind !== 'veth') return;
+    remove(this.#vethKeys, object.netns, key);
+    remove(this.#vethsByBridge, object.bridge, key);
   }
 }

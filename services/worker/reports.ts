@@ -2,11 +2,13 @@
 import type { KernelObject, Route } from '../../drivers/objects.ts';
 import type { KernelFault } from '../../drivers/port.ts';
 import type { Event } from '../../events/envelope.ts';
-import type { Fact, Fault, PortBinding, SandboxFacts } from '../../events/events.ts';
+import type { Fact, Fault, Peer, PortBinding, SandboxFacts } from '../../events/events.ts';
 import type { BoundaryState } from '../../events/state.ts';
+import { namesOf } from '../../projections/names.ts';
 import type { Course } from './course.ts';
 import { nothing } from './effects.ts';
 import { bindingsIn, type Deployment } from './sandbox.ts';
+import { endpointAfter, endpointNow } from './settings.ts';
 import type { Unit } from './units.ts';
 
 /** What led to a report: an intent; null for what the worker noticed by itself. */
@@ -39,7 +41,22 @@ export const kernelFault = (fault: KernelFault): Fault => ({ ...fault, undoFault
 interface Found {
   readonly routes: readonly { readonly destination: string; readonly gateway: string }[];
   readonly ports: readonly PortBinding[];
+  readonly peer: Peer;
 }
+
+/** What other hosts have to know of an endpoint; null where its network is of this host alone. */
+const peerOf = (state: BoundaryState, intent: Event): Peer => {
+  if (intent.type !== 'EndpointJoinRequested' && intent.type !== 'EndpointUpdateRequested') return null;
+  const row = state.endpoints.get(intent.data.endpointId);
+  const network = state.networks.get(intent.data.networkId);
+  if (!row || network?.facts.scope !== 'realm') return null;
+  const isJoin = intent.type === 'EndpointJoinRequested';
+  const sandbox = isJoin ? intent.data.sandbox : state.sandboxes.get(row.sandbox?.incarnation ?? '')?.facts;
+  const facts = isJoin ? endpointNow(row) : endpointAfter(row, intent.meta.id);
+  return { names: [...namesOf(facts, sandbox ?? nameless)], services: [...facts.services] };
+};
+
+const nameless = { hostname: null, domainname: null };
 
 const isRoute = (object: KernelObject): object is Route => object.kind === 'route';
 
@@ -50,7 +67,7 @@ const routesOf = ({ remainder }: Course, { ensure }: Course['effects'][number], 
     .map(({ destination, gateway }) => ({ destination, gateway }));
 
 /** The outcome of an intent that was executed. */
-const done = (intent: Event, { routes, ports }: Found): Fact | null => {
+const done = (intent: Event, { routes, ports, peer }: Found): Fact | null => {
   switch (intent.type) {
     case 'DriverConfigureRequested':
       return { type: 'DriverConfigured', data: { driver: intent.data.driver } };
@@ -66,7 +83,7 @@ const done = (intent: Event, { routes, ports }: Found): Fact | null => {
     }
     case 'EndpointUpdateRequested': {
       const { endpointId, networkId, name } = intent.data;
-      return { type: 'EndpointUpdated', data: { endpointId, networkId, name, ports: [...ports], peer: null } };
+      return { type: 'EndpointUpdated', data: { endpointId, networkId, name, ports: [...ports], peer } };
     }
     case 'EndpointDeleteRequested': {
       const { endpointId, networkId, name } = intent.data;
@@ -74,7 +91,7 @@ const done = (intent: Event, { routes, ports }: Found): Fact | null => {
     }
     case 'EndpointJoinRequested': {
       const { sandbox, interface: device, ipv4, ipv6, mac } = intent.data;
-      const found = { routes: [...routes], ports: [...ports] };
+      const found = { routes: [...routes], ports: [...ports], peer };
       return {
         type: 'EndpointJoined',
         data: { ...inSandbox(intent.data), key: sandbox.key, interface: device, ipv4, ipv6, mac, ...found, peer: null },
@@ -173,7 +190,8 @@ export const doneReports = (
   const ports = course.view ? bindingsIn(deployment, course.view) : [];
   const reports = unit.intents.flatMap((intent, index): readonly Report[] => {
     const device = intent.type === 'EndpointJoinRequested' ? intent.data.interface : null;
-    const fact = done(intent, { routes: routesOf(course, course.effects[index] ?? nothing, device), ports });
+    const routes = routesOf(course, course.effects[index] ?? nothing, device);
+    const fact = done(intent, { routes, ports, peer: peerOf(state, intent) });
     if (!fact) return [];
     if (intent.type !== 'EndpointJoinRequested' || made.has(intent.data.sandbox.incarnation)) return [{ fact, intent }];
     made.add(intent.data.sandbox.incarnation);
@@ -193,7 +211,7 @@ const isRemovalOf = ({ type }: Event): boolean =>
 const takenBack = (intent: Event, fault: Fault, course: Course): Fact | null => {
   if (!course.isMove || !isRemovalOf(intent) || !('endpointId' in intent.data)) return failed(intent, fault);
   if (course.returned.has(intent.data.endpointId)) return reverted(intent, fault);
-  return done(intent, { routes: [], ports: [] });
+  return done(intent, { routes: [], ports: [], peer: null });
 };
 
 /** The outcomes of a unit that could not be executed, or was taken back: the one fault for each intent. */

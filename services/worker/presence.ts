@@ -1,0 +1,26 @@
+/** Networks that span hosts are in the kernel of a host while somebody there is in them. Pure. */
+import type { Plan } from '../../drivers/port.ts';
+import { diff } from '../../drivers/plan.ts';
+import type { Event } from '../../events/envelope.ts';
+import type { Scene } from './inmates.ts';
+
+/** Networks that accepted joins, not reported yet, are about. */
+const wantedBy = (intents: Iterable<Event>): ReadonlySet<string> => {
+  const ids = new Set<string>();
+  for (const { type, data } of intents) if (type === 'EndpointJoinRequested') ids.add(data.networkId);
+  return ids;
+};
+
+/**
+ * What takes networks out of the kernel that nobody on this host is in any more, nor about to be. Behind a batch, before its reports: so
+ * two that leave in one batch need not know of each other. Complexity: the tunnels there, and the open
+ * intents where one of them is idle.
+ */
+export const vacated = ({ state, present }: Scene): readonly Plan[] => {
+  const idle = present.tunnels().filter(({ bridge }) => !present.isInUse(bridge));
+  if (idle.length === 0) return [];
+  const wanted = wantedBy(state.intents.values());
+  return idle
+    .filter(({ tag }) => !wanted.has(tag.id))
+    .map(({ tag }) => ({ id: `vacate/${tag.id}`, operations: diff([], present.of('network', tag.id)) }));
+};
