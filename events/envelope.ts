@@ -137,12 +137,20 @@ const decodeEvent = (cloud: CloudEvent): Event => {
 
 const decoder = new TextDecoder();
 
+const parseBatch = (text: string): unknown => {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new UnreadableCommit('a commit must be JSON: somebody else has written to the log');
+  }
+};
+
 /**
  * The choke point: every read of the log passes here. Old versions are upcast; an unknown or newer one throws UnreadableCommit.
  * Data of a known version was checked when it was written and is covered by the chain, so it is not checked again.
  */
 export const decodeCommit = (body: Uint8Array): readonly Event[] => {
-  const batch: unknown = JSON.parse(decoder.decode(body));
+  const batch = parseBatch(decoder.decode(body));
   if (!Array.isArray(batch)) throw new UnreadableCommit('a commit must be a JSON batch of CloudEvents');
   return (batch as CloudEvent[]).map(decodeEvent);
 };
