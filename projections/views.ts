@@ -7,7 +7,7 @@ import { type EventType, eventData } from '../events/events.ts';
 import { decodeToken } from '../events/names.ts';
 import type { ViewName } from '../events/queries.ts';
 import { type AddressRow, addresses } from './addresses.ts';
-import { type CommandRow, commands, forgetCommands } from './commands.ts';
+import { type CommandRow, commands, forgetCommands, noCommand } from './commands.ts';
 import { type DriverRow, drivers } from './drivers.ts';
 import { type EndpointRow, endpoints } from './endpoints.ts';
 import { type GarbageRow, garbage } from './garbage.ts';
@@ -191,7 +191,8 @@ const idOf = ({ data }: Event, about: 'network' | 'endpoint'): string => {
 /** The sandbox that a report is about. */
 const sandboxNamed = ({ type, data }: Event): string => (type === 'SandboxRemoved' ? data.sandbox.incarnation : '');
 
-type CommitAt = Pick<At, 'host' | 'position' | 'lastCommand'>;
+/** One for all events of a commit: what they are about is set for each in turn. */
+type CommitAt = { -readonly [Field in keyof At]: At[Field] };
 
 /** A network that is gone has taken its endpoints along: nothing of them could be named or reached any more. */
 const endEndpoints = (rows: Rows, network: NetworkRow, event: Event, at: At): void => {
@@ -210,25 +211,16 @@ const endEndpoints = (rows: Rows, network: NetworkRow, event: Event, at: At): vo
   }
 };
 
-const foldEvent = (rows: Rows, event: Event, { host, position, lastCommand }: CommitAt): void => {
+const foldEvent = (rows: Rows, event: Event, at: CommitAt): void => {
   const plan = plans.get(event.type);
   if (!plan) return;
   const { about } = plan;
   const id = about === 'other' ? '' : idOf(event, about);
   const networkBefore = about === 'network' ? rows.networks.get(id) : undefined;
   const endpointBefore = about === 'endpoint' ? rows.endpoints.get(id) : undefined;
-  const at: At = {
-    position,
-    host,
-    networks: rows.networks,
-    endpoints: rows.endpoints,
-    sandboxes: rows.sandboxes,
-    commands: rows.commands,
-    networkBefore,
-    endpointBefore,
-    sandboxBefore: rows.sandboxes.get(endpointBefore?.sandboxIncarnation ?? sandboxNamed(event)),
-    lastCommand,
-  };
+  at.networkBefore = networkBefore;
+  at.endpointBefore = endpointBefore;
+  at.sandboxBefore = rows.sandboxes.get(endpointBefore?.sandboxIncarnation ?? sandboxNamed(event));
   for (const fold of plan.folds) fold(rows, event, at);
   if (networkBefore && networkBefore.endpoints > 0 && !rows.networks.has(id)) {
     endEndpoints(rows, networkBefore, event, at);
@@ -240,7 +232,18 @@ export const applyCommit = (views: Views, subject: string, position: number, eve
   if (position <= views.position) return;
   const { host, reports } = originOf(subject);
   const { rows } = views;
-  const at: CommitAt = { host, position, lastCommand: { key: '', row: undefined } };
+  const at: CommitAt = {
+    position,
+    host,
+    networks: rows.networks,
+    endpoints: rows.endpoints,
+    sandboxes: rows.sandboxes,
+    commands: rows.commands,
+    networkBefore: undefined,
+    endpointBefore: undefined,
+    sandboxBefore: undefined,
+    command: noCommand(),
+  };
   for (const event of events) foldEvent(rows, event, at);
   views.position = position;
   const time = events.at(-1)?.meta.time ?? '';
