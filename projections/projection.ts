@@ -1,4 +1,4 @@
-/** What every view is: a pure fold of the log's events into rows that are replaced, never changed. */
+/** What every view is: a pure fold of the log’s events into rows that are replaced, and never changed once their commit is folded in. */
 import type { Event } from '../events/envelope.ts';
 import type { EventType } from '../events/events.ts';
 import type { ViewName } from '../events/queries.ts';
