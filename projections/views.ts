@@ -94,12 +94,12 @@ const EVENTS_IN_MAPS_MIN = 1_000;
  * Gives the maps that rows come into and go out of new tables, before they outgrow theirs. A table that V8 replaces by itself leads to the
  * one that follows it, so once one is old, it keeps all later ones alive with the rows that were in them, dead or not, until the old
  * generation is collected: more than half of what a rebuild had to copy. Commands come and are forgotten by the day, so that table stays.
- * Complexity: less than one copied entry for each event.
+ * Complexity: half a copied entry for each event.
  */
 const renewMaps = (views: Views, events: number): void => {
   views.eventsInMaps += events;
   const { rows, eventsInMaps } = views;
-  if (eventsInMaps < EVENTS_IN_MAPS_MIN || eventsInMaps < entriesOf(rows)) return;
+  if (eventsInMaps < EVENTS_IN_MAPS_MIN || eventsInMaps < 2 * entriesOf(rows)) return;
   views.rows = copyRows(rows, rows.commands);
   views.eventsInMaps = 0;
 };
