@@ -111,8 +111,9 @@ const withoutOne = (out: EndpointRow, inside: readonly EndpointRow[], sandbox: S
 
 /** An endpoint is out of its sandbox, on its way into another, or gone. */
 const partFrom = (endpoints: Endpoints, ports: Ports, out: EndpointRow, event: Event, at: At): void => {
+  if (out.sandboxIncarnation === null) return;
   const after = endpoints.get(out.id);
-  if (after?.sandboxIncarnation === out.sandboxIncarnation || out.sandboxIncarnation === null) return;
+  if (after?.sandboxIncarnation === out.sandboxIncarnation) return;
   const sandbox = at.sandboxes.get(out.sandboxIncarnation);
   // With the sandbox everything ends that led into it; of an endpoint that nothing has led to nothing changes for the others.
   if (sandbox && leasesOf(out).length + out.portMap.length === 0) return;

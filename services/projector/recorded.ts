@@ -6,7 +6,7 @@ import type { Query } from '../../events/queries.ts';
 import { createMatcher, type EventFilter, type FilterMemory } from '../../projections/event-filter.ts';
 import { type EventPosition, formatPosition, isBehind, parsePosition } from '../../projections/event-position.ts';
 import { type Filter, isMeant } from '../../projections/filter.ts';
-import { originOf } from '../../projections/views.ts';
+import { originOf } from '../../projections/origin.ts';
 import type { Message, Stream } from '../lib/stream.ts';
 import type { KnownNetwork } from './follower.ts';
 import { type Page, PageBuilder } from './page.ts';
