@@ -2,7 +2,7 @@
  * What became of a command: the one fold that controllers (answers), views (`commands`) and clients share. A command ends once, with
  * the first terminal event in log order: every intent reported, one failed, or timed out. What is reported later changes nothing.
  */
-import type { Event } from './envelope.ts';
+import { type Event, needsExecution } from './envelope.ts';
 import { type Culprit, type Fault, isFailure, isIntent, isTerminal, type PortBinding } from './events.ts';
 
 export interface EndpointResult {
@@ -158,9 +158,20 @@ const refuse: Step = (record, event, position) => {
 
 const intend: Step = (record, event) => {
   record.open = record.open.length === 0 ? [event.meta.id] : [...record.open, event.meta.id];
+  intendDone(record, event);
+};
+
+/** Of an intent that nobody has to execute. */
+const intendDone = (record: CommandDraft, event: Event): void => {
   record.network = networkAfter(record.network, event);
   record.endpoints = endpointsAfter(record.endpoints, event);
   record.sandbox = sandboxAfter(record.sandbox, event);
+};
+
+/** A command has intents that are executed, or that are done with the decision, never both. */
+const decide: Step = (record, event, position) => {
+  intendDone(record, event);
+  end(record, 'succeeded', event, position);
 };
 
 const report: Step = (record, event, position) => {
@@ -179,8 +190,9 @@ const succeed: Step = (record, event, position) => end(record, 'succeeded', even
  * What an event does to the record of its command; null: nothing, since the command has ended. `event` is one whose commandid is the
  * command's, or the CommandTimedOut that names it.
  */
-export const commandStep = (before: CommandRecord | undefined, { type, meta }: Event): Step | null => {
-  if (isIntent(type)) return intend;
+export const commandStep = (before: CommandRecord | undefined, event: Event): Step | null => {
+  const { type, meta } = event;
+  if (isIntent(type)) return needsExecution(event) ? intend : decide;
   if (type === 'CommandRefused') return refuse;
   if (before !== undefined && before.status !== 'accepted') return null;
   if (isTerminal(type)) return report;
