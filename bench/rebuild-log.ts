@@ -137,7 +137,18 @@ const attach = (author: Author, w: Workload, n: number): readonly Draft[] => {
     reported,
     {
       type: 'EndpointJoined',
-      data: { ...endpoint(w), sandbox, key, interface: 'eth0', ipv4, ipv6: null, mac: mac(n), routes, ports: [] },
+      data: {
+        ...endpoint(w),
+        sandbox,
+        key,
+        interface: 'eth0',
+        ipv4,
+        ipv6: null,
+        mac: mac(n),
+        routes,
+        ports: [],
+        peer: null,
+      },
     },
     n,
     '',
@@ -184,7 +195,8 @@ const hostFacts = (author: Author, host: string): Draft => {
     pools: [{ base: '10.0.0.0/8', size: 24 }],
   };
   const data = { host, ...paths, ...network, capabilities: { bridge: true, veth: true }, reads: {} };
-  author.event(stated, { type: 'HostFacts', data }, 1, '', '');
+  const more = { epoch: 1, underlay: null, vlans: [], drivers: [] };
+  author.event(stated, { type: 'HostFacts', data: { ...data, ...more } }, 1, '', '');
   return stated;
 };
 
@@ -193,7 +205,9 @@ const opening = (author: Author, networkIds: readonly string[]): readonly Draft[
     const host = `host${n % HOSTS}`;
     const decided: Draft = { host, reports: false, events: [] };
     const reported: Draft = { host, reports: true, events: [] };
-    const subnets = [{ family: 4 as const, subnet: '10.0.0.0/8', range: null, gateway: '10.0.0.1', aux: {} }];
+    const subnets = [
+      { family: 4 as const, subnet: '10.0.0.0/8', range: null, gateway: '10.0.0.1', aux: {}, vni: null },
+    ];
     const network = {
       id,
       name: `net${n}`,
@@ -208,6 +222,8 @@ const opening = (author: Author, networkIds: readonly string[]): readonly Draft[
       gc: null,
       configOnly: false,
       configFrom: null,
+      ...({ scope: 'host', defaultRoute: 'gateway' } as const),
+      ...{ tunnel: null, parent: null },
       dns: noDns,
     };
     const ipam = { driver: 'default', options: {}, overlap: false };

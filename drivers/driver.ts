@@ -3,7 +3,14 @@
  * objects must exist for a network, an endpoint and a join, and the shared planner and executor do the rest.
  */
 import type { DriverRules } from '../events/driver-rules.ts';
-import type { EndpointFacts, NetworkFacts, PortBinding, PublishedPort, SandboxFacts } from '../events/events.ts';
+import type {
+  EndpointFacts,
+  EventData,
+  NetworkFacts,
+  PortBinding,
+  PublishedPort,
+  SandboxFacts,
+} from '../events/events.ts';
 import type { Family } from '../events/ip.ts';
 import type { KernelObject, Tag } from './objects.ts';
 
@@ -11,6 +18,8 @@ import type { KernelObject, Tag } from './objects.ts';
 export interface HostContext {
   readonly realm: string;
   readonly host: string;
+  /** What other hosts reach this one at, as its worker has stated it last; left out or null: no tunnel can begin here. */
+  readonly underlay?: EventData<'HostFacts'>['underlay'];
 }
 
 export interface Join {
@@ -40,6 +49,8 @@ export interface Driver extends DriverRules {
   configure(host: HostContext): Effect;
   createNetwork(host: HostContext, network: NetworkFacts): Effect;
   deleteNetwork(host: HostContext, network: NetworkFacts): Effect;
+  /** What must exist on a host while an endpoint of the network is joined there: ensured by each join, gone behind the last leave. */
+  presence(host: HostContext, network: NetworkFacts): readonly KernelObject[];
   createEndpoint(host: HostContext, network: NetworkFacts, endpoint: EndpointFacts): Effect;
   deleteEndpoint(host: HostContext, network: NetworkFacts, endpoint: EndpointFacts): Effect;
   join(host: HostContext, join: Join): Effect;
@@ -53,6 +64,7 @@ export interface Driver extends DriverRules {
 /** What a built-in driver says about the kernel: pure functions from the model to objects. */
 export interface DesiredObjects {
   network(host: HostContext, network: NetworkFacts): readonly KernelObject[];
+  presence(host: HostContext, network: NetworkFacts): readonly KernelObject[];
   endpoint(host: HostContext, network: NetworkFacts, endpoint: EndpointFacts): readonly KernelObject[];
   join(host: HostContext, join: Join): readonly KernelObject[];
   publish(host: HostContext, publication: Publication): readonly KernelObject[];
@@ -62,6 +74,7 @@ export interface DesiredObjects {
 /** Of drivers that make nothing. */
 export const nothingDesired: DesiredObjects = {
   network: () => [],
+  presence: () => [],
   endpoint: () => [],
   join: () => [],
   publish: () => [],
@@ -77,6 +90,7 @@ export const builtIn = (rules: DriverRules, desired: DesiredObjects): Driver => 
   configure: () => ensure([]),
   createNetwork: (host, network) => ensure(desired.network(host, network)),
   deleteNetwork: (host, network) => remove(desired.network(host, network)),
+  presence: (host, network) => desired.presence(host, network),
   createEndpoint: (host, network, endpoint) => ensure(desired.endpoint(host, network, endpoint)),
   deleteEndpoint: (host, network, endpoint) => remove(desired.endpoint(host, network, endpoint)),
   join: (host, join) => ensure(desired.join(host, join)),

@@ -18,7 +18,7 @@ export const hostDriver: Driver = builtIn(
   {
     ...linkless,
     name: 'host',
-    capabilities: [],
+    needs: () => [],
     addresses: false,
     sandbox: 'host',
     exclusive: true,

@@ -8,7 +8,7 @@ export const nullDriver: Driver = builtIn(
   {
     ...linkless,
     name: 'null',
-    capabilities: ['netns'],
+    needs: () => ['netns'],
     addresses: false,
     sandbox: 'own',
     exclusive: true,

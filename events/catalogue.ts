@@ -63,6 +63,8 @@ export const eventMeanings: Readonly<Record<EventType, string>> = {
   EndpointCreateRequested: 'An endpoint is to be made; its name, addresses and MAC are taken from now on.',
   EndpointUpdateRequested:
     'An endpoint is to have these settings. Ports of before and of now are both held until it is reported.',
+  EndpointAdmitted:
+    'An endpoint of a realm network holds its name, addresses and MAC there from now on; one atomic commit with its creation on its host.',
   PortsLeased: 'Host ports were found and are leased from now on, so that the intent can be executed.',
   EndpointJoinRequested: 'An endpoint is to be put into a sandbox.',
   EndpointLeaveRequested: 'An endpoint is to be taken out of its sandbox.',
@@ -144,6 +146,8 @@ export const codeMeanings: Readonly<Record<Code, string>> = {
   OPTION_UNSUPPORTED: 'Nothing acts on that option; it is refused rather than ignored.',
   OPTION_IMMUTABLE: 'The option cannot change while the network is there.',
   OPTION_INVALID: 'The option does not take that value.',
+  VNI_IN_USE: 'A network of the realm has that VXLAN identifier.',
+  MTU_UNFIT: 'Frames of the network do not fit the link that leads to other hosts.',
   NETWORK_NOT_FOUND: 'There is no such network.',
   NETWORK_AMBIGUOUS: 'The name fits something on several hosts.',
   NETWORK_EXISTS: 'A network of the host has that name (compared without case).',

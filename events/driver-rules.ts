@@ -1,14 +1,23 @@
 /** What a decision must know about a driver. The controller hands the rules of its drivers in, since this folder imports none. */
-import type { EndpointFacts, NetworkFacts } from './events.ts';
+import type { EndpointFacts, EventData, NetworkFacts } from './events.ts';
 import type { Family } from './ip.ts';
 import type { Refusal } from './refusals.ts';
 
+type HostFacts = EventData<'HostFacts'>;
 type Options = Readonly<Record<string, string>>;
 
 export interface DriverRules {
   readonly name: string;
-  /** Capabilities of the host (`HostFacts`) without which its networks cannot work. */
-  readonly capabilities: readonly string[];
+  /** `host`: a network is on one host. `realm`: it is on all of them, and decided on the realm's boundary. */
+  readonly scope: NetworkFacts['scope'];
+  /** Capabilities of the host (`HostFacts`) without which a network with these options cannot work. */
+  needs(options: Options): readonly string[];
+  /** Whether a subnet gets a gateway where nobody asks for one. */
+  needsGateway(options: Options): boolean;
+  /** Whether its endpoints have MAC addresses of their own. */
+  readonly hasMac: boolean;
+  /** What carries a default route out of a network with these options. */
+  defaultRoute(options: Options): NetworkFacts['defaultRoute'];
   /** Whether its networks have subnets and its endpoints addresses. */
   readonly addresses: boolean;
   /** `host`: sandboxes on its networks are the host's own namespace. */
@@ -21,8 +30,19 @@ export interface DriverRules {
   readonly endpointsMax: number;
   /** Options of a network that can change while it is in use. */
   readonly updatableOptions: readonly string[];
-  /** MTU of a network with these options; null where the driver makes no links. Values that fail the checks may be given. */
-  mtu(options: Options, config: Options, hostMtu: number): number | null;
+  /**
+   * MTU of a network with these options; null where the driver makes no links, or takes it from the parent. Values that fail the checks
+   * may be given.
+   * @param config what the driver is configured to (ConfigureDriver)
+   * @param host where the network is; undefined for a network of the realm
+   * @param underlays MTUs of the links that lead to other hosts, of every host that has one
+   */
+  mtu(options: Options, config: Options, host: HostFacts | undefined, underlays: readonly number[]): number | null;
+  /** The link of the host that interfaces of the network stand on, or why there can be none; null where they stand on none. */
+  parentOf(
+    network: Pick<NetworkFacts, 'id' | 'options' | 'internal'>,
+    host: HostFacts | undefined,
+  ): NetworkFacts['parent'] | Refusal;
   /** Names of interfaces inside sandboxes begin with it; the first free number follows. */
   interfacePrefix(network: NetworkFacts): string;
   /** Whether ports on host addresses of the family can be led to endpoints of the network. */
@@ -34,15 +54,20 @@ export interface DriverRules {
   defaultBindings(network: NetworkFacts, config: Options): readonly string[];
   /** Each check answers null, or why not. Options are opaque to everyone else. */
   checkConfigure(options: Options): Refusal | null;
-  /** Also of what a network would be after an update; then it is not among the others. */
+  /** Also of what a network would be after an update; then it is not among the others. `others`: networks of any driver in its scope. */
   checkNetwork(network: NetworkFacts, others: Iterable<NetworkFacts>): Refusal | null;
   checkEndpoint(endpoint: EndpointFacts, network: NetworkFacts): Refusal | null;
 }
 
 /** Of a driver that makes no links: nothing goes in or out, and there is nothing to name. */
 export const linkless = {
+  scope: 'host',
+  needsGateway: () => false,
+  hasMac: false,
+  defaultRoute: () => 'none',
   updatableOptions: [],
   mtu: () => null,
+  parentOf: () => null,
   interfacePrefix: () => 'eth',
   canPublish: () => false,
   defaultBindings: () => [],

@@ -3,7 +3,7 @@
  * (CloudEvents 1.0.2, json-format.md section 4), stored as one message on its boundary's subject.
  */
 import { z } from 'zod';
-import { type EventType, eventData, type Fact } from './events.ts';
+import { type EventType, eventData, type Fact, isIntent } from './events.ts';
 import { laterVersions, upcasts } from './upcasts.ts';
 
 /** Content type of a commit's message. */
@@ -42,7 +42,7 @@ export const Meta = z.object({
   commandseq: z.int().optional(),
   /** Of decisions: digest of the command's type and data, so that a reused id with other content is seen. */
   commanddigest: z.string().optional(),
-  /** Of intents: hosts that must execute it, separated by commas. */
+  /** Of intents: hosts that must execute it, separated by commas; empty: nobody has to, it is done with its decision. */
   executors: z.string().optional(),
   /** Of intents: when the command ends as timed out, RFC 3339. */
   deadline: z.string().optional(),
@@ -53,6 +53,9 @@ export type Meta = z.infer<typeof Meta>;
 /** An event as the rest of the code sees it: what happened, and its envelope. */
 export type Event = Fact & { readonly version: number; readonly meta: Meta };
 export type EventOf<T extends EventType> = Extract<Event, { type: T }>;
+
+/** Whether some host has to act on it: an intent without executors is done with its decision. */
+export const needsExecution = ({ type, meta }: Event): boolean => isIntent(type) && meta.executors !== '';
 
 /** Current version of every event type; writers write these. */
 export const eventVersions: Readonly<Record<EventType, number>> = Object.fromEntries(

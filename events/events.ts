@@ -25,6 +25,8 @@ export const Subnet = z.object({
   range: z.string().nullable(),
   gateway: z.string().nullable(),
   aux: Texts,
+  /** VXLAN network identifier of its segment, where its network is a tunnel's; both subnets of a network have the same. */
+  vni: z.int().nullable(),
 });
 export type Subnet = z.infer<typeof Subnet>;
 
@@ -55,6 +57,14 @@ export const NetworkFacts = z.object({
   /** Name of the network that its settings were taken from. */
   configFrom: z.string().nullable(),
   dns: Dns,
+  /** `realm`: on every host, and its names, addresses and MACs are unique over all of them. */
+  scope: z.enum(['host', 'realm']),
+  /** What carries a default route out of it: the gateway of its subnet, the link itself, what a plugin said of the endpoint, nothing. */
+  defaultRoute: z.enum(['gateway', 'link', 'endpoint', 'none']),
+  /** How its frames travel from host to host; null where they do not. */
+  tunnel: z.object({ port: z.int(), encrypted: z.boolean() }).nullable(),
+  /** The link of the host that its interfaces stand on, and what has to be made for it; null where they stand on none. */
+  parent: z.object({ link: z.string(), make: z.enum(['nothing', 'vlan', 'stub']) }).nullable(),
 });
 export type NetworkFacts = z.infer<typeof NetworkFacts>;
 
@@ -138,6 +148,12 @@ export const PortBinding = z.object({
 });
 export type PortBinding = z.infer<typeof PortBinding>;
 
+const Service = z.object({ name: z.string(), protocol: Protocol, port: z.int() });
+
+/** What other hosts have to know of an endpoint beside its addresses; null where its network is its host's alone. */
+const Peer = z.object({ names: z.array(z.string()), services: z.array(Service) }).nullable();
+export type Peer = z.infer<typeof Peer>;
+
 const EndpointSettings = z.object({
   aliases: z.array(EndpointName),
   ports: z.array(PublishedPort),
@@ -184,6 +200,14 @@ const decisions = {
     /** The sandbox that it is in, and who carries its default routes with the new settings. */
     sandbox: SandboxFacts.nullable(),
     gateways: Gateways,
+  }),
+  /** An endpoint of a realm network holds its name, addresses and MAC there: one commit with its creation on its host. */
+  EndpointAdmitted: z.object({
+    ...endpoint,
+    host: HostName,
+    ipv4: z.string().nullable(),
+    ipv6: z.string().nullable(),
+    mac: z.string().nullable(),
   }),
   /** Host ports that a worker found, by holder: theirs from here on. */
   PortsLeased: z.object({
@@ -244,6 +268,14 @@ const outcomes = {
     netnsRoots: z.array(z.string()),
     /** Highest version of each event type that this worker can read. */
     reads: z.record(z.string(), z.int()),
+    /** Counts the workers of this host and their returns: one more than in the statement before. */
+    epoch: z.int(),
+    /** What other hosts reach this one at, for tunnels; null where it has no such address. */
+    underlay: z.object({ address: z.string(), device: z.string(), mtu: z.int() }).nullable(),
+    /** Links `PARENT.ID` that are there and not ours. */
+    vlans: z.array(z.string()),
+    /** Drivers beyond the built-in ones that this worker carries out. */
+    drivers: z.array(z.string()),
   }),
   DriverConfigured: z.object({ driver: z.string() }),
   DriverConfigureFailed: z.object({ driver: z.string(), ...failed }),
@@ -255,7 +287,7 @@ const outcomes = {
   NetworkDeleteFailed: z.object({ ...network, ...failed }),
   EndpointCreated: z.object(endpoint),
   EndpointCreateFailed: z.object({ ...endpoint, ...failed }),
-  EndpointUpdated: z.object({ ...endpoint, ports: z.array(PortBinding) }),
+  EndpointUpdated: z.object({ ...endpoint, ports: z.array(PortBinding), peer: Peer }),
   EndpointUpdateFailed: z.object({ ...endpoint, ...failed }),
   EndpointJoined: z.object({
     ...inSandbox,
@@ -267,6 +299,7 @@ const outcomes = {
     routes: z.array(Route),
     /** What leads into the sandbox now. */
     ports: z.array(PortBinding),
+    peer: Peer,
   }),
   EndpointJoinFailed: z.object({ ...inSandbox, ...failed }),
   EndpointLeft: z.object(inSandbox),

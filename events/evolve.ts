@@ -158,6 +158,8 @@ const evolveModel = (state: BoundaryState, event: Event): void => {
     case 'SandboxRemoved':
       evolveSandbox(state, event);
       return;
+    // What an admission guards is held by the endpoint's creation on its host, which is in the same commit.
+    case 'EndpointAdmitted':
     case 'RealmOpened':
     case 'CommandRefused':
     case 'CommandTimedOut':

@@ -9,12 +9,14 @@ import type { Family } from './ip.ts';
 export interface Candidate {
   readonly id: string;
   readonly gatewayPriority: number;
-  readonly network: Pick<NetworkFacts, 'internal' | 'subnets'>;
+  readonly network: Pick<NetworkFacts, 'internal' | 'subnets' | 'defaultRoute'>;
 }
 
-/** A network can carry the default route of a family when it has a gateway there and reaches beyond itself. */
-export const canCarry = ({ internal, subnets }: Candidate['network'], family: Family): boolean =>
-  !internal && subnets.some((subnet) => subnet.family === family && subnet.gateway !== null);
+/** A network can carry the default route of a family when it reaches beyond itself, and has a gateway there or needs none. */
+export const canCarry = ({ internal, subnets, defaultRoute }: Candidate['network'], family: Family): boolean =>
+  !internal &&
+  defaultRoute !== 'none' &&
+  subnets.some((subnet) => subnet.family === family && (subnet.gateway !== null || defaultRoute === 'link'));
 
 const elected = (candidates: readonly Candidate[], family: Family): string | null => {
   let best: Candidate | null = null;

@@ -40,7 +40,11 @@ const REMEMBER_MAX = 65_536;
 const NOWHERE: Cidr = { family: 4, base: 0n, prefix: 32 };
 
 /** The pool of a subnet as an event states it, gateway and auxiliary addresses held. */
-export function addressPool(journal: Journal, facts: Omit<Subnet, 'family'>, rememberMax = REMEMBER_MAX): AddressPool {
+export function addressPool(
+  journal: Journal,
+  facts: Omit<Subnet, 'family' | 'vni'>,
+  rememberMax = REMEMBER_MAX,
+): AddressPool {
   const subnet = parseSubnet(facts.subnet);
   const range = (facts.range === null ? null : parseSubnet(facts.range)) ?? subnet;
   const pool = {

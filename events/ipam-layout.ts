@@ -53,6 +53,7 @@ export function layOutSubnet(request: LayoutRequest): Choice<Subnet> {
     range: range.value,
     gateway,
     aux: Object.fromEntries(aux),
+    vni: null,
   });
 }
 

@@ -89,8 +89,10 @@ export const subjects = {
   reply: (actor: string, id: string): string => `cnm.reply.${encodeToken(actor)}.${encodeToken(id)}`,
   /** Decisions of a host's boundary. */
   host: (host: string): string => `cnm.event.host.${encodeToken(host)}`,
-  /** Decisions that belong to no host: the opening of the log, and refusals of commands that reach no host. */
+  /** Decisions that belong to no host: the opening of the log, realm networks' creation, and refusals of commands that reach no host. */
   realm: 'cnm.event.realm._',
+  /** Decisions of a realm network's boundary. */
+  network: (id: string): string => `cnm.event.realm.${id}`,
   /** Reports of a host's worker. */
   outcome: (host: string): string => `cnm.outcome.${encodeToken(host)}`,
   query: (view: string): string => `cnm.query.${view}`,

@@ -41,6 +41,12 @@ export const codes = {
   OPTION_UNSUPPORTED: { status: 400, remedy: 'Leave the option out: this version would not act on it.' },
   OPTION_IMMUTABLE: { status: 403, remedy: 'Create another network with that option, and move its sandboxes there.' },
   OPTION_INVALID: { status: 400, remedy: 'Give the option a value that docs/drivers/ allows.' },
+  VNI_IN_USE: { status: 403, remedy: 'Choose another VXLAN identifier, or leave it out.' },
+  MTU_UNFIT: {
+    status: 409,
+    remedy:
+      "Raise the MTU of the host's underlay to that of the network and 50 more, or make the network with a smaller MTU.",
+  },
   // Networks
   NETWORK_NOT_FOUND: { status: 404, remedy: 'Create it first, or see `cnm network ls`.' },
   NETWORK_AMBIGUOUS: { status: 400, remedy: 'Write HOST/NAME.' },

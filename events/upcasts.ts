@@ -29,8 +29,22 @@ const sandbox2 = (facts: unknown): Data => ({
 
 const inSandbox2 = (data: unknown): Data => ({ ...(data as Data), sandbox: sandbox2((data as Data).sandbox) });
 
+/** Before version 3 every network was its host's, and led out through the gateway of its subnet. */
+const network3 = (facts: unknown): Data => {
+  const { subnets, ...rest } = facts as Data & { readonly subnets: readonly Data[] };
+  return {
+    ...rest,
+    subnets: subnets.map((subnet) => ({ ...subnet, vni: null })),
+    scope: 'host',
+    defaultRoute: 'gateway',
+    tunnel: null,
+    parent: null,
+  };
+};
+
 export const upcasts: Readonly<Record<string, (data: unknown) => unknown>> = {
   'NetworkCreateRequested.v1': (data) => ({ ...(data as Data), network: network2((data as Data).network) }),
+  'NetworkCreateRequested.v2': (data) => ({ ...(data as Data), network: network3((data as Data).network) }),
   'EndpointCreateRequested.v1': (data) => ({ ...(data as Data), endpoint: endpoint2((data as Data).endpoint) }),
   'EndpointJoinRequested.v1': inSandbox2,
   // Nothing reverted a leave in version 1.
@@ -39,6 +53,9 @@ export const upcasts: Readonly<Record<string, (data: unknown) => unknown>> = {
     before: { index: 0, gateways: (data as Data).gateways },
   }),
   'EndpointJoined.v1': (data) => ({ ...(data as Data), ports: [] }),
+  'EndpointJoined.v2': (data) => ({ ...(data as Data), peer: null }),
+  'EndpointUpdated.v1': (data) => ({ ...(data as Data), peer: null }),
+  'HostFacts.v1': (data) => ({ ...(data as Data), epoch: 0, underlay: null, vlans: [], drivers: [] }),
   'SandboxCreated.v1': inSandbox2,
   'SandboxRemoved.v1': inSandbox2,
 };

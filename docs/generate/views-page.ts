@@ -61,6 +61,10 @@ const networkFacts = of(
   'configOnly',
   'configFrom',
   'dns',
+  'scope',
+  'defaultRoute',
+  'tunnel',
+  'parent',
 );
 const endpointFacts = of(
   definitions.EndpointFacts,
@@ -97,7 +101,7 @@ const sandboxFacts = of(
   'files',
 );
 const hostFacts = of(
-  definitions['HostFacts.v1']?.properties?.data,
+  definitions['HostFacts.v2']?.properties?.data,
   'host',
   'bootId',
   'kernel',
@@ -108,6 +112,10 @@ const hostFacts = of(
   'ula',
   'pools',
   'netnsRoots',
+  'epoch',
+  'underlay',
+  'vlans',
+  'drivers',
   'reads',
 );
 const outcome = of(

@@ -1,7 +1,7 @@
 /** What every decision is given beside the state: nothing of it is read from the world here. */
 import type { CommandData, CommandType } from '../commands.ts';
 import type { DriverRules } from '../driver-rules.ts';
-import type { Culprit, EventData, Fact } from '../events.ts';
+import type { Culprit, EventData, Fact, NetworkFacts } from '../events.ts';
 import { type Code, type Refusal, refuse } from '../refusals.ts';
 import {
   type BoundaryState,
@@ -97,9 +97,10 @@ export const endpointFor = (
   return refuse(answer, `endpoint ${row.facts.name} in ${where} is ${detail}`, [endpointCulprit(row)]);
 };
 
-/** A driver's rules, if there is such a driver and the host can run it. */
+/** A driver's rules, if there is such a driver and the host can run a network of it with these options. */
 export const driverFor = (
   name: string,
+  options: NetworkFacts['options'],
   context: Context,
   facts: EventData<'HostFacts'> | undefined,
 ): Result<DriverRules> => {
@@ -110,7 +111,7 @@ export const driverFor = (
       { kind: 'driver', id: name },
     ]);
   }
-  const missing = rules.capabilities.filter((capability) => facts?.capabilities[capability] !== true);
+  const missing = rules.needs(options).filter((capability) => facts?.capabilities[capability] !== true);
   if (missing.length === 0) return found(rules);
   const culprits = missing.map((id) => ({ kind: 'capability', id }));
   return refuse('CAPABILITY_MISSING', `host ${context.host} lacks ${missing.join(', ')} for driver ${name}`, culprits);

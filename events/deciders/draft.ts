@@ -206,7 +206,7 @@ export const join = (
   { network, endpoint, reserved = new Set(), instead }: Joining,
   context: Context,
 ): Result<{ readonly fact: Fact; readonly draft: Draft }> => {
-  const rules = driverFor(network.facts.driver, context, state.facts.get('host'));
+  const rules = driverFor(network.facts.driver, network.facts.options, context, state.facts.get('host'));
   if (!rules.ok) return rules;
   const staying = draft.members.filter((member) => member.endpoint.id !== instead);
   const problem = exclusiveConflict(staying, network, context) ?? routeTaken(staying, endpoint);

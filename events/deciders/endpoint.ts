@@ -131,6 +131,12 @@ const addressesFor = (
   const ipv6 = addressFor(pool(6), wanted.ipv6, context);
   if (!ipv6.ok) return ipv6;
   const addresses = { ipv4: ipv4.value, ipv6: ipv6.value };
+  if (!rules.hasMac) {
+    if (wanted.mac === undefined) return found({ ...addresses, mac: null });
+    return refuse('DRIVER_FORBIDS', `endpoints of driver ${rules.name} have no MAC address of their own`, [
+      { kind: 'mac', id: wanted.mac },
+    ]);
+  }
   const mac = macFor(state, network.facts.id, wanted.mac, addresses);
   return mac.ok ? found({ ...addresses, mac: mac.value }) : mac;
 };
@@ -202,7 +208,7 @@ export const newEndpoint = (
   context: Context,
   claims: Claims,
 ): Result<EndpointFacts> => {
-  const rules = driverFor(network.facts.driver, context, state.facts.get('host'));
+  const rules = driverFor(network.facts.driver, network.facts.options, context, state.facts.get('host'));
   if (!rules.ok) return rules;
   const [wanted = {}] = request.interfaces;
   const inTheWay =

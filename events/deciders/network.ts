@@ -29,7 +29,7 @@ import { dnsOf } from './settings.ts';
 const culpritsMax = 10;
 
 export const configureDriver: Decide<'ConfigureDriver'> = (state, { driver, options }, context) => {
-  const rules = driverFor(driver, context, state.facts.get('host'));
+  const rules = driverFor(driver, {}, context, state.facts.get('host'));
   if (!rules.ok) return rules;
   const problem = rules.value.checkConfigure(options);
   if (problem) return problem;
@@ -156,7 +156,8 @@ const subnetsOf = (
   for (const { family, wanted } of requests.value) {
     const subnet = subnetFor(state, family, wanted, request.ipam.overlap, context);
     if (!subnet.ok) return subnet;
-    const layout = layOutSubnet({ ...wanted, subnet: subnet.value, needsGateway: true });
+    const needsGateway = rules.needsGateway(request.options);
+    const layout = layOutSubnet({ ...wanted, subnet: subnet.value, needsGateway });
     if (!layout.ok) return blame(layout, { kind: 'subnet', id: subnet.value });
     subnets.push(layout.value);
   }
@@ -184,6 +185,10 @@ const recorded = (request: Request, dns: NetworkFacts['dns'], subnets: readonly 
   configOnly: request.configOnly,
   configFrom: request.configFrom ?? null,
   dns,
+  scope: 'host' as const,
+  defaultRoute: 'gateway' as const,
+  tunnel: null,
+  parent: null,
 });
 
 /** A network that only holds settings: no driver ever sees it, so they are checked when another network takes them. */
@@ -204,10 +209,11 @@ export const createNetwork: Decide<'CreateNetwork'> = (state, said, context) => 
   const dns = dnsOf(request.dns);
   if (!dns.ok) return dns;
   if (request.configOnly) return holder(request, dns.value, context);
-  const rules = driverFor(request.driver, context, state.facts.get('host'));
+  const rules = driverFor(request.driver, request.options, context, state.facts.get('host'));
   if (!rules.ok) return rules;
   const { name: driver, addresses, networksMax } = rules.value;
-  const siblings = [...state.networks.values()].filter((row) => row.facts.driver === driver && !row.facts.configOnly);
+  const others = [...state.networks.values()].filter((row) => !row.facts.configOnly);
+  const siblings = others.filter((row) => row.facts.driver === driver);
   // One whose deletion is accepted is in nobody's way, as with names: the worker takes intents in order.
   const staying = siblings.filter(({ status }) => networkAnswers.CreateNetwork[status] !== 'accepted');
   if (staying.length >= networksMax) {
@@ -217,12 +223,16 @@ export const createNetwork: Decide<'CreateNetwork'> = (state, said, context) => 
   const subnets = subnetsOf(state, request, rules.value, context);
   if (!subnets.ok) return subnets;
   const [ipv4, ipv6] = [addresses && request.ipv4, addresses && request.ipv6];
-  const hostMtu = state.facts.get('host')?.mtu ?? 1500;
-  const mtu = rules.value.mtu(request.options, state.drivers.get(driver)?.options ?? {}, hostMtu);
-  const network: NetworkFacts = { ...recorded(request, dns.value, subnets.value, context), driver, ipv4, ipv6, mtu };
+  const host = state.facts.get('host');
+  const mtu = rules.value.mtu(request.options, state.drivers.get(driver)?.options ?? {}, host, []);
+  const bare = recorded(request, dns.value, subnets.value, context);
+  const parent = rules.value.parentOf(bare, host);
+  if (parent !== null && 'ok' in parent) return parent;
+  const defaultRoute = rules.value.defaultRoute(request.options);
+  const network: NetworkFacts = { ...bare, driver, ipv4, ipv6, mtu, parent, defaultRoute };
   const problem = rules.value.checkNetwork(
     network,
-    siblings.map(({ facts }) => facts),
+    others.map(({ facts }) => facts),
   );
   return problem ?? accept({ type: 'NetworkCreateRequested', data: { network } });
 };

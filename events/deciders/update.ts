@@ -55,7 +55,7 @@ export const updateEndpoint: Decide<'UpdateEndpoint'> = (state, data, context) =
   const target = endpointFor(state, data, 'UpdateEndpoint');
   if (!target.ok) return target;
   const { network, endpoint } = target.value;
-  const rules = driverFor(network.facts.driver, context, state.facts.get('host'));
+  const rules = driverFor(network.facts.driver, network.facts.options, context, state.facts.get('host'));
   if (!rules.ok) return rules;
   const settings = settingsFor(state, network.facts, endpoint, data, context);
   if (!settings.ok) return settings;
@@ -106,16 +106,17 @@ export const updateNetwork: Decide<'UpdateNetwork'> = (state, data, context) => 
   if (!target.ok) return target;
   const row = target.value;
   const { id: networkId, name, driver, configOnly } = row.facts;
-  const rules = configOnly ? null : driverFor(driver, context, state.facts.get('host'));
+  const host = state.facts.get('host');
+  const rules = configOnly ? null : driverFor(driver, row.facts.options, context, host);
   if (rules && !rules.ok) return rules;
   const mtuOf = (options: Readonly<Record<string, string>>) =>
-    rules?.value.mtu(options, {}, row.facts.mtu ?? state.facts.get('host')?.mtu ?? 1500) ?? null;
+    rules?.value.mtu(options, {}, host && { ...host, mtu: row.facts.mtu ?? host.mtu }, []) ?? null;
   const settings = networkSettings(row, data, mtuOf);
   if (!settings.ok) return settings;
   if (rules) {
     const others = [...state.networks.values()]
       .map(({ facts }) => facts)
-      .filter((other) => other.driver === driver && !other.configOnly && other.id !== networkId);
+      .filter((other) => !other.configOnly && other.id !== networkId);
     const problem =
       rules.value.checkNetwork({ ...row.facts, ...settings.value }, others) ??
       immutable(row, settings.value.options, rules.value.updatableOptions);

@@ -12,7 +12,9 @@ interface Row {
   readonly addresses: boolean;
   readonly networksMax: number;
   readonly endpointsMax: number;
-  readonly capabilities: readonly string[];
+  readonly scope: 'host' | 'realm';
+  /** Capabilities that its networks need whatever their options are. */
+  readonly needs: readonly string[];
   /** One per host on which it was given options. */
   readonly configured: readonly ViewRows['drivers'][];
 }
@@ -20,9 +22,9 @@ interface Row {
 const builtIn = (name: string, configured: readonly ViewRows['drivers'][]): Row | null => {
   const driver = drivers.get(name);
   if (!driver) return null;
-  const { addresses, networksMax, endpointsMax, capabilities } = driver;
+  const { addresses, networksMax, endpointsMax, scope } = driver;
   const own = configured.filter((row) => row.driver === driver.name || row.driver === name);
-  return { name, addresses, networksMax, endpointsMax, capabilities, configured: own };
+  return { name, addresses, networksMax, endpointsMax, scope, needs: driver.needs({}), configured: own };
 };
 
 const count = (most: number): string =>
@@ -75,7 +77,8 @@ const inspect: Spec = {
           addresses: row.addresses ? 'yes' : 'no',
           networks: `at most ${count(row.networksMax)} per host`,
           endpoints: `at most ${count(row.endpointsMax)} per network`,
-          needs: row.capabilities.join(' '),
+          scope: row.scope,
+          needs: row.needs.join(' '),
           configured: row.configured.map(describeConfigured).join('; '),
         }),
       );

@@ -25,6 +25,7 @@ export const aboutOf = (fact: Fact, command = ''): string => {
     // The host ports of an intent of some other command, for several holders perhaps.
     case 'PortsLeased':
       return `intent/${fact.data.intent}`;
+    case 'EndpointAdmitted':
     case 'NetworkUpdateRequested':
     case 'NetworkDeleteRequested':
     case 'NetworkCreated':

@@ -51,14 +51,17 @@ export class Outbox {
     this.#options = options;
   }
 
-  /** Takes over: from this report on, whoever reported for the host before cannot. */
-  async open(report: Report): Promise<void> {
+  /**
+   * Takes over: from this report on, whoever reported for the host before cannot.
+   * @param report made anew for each attempt, out of what the log says then
+   */
+  async open(report: () => Report): Promise<void> {
     const { boundary, clock } = this.#options;
     const id = clock.randomId(12);
-    const body = joinCommit([encodeEvent(this.#envelop(report, `${id}.0`))]);
     for (let attempt = 0; !this.#open; attempt++) {
       if (this.#parting) throw new Error('worker: stopped while it was starting');
       this.#head = boundary.outcomeHead;
+      const body = joinCommit([encodeEvent(this.#envelop(report(), `${id}.0`))]);
       this.#open = (await this.#append(id, body, attempt)) === 'stored';
     }
   }

@@ -66,7 +66,7 @@ const done = (intent: Event, { routes, ports }: Found): Fact | null => {
     }
     case 'EndpointUpdateRequested': {
       const { endpointId, networkId, name } = intent.data;
-      return { type: 'EndpointUpdated', data: { endpointId, networkId, name, ports: [...ports] } };
+      return { type: 'EndpointUpdated', data: { endpointId, networkId, name, ports: [...ports], peer: null } };
     }
     case 'EndpointDeleteRequested': {
       const { endpointId, networkId, name } = intent.data;
@@ -77,7 +77,7 @@ const done = (intent: Event, { routes, ports }: Found): Fact | null => {
       const found = { routes: [...routes], ports: [...ports] };
       return {
         type: 'EndpointJoined',
-        data: { ...inSandbox(intent.data), key: sandbox.key, interface: device, ipv4, ipv6, mac, ...found },
+        data: { ...inSandbox(intent.data), key: sandbox.key, interface: device, ipv4, ipv6, mac, ...found, peer: null },
       };
     }
     case 'EndpointLeaveRequested':

@@ -108,7 +108,12 @@ class HostWorker implements Worker {
     const outbox = new Outbox({ realm, host, log, followed, boundary, clock, logger, onFault });
     this.#outbox = outbox;
     // First of all, so that two workers never act for one host: whoever reported before is fenced by this.
-    await outbox.open({ fact: { type: 'HostFacts', data: this.#facts(await kernel.facts()) }, intent: null });
+    const found = await kernel.facts();
+    // No two workers of a host state the same epoch, since the statement before is what guards this one.
+    await outbox.open(() => {
+      const data = this.#facts(found, (boundary.state.facts.get('host')?.epoch ?? 0) + 1);
+      return { fact: { type: 'HostFacts', data }, intent: null };
+    });
     const execution = new Execution({
       kernel,
       clock,
@@ -216,9 +221,10 @@ class HostWorker implements Worker {
   #watchFacts(outbox: Outbox, boundary: Boundary): void {
     const { clock, kernel } = this.#options;
     const look = async (): Promise<void> => {
-      const data = this.#facts(await kernel.facts());
+      const found = await kernel.facts();
       if (this.#stopped) return;
       const known = boundary.state.facts.get('host');
+      const data = this.#facts(found, known?.epoch ?? 1);
       if (JSON.stringify(data) !== JSON.stringify(known))
         outbox.push([{ fact: { type: 'HostFacts', data }, intent: null }]);
       this.#watchFacts(outbox, boundary);
@@ -230,7 +236,7 @@ class HostWorker implements Worker {
     });
   }
 
-  #facts(facts: KernelFacts): EventData<'HostFacts'> {
+  #facts(facts: KernelFacts, epoch: number): EventData<'HostFacts'> {
     const { host, runDir, ula, pools, netnsRoots } = this.#options;
     return {
       ...facts,
@@ -242,6 +248,10 @@ class HostWorker implements Worker {
       pools: pools.map((pool) => ({ ...pool })),
       netnsRoots: [...netnsRoots],
       reads: { ...eventVersions },
+      epoch,
+      underlay: null,
+      vlans: [],
+      drivers: [],
     };
   }
 }

@@ -29,6 +29,7 @@ export const networkFacts = (id: string, more: Partial<NetworkFacts> = {}): Netw
   gc: null,
   configOnly: false,
   configFrom: null,
+  ...{ scope: 'host', defaultRoute: 'gateway', tunnel: null, parent: null },
   dns: nobody,
   ...more,
 });

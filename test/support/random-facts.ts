@@ -15,9 +15,10 @@ export const networkFacts = (id: string, n: number, [, which, how, more]: Roll):
   return {
     ...{ id, name: `net${n % 5}`, driver: 'bridge', ipv4: true, ipv6: false, internal: which < 0.2, mtu: null },
     ipam: { driver: 'default', options: {}, overlap: false },
-    subnets: [{ family: 4, subnet: `10.${n % 250}.0.0/16`, range: null, gateway, aux }],
+    subnets: [{ family: 4, subnet: `10.${n % 250}.0.0/16`, range: null, gateway, aux, vni: null }],
     ...{ options: {}, labels: {}, gc: pick([null, 'off' as const, 60_000], how) ?? null },
     ...{ configOnly: false, configFrom: null, dns: noDns },
+    ...{ scope: 'host', defaultRoute: 'gateway', tunnel: null, parent: null },
   };
 };
 

@@ -79,8 +79,9 @@ export class Told {
       network: {
         ...{ id: `net${name}`, name, driver: 'bridge', ipv4: true, ipv6: false, internal: false },
         ipam: { driver: 'default', options: {}, overlap: false },
-        subnets: [{ family: 4, subnet: `10.${this.#networks.size}.0.0/24`, range: null, gateway, aux: {} }],
+        subnets: [{ family: 4, subnet: `10.${this.#networks.size}.0.0/24`, range: null, gateway, aux: {}, vni: null }],
         ...{ mtu: 1500, options: {}, labels: {}, gc: null, configOnly: false, configFrom: null, dns: noDns },
+        ...{ scope: 'host', defaultRoute: 'gateway', tunnel: null, parent: null },
         ...more,
       },
     });
@@ -127,7 +128,7 @@ export class Told {
   joined(network: string, name: string, sandbox: string, intent: string, ports: PortBinding[] = []): void {
     const { id, incarnation, key } = this.sandbox(sandbox);
     const at = { ...this.#of(network, name), sandbox: { id, incarnation }, key, interface: 'eth0' };
-    this.tell('EndpointJoined', { ...at, ipv4: null, ipv6: null, mac: null, routes: [], ports }, intent);
+    this.tell('EndpointJoined', { ...at, ipv4: null, ipv6: null, mac: null, routes: [], ports, peer: null }, intent);
     this.tell('SandboxCreated', { sandbox: this.sandbox(sandbox) }, intent);
   }
 
@@ -160,7 +161,7 @@ export class Told {
   }
 
   updated(network: string, name: string, intent: string, ports: PortBinding[] = [], command?: string): void {
-    this.tell('EndpointUpdated', { ...this.#of(network, name), ports }, intent, command);
+    this.tell('EndpointUpdated', { ...this.#of(network, name), ports, peer: null }, intent, command);
   }
 
   failed(type: 'EndpointCreateFailed' | 'EndpointUpdateFailed', network: string, name: string, intent: string): void {

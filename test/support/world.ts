@@ -88,6 +88,10 @@ export const hostFacts = (host: string, changes: Partial<EventData<'HostFacts'>>
   pools: [{ base: '10.200.0.0/14', size: 24 }],
   netnsRoots: ['/run', '/var/run', '/proc'],
   reads: {},
+  epoch: 1,
+  underlay: null,
+  vlans: [],
+  drivers: [],
   ...changes,
 });
 
@@ -131,10 +135,10 @@ export const outcomeOf = (intent: Event, problem: Fault | null): Fact => {
   const { id, incarnation, key } = (data.sandbox ?? {}) as Record<string, unknown>;
   const isIn = data.sandbox && intent.type !== 'EndpointUpdateRequested';
   const inSandbox = isIn ? { sandbox: { id, incarnation } } : {};
-  const published = type === 'EndpointUpdated' ? { ports: [] } : {};
+  const published = type === 'EndpointUpdated' ? { ports: [], peer: null } : {};
   const joined =
     type === 'EndpointJoined'
-      ? { key, interface: data.interface, ipv4: null, ipv6: null, mac: null, routes: [], ports: [] }
+      ? { key, interface: data.interface, ipv4: null, ipv6: null, mac: null, routes: [], ports: [], peer: null }
       : {};
   return { type, data: { ...ids, ...inSandbox, ...joined, ...published, ...failed } } as unknown as Fact;
 };

@@ -16,6 +16,7 @@ import {
   onlyIpv6,
   tag,
 } from '../support/driver-facts.ts';
+import { hostFacts } from '../support/world.ts';
 
 const bridge = driver('bridge');
 const docker = 'com.docker.network';
@@ -192,9 +193,9 @@ test('every name of a link is one that the kernel takes, with ids of every lengt
 
 test('the MTU: the network s, else the driver s, else the host s', () => {
   const mtu = `${docker}.driver.mtu`;
-  assert.equal(bridge.mtu({ [mtu]: '1300' }, { [mtu]: '1400' }, 1500), 1300);
-  assert.equal(bridge.mtu({}, { [mtu]: '1400' }, 1500), 1400);
-  assert.equal(bridge.mtu({}, {}, 1500), 1500);
+  assert.equal(bridge.mtu({ [mtu]: '1300' }, { [mtu]: '1400' }, hostFacts('h1', { mtu: 1500 }), []), 1300);
+  assert.equal(bridge.mtu({}, { [mtu]: '1400' }, hostFacts('h1', { mtu: 1500 }), []), 1400);
+  assert.equal(bridge.mtu({}, {}, hostFacts('h1', { mtu: 1500 }), []), 1500);
 });
 
 test('names of interfaces begin as the network says', () => {

@@ -7,6 +7,7 @@ import { checkOptions, flag, listOf, oneOf, wholeNumber } from '../../drivers/op
 import { drivers } from '../../drivers/registry.ts';
 import type { EndpointFacts } from '../../events/events.ts';
 import { driver, endpoint, host, join, network, port, publication } from '../support/driver-facts.ts';
+import { hostFacts } from '../support/world.ts';
 
 const bridge = driver('bridge');
 
@@ -33,7 +34,7 @@ test('null and host make nothing, and none is another name of null', () => {
       assert.deepEqual(made.publish(host, publication(family, [port()])), []);
       assert.deepEqual(made.bindingsOf(publication(family, [port()])), []);
     }
-    assert.equal(made.mtu({}, {}, 1500), null);
+    assert.equal(made.mtu({}, {}, hostFacts('h1'), []), null);
     assert.deepEqual([made.addresses, made.exclusive, made.networksMax], [false, true, 1]);
   }
   assert.equal(driver('host').sandbox, 'host');

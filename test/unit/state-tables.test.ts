@@ -260,7 +260,16 @@ const endpointFacts = (world: World): Partial<Record<EventType, Fact>> => {
   const within = { ...data, sandbox: { id: box.id, incarnation: box.incarnation } };
   const gateways = { ipv4: null, ipv6: null };
   const problem = { fault: fault() };
-  const details = { key: box.key, interface: 'eth0', ipv4: null, ipv6: null, mac: null, routes: [], ports: [] };
+  const details = {
+    key: box.key,
+    interface: 'eth0',
+    ipv4: null,
+    ipv6: null,
+    mac: null,
+    routes: [],
+    ports: [],
+    peer: null,
+  };
   const before = { index: 0, gateways };
   const { aliases, ports, gatewayPriority } = facts;
   const settings = { aliases, ports, gatewayPriority };
@@ -284,7 +293,7 @@ const endpointFacts = (world: World): Partial<Record<EventType, Fact>> => {
     cast('EndpointSuspected', { ...data, ...garbage, dueAt: garbage.since }),
     cast('EndpointCreated', data),
     cast('EndpointCreateFailed', { ...data, ...problem }),
-    cast('EndpointUpdated', { ...data, ports: [] }),
+    cast('EndpointUpdated', { ...data, ports: [], peer: null }),
     cast('EndpointUpdateFailed', { ...data, ...problem }),
     cast('EndpointJoined', { ...within, ...details }),
     cast('EndpointJoinFailed', { ...within, ...problem }),
