@@ -69,6 +69,8 @@ export interface KernelFacts {
       boolean
     >
   >;
+  /** Links of the host that are not ours and are named as 802.1q links are: `PARENT.ID`. */
+  readonly vlans: readonly string[];
   /** Smallest MTU of the host's links that are up, loopback apart; 1500 when there are none. */
   readonly mtu: number;
 }

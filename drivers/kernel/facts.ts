@@ -7,6 +7,7 @@ import { type Host, listLinks } from './host.ts';
 import { listRoutes } from './inside.ts';
 import { AnswerLost } from './netlink.ts';
 import { probe } from './probe.ts';
+import { isDead } from './transaction.ts';
 
 const readText = (path: string): string => readFileSync(path, 'utf8').trim();
 
@@ -24,11 +25,13 @@ const readNow = (host: Host): KernelFacts => {
     .filter((route) => route.length > 0 && !own.has(route.index) && !isScoped(route.destination))
     .map((route) => formatCidr({ address: route.destination, length: route.length }));
   const mtus = links.filter((link) => link.up && !link.loopback && !own.has(link.index)).map((link) => link.mtu);
+  const vlans = links.filter((link) => /\.[0-9]+$/.test(link.name) && !own.has(link.index) && !isDead(host, link));
   return {
     kernel: readText('/proc/sys/kernel/osrelease'),
     bootId: readText('/proc/sys/kernel/random/boot_id'),
     routes: [...new Set(routes)].sort(),
     capabilities: host.capabilities,
+    vlans: vlans.map(({ name }) => name).sort(),
     mtu: mtus.length > 0 ? Math.min(...mtus) : 1500,
   };
 };

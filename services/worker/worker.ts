@@ -250,7 +250,7 @@ class HostWorker implements Worker {
       reads: { ...eventVersions },
       epoch,
       underlay: null,
-      vlans: [],
+      vlans: [...facts.vlans],
       drivers: [],
     };
   }

@@ -52,6 +52,7 @@ const defaultFacts: KernelFacts = {
     vlan: true,
     esp: true,
   },
+  vlans: [],
   mtu: 1500,
 };
 
