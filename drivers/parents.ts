@@ -73,7 +73,7 @@ export const parentOf =
         culprits,
       );
     }
-    return host?.capabilities['vlan'] === true ? { link, make: 'vlan' } : missingVlan(driver, host, link);
+    return host?.capabilities.vlan === true ? { link, make: 'vlan' } : missingVlan(driver, host, link);
   };
 
 /** What has to be made for a network to stand on. */

@@ -2,7 +2,7 @@
  * What became of a command: the one fold that controllers (answers), views (`commands`) and clients share. A command ends once, with
  * the first terminal event in log order: every intent reported, one failed, or timed out. What is reported later changes nothing.
  */
-import type { Event, EventOf } from './envelope.ts';
+import { type Event, type EventOf, needsExecution } from './envelope.ts';
 import { type Culprit, type Fault, isFailure, isIntent, isTerminal, type PortBinding } from './events.ts';
 
 export interface EndpointResult {
@@ -142,9 +142,9 @@ const refused = (record: CommandRecord, event: EventOf<'CommandRefused'>, positi
 };
 
 /** One copy per event, whatever it brings: this runs for nearly every event of a cold read. */
-const intended = (record: CommandRecord, event: Event): CommandRecord => ({
+const intended = (record: CommandRecord, event: Event, needed: boolean): CommandRecord => ({
   ...record,
-  open: [...record.open, event.meta.id],
+  open: needed ? [...record.open, event.meta.id] : record.open,
   network: networkAfter(record.network, event),
   endpoints: endpointsAfter(record.endpoints, event),
   sandbox: sandboxAfter(record.sandbox, event),
@@ -176,7 +176,14 @@ export const foldCommand = (before: CommandRecord | undefined, event: Event, pos
   }
   const record = before ?? opened(event, position);
   if (event.type === 'CommandRefused') return refused(record, event, position);
-  if (isIntent(event.type)) return intended(record, event);
+  if (isIntent(event.type)) {
+    const needed = needsExecution(event);
+    const after = intended(record, event, needed);
+    // A command has intents that are executed, or that are done with the decision, never both.
+    return needed ? after : { ...after, status: 'succeeded', endedPosition: position, endedAt: event.meta.time };
+  }
+  // It stands beside the creation that it admits, on another subject: that one tells what becomes of the command.
+  if (event.type === 'EndpointAdmitted') return record;
   if (isTerminal(event.type)) return record.status === 'accepted' ? reported(record, event, position) : record;
   // A decision that nobody has to execute ends its command: EndpointSuspected, CommandTimedOut (for the command that expired it).
   if (event.meta.commandseq !== undefined && before === undefined) return ended(record, 'succeeded', event, position);

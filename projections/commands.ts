@@ -75,7 +75,10 @@ export const forgetCommands = (rows: Rows, day: string): void => {
 export const commands: Projection<CommandRow> = {
   name: 'commands',
   version: 1,
-  handles: [...decisionTypes.filter((type) => type !== 'RealmOpened'), ...outcomeTypes.filter(isTerminal)],
+  handles: [
+    ...decisionTypes.filter((type) => type !== 'RealmOpened' && type !== 'EndpointAdmitted'),
+    ...outcomeTypes.filter(isTerminal),
+  ],
   apply: (rows, event, at) => {
     const { actor, commandid, commandseq } = event.meta;
     if (event.type === 'CommandTimedOut') {

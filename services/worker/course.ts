@@ -5,7 +5,7 @@ import { diff } from '../../drivers/plan.ts';
 import type { Operation } from '../../drivers/port.ts';
 import type { Event } from '../../events/envelope.ts';
 import type { EndpointFacts, Gateways, SandboxFacts } from '../../events/events.ts';
-import type { BoundaryState } from '../../events/state.ts';
+import { type BoundaryState, networkOf } from '../../events/state.ts';
 import { effectOf, nothing, undoEffectOf } from './effects.ts';
 import { type Changes, noChanges, type Scene, viewOf } from './inmates.ts';
 import type { Present } from './present.ts';
@@ -126,7 +126,7 @@ const returning = ({ state }: Scene, unit: Unit): Changes['comes'] => {
   for (const { type, data } of unit.intents) {
     if (type !== 'EndpointLeaveRequested') continue;
     const row = state.endpoints.get(data.endpointId);
-    if (row?.sandbox?.incarnation !== data.sandbox.incarnation || !state.networks.has(data.networkId)) continue;
+    if (row?.sandbox?.incarnation !== data.sandbox.incarnation || !networkOf(state, data.networkId)) continue;
     comes.set(data.endpointId, { interface: data.interface, index: data.before.index });
   }
   return comes;

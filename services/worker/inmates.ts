@@ -1,7 +1,7 @@
 /** Who is in a sandbox while units are executed: by the kernel, not by what is accepted and not done yet. Pure. */
 import type { EndpointFacts, Gateways, NetworkFacts, SandboxFacts } from '../../events/events.ts';
 import { electGateways } from '../../events/gateways.ts';
-import type { BoundaryState, EndpointRow, SandboxRow } from '../../events/state.ts';
+import { type BoundaryState, type EndpointRow, networkOf, type SandboxRow } from '../../events/state.ts';
 import { deviceName, type Present } from './present.ts';
 import type { Deployment, Inmate, SandboxView } from './sandbox.ts';
 import { endpointNow, networkNow } from './settings.ts';
@@ -54,7 +54,7 @@ const inmatesOf = (scene: Scene, sandbox: SandboxFacts, changes: Changes): reado
   const inmates: Inmate[] = [];
   for (const id of candidates(scene, state.sandboxes.get(sandbox.incarnation), sandbox.key, changes)) {
     const row = state.endpoints.get(id);
-    const network = state.networks.get(row?.facts.networkId ?? '');
+    const network = networkOf(state, row?.facts.networkId ?? '');
     if (!row || !network || changes.goes.has(id)) continue;
     const coming = changes.comes.get(id);
     const device = coming ? coming.interface : deviceIn(scene, row, sandbox);
