@@ -1,5 +1,4 @@
 /** The contract of the kernel port, held against Linux. */
-import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer, type Server } from 'node:net';
@@ -10,7 +9,7 @@ import { devicesSuite } from '../contract/kernel-devices.suite.ts';
 import type { KernelHarness } from '../contract/kernel-harness.ts';
 import { sandboxSuite } from '../contract/kernel-sandbox.suite.ts';
 import { owner } from '../support/kernel-objects.ts';
-import { inOwnNamespaces, ipLinks, sh, shIn } from '../support/netns.ts';
+import { hasKind, inOwnNamespaces, ipLinks, sh, shIn } from '../support/netns.ts';
 
 if (inOwnNamespaces(import.meta.filename)) {
   const open = async (): Promise<KernelHarness> => {
@@ -41,12 +40,7 @@ if (inOwnNamespaces(import.meta.filename)) {
         const names = ipLinks(path ?? undefined).map(({ ifname }) => ifname);
         return names.filter((name) => (path === null ? links.includes(name) : name !== 'lo')).sort();
       },
-      has: async (kind) => {
-        const id = kind === 'vlan' ? ['id', '9'] : [];
-        const { status, stderr } = spawnSync('ip', ['link', 'add', 'link', 'lo', 'name', 'kind', 'type', kind, ...id]);
-        if (status === 0) sh('ip link del kind');
-        return !String(stderr).includes('Unknown device type');
-      },
+      has: async (kind) => hasKind(kind),
       bringNamespace: async (name) => {
         const path = join(guests, name);
         sh(`touch ${path}; unshare --net=${path} true`);
