@@ -54,6 +54,74 @@ export interface Veth {
   readonly tag: Tag;
 }
 
+/**
+ * A tunnel in the host's namespace, a port of `bridge`: frames for the hardware addresses that it is told of go to other hosts
+ * (RFC 7348). It learns nothing and floods nothing; who is where, `Kernel.setPeers` says.
+ */
+export interface Vxlan {
+  readonly kind: 'vxlan';
+  readonly name: string;
+  readonly bridge: string;
+  /** Number of the layer-2 segment, 24 bits. */
+  readonly vni: number;
+  /** Address of this host that its packets come from, IPv4. */
+  readonly local: string;
+  /** UDP port, here and at the other hosts. */
+  readonly port: number;
+  readonly mtu: number;
+  readonly tag: Tag;
+}
+
+/** Where an interface inside a sandbox comes from. Names of parents are those of links in the host's namespace. */
+export type DeviceSource =
+  | {
+      readonly type: 'macvlan';
+      readonly parent: string;
+      readonly mode: 'private' | 'vepa' | 'bridge' | 'passthru';
+    }
+  | {
+      readonly type: 'ipvlan';
+      readonly parent: string;
+      readonly mode: 'l2' | 'l3' | 'l3s';
+      readonly flag: 'bridge' | 'private' | 'vepa';
+    }
+  /** Somebody else made it on the host, and it goes back there. */
+  | { readonly type: 'moved' };
+
+/** An interface inside a namespace that has no end of ours on the host. */
+export interface Device {
+  readonly kind: 'device';
+  readonly netns: string;
+  readonly name: string;
+  readonly source: DeviceSource;
+  /** Null where it is the kernel's, the parent's or the maker's choice; then it is not compared. */
+  readonly mac: string | null;
+  readonly mtu: number | null;
+  /** In the order of a veth's. */
+  readonly addresses: readonly Cidr[];
+  /** As for a veth; and the name that a moved one has on the host, empty for others. */
+  readonly birth: { readonly sysctls: Readonly<Record<string, string>>; readonly link: string };
+  readonly tag: Tag;
+}
+
+/** A link of the host that speaks one 802.1Q tag of its parent. */
+export interface Vlan {
+  readonly kind: 'vlan';
+  readonly name: string;
+  readonly parent: string;
+  /** 1 to 4094. */
+  readonly id: number;
+  readonly tag: Tag;
+}
+
+/** A link of the host that leads nowhere, for others to stand on. */
+export interface Stub {
+  readonly kind: 'stub';
+  readonly name: string;
+  readonly mtu: number;
+  readonly tag: Tag;
+}
+
 /** A route inside a sandbox. An empty gateway: the destination is on the link. */
 export interface Route {
   readonly kind: 'route';
@@ -132,7 +200,18 @@ export interface Resolver {
   readonly tag: Tag;
 }
 
-export type KernelObject = Netns | Bridge | Veth | Route | Element | SandboxFile | Resolver;
+export type KernelObject =
+  | Netns
+  | Bridge
+  | Vxlan
+  | Vlan
+  | Stub
+  | Veth
+  | Device
+  | Route
+  | Element
+  | SandboxFile
+  | Resolver;
 
 /** Identity of an object on one host: two objects with one key are the same object in two states. */
 export const objectKey = (object: KernelObject): string => {
@@ -140,8 +219,13 @@ export const objectKey = (object: KernelObject): string => {
     case 'netns':
       return `netns ${object.path}`;
     case 'bridge':
+    case 'vxlan':
+    case 'vlan':
+    case 'stub':
     case 'veth':
       return `link ${object.name}`;
+    case 'device':
+      return `device ${object.netns} ${object.name}`;
     case 'route':
       return `route ${object.netns} ${object.destination}`;
     case 'file':

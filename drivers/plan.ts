@@ -1,16 +1,29 @@
 /** The shared planner: what must be done so that `observed` becomes `desired`. Pure. */
-import { type Element, type KernelObject, objectKey } from './objects.ts';
+import { type DeviceSource, type Element, type KernelObject, objectKey } from './objects.ts';
 import type { Operation } from './port.ts';
 
 /** Order of creation; deletion goes the other way, so nothing is removed under what stands on it. */
-const rank = { netns: 0, bridge: 1, file: 2, element: 3, veth: 4, resolver: 5, route: 6 } as const;
+const rank = {
+  netns: 0,
+  bridge: 1,
+  vxlan: 2,
+  stub: 2,
+  vlan: 3,
+  file: 4,
+  element: 5,
+  veth: 6,
+  device: 6,
+  resolver: 7,
+  route: 8,
+} as const;
 
+/** Whether `a` is as `b` wants it: what is null there is left to others, and what was done at birth is not seen. */
 const sameState = (a: unknown, b: unknown): boolean => {
   if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return a === b;
   const [left, right] = [Object.entries(a), b as Record<string, unknown>];
   return (
     left.length === Object.keys(right).length &&
-    left.every(([key, value]) => key === 'birth' || sameState(value, right[key]))
+    left.every(([key, value]) => key === 'birth' || right[key] === null || sameState(value, right[key]))
   );
 };
 
@@ -51,12 +64,23 @@ export const inverse = (operation: Operation): Operation => {
 const describeElement = ({ key, data }: Element): string =>
   [key, data].flatMap((fields) => (fields.length === 0 ? [] : [fields.join(' . ')])).join(' : ');
 
+const describeSource = (source: DeviceSource): string =>
+  source.type === 'moved' ? source.type : `${source.type} ${source.mode} over ${source.parent}`;
+
 const describe = (object: KernelObject): string => {
   switch (object.kind) {
     case 'netns':
       return `netns ${object.path}${object.owned ? '' : ' (brought, kept)'}`;
     case 'bridge':
       return `bridge ${object.name} mac ${object.mac} mtu ${object.mtu} ${object.addresses.join(' ')}`;
+    case 'vxlan':
+      return `vxlan ${object.name} vni ${object.vni} from ${object.local} port ${object.port} on ${object.bridge} mtu ${object.mtu}`;
+    case 'vlan':
+      return `vlan ${object.name} id ${object.id} over ${object.parent}`;
+    case 'stub':
+      return `stub ${object.name} mtu ${object.mtu}`;
+    case 'device':
+      return `device ${object.name} ${describeSource(object.source)} ${object.addresses.join(' ')} in ${object.netns}`;
     case 'veth':
       return `veth ${object.name} on ${object.bridge}${object.isolated ? ' isolated' : ''} peer ${object.peer.name} mac ${object.peer.mac} ${object.peer.addresses.join(' ')} in ${object.netns}`;
     case 'route':

@@ -14,6 +14,8 @@ export interface Plan {
   /** Names the plan in logs and results: the id of the command. */
   readonly id: string;
   readonly operations: readonly Operation[];
+  /** Links of the host that have to be there: looked for before anything is done (KERNEL_ERROR ENODEV). */
+  readonly needs?: readonly string[];
 }
 
 /** Why an operation failed, in the kernel's own words. */
@@ -51,8 +53,24 @@ export interface KernelFacts {
   /** Destinations of the host's routes except default routes and our own, canonical CIDR. */
   readonly routes: readonly string[];
   readonly capabilities: Readonly<
-    Record<'netAdmin' | 'sysAdmin' | 'bridge' | 'veth' | 'nftables' | 'netns' | 'ipv6', boolean>
+    Record<
+      | 'netAdmin'
+      | 'sysAdmin'
+      | 'bridge'
+      | 'veth'
+      | 'nftables'
+      | 'netns'
+      | 'ipv6'
+      | 'vxlan'
+      | 'macvlan'
+      | 'ipvlan'
+      | 'vlan'
+      | 'esp',
+      boolean
+    >
   >;
+  /** Links of the host that are not ours and are named as 802.1q links are: `PARENT.ID`. */
+  readonly vlans: readonly string[];
   /** Smallest MTU of the host's links that are up, loopback apart; 1500 when there are none. */
   readonly mtu: number;
   /** How other hosts reach this one, by IPv4: the address, the interface that has it, and its MTU. Null: they do not. */
@@ -70,11 +88,50 @@ export interface PortSearch {
   readonly avoid: readonly number[];
 }
 
+/** An endpoint of another host, as a tunnel has to know it. */
+export interface Peer {
+  readonly mac: string;
+  /** IPv4 and IPv6, without prefix lengths. */
+  readonly addresses: readonly string[];
+  /** IPv4 address of the host that it is on. */
+  readonly vtep: string;
+}
+
+/** Everybody that a tunnel leads to. */
+export interface PeerTable {
+  /** Name of the vxlan device. */
+  readonly tunnel: string;
+  /** Its bridge, whose ports are told of an address that is at another hardware address than before. */
+  readonly bridge: string;
+  readonly peers: readonly Peer[];
+}
+
+/** Some who come, and some who go; those who go leave first, so that an address may be in both lists. */
+export interface PeerChange {
+  readonly tunnel: string;
+  readonly put: readonly Peer[];
+  readonly drop: readonly Peer[];
+}
+
+/**
+ * How many entries of the kernel were not as they should be, and are now. A tunnel that is not there, or was not set, is a fault:
+ * KERNEL_ERROR ENODEV.
+ */
+export type PeerResult =
+  | { readonly ok: true; readonly corrected: number }
+  | { readonly ok: false; readonly fault: KernelFault };
+
 export interface Kernel {
   /** Applies plans in order, each all or nothing; one result per plan. Plans handed in together share system calls where they can. */
   apply(plans: readonly Plan[]): Promise<readonly PlanResult[]>;
   census(): Promise<Census>;
   facts(): Promise<KernelFacts>;
+  /** These are the tables: what the kernel holds for these tunnels is read, compared and corrected. One result per table. */
+  setPeers(tables: readonly PeerTable[]): Promise<readonly PeerResult[]>;
+  /** Changes tables that were set, without reading them first; `corrected` is 0. Taken in order with `apply`. */
+  changePeers(changes: readonly PeerChange[]): Promise<readonly PeerResult[]>;
+  /** As `setPeers`, for all tables that are known: they are forgotten with their tunnel, and with the process. */
+  checkPeers(): Promise<readonly (PeerResult & { readonly tunnel: string })[]>;
   /** The first of as many free host ports as each search asks for; null where there are none. They are not held. */
   findPorts(searches: readonly PortSearch[]): Promise<readonly (number | null)[]>;
   /**

@@ -2,6 +2,7 @@
 import { type KernelObject, type Netns, parseTag, type Resolver, type Route, type Tag, type Veth } from '../objects.ts';
 import type { Census } from '../port.ts';
 import { formatAddress, formatCidr, formatMac } from './address.ts';
+import { describeDevice } from './device.ts';
 import { describeFailure } from './failure.ts';
 import { listFiles } from './files.ts';
 import { type Forwarding, forwards, readForwarding } from './forwarding.ts';
@@ -15,8 +16,11 @@ import { isolationOf, readNetfilter } from './port-flags.ts';
 import type { LinkRecord } from './records.ts';
 import { readResolver } from './resolver.ts';
 import { entityOf } from './route.ts';
+import { describeStub } from './stub.ts';
 import type { Table } from './table.ts';
 import { isDead } from './transaction.ts';
+import { describeVlan } from './vlan.ts';
+import { describeVxlan } from './vxlan.ts';
 
 interface Findings {
   readonly objects: KernelObject[];
@@ -59,6 +63,7 @@ const ownTag = (host: Host, label: string): Tag | null => {
 /** Beginnings of keys (`objectKey`), for when nothing of a kind could be read. */
 const kinds = {
   netns: 'netns ',
+  device: 'device ',
   route: 'route ',
   resolver: 'resolver ',
   link: 'link ',
@@ -187,6 +192,15 @@ const indexInsides = (insides: readonly Inside[]): ReadonlyMap<number, readonly 
   return byPeer;
 };
 
+/** Links inside a namespace that carry a tag of ours themselves: host ends have that of a veth. */
+const addDevices = (host: Host, findings: Findings, inside: Inside, names: ReadonlyMap<number, string>): void => {
+  const { netns, snapshot } = inside;
+  for (const { link, tag } of ownLinks(host, snapshot?.links ?? [])) {
+    if (snapshot === null) return;
+    findings.objects.push(describeDevice(link, netns.path, snapshot, names, tag), ...describeRoutes(inside, link, tag));
+  }
+};
+
 const addLinks = (host: Host, findings: Findings, insides: readonly Inside[]): void => {
   const links = listLinks(host.route, host.writer);
   const addresses = listAddresses(host.route, host.writer);
@@ -195,9 +209,14 @@ const addLinks = (host: Host, findings: Findings, insides: readonly Inside[]): v
   const forwarding = readForwarding(host);
   host.netfilter = readNetfilter();
   const unread = insides.filter((inside) => inside.snapshot === null);
+  for (const inside of insides) addDevices(host, findings, inside, names);
   for (const own of ownLinks(host, links)) {
     if (own.link.kind === 'bridge') findings.objects.push(describeBridge(own, addresses, forwarding));
-    else if (own.link.kind === 'veth') {
+    else if (own.link.kind === 'vxlan') findings.objects.push(describeVxlan(own.link, names, own.tag));
+    else if (own.link.kind === 'vlan') findings.objects.push(describeVlan(own.link, names, own.tag));
+    else if (own.link.kind === 'veth' && own.tag.entity === 'network') {
+      findings.objects.push(...describeStub(own.link, links, own.tag));
+    } else if (own.link.kind === 'veth') {
       const candidates = [...(byPeer.get(own.link.index) ?? []), ...unread];
       addVeth(host, findings, own, names.get(own.link.master) ?? '', candidates);
     }
@@ -208,11 +227,11 @@ const addLinks = (host: Host, findings: Findings, insides: readonly Inside[]): v
 export const takeCensus = (host: Host, table: Table): Census => {
   const findings: Findings = { objects: [], unknown: [] };
   try {
-    const { netns, route, resolver, link, element, file } = kinds;
-    const records = attempt(findings, [netns, route, resolver, link], () => listRecords(host));
+    const { netns, route, resolver, link, device, element, file } = kinds;
+    const records = attempt(findings, [netns, route, resolver, link, device], () => listRecords(host));
     if (records !== null) {
       const insides = readInsides(host, findings, records);
-      attempt(findings, [link, route], () => addLinks(host, findings, insides));
+      attempt(findings, [link, device, route], () => addLinks(host, findings, insides));
     }
     findings.objects.push(...(attempt(findings, [element], () => table.elements()) ?? []));
     findings.objects.push(...(attempt(findings, [file], () => listFiles(host)) ?? []));

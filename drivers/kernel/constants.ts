@@ -4,6 +4,7 @@
 export const NL = {
   ROUTE: 0,
   SOCK_DIAG: 4,
+  XFRM: 6,
   NETFILTER: 12,
   ERROR: 2,
   DONE: 3,
@@ -39,6 +40,8 @@ export const RTM = {
   DELROUTE: 25,
   GETROUTE: 26,
   NEWNEIGH: 28,
+  DELNEIGH: 29,
+  GETNEIGH: 30,
 } as const;
 
 /** linux/if_link.h; `INFO_*` are inside LINKINFO, `BR_*` inside INFO_DATA of a bridge. */
@@ -67,9 +70,23 @@ export const IFLA = {
   /** `BRPORT_*` are inside PROTINFO of a port, and inside its INFO_SLAVE_DATA. */
   BRPORT_HAIRPIN: 4,
   BRPORT_FAST_LEAVE: 7,
+  BRPORT_LEARNING: 8,
+  BRPORT_UNICAST_FLOOD: 9,
   BRPORT_ISOLATED: 33,
   /** Inside AF_INET of AF_SPEC: when set, a nest of settings; when read, an array of u32 that starts with number 1. */
   INET_CONF: 1,
+  /** Inside INFO_DATA of a vxlan. */
+  VXLAN_ID: 1,
+  VXLAN_LOCAL: 4,
+  VXLAN_TTL: 5,
+  VXLAN_LEARNING: 7,
+  VXLAN_PROXY: 11,
+  VXLAN_PORT: 15,
+  /** Inside INFO_DATA of a vlan, a macvlan, an ipvlan. */
+  VLAN_ID: 1,
+  MACVLAN_MODE: 1,
+  IPVLAN_MODE: 1,
+  IPVLAN_FLAGS: 2,
   /** linux/veth.h */
   VETH_INFO_PEER: 1,
   INET6_ADDR_GEN_MODE: 8,
@@ -86,7 +103,25 @@ export const IFF = { UP: 1, LOOPBACK: 8 } as const;
 export const IPV4_DEVCONF = { FORWARDING: 1, ROUTE_LOCALNET: 26 } as const;
 
 /** linux/neighbour.h */
-export const ND = { DST: 1, LLADDR: 2, NUD_STALE: 4 } as const;
+export const ND = {
+  DST: 1,
+  LLADDR: 2,
+  MASTER: 9,
+  NUD_STALE: 4,
+  NUD_NOARP: 0x40,
+  NUD_PERMANENT: 0x80,
+  NTF_SELF: 2,
+  NTF_MASTER: 4,
+  NTF_EXT_LEARNED: 0x10,
+} as const;
+
+/** linux/if_link.h: modes of a macvlan, and modes and flags of an ipvlan. */
+export const MACVLAN = { private: 1, vepa: 2, bridge: 4, passthru: 8 } as const;
+export const IPVLAN = { l2: 0, l3: 1, l3s: 2 } as const;
+export const IPVLAN_FLAG = { bridge: 0, private: 1, vepa: 2 } as const;
+
+/** linux/xfrm.h, linux/in.h */
+export const XFRM = { NEWSA: 16, ALG_AEAD: 18, MODE_TRANSPORT: 0, ESP: 50 } as const;
 
 /** linux/socket.h, asm-generic/socket.h */
 export const AF = { UNSPEC: 0, INET: 2, BRIDGE: 7, INET6: 10, NETLINK: 16, PACKET: 17 } as const;

@@ -1,20 +1,24 @@
 /** Applies plans on the set-up thread: each whole or not at all. */
-import type { KernelObject, Netns, Resolver, Route, Tag, Veth } from '../objects.ts';
+import type { Device, KernelObject, Netns, Resolver, Route, Tag, Veth } from '../objects.ts';
 import type { Operation, Plan, PlanResult } from '../port.ts';
 import { frameOf } from './announce.ts';
 import { ensureBridge, removeBridge } from './bridge.ts';
 import { createSandbox, isCompact, removeSandbox, type Sandbox } from './burst.ts';
+import { ensureDevice, removeDevice } from './device.ts';
 import { faultOf, isFailure, stepOf } from './failure.ts';
 import { ensureFile, removeFile } from './files.ts';
 import { changeElements, type Firewall } from './firewall.ts';
-import { goHome, type Host } from './host.ts';
+import { goHome, type Host, requireLink } from './host.ts';
 import { AnswerLost } from './netlink.ts';
 import { ensureResolver, removeResolver } from './resolver.ts';
 import { ensureRoute, removeRoute } from './route.ts';
 import { correctNeighbour, getLinkByIndex } from './rtnetlink.ts';
 import { ensureNetns, removeNetns } from './sandbox.ts';
+import { ensureStub, removeStub } from './stub.ts';
 import { begin, commit, rollback, type Transaction } from './transaction.ts';
 import { ensureVeth, removeVeth } from './veth.ts';
+import { ensureVlan, removeVlan } from './vlan.ts';
+import { ensureVxlan, removeVxlan } from './vxlan.ts';
 
 /** What is being done, for the fault. */
 interface Progress {
@@ -39,8 +43,20 @@ const ensure = ({ transaction }: Work, object: KernelObject, from: KernelObject 
     case 'bridge':
       ensureBridge(transaction, object, tags);
       return;
+    case 'vxlan':
+      ensureVxlan(transaction, object, tags);
+      return;
+    case 'vlan':
+      ensureVlan(transaction, object, tags);
+      return;
+    case 'stub':
+      ensureStub(transaction, object, tags);
+      return;
     case 'veth':
       ensureVeth(transaction, object, tags);
+      return;
+    case 'device':
+      ensureDevice(transaction, object, tags);
       return;
     case 'route':
       ensureRoute(transaction, object, from !== null);
@@ -67,8 +83,20 @@ const remove = ({ transaction }: Work, object: KernelObject): void => {
     case 'bridge':
       removeBridge(transaction, object);
       return;
+    case 'vxlan':
+      removeVxlan(transaction, object);
+      return;
+    case 'vlan':
+      removeVlan(transaction, object);
+      return;
+    case 'stub':
+      removeStub(transaction, object);
+      return;
     case 'veth':
       removeVeth(transaction, object);
+      return;
+    case 'device':
+      removeDevice(transaction, object);
       return;
     case 'route':
       removeRoute(transaction, object);
@@ -93,7 +121,10 @@ const carefully = (work: Work, operation: Operation): void => {
 };
 
 interface Sorted {
-  readonly sandboxes: readonly { readonly sandbox: Sandbox; readonly operations: readonly Operation[] }[];
+  readonly sandboxes: readonly {
+    readonly sandbox: Sandbox;
+    readonly operations: readonly Operation[];
+  }[];
   readonly rest: readonly Operation[];
 }
 
@@ -105,6 +136,7 @@ const namespaceOf = (object: KernelObject): string | null =>
 interface Whole {
   readonly netns: Netns;
   readonly veths: Veth[];
+  readonly devices: Device[];
   readonly routes: Route[];
   resolver: Resolver | null;
   readonly operations: Operation[];
@@ -116,7 +148,7 @@ const sort = (operations: readonly Operation[]): Sorted => {
   for (const operation of operations) {
     const { object } = operation;
     if (object.kind === 'netns' && object.owned) {
-      whole.set(object.path, { netns: object, veths: [], routes: [], resolver: null, operations: [] });
+      whole.set(object.path, { netns: object, veths: [], devices: [], routes: [], resolver: null, operations: [] });
     }
   }
   const rest: Operation[] = [];
@@ -126,6 +158,7 @@ const sort = (operations: readonly Operation[]): Sorted => {
     if (group) {
       group.operations.push(operation);
       if (object.kind === 'veth') group.veths.push(object);
+      if (object.kind === 'device') group.devices.push(object);
       if (object.kind === 'route') group.routes.push(object);
       if (object.kind === 'resolver') group.resolver = object;
     } else rest.push(operation);
@@ -191,10 +224,11 @@ const failed = (transaction: Transaction, error: unknown, step: string): Outcome
 
 const isElement = ({ object }: Operation): boolean => object.kind === 'element';
 
-const applyPlan = (host: Host, firewall: Firewall, { id, operations }: Plan): Outcome => {
+const applyPlan = (host: Host, firewall: Firewall, { id, operations, needs = [] }: Plan): Outcome => {
   const transaction = begin(host);
   const work: Work = { transaction, firewall, elements: operations.filter(isElement), progress: { step: id } };
   try {
+    for (const name of needs) requireLink(host.route, host.writer, name);
     for (const run of runsOf(operations.filter((operation) => !isElement(operation)))) {
       if (run[0]?.op === 'create') createRun(work, run);
       else if (run[0]?.op === 'delete') deleteRun(work, run);

@@ -7,6 +7,7 @@ import { type Host, listLinks } from './host.ts';
 import { listAddresses, listRoutes } from './inside.ts';
 import { AnswerLost } from './netlink.ts';
 import { probe } from './probe.ts';
+import { isDead } from './transaction.ts';
 import { underlayOf } from './underlay.ts';
 
 const readText = (path: string): string => readFileSync(path, 'utf8').trim();
@@ -27,11 +28,13 @@ const readNow = (host: Host, underlay: string | null): KernelFacts => {
     .map((route) => formatCidr({ address: route.destination, length: route.length }));
   const foreign = links.filter((link) => link.up && !link.loopback && !own.has(link.index));
   const mtus = foreign.map((link) => link.mtu);
+  const vlans = links.filter((link) => /\.[0-9]+$/.test(link.name) && !own.has(link.index) && !isDead(host, link));
   return {
     kernel: readText('/proc/sys/kernel/osrelease'),
     bootId: readText('/proc/sys/kernel/random/boot_id'),
     routes: [...new Set(routes)].sort(),
     capabilities: host.capabilities,
+    vlans: vlans.map(({ name }) => name).sort(),
     mtu: mtus.length > 0 ? Math.min(...mtus) : 1500,
     underlay: underlayOf(underlay, foreign, listAddresses(host.route, host.writer), found),
   };

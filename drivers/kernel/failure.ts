@@ -55,8 +55,13 @@ export const stepOf = (op: string, object: KernelObject): string => {
     case 'netns':
       return `${op} netns ${object.path}`;
     case 'bridge':
+    case 'vxlan':
+    case 'vlan':
+    case 'stub':
     case 'veth':
       return `${op} ${object.kind} ${object.name}`;
+    case 'device':
+      return `${op} device ${object.name} in ${object.netns}`;
     case 'route':
       return `${op} route ${object.destination} in ${object.netns}`;
     case 'file':

@@ -18,6 +18,8 @@ export interface ReapJob {
   readonly links: readonly number[];
   /** Pins a namespace that no path leads to any more; -1 for none. Whoever holds the job closes it. */
   readonly namespace: number;
+  /** Links inside that namespace, which lives on. */
+  readonly inside?: readonly number[];
 }
 
 export interface Host {

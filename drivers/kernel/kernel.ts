@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { promises } from 'node:fs';
 import { promisify } from 'node:util';
 import { MessageChannel, Worker } from 'node:worker_threads';
-import type { Census, Kernel, KernelFacts, PlanResult } from '../port.ts';
+import type { Census, Kernel, KernelFacts, PeerResult, PlanResult } from '../port.ts';
 import type { Reply, Request, ThreadOptions } from './protocol.ts';
 
 export interface LinuxKernelOptions {
@@ -137,6 +137,9 @@ export const linuxKernel = async (options: LinuxKernelOptions): Promise<Kernel> 
         await delay(unsettledMs);
       }
     },
+    setPeers: async (tables) => (await thread.call({ call: 'setPeers', tables })) as readonly PeerResult[],
+    changePeers: async (changes) => (await thread.call({ call: 'changePeers', changes })) as readonly PeerResult[],
+    checkPeers: async () => (await thread.call({ call: 'checkPeers' })) as Awaited<ReturnType<Kernel['checkPeers']>>,
     findPorts: async (searches) => (await thread.call({ call: 'findPorts', searches })) as readonly (number | null)[],
     openResolver: async (netns, port) =>
       (await thread.call({ call: 'openResolver', netns, port })) as Awaited<ReturnType<Kernel['openResolver']>>,

@@ -5,7 +5,7 @@
  * each census.
  */
 import type { Veth } from '../objects.ts';
-import type { PortFlags } from './records.ts';
+import { type PortFlags, plainPort } from './records.ts';
 import { readSetting } from './sysctl.ts';
 
 /** Which bridged packets iptables and nftables see. */
@@ -23,14 +23,18 @@ export const readNetfilter = (): Netfilter => ({
 /** Where the ruleset sees one family only, isolation stays: rather a published port that a neighbour cannot use than a leak. */
 export const portFlags = ({ isolated }: Pick<Veth, 'isolated'>, { ipv4, ipv6 }: Netfilter): PortFlags => {
   const byRules = ipv4 && ipv6;
-  return { hairpin: ipv4 || ipv6, isolated: isolated && !byRules, fastLeave: isolated && byRules };
+  const marks = { hairpin: ipv4 || ipv6, isolated: isolated && !byRules, fastLeave: isolated && byRules };
+  return { ...plainPort, ...marks };
 };
 
 export const samePort = (a: PortFlags, b: PortFlags): boolean =>
-  a.hairpin === b.hairpin && a.isolated === b.isolated && a.fastLeave === b.fastLeave;
+  a.hairpin === b.hairpin &&
+  a.isolated === b.isolated &&
+  a.fastLeave === b.fastLeave &&
+  a.learning === b.learning &&
+  a.unicastFlood === b.unicastFlood;
 
-/** What a new port is. */
-export const plainPort: PortFlags = { hairpin: false, isolated: false, fastLeave: false };
+export { plainPort };
 
 /** Whether a port is isolated; null when its flags are not ours. Where the ruleset does it, the mark says so. */
 export const isolationOf = (port: PortFlags, netfilter: Netfilter): boolean | null => {

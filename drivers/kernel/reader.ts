@@ -39,6 +39,10 @@ export class MessageReader {
     return this.#view.getInt32(offset, true);
   }
 
+  be16(offset: number): number {
+    return this.#view.getUint16(offset, false);
+  }
+
   be32(offset: number): number {
     return this.#view.getUint32(offset, false);
   }

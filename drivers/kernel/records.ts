@@ -7,7 +7,40 @@ export interface PortFlags {
   readonly isolated: boolean;
   readonly hairpin: boolean;
   readonly fastLeave: boolean;
+  /** The bridge learns who is behind this port. */
+  readonly learning: boolean;
+  /** What the bridge knows no port for leaves here too. */
+  readonly unicastFlood: boolean;
 }
+
+/** What a tunnel was made with. */
+export interface TunnelRecord {
+  readonly vni: number;
+  /** Empty where it was given none. */
+  readonly local: Uint8Array;
+  readonly port: number;
+  readonly learning: boolean;
+  readonly proxy: boolean;
+}
+
+/** What a link that stands on another was made with; 0 where its kind has no such thing. */
+export interface SublinkRecord {
+  /** Of a macvlan (`MACVLAN`) or an ipvlan (`IPVLAN`). */
+  readonly mode: number;
+  /** Of an ipvlan (`IPVLAN_FLAG`). */
+  readonly flags: number;
+  /** Of a vlan. */
+  readonly vlan: number;
+}
+
+/** What a new port is. */
+export const plainPort: PortFlags = {
+  isolated: false,
+  hairpin: false,
+  fastLeave: false,
+  learning: true,
+  unicastFlood: true,
+};
 
 export interface LinkRecord {
   readonly index: number;
@@ -18,13 +51,16 @@ export interface LinkRecord {
   readonly mtu: number;
   /** Index of the bridge; 0 for none. */
   readonly master: number;
-  /** Index of the other end of a veth, in its own namespace; 0 for none. */
+  /** Index of the other end of a veth, or of what the link stands on, in that one's namespace; 0 for none. */
   readonly peer: number;
-  /** `bridge`, `veth`, or empty for devices without a link type. */
+  /** `bridge`, `veth`, `vxlan`, or empty for devices without a link type. */
   readonly kind: string;
   readonly alias: string;
-  /** Settings as a port of a bridge; all off for what is none. */
+  /** Settings as a port of a bridge; those of a new port for what is none. */
   readonly port: PortFlags;
+  /** Null for what is no vxlan. */
+  readonly tunnel: TunnelRecord | null;
+  readonly sublink: SublinkRecord;
   /** Packets that come in here are forwarded (IPv4). */
   readonly forwarding: boolean;
   /** Packets to and from 127.0.0.0/8 may pass here. */
@@ -34,25 +70,62 @@ export interface LinkRecord {
 /** Typed without its buffer's kind, so that a slice can take its place. */
 const none: Uint8Array = new Uint8Array(0);
 
-/** What is inside LINKINFO. */
-const readInfo = (
-  reader: MessageReader,
-  start: number,
-  end: number,
-): { readonly kind: string; readonly port: PortFlags } => {
-  let kind = '';
+const readPort = (reader: MessageReader, start: number, end: number): PortFlags => {
   const flags = new Set<number>();
+  reader.attributes(start, end, (flag, at, until) => {
+    if (until - at === 1 && reader.u8(at) === 1) flags.add(flag);
+  });
+  return {
+    isolated: flags.has(IFLA.BRPORT_ISOLATED),
+    hairpin: flags.has(IFLA.BRPORT_HAIRPIN),
+    fastLeave: flags.has(IFLA.BRPORT_FAST_LEAVE),
+    learning: flags.has(IFLA.BRPORT_LEARNING),
+    unicastFlood: flags.has(IFLA.BRPORT_UNICAST_FLOOD),
+  };
+};
+
+const readTunnel = (reader: MessageReader, start: number, end: number): TunnelRecord => {
+  let [vni, local, port, learning, proxy] = [0, none, 0, false, false];
   reader.attributes(start, end, (type, from, to) => {
-    if (type === IFLA.INFO_KIND) kind = reader.text(from, to);
-    else if (type === IFLA.INFO_SLAVE_DATA) {
-      reader.attributes(from, to, (flag, at, until) => {
-        if (until - at === 1 && reader.u8(at) === 1) flags.add(flag);
-      });
+    if (type === IFLA.VXLAN_ID && to - from === 4) vni = reader.u32(from);
+    else if (type === IFLA.VXLAN_LOCAL) local = reader.slice(from, to);
+    else if (type === IFLA.VXLAN_PORT && to - from === 2) port = reader.be16(from);
+    else if (type === IFLA.VXLAN_LEARNING && to - from === 1) learning = reader.u8(from) !== 0;
+    else if (type === IFLA.VXLAN_PROXY && to - from === 1) proxy = reader.u8(from) !== 0;
+  });
+  return { vni, local, port, learning, proxy };
+};
+
+const noSublink: SublinkRecord = { mode: 0, flags: 0, vlan: 0 };
+
+const readSublink = (reader: MessageReader, kind: string, start: number, end: number): SublinkRecord => {
+  const found = new Map<number, number>();
+  reader.attributes(start, end, (type, from, to) => {
+    if (to - from === 4) found.set(type, reader.u32(from));
+    else if (to - from === 2) found.set(type, reader.u16(from));
+  });
+  if (kind === 'vlan') return { ...noSublink, vlan: found.get(IFLA.VLAN_ID) ?? 0 };
+  if (kind === 'macvlan') return { ...noSublink, mode: found.get(IFLA.MACVLAN_MODE) ?? 0 };
+  return { ...noSublink, mode: found.get(IFLA.IPVLAN_MODE) ?? 0, flags: found.get(IFLA.IPVLAN_FLAGS) ?? 0 };
+};
+
+type Info = Pick<LinkRecord, 'kind' | 'port' | 'tunnel' | 'sublink'>;
+
+/** What is inside LINKINFO. A kernel names the kind before its data. */
+const readInfo = (reader: MessageReader, start: number, end: number): Info => {
+  let info: Info = { kind: '', port: plainPort, tunnel: null, sublink: noSublink };
+  reader.attributes(start, end, (type, from, to) => {
+    if (type === IFLA.INFO_KIND) info = { ...info, kind: reader.text(from, to) };
+    else if (type === IFLA.INFO_SLAVE_DATA) info = { ...info, port: readPort(reader, from, to) };
+    else if (type === IFLA.INFO_DATA) {
+      if (info.kind === 'vxlan') info = { ...info, tunnel: readTunnel(reader, from, to) };
+      else if (sublinks.has(info.kind)) info = { ...info, sublink: readSublink(reader, info.kind, from, to) };
     }
   });
-  const [isolated, hairpin] = [flags.has(IFLA.BRPORT_ISOLATED), flags.has(IFLA.BRPORT_HAIRPIN)];
-  return { kind, port: { isolated, hairpin, fastLeave: flags.has(IFLA.BRPORT_FAST_LEAVE) } };
+  return info;
 };
+
+const sublinks: ReadonlySet<string> = new Set(['vlan', 'macvlan', 'ipvlan']);
 
 /** The settings for IPv4 inside AF_SPEC, as they are read: number 1 first. */
 const readInet = (reader: MessageReader, start: number, end: number): ((setting: number) => number) => {
@@ -97,6 +170,8 @@ export const decodeLink = (reader: MessageReader, message: Message): LinkRecord 
     kind: info.kind,
     alias,
     port: info.port,
+    tunnel: info.tunnel,
+    sublink: info.sublink,
     forwarding: inet(IPV4_DEVCONF.FORWARDING) !== 0,
     routeLocalnet: inet(IPV4_DEVCONF.ROUTE_LOCALNET) !== 0,
   };

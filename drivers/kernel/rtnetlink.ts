@@ -67,6 +67,8 @@ export const setPort = (w: MessageWriter, index: number, flags: PortFlags): void
   w.openNest(IFLA.PROTINFO);
   w.u8(IFLA.BRPORT_HAIRPIN, Number(flags.hairpin));
   w.u8(IFLA.BRPORT_FAST_LEAVE, Number(flags.fastLeave));
+  w.u8(IFLA.BRPORT_LEARNING, Number(flags.learning));
+  w.u8(IFLA.BRPORT_UNICAST_FLOOD, Number(flags.unicastFlood));
   w.u8(IFLA.BRPORT_ISOLATED, Number(flags.isolated));
   w.closeNest();
   w.end();
@@ -168,6 +170,12 @@ export const getLinkByName = (w: MessageWriter, name: string): void => {
 export const dumpLinks = (w: MessageWriter): void => {
   link(w, RTM.GETLINK, NL.F_DUMP, 0);
   w.u32(IFLA.EXT_MASK, IFLA.SKIP_STATS);
+  w.end();
+};
+
+/** Waits for the kernel's grace periods, 16 to 35 ms: for what cannot be left to a reaper. */
+export const deleteLink = (w: MessageWriter, index: number): void => {
+  link(w, RTM.DELLINK, 0, index);
   w.end();
 };
 

@@ -1,6 +1,6 @@
 /** From intents to kernel objects: which must exist after an intent is executed, and which must not. Pure. */
 import type { Effect, Join } from '../../drivers/driver.ts';
-import { objectKey } from '../../drivers/objects.ts';
+import { type KernelObject, objectKey } from '../../drivers/objects.ts';
 import type { Event, EventOf } from '../../events/envelope.ts';
 import type { EndpointFacts, NetworkFacts } from '../../events/events.ts';
 import { type BoundaryState, cellOf, networkOf } from '../../events/state.ts';
@@ -75,11 +75,30 @@ const deleteEndpointEffect = (
   return { ensure: own?.ensure ?? [], remove: [...(own?.remove ?? []), ...left] };
 };
 
-const deleteNetworkEffect = ({ state, deployment }: Scene, networkId: string): Effect | Missing => {
+/** What other networks stand on too stays when one goes: the last of them has it then. */
+const deletionOf = ({ state, deployment }: Scene, network: NetworkFacts): Effect => {
+  const effect = driverOf(deployment, network)?.deleteNetwork(deployment.host, network) ?? nothing;
+  const shared = new Map<string, KernelObject>();
+  for (const object of effect.remove) if (object.kind === 'vlan') shared.set(objectKey(object), object);
+  if (shared.size === 0) return effect;
+  const kept = new Map<string, KernelObject>();
+  for (const { facts, status } of state.networks.values()) {
+    if (facts.id === network.id || facts.configOnly || status === 'deleting') continue;
+    for (const object of driverOf(deployment, facts)?.createNetwork(deployment.host, facts).ensure ?? [])
+      if (shared.has(objectKey(object))) kept.set(objectKey(object), object);
+  }
+  return {
+    ensure: [...effect.ensure, ...kept.values()],
+    remove: effect.remove.filter((object) => !kept.has(objectKey(object))),
+  };
+};
+
+const deleteNetworkEffect = (scene: Scene, networkId: string): Effect | Missing => {
+  const { state } = scene;
   const stuck = stuckIn(state, networkId);
   if (stuck !== undefined) return missing(`the end of endpoint ${stuck}`);
   const row = networkOf(state, networkId);
-  return (row && driverOf(deployment, row.facts)?.deleteNetwork(deployment.host, networkNow(row))) ?? nothing;
+  return row ? deletionOf(scene, networkNow(row)) : nothing;
 };
 
 /** A network with these facts, and all that stands on it: the interfaces of its endpoints, and the files of their sandboxes. */
@@ -154,10 +173,8 @@ export const undoEffectOf = (scene: Scene, intent: Event): Effect => {
   const { state, deployment } = scene;
   const { host } = deployment;
   switch (intent.type) {
-    case 'NetworkCreateRequested': {
-      const { network } = intent.data;
-      return driverOf(deployment, network)?.deleteNetwork(host, network) ?? nothing;
-    }
+    case 'NetworkCreateRequested':
+      return deletionOf(scene, intent.data.network);
     case 'NetworkUpdateRequested': {
       const row = networkOf(state, intent.data.networkId);
       return row ? networkEffect(scene, networkNow(row)) : nothing;

@@ -269,7 +269,7 @@ class HostWorker implements Worker {
       reads: { ...eventVersions },
       epoch,
       underlay: facts.underlay && { ...facts.underlay },
-      vlans: [],
+      vlans: [...facts.vlans],
       drivers: [],
     };
   }

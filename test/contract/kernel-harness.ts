@@ -15,6 +15,12 @@ export interface KernelHarness {
   /** Somebody else's bridge. */
   addForeignBridge(name: string): Promise<void>;
   foreignBridges(): Promise<readonly string[]>;
+  /** An interface of the host, of somebody else's, that others can stand on. */
+  addLink(name: string): Promise<void>;
+  /** Names of the interfaces in a namespace, loopback apart; null: of those of the host that are somebody else's. */
+  linksIn(netns: string | null): Promise<readonly string[]>;
+  /** Whether the kernel has links of a kind. */
+  has(kind: 'ipvlan' | 'vlan'): Promise<boolean>;
   /** A namespace that somebody else made; answers its path. */
   bringNamespace(name: string): Promise<string>;
   hasNamespace(path: string): Promise<boolean>;

@@ -1,6 +1,7 @@
 import { owner } from '../support/kernel-objects.ts';
 import { MemoryMachine, memoryKernel } from '../support/memory-kernel.ts';
 import { kernelSuite } from './kernel.suite.ts';
+import { devicesSuite } from './kernel-devices.suite.ts';
 import type { KernelHarness } from './kernel-harness.ts';
 import { sandboxSuite } from './kernel-sandbox.suite.ts';
 
@@ -18,6 +19,10 @@ const open = async (): Promise<KernelHarness> => {
     },
     addForeignBridge: async (name) => machine.addForeign(`link ${name}`),
     foreignBridges: async () => machine.foreign.map((key) => key.replace('link ', '')),
+    addLink: async (name) => machine.addForeign(`link ${name}`),
+    linksIn: async (path) =>
+      path === null ? machine.foreign.map((key) => key.replace('link ', '')) : machine.linksIn(path),
+    has: async () => true,
     bringNamespace: async (name) => {
       machine.addNamespace(`/run/guests/${name}`);
       return `/run/guests/${name}`;
@@ -35,3 +40,4 @@ const open = async (): Promise<KernelHarness> => {
 
 kernelSuite('memory', open);
 sandboxSuite('memory', open);
+devicesSuite('memory', open);

@@ -4,32 +4,23 @@
  */
 import { SOCK } from '../../drivers/kernel/constants.ts';
 import { openListener } from '../../drivers/kernel/listener.ts';
+import { type Element, formatTag, type KernelObject, objectKey, type Vxlan } from '../../drivers/objects.ts';
+import type { Census, Kernel, KernelFacts, Operation, Plan, PlanResult, PortSearch } from '../../drivers/port.ts';
 import {
-  type Element,
-  formatTag,
-  type KernelObject,
-  objectKey,
-  type Route,
-  type Tag,
-  type Veth,
-} from '../../drivers/objects.ts';
-import type {
-  Census,
-  Kernel,
-  KernelFacts,
-  KernelFault,
-  Operation,
-  Plan,
-  PlanResult,
-  PortSearch,
-} from '../../drivers/port.ts';
-import { contains, seen, settings } from './memory-objects.ts';
-import { findPort, type Listener, listenerAt } from './memory-ports.ts';
-
-/** BR_PORT_BITS 10, port number 0 unused (net/bridge/br_private.h). */
-const portsMax = 1023;
-
-type Failure = Omit<KernelFault, 'step' | 'undoFaults'>;
+  type Contents,
+  checkNew,
+  checkObject,
+  type Failure,
+  hasLink,
+  noLink,
+  Refused,
+  refuse,
+  rivals,
+  sameTag,
+} from './memory-checks.ts';
+import { seen } from './memory-objects.ts';
+import { MemoryPeers, MemoryTunnels } from './memory-peers.ts';
+import { findPort, type Listener } from './memory-ports.ts';
 
 export interface Failing {
   /** Which operation, counted from 0 over all that this machine is asked to do from now on; or those for which it is true. */
@@ -47,25 +38,26 @@ const defaultFacts: KernelFacts = {
   kernel: '6.18.0-memory',
   bootId: '00000000-0000-4000-8000-000000000000',
   routes: ['192.168.0.0/24'],
-  capabilities: { netAdmin: true, sysAdmin: true, bridge: true, veth: true, nftables: true, netns: true, ipv6: true },
+  capabilities: {
+    netAdmin: true,
+    sysAdmin: true,
+    bridge: true,
+    veth: true,
+    nftables: true,
+    netns: true,
+    ipv6: true,
+    vxlan: true,
+    macvlan: true,
+    ipvlan: true,
+    vlan: true,
+    esp: true,
+  },
+  vlans: [],
   mtu: 1500,
   underlay: null,
 };
 
-class Refused extends Error {
-  readonly failure: Failure;
-  constructor(failure: Failure) {
-    super(failure.text);
-    this.failure = failure;
-  }
-}
-
-const refuse = (code: KernelFault['code'], text: string, errno = ''): Refused =>
-  new Refused({ code, errno, text, retryable: false });
-
 const stepOf = ({ op, object }: Operation): string => `${op} ${objectKey(object)}`;
-
-const sameTag = (a: Tag, b: Tag): boolean => formatTag(a) === formatTag(b);
 
 export class MemoryMachine {
   readonly #objects = new Map<string, KernelObject>();
@@ -74,6 +66,8 @@ export class MemoryMachine {
   readonly #unreadable = new Set<string>();
   readonly #edits = new Map<string, string>();
   readonly #listeners: Listener[] = [];
+  /** What its tunnels know of other hosts. */
+  readonly tunnels = new MemoryTunnels();
   #failings: Failing[] = [];
   #asked = 0;
   #gate: Promise<void> = Promise.resolve();
@@ -112,6 +106,12 @@ export class MemoryMachine {
 
   hasNamespace(path: string): boolean {
     return this.#namespaces.has(path);
+  }
+
+  /** Names of the interfaces inside a namespace that have no end on the host. */
+  linksIn(path: string): readonly string[] {
+    const all = [...this.#objects.values()];
+    return all.flatMap((object) => (object.kind === 'device' && object.netns === path ? [object.name] : [])).sort();
   }
 
   /** Makes what is in a namespace unreadable, or readable again. */
@@ -167,8 +167,14 @@ export class MemoryMachine {
 
   /** Changes an object behind everybody's back; null removes it. */
   tamper(key: string, object: KernelObject | null): void {
-    if (object === null) this.#objects.delete(key);
+    if (object === null) this.#vanish(key);
     else this.#objects.set(key, object);
+  }
+
+  #vanish(key: string): void {
+    const object = this.#objects.get(key);
+    if (object?.kind === 'vxlan') this.tunnels.remove(object.name);
+    this.#objects.delete(key);
   }
 
   get gate(): Promise<void> {
@@ -192,7 +198,14 @@ export class MemoryMachine {
   /** All or nothing. */
   apply(plan: Plan): PlanResult {
     const before = new Map(this.#objects);
+    const tunnels = this.tunnels.save();
     const [namespaces, edits] = [new Set(this.#namespaces), new Map(this.#edits)];
+    const foreign = new Map(this.#foreign);
+    const missing = (plan.needs ?? []).find((name) => !hasLink(this.#contents, name));
+    if (missing !== undefined) {
+      const { failure } = noLink(missing);
+      return { ok: false, fault: { ...failure, step: plan.id, undoFaults: [] } };
+    }
     for (const operation of plan.operations) {
       this.log.push(stepOf(operation));
       const failing = this.#failing(operation);
@@ -202,6 +215,9 @@ export class MemoryMachine {
       } catch (error) {
         if (!(error instanceof Refused)) throw error;
         this.#restore(before, namespaces, edits);
+        this.tunnels.restore(tunnels);
+        this.#foreign.clear();
+        for (const [key, label] of foreign) this.#foreign.set(key, label);
         const undoFaults = failing?.undoFaults ?? [];
         return { ok: false, fault: { ...error.failure, step: stepOf(operation), undoFaults } };
       }
@@ -236,99 +252,60 @@ export class MemoryMachine {
     if (foreign !== undefined) throw refuse('FOREIGN_OBJECT', `${key} is there and not ours: ${foreign}`);
     const present = this.#objects.get(key);
     if (op === 'delete') {
-      if (present && sameTag(present.tag, object.tag)) this.#remove(present);
+      if (present && sameTag(present.tag, object.tag)) this.#remove(present, object);
       return;
     }
-    if (op === 'create') this.#checkNew(object);
+    if (op === 'create') checkNew(this.#contents, object);
     const tags = op === 'update' ? [object.tag, operation.from.tag] : [object.tag];
-    if (present && !tags.some((tag) => sameTag(tag, present.tag))) {
+    // Several networks may want one: the last has its tag on it.
+    const isShared = object.kind === 'vlan' && present?.kind === 'vlan';
+    if (present && !isShared && !tags.some((tag) => sameTag(tag, present.tag))) {
       throw refuse('FOREIGN_OBJECT', `${key} is there and not ours: ${formatTag(present.tag)}`);
     }
-    this.#check(object);
+    checkObject(this.#contents, object);
+    if (object.kind === 'vxlan') this.#makeTunnel(object);
+    if (object.kind === 'device' && object.source.type === 'moved') this.#foreign.delete(`link ${object.birth.link}`);
     if (object.kind === 'netns') this.#namespaces.add(object.path);
     this.#objects.set(key, object);
   }
 
-  #check(object: KernelObject): void {
-    if (object.kind === 'netns') {
-      if (!object.owned && !this.#namespaces.has(object.path)) throw refuse('NETNS_UNUSABLE', `no file ${object.path}`);
-      if (object.owned && !this.#objects.has(objectKey(object)) && this.#namespaces.has(object.path)) {
-        throw refuse('FOREIGN_OBJECT', `netns ${object.path} is there and not ours`);
-      }
-    } else if (object.kind === 'veth') this.#checkVeth(object);
-    else if (object.kind === 'route') this.#checkRoute(object);
-    else if (object.kind === 'resolver' && !this.#namespaces.has(object.netns)) {
-      throw refuse('NETNS_UNUSABLE', `no file ${object.netns}`);
-    }
+  get #contents(): Contents {
+    return {
+      objects: this.#objects,
+      foreign: this.#foreign,
+      namespaces: this.#namespaces,
+      listeners: this.#listeners,
+    };
   }
 
-  /** What matters to an object that is not there yet. */
-  #checkNew(object: KernelObject): void {
-    const present = this.#objects.get(objectKey(object));
-    if (object.kind === 'route' && present?.kind === 'route' && present.device !== object.device) {
-      const text = `${object.destination} in ${object.netns} leads over ${present.device} already`;
-      throw refuse('KERNEL_ERROR', text, 'EEXIST');
-    }
-    if (present) return;
-    if (object.kind === 'veth') {
-      for (const [key, value] of Object.entries(object.birth.sysctls)) {
-        const name = key.replace('IFNAME', object.peer.name);
-        if (!settings.test(key))
-          throw refuse('KERNEL_ERROR', `${name} = ${value}: no such file or directory`, 'ENOENT');
-        if (!/^-?\d+$/.test(value)) throw refuse('KERNEL_ERROR', `${name} = ${value}: invalid argument`, 'EINVAL');
-      }
-    }
-    const listener = object.kind === 'element' ? listenerAt(this.#listeners, object) : undefined;
-    if (listener) {
-      const { protocol, address, port, holder } = listener;
-      const place = address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
-      throw refuse('PORT_IN_USE', `${protocol} ${place} is held by ${holder}`);
-    }
+  /** A left-over of ours with its segment makes room for it. */
+  #makeTunnel(vxlan: Vxlan): void {
+    for (const rival of rivals(this.#contents, vxlan)) this.#remove(rival);
+    this.tunnels.add(vxlan.name);
   }
 
-  #checkRoute(route: Route): void {
-    if (!this.#namespaces.has(route.netns)) throw refuse('NETNS_UNUSABLE', `no file ${route.netns}`);
-    const veth = this.#veths().find(({ netns, peer }) => netns === route.netns && peer.name === route.device);
-    if (!veth) throw refuse('KERNEL_ERROR', `no interface ${route.device}`, 'ENODEV');
-    if (route.gateway !== '' && !veth.peer.addresses.some((cidr) => contains(cidr, route.gateway))) {
-      throw refuse('KERNEL_ERROR', 'Nexthop has invalid gateway', 'ENETUNREACH');
-    }
-  }
-
-  #checkVeth(veth: Veth): void {
-    if (!this.#namespaces.has(veth.netns)) throw refuse('NETNS_UNUSABLE', `no file ${veth.netns}`);
-    const bridge = this.#objects.get(`link ${veth.bridge}`);
-    if (bridge?.kind !== 'bridge') throw refuse('KERNEL_ERROR', `no bridge ${veth.bridge}`, 'ENODEV');
-    const others = this.#veths().filter(({ name }) => name !== veth.name);
-    if (others.some(({ netns, peer }) => netns === veth.netns && peer.name === veth.peer.name)) {
-      throw refuse('FOREIGN_OBJECT', `veth ${veth.peer.name} in ${veth.netns} is there and not ours`);
-    }
-    if (others.filter((other) => other.bridge === veth.bridge).length >= portsMax) {
-      throw refuse('BRIDGE_FULL', `bridge ${veth.bridge} has no free port`, 'EXFULL');
-    }
-  }
-
-  #veths(): readonly Veth[] {
-    return [...this.#objects.values()].filter((object): object is Veth => object.kind === 'veth');
-  }
-
-  #remove(object: KernelObject): void {
+  #remove(object: KernelObject, asked = object): void {
     this.#objects.delete(objectKey(object));
+    if (object.kind === 'vxlan') this.tunnels.remove(object.name);
     if (object.kind === 'file') this.#edits.delete(object.path);
     if (object.kind === 'netns' && object.owned) {
       this.#namespaces.delete(object.path);
       this.#dropInside(object.path);
-    } else if (object.kind === 'veth') this.#dropRoutes(object);
-    else if (object.kind === 'bridge') {
-      for (const veth of this.#veths()) {
-        if (veth.bridge === object.name) this.#objects.set(objectKey(veth), { ...veth, bridge: '' });
+    } else if (object.kind === 'veth') this.#dropRoutes(object.netns, object.peer.name);
+    else if (object.kind === 'device') {
+      this.#dropRoutes(object.netns, object.name);
+      if (object.source.type === 'moved' && asked.kind === 'device') this.addForeign(`link ${asked.birth.link}`);
+    } else if (object.kind === 'bridge') {
+      for (const port of this.#objects.values()) {
+        if ((port.kind === 'veth' || port.kind === 'vxlan') && port.bridge === object.name)
+          this.#objects.set(objectKey(port), { ...port, bridge: '' });
       }
     }
   }
 
-  #dropRoutes({ netns, peer }: Veth): void {
+  #dropRoutes(netns: string, device: string): void {
     for (const object of this.#objects.values()) {
-      if (object.kind === 'route' && object.netns === netns && object.device === peer.name) {
+      if (object.kind === 'route' && object.netns === netns && object.device === device) {
         this.#objects.delete(objectKey(object));
       }
     }
@@ -349,18 +326,31 @@ export interface MemoryKernelOptions {
   readonly host: string;
 }
 
+/** Tables go with the tunnels that their kernel removes. */
+const applyTo = (machine: MemoryMachine, peers: MemoryPeers, plan: Plan): PlanResult => {
+  const result = machine.apply(structuredClone(plan));
+  if (!result.ok) return result;
+  for (const { op, object } of plan.operations)
+    if (op === 'delete' && object.kind === 'vxlan') peers.forget(object.name);
+  return result;
+};
+
 /** A kernel on a machine. Closing it leaves the machine as it is. */
 export const memoryKernel = (machine: MemoryMachine, { realm, host }: MemoryKernelOptions): Kernel => {
   let closed = false;
+  const peers = new MemoryPeers(machine.tunnels);
   const ask = async <T>(answer: () => T): Promise<T> => {
     await machine.gate;
     if (closed) throw new Error('kernel is closed');
     return structuredClone(answer());
   };
   return {
-    apply: (plans) => ask(() => plans.map((plan) => machine.apply(structuredClone(plan)))),
+    apply: (plans) => ask(() => plans.map((plan) => applyTo(machine, peers, plan))),
     census: () => ask(() => machine.census(realm, host)),
     facts: () => ask(() => machine.facts),
+    setPeers: (tables) => ask(() => tables.map((table) => peers.set(structuredClone(table)))),
+    changePeers: (changes) => ask(() => changes.map((change) => peers.change(structuredClone(change)))),
+    checkPeers: () => ask(() => peers.check()),
     findPorts: (searches) => ask(() => searches.map((search) => machine.findPort(search))),
     openResolver: (netns) =>
       ask(() => {

@@ -20,6 +20,9 @@ const inOrder = (addresses: readonly string[]): readonly string[] => {
 
 /** An object as a census shows it. What was done at its birth cannot be seen. */
 export const seen = (object: KernelObject): KernelObject => {
+  if (object.kind === 'device') {
+    return { ...object, addresses: inOrder(object.addresses), birth: { sysctls: {}, link: '' } };
+  }
   if (object.kind !== 'veth') return object;
   const peer = { ...object.peer, addresses: inOrder(object.peer.addresses) };
   return { ...object, peer, birth: { sysctls: {} } };

@@ -351,6 +351,9 @@ export const mortal = (
       apply: (plans) => alive('apply', () => kernel.apply(plans)),
       census: () => alive('census', () => kernel.census()),
       facts: () => alive('facts', () => kernel.facts()),
+      setPeers: (tables) => alive('setPeers', () => kernel.setPeers(tables)),
+      changePeers: (changes) => alive('changePeers', () => kernel.changePeers(changes)),
+      checkPeers: () => alive('checkPeers', () => kernel.checkPeers()),
       findPorts: (searches) => alive('findPorts', () => kernel.findPorts(searches)),
       // A death is an answer to whoever waits for sockets, so that it lets go of those it has.
       openResolver: (netns, port) =>
