@@ -6,9 +6,11 @@ import { join } from 'node:path';
 import { linuxKernel } from '../../drivers/kernel/kernel.ts';
 import { kernelSuite } from '../contract/kernel.suite.ts';
 import type { KernelHarness } from '../contract/kernel-harness.ts';
+import { peersSuite } from '../contract/kernel-peers.suite.ts';
 import { sandboxSuite } from '../contract/kernel-sandbox.suite.ts';
 import { owner } from '../support/kernel-objects.ts';
 import { inOwnNamespaces, ipLinks, sh, shIn } from '../support/netns.ts';
+import { addPeer, losePeer, peersOf } from '../support/tunnels.ts';
 
 if (inOwnNamespaces(import.meta.filename)) {
   const open = async (): Promise<KernelHarness> => {
@@ -46,6 +48,12 @@ if (inOwnNamespaces(import.meta.filename)) {
         await once(server, 'listening');
         return (server.address() as AddressInfo).port;
       },
+      peersOf: async (tunnel) => peersOf(tunnel),
+      losePeer: async (tunnel, peer) => losePeer(tunnel, peer),
+      addStranger: async (tunnel, peer) => addPeer(tunnel, peer),
+      loseLink: async (name) => {
+        sh(`ip link del ${name}`);
+      },
       close: async () => {
         for (const server of servers) server.close();
         // What a test left behind goes as anything else of ours goes.
@@ -64,4 +72,5 @@ if (inOwnNamespaces(import.meta.filename)) {
   };
   kernelSuite('linux', open);
   sandboxSuite('linux', open);
+  peersSuite('linux', open);
 }
