@@ -82,13 +82,13 @@ const rivalsOf = (host: Host, { vni, port }: Vxlan): readonly LinkRecord[] =>
 const clearTheWay = (transaction: Transaction, vxlan: Vxlan): void => {
   const { host } = transaction;
   const rivals = rivalsOf(host, vxlan);
-  const segment = `VNI ${vxlan.vni}`;
+  const segment = `VNI ${vxlan.vni} at port ${vxlan.port}`;
   if (rivals.length === 0) {
     throw new KernelFailure('FOREIGN_OBJECT', `a vxlan device in another namespace has ${segment}`, 'EEXIST');
   }
   for (const rival of rivals) {
     if (!isDead(host, rival) && ownership(rival.alias, [vxlan.tag]) === 'foreign') {
-      const text = `vxlan ${rival.name} (index ${rival.index}) has ${segment} at port ${vxlan.port}`;
+      const text = `vxlan ${rival.name} (index ${rival.index}) has ${segment}`;
       throw new KernelFailure('FOREIGN_OBJECT', text, 'EEXIST');
     }
   }
