@@ -25,8 +25,11 @@ export type Entries = Map<string, string>;
 
 const kinds = { way: 'w', station: 's', neighbour: 'n' } as const;
 const here = 'here';
-/** Where an entry leads that is not as ours are: nothing that is wanted is like it. */
-const wrong = 'wrong';
+/**
+ * Where an entry leads that is not as ours are: nothing that is wanted is like it. It is dropped before the right one is put, since to
+ * replace it would keep some of what it is (a bridge's own hardware address stays one).
+ */
+export const wrong = 'wrong';
 
 export const addEntries = (entries: Entries, { mac, addresses, vtep }: Peer): void => {
   entries.set(kinds.way + mac, vtep);

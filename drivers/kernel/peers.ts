@@ -6,7 +6,7 @@ import type { Peer, PeerChange, PeerResult, PeerTable } from '../port.ts';
 import { parseAddress, parseMac } from './address.ts';
 import { faultOf, isFailure, KernelFailure, refused } from './failure.ts';
 import { type Host, requireLink } from './host.ts';
-import { addEntries, announced, type Entries, encodeDrop, encodePut, readEntries } from './peer-entries.ts';
+import { addEntries, announced, type Entries, encodeDrop, encodePut, readEntries, wrong } from './peer-entries.ts';
 import type { LinkRecord } from './records.ts';
 
 /** What a tunnel was told. */
@@ -89,11 +89,12 @@ const correct = (host: Host, name: string, tunnel: Tunnel): number => {
   const link = requireLink(host.route, host.writer, name);
   const present = readEntries(host.route, host.writer, link);
   const wanted = entriesOf(host, tunnel.peers.values());
-  const drops = [...present.keys()].filter((key) => !wanted.has(key));
+  const strange = [...present.keys()].filter((key) => !wanted.has(key));
+  const bent = [...present].flatMap(([key, leadsTo]) => (leadsTo === wrong && wanted.has(key) ? [key] : []));
   const puts = [...wanted].filter(([key, leadsTo]) => present.get(key) !== leadsTo);
-  write(host, link.index, drops, puts);
+  write(host, link.index, [...strange, ...bent], puts);
   announce(host, tunnel, link, puts);
-  return drops.length + puts.length;
+  return strange.length + puts.length;
 };
 
 /** Gives a tunnel that was made anew what it was told before, if it was told anything. */
