@@ -1,35 +1,16 @@
 /** Tunnels in the host's namespace. A kernel has one for each segment and port, wherever it is now: what is in the way is looked for. */
 import { formatTag, type Tag, type Vxlan } from '../objects.ts';
-import { formatAddress, parseAddress } from './address.ts';
+import { parseAddress } from './address.ts';
 import { expectNone, foreign, KernelFailure, ownership, refused } from './failure.ts';
 import { type Host, listLinks, readLink, readLinkAt, skipIndexes, takeIndex } from './host.ts';
 import type { Refusal } from './netlink.ts';
 import { restorePeers } from './peers.ts';
 import { freshBridgeIndex } from './plug.ts';
-import { samePort } from './port-flags.ts';
-import { type LinkRecord, type PortFlags, plainPort } from './records.ts';
+import type { LinkRecord } from './records.ts';
 import { deleteLink, prepareLink, setLink, setPort } from './rtnetlink.ts';
 import { freePorts, isDead, moveAside, revive, silence, type Transaction, undoing } from './transaction.ts';
 import { newVxlan } from './vxlan-link.ts';
-
-/** Nothing is learnt from frames, and none goes out on suspicion; broadcasts do, since the tunnel answers them itself. */
-const tunnelPort: PortFlags = { ...plainPort, learning: false, unicastFlood: false };
-
-/** A vxlan as it is; `names` are those of the host's links. One that does not do as a tunnel of ours is shown without its bridge. */
-export const describeVxlan = (link: LinkRecord, names: ReadonlyMap<number, string>, tag: Tag): Vxlan => {
-  const { tunnel, up, port } = link;
-  const works = up && samePort(port, tunnelPort) && tunnel?.proxy === true && !tunnel.learning;
-  return {
-    kind: 'vxlan',
-    name: link.name,
-    bridge: works ? (names.get(link.master) ?? '') : '',
-    vni: tunnel?.vni ?? 0,
-    local: tunnel?.local.length === 4 ? formatAddress(tunnel.local) : '',
-    port: tunnel?.port ?? 0,
-    mtu: link.mtu,
-    tag,
-  };
-};
+import { isAsWanted, isSameTunnel, observe, tunnelPort } from './vxlan-state.ts';
 
 /** Deletes a link here and now, which takes 16 to 35 ms. A reaper may have been there first. */
 const deleteNow = (host: Host, index: number): void => {
@@ -78,12 +59,15 @@ const explained = (refusal: Refusal, vxlan: Vxlan): KernelFailure => {
 const rivalsOf = (host: Host, { vni, port }: Vxlan): readonly LinkRecord[] =>
   listLinks(host.route, host.writer).filter(({ tunnel }) => tunnel?.vni === vni && tunnel.port === port);
 
-/** Removes what is in the way where it is a left-over of ours. @throws KernelFailure FOREIGN_OBJECT, naming what is not */
-const clearTheWay = (transaction: Transaction, vxlan: Vxlan): void => {
+/**
+ * Removes what is in the way where it is a left-over of ours. That nothing is to be seen may be a reaper's doing, unless it is so for the
+ * `last` time. @throws KernelFailure FOREIGN_OBJECT, naming what is not ours
+ */
+const clearTheWay = (transaction: Transaction, vxlan: Vxlan, last: boolean): void => {
   const { host } = transaction;
   const rivals = rivalsOf(host, vxlan);
   const segment = `VNI ${vxlan.vni} at port ${vxlan.port}`;
-  if (rivals.length === 0) {
+  if (rivals.length === 0 && last) {
     throw new KernelFailure('FOREIGN_OBJECT', `a vxlan device in another namespace has ${segment}`, 'EEXIST');
   }
   for (const rival of rivals) {
@@ -113,19 +97,11 @@ const replaceable = (transaction: Transaction, link: LinkRecord): void => {
   deleteNow(host, link.index);
 };
 
-interface Observed {
-  readonly vxlan: Vxlan;
-  readonly alias: string;
-}
-
-/** As it is, for undoing: on its bridge, whether it worked or not. The tag is in the alias. */
-const observe = (link: LinkRecord, bridge: string): Observed => {
-  const nobody: Tag = { realm: '', host: '', entity: 'network', id: '' };
-  return { vxlan: { ...describeVxlan(link, new Map(), nobody), bridge }, alias: link.alias };
-};
+/** How often something may be found in the way of a new tunnel. */
+const obstaclesMax = 2;
 
 /** Makes a tunnel whose name is free. */
-const create = (transaction: Transaction, vxlan: Vxlan, alias: string, again = true): void => {
+const create = (transaction: Transaction, vxlan: Vxlan, alias: string, obstacles = 0): void => {
   const { host } = transaction;
   const index = takeIndex(host);
   const link = { ...vxlan, index, local: parseAddress(vxlan.local) };
@@ -134,32 +110,24 @@ const create = (transaction: Transaction, vxlan: Vxlan, alias: string, again = t
     prepareLink(host.writer, index, { quiet: host.ipv6, alias });
   });
   const [first] = refusals;
-  if (first?.index === 0 && first.errno === 'EBUSY') skipIndexes(host);
-  else if (first?.index === 0 && first.errno === 'EEXIST' && again) clearTheWay(transaction, vxlan);
-  else if (first?.index === 0) throw explained(first, vxlan);
+  if (first?.index === 0 && first.errno === 'EBUSY') {
+    skipIndexes(host);
+    create(transaction, vxlan, alias, obstacles);
+  } else if (first?.index === 0 && first.errno === 'EEXIST' && obstacles < obstaclesMax) {
+    clearTheWay(transaction, vxlan, obstacles === obstaclesMax - 1);
+    create(transaction, vxlan, alias, obstacles + 1);
+  } else if (first?.index === 0) throw explained(first, vxlan);
   else {
     const run = (): void => undoing(host, (inner) => bury(inner, index));
     transaction.undo.push({ what: `remove vxlan ${vxlan.name}`, run });
     if (first) throw explained(first, vxlan);
-    return;
   }
-  create(transaction, vxlan, alias, first.errno === 'EBUSY' && again);
 };
 
 const adjust = (host: Host, index: number, vxlan: Vxlan, alias: string): void => {
   const [first] = attach(host, index, vxlan, () => setLink(host.writer, index, { alias }));
   if (first) throw explained(first, vxlan);
 };
-
-/** What cannot be changed in a tunnel that is there: it takes another one. */
-const isSameTunnel = ({ tunnel }: LinkRecord, vxlan: Vxlan): boolean =>
-  tunnel !== null &&
-  tunnel.vni === vxlan.vni &&
-  tunnel.port === vxlan.port &&
-  tunnel.local.length === 4 &&
-  formatAddress(tunnel.local) === vxlan.local &&
-  tunnel.proxy &&
-  !tunnel.learning;
 
 /** Makes a vxlan be as wanted. One that is there has to carry one of the tags. */
 export const ensureVxlan = (transaction: Transaction, vxlan: Vxlan, tags: readonly Tag[]): void => {
@@ -174,6 +142,7 @@ export const ensureVxlan = (transaction: Transaction, vxlan: Vxlan, tags: readon
     if (link.kind !== 'vxlan' || ownership(link.alias, tags) !== 'own') {
       throw foreign(link.kind || 'interface', link.name, link.alias);
     }
+    if (isAsWanted(host, link, vxlan)) return;
     if (isSameTunnel(link, vxlan)) {
       transaction.undo.push({ what: `restore vxlan ${vxlan.name}`, run: () => putBack(host, link) });
       adjust(host, link.index, vxlan, alias);
