@@ -276,7 +276,7 @@ const synchronise = (host: Host): void => {
 };
 
 /** Tells neighbours, and the host itself, of addresses that they may know at another place. */
-const announce = (host: Host): void => {
+export const announce = (host: Host): void => {
   for (const announcement of host.announcements.splice(0)) {
     const bridge = host.bridges.get(announcement.bridge);
     const stale = host.announcer.stale(announcement);

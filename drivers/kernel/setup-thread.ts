@@ -2,7 +2,7 @@
 import { setPriority } from 'node:os';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { takeCensus } from './census.ts';
-import { applyPlans } from './executor.ts';
+import { announce, applyPlans } from './executor.ts';
 import { readFacts } from './facts.ts';
 import { isFailure } from './failure.ts';
 import { closeFirewall, type Firewall, openFirewall } from './firewall.ts';
@@ -98,6 +98,13 @@ const leaveUnlessHome = (): void => {
   if (host.away) process.exit(1);
 };
 
+/** What was changed may be news to neighbours. */
+const announcing = <T>(change: () => T): T => {
+  const result = change();
+  announce(host);
+  return result;
+};
+
 const answer = (request: Request): unknown => {
   switch (request.call) {
     case 'apply':
@@ -107,11 +114,11 @@ const answer = (request: Request): unknown => {
     case 'facts':
       return readFacts(host, options.underlay ?? null);
     case 'setPeers':
-      return setPeers(host, request.tables);
+      return announcing(() => setPeers(host, request.tables));
     case 'changePeers':
-      return changePeers(host, request.changes);
+      return announcing(() => changePeers(host, request.changes));
     case 'checkPeers':
-      return checkPeers(host);
+      return announcing(() => checkPeers(host));
     case 'findPorts':
       return firewall.ports.find(request.searches);
     case 'openResolver':

@@ -3,6 +3,7 @@ import { MemoryMachine, memoryKernel } from '../support/memory-kernel.ts';
 import { kernelSuite } from './kernel.suite.ts';
 import { devicesSuite } from './kernel-devices.suite.ts';
 import type { KernelHarness } from './kernel-harness.ts';
+import { peersSuite } from './kernel-peers.suite.ts';
 import { sandboxSuite } from './kernel-sandbox.suite.ts';
 
 const open = async (): Promise<KernelHarness> => {
@@ -34,6 +35,10 @@ const open = async (): Promise<KernelHarness> => {
       machine.addListener({ protocol: 'tcp', address: '127.0.0.1', port: 40_123, holder: 'pid 77 (nginx)' });
       return 40_123;
     },
+    peersOf: async (tunnel) => machine.tunnels.of(tunnel),
+    losePeer: async (tunnel, { mac }) => machine.tunnels.tamper(tunnel, mac, null),
+    addStranger: async (tunnel, peer) => machine.tunnels.tamper(tunnel, peer.mac, peer),
+    loseLink: async (name) => machine.tamper(`link ${name}`, null),
     close: () => kernel.close(),
   };
 };
@@ -41,3 +46,4 @@ const open = async (): Promise<KernelHarness> => {
 kernelSuite('memory', open);
 sandboxSuite('memory', open);
 devicesSuite('memory', open);
+peersSuite('memory', open);

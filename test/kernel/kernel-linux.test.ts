@@ -7,9 +7,11 @@ import { linuxKernel } from '../../drivers/kernel/kernel.ts';
 import { kernelSuite } from '../contract/kernel.suite.ts';
 import { devicesSuite } from '../contract/kernel-devices.suite.ts';
 import type { KernelHarness } from '../contract/kernel-harness.ts';
+import { peersSuite } from '../contract/kernel-peers.suite.ts';
 import { sandboxSuite } from '../contract/kernel-sandbox.suite.ts';
 import { owner } from '../support/kernel-objects.ts';
 import { hasKind, inOwnNamespaces, ipLinks, sh, shIn } from '../support/netns.ts';
+import { addPeer, losePeer, peersOf } from '../support/tunnels.ts';
 
 if (inOwnNamespaces(import.meta.filename)) {
   const open = async (): Promise<KernelHarness> => {
@@ -57,6 +59,12 @@ if (inOwnNamespaces(import.meta.filename)) {
         await once(server, 'listening');
         return (server.address() as AddressInfo).port;
       },
+      peersOf: async (tunnel) => peersOf(tunnel),
+      losePeer: async (tunnel, peer) => losePeer(tunnel, peer),
+      addStranger: async (tunnel, peer) => addPeer(tunnel, peer),
+      loseLink: async (name) => {
+        sh(`ip link del ${name}`);
+      },
       close: async () => {
         for (const server of servers) server.close();
         // What a test left behind goes as anything else of ours goes.
@@ -77,4 +85,5 @@ if (inOwnNamespaces(import.meta.filename)) {
   kernelSuite('linux', open);
   sandboxSuite('linux', open);
   devicesSuite('linux', open);
+  peersSuite('linux', open);
 }

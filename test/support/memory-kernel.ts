@@ -330,8 +330,11 @@ export interface MemoryKernelOptions {
 const applyTo = (machine: MemoryMachine, peers: MemoryPeers, plan: Plan): PlanResult => {
   const result = machine.apply(structuredClone(plan));
   if (!result.ok) return result;
-  for (const { op, object } of plan.operations)
-    if (op === 'delete' && object.kind === 'vxlan') peers.forget(object.name);
+  for (const { op, object } of plan.operations) {
+    if (object.kind !== 'vxlan') continue;
+    if (op === 'delete') peers.forget(object.name);
+    else peers.restore(object.name);
+  }
   return result;
 };
 
