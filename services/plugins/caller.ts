@@ -35,7 +35,8 @@ export const attempt = async (
   for (const breakMs of [...BREAKS_MS, null]) {
     if (deadline.ending !== null) return null;
     const posted = await transport().post(method, body, deadline.signal);
-    if (deadline.ending !== null) return null;
+    // What was answered at the last moment is answered.
+    if (deadline.ending !== null && posted.kind === 'unreachable') return null;
     const isWorthIt = posted.kind === 'unreachable' && posted.isUntouched && passing.has(posted.errno);
     if (!isWorthIt || breakMs === null) return posted;
     await deadline.race(sleep(clock, breakMs));

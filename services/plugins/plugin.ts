@@ -40,6 +40,10 @@ export class Plugin {
   readonly #lanes = new Lanes();
   readonly #deadlines = new Set<Deadline>();
   #open: { readonly version: string; readonly transport: Transport } | null = null;
+  /** Version of the file that was last acted upon. */
+  #seen: string | null = null;
+  /** It has changed while the handshake was under way, which may have been with the one before. */
+  #isChanged = false;
   #activation: Activation | null = null;
   #activating: Promise<Called<Activation>> | null = null;
   #breaker: Breaker = closedBreaker;
@@ -79,8 +83,10 @@ export class Plugin {
   /** Its file has changed: another process, or another address. */
   changed(): void {
     const found = findPlugin(this.#options.directories, this.name);
-    if (found === null || found.version === this.#open?.version) return;
+    if (found === null || found.version === this.#seen) return;
+    this.#seen = found.version;
     this.#activation = null;
+    this.#isChanged = this.#activating !== null;
     if (this.#cancelTrial !== null) this.#try();
   }
 
@@ -123,11 +129,13 @@ export class Plugin {
   }
 
   async #handshake(deadline: Deadline): Promise<Called<Activation>> {
+    this.#isChanged = false;
     const problem = this.#connect();
     if (problem !== null) return { ok: false, fault: faults.unreachable(this.#step('Plugin.Activate'), problem) };
     const activated = await activate((method, schema) => this.#ask(method, '', schema, deadline));
     if (!activated.ok) return activated;
-    this.#activation = activated.value;
+    // With the one before: the next call has to ask the one that is there now.
+    if (!this.#isChanged) this.#activation = activated.value;
     this.#options.logger.info({ plugin: this.name, ...activated.value }, 'plugin activated');
     this.#options.onActivated(this.name);
     return activated;
@@ -141,6 +149,7 @@ export class Plugin {
       const where = [...directories.sockets, ...directories.specs].join(', ');
       return `no plugin ${this.name} in ${where}`;
     }
+    this.#seen = found.version;
     if (!found.read.ok) return `${found.file}: ${found.read.problem}`;
     if (found.version === this.#open?.version) return null;
     try {
@@ -202,7 +211,8 @@ export class Plugin {
       this.#breaker = afterTrial(this.#breaker);
       this.#cancelTrial?.();
       this.#cancelTrial = null;
-      this.#planTrial();
+      if (this.#isChanged) this.#try();
+      else this.#planTrial();
     });
   }
 
