@@ -13,7 +13,7 @@ import {
   type RequestPool,
 } from './ipam-messages.ts';
 import { Nothing } from './network-messages.ts';
-import type { Plugin } from './plugin.ts';
+import type { Asking } from './plugin.ts';
 
 /** None rejects, and each is answered within the time of the call. */
 export interface IpamPlugin {
@@ -33,7 +33,7 @@ export interface IpamPlugin {
 /** A release never overtakes the request that it takes back. */
 const addressLane = (poolId: string, address: string): string => `address ${address} of ${poolId}`;
 
-export const ipamPlugin = (plugin: Plugin): IpamPlugin => {
+export const ipamPlugin = (plugin: Asking): IpamPlugin => {
   const side = 'IpamDriver';
   return {
     name: plugin.name,

@@ -22,7 +22,7 @@ import {
   type ProgramExternal,
 } from './network-messages.ts';
 import type { NetworkOptions } from './options.ts';
-import type { Plugin } from './plugin.ts';
+import type { Asking } from './plugin.ts';
 
 /** A method: what it is asked, and what it answers. None rejects, and each is answered within the time of the call. */
 type Method<Request, Answer> = (request: Request, options: CallOptions) => Promise<Called<Answer>>;
@@ -55,7 +55,7 @@ export interface NetworkPlugin {
 
 type Body = { readonly [field: string]: GoValue };
 
-export const networkPlugin = (plugin: Plugin): NetworkPlugin => {
+export const networkPlugin = (plugin: Asking): NetworkPlugin => {
   const side = 'NetworkDriver';
   /** A method about nothing that waits for its turn. */
   const free = <T>(method: string, body: Body | null, answer: z.ZodType<T>, options: CallOptions) =>

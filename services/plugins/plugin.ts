@@ -5,12 +5,12 @@ import type { Logger } from '../lib/logger.ts';
 import { type Activation, activate, faultOfSide, isUnreachable, type Side } from './activation.ts';
 import { afterFailure, afterTrial, type Breaker, closedBreaker, isOpen } from './breaker.ts';
 import { attempt, interpret } from './caller.ts';
+import { Connection } from './connection.ts';
 import { type CallOptions, Deadline } from './deadline.ts';
-import { type Directories, findPlugin } from './discovery.ts';
+import type { Directories } from './discovery.ts';
 import { type Called, faults } from './fault.ts';
 import { type GoValue, goJson } from './go-json.ts';
 import { Lanes } from './lanes.ts';
-import { openTransport, type Transport } from './transport.ts';
 
 export interface PluginOptions {
   readonly directories: Directories;
@@ -34,14 +34,21 @@ export interface Question<T> {
   readonly absent?: T;
 }
 
-export class Plugin {
+/** Whoever can be asked: a plugin, or what stands in for one. */
+export interface Asking {
+  readonly name: string;
+  /** Activates the plugin when it is not. Never rejects, and answers within the time of the call. */
+  activation(options: CallOptions): Promise<Called<Activation>>;
+  /** Asks a question of an activated plugin. Never rejects, and answers within the time of the call. */
+  call<T>(question: Question<T>, options: CallOptions): Promise<Called<T>>;
+}
+
+export class Plugin implements Asking {
   readonly name: string;
   readonly #options: PluginOptions;
   readonly #lanes = new Lanes();
   readonly #deadlines = new Set<Deadline>();
-  #open: { readonly version: string; readonly transport: Transport } | null = null;
-  /** Version of the file that was last acted upon. */
-  #seen: string | null = null;
+  readonly #connection: Connection;
   /** It has changed while the handshake was under way, which may have been with the one before. */
   #isChanged = false;
   #activation: Activation | null = null;
@@ -53,14 +60,13 @@ export class Plugin {
   constructor(name: string, options: PluginOptions) {
     this.name = name;
     this.#options = options;
+    this.#connection = new Connection(name, options.directories);
   }
 
-  /** Activates the plugin when it is not. Never rejects, and answers within the time of the call. */
   activation(options: CallOptions): Promise<Called<Activation>> {
     return this.#timed(options, (deadline) => this.#whenActivated('Plugin.Activate', deadline));
   }
 
-  /** Asks a question of an activated plugin. Never rejects, and answers within the time of the call. */
   call<T>(question: Question<T>, options: CallOptions): Promise<Called<T>> {
     const method = `${question.side}.${question.method}`;
     const body = question.body === null ? '' : `${goJson(question.body)}\n`;
@@ -82,9 +88,7 @@ export class Plugin {
 
   /** Its file has changed: another process, or another address. */
   changed(): void {
-    const found = findPlugin(this.#options.directories, this.name);
-    if (found === null || found.version === this.#seen) return;
-    this.#seen = found.version;
+    if (!this.#connection.isOutdated()) return;
     this.#activation = null;
     this.#isChanged = this.#activating !== null;
     if (this.#cancelTrial !== null) this.#try();
@@ -94,7 +98,7 @@ export class Plugin {
     this.#isClosed = true;
     this.#cancelTrial?.();
     for (const deadline of this.#deadlines) deadline.giveUp();
-    this.#open?.transport.close();
+    this.#connection.close();
   }
 
   #step(method: string): string {
@@ -130,7 +134,7 @@ export class Plugin {
 
   async #handshake(deadline: Deadline): Promise<Called<Activation>> {
     this.#isChanged = false;
-    const problem = this.#connect();
+    const problem = this.#connection.open();
     if (problem !== null) return { ok: false, fault: faults.unreachable(this.#step('Plugin.Activate'), problem) };
     const activated = await activate((method, schema) => this.#ask(method, '', schema, deadline));
     if (!activated.ok) return activated;
@@ -141,27 +145,6 @@ export class Plugin {
     return activated;
   }
 
-  /** Makes the transport lead where the plugin is now. The answer says why it does not. */
-  #connect(): string | null {
-    const { directories } = this.#options;
-    const found = findPlugin(directories, this.name);
-    if (found === null) {
-      const where = [...directories.sockets, ...directories.specs].join(', ');
-      return `no plugin ${this.name} in ${where}`;
-    }
-    this.#seen = found.version;
-    if (!found.read.ok) return `${found.file}: ${found.read.problem}`;
-    if (found.version === this.#open?.version) return null;
-    try {
-      const transport = openTransport(found.read.address);
-      this.#open?.transport.close();
-      this.#open = { version: found.version, transport };
-      return null;
-    } catch (error) {
-      return `${found.file}: ${error instanceof Error ? error.message : String(error)}`;
-    }
-  }
-
   async #ask<T>(
     method: string,
     body: string,
@@ -170,7 +153,7 @@ export class Plugin {
     absent?: T,
   ): Promise<Called<T>> {
     const step = this.#step(method);
-    const posted = await attempt(() => this.#transport(), method, body, deadline, this.#options.clock);
+    const posted = await attempt(() => this.#connection.transport, method, body, deadline, this.#options.clock);
     if (posted === null) {
       if (deadline.ending?.kind === 'late' && deadline.ending.isFair) this.#unanswered();
       return this.#over(method, deadline);
@@ -184,14 +167,12 @@ export class Plugin {
     return interpret(step, posted, schema, absent);
   }
 
-  #transport(): Transport {
-    if (this.#open === null) throw new Error(`plugin ${this.name} is called before it was found`);
-    return this.#open.transport;
-  }
-
   /** Nobody answered: the handshake is due again, and soon tried. */
   #unanswered(): void {
+    const wasOpen = isOpen(this.#breaker);
     this.#breaker = afterFailure(this.#breaker);
+    if (isOpen(this.#breaker) && !wasOpen)
+      this.#options.logger.warn({ plugin: this.name }, 'plugin does not answer: its calls fail at once until it does');
     this.#activation = null;
     this.#planTrial();
   }

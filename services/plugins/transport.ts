@@ -35,11 +35,20 @@ const failed = (error: NodeError, isUntouched: boolean): Posted =>
     ? { kind: 'garbled', text: `no HTTP: ${error.message}` }
     : { kind: 'unreachable', errno: error.code ?? '', text: error.message, isUntouched };
 
-/** Reads the answer; settles exactly once, since a promise does. */
+const closed = (isUntouched: boolean): Posted =>
+  failed(new Error('the connection ended without an answer'), isUntouched);
+
+/** Reads the answer. Whatever comes behind what has settled it counts no more. */
 const settle = (request: ClientRequest): Promise<Posted> =>
   new Promise((resolve) => {
     request.on('error', (error) => resolve(failed(error, true)));
+    let isAnswering = false;
+    // An upgrade that nobody asked for ends without an error. An answer may still be read when its connection is closed.
+    request.on('close', () => {
+      if (!isAnswering) resolve(closed(true));
+    });
     request.on('response', (response: IncomingMessage) => {
+      isAnswering = true;
       const chunks: Buffer[] = [];
       let length = 0;
       response.on('data', (chunk: Buffer) => {
@@ -50,6 +59,7 @@ const settle = (request: ClientRequest): Promise<Posted> =>
         request.destroy();
       });
       response.on('error', (error) => resolve(failed(error, false)));
+      response.on('close', () => resolve(closed(false)));
       response.on('end', () => {
         const body = Buffer.concat(chunks).toString('utf8');
         resolve({ kind: 'answered', status: response.statusCode ?? 0, body });
@@ -97,10 +107,15 @@ export const openTransport = (address: Address): Transport => {
       const bytes = Buffer.from(body, 'utf8');
       // No Content-Type: plugins are used to none.
       const headers = { Host: host, 'User-Agent': 'cnmbus', 'Content-Length': bytes.length, Accept: ACCEPT };
-      const request = send({ ...options, agent, method: 'POST', path: `/${method}`, headers, signal });
-      const posted = settle(request);
-      request.end(bytes);
-      return posted;
+      try {
+        const request = send({ ...options, agent, method: 'POST', path: `/${method}`, headers, signal });
+        const posted = settle(request);
+        request.end(bytes);
+        return posted;
+      } catch (error) {
+        // A certificate or a path that node will not take.
+        return Promise.resolve(failed(error as NodeError, true));
+      }
     },
     close: () => agent.destroy(),
   };

@@ -10,8 +10,8 @@ export type Behaviour =
   | { readonly kind: 'crashes' }
   /** Ends the connection: without a byte of an answer, or in the middle of it. */
   | { readonly kind: 'cuts'; readonly begun: boolean }
-  /** Bytes that are no HTTP. */
-  | { readonly kind: 'noise' };
+  /** These bytes instead of an answer of HTTP, and the end of the connection. */
+  | { readonly kind: 'raw'; readonly bytes: string };
 
 /** By method, or `*` for all that are not named. */
 export type Behaviours = Readonly<Record<string, Behaviour>>;

@@ -35,7 +35,7 @@ const act = (request: IncomingMessage, response: ServerResponse, method: string)
   if (does.kind === 'says') answer(response, does.status ?? 200, does.body);
   if (does.kind === 'slow') setTimeout(() => answer(response, 200, wellAnswer(method)), does.ms);
   if (does.kind === 'crashes') process.exit(1);
-  if (does.kind === 'noise') request.socket.end('who is there?\r\n\r\n');
+  if (does.kind === 'raw') request.socket.end(does.bytes);
   if (does.kind === 'cuts' && !does.begun) request.socket.destroy();
   if (does.kind === 'cuts' && does.begun) {
     response.writeHead(200, { 'Content-Length': '100' });
