@@ -128,6 +128,7 @@ export class Plugin implements Asking {
   #activate(): Promise<Called<Activation>> {
     this.#activating ??= this.#timed({}, (deadline) => this.#handshake(deadline)).finally(() => {
       this.#activating = null;
+      if (this.#isChanged && this.#cancelTrial !== null) this.#try();
     });
     return this.#activating;
   }
@@ -192,8 +193,7 @@ export class Plugin implements Asking {
       this.#breaker = afterTrial(this.#breaker);
       this.#cancelTrial?.();
       this.#cancelTrial = null;
-      if (this.#isChanged) this.#try();
-      else this.#planTrial();
+      this.#planTrial();
     });
   }
 

@@ -76,18 +76,22 @@ describe('a plugin that hangs', () => {
 
   it('is asked about an endpoint one thing at a time, in order', async () => {
     const { network, plugin } = await withPlugin();
-    await plugin.order({ behaviours: { 'NetworkDriver.Join': { kind: 'slow', ms: 100 } } });
-    const called = await Promise.all([
-      joinOf(network),
-      network.endpointOperInfo(ref, {}),
-      leaveOf(network),
-      network.deleteEndpoint(ref, {}),
-    ]);
-    assert.deepEqual(called.map(codeOf), ['ok', 'ok', 'ok', 'ok']);
-    const order = ['Join', 'EndpointOperInfo', 'Leave', 'DeleteEndpoint'];
-    assert.deepEqual(
-      (await plugin.methods()).slice(3),
-      order.map((name) => `NetworkDriver.${name}`),
-    );
+    await plugin.order({ behaviours: { 'NetworkDriver.Join': { kind: 'hangs' } } });
+    const controller = new AbortController();
+    const joining = network.join({ ...ref, sandboxKey: '/run/x', ports }, { signal: controller.signal });
+    const behind = [leaveOf(network), network.deleteEndpoint(ref, {})];
+    await waitFor(async () => (await plugin.methods()).includes('NetworkDriver.Join'), { what: 'the request' });
+    assert.equal(codeOf(await leaveOf(network, 'e2')), 'ok');
+    const asked = async () =>
+      (await plugin.asked()).slice(3).map(({ method, body }) => [method, JSON.parse(body).EndpointID]);
+    const before = [
+      ['NetworkDriver.Join', 'e1'],
+      ['NetworkDriver.Leave', 'e2'],
+    ];
+    assert.deepEqual(await asked(), before);
+    controller.abort();
+    assert.equal(codeOf(await joining), 'PLUGIN_UNREACHABLE');
+    assert.deepEqual((await Promise.all(behind)).map(codeOf), ['ok', 'ok']);
+    assert.deepEqual(await asked(), [...before, ['NetworkDriver.Leave', 'e1'], ['NetworkDriver.DeleteEndpoint', 'e1']]);
   });
 });

@@ -137,7 +137,7 @@ describe('an answer', () => {
     const bytes = 'HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: other\r\n\r\n';
     await plugin.order({ behaviours: { 'NetworkDriver.Join': { kind: 'raw', bytes } } });
     const called = await joinOf(network);
-    assert.equal(codeOf(called), 'PLUGIN_UNREACHABLE');
+    assert.equal(textOf(called), 'the connection ended without an answer');
   });
 
   it('that changes what was given is refused', async () => {
