@@ -1,6 +1,6 @@
 /** Which networks and endpoints the driver `bridge` refuses. What it takes, it acts on: nothing is ignored. */
 import type { EndpointFacts, NetworkFacts } from '../events/events.ts';
-import { contains, type Family, parseCidr, parseIp } from '../events/ip.ts';
+import type { Family } from '../events/ip.ts';
 import { type Refusal, refuse } from '../events/refusals.ts';
 import {
   bridgeOf,
@@ -13,6 +13,7 @@ import {
   trustedInterfaces,
 } from './bridge-options.ts';
 import { publishProblem } from './bridge-ports.ts';
+import { checkRoutes } from './interfaces.ts';
 import { checkOptions } from './options.ts';
 
 /** RFC 8200 section 5: below it the kernel takes no IPv6 address. */
@@ -105,39 +106,6 @@ const checkLinkLocal = ({ linkLocal }: EndpointFacts, { name, ipv6 }: NetworkFac
   if (!ipv6 || !linkLocal.some((cidr) => cidr.startsWith(`${bridgeLinkLocal}/`))) return null;
   const culprits = [{ kind: 'address', id: bridgeLinkLocal }];
   return refuse('ADDRESS_IN_USE', `${bridgeLinkLocal} is held by the bridge of network ${name}`, culprits);
-};
-
-/** The subnets that an interface has addresses in. */
-const linksOf = ({ ipv4, ipv6, linkLocal }: EndpointFacts) =>
-  [ipv4, ipv6, ...linkLocal].flatMap((cidr) => {
-    const parsed = cidr === null ? null : parseCidr(cidr);
-    return parsed ? [parsed.cidr] : [];
-  });
-
-const routeProblem = (endpoint: EndpointFacts, { destination, gateway }: EndpointFacts['routes'][number]) => {
-  const target = parseCidr(destination)?.cidr;
-  if (!target) return 'the destination is no subnet';
-  if (target.prefix === 0) return 'default routes follow the gateway priority of the endpoints';
-  const links = linksOf(endpoint).filter(({ family }) => family === target.family);
-  if (links.length === 0) return `the endpoint has no IPv${target.family} address`;
-  if (links.some(({ base, prefix }) => base === target.base && prefix === target.prefix))
-    return 'the endpoint is in that subnet already';
-  const next = gateway === null ? null : parseIp(gateway);
-  if (next === null) return gateway === null ? null : 'the gateway is no address';
-  if (next.family !== target.family) return 'destination and gateway are of different families';
-  return links.some((link) => contains(link, next)) ? null : 'the gateway is in none of the endpoint’s subnets';
-};
-
-const checkRoutes = (endpoint: EndpointFacts): Refusal | null => {
-  const destinations = endpoint.routes.map(({ destination }) => destination);
-  for (const [index, route] of endpoint.routes.entries()) {
-    const twice = destinations.indexOf(route.destination) !== index;
-    const problem = twice ? 'there are two routes to it' : routeProblem(endpoint, route);
-    if (problem === null) continue;
-    const culprits = [{ kind: 'route', id: route.destination, ...(route.gateway && { detail: route.gateway }) }];
-    return refuse('ROUTE_INVALID', `no route to ${route.destination}: ${problem}`, culprits);
-  }
-  return null;
 };
 
 export const checkEndpoint = (endpoint: EndpointFacts, network: NetworkFacts): Refusal | null =>

@@ -2,27 +2,20 @@
  * The driver `bridge`: one Linux bridge per network, one veth pair per joined endpoint. Isolation from other networks and
  * published ports are elements of sets and maps in the one nftables table.
  */
-import type { EndpointFacts } from '../events/events.ts';
 import { checkEndpoint, checkNetwork } from './bridge-checks.ts';
 import { networkObjects } from './bridge-network.ts';
 import { allowsIcc, bridgeOf, configRules, interfacePrefix, option, updatableOptions } from './bridge-options.ts';
-import { defaultBindings, publishedBindings, publishedObjects, publishes } from './bridge-ports.ts';
+import { defaultBindings, publishedBindings, publishedObjects, publishes, publishProblem } from './bridge-ports.ts';
 import { builtIn, type Driver, type HostContext, type Join, tagOf } from './driver.ts';
+import { addressesOf, routesOf } from './interfaces.ts';
 import type { KernelObject } from './objects.ts';
 import { checkOptions } from './options.ts';
-import { familyOf } from './ports.ts';
 
 /** The kernel's limit of ports on one bridge: BR_PORT_BITS 10, port number 0 unused (net/bridge/br_private.h). */
 const portsMax = 1023;
 
 /** Host end of a join's veth pair. Join ids are never used twice, so a pair that is still being removed is in nobody's way. */
 const hostEnd = (join: Join): string => `cv${join.joinId}`;
-
-/** The order in which the kernel lists them. */
-const addressesOf = ({ ipv4, ipv6, linkLocal }: EndpointFacts): readonly string[] => {
-  const given = [ipv4, ipv6, ...linkLocal].filter((cidr) => cidr !== null);
-  return ([4, 6] as const).flatMap((family) => given.filter((cidr) => familyOf(cidr) === family));
-};
 
 /** A veth pair into the sandbox, with a port on the network's bridge, and the endpoint's own routes. */
 export const joinObjects = (host: HostContext, join: Join): readonly KernelObject[] => {
@@ -41,9 +34,7 @@ export const joinObjects = (host: HostContext, join: Join): readonly KernelObjec
       birth: { sysctls: endpoint.sysctls },
       tag,
     },
-    ...endpoint.routes.map(({ destination, gateway }): KernelObject => {
-      return { kind: 'route', netns: sandbox.key, destination, gateway: gateway ?? '', device, tag };
-    }),
+    ...routesOf(host, join, device),
   ];
 };
 
@@ -65,6 +56,7 @@ export const bridgeDriver: Driver = builtIn(
     parentOf: () => null,
     interfacePrefix,
     canPublish: publishes,
+    publishProblem,
     defaultBindings,
     checkConfigure: (options) => checkOptions('driver bridge', options, configRules),
     checkNetwork,

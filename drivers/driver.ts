@@ -43,6 +43,8 @@ export interface Publication {
 export interface Effect {
   readonly ensure: readonly KernelObject[];
   readonly remove: readonly KernelObject[];
+  /** Links of the host that have to be there before anything is done. */
+  readonly needs?: readonly string[];
 }
 
 export interface Driver extends DriverRules {
@@ -63,6 +65,8 @@ export interface Driver extends DriverRules {
 
 /** What a built-in driver says about the kernel: pure functions from the model to objects. */
 export interface DesiredObjects {
+  /** Links of the host that a network stands on and that nobody here makes. */
+  needs?(network: NetworkFacts): readonly string[];
   network(host: HostContext, network: NetworkFacts): readonly KernelObject[];
   presence(host: HostContext, network: NetworkFacts): readonly KernelObject[];
   endpoint(host: HostContext, network: NetworkFacts, endpoint: EndpointFacts): readonly KernelObject[];
@@ -88,7 +92,10 @@ const remove = (objects: readonly KernelObject[]): Effect => ({ ensure: [], remo
 export const builtIn = (rules: DriverRules, desired: DesiredObjects): Driver => ({
   ...rules,
   configure: () => ensure([]),
-  createNetwork: (host, network) => ensure(desired.network(host, network)),
+  createNetwork: (host, network) => ({
+    ...ensure(desired.network(host, network)),
+    ...(desired.needs && { needs: desired.needs(network) }),
+  }),
   deleteNetwork: (host, network) => remove(desired.network(host, network)),
   presence: (host, network) => desired.presence(host, network),
   createEndpoint: (host, network, endpoint) => ensure(desired.endpoint(host, network, endpoint)),

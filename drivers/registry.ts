@@ -2,6 +2,8 @@
 import { bridgeDriver } from './bridge.ts';
 import type { Driver } from './driver.ts';
 import { hostDriver } from './host.ts';
+import { ipvlanDriver } from './ipvlan.ts';
+import { macvlanDriver } from './macvlan.ts';
 import { nullDriver } from './null.ts';
 
 export const drivers: ReadonlyMap<string, Driver> = new Map([
@@ -9,4 +11,6 @@ export const drivers: ReadonlyMap<string, Driver> = new Map([
   ['none', nullDriver],
   ['host', hostDriver],
   ['bridge', bridgeDriver],
+  ['macvlan', macvlanDriver],
+  ['ipvlan', ipvlanDriver],
 ]);

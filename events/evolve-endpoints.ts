@@ -5,7 +5,7 @@ import { type EndpointFacts, type EndpointSettings, isFailure } from './events.t
 import { joinSandbox, leaveSandbox, reelect, removeSandbox, returnToSandbox } from './evolve-sandboxes.ts';
 import { holdAddress, releaseAddress } from './ipam.ts';
 import { heldBy, holdInstead } from './leases.ts';
-import type { BoundaryState, EndpointRow } from './state.ts';
+import { type BoundaryState, cellOf, type EndpointRow } from './state.ts';
 import { endUpdate } from './updates.ts';
 
 const addressesOf = (facts: EndpointFacts): readonly string[] =>
@@ -13,10 +13,10 @@ const addressesOf = (facts: EndpointFacts): readonly string[] =>
 
 export const createEndpoint = (state: BoundaryState, event: EventOf<'EndpointCreateRequested'>): void => {
   const { endpoint } = event.data;
-  const cell = state.cells.get(endpoint.networkId);
+  const cell = cellOf(state, endpoint.networkId);
   // The network's creation may have failed while this was being decided; the worker then reports DEPENDENCY_FAILED.
   if (!cell || state.endpoints.has(endpoint.id)) return;
-  cell.endpoints.set(endpoint.id, true);
+  cell.endpoints.set(endpoint.id, event.meta.executors ?? '');
   cell.names.set(endpoint.name.toLowerCase(), endpoint.id);
   if (endpoint.mac !== null) cell.macs.set(endpoint.mac, endpoint.id);
   for (const address of addressesOf(endpoint)) {
@@ -48,13 +48,13 @@ const addOccupants = (state: BoundaryState, place: EndpointRow['sandbox'], more:
 // ---------------------------------------------------------------- its end
 
 const freeName = (state: BoundaryState, { facts }: EndpointRow): void => {
-  const names = state.cells.get(facts.networkId)?.names;
+  const names = cellOf(state, facts.networkId)?.names;
   if (names?.get(facts.name.toLowerCase()) === facts.id) names.delete(facts.name.toLowerCase());
 };
 
 const removeEndpoint = (state: BoundaryState, row: EndpointRow, atMs: number): void => {
   const { facts } = row;
-  const cell = state.cells.get(facts.networkId);
+  const cell = cellOf(state, facts.networkId);
   freeName(state, row);
   cell?.endpoints.delete(facts.id);
   if (facts.mac !== null && cell?.macs.get(facts.mac) === facts.id) cell.macs.delete(facts.mac);

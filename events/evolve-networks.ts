@@ -1,9 +1,9 @@
 /** How events change the networks of a boundary's state. */
-import type { Event, EventOf } from './envelope.ts';
+import { type Event, type EventOf, needsExecution } from './envelope.ts';
 import { isFailure, isIntent, type NetworkFacts, type NetworkSettings } from './events.ts';
 import { endEndpoint } from './evolve-endpoints.ts';
 import { addressPool, holdSubnet, releaseSubnet } from './ipam.ts';
-import type { BoundaryState, NetworkCell, NetworkRow } from './state.ts';
+import { type BoundaryState, cellOf, homeOf, type NetworkCell, type NetworkRow, networkOf } from './state.ts';
 import { networkTransitions, nextStatus } from './states.ts';
 import { Table } from './table.ts';
 import { endUpdate } from './updates.ts';
@@ -13,26 +13,33 @@ const ownSubnets = ({ configOnly, subnets }: NetworkFacts): NetworkFacts['subnet
 
 export const createNetwork = (state: BoundaryState, event: EventOf<'NetworkCreateRequested'>): void => {
   const { network } = event.data;
-  if (state.networks.has(network.id)) return;
+  const home = homeOf(state, network.scope);
+  if (home.networks.has(network.id)) return;
   const { id, time: createdAt } = event.meta;
-  state.networks.set(network.id, { facts: network, status: 'creating', intent: id, createdAt, update: null });
-  state.networkNames.set(network.name.toLowerCase(), network.id);
-  for (const { subnet } of ownSubnets(network)) {
-    holdSubnet(state.subnets, subnet, { kind: 'network', id: network.id, name: network.name });
+  const status = needsExecution(event) ? 'creating' : 'active';
+  home.networks.set(network.id, { facts: network, status, intent: id, createdAt, update: null });
+  home.networkNames.set(network.name.toLowerCase(), network.id);
+  for (const { subnet, vni } of ownSubnets(network)) {
+    const holder = { kind: 'network', id: network.id, name: network.name };
+    if (network.scope === 'host') holdSubnet(state.subnets, subnet, holder);
+    holdSubnet(state.shared.subnets, subnet, holder);
+    if (vni === null) continue;
+    state.shared.vnis.set(vni, network.id);
+    state.shared.vniCursor.set('last', vni);
   }
-  const { journal } = state;
+  const { journal } = home;
   const cell: NetworkCell = {
     endpoints: new Table(journal),
     names: new Table(journal),
     macs: new Table(journal),
     pools: ownSubnets(network).map((subnet) => addressPool(journal, subnet)),
   };
-  state.cells.set(network.id, cell);
+  home.cells.set(network.id, cell);
 };
 
 /** A network that is undone takes its endpoints along: nothing of them could be named or reached any more. */
 const endEndpoints = (state: BoundaryState, networkId: string, event: Event): void => {
-  for (const id of [...(state.cells.get(networkId)?.endpoints.keys() ?? [])]) {
+  for (const id of [...(cellOf(state, networkId)?.endpoints.keys() ?? [])]) {
     const row = state.endpoints.get(id);
     if (row) endEndpoint(state, row, event);
   }
@@ -40,24 +47,40 @@ const endEndpoints = (state: BoundaryState, networkId: string, event: Event): vo
 
 const end = (state: BoundaryState, { facts }: NetworkRow, event: Event): void => {
   endEndpoints(state, facts.id, event);
-  for (const { subnet } of ownSubnets(facts))
-    releaseSubnet(state.subnets, subnet, facts.id, Date.parse(event.meta.time));
-  state.networks.delete(facts.id);
-  state.cells.delete(facts.id);
+  const home = homeOf(state, facts.scope);
+  const atMs = Date.parse(event.meta.time);
+  for (const { subnet, vni } of ownSubnets(facts)) {
+    if (facts.scope === 'host') releaseSubnet(state.subnets, subnet, facts.id, atMs);
+    releaseSubnet(state.shared.subnets, subnet, facts.id, atMs);
+    if (vni !== null && state.shared.vnis.get(vni) === facts.id) state.shared.vnis.delete(vni);
+  }
+  home.networks.delete(facts.id);
+  home.cells.delete(facts.id);
+};
+
+/**
+ * A realm network that is to be deleted ends with the last of its endpoints: nobody reports it, and until then hosts have to know what
+ * it is that they take down.
+ */
+export const endVacant = (state: BoundaryState, networkId: string, event: Event): void => {
+  const row = state.shared.networks.get(networkId);
+  if (row?.status === 'deleting' && state.shared.cells.get(networkId)?.endpoints.size === 0) end(state, row, event);
 };
 
 export const evolveNetwork = (state: BoundaryState, event: Event, id: string): void => {
-  const row = state.networks.get(id);
+  const row = networkOf(state, id);
   if (!row) return;
+  const home = homeOf(state, row.facts.scope);
   const counts = isIntent(event.type) || event.meta.causationid === row.intent || event.type === 'NetworkCreateFailed';
   if (!counts) return;
   const status = nextStatus(networkTransitions, row.status, event.type);
   if (status === 'absent' || status === 'deleting') {
     const name = row.facts.name.toLowerCase();
-    if (state.networkNames.get(name) === id) state.networkNames.delete(name);
+    if (home.networkNames.get(name) === id) home.networkNames.delete(name);
   }
   if (status === 'absent') end(state, row, event);
-  else state.networks.set(id, { ...row, status, intent: isIntent(event.type) ? event.meta.id : row.intent });
+  else home.networks.set(id, { ...row, status, intent: isIntent(event.type) ? event.meta.id : row.intent });
+  if (!needsExecution(event)) endVacant(state, id, event);
 };
 
 // ---------------------------------------------------------------- updates
@@ -65,10 +88,16 @@ export const evolveNetwork = (state: BoundaryState, event: Event, id: string): v
 const settingsOf = ({ labels, mtu, dns, options }: NetworkFacts): NetworkSettings => ({ labels, mtu, dns, options });
 
 export const updateNetwork = (state: BoundaryState, event: EventOf<'NetworkUpdateRequested'>): void => {
-  const row = state.networks.get(event.data.networkId);
+  const row = networkOf(state, event.data.networkId);
   if (!row) return;
-  const update = { intent: event.meta.id, before: settingsOf(row.facts), earlier: row.update };
-  state.networks.set(row.facts.id, { ...row, facts: { ...row.facts, ...event.data.settings }, update });
+  const update = needsExecution(event)
+    ? { intent: event.meta.id, before: settingsOf(row.facts), earlier: row.update }
+    : row.update;
+  homeOf(state, row.facts.scope).networks.set(row.facts.id, {
+    ...row,
+    facts: { ...row.facts, ...event.data.settings },
+    update,
+  });
 };
 
 export const networkUpdateReported = (

@@ -1,9 +1,9 @@
 /** How each event changes a boundary's state. Total: history has happened, so nothing here refuses or throws. */
 import { foldCommand } from './command-record.ts';
-import type { Event, EventOf } from './envelope.ts';
-import { isConstructive, isFailure, isIntent, isTerminal } from './events.ts';
+import { type Event, type EventOf, needsExecution } from './envelope.ts';
+import { isConstructive, isFailure, isTerminal } from './events.ts';
 import { createEndpoint, evolveEndpoint, updateEndpoint, updateReported } from './evolve-endpoints.ts';
-import { createNetwork, evolveNetwork, networkUpdateReported, updateNetwork } from './evolve-networks.ts';
+import { createNetwork, endVacant, evolveNetwork, networkUpdateReported, updateNetwork } from './evolve-networks.ts';
 import { evolveSandbox } from './evolve-sandboxes.ts';
 import { setRoutes } from './ipam.ts';
 import { takeLeased } from './leases.ts';
@@ -24,16 +24,16 @@ const remember = (state: BoundaryState, event: Event, position: number): void =>
   const key = commandKey(event.meta.actor, event.meta.commandid);
   if (!state.commands.has(key)) {
     const digest = event.meta.commanddigest ?? '';
-    state.commands.set(key, { digest, decidedAt: position, endedAt: isIntent(event.type) ? null : position });
+    state.commands.set(key, { digest, decidedAt: position, endedAt: needsExecution(event) ? null : position });
     state.remembered.push({ key, decidedMs: millis(event) });
   }
-  if (isIntent(event.type)) state.intents.set(event.meta.id, event);
+  if (needsExecution(event)) state.intents.set(event.meta.id, event);
 };
 
 /** Moves the record of an accepted command on; once it has ended, only its positions stay. */
 const progress = (state: BoundaryState, key: string, event: Event, position: number): void => {
   const before = state.progress.get(key);
-  if (before === undefined && !isIntent(event.type)) return;
+  if (before === undefined && !needsExecution(event)) return;
   const record = foldCommand(before, event, position);
   if (record.status === 'accepted') {
     state.progress.set(key, record);
@@ -81,7 +81,17 @@ export const forget = (state: BoundaryState, nowMs: number): void => {
   }
 };
 
-// ---------------------------------------------------------------- drivers
+// ---------------------------------------------------------------- hosts and drivers
+
+const evolveHost = (state: BoundaryState, event: EventOf<'HostFacts' | 'HostLapsed'>): void => {
+  if (event.type === 'HostLapsed') {
+    state.lapsed.set('epoch', event.data.epoch);
+    return;
+  }
+  setRoutes(state.subnets, event.data.host, event.data.routes);
+  setRoutes(state.shared.subnets, event.data.host, event.data.routes);
+  state.facts.set('host', event.data);
+};
 
 const configureDriver = (state: BoundaryState, event: EventOf<'DriverConfigureRequested'>): void => {
   const { driver, options } = event.data;
@@ -99,8 +109,8 @@ const restoreDriver = (state: BoundaryState, event: EventOf<'DriverConfigureFail
 const evolveModel = (state: BoundaryState, event: Event): void => {
   switch (event.type) {
     case 'HostFacts':
-      setRoutes(state.subnets, event.data.host, event.data.routes);
-      state.facts.set('host', event.data);
+    case 'HostLapsed':
+      evolveHost(state, event);
       return;
     case 'DriverConfigureRequested':
       configureDriver(state, event);
@@ -153,12 +163,12 @@ const evolveModel = (state: BoundaryState, event: Event): void => {
     case 'EndpointDeleteFailed':
     case 'EndpointDeleteReverted':
       evolveEndpoint(state, event);
+      endVacant(state, event.data.networkId, event);
       return;
     case 'SandboxCreated':
     case 'SandboxRemoved':
       evolveSandbox(state, event);
       return;
-    // What an admission guards is held by the endpoint's creation on its host, which is in the same commit.
     case 'EndpointAdmitted':
     case 'RealmOpened':
     case 'CommandRefused':
@@ -175,6 +185,8 @@ const evolveModel = (state: BoundaryState, event: Event): void => {
  * @param position of the event's commit in the log; while a decision is tried on it has none yet, and 0 stands for it.
  */
 export const evolve = (state: BoundaryState, event: Event, position: number): void => {
+  // It only guards: what it says is held by the creation in the same commit, on the host that remembers the command.
+  if (event.type === 'EndpointAdmitted') return;
   if (event.meta.commandseq !== undefined) remember(state, event, position);
   if (event.type === 'CommandTimedOut') {
     expire(state, event);

@@ -40,7 +40,8 @@ export interface NetworkRow {
 
 /** What is unique inside one network. */
 export interface NetworkCell {
-  readonly endpoints: Table<string, true>;
+  /** Id to the host that it is on. */
+  readonly endpoints: Table<string, string>;
   /** Lower-case endpoint name to endpoint id; freed by the delete intent. */
   readonly names: Table<string, string>;
   readonly macs: Table<string, string>;
@@ -102,15 +103,34 @@ export interface CommandRow {
   readonly endedAt: number | null;
 }
 
-export interface BoundaryState {
+/** What is decided for all hosts together: networks of the realm, and what is unique in them. Every host's state points to the one. */
+export interface SharedState {
   readonly journal: Journal;
-  readonly facts: Table<'host', EventData<'HostFacts'>>;
-  readonly drivers: Table<string, DriverRow>;
   readonly networks: Table<string, NetworkRow>;
   /** Lower-case name to id of the incarnation that holds it. */
   readonly networkNames: Table<string, string>;
   readonly cells: Table<string, NetworkCell>;
-  /** Subnets of all networks that are not gone, and the host's own routes. */
+  /** Subnets of realm networks and of every host's own, and the routes of every host. */
+  readonly subnets: SubnetSpace;
+  /** VXLAN network identifier to the id of the network that holds it. */
+  readonly vnis: Table<number, string>;
+  /** The identifier that was given last: the next one is looked for behind it, so that none is used again soon. */
+  readonly vniCursor: Table<'last', number>;
+}
+
+export interface BoundaryState {
+  readonly journal: Journal;
+  readonly shared: SharedState;
+  readonly facts: Table<'host', EventData<'HostFacts'>>;
+  /** Epoch whose worker showed no sign of life; it is away as long as its facts have that epoch (`isLapsed`). */
+  readonly lapsed: Table<'epoch', number>;
+  readonly drivers: Table<string, DriverRow>;
+  /** Of this host alone; `networkOf` finds those of the realm too. */
+  readonly networks: Table<string, NetworkRow>;
+  /** Lower-case name to id of the incarnation that holds it. */
+  readonly networkNames: Table<string, string>;
+  readonly cells: Table<string, NetworkCell>;
+  /** Subnets of all networks of the host that are not gone, and the host's own routes. */
   readonly subnets: SubnetSpace;
   readonly endpoints: Table<string, EndpointRow>;
   /** By incarnation; several may bear one name while older ones are being removed. */
@@ -137,11 +157,27 @@ export const isMoving = (state: BoundaryState, row: SandboxRow | undefined): boo
 
 export const commandKey = (actor: string, id: string): string => `${actor} ${id}`;
 
-export const initialState = (): BoundaryState => {
+export const sharedState = (): SharedState => {
   const journal = new Journal();
   return {
     journal,
+    networks: new Table(journal),
+    networkNames: new Table(journal),
+    cells: new Table(journal),
+    subnets: subnetSpace(journal),
+    vnis: new Table(journal),
+    vniCursor: new Table(journal),
+  };
+};
+
+/** @param shared that of the realm; one of its own where nothing is shared */
+export const initialState = (shared: SharedState = sharedState()): BoundaryState => {
+  const journal = new Journal();
+  return {
+    journal,
+    shared,
     facts: new Table(journal),
+    lapsed: new Table(journal),
     drivers: new Table(journal),
     networks: new Table(journal),
     networkNames: new Table(journal),
@@ -160,22 +196,48 @@ export const initialState = (): BoundaryState => {
   };
 };
 
-/** The network that a reference names on this boundary: by id, else by name without case. HOST/NAME of another host names none. */
+/** A network of the host, or of the realm. */
+export const networkOf = (state: BoundaryState, id: string): NetworkRow | undefined =>
+  state.networks.get(id) ?? state.shared.networks.get(id);
+
+/** What is unique inside a network of the host, or of the realm. */
+export const cellOf = (state: BoundaryState, id: string): NetworkCell | undefined =>
+  state.cells.get(id) ?? state.shared.cells.get(id);
+
+export type NetworkHome = Pick<SharedState, 'journal' | 'networks' | 'networkNames' | 'cells'>;
+
+/** Where networks of a scope are kept. */
+export const homeOf = (state: BoundaryState, scope: NetworkFacts['scope']): NetworkHome =>
+  scope === 'realm' ? state.shared : state;
+
+/** The network of that id, else of that name without case. */
+export const namedIn = ({ networks, networkNames }: NetworkHome, name: string): NetworkRow | undefined =>
+  networks.get(name) ?? networks.get(networkNames.get(name.toLowerCase()) ?? '');
+
+/**
+ * The network that a reference names as seen from this boundary: the host's own first, then the realm's; by id, else by name without
+ * case. HOST/NAME of another host names none; on the boundary of no host the routing has seen to that.
+ */
 export const findNetwork = (state: BoundaryState, ref: string): NetworkRow | undefined => {
   const slash = ref.indexOf('/');
-  if (slash >= 0 && ref.slice(0, slash) !== state.facts.get('host')?.host) return undefined;
+  const host = state.facts.get('host')?.host;
+  if (slash >= 0 && host !== undefined && ref.slice(0, slash) !== host) return undefined;
   const name = ref.slice(slash + 1);
-  return state.networks.get(name) ?? state.networks.get(state.networkNames.get(name.toLowerCase()) ?? '');
+  return namedIn(state, name) ?? namedIn(state.shared, name);
 };
 
 /** The endpoint that a reference names in a network: by id, else by name without case. */
 export const findEndpoint = (state: BoundaryState, networkId: string, ref: string): EndpointRow | undefined => {
   const byId = state.endpoints.get(ref);
   if (byId?.facts.networkId === networkId) return byId;
-  const id = state.cells.get(networkId)?.names.get(ref.toLowerCase());
+  const id = cellOf(state, networkId)?.names.get(ref.toLowerCase());
   return id === undefined ? undefined : state.endpoints.get(id);
 };
 
 /** The sandbox of that name that is not being removed. */
 export const findSandbox = (state: BoundaryState, id: string): SandboxRow | undefined =>
   state.sandboxes.get(state.sandboxIds.get(id) ?? '');
+
+/** Whether the host's worker is known to show no sign of life. */
+export const isLapsed = ({ facts, lapsed }: Pick<BoundaryState, 'facts' | 'lapsed'>): boolean =>
+  lapsed.get('epoch') !== undefined && lapsed.get('epoch') === facts.get('host')?.epoch;

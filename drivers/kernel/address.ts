@@ -1,11 +1,25 @@
 /** Addresses between their canonical text and their bytes. */
 
-const hex = (byte: number): string => byte.toString(16).padStart(2, '0');
+/** Every byte as two digits: tables of ten thousands of addresses are read and written. */
+const hex = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
 
-export const parseMac = (text: string): Uint8Array =>
-  Uint8Array.from(text.split(':'), (part) => Number.parseInt(part, 16));
+/** Value of a hexadecimal digit by its character code, of either case. */
+const digit = (code: number): number => (code < 58 ? code - 48 : (code | 32) - 87);
 
-export const formatMac = (bytes: Uint8Array): string => Array.from(bytes, hex).join(':');
+/** The 6 bytes of a hardware address that is already known to be valid: two digits each. */
+export const parseMac = (text: string): Uint8Array => {
+  const bytes = new Uint8Array(6);
+  for (let at = 0; at < 6; at++) {
+    bytes[at] = (digit(text.charCodeAt(3 * at)) << 4) | digit(text.charCodeAt(3 * at + 1));
+  }
+  return bytes;
+};
+
+export const formatMac = (bytes: Uint8Array): string => {
+  let text = '';
+  for (let at = 0; at < bytes.length; at++) text += at === 0 ? hex[bytes[at] ?? 0] : `:${hex[bytes[at] ?? 0]}`;
+  return text;
+};
 
 const groups = (text: string): number[] =>
   text === '' ? [] : text.split(':').map((part) => Number.parseInt(part, 16));
@@ -47,7 +61,7 @@ const longestZeros = (words: readonly number[]): readonly [number, number] => {
 
 /** Canonical text: dotted, or RFC 5952. */
 export const formatAddress = (bytes: Uint8Array): string => {
-  if (bytes.length === 4) return bytes.join('.');
+  if (bytes.length === 4) return `${bytes[0]}.${bytes[1]}.${bytes[2]}.${bytes[3]}`;
   const words = Array.from({ length: 8 }, (_, index) => ((bytes[2 * index] ?? 0) << 8) | (bytes[2 * index + 1] ?? 0));
   const text = (part: readonly number[]): string => part.map((word) => word.toString(16)).join(':');
   const [start, length] = longestZeros(words);

@@ -3,13 +3,14 @@
  * and one to the socket inside, and their removal. Making assumes that nothing is there yet; when anything is in the way, all
  * of it is taken back and the caller goes the careful way, object by object, which says what the matter was.
  */
-import { formatTag, type Netns, type Resolver, type Route, type Veth } from '../objects.ts';
+import { type Device, formatTag, type Netns, type Resolver, type Route, type Veth } from '../objects.ts';
 import { parseMac } from './address.ts';
 import { announcementOf } from './announce.ts';
+import { removeDevice } from './device.ts';
 import { isFailure } from './failure.ts';
 import { type Host, readLinks, skipIndexes, takeIndex } from './host.ts';
 import { createFile, enter, pin, removeRecord, writeRecord } from './netns.ts';
-import { encodePeers } from './peer.ts';
+import { encodeInner, innerOf } from './peer.ts';
 import { bridgeIndex, encodePort } from './plug.ts';
 import { routeEntry } from './route.ts';
 import { getLinkByIndex, newRoute, newVeth, prepareLink } from './rtnetlink.ts';
@@ -22,6 +23,8 @@ import { ownEnds } from './veth.ts';
 export interface Sandbox {
   readonly netns: Netns;
   readonly veths: readonly Veth[];
+  /** Made one by one. */
+  readonly devices: readonly Device[];
   readonly routes: readonly Route[];
   readonly resolver: Resolver | null;
 }
@@ -50,10 +53,10 @@ const encodeOuter = (host: Host, { veths }: Sandbox, space: Space): readonly Hos
 };
 
 /** Messages for the new namespace. It ends with a look at each interface, which makes the kernel finish bringing it up. */
-const encodeInner = (host: Host, { veths, routes }: Sandbox, { socket, descriptor }: Space): void => {
+const encodeInside = (host: Host, { veths, routes }: Sandbox, { socket, descriptor }: Space): void => {
   const { writer } = host;
-  const peers = veths.map((veth, at) => ({ index: firstInner + at, veth }));
-  encodePeers(host, socket, peers, () => enter(host, descriptor));
+  const inner = veths.map((veth, at) => innerOf(firstInner + at, veth));
+  encodeInner(host, socket, inner, () => enter(host, descriptor));
   for (const route of routes) {
     const at = veths.findIndex((veth) => veth.peer.name === route.device);
     newRoute(writer, routeEntry(firstInner + at, route));
@@ -67,8 +70,9 @@ const encodeInner = (host: Host, { veths, routes }: Sandbox, { socket, descripto
 const [vethsMax, routesMax] = [32, 256];
 
 /** Whether `createSandbox` can do it. */
-export const isCompact = ({ netns, veths, routes }: Sandbox): boolean =>
+export const isCompact = ({ netns, veths, devices, routes }: Sandbox): boolean =>
   netns.owned &&
+  devices.length === 0 &&
   veths.length <= vethsMax &&
   routes.length <= routesMax &&
   routes.every((route) => veths.some((veth) => veth.peer.name === route.device));
@@ -86,7 +90,7 @@ const equip = (host: Host, sandbox: Sandbox, links: number[]): boolean => {
       if (refusals.some((refusal) => refusal.errno === 'EBUSY')) skipIndexes(host);
       if (refusals.length > 0) return false;
     }
-    encodeInner(host, sandbox, space);
+    encodeInside(host, sandbox, space);
     if (space.socket.request(host.writer).length > 0) return false;
     handOver(host, space, sandbox.netns.path);
     return true;
@@ -138,7 +142,7 @@ export const createSandbox = (transaction: Transaction, sandbox: Sandbox): boole
  * Removes a sandbox with all its interfaces: the links are silenced and go with the namespace, as its routes do. False when the
  * namespace is not there to take them along, or stays.
  */
-export const removeSandbox = (transaction: Transaction, { netns, veths }: Sandbox): boolean => {
+export const removeSandbox = (transaction: Transaction, { netns, veths, devices }: Sandbox): boolean => {
   const { host } = transaction;
   if (!netns.owned || !holdsNetns(host, netns)) return false;
   const names = veths.map((veth) => veth.name);
@@ -152,6 +156,7 @@ export const removeSandbox = (transaction: Transaction, { netns, veths }: Sandbo
   };
   transaction.undo.push({ what: `restore interfaces of ${netns.path}`, run });
   silence(host, indexes);
+  for (const device of devices) removeDevice(transaction, device, false);
   unpinNamespace(transaction, netns, indexes);
   return true;
 };

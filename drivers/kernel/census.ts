@@ -20,7 +20,7 @@ import { describeStub } from './stub.ts';
 import type { Table } from './table.ts';
 import { isDead } from './transaction.ts';
 import { describeVlan } from './vlan.ts';
-import { describeVxlan } from './vxlan.ts';
+import { describeVxlan } from './vxlan-state.ts';
 
 interface Findings {
   readonly objects: KernelObject[];

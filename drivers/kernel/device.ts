@@ -1,26 +1,227 @@
-/** Interfaces inside sandboxes that have no end of ours on the host. */
-import type { Device, Tag } from '../objects.ts';
-import { KernelFailure } from './failure.ts';
-import type { Snapshot } from './inside.ts';
-import type { LinkRecord } from './records.ts';
-import type { Transaction } from './transaction.ts';
+/**
+ * Devices: interfaces inside sandboxes that have no end on the host. Those of kinds macvlan and ipvlan are born there; any other is
+ * moved there and back (move.ts). The tag is the alias of the interface itself.
+ */
+import { type Device, type DeviceSource, formatTag, type Tag } from '../objects.ts';
+import { formatMac, parseMac } from './address.ts';
+import { bear } from './birth.ts';
+import { expectNone, KernelFailure } from './failure.ts';
+import { deathMark, type Host, listLinks, readLinkAt } from './host.ts';
+import { addressEntry, addressesOf, listRoutes, readSnapshot, type Snapshot, setAddresses } from './inside.ts';
+import { close } from './libc.ts';
+import { fetchLink, sendBack } from './move.ts';
+import type { NetlinkSocket } from './netlink.ts';
+import { enter, openNamespace, within } from './netns.ts';
+import { freeName, openOrFail } from './pair.ts';
+import { encodeInner, isQuiet } from './peer.ts';
+import type { LinkRecord, RouteRecord } from './records.ts';
+import { restoreRoutes } from './route.ts';
+import { delAddress, deleteLink, getLinkByIndex, prepareLink, setLink } from './rtnetlink.ts';
+import { holdNamespace } from './sandbox.ts';
+import { sourceOf } from './sublink.ts';
+import { isDead, moveAside, stillThere, type Transaction, undoing } from './transaction.ts';
 
-/** Makes a device be as wanted. One that is there has to carry one of the tags. */
-export const ensureDevice = (_transaction: Transaction, _device: Device, _tags: readonly Tag[]): void => {
-  throw new KernelFailure('KERNEL_ERROR', 'devices: not yet');
-};
+/** Names of the host's links, by index. */
+type Names = ReadonlyMap<number, string>;
 
-export const removeDevice = (_transaction: Transaction, _device: Device): void => {
-  throw new KernelFailure('KERNEL_ERROR', 'devices: not yet');
-};
-
-/** A device as it is; `names` are those of the host's links, by index. */
+/** A device as it is. */
 export const describeDevice = (
-  _link: LinkRecord,
-  _netns: string,
-  _inside: Pick<Snapshot, 'addresses'>,
-  _names: ReadonlyMap<number, string>,
-  _tag: Tag,
-): Device => {
-  throw new KernelFailure('KERNEL_ERROR', 'devices: not yet');
+  link: LinkRecord,
+  netns: string,
+  inside: Pick<Snapshot, 'addresses'>,
+  names: Names,
+  tag: Tag,
+): Device => ({
+  kind: 'device',
+  netns,
+  name: link.name,
+  source: sourceOf(link, names.get(link.peer) ?? ''),
+  mac: formatMac(link.mac),
+  mtu: link.mtu,
+  // One that is down carries nothing: shown without addresses, it is repaired.
+  addresses: link.up ? addressesOf(inside.addresses, link.index) : [],
+  birth: { sysctls: {}, link: '' },
+  tag,
+});
+
+const isPassthru = ({ source }: Device): boolean => source.type === 'macvlan' && source.mode === 'passthru';
+
+const sameSource = (a: DeviceSource, b: DeviceSource): boolean =>
+  Object.keys(a).length === Object.keys(b).length &&
+  Object.entries(a).every(([key, value]) => (b as Readonly<Record<string, unknown>>)[key] === value);
+
+/** The kernel takes the parent's MAC in mode passthru, and a moved one has its own: what is asked for is given afterwards. */
+const lateChanges = (device: Device): { readonly mac?: Uint8Array; readonly mtu?: number } => {
+  const isMoved = device.source.type === 'moved';
+  return {
+    ...(device.mac !== null && (isMoved || isPassthru(device)) && { mac: parseMac(device.mac) }),
+    ...(device.mtu !== null && isMoved && { mtu: device.mtu }),
+  };
+};
+
+const discard = (host: Host, device: Device, index: number): void => {
+  const descriptor = openNamespace(device.netns);
+  if (typeof descriptor !== 'number') return;
+  try {
+    within(host, descriptor, (socket) => {
+      const link = readLinkAt(socket, host.writer, index);
+      if (link !== null) undoing(host, (transaction) => putAway(transaction, socket, link, device, [], true));
+    });
+  } finally {
+    close(descriptor);
+  }
+};
+
+/** Makes a device whose name is free inside, or held by a dead link only. */
+const make = (transaction: Transaction, socket: NetlinkSocket, descriptor: number, device: Device): void => {
+  const { host } = transaction;
+  const { source, name, birth, addresses, tag } = device;
+  freeName(host, socket, name, device.netns);
+  const index =
+    source.type === 'moved'
+      ? fetchLink(host, socket, descriptor, device)
+      : bear(host, socket, descriptor, device, source);
+  transaction.undo.push({ what: `remove device ${name}`, run: () => discard(host, device, index) });
+  const inner = { index, name, birth, addresses, tag, ...lateChanges(device) };
+  encodeInner(host, socket, [inner], () => enter(host, descriptor));
+  getLinkByIndex(host.writer, index);
+  expectNone(socket.request(host.writer));
+};
+
+/** Gives a device that is there the state of `device`; what that leaves open stays. */
+const adjust = (host: Host, socket: NetlinkSocket, link: LinkRecord, device: Device): void => {
+  const routes = listRoutes(socket, host.writer).filter((route) => route.index === link.index);
+  const writer = host.writer.reset();
+  prepareLink(writer, link.index, { quiet: isQuiet(host, device.birth), alias: formatTag(device.tag) });
+  // A hardware address that is given again makes the kernel forget all neighbours (arp_netdev_event).
+  const isOther = device.mac !== null && device.mac !== formatMac(link.mac);
+  if (link.name !== device.name) {
+    setLink(writer, link.index, { up: false });
+    setLink(writer, link.index, { name: device.name });
+  }
+  setLink(writer, link.index, {
+    ...(isOther && { mac: parseMac(device.mac ?? '') }),
+    ...(device.mtu !== null && { mtu: device.mtu }),
+  });
+  setLink(writer, link.index, { up: true });
+  getLinkByIndex(writer, link.index);
+  expectNone(socket.request(writer));
+  setAddresses(host, socket, link.index, device.addresses);
+  restoreRoutes(host, socket, routes);
+};
+
+/** Runs work in the namespace of a device, which has to be there. */
+const inside = (host: Host, netns: string, work: (socket: NetlinkSocket, descriptor: number) => void): void => {
+  const descriptor = openOrFail(netns);
+  try {
+    within(host, descriptor, (socket) => work(socket, descriptor));
+  } finally {
+    close(descriptor);
+  }
+};
+
+/** Takes back a `retire`, or an adjustment: the name too, which another link may have had meanwhile. */
+const takeBack = (host: Host, link: LinkRecord, before: Device, routes: readonly RouteRecord[]): void =>
+  inside(host, before.netns, (socket) => {
+    const now = readLinkAt(socket, host.writer, link.index);
+    if (now === null) throw new KernelFailure('KERNEL_ERROR', `device ${before.name} is gone`, 'ENODEV');
+    if (now.name !== before.name) freeName(host, socket, before.name, before.netns);
+    adjust(host, socket, now, before);
+    restoreRoutes(host, socket, routes);
+  });
+
+/**
+ * Takes a device out of service at once, and frees its name. Its addresses go too: one of kind ipvlan would hold them against others on
+ * its parent (ipvlan_addr_busy).
+ */
+const retire = (host: Host, socket: NetlinkSocket, link: LinkRecord, device: Device): void => {
+  const writer = host.writer.reset();
+  for (const cidr of device.addresses) delAddress(writer, addressEntry(link.index, cidr));
+  setLink(writer, link.index, { up: false, alias: deathMark(host) });
+  const refusals = socket.request(writer).filter(stillThere);
+  expectNone(refusals.filter(({ errno }) => errno !== 'EADDRNOTAVAIL'));
+  moveAside(host, link, socket);
+};
+
+/**
+ * Removes a device. In mode passthru there and then, as long as that takes: its parent is free for another only when it is gone.
+ * @param reap whether its namespace lives on
+ */
+const putAway = (
+  transaction: Transaction,
+  socket: NetlinkSocket,
+  link: LinkRecord,
+  device: Device,
+  routes: readonly RouteRecord[],
+  reap: boolean,
+): void => {
+  const { host, undo, reaps } = transaction;
+  const what = `restore device ${device.name}`;
+  const remake = (again: Device): void =>
+    undoing(host, (inner) => {
+      inside(host, device.netns, (other, descriptor) => {
+        make(inner, other, descriptor, again);
+        restoreRoutes(host, other, routes);
+      });
+    });
+  if (device.source.type === 'moved') {
+    const name = sendBack(host, socket, link, device);
+    undo.push({ what, run: () => remake({ ...device, birth: { ...device.birth, link: name } }) });
+  } else if (isPassthru(device)) {
+    deleteLink(host.writer.reset(), link.index);
+    expectNone(socket.request(host.writer).filter(stillThere));
+    undo.push({ what, run: () => remake(device) });
+  } else {
+    undo.push({ what, run: () => takeBack(host, link, device, routes) });
+    retire(host, socket, link, device);
+    const namespace = reap ? holdNamespace(device.netns) : -1;
+    if (namespace >= 0) reaps.push({ links: [], namespace, inside: [link.index] });
+  }
+};
+
+const carrierOf = (host: Host, links: readonly LinkRecord[], tags: readonly Tag[]): LinkRecord | undefined =>
+  links.find((link) => !isDead(host, link) && tags.some((tag) => formatTag(tag) === link.alias));
+
+const namesNow = (host: Host): Names =>
+  new Map(listLinks(host.route, host.writer).map((link) => [link.index, link.name]));
+
+/** Makes a device be as wanted. What is there already has to carry one of the tags. */
+export const ensureDevice = (transaction: Transaction, device: Device, tags: readonly Tag[]): void => {
+  const { host } = transaction;
+  inside(host, device.netns, (socket, descriptor) => {
+    const found = readSnapshot(host, socket);
+    const link = carrierOf(host, found.links, tags);
+    if (link === undefined) return make(transaction, socket, descriptor, device);
+    const tag = tags.find((candidate) => formatTag(candidate) === link.alias) ?? device.tag;
+    const seen = describeDevice({ ...link, up: true }, device.netns, found, namesNow(host), tag);
+    const before = { ...seen, birth: device.birth };
+    const routes = found.routes.filter((route) => route.index === link.index);
+    if (!sameSource(before.source, device.source)) {
+      putAway(transaction, socket, link, before, routes, true);
+      return make(transaction, socket, descriptor, device);
+    }
+    if (link.name !== device.name) freeName(host, socket, device.name, device.netns);
+    const run = (): void => takeBack(host, link, before, routes);
+    transaction.undo.push({ what: `restore device ${device.name}`, run });
+    adjust(host, socket, link, device);
+  });
+};
+
+/** Removes a device; `reap` where its namespace lives on. Another one under its name is somebody else's, and stays. */
+export const removeDevice = (transaction: Transaction, device: Device, reap = true): void => {
+  const { host } = transaction;
+  const descriptor = openNamespace(device.netns);
+  if (typeof descriptor !== 'number') return;
+  try {
+    within(host, descriptor, (socket) => {
+      const found = readSnapshot(host, socket);
+      const link = carrierOf(host, found.links, [device.tag]);
+      if (link === undefined) return;
+      const before = describeDevice({ ...link, up: true }, device.netns, found, namesNow(host), device.tag);
+      const routes = found.routes.filter((route) => route.index === link.index);
+      putAway(transaction, socket, link, { ...before, birth: device.birth }, routes, reap);
+    });
+  } finally {
+    close(descriptor);
+  }
 };

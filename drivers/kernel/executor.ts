@@ -123,8 +123,6 @@ const carefully = (work: Work, operation: Operation): void => {
 interface Sorted {
   readonly sandboxes: readonly {
     readonly sandbox: Sandbox;
-    /** Nothing is in it that cannot be made or removed together with it. */
-    readonly whole: boolean;
     readonly operations: readonly Operation[];
   }[];
   readonly rest: readonly Operation[];
@@ -165,11 +163,7 @@ const sort = (operations: readonly Operation[]): Sorted => {
       if (object.kind === 'resolver') group.resolver = object;
     } else rest.push(operation);
   }
-  const sandboxes = [...whole.values()].map(({ operations: own, devices, ...sandbox }) => ({
-    sandbox,
-    whole: devices.length === 0,
-    operations: own,
-  }));
+  const sandboxes = [...whole.values()].map(({ operations: own, ...sandbox }) => ({ sandbox, operations: own }));
   return { sandboxes, rest };
 };
 
@@ -186,9 +180,9 @@ const createRun = (work: Work, operations: readonly Operation[]): void => {
   const { sandboxes, rest } = sort(operations);
   for (const operation of rest) if (!isInside(operation)) carefully(work, operation);
   runElements(work);
-  for (const { sandbox, whole, operations: own } of sandboxes) {
+  for (const { sandbox, operations: own } of sandboxes) {
     work.progress.step = stepOf('create', sandbox.netns);
-    if (whole && isCompact(sandbox) && createSandbox(work.transaction, sandbox)) continue;
+    if (isCompact(sandbox) && createSandbox(work.transaction, sandbox)) continue;
     for (const operation of own) carefully(work, operation);
   }
   for (const operation of rest) if (isInside(operation)) carefully(work, operation);
@@ -197,9 +191,9 @@ const createRun = (work: Work, operations: readonly Operation[]): void => {
 const deleteRun = (work: Work, operations: readonly Operation[]): void => {
   const { sandboxes, rest } = sort(operations);
   for (const operation of rest) if (isInside(operation)) carefully(work, operation);
-  for (const { sandbox, whole, operations: own } of sandboxes) {
+  for (const { sandbox, operations: own } of sandboxes) {
     work.progress.step = stepOf('delete', sandbox.netns);
-    if (whole && removeSandbox(work.transaction, sandbox)) continue;
+    if (removeSandbox(work.transaction, sandbox)) continue;
     for (const operation of own) carefully(work, operation);
   }
   runElements(work);
@@ -282,7 +276,7 @@ const synchronise = (host: Host): void => {
 };
 
 /** Tells neighbours, and the host itself, of addresses that they may know at another place. */
-const announce = (host: Host): void => {
+export const announce = (host: Host): void => {
   for (const announcement of host.announcements.splice(0)) {
     const bridge = host.bridges.get(announcement.bridge);
     const stale = host.announcer.stale(announcement);

@@ -7,6 +7,7 @@ import { KernelFailure, refused } from './failure.ts';
 import { C, check, close, open, setns, socket } from './libc.ts';
 import type { Listeners } from './listener.ts';
 import { AnswerLost, NetlinkSocket } from './netlink.ts';
+import type { Tunnel } from './peers.ts';
 import { type Netfilter, readNetfilter } from './port-flags.ts';
 import { decodeLink, type LinkRecord } from './records.ts';
 import { dumpLinks, getLinkByIndex, getLinkByName } from './rtnetlink.ts';
@@ -18,6 +19,8 @@ export interface ReapJob {
   readonly links: readonly number[];
   /** Pins a namespace that no path leads to any more; -1 for none. Whoever holds the job closes it. */
   readonly namespace: number;
+  /** Links inside that namespace, which lives on. */
+  readonly inside?: readonly number[];
 }
 
 export interface Host {
@@ -39,6 +42,8 @@ export interface Host {
   /** Interfaces that came up since the last `synchronise`, for their neighbours. */
   readonly announcements: Announcement[];
   readonly announcer: Announcer;
+  /** What was told of the endpoints of other hosts, by the name of the tunnel. */
+  readonly tunnels: Map<string, Tunnel>;
   /** Namespaces made ahead. */
   readonly spares: Space[];
   /** Port of the resolver that they come with; null for none. */
@@ -133,6 +138,7 @@ export const openHost = (realm: string, host: string, runDir: string, resolverPo
     reaps: [],
     announcements: [],
     announcer: new Announcer(),
+    tunnels: new Map(),
     spares: [],
     resolverPort,
     listeners: new Map(),

@@ -1,8 +1,8 @@
 /** The two ends of veth pairs that are there: found, described, changed, and put aside. */
 import { formatTag, type Tag, type Veth } from '../objects.ts';
 import { formatMac, parseMac } from './address.ts';
-import { expectNone, KernelFailure } from './failure.ts';
-import { type Host, listLinks } from './host.ts';
+import { expectNone, foreign, KernelFailure } from './failure.ts';
+import { type Host, listLinks, readLink, readLinkAt } from './host.ts';
 import { addressesOf, listRoutes, readSnapshot, type Snapshot, setAddresses } from './inside.ts';
 import { close } from './libc.ts';
 import type { NetlinkSocket } from './netlink.ts';
@@ -12,7 +12,7 @@ import { isolationOf, portFlags } from './port-flags.ts';
 import type { LinkRecord, RouteRecord } from './records.ts';
 import { restoreRoutes } from './route.ts';
 import { getLinkByIndex, prepareLink, setLink, setPort } from './rtnetlink.ts';
-import { moveAside, revive, silence, type Transaction } from './transaction.ts';
+import { isDead, moveAside, revive, silence, type Transaction } from './transaction.ts';
 
 export const openOrFail = (path: string): number => {
   const found = openNamespace(path);
@@ -28,6 +28,23 @@ export const buryVeth = (transaction: Transaction, index: number): void => {
 /** The peer of a host end among the links of a namespace: each end names the other's index. */
 export const peerOf = (links: readonly LinkRecord[], hostEnd: LinkRecord): LinkRecord | undefined =>
   links.find((link) => link.kind === 'veth' && link.index === hostEnd.peer && link.peer === hostEnd.index);
+
+const isPairOf = (end: LinkRecord, peer: LinkRecord): boolean => end.kind === 'veth' && end.peer === peer.index;
+
+/** Frees the name of an interface to be inside a namespace, when only something that waits for the reaper has it. */
+export const freeName = (host: Host, socket: NetlinkSocket, name: string, netns: string): void => {
+  const holder = readLink(socket, host.writer, name);
+  if (holder === null) return;
+  if (isDead(host, holder)) {
+    moveAside(host, holder, socket);
+    return;
+  }
+  const end = holder.kind === 'veth' ? readLinkAt(host.route, host.writer, holder.peer) : null;
+  if (end === null || !isPairOf(end, holder) || !isDead(host, end)) {
+    throw foreign(holder.kind || 'interface', `${holder.name} in ${netns}`, holder.alias);
+  }
+  moveAside(host, holder, socket, end.index);
+};
 
 /** A veth as it is. */
 export const describeVeth = (
@@ -54,7 +71,7 @@ export const adjustPeer = (host: Host, socket: NetlinkSocket, peer: LinkRecord, 
   const routes = listRoutes(socket, host.writer).filter((route) => route.index === peer.index);
   const writer = host.writer.reset();
   const mac = parseMac(veth.peer.mac);
-  prepareLink(writer, peer.index, { quiet: isQuiet(host, veth) });
+  prepareLink(writer, peer.index, { quiet: isQuiet(host, veth.birth) });
   // A hardware address that is given again makes the kernel forget all neighbours (arp_netdev_event).
   const changed = formatMac(mac) === formatMac(peer.mac) ? {} : { mac };
   setLink(writer, peer.index, { name: veth.peer.name, mtu: veth.mtu, ...changed });

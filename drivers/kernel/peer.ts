@@ -1,41 +1,58 @@
-/** Brings the inner ends of new veth pairs into use. */
-import type { Veth } from '../objects.ts';
+/** Brings new interfaces inside a namespace into use: inner ends of veth pairs, and devices without a host end. */
+import { type Cidr, formatTag, type Tag, type Veth } from '../objects.ts';
 import { expectNone } from './failure.ts';
 import type { Host } from './host.ts';
 import { addressEntry } from './inside.ts';
 import type { NetlinkSocket } from './netlink.ts';
 import { newAddress, prepareLink, setLink } from './rtnetlink.ts';
-import { hasSettings, writeBirth } from './sysctl.ts';
+import { type Birth, hasSettings, writeBirth } from './sysctl.ts';
 
-export interface Peer {
+export interface Inner {
   /** Inside the namespace. */
   readonly index: number;
-  readonly veth: Veth;
+  readonly name: string;
+  readonly birth: Birth;
+  readonly addresses: readonly Cidr[];
+  /** Where the interface itself carries it: a veth pair's is at its host end. */
+  readonly tag?: Tag;
+  /** Where the one that it was made with is not the one that it is to have. */
+  readonly mac?: Uint8Array;
 }
 
+/** The inner end of a pair. */
+export const innerOf = (index: number, { peer, birth }: Veth): Inner => ({
+  index,
+  name: peer.name,
+  birth,
+  addresses: peer.addresses,
+});
+
 /** What generates link-local addresses: nothing, unless somebody asked for it. */
-export const isQuiet = (host: Host, veth: Veth): boolean =>
-  host.ipv6 && !Object.keys(veth.birth.sysctls).includes('net.ipv6.conf.IFNAME.addr_gen_mode');
+export const isQuiet = (host: Host, { sysctls }: Birth): boolean =>
+  host.ipv6 && !Object.keys(sysctls).includes('net.ipv6.conf.IFNAME.addr_gen_mode');
 
 /**
- * Settings of the peers while they are down. They are written as files, which only a thread inside can do: `enter` takes it there, and is
- * called only when there are any.
+ * Settings of the interfaces while they are down. They are written as files, which only a thread inside can do: `enter` takes it there,
+ * and is called only when there are any.
  */
-const giveSettings = (host: Host, socket: NetlinkSocket, peers: readonly Peer[], enter: () => void): void => {
-  if (!peers.some(({ veth }) => hasSettings(veth))) return;
+const giveSettings = (host: Host, socket: NetlinkSocket, inner: readonly Inner[], enter: () => void): void => {
+  if (!inner.some(({ birth }) => hasSettings(birth))) return;
   if (host.writer.count > 0) expectNone(socket.request(host.writer));
   host.writer.reset();
   enter();
-  for (const { veth } of peers) writeBirth(veth);
+  for (const { name, birth } of inner) writeBirth(name, birth);
 };
 
-/** Leaves messages in the host's writer that bring peers up with their addresses, to be sent to the socket. */
-export const encodePeers = (host: Host, socket: NetlinkSocket, peers: readonly Peer[], enter: () => void): void => {
+/** Leaves messages in the host's writer that bring interfaces up with their addresses, to be sent to the socket. */
+export const encodeInner = (host: Host, socket: NetlinkSocket, inner: readonly Inner[], enter: () => void): void => {
   const writer = host.writer.reset();
-  for (const { index, veth } of peers) prepareLink(writer, index, { quiet: isQuiet(host, veth) });
-  giveSettings(host, socket, peers, enter);
-  for (const { index, veth } of peers) {
+  for (const { index, birth, tag } of inner) {
+    prepareLink(writer, index, { quiet: isQuiet(host, birth), ...(tag && { alias: formatTag(tag) }) });
+  }
+  giveSettings(host, socket, inner, enter);
+  for (const { index, addresses, mac } of inner) {
+    if (mac !== undefined) setLink(writer, index, { mac });
     setLink(writer, index, { up: true });
-    for (const cidr of veth.peer.addresses) newAddress(writer, addressEntry(index, cidr));
+    for (const cidr of addresses) newAddress(writer, addressEntry(index, cidr));
   }
 };

@@ -2,15 +2,15 @@
 import { formatTag, type Veth } from '../objects.ts';
 import { parseMac } from './address.ts';
 import { announcementOf } from './announce.ts';
-import { expectNone, foreign, KernelFailure, refused } from './failure.ts';
+import { expectNone, KernelFailure, refused } from './failure.ts';
 import { type Host, readLink, readLinkAt, skipIndexes, takeIndex } from './host.ts';
 import { close } from './libc.ts';
-import type { NetlinkSocket, Refusal } from './netlink.ts';
+import type { Refusal } from './netlink.ts';
 import { enter, within } from './netns.ts';
-import { buryVeth, openOrFail, setPeerAside } from './pair.ts';
-import { encodePeers } from './peer.ts';
+import { buryVeth, freeName, openOrFail, setPeerAside } from './pair.ts';
+import { encodeInner, innerOf } from './peer.ts';
 import { plainPort, portFlags, samePort } from './port-flags.ts';
-import { decodeLink, type LinkRecord } from './records.ts';
+import { decodeLink } from './records.ts';
 import { getLinkByIndex, newVeth, prepareLink, setLink, setPort } from './rtnetlink.ts';
 import { freePorts, isDead, moveAside, type Transaction, undoing } from './transaction.ts';
 
@@ -95,19 +95,6 @@ const plug = (transaction: Transaction, veth: Veth, descriptor: number): number 
   return plugged.peer;
 };
 
-/** Frees the name of the interface to be, when only a pair that waits for the reaper has it. */
-const clearName = (host: Host, socket: NetlinkSocket, veth: Veth): void => {
-  const holder = readLink(socket, host.writer, veth.peer.name);
-  if (holder === null) return;
-  const end = holder.kind === 'veth' ? readLinkAt(host.route, host.writer, holder.peer) : null;
-  if (end === null || !isPairOf(end, holder) || !isDead(host, end)) {
-    throw foreign(holder.kind || 'interface', `${holder.name} in ${veth.netns}`, holder.alias);
-  }
-  moveAside(host, holder, socket, end.index);
-};
-
-const isPairOf = (end: LinkRecord, peer: LinkRecord): boolean => end.kind === 'veth' && end.peer === peer.index;
-
 /** Makes a pair whose names are free on both sides, or held by dead pairs only. */
 export const createVeth = (transaction: Transaction, veth: Veth): void => {
   const { host } = transaction;
@@ -116,9 +103,9 @@ export const createVeth = (transaction: Transaction, veth: Veth): void => {
   const descriptor = openOrFail(veth.netns);
   try {
     within(host, descriptor, (socket) => {
-      clearName(host, socket, veth);
+      freeName(host, socket, veth.peer.name, veth.netns);
       const index = plug(transaction, veth, descriptor);
-      encodePeers(host, socket, [{ index, veth }], () => enter(host, descriptor));
+      encodeInner(host, socket, [innerOf(index, veth)], () => enter(host, descriptor));
       getLinkByIndex(host.writer, index);
       expectNone(socket.request(host.writer));
       transaction.announcements.push(announcementOf(veth));

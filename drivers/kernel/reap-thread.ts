@@ -1,9 +1,13 @@
-/** The second thread: it removes what the first has silenced, and never leaves the host's namespace. */
+/**
+ * The second thread: it removes what the first has silenced. It stands in the host's namespace, which it leaves only to open sockets in
+ * others.
+ */
 import { getPriority, setPriority } from 'node:os';
 import { promisify } from 'node:util';
 import { type MessagePort, workerData } from 'node:worker_threads';
 import { NL } from './constants.ts';
-import type { ReapJob } from './host.ts';
+import { type ReapJob, threadNamespace } from './host.ts';
+import { C, check, close, open, setns } from './libc.ts';
 import { NetlinkSocket } from './netlink.ts';
 import { Reaper } from './reaper.ts';
 
@@ -13,10 +17,21 @@ const count = new Int32Array(pending);
 // This thread's own nice value (sched(7)): what is dead already can wait for what is being made.
 setPriority(Math.max(10, getPriority()));
 
+const home = check(open(threadNamespace, C.O_RDONLY | C.O_CLOEXEC, 0), `open ${threadNamespace}`);
 const socket = new NetlinkSocket(NL.ROUTE).widen();
+
+const openInside = (namespace: number): NetlinkSocket => {
+  check(setns(namespace, C.CLONE_NEWNET), 'setns');
+  try {
+    return new NetlinkSocket(NL.ROUTE);
+  } finally {
+    check(setns(home, C.CLONE_NEWNET), 'setns home');
+  }
+};
 
 const reaper = new Reaper({
   socket,
+  open: openInside,
   sleep: promisify(setTimeout),
   done: (jobs) => {
     Atomics.sub(count, 0, jobs);
@@ -27,6 +42,7 @@ const reaper = new Reaper({
 const stop = async (): Promise<void> => {
   await reaper.stop();
   socket.close();
+  close(home);
   port.close();
 };
 

@@ -4,7 +4,7 @@
  */
 import type { ReapJob } from './host.ts';
 import { batchBytes } from './host.ts';
-import { close } from './libc.ts';
+import { close, SystemError } from './libc.ts';
 import { AnswerLost, type NetlinkSocket } from './netlink.ts';
 import { deleteGroup, getLinkByIndex, setLink } from './rtnetlink.ts';
 import { MessageWriter } from './writer.ts';
@@ -13,6 +13,8 @@ const linksPerSliceMax = 50;
 
 export interface ReaperOptions {
   readonly socket: NetlinkSocket;
+  /** A socket that speaks to the namespace behind a descriptor; the reaper closes it. */
+  readonly open: (namespace: number) => NetlinkSocket;
   readonly sleep: (ms: number) => Promise<void>;
   /** Called as jobs are done. */
   readonly done: (jobs: number) => void;
@@ -75,6 +77,7 @@ export class Reaper {
   async #reap(slice: readonly ReapJob[]): Promise<void> {
     const loose = slice.filter((job) => job.namespace < 0).flatMap((job) => job.links);
     const housed = slice.filter((job) => job.namespace >= 0);
+    for (const job of housed) if (job.inside) await this.#deleteInside(job.namespace, job.inside);
     for (const job of housed) close(job.namespace);
     if (loose.length > 0) await this.#delete(loose);
     const links = housed.flatMap((job) => job.links);
@@ -85,45 +88,66 @@ export class Reaper {
     await this.#delete(this.#left(links));
   }
 
+  /** What is inside a namespace that lives on. */
+  async #deleteInside(namespace: number, links: readonly number[]): Promise<void> {
+    const socket = this.#open(namespace);
+    if (socket === null) return;
+    try {
+      await this.#delete(links, socket);
+    } finally {
+      socket.close();
+    }
+  }
+
+  /** Null when the process has no descriptors left: the links are found, by their mark, when the next one starts. */
+  #open(namespace: number): NetlinkSocket | null {
+    try {
+      return this.#options.open(namespace);
+    } catch (error) {
+      if (error instanceof SystemError) return null;
+      throw error;
+    }
+  }
+
   /** Deletes links as a group, which takes as long as one. Not given up: what stays is not settled. */
-  async #delete(links: readonly number[]): Promise<void> {
+  async #delete(links: readonly number[], socket = this.#options.socket): Promise<void> {
     let left = links;
     while (left.length > 0 && !this.#stopped) {
       const slice = left.slice(0, linksPerSliceMax);
-      this.#deleteGroup(slice);
-      const still = this.#left(slice);
+      this.#deleteGroup(slice, socket);
+      const still = this.#left(slice, socket);
       left = [...left.slice(linksPerSliceMax), ...still];
       if (left.length > 0) await this.#options.sleep(still.length > 0 ? retryMs : gapMs);
     }
   }
 
   /** The number of the group is the index of a link in it, which is high and not used twice: no other link is in it. */
-  #deleteGroup(links: readonly number[]): void {
+  #deleteGroup(links: readonly number[], socket: NetlinkSocket): void {
     const [group] = links;
     if (group === undefined) return;
     this.#writer.reset();
     for (const index of links) setLink(this.#writer, index, { group });
     deleteGroup(this.#writer, group);
-    this.#request();
+    this.#request(socket);
   }
 
   /** Those of the links that are still there. */
-  #left(links: readonly number[]): readonly number[] {
+  #left(links: readonly number[], socket = this.#options.socket): readonly number[] {
     const left: number[] = [];
     for (let at = 0; at < links.length; at += linksPerSliceMax) {
       const slice = links.slice(at, at + linksPerSliceMax);
       this.#writer.reset();
       for (const index of slice) getLinkByIndex(this.#writer, index);
-      const gone = this.#request();
+      const gone = this.#request(socket);
       left.push(...(gone === null ? slice : slice.filter((_, position) => !gone.has(position))));
     }
     return left;
   }
 
   /** Positions of the messages that found no link; null when the answers were lost. */
-  #request(): ReadonlySet<number> | null {
+  #request(socket: NetlinkSocket): ReadonlySet<number> | null {
     try {
-      const refusals = this.#options.socket.request(this.#writer);
+      const refusals = socket.request(this.#writer);
       return new Set(refusals.filter((refusal) => refusal.errno === 'ENODEV').map((refusal) => refusal.index));
     } catch (error) {
       if (error instanceof AnswerLost) return null;

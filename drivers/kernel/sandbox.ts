@@ -9,7 +9,7 @@ import { closeSpace, takeSpace } from './spare.ts';
 import type { Transaction } from './transaction.ts';
 
 /** A descriptor of the namespace at a path; -1 when there is none, or when the process has no descriptors left. */
-const holdNamespace = (path: string): number => {
+export const holdNamespace = (path: string): number => {
   try {
     const found = netns.openNamespace(path);
     return typeof found === 'number' ? found : -1;

@@ -2,18 +2,18 @@
 import { setPriority } from 'node:os';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { takeCensus } from './census.ts';
-import { applyPlans } from './executor.ts';
+import { announce, applyPlans } from './executor.ts';
 import { readFacts } from './facts.ts';
 import { isFailure } from './failure.ts';
 import { closeFirewall, type Firewall, openFirewall } from './firewall.ts';
-import { type Host, listLinks, openHost, patiently } from './host.ts';
+import { type Host, openHost } from './host.ts';
+import { findLeftovers } from './leftovers.ts';
 import { close } from './libc.ts';
 import { dropListeners, openResolver } from './listener.ts';
 import { mountRunDirectory } from './netns.ts';
 import { changePeers, checkPeers, setPeers } from './peers.ts';
 import type { Reply, Request, ThreadOptions } from './protocol.ts';
 import { closeSpares, spareSpace } from './spare.ts';
-import { isDead } from './transaction.ts';
 
 const { options, reaper } = workerData as { readonly options: ThreadOptions; readonly reaper: MessagePort };
 const pending = new Int32Array(options.pending);
@@ -66,10 +66,7 @@ const start = (): { readonly host: Host; readonly firewall: Firewall } => {
   const firewall = openFirewall(host);
   prepareTable(firewall);
   prepareRunDirectory(host);
-  // What an earlier process had silenced and not yet removed.
-  for (const link of patiently(() => listLinks(host.route, host.writer))) {
-    if (isDead(host, link)) host.reaps.push({ links: [link.index], namespace: -1 });
-  }
+  host.reaps.push(...findLeftovers(host));
   handOver(host);
   return { host, firewall };
 };
@@ -101,6 +98,13 @@ const leaveUnlessHome = (): void => {
   if (host.away) process.exit(1);
 };
 
+/** What was changed may be news to neighbours. */
+const announcing = <T>(change: () => T): T => {
+  const result = change();
+  announce(host);
+  return result;
+};
+
 const answer = (request: Request): unknown => {
   switch (request.call) {
     case 'apply':
@@ -108,13 +112,13 @@ const answer = (request: Request): unknown => {
     case 'census':
       return takeCensus(host, firewall.table);
     case 'facts':
-      return readFacts(host);
+      return readFacts(host, options.underlay ?? null);
     case 'setPeers':
-      return setPeers(host, request.tables);
+      return announcing(() => setPeers(host, request.tables));
     case 'changePeers':
-      return changePeers(host, request.changes);
+      return announcing(() => changePeers(host, request.changes));
     case 'checkPeers':
-      return checkPeers(host);
+      return announcing(() => checkPeers(host));
     case 'findPorts':
       return firewall.ports.find(request.searches);
     case 'openResolver':

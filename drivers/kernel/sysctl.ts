@@ -1,6 +1,5 @@
 /** Settings under /proc/sys/net, which shows those of the namespace where the thread stands. */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import type { Veth } from '../objects.ts';
 import { fileFailure, KernelFailure } from './failure.ts';
 
 const root = '/proc/sys/net';
@@ -46,9 +45,14 @@ const pathOf = (key: string, device: string): string => {
   return parts.map((part) => (part === placeholder ? device : part)).join('/');
 };
 
-export const hasSettings = (veth: Veth): boolean => Object.keys(veth.birth.sysctls).length > 0;
+/** What an interface is born with. */
+export interface Birth {
+  readonly sysctls: Readonly<Record<string, string>>;
+}
 
-/** Gives the peer the settings that it is born with. The thread stands in its namespace, and the peer is not up yet. */
-export const writeBirth = (veth: Veth): void => {
-  for (const [key, value] of Object.entries(veth.birth.sysctls)) writeSetting(pathOf(key, veth.peer.name), value);
+export const hasSettings = ({ sysctls }: Birth): boolean => Object.keys(sysctls).length > 0;
+
+/** Gives an interface the settings that it is born with. The thread stands in its namespace, and it is not up yet. */
+export const writeBirth = (device: string, { sysctls }: Birth): void => {
+  for (const [key, value] of Object.entries(sysctls)) writeSetting(pathOf(key, device), value);
 };

@@ -75,7 +75,8 @@ export const silence = (host: Host, indexes: readonly number[]): void => {
   }
 };
 
-const stillThere = (refusal: Refusal): boolean => refusal.errno !== 'ENODEV';
+/** Whether a refusal says anything but that the link is gone. */
+export const stillThere = (refusal: Refusal): boolean => refusal.errno !== 'ENODEV';
 
 /**
  * A dead link keeps its name until it is reaped; whoever needs the name moves it aside. In the host's namespace its own index

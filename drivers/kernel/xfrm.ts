@@ -1,5 +1,5 @@
 /** Encoder of states of ESP: XFRM_MSG_NEWSA (linux/xfrm.h), in the one form that encrypted tunnels use. */
-import { AF, NL, XFRM } from './constants.ts';
+import { AF, XFRM } from './constants.ts';
 import type { MessageWriter } from './writer.ts';
 
 export interface NewState {
@@ -36,7 +36,7 @@ const aead = (key: Uint8Array): Uint8Array => {
 
 /** A state between two IPv4 addresses, transport mode, without limits of its life. */
 export const newState = (w: MessageWriter, { source, destination, spi, key }: NewState): void => {
-  const start = w.begin(XFRM.NEWSA, NL.F_CREATE | NL.F_EXCL, infoBytes);
+  const start = w.begin(XFRM.NEWSA, 0, infoBytes);
   w.bytes.set(destination, start + at.destination);
   w.bytes.set([spi >>> 24, (spi >>> 16) & 255, (spi >>> 8) & 255, spi & 255], start + at.spi);
   w.poke8(start + at.protocol, XFRM.ESP);

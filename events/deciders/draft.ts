@@ -3,7 +3,14 @@ import type { CommandData } from '../commands.ts';
 import type { EndpointFacts, EventData, Fact, Gateways, PublishedPort, SandboxFacts } from '../events.ts';
 import { electGateways } from '../gateways.ts';
 import { type Refusal, refuse } from '../refusals.ts';
-import { type BoundaryState, type EndpointRow, findSandbox, type NetworkRow, type SandboxRow } from '../state.ts';
+import {
+  type BoundaryState,
+  type EndpointRow,
+  findSandbox,
+  type NetworkRow,
+  networkOf,
+  type SandboxRow,
+} from '../state.ts';
 import {
   type Context,
   driverFor,
@@ -78,7 +85,7 @@ export const draftOf = (state: BoundaryState, row: SandboxRow): Draft => ({
   gateways: row.gateways,
   members: row.members.flatMap((id) => {
     const endpoint = state.endpoints.get(id);
-    const network = state.networks.get(endpoint?.facts.networkId ?? '');
+    const network = networkOf(state, endpoint?.facts.networkId ?? '');
     return endpoint && network
       ? [{ endpoint: endpoint.facts, network, interface: endpoint.sandbox?.interface ?? null }]
       : [];
@@ -151,7 +158,9 @@ const interfaceFor = (
     }
   }
   if (reservedNames.has(wanted))
-    return refuse('INTERFACE_IN_USE', `every sandbox has ${wanted} already`, [{ kind: 'interface', id: wanted }]);
+    return refuse('INTERFACE_IN_USE', `${wanted} means something else in every network namespace`, [
+      { kind: 'interface', id: wanted },
+    ]);
   const holder = members.find((member) => member.interface === wanted);
   if (!holder) return found(wanted);
   const { id, name } = holder.endpoint;

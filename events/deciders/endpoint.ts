@@ -14,7 +14,7 @@ import {
   withPrefix,
 } from '../ipam.ts';
 import { type Refusal, refuse } from '../refusals.ts';
-import { type BoundaryState, type EndpointRow, isMoving, type NetworkRow } from '../state.ts';
+import { type BoundaryState, cellOf, type EndpointRow, isMoving, type NetworkRow } from '../state.ts';
 import { endpointAnswers } from '../states.ts';
 import {
   accept,
@@ -76,7 +76,7 @@ const macFor = (
   wanted: string | undefined,
   addresses: { readonly ipv4: string | null; readonly ipv6: string | null },
 ): Result<string | null> => {
-  const macs = state.cells.get(networkId)?.macs;
+  const macs = cellOf(state, networkId)?.macs;
   if (wanted === undefined) return found(derivedMac(addresses.ipv4, addresses.ipv6, (mac) => macs?.has(mac) === true));
   const mac = parseMac(wanted);
   if (mac === null || !isUnicastMac(mac))
@@ -88,7 +88,7 @@ const macFor = (
 };
 
 const nameConflict = (state: BoundaryState, network: NetworkRow, name: string): Refusal | null => {
-  const id = state.cells.get(network.facts.id)?.names.get(name.toLowerCase());
+  const id = cellOf(state, network.facts.id)?.names.get(name.toLowerCase());
   const row = id === undefined ? undefined : state.endpoints.get(id);
   if (!row) return null;
   // Where its deletion is part of a move its name is still its own: it may come back.
@@ -100,7 +100,7 @@ const nameConflict = (state: BoundaryState, network: NetworkRow, name: string): 
 };
 
 const capacity = (state: BoundaryState, network: NetworkRow, rules: DriverRules): Refusal | null => {
-  const size = state.cells.get(network.facts.id)?.endpoints.size ?? 0;
+  const size = cellOf(state, network.facts.id)?.endpoints.size ?? 0;
   if (size < rules.endpointsMax) return null;
   const culprit = { kind: 'network', id: network.facts.id, name: network.facts.name, detail: `${size} endpoints` };
   return refuse(
@@ -125,7 +125,7 @@ const addressesFor = (
     ]);
   }
   const pool = (family: Family) =>
-    state.cells.get(network.facts.id)?.pools.find(({ subnet }) => subnet.family === family);
+    cellOf(state, network.facts.id)?.pools.find(({ subnet }) => subnet.family === family);
   const ipv4 = addressFor(pool(4), wanted.ipv4, context);
   if (!ipv4.ok) return ipv4;
   const ipv6 = addressFor(pool(6), wanted.ipv6, context);
@@ -156,7 +156,7 @@ const complete = (wanted: InterfaceRequest, network: NetworkRow): Refusal | null
 /** Nobody else on the link may have a link-local address that is asked for. O(endpoints), and only where one is. */
 const linkLocalTaken = (state: BoundaryState, network: NetworkRow, cidrs: readonly string[]): Refusal | null => {
   if (cidrs.length === 0) return null;
-  for (const id of state.cells.get(network.facts.id)?.endpoints.keys() ?? []) {
+  for (const id of cellOf(state, network.facts.id)?.endpoints.keys() ?? []) {
     const row = state.endpoints.get(id);
     const clash = row?.facts.linkLocal.find((cidr) => cidrs.includes(cidr));
     if (row && clash !== undefined)

@@ -5,7 +5,7 @@ import type { Fact, NetworkFacts, Subnet } from '../events.ts';
 import type { Family } from '../ip.ts';
 import { checkSubnet, chooseSubnet, layOutSubnet, type SubnetPool, ulaPool } from '../ipam.ts';
 import { type Refusal, refuse } from '../refusals.ts';
-import { type BoundaryState, type EndpointRow, isMoving } from '../state.ts';
+import { type BoundaryState, cellOf, type EndpointRow, isMoving } from '../state.ts';
 import { networkAnswers } from '../states.ts';
 import {
   accept,
@@ -239,7 +239,7 @@ export const createNetwork: Decide<'CreateNetwork'> = (state, said, context) => 
 
 /** Its endpoints that are not being deleted: the others are in nobody's way, since the worker takes intents in order. */
 const livingIn = (state: BoundaryState, networkId: string): readonly EndpointRow[] =>
-  [...(state.cells.get(networkId)?.endpoints.keys() ?? [])]
+  [...(cellOf(state, networkId)?.endpoints.keys() ?? [])]
     .flatMap((id) => state.endpoints.get(id) ?? [])
     .filter((row) => row.status !== 'deleting' || isMoving(state, sandboxOf(state, row)));
 

@@ -4,7 +4,7 @@ import { skewMs } from '../evolve.ts';
 import { garbageOf, type Verdict } from '../garbage.ts';
 import { mintedMs } from '../names.ts';
 import { type Refusal, refuse } from '../refusals.ts';
-import { type BoundaryState, commandKey, type EndpointRow } from '../state.ts';
+import { type BoundaryState, commandKey, type EndpointRow, networkOf } from '../state.ts';
 import { accept, type Context, type Decide, endpointCulprit, found, type Result } from './context.ts';
 import { deletion } from './endpoint.ts';
 
@@ -26,7 +26,7 @@ export const verdictOn = (state: BoundaryState, row: EndpointRow): Verdict | nul
         idleSince: row.idleSince,
         static: row.facts.static,
         endpointGc: row.facts.gc,
-        networkGc: state.networks.get(row.facts.networkId)?.facts.gc ?? null,
+        networkGc: networkOf(state, row.facts.networkId)?.facts.gc ?? null,
       })
     : null;
 

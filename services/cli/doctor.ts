@@ -35,7 +35,16 @@ const capabilityRemedies: Readonly<Record<string, string>> = {
   veth: 'load the module: `modprobe veth` (CONFIG_VETH)',
   nftables: 'load the module: `modprobe nf_tables` (CONFIG_NF_TABLES, CONFIG_NFT_NAT and CONFIG_NFT_MASQ)',
   netns: rootless,
+};
+
+/** What not every kernel has and only some networks need. */
+const optionalRemedies: Readonly<Record<string, string>> = {
   ipv6: 'only IPv6 networks need it: boot without ipv6.disable=1',
+  vxlan: 'only networks of driver overlay need it: `modprobe vxlan` (CONFIG_VXLAN)',
+  macvlan: 'only networks of driver macvlan need it: `modprobe macvlan` (CONFIG_MACVLAN)',
+  ipvlan: 'only networks of driver ipvlan need it: `modprobe ipvlan` (CONFIG_IPVLAN)',
+  vlan: 'only parents like eth0.50 need it: `modprobe 8021q` (CONFIG_VLAN_8021Q)',
+  esp: 'only encrypted overlays need it: `modprobe esp4` (CONFIG_INET_ESP, CONFIG_CRYPTO_GCM)',
 };
 
 /** Reads the kernel's facts in this very process, as a worker would in a thread of its own. */
@@ -48,8 +57,11 @@ const checkKernel = async ({ realm, host, runDir }: Config): Promise<readonly Ch
   for (const [name, remedy] of Object.entries(capabilityRemedies)) {
     const has = facts.capabilities[name as keyof typeof facts.capabilities];
     if (has) checks.push(ok(name, 'works'));
-    else if (name === 'ipv6') checks.push(info(name, 'not there', remedy));
     else checks.push(bad(name, 'does not work here', remedy));
+  }
+  for (const [name, remedy] of Object.entries(optionalRemedies)) {
+    const has = facts.capabilities[name as keyof typeof facts.capabilities];
+    checks.push(has ? ok(name, 'works') : info(name, 'not there', remedy));
   }
   return checks;
 };

@@ -14,6 +14,7 @@ import { commandId, mintedMs } from '../../events/names.ts';
 import { type Refusal, refuse } from '../../events/refusals.ts';
 import { routeCommand } from '../../events/route.ts';
 import { commandKey } from '../../events/state.ts';
+import type { Journal } from '../../events/table.ts';
 import { aboutOf } from '../lib/about.ts';
 import { type Boundary, boundaryOf, knownHosts, type Realm } from '../lib/realm.ts';
 import type { Message } from '../lib/stream.ts';
@@ -70,16 +71,31 @@ class RoundInProgress {
   readonly batches = new Map<Boundary, Batch>();
   readonly #realm: Realm;
   readonly #context: RoundContext;
+  readonly #journals = new Set<Journal>();
 
   constructor(realm: Realm, context: RoundContext) {
     this.#realm = realm;
     this.#context = context;
   }
 
+  /** Each once: boundaries of the realm share a state, and all share what is decided for all hosts together. */
+  #begin(journal: Journal): void {
+    for (const one of [journal, this.#realm.shared.journal]) {
+      if (this.#journals.has(one)) continue;
+      one.begin();
+      this.#journals.add(one);
+    }
+  }
+
+  /** The states are as before. */
+  rollback(): void {
+    for (const journal of this.#journals) journal.rollback();
+  }
+
   batch(boundary: Boundary): Batch {
     let batch = this.batches.get(boundary);
     if (!batch) {
-      boundary.state.journal.begin();
+      this.#begin(boundary.state.journal);
       const { head } = boundary;
       batch = { boundary, head, commitId: this.#context.newId(), events: [], decided: [], repeated: [], bytes: 0 };
       this.batches.set(boundary, batch);
@@ -218,7 +234,7 @@ export const decideRound = (realm: Realm, intakes: readonly Intake[], context: R
       fitting += 1;
     }
   } finally {
-    for (const { boundary } of round.batches.values()) boundary.state.journal.rollback();
+    round.rollback();
   }
   return { batches: [...round.batches.values()], rest: intakes.slice(fitting) };
 };

@@ -1,5 +1,5 @@
 /** Who has a name, of what a boundary's log adds up to: those whose join is reported and whose leave is not. Pure. */
-import type { BoundaryState, EndpointRow, NetworkRow } from '../../events/state.ts';
+import { type BoundaryState, type EndpointRow, type NetworkRow, networkOf } from '../../events/state.ts';
 import { beforeUpdates } from '../../events/updates.ts';
 import type { ZoneMember } from './zone.ts';
 
@@ -24,7 +24,7 @@ export const membersOf = (state: BoundaryState): readonly ZoneMember[] => {
     for (const [place, id] of members.entries()) places.set(id, place);
   const members = [...state.endpoints.values()].flatMap((row): readonly ZoneMember[] => {
     const sandbox = state.sandboxes.get(row.sandbox?.incarnation ?? '');
-    const network = state.networks.get(row.facts.networkId);
+    const network = networkOf(state, row.facts.networkId);
     if (!sandbox || !network || !isIn(state, row)) return [];
     return [{ endpoint: endpointNow(row), network: networkNow(network), sandbox: sandbox.facts }];
   });

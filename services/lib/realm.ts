@@ -3,7 +3,7 @@ import { type CommandRecord, foldCommand } from '../../events/command-record.ts'
 import { commitHeaders, type Event } from '../../events/envelope.ts';
 import { evolve, forget } from '../../events/evolve.ts';
 import { decodeToken, subjects } from '../../events/names.ts';
-import { type BoundaryState, commandKey, initialState } from '../../events/state.ts';
+import { type BoundaryState, commandKey, initialState, type SharedState, sharedState } from '../../events/state.ts';
 import { eventsOf } from './commit.ts';
 import type { Message, Reader, Stream } from './stream.ts';
 
@@ -22,24 +22,53 @@ export interface Boundary {
 }
 
 export interface Realm {
+  /** Of hosts, and of no host. */
   readonly boundaries: Map<string, Boundary>;
+  /** Of realm networks, by id: each has a head of its own, and the state of the boundary of no host. */
+  readonly networks: Map<string, Boundary>;
+  readonly shared: SharedState;
   /** Position of the last commit that is folded in. */
   position: number;
   /** Every command before this position in the command stream is decided, on whatever boundary. */
   roundFrom: number;
 }
 
-export const emptyRealm = (): Realm => ({ boundaries: new Map(), position: 0, roundFrom: 1 });
+export const emptyRealm = (): Realm => ({
+  boundaries: new Map(),
+  networks: new Map(),
+  shared: sharedState(),
+  position: 0,
+  roundFrom: 1,
+});
 
 /** The boundary of a host, or the one of no host. */
 export const boundaryOf = (realm: Realm, host: string | null): Boundary => {
   const subject = host === null ? subjects.realm : subjects.host(host);
   let boundary = realm.boundaries.get(subject);
   if (!boundary) {
-    boundary = { subject, host, state: initialState(), head: null, outcomeHead: null, decidedThrough: 0 };
+    boundary = { subject, host, state: initialState(realm.shared), head: null, outcomeHead: null, decidedThrough: 0 };
     realm.boundaries.set(subject, boundary);
   }
   return boundary;
+};
+
+/** The boundary of a realm network: what is unique in it, and whether it is there, is guarded by its head. */
+export const networkBoundary = (realm: Realm, id: string): Boundary => {
+  let boundary = realm.networks.get(id);
+  if (!boundary) {
+    const { state } = boundaryOf(realm, null);
+    boundary = { subject: subjects.network(id), host: null, state, head: null, outcomeHead: null, decidedThrough: 0 };
+    realm.networks.set(id, boundary);
+  }
+  return boundary;
+};
+
+/** The boundary that a message of decisions or reports belongs to. */
+const boundaryFor = (realm: Realm, subject: string): Boundary => {
+  const [, family, kind = '', token = ''] = subject.split('.');
+  if (family !== 'event') return boundaryOf(realm, decodeToken(kind));
+  if (kind === 'host') return boundaryOf(realm, decodeToken(token));
+  return subject === subjects.realm ? boundaryOf(realm, null) : networkBoundary(realm, token);
 };
 
 /** Hosts that a worker has reported on, with their states. */
@@ -75,10 +104,8 @@ const recordKey = (event: Event): string =>
 
 /** Folds one stored message. @throws UnreadableCommit for what this version cannot read */
 export const applyMessage = (realm: Realm, message: Message, listener: RealmListener = {}): void => {
-  const [, family, kind = '', token = ''] = message.subject.split('.');
-  const isDecision = family === 'event';
-  const host = decodeToken(isDecision ? token : kind);
-  const boundary = boundaryOf(realm, message.subject === subjects.realm ? null : host);
+  const isDecision = message.subject.startsWith('cnm.event.');
+  const boundary = boundaryFor(realm, message.subject);
   const { state } = boundary;
   for (const event of eventsOf(message)) {
     listener.before?.(boundary, event);

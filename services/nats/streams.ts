@@ -24,11 +24,16 @@ const TIMEOUT_MS = 5_000;
 
 const NAME_IN_USE = 10058;
 const NO_SUCH_STREAM = 10059;
+/** More copies than servers, which is said before it is looked whether the stream is there. */
+const TOO_MANY_REPLICAS = 10074;
+const MAY_EXIST: ReadonlySet<number> = new Set([NAME_IN_USE, TOO_MANY_REPLICAS]);
 
 export interface ProvisionOptions {
   readonly sync: SyncEvidence;
   /** False: only check that the streams are there, for processes without the permission to make them. */
   readonly create?: boolean;
+  /** Copies of each stream that is made now; 1 when left out. Those of existing streams are the operator's. */
+  readonly replicas?: 1 | 3;
 }
 
 export type Provisioned =
@@ -51,7 +56,8 @@ export const provision = async (connection: NatsConnection, options: ProvisionOp
   const problems = [...serverProblems, ...(await checkSync(options.sync, server.server_id))];
   // a server that must not be used gets no streams either
   const create = options.create !== false && problems.length === 0;
-  for (const wanted of [commandsStream, logStream, leaseStream]) {
+  for (const definition of [commandsStream, logStream, leaseStream]) {
+    const wanted = { ...definition, num_replicas: options.replicas ?? 1 };
     problems.push(...(await ensureStream(manager, wanted, create, options.create === false)));
   }
   return problems.length > 0 ? { ok: false, problems } : { ok: true, serverVersion: server.version, streams: STREAMS };
@@ -121,7 +127,7 @@ const ensureStream = async (
     return [requestProblem(`the stream ${wanted.name}`, error)];
   }
   const reasons = unsafeSettings(wanted, info.config);
-  const lost = wanted === logStream ? lostHistory(info.state) : [];
+  const lost = wanted.name === logStream.name ? lostHistory(info.state) : [];
   return [
     ...reasons.map(
       (reason): Problem => ({
@@ -149,8 +155,10 @@ const addOrFind = async (manager: JetStreamManager, wanted: StreamDefinition): P
     // the same settings as an existing stream's: it is left as it is
     return await manager.streams.add({ ...wanted });
   } catch (error) {
-    if (error instanceof JetStreamApiError && error.code === NAME_IN_USE) return manager.streams.info(wanted.name);
-    throw error;
+    if (!(error instanceof JetStreamApiError) || !MAY_EXIST.has(error.code)) throw error;
+    return manager.streams.info(wanted.name).catch(() => {
+      throw error;
+    });
   }
 };
 

@@ -17,6 +17,7 @@ look() {
   needs iputils-ping ping
   needs nftables nft
   needs strace strace
+  needs openssl openssl
   needs runc runc
   needs python3 python3
   needs bind9-dnsutils dig

@@ -101,7 +101,7 @@ const placeOf = (object: KernelObject): string => pathOf(object) || `${object.ta
 export const repairPlans = (operations: readonly Operation[]): readonly Plan[] => {
   const plans = new Map<string, Operation[]>();
   for (const operation of operations) {
-    const inNetwork = operation.object.kind === 'bridge' || operation.object.kind === 'element';
+    const inNetwork = operation.object.tag.entity === 'network';
     // Sandboxes stand on networks.
     const phase = operation.op === 'delete' ? (inNetwork ? 1 : 0) : inNetwork ? 2 : 3;
     const id = `repair/${phase}/${placeOf(operation.object)}`;

@@ -5,7 +5,7 @@ import { diff } from '../../drivers/plan.ts';
 import type { Operation } from '../../drivers/port.ts';
 import type { Event } from '../../events/envelope.ts';
 import type { EndpointFacts, Gateways, SandboxFacts } from '../../events/events.ts';
-import type { BoundaryState } from '../../events/state.ts';
+import { type BoundaryState, networkOf } from '../../events/state.ts';
 import { effectOf, nothing, undoEffectOf } from './effects.ts';
 import { type Changes, noChanges, type Scene, viewOf } from './inmates.ts';
 import type { Present } from './present.ts';
@@ -126,7 +126,7 @@ const returning = ({ state }: Scene, unit: Unit): Changes['comes'] => {
   for (const { type, data } of unit.intents) {
     if (type !== 'EndpointLeaveRequested') continue;
     const row = state.endpoints.get(data.endpointId);
-    if (row?.sandbox?.incarnation !== data.sandbox.incarnation || !state.networks.has(data.networkId)) continue;
+    if (row?.sandbox?.incarnation !== data.sandbox.incarnation || !networkOf(state, data.networkId)) continue;
     comes.set(data.endpointId, { interface: data.interface, index: data.before.index });
   }
   return comes;
@@ -159,6 +159,11 @@ export const takeBack = (scene: Scene, unit: Unit): Course => {
 const isSameOwner = (a: KernelObject, b: KernelObject): boolean =>
   a.tag.entity === b.tag.entity && a.tag.id === b.tag.id;
 
+/** Links of the host that a course stands on. */
+export const needsOf = ({ effects }: Course): readonly string[] => [
+  ...new Set(effects.flatMap(({ needs = [] }) => needs)),
+];
+
 /** What has to change so that a course holds: later effects win over earlier ones. What another incarnation holds is not touched. */
 export const operationsOf = ({ effects, remainder }: Course, present: Present): readonly Operation[] => {
   const desired = new Map<string, KernelObject>();
@@ -183,6 +188,7 @@ export const operationsOf = ({ effects, remainder }: Course, present: Present): 
 /** Whether an earlier incarnation still holds a place of one that is to be made: its removal failed. */
 export const isInTheWay = (operations: readonly Operation[], present: Present): boolean =>
   operations.some(({ op, object }) => {
-    const found = op === 'create' ? present.get(objectKey(object)) : undefined;
+    // A vlan is taken over from whichever network has it.
+    const found = op === 'create' && object.kind !== 'vlan' ? present.get(objectKey(object)) : undefined;
     return found !== undefined && !isSameOwner(found, object);
   });

@@ -1,9 +1,9 @@
 /** From intents to kernel objects: which must exist after an intent is executed, and which must not. Pure. */
 import type { Effect, Join } from '../../drivers/driver.ts';
-import { objectKey } from '../../drivers/objects.ts';
+import { type KernelObject, objectKey } from '../../drivers/objects.ts';
 import type { Event, EventOf } from '../../events/envelope.ts';
 import type { EndpointFacts, NetworkFacts } from '../../events/events.ts';
-import type { BoundaryState } from '../../events/state.ts';
+import { type BoundaryState, cellOf, networkOf } from '../../events/state.ts';
 import { noChanges, type Scene, viewOf } from './inmates.ts';
 import { driverOf, sandboxObjects } from './sandbox.ts';
 import { endpointNow, networkAfter, networkNow } from './settings.ts';
@@ -24,7 +24,7 @@ const subjectOf = (
   state: BoundaryState,
   data: { readonly networkId: string; readonly endpointId: string },
 ): Subject | Missing => {
-  const network = state.networks.get(data.networkId);
+  const network = networkOf(state, data.networkId);
   if (!network) return missing(`network ${data.networkId}`);
   const endpoint = state.endpoints.get(data.endpointId);
   if (!endpoint) return missing(`endpoint ${data.endpointId}`);
@@ -43,7 +43,7 @@ const joinOf = ({ network, endpoint }: Subject, data: JoinOrLeave): Join => ({
 
 /** An endpoint of the network that could not be removed: what is left of it stands on the network. */
 const stuckIn = (state: BoundaryState, networkId: string): string | undefined => {
-  for (const id of state.cells.get(networkId)?.endpoints.keys() ?? [])
+  for (const id of cellOf(state, networkId)?.endpoints.keys() ?? [])
     if (state.endpoints.get(id)?.status === 'stuck') return id;
   return undefined;
 };
@@ -78,11 +78,30 @@ const deleteEndpointEffect = (
   return { ensure: own?.ensure ?? [], remove: [...(own?.remove ?? []), ...left] };
 };
 
-const deleteNetworkEffect = ({ state, deployment }: Scene, networkId: string): Effect | Missing => {
+/** What other networks stand on too stays when one goes: the last of them has it then. */
+const deletionOf = ({ state, deployment }: Scene, network: NetworkFacts): Effect => {
+  const effect = driverOf(deployment, network)?.deleteNetwork(deployment.host, network) ?? nothing;
+  const shared = new Map<string, KernelObject>();
+  for (const object of effect.remove) if (object.kind === 'vlan') shared.set(objectKey(object), object);
+  if (shared.size === 0) return effect;
+  const kept = new Map<string, KernelObject>();
+  for (const { facts, status } of state.networks.values()) {
+    if (facts.id === network.id || facts.configOnly || status === 'deleting') continue;
+    for (const object of driverOf(deployment, facts)?.createNetwork(deployment.host, facts).ensure ?? [])
+      if (shared.has(objectKey(object))) kept.set(objectKey(object), object);
+  }
+  return {
+    ensure: [...effect.ensure, ...kept.values()],
+    remove: effect.remove.filter((object) => !kept.has(objectKey(object))),
+  };
+};
+
+const deleteNetworkEffect = (scene: Scene, networkId: string): Effect | Missing => {
+  const { state } = scene;
   const stuck = stuckIn(state, networkId);
   if (stuck !== undefined) return missing(`the end of endpoint ${stuck}`);
-  const row = state.networks.get(networkId);
-  return (row && driverOf(deployment, row.facts)?.deleteNetwork(deployment.host, networkNow(row))) ?? nothing;
+  const row = networkOf(state, networkId);
+  return row ? deletionOf(scene, networkNow(row)) : nothing;
 };
 
 /** A network with these facts, and all that stands on it: the interfaces of its endpoints, and the files of their sandboxes. */
@@ -91,7 +110,7 @@ const networkEffect = (scene: Scene, facts: NetworkFacts): Effect => {
   const driver = driverOf(deployment, facts);
   if (!driver) return nothing;
   const ensure = [...driver.createNetwork(deployment.host, facts).ensure];
-  for (const id of state.cells.get(facts.id)?.endpoints.keys() ?? []) {
+  for (const id of cellOf(state, facts.id)?.endpoints.keys() ?? []) {
     const row = state.endpoints.get(id);
     const sandbox = state.sandboxes.get(row?.sandbox?.incarnation ?? '');
     if (!row?.sandbox || !sandbox) continue;
@@ -121,7 +140,7 @@ export const effectOf = (scene: Scene, intent: Event): Effect | Missing => {
       return driverOf(deployment, network)?.createNetwork(host, network) ?? missing(`driver ${network.driver}`);
     }
     case 'NetworkUpdateRequested': {
-      const row = state.networks.get(intent.data.networkId);
+      const row = networkOf(state, intent.data.networkId);
       return row
         ? networkEffect(scene, networkAfter(row, intent.meta.id))
         : missing(`network ${intent.data.networkId}`);
@@ -130,7 +149,7 @@ export const effectOf = (scene: Scene, intent: Event): Effect | Missing => {
       return deleteNetworkEffect(scene, intent.data.networkId);
     case 'EndpointCreateRequested': {
       const { endpoint } = intent.data;
-      const row = state.networks.get(endpoint.networkId);
+      const row = networkOf(state, endpoint.networkId);
       if (!row) return missing(`network ${endpoint.networkId}`);
       return driverOf(deployment, row.facts)?.createEndpoint(host, networkNow(row), endpoint) ?? nothing;
     }
@@ -157,12 +176,10 @@ export const undoEffectOf = (scene: Scene, intent: Event): Effect => {
   const { state, deployment } = scene;
   const { host } = deployment;
   switch (intent.type) {
-    case 'NetworkCreateRequested': {
-      const { network } = intent.data;
-      return driverOf(deployment, network)?.deleteNetwork(host, network) ?? nothing;
-    }
+    case 'NetworkCreateRequested':
+      return deletionOf(scene, intent.data.network);
     case 'NetworkUpdateRequested': {
-      const row = state.networks.get(intent.data.networkId);
+      const row = networkOf(state, intent.data.networkId);
       return row ? networkEffect(scene, networkNow(row)) : nothing;
     }
     case 'EndpointCreateRequested': {

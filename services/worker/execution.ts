@@ -6,7 +6,7 @@ import type { BoundaryState } from '../../events/state.ts';
 import type { Dns } from '../dns/dns.ts';
 import type { Clock } from '../lib/clock.ts';
 import { remains, repairPlans, repairs } from './census.ts';
-import { type Course, courseOf, isInTheWay, operationsOf, takeBack } from './course.ts';
+import { type Course, courseOf, isInTheWay, needsOf, operationsOf, takeBack } from './course.ts';
 import type { Scene } from './inmates.ts';
 import { hasChosenPorts } from './leasing.ts';
 import { Naming } from './naming.ts';
@@ -46,7 +46,7 @@ export interface Task {
 export interface Prepared {
   readonly task: Task;
   readonly course: Course;
-  readonly plan: Plan;
+  readonly plan: Required<Plan>;
 }
 
 /** A removal is tried again once, after a look at what is there; taking back and repairing are tried until they are done. */
@@ -199,7 +199,7 @@ export class Execution {
 
   /** Executes what was prepared, in the order of the calls. */
   async run(prepared: readonly Prepared[]): Promise<void> {
-    const planned = prepared.filter(({ plan }) => plan.operations.length > 0);
+    const planned = prepared.filter(({ plan }) => plan.operations.length > 0 || plan.needs.length > 0);
     for (const item of prepared) if (!planned.includes(item)) this.#settle(item, undefined);
     if (planned.length === 0) return;
     await this.#naming.release(planned.flatMap(({ plan }) => plan.operations));
@@ -244,7 +244,7 @@ export class Execution {
     return {
       task: missing === null ? task : { ...task, fault: dependencyFault(missing) },
       course,
-      plan: { id: unit.id, operations: operationsOf(course, this.#present) },
+      plan: { id: unit.id, operations: operationsOf(course, this.#present), needs: isBack ? [] : needsOf(course) },
     };
   }
 

@@ -1,8 +1,8 @@
 /** Who is in a sandbox while units are executed: by the kernel, not by what is accepted and not done yet. Pure. */
 import type { EndpointFacts, Gateways, NetworkFacts, SandboxFacts } from '../../events/events.ts';
 import { electGateways } from '../../events/gateways.ts';
-import type { BoundaryState, EndpointRow, SandboxRow } from '../../events/state.ts';
-import type { Present } from './present.ts';
+import { type BoundaryState, type EndpointRow, networkOf, type SandboxRow } from '../../events/state.ts';
+import { deviceName, type Present } from './present.ts';
 import type { Deployment, Inmate, SandboxView } from './sandbox.ts';
 import { endpointNow, networkNow } from './settings.ts';
 
@@ -33,8 +33,8 @@ export const noChanges: Changes = { comes: new Map(), goes: new Set(), facts: ne
 const deviceIn = ({ present }: Scene, row: EndpointRow, sandbox: SandboxFacts): string | null | undefined => {
   const { key: path, incarnation } = sandbox;
   if (present.get(`netns ${path}`)?.tag.id === incarnation) {
-    const veths = present.vethsIn(path).filter(({ tag }) => tag.id === row.facts.id);
-    if (veths[0]) return veths[0].peer.name;
+    const found = present.interfacesIn(path).find(({ tag }) => tag.id === row.facts.id);
+    if (found) return deviceName(found);
   }
   const isBare = row.sandbox?.incarnation === incarnation && row.sandbox.interface === null && row.status === 'joined';
   return isBare ? null : undefined;
@@ -46,7 +46,7 @@ const candidates = (scene: Scene, row: SandboxRow | undefined, path: string, cha
   for (const [id, { index }] of changes.comes) {
     if (index !== null && !order.includes(id)) order.splice(index, 0, id);
   }
-  return new Set([...order, ...changes.comes.keys(), ...scene.present.vethsIn(path).map(({ tag }) => tag.id)]);
+  return new Set([...order, ...changes.comes.keys(), ...scene.present.interfacesIn(path).map(({ tag }) => tag.id)]);
 };
 
 const inmatesOf = (scene: Scene, sandbox: SandboxFacts, changes: Changes): readonly Inmate[] => {
@@ -54,7 +54,7 @@ const inmatesOf = (scene: Scene, sandbox: SandboxFacts, changes: Changes): reado
   const inmates: Inmate[] = [];
   for (const id of candidates(scene, state.sandboxes.get(sandbox.incarnation), sandbox.key, changes)) {
     const row = state.endpoints.get(id);
-    const network = state.networks.get(row?.facts.networkId ?? '');
+    const network = networkOf(state, row?.facts.networkId ?? '');
     if (!row || !network || changes.goes.has(id)) continue;
     const coming = changes.comes.get(id);
     const device = coming ? coming.interface : deviceIn(scene, row, sandbox);

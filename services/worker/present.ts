@@ -1,5 +1,5 @@
 /** What exists in the kernel, as far as the worker has made or seen it: a copy, so that plans need not ask the kernel. */
-import { type KernelObject, objectKey, type Tag, type Veth, type Vxlan } from '../../drivers/objects.ts';
+import { type Device, type KernelObject, objectKey, type Tag, type Veth, type Vxlan } from '../../drivers/objects.ts';
 import type { Census, Operation } from '../../drivers/port.ts';
 
 /** The namespace that an object is, or is in. */
@@ -12,11 +12,19 @@ export const isUnknown = (unknown: Census['unknown'], object: KernelObject): boo
   const path = pathOf(object);
   return unknown.some(({ what }) => {
     if (what === key) return true;
+    // `link `: everything of a kind.
+    if (what.endsWith(' ')) return key.startsWith(what);
     const place = what.startsWith('netns /') ? what.slice('netns '.length) : what;
     if (place.startsWith('/')) return path === place || path?.startsWith(`${place}/`) === true;
-    return !/^(link|route|element|file|resolver) /.test(what);
+    return !/^(link|device|route|element|file|resolver) /.test(what);
   });
 };
+
+/** The name of an interface inside its sandbox. */
+export const deviceName = (object: Veth | Device): string => (object.kind === 'veth' ? object.peer.name : object.name);
+
+const isInterface = (object: KernelObject | undefined): object is Veth | Device =>
+  object?.kind === 'veth' || object?.kind === 'device';
 
 const ownerOf = ({ entity, id }: Pick<Tag, 'entity' | 'id'>): string => `${entity} ${id}`;
 
@@ -36,7 +44,7 @@ export class Present {
   readonly #objects = new Map<string, KernelObject>();
   readonly #keysByOwner = new Map<string, Set<string>>();
   /** By path of the namespace that they are in. */
-  readonly #vethKeys = new Map<string, Set<string>>();
+  readonly #interfaceKeys = new Map<string, Set<string>>();
   readonly #vethsByBridge = new Map<string, Set<string>>();
   readonly #tunnelKeys = new Set<string>();
 
@@ -63,11 +71,11 @@ export class Present {
     return [...keys].flatMap((key) => this.#objects.get(key) ?? []);
   }
 
-  /** The veth pairs whose peers are in a namespace. */
-  vethsIn(path: string): readonly Veth[] {
-    return [...(this.#vethKeys.get(path) ?? [])].flatMap((key) => {
+  /** The interfaces of endpoints that are in a namespace. */
+  interfacesIn(path: string): readonly (Veth | Device)[] {
+    return [...(this.#interfaceKeys.get(path) ?? [])].flatMap((key) => {
       const object = this.#objects.get(key);
-      return object?.kind === 'veth' ? [object] : [];
+      return isInterface(object) ? [object] : [];
     });
   }
 
@@ -84,7 +92,7 @@ export class Present {
     const unread = [...this.#objects.values()].filter((object) => isUnknown(census.unknown, object));
     this.#objects.clear();
     this.#keysByOwner.clear();
-    this.#vethKeys.clear();
+    this.#interfaceKeys.clear();
     this.#vethsByBridge.clear();
     this.#tunnelKeys.clear();
     for (const object of [...unread, ...census.objects]) this.#put(object);
@@ -95,10 +103,9 @@ export class Present {
     this.#drop(key);
     this.#objects.set(key, object);
     add(this.#keysByOwner, ownerOf(object.tag), key);
+    if (isInterface(object)) add(this.#interfaceKeys, object.netns, key);
+    if (object.kind === 'veth') add(this.#vethsByBridge, object.bridge, key);
     if (object.kind === 'vxlan') this.#tunnelKeys.add(key);
-    if (object.kind !== 'veth') return;
-    add(this.#vethKeys, object.netns, key);
-    add(this.#vethsByBridge, object.bridge, key);
   }
 
   #drop(key: string): void {
@@ -106,9 +113,8 @@ export class Present {
     if (!object) return;
     this.#objects.delete(key);
     remove(this.#keysByOwner, ownerOf(object.tag), key);
+    if (isInterface(object)) remove(this.#interfaceKeys, object.netns, key);
+    if (object.kind === 'veth') remove(this.#vethsByBridge, object.bridge, key);
     this.#tunnelKeys.delete(key);
-    if (object.kind !== 'veth') return;
-    remove(this.#vethKeys, object.netns, key);
-    remove(this.#vethsByBridge, object.bridge, key);
   }
 }

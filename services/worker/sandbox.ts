@@ -49,7 +49,9 @@ const carrierOf = ({ inmates, gateways }: SandboxView, family: 4 | 6): Inmate | 
 const defaultRoutes = (deployment: Deployment, view: SandboxView): readonly Route[] =>
   families.flatMap((family): readonly Route[] => {
     const carrier = carrierOf(view, family);
-    const gateway = carrier ? gatewayOf(carrier.network, family) : null;
+    // Empty: the destination is on the link.
+    const isOnLink = carrier?.network.defaultRoute === 'link';
+    const gateway = isOnLink ? '' : carrier ? gatewayOf(carrier.network, family) : null;
     if (!carrier || carrier.interface === null || gateway === null) return [];
     const tag = tagOf(deployment.host, 'sandbox', view.facts.incarnation);
     const { interface: device } = carrier;

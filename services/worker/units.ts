@@ -2,7 +2,7 @@
 import { hostNetns } from '../../events/deciders/sandbox.ts';
 import type { Event } from '../../events/envelope.ts';
 import type { SandboxFacts } from '../../events/events.ts';
-import { type BoundaryState, commandKey } from '../../events/state.ts';
+import { type BoundaryState, cellOf, commandKey } from '../../events/state.ts';
 
 /** The intents of one command: executed all or none. */
 export interface Unit {
@@ -70,7 +70,7 @@ const scopeOf = (state: BoundaryState, intent: Event): Scope => {
     case 'NetworkUpdateRequested': {
       // The files of the sandboxes on it change too.
       const { networkId } = intent.data;
-      const sandboxes = [...(state.cells.get(networkId)?.endpoints.keys() ?? [])].flatMap(
+      const sandboxes = [...(cellOf(state, networkId)?.endpoints.keys() ?? [])].flatMap(
         (id) => sandboxWith(state, id) ?? [],
       );
       return { writes: [`network ${networkId}`, ...sandboxes.map(placeOf)], reads: [] };

@@ -2,10 +2,9 @@
 import { objectKey } from '../../drivers/objects.ts';
 import { MemoryMachine, memoryKernel } from '../support/memory-kernel.ts';
 import { host, realm } from '../support/system.ts';
-import { driverSuite } from './driver.suite.ts';
+import { driverSuite, refusalSuite } from './driver.suite.ts';
 
-driverSuite('the kernel in memory', async () => {
-  const machine = new MemoryMachine();
+const open = async (machine = new MemoryMachine()) => {
   const kernel = memoryKernel(machine, { realm, host });
   return {
     kernel,
@@ -13,4 +12,15 @@ driverSuite('the kernel in memory', async () => {
     traces: async () => machine.objects().map(objectKey),
     close: () => kernel.close(),
   };
-});
+};
+
+driverSuite('the kernel in memory', () => open());
+
+for (const capability of ['macvlan', 'ipvlan']) {
+  const openWithout = async () => {
+    const machine = new MemoryMachine();
+    machine.facts = { ...machine.facts, capabilities: { ...machine.facts.capabilities, [capability]: false } };
+    return open(machine);
+  };
+  refusalSuite(`a kernel in memory without ${capability}`, openWithout, capability);
+}

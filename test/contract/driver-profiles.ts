@@ -1,27 +1,15 @@
 /** Where drivers differ: what each makes, and what each refuses. */
-import type { KernelObject } from '../../drivers/objects.ts';
 import type { CommandType } from '../../events/commands.ts';
 import type { Code } from '../../events/refusals.ts';
-
-export interface Profile {
-  readonly driver: 'null' | 'host' | 'bridge';
-  /** Kinds of the objects of a network, and of an endpoint in a sandbox. */
-  readonly network: readonly KernelObject['kind'][];
-  readonly join: readonly KernelObject['kind'][];
-  readonly interface: string | null;
-  readonly hasAddresses: boolean;
-  readonly hasNamespace: boolean;
-  readonly options: Readonly<Record<string, string>>;
-}
-
-/** hosts, resolv.conf and hostname of a sandbox. */
-const files = ['file', 'file', 'file'] as const;
+import { ipvlan } from './profiles/ipvlan.ts';
+import { macvlan } from './profiles/macvlan.ts';
+import { type Profile, sandboxFiles } from './profiles/profile.ts';
 
 export const profiles: readonly Profile[] = [
   {
     driver: 'null',
     network: [],
-    join: ['netns', ...files],
+    join: ['netns', ...sandboxFiles],
     interface: null,
     hasAddresses: false,
     hasNamespace: true,
@@ -39,22 +27,22 @@ export const profiles: readonly Profile[] = [
   {
     driver: 'bridge',
     network: ['bridge', 'element', 'element', 'element', 'element'],
-    join: ['netns', 'route', 'veth', 'resolver', ...files],
+    join: ['netns', 'route', 'veth', 'resolver', ...sandboxFiles],
     interface: 'eth0',
     hasAddresses: true,
     hasNamespace: true,
     options: { 'com.docker.network.driver.mtu': '1400' },
   },
+  macvlan,
+  ipvlan,
 ];
 
 interface Exception {
   readonly what: string;
   readonly command: CommandType;
   readonly data: Readonly<Record<string, unknown>>;
-  /** Null: this driver does it. */
-  readonly null: Code | null;
-  readonly host: Code | null;
-  readonly bridge: Code | null;
+  /** By driver; one that is not named does it. */
+  readonly codes: Readonly<Record<string, Code>>;
 }
 
 /** There is a network `net` with an endpoint `ep`, in no sandbox, and a sandbox `busy` on it. */
@@ -63,73 +51,60 @@ export const exceptions: readonly Exception[] = [
     what: 'a second network',
     command: 'CreateNetwork',
     data: { name: 'second' },
-    null: 'DRIVER_FORBIDS',
-    host: 'DRIVER_FORBIDS',
-    bridge: null,
+    codes: { null: 'DRIVER_FORBIDS', host: 'DRIVER_FORBIDS' },
   },
   {
     what: 'a subnet',
     command: 'CreateNetwork',
     data: { name: 'second', ipam: { subnets: [{ subnet: '10.77.0.0/24' }] } },
-    null: 'DRIVER_FORBIDS',
-    host: 'DRIVER_FORBIDS',
-    bridge: null,
+    codes: { null: 'DRIVER_FORBIDS', host: 'DRIVER_FORBIDS' },
   },
   {
     what: 'an option',
     command: 'ConfigureDriver',
     data: { options: { 'com.docker.network.driver.mtu': '1400' } },
-    null: 'OPTION_UNSUPPORTED',
-    host: 'OPTION_UNSUPPORTED',
-    bridge: null,
+    codes: {
+      null: 'OPTION_UNSUPPORTED',
+      host: 'OPTION_UNSUPPORTED',
+      macvlan: 'OPTION_UNSUPPORTED',
+      ipvlan: 'OPTION_UNSUPPORTED',
+    },
   },
   {
-    what: 'an address',
+    what: 'a MAC',
     command: 'CreateEndpoint',
     data: { network: 'net', name: 'fixed', interfaces: [{ mac: '02:42:00:00:00:77' }] },
-    null: 'DRIVER_FORBIDS',
-    host: 'DRIVER_FORBIDS',
-    bridge: null,
+    codes: { ipvlan: 'DRIVER_FORBIDS', null: 'DRIVER_FORBIDS', host: 'DRIVER_FORBIDS' },
   },
   {
     what: 'a published port',
     command: 'CreateEndpoint',
     data: { network: 'net', name: 'open', ports: [{ hostAddress: '0.0.0.0', hostPort: 8080, port: 80 }] },
-    null: 'DRIVER_FORBIDS',
-    host: 'DRIVER_FORBIDS',
-    bridge: null,
+    codes: { macvlan: 'DRIVER_FORBIDS', ipvlan: 'DRIVER_FORBIDS', null: 'DRIVER_FORBIDS', host: 'DRIVER_FORBIDS' },
   },
   {
     what: 'a static route',
     command: 'CreateEndpoint',
     data: { network: 'net', name: 'routed', routes: [{ destination: '10.78.0.0/24' }] },
-    null: 'OPTION_UNSUPPORTED',
-    host: 'OPTION_UNSUPPORTED',
-    bridge: null,
+    codes: { null: 'OPTION_UNSUPPORTED', host: 'OPTION_UNSUPPORTED' },
   },
   {
     what: 'a name for the interface',
     command: 'CreateEndpoint',
     data: { network: 'net', name: 'named', interface: 'lan0' },
-    null: 'OPTION_UNSUPPORTED',
-    host: 'OPTION_UNSUPPORTED',
-    bridge: null,
+    codes: { null: 'OPTION_UNSUPPORTED', host: 'OPTION_UNSUPPORTED' },
   },
   {
     what: 'a second endpoint in a sandbox',
     command: 'JoinEndpoint',
     data: { network: 'net', endpoint: 'ep', sandbox: 'busy' },
-    null: 'SANDBOX_EXCLUSIVE',
-    host: 'SANDBOX_EXCLUSIVE',
-    bridge: null,
+    codes: { null: 'SANDBOX_EXCLUSIVE', host: 'SANDBOX_EXCLUSIVE' },
   },
   {
     what: 'a namespace of the caller’s',
     command: 'JoinEndpoint',
     data: { network: 'net', endpoint: 'ep', sandbox: 'brought', netns: '/run/no-such-namespace' },
-    null: null,
-    host: 'SANDBOX_CONFLICT',
-    bridge: null,
+    codes: { host: 'SANDBOX_CONFLICT' },
   },
 ];
 

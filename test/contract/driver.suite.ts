@@ -11,7 +11,8 @@ import { hostNetns } from '../../events/deciders/sandbox.ts';
 import type { Outcome } from '../../events/queries.ts';
 import { elementsOf } from '../support/driver-facts.ts';
 import { memoryStreams, mortal, System } from '../support/system.ts';
-import { exceptions, type Profile, profiles, variants } from './driver-profiles.ts';
+import { exceptions, profiles, variants } from './driver-profiles.ts';
+import type { Profile } from './profiles/profile.ts';
 
 /** A machine of its own for a host of the tests' realm and name. */
 export interface DriverHarness {
@@ -293,8 +294,8 @@ const conforms = (profile: Profile, open: () => Promise<DriverHarness>): void =>
     assert.deepEqual(await objects(), []);
   });
 
-  for (const { what, command, data, ...codes } of exceptions) {
-    const code = codes[driver];
+  for (const { what, command, data, codes } of exceptions) {
+    const code = codes[driver] ?? null;
     it(`${code === null ? 'does' : 'refuses'} ${what}${code === null ? '' : `: ${code}`}`, async () => {
       await before('join');
       await system.run('AttachSandbox', { sandbox: 'busy', networks: [{ network: 'net', name: 'other' }] });
@@ -305,6 +306,43 @@ const conforms = (profile: Profile, open: () => Promise<DriverHarness>): void =>
   }
 };
 
-export const driverSuite = (kernel: string, open: () => Promise<DriverHarness>): void => {
-  for (const profile of profiles) describe(`driver ${profile.driver} on ${kernel}`, () => conforms(profile, open));
+/** Where the kernel lacks what a driver stands on. */
+const isRefused = ({ driver, capability = '' }: Profile, open: () => Promise<DriverHarness>): void => {
+  it(`is refused before anything changes: there is no ${capability}`, async () => {
+    const { kernel, runDir, traces, close } = await open();
+    const system = await new System({ ...memoryStreams(), kernel, runDir }).start();
+    try {
+      const first = await system.send('CreateNetwork', { name: 'net', driver }).first;
+      assert.ok(first.kind === 'refused');
+      assert.equal(first.code, 'CAPABILITY_MISSING');
+      assert.deepEqual(first.culprits, [{ kind: 'capability', id: capability }]);
+      const events = (await system.events()).map(({ type }) => type);
+      assert.deepEqual([...events].sort(), ['CommandRefused', 'HostFacts', 'RealmOpened']);
+      assert.deepEqual([(await kernel.census()).objects, await traces()], [[], []]);
+    } finally {
+      await system.stop();
+      await close();
+    }
+  });
+};
+
+/** The drivers that a kernel cannot have without a capability. */
+export const refusalSuite = (kernel: string, open: () => Promise<DriverHarness>, capability: string): void => {
+  for (const profile of profiles) {
+    if (profile.capability !== capability) continue;
+    describe(`driver ${profile.driver} on ${kernel}`, () => isRefused(profile, open));
+  }
+};
+
+/** @param lacking capabilities that this kernel does not have */
+export const driverSuite = (
+  kernel: string,
+  open: () => Promise<DriverHarness>,
+  lacking: readonly string[] = [],
+): void => {
+  for (const profile of profiles) {
+    if (profile.capability !== undefined && lacking.includes(profile.capability)) continue;
+    describe(`driver ${profile.driver} on ${kernel}`, () => conforms(profile, open));
+  }
+  for (const capability of lacking) refusalSuite(kernel, open, capability);
 };

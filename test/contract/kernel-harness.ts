@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, beforeEach } from 'node:test';
 import type { KernelObject } from '../../drivers/objects.ts';
-import type { Kernel, KernelFault, Plan } from '../../drivers/port.ts';
+import type { Kernel, KernelFault, Peer, Plan } from '../../drivers/port.ts';
 import { byKey } from '../support/kernel-objects.ts';
 
 /** A machine with one kernel on it. */
@@ -15,6 +15,12 @@ export interface KernelHarness {
   /** Somebody else's bridge. */
   addForeignBridge(name: string): Promise<void>;
   foreignBridges(): Promise<readonly string[]>;
+  /** An interface of the host, of somebody else's, that others can stand on. */
+  addLink(name: string): Promise<void>;
+  /** Names of the interfaces in a namespace, loopback apart; null: of those of the host that are somebody else's. */
+  linksIn(netns: string | null): Promise<readonly string[]>;
+  /** Whether the kernel has links of a kind. */
+  has(kind: 'ipvlan' | 'vlan'): Promise<boolean>;
   /** A namespace that somebody else made; answers its path. */
   bringNamespace(name: string): Promise<string>;
   hasNamespace(path: string): Promise<boolean>;
@@ -24,6 +30,14 @@ export interface KernelHarness {
   editFile(path: string, content: string): Promise<void>;
   /** A process of the host begins to listen for TCP at 127.0.0.1; answers its port. */
   listen(): Promise<number>;
+  /** What a tunnel leads to, in the order of MACs; half of an entry is none. */
+  peersOf(tunnel: string): Promise<readonly Peer[]>;
+  /** An entry of a tunnel is lost, behind everybody's back. */
+  losePeer(tunnel: string, peer: Peer): Promise<void>;
+  /** Somebody adds an entry to a tunnel of ours. */
+  addStranger(tunnel: string, peer: Peer): Promise<void>;
+  /** Somebody deletes a link. */
+  loseLink(name: string): Promise<void>;
   /** Removes everything. */
   close(): Promise<void>;
 }

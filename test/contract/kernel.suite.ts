@@ -107,6 +107,22 @@ export const kernelSuite = (name: string, open: () => Promise<KernelHarness>): v
       await holds(...network(1), ...box(3));
     });
 
+    it('does nothing of a plan that needs a link which is not there', async () => {
+      await use().addForeignBridge('up7');
+      const [first, second] = await kernel().apply([
+        { ...create('net', network(1)), needs: ['up7', 'eth7'] },
+        { ...create('other', network(2)), needs: ['up7'] },
+      ]);
+      assert.ok(first && !first.ok);
+      const { code, errno, text, step, undoFaults } = first.fault;
+      assert.deepEqual(
+        [code, errno, text, step, undoFaults],
+        ['KERNEL_ERROR', 'ENODEV', 'no interface eth7', 'net', []],
+      );
+      assert.deepEqual(second, { ok: true });
+      await holds(...network(2));
+    });
+
     it('undoes deletions and changes too', async () => {
       await apply(create('net', network(1)), create('box', box(2)));
       const wide = { ...bridge(1), mtu: 1400, addresses: ['10.1.0.1/16', '10.77.0.1/24'] };

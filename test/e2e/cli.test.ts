@@ -41,7 +41,10 @@ if (inOwnNamespaces(import.meta.filename)) {
     );
     assert.ok(streams.log.last > 0);
     assert.deepEqual(missing, []);
-    assert.match(works('status'), /^host {6}h1, kernel /m);
+    assert.match(works('status'), /^host {6}h1, alive, kernel /m);
+    assert.match(works('host', 'ls'), /^HOST +STATUS +EPOCH.*\nh1 +alive +1 /);
+    assert.match(works('host', 'inspect', 'h1'), /^status: +alive$/m);
+    assert.equal(place.cnm('host', 'inspect', 'h9').exit, 1);
     const { healthy, checks } = place.json('doctor');
     assert.equal(healthy, true, JSON.stringify(checks));
     assert.match(works('doctor'), /^ok {3}veth +works$/m);
@@ -184,6 +187,12 @@ if (inOwnNamespaces(import.meta.filename)) {
     ]);
     works('network', 'rm', 'made');
     works('network', 'rm', 'base');
+    assert.match(
+      works('network', 'create', 'six', '--ipv6', '--no-ipv4'),
+      /^created network six \(bridge, fd[0-9a-f:]+\/64, /,
+    );
+    works('network', 'rm', 'six');
+    fails(1, /^IPAM_INVALID: a network needs IPv4 or IPv6$/m, 'network', 'create', 'none', '--no-ipv4');
     assert.match(works('network', 'prune'), /^nothing to delete/);
   });
 
@@ -204,7 +213,7 @@ if (inOwnNamespaces(import.meta.filename)) {
     assert.match(works('history', 'endpoint', 'p1'), /EndpointLeft/);
     fails(1, /nothing is recorded about network nowhere/, 'history', 'network', 'nowhere');
     const events = place.json('events', '--since', String(before + 1)).rows;
-    assert.equal(events[0].type, 'cnm.NetworkCreateRequested.v2');
+    assert.equal(events[0].type, 'cnm.NetworkCreateRequested.v3');
     assert.deepEqual([events[0].actor, events[0].host], ['tester', 'h1']);
     assert.match(works('events', '--since', '1', '--type', 'HostFacts'), /host h1 kernel /);
   });

@@ -5,7 +5,7 @@ import { linuxKernel } from '../../drivers/kernel/kernel.ts';
 import { tableName } from '../../drivers/kernel/ruleset.ts';
 import { diff } from '../../drivers/plan.ts';
 import { driverSuite } from '../contract/driver.suite.ts';
-import { inOwnNamespaces, ipLinks, sh } from '../support/netns.ts';
+import { hasKind, inOwnNamespaces, ipLinks, sh } from '../support/netns.ts';
 import { host, realm } from '../support/system.ts';
 
 const table = tableName(realm, host);
@@ -29,7 +29,7 @@ const filesIn = (path: string): readonly string[] => {
 };
 
 if (inOwnNamespaces(import.meta.filename)) {
-  driverSuite('Linux', async () => {
+  const open = async () => {
     const runDir = mkdtempSync('/run/cnm-test-');
     const kernel = await linuxKernel({ realm, host, runDir });
     return {
@@ -50,5 +50,10 @@ if (inOwnNamespaces(import.meta.filename)) {
         rmSync(runDir, { recursive: true });
       },
     };
-  });
+  };
+  driverSuite(
+    'Linux',
+    open,
+    ['macvlan', 'ipvlan'].filter((kind) => !hasKind(kind)),
+  );
 }

@@ -5,16 +5,20 @@ import { type AddressInfo, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { linuxKernel } from '../../drivers/kernel/kernel.ts';
 import { kernelSuite } from '../contract/kernel.suite.ts';
+import { devicesSuite } from '../contract/kernel-devices.suite.ts';
 import type { KernelHarness } from '../contract/kernel-harness.ts';
+import { peersSuite } from '../contract/kernel-peers.suite.ts';
 import { sandboxSuite } from '../contract/kernel-sandbox.suite.ts';
 import { owner } from '../support/kernel-objects.ts';
-import { inOwnNamespaces, ipLinks, sh, shIn } from '../support/netns.ts';
+import { hasKind, inOwnNamespaces, ipLinks, sh, shIn } from '../support/netns.ts';
+import { addPeer, losePeer, peersOf } from '../support/tunnels.ts';
 
 if (inOwnNamespaces(import.meta.filename)) {
   const open = async (): Promise<KernelHarness> => {
     const runDir = mkdtempSync('/run/cnm-test-');
     const guests = mkdtempSync('/run/cnm-guests-');
     const brought: string[] = [];
+    const links: string[] = [];
     const servers: Server[] = [];
     let kernel = await linuxKernel({ ...owner, runDir, resolverPort: 15353 });
     return {
@@ -30,6 +34,15 @@ if (inOwnNamespaces(import.meta.filename)) {
         sh(`ip link add ${name} type bridge; ip link set ${name} up alias somebody`);
       },
       foreignBridges: async () => ipLinks().flatMap(({ ifname, ifalias }) => (ifalias === 'somebody' ? [ifname] : [])),
+      addLink: async (name) => {
+        sh(`ip link add ${name} type veth peer far-${name}; ip link set ${name} up; ip link set far-${name} up`);
+        links.push(name);
+      },
+      linksIn: async (path) => {
+        const names = ipLinks(path ?? undefined).map(({ ifname }) => ifname);
+        return names.filter((name) => (path === null ? links.includes(name) : name !== 'lo')).sort();
+      },
+      has: async (kind) => hasKind(kind),
       bringNamespace: async (name) => {
         const path = join(guests, name);
         sh(`touch ${path}; unshare --net=${path} true`);
@@ -46,6 +59,12 @@ if (inOwnNamespaces(import.meta.filename)) {
         await once(server, 'listening');
         return (server.address() as AddressInfo).port;
       },
+      peersOf: async (tunnel) => peersOf(tunnel),
+      losePeer: async (tunnel, peer) => losePeer(tunnel, peer),
+      addStranger: async (tunnel, peer) => addPeer(tunnel, peer),
+      loseLink: async (name) => {
+        sh(`ip link del ${name}`);
+      },
       close: async () => {
         for (const server of servers) server.close();
         // What a test left behind goes as anything else of ours goes.
@@ -56,6 +75,7 @@ if (inOwnNamespaces(import.meta.filename)) {
         await kernel.settled();
         await kernel.close();
         for (const { ifname, ifalias } of ipLinks()) if (ifalias === 'somebody') sh(`ip link del ${ifname}`);
+        for (const name of links) sh(`ip link del far-${name}`);
         for (const path of brought) sh(`umount ${path}`);
         sh(`umount ${runDir}`);
         for (const directory of [runDir, guests]) rmSync(directory, { recursive: true });
@@ -64,4 +84,6 @@ if (inOwnNamespaces(import.meta.filename)) {
   };
   kernelSuite('linux', open);
   sandboxSuite('linux', open);
+  devicesSuite('linux', open);
+  peersSuite('linux', open);
 }

@@ -1,6 +1,6 @@
 /** Kernel objects for tests: a network, and sandboxes attached to it. */
 import { type Element, type KernelObject, objectKey, type Tag } from '../../drivers/objects.ts';
-import type { Operation, Plan } from '../../drivers/port.ts';
+import type { Operation, Peer, Plan } from '../../drivers/port.ts';
 
 export const owner = { realm: 'test', host: 'h-1' } as const;
 
@@ -33,6 +33,35 @@ export const network = (at: number, { internal = false, mtu = 1500 }: NetworkOpt
   ];
   if (internal) objects.push(element('internal', [name], owned));
   return objects;
+};
+
+type VxlanObject = Extract<KernelObject, { kind: 'vxlan' }>;
+
+/** The tunnel of overlay number `at`: VNI 4096 + `at`, from 10.99.0.1. */
+export const vxlan = (at: number, changes: Partial<VxlanObject> = {}): VxlanObject => ({
+  kind: 'vxlan',
+  name: `cx${at}`,
+  bridge: `cb${at}`,
+  vni: 4096 + at,
+  local: '10.99.0.1',
+  port: 4789,
+  mtu: 1450,
+  tag: tag('network', `n${at}`),
+  ...changes,
+});
+
+/** What there is of overlay number `at` on a host: a bridge that nothing is routed into, and its tunnel. */
+export const overlay = (at: number, changes: Partial<VxlanObject> = {}): readonly KernelObject[] => [
+  ...network(at, { internal: true, mtu: 1450 }).map(
+    (object): KernelObject => (object.kind === 'bridge' ? { ...object, addresses: [] } : object),
+  ),
+  vxlan(at, changes),
+];
+
+/** Endpoint number `number` of overlay number `at`, on the host with this last byte in its address. */
+export const peer = (at: number, number: number, host: number): Peer => {
+  const { mac, addresses } = veth({ network: at, number, netns: '' }).peer;
+  return { mac, addresses: addresses.map((cidr) => cidr.replace(/\/.*/, '')), vtep: `10.99.0.${host}` };
 };
 
 /** The bridge of a network, as the planner knows it. */

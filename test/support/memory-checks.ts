@@ -108,9 +108,23 @@ const checkDevice = (contents: Contents, device: Device): void => {
   requireNamespace(contents, device.netns);
   if (device.source.type !== 'moved') requireLink(contents, device.source.parent);
   else if (!contents.objects.has(objectKey(device))) requireLink(contents, device.birth.link);
+  checkPassthru(contents, device);
   if (veths(contents).some(({ netns, peer }) => netns === device.netns && peer.name === device.name)) {
     throw refuse('FOREIGN_OBJECT', `interface ${device.name} in ${device.netns} is there and not ours`);
   }
+};
+
+/** A parent in mode passthru has one. */
+const checkPassthru = ({ objects }: Contents, device: Device): void => {
+  const { source } = device;
+  if (source.type !== 'macvlan') return;
+  const others = [...objects.values()].flatMap((one) =>
+    one.kind === 'device' && objectKey(one) !== objectKey(device) && one.source.type === 'macvlan' ? [one.source] : [],
+  );
+  const mine = others.filter(({ parent }) => parent === source.parent);
+  if (mine.length === 0 || (source.mode !== 'passthru' && mine.every(({ mode }) => mode !== 'passthru'))) return;
+  const text = `interface ${source.parent} takes no macvlan of mode ${source.mode} beside those that it has`;
+  throw refuse('KERNEL_ERROR', text, 'EINVAL');
 };
 
 /** What matters to an object whether it is there already or not. @throws Refused */

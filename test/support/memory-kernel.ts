@@ -52,7 +52,9 @@ const defaultFacts: KernelFacts = {
     vlan: true,
     esp: true,
   },
+  vlans: [],
   mtu: 1500,
+  underlay: null,
 };
 
 const stepOf = ({ op, object }: Operation): string => `${op} ${objectKey(object)}`;
@@ -104,6 +106,12 @@ export class MemoryMachine {
 
   hasNamespace(path: string): boolean {
     return this.#namespaces.has(path);
+  }
+
+  /** Names of the interfaces inside a namespace that have no end on the host. */
+  linksIn(path: string): readonly string[] {
+    const all = [...this.#objects.values()];
+    return all.flatMap((object) => (object.kind === 'device' && object.netns === path ? [object.name] : [])).sort();
   }
 
   /** Makes what is in a namespace unreadable, or readable again. */
@@ -192,6 +200,7 @@ export class MemoryMachine {
     const before = new Map(this.#objects);
     const tunnels = this.tunnels.save();
     const [namespaces, edits] = [new Set(this.#namespaces), new Map(this.#edits)];
+    const foreign = new Map(this.#foreign);
     const missing = (plan.needs ?? []).find((name) => !hasLink(this.#contents, name));
     if (missing !== undefined) {
       const { failure } = noLink(missing);
@@ -207,6 +216,8 @@ export class MemoryMachine {
         if (!(error instanceof Refused)) throw error;
         this.#restore(before, namespaces, edits);
         this.tunnels.restore(tunnels);
+        this.#foreign.clear();
+        for (const [key, label] of foreign) this.#foreign.set(key, label);
         const undoFaults = failing?.undoFaults ?? [];
         return { ok: false, fault: { ...error.failure, step: stepOf(operation), undoFaults } };
       }
@@ -241,16 +252,19 @@ export class MemoryMachine {
     if (foreign !== undefined) throw refuse('FOREIGN_OBJECT', `${key} is there and not ours: ${foreign}`);
     const present = this.#objects.get(key);
     if (op === 'delete') {
-      if (present && sameTag(present.tag, object.tag)) this.#remove(present);
+      if (present && sameTag(present.tag, object.tag)) this.#remove(present, object);
       return;
     }
     if (op === 'create') checkNew(this.#contents, object);
     const tags = op === 'update' ? [object.tag, operation.from.tag] : [object.tag];
-    if (present && !tags.some((tag) => sameTag(tag, present.tag))) {
+    // Several networks may want one: the last has its tag on it.
+    const isShared = object.kind === 'vlan' && present?.kind === 'vlan';
+    if (present && !isShared && !tags.some((tag) => sameTag(tag, present.tag))) {
       throw refuse('FOREIGN_OBJECT', `${key} is there and not ours: ${formatTag(present.tag)}`);
     }
     checkObject(this.#contents, object);
     if (object.kind === 'vxlan') this.#makeTunnel(object);
+    if (object.kind === 'device' && object.source.type === 'moved') this.#foreign.delete(`link ${object.birth.link}`);
     if (object.kind === 'netns') this.#namespaces.add(object.path);
     this.#objects.set(key, object);
   }
@@ -270,7 +284,7 @@ export class MemoryMachine {
     this.tunnels.add(vxlan.name);
   }
 
-  #remove(object: KernelObject): void {
+  #remove(object: KernelObject, asked = object): void {
     this.#objects.delete(objectKey(object));
     if (object.kind === 'vxlan') this.tunnels.remove(object.name);
     if (object.kind === 'file') this.#edits.delete(object.path);
@@ -278,8 +292,10 @@ export class MemoryMachine {
       this.#namespaces.delete(object.path);
       this.#dropInside(object.path);
     } else if (object.kind === 'veth') this.#dropRoutes(object.netns, object.peer.name);
-    else if (object.kind === 'device') this.#dropRoutes(object.netns, object.name);
-    else if (object.kind === 'bridge') {
+    else if (object.kind === 'device') {
+      this.#dropRoutes(object.netns, object.name);
+      if (object.source.type === 'moved' && asked.kind === 'device') this.addForeign(`link ${asked.birth.link}`);
+    } else if (object.kind === 'bridge') {
       for (const port of this.#objects.values()) {
         if ((port.kind === 'veth' || port.kind === 'vxlan') && port.bridge === object.name)
           this.#objects.set(objectKey(port), { ...port, bridge: '' });
@@ -314,8 +330,11 @@ export interface MemoryKernelOptions {
 const applyTo = (machine: MemoryMachine, peers: MemoryPeers, plan: Plan): PlanResult => {
   const result = machine.apply(structuredClone(plan));
   if (!result.ok) return result;
-  for (const { op, object } of plan.operations)
-    if (op === 'delete' && object.kind === 'vxlan') peers.forget(object.name);
+  for (const { op, object } of plan.operations) {
+    if (object.kind !== 'vxlan') continue;
+    if (op === 'delete') peers.forget(object.name);
+    else peers.restore(object.name);
+  }
   return result;
 };
 

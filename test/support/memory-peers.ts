@@ -58,6 +58,11 @@ export class MemoryPeers {
     this.#tables.delete(tunnel);
   }
 
+  /** A tunnel was made anew. */
+  restore(tunnel: string): void {
+    if (this.#tables.has(tunnel)) this.#correct(tunnel);
+  }
+
   set({ tunnel, peers }: PeerTable): PeerResult {
     this.#tables.set(tunnel, byMac(peers));
     return this.#correct(tunnel);

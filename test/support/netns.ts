@@ -57,3 +57,11 @@ export const ipLinks = (netns?: string): readonly IpLink[] => {
 
 /** Inode of a namespace file: the namespace itself. */
 export const namespaceOf = (path: string): number => statSync(path).ino;
+
+/** Whether this kernel has links of a kind, of those that stand on another. */
+export const hasKind = (kind: string): boolean => {
+  const id = kind === 'vlan' ? ['id', '9'] : [];
+  const { status, stderr } = spawnSync('ip', ['link', 'add', 'link', 'lo', 'name', 'kind', 'type', kind, ...id]);
+  if (status === 0) sh('ip link del kind');
+  return !String(stderr).includes('Unknown device type');
+};

@@ -1,0 +1,122 @@
+/** What networks of the drivers macvlan and ipvlan stand on: a link of the host, a 802.1q link over one, or a stub. */
+import type { DriverRules } from '../events/driver-rules.ts';
+import type { EventData, NetworkFacts } from '../events/events.ts';
+import { type Refusal, refuse } from '../events/refusals.ts';
+import { type HostContext, tagOf } from './driver.ts';
+import type { KernelObject } from './objects.ts';
+import { type OptionRule, wholeNumber } from './options.ts';
+
+type Options = NetworkFacts['options'];
+
+/** Names are Docker's. */
+export const parentOption = 'parent';
+export const mtuOption = 'com.docker.network.driver.mtu';
+
+/** Any name that the kernel takes (dev_valid_name, net/core/dev.c) but loopback's, which carries nothing. */
+const linkRule: OptionRule = (value) =>
+  value !== 'lo' && /^(?!\.{1,2}$)[!-.0-9;-~]{1,15}$/.test(value)
+    ? null
+    : 'the name of an interface of the host other than lo';
+
+/** Options that both drivers know. 68 is the least MTU of IPv4 (RFC 791). */
+export const commonRules: Readonly<Record<string, OptionRule>> = {
+  [parentOption]: linkRule,
+  [mtuOption]: wholeNumber(68, 65_535),
+};
+
+/** RFC 8200 section 5: below it the kernel takes no IPv6 address. */
+const ipv6MtuMin = 1280;
+
+export const checkMtu = ({ ipv6, mtu }: NetworkFacts): Refusal | null => {
+  if (!ipv6 || mtu === null || mtu >= ipv6MtuMin) return null;
+  const culprits = [{ kind: 'option', id: mtuOption, detail: String(mtu) }];
+  return refuse('OPTION_INVALID', `IPv6 needs an MTU of at least ${ipv6MtuMin}, not ${mtu}`, culprits);
+};
+
+/** That of the parent where none is given. */
+export const mtuOf: DriverRules['mtu'] = (options) => {
+  const given = options[mtuOption];
+  return given === undefined ? null : Number(given);
+};
+
+export const hasParent = (options: Options): boolean => options[parentOption] !== undefined;
+
+/** `eth0.50`: VLAN 50 of eth0. Null for any other name. */
+const splitName = (link: string): { readonly parent: string; readonly id: number } | null => {
+  const match = /^(.+)\.([0-9]+)$/.exec(link);
+  return match ? { parent: match[1] ?? '', id: Number(match[2]) } : null;
+};
+
+/** 802.1Q: 0 and 4095 are reserved. */
+const vlanIds = { first: 1, last: 4094 } as const;
+
+const missingVlan = (driver: string, host: EventData<'HostFacts'> | undefined, link: string): Refusal =>
+  refuse('CAPABILITY_MISSING', `host ${host?.host ?? ''} lacks vlan for ${link}, a parent of driver ${driver}`, [
+    { kind: 'capability', id: 'vlan' },
+    { kind: 'option', id: parentOption, detail: link },
+  ]);
+
+/** Values that fail the checks may be given: the checks say what is wrong with them. */
+export const parentOf =
+  (driver: string): DriverRules['parentOf'] =>
+  ({ id, options }, host) => {
+    const link = options[parentOption];
+    if (link === undefined) return { link: `cp${id}`, make: 'stub' };
+    const split = splitName(link);
+    if (split === null || host?.vlans.includes(link)) return { link, make: 'nothing' };
+    if (split.id < vlanIds.first || split.id > vlanIds.last || link !== `${split.parent}.${split.id}`) {
+      const culprits = [{ kind: 'option', id: parentOption, detail: link }];
+      const range = `${vlanIds.first} to ${vlanIds.last}`;
+      return refuse(
+        'OPTION_INVALID',
+        `${link} is no interface of the host, and no VLAN from ${range} of one`,
+        culprits,
+      );
+    }
+    return host?.capabilities.vlan === true ? { link, make: 'vlan' } : missingVlan(driver, host, link);
+  };
+
+/** What has to be made for a network to stand on. */
+export const parentObjects = (host: HostContext, network: NetworkFacts): readonly KernelObject[] => {
+  const { id, parent, mtu } = network;
+  if (parent === null || parent.make === 'nothing') return [];
+  const [name, tag] = [parent.link, tagOf(host, 'network', id)];
+  if (parent.make === 'stub') return [{ kind: 'stub', name, mtu: mtu ?? 1500, tag }];
+  const split = splitName(name);
+  return split === null ? [] : [{ kind: 'vlan', name, parent: split.parent, id: split.id, tag }];
+};
+
+/** Links of the host that have to be there before anything is done. */
+export const neededLinks = ({ parent }: NetworkFacts): readonly string[] => {
+  if (parent === null || parent.make === 'stub') return [];
+  return parent.make === 'nothing' ? [parent.link] : [splitName(parent.link)?.parent ?? parent.link];
+};
+
+/** Drivers whose links cannot be on a parent together: each takes all that comes in there (netdev_rx_handler_register). */
+const drivers: ReadonlySet<string> = new Set(['macvlan', 'ipvlan']);
+
+/**
+ * Whether a network can be on its parent beside others.
+ * @param fits whether it can be there with one of its own driver; answers why not
+ */
+export const checkSharing = (
+  network: NetworkFacts,
+  others: Iterable<NetworkFacts>,
+  fits: (other: NetworkFacts) => string | null,
+): Refusal | null => {
+  for (const other of others) {
+    if (!drivers.has(other.driver) || other.parent === null || other.parent.link !== network.parent?.link) continue;
+    const why =
+      other.driver === network.driver ? fits(other) : `the kernel has no ${network.driver} beside ${other.driver}`;
+    if (why === null) continue;
+    return refuse(
+      'DRIVER_FORBIDS',
+      `interface ${other.parent.link} carries network ${other.name} of driver ${other.driver}: ${why}`,
+      [
+        { kind: 'network', id: other.id, name: other.name },
+        { kind: 'option', id: parentOption, detail: other.parent.link },
+      ],
+    );
+  }
+  return null;
+};

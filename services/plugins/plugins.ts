@@ -1,0 +1,91 @@
+/** The host side of Docker's protocol for remote network and IPAM drivers: which plugins there are, and calls of them. */
+import { type Clock, systemClock } from '../lib/clock.ts';
+import type { Logger } from '../lib/logger.ts';
+import { findPlugin, pluginNames, SOCKET_DIRECTORIES, SPEC_DIRECTORIES } from './discovery.ts';
+import { type IpamPlugin, ipamPlugin } from './ipam-plugin.ts';
+import { type NetworkPlugin, networkPlugin } from './network-plugin.ts';
+import { Plugin } from './plugin.ts';
+import { watchDirectories } from './watch.ts';
+
+export type { CallOptions } from './deadline.ts';
+export type { Called } from './fault.ts';
+export type { IpamPlugin } from './ipam-plugin.ts';
+export type { NetworkPlugin } from './network-plugin.ts';
+
+export interface Plugins {
+  /** Names that the directories hold now, sorted; nobody is activated for it. */
+  names(): readonly string[];
+  /** Told when `names` has changed. */
+  onChange(run: () => void): void;
+  /** Told the name of a plugin that has answered the handshake: at first use, and after each time that it was not to be reached. */
+  onActivated(run: (name: string) => void): void;
+  /** A plugin that there is not can be had too: its calls say so. */
+  network(name: string): NetworkPlugin;
+  ipam(name: string): IpamPlugin;
+  /** Gives up what is under way. */
+  close(): Promise<void>;
+}
+
+export interface PluginsOptions {
+  /** Directories of `.sock` files, in order. */
+  readonly sockets?: readonly string[];
+  /** Directories of `.spec` and `.json` files, in order. */
+  readonly specs?: readonly string[];
+  /** What a call has at most, whatever its command has left. */
+  readonly timeoutMs?: number;
+  readonly clock?: Clock;
+  readonly logger: Logger;
+}
+
+export const CALL_TIMEOUT_MS = 5_000;
+
+export const createPlugins = (options: PluginsOptions): Plugins => {
+  const { sockets = SOCKET_DIRECTORIES, specs = SPEC_DIRECTORIES, timeoutMs = CALL_TIMEOUT_MS } = options;
+  const { clock = systemClock, logger } = options;
+  const directories = { sockets, specs };
+  const plugins = new Map<string, Plugin>();
+  const toldOfChanges: (() => void)[] = [];
+  const toldOfActivations: ((name: string) => void)[] = [];
+  const onActivated = (name: string): void => {
+    for (const run of toldOfActivations) run(name);
+  };
+
+  const pluginOf = (name: string): Plugin => {
+    const known = plugins.get(name);
+    if (known !== undefined) return known;
+    const plugin = new Plugin(name, { directories, timeoutMs, clock, logger, onActivated });
+    plugins.set(name, plugin);
+    return plugin;
+  };
+
+  let names = pluginNames(directories);
+  const look = (): void => {
+    for (const plugin of plugins.values()) plugin.changed();
+    const before = names;
+    names = pluginNames(directories);
+    if (names.join() === before.join()) return;
+    for (const run of toldOfChanges) run();
+  };
+  const watching = watchDirectories([...sockets, ...specs], clock, look);
+
+  return {
+    names: () => names,
+    onChange: (run) => void toldOfChanges.push(run),
+    onActivated: (run) => void toldOfActivations.push(run),
+    network: (name) => networkPlugin(pluginOf(name)),
+    ipam: (name) => ipamPlugin(pluginOf(name)),
+    close: async () => {
+      watching.close();
+      for (const plugin of plugins.values()) plugin.close();
+    },
+  };
+};
+
+/** Where a plugin is, in words, for whoever looks for it: its file, and what is wrong with it. Null: there is none. */
+export const whereIsPlugin = (
+  name: string,
+  { sockets = SOCKET_DIRECTORIES, specs = SPEC_DIRECTORIES }: Pick<PluginsOptions, 'sockets' | 'specs'> = {},
+): { readonly file: string; readonly problem: string | null } | null => {
+  const found = findPlugin({ sockets, specs }, name);
+  return found === null ? null : { file: found.file, problem: found.read.ok ? null : found.read.problem };
+};
