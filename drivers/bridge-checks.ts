@@ -128,7 +128,7 @@ const routeProblem = (endpoint: EndpointFacts, { destination, gateway }: Endpoin
   return links.some((link) => contains(link, next)) ? null : 'the gateway is in none of the endpoint’s subnets';
 };
 
-const checkRoutes = (endpoint: EndpointFacts): Refusal | null => {
+export const checkRoutes = (endpoint: EndpointFacts): Refusal | null => {
   const destinations = endpoint.routes.map(({ destination }) => destination);
   for (const [index, route] of endpoint.routes.entries()) {
     const twice = destinations.indexOf(route.destination) !== index;

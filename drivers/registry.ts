@@ -3,10 +3,12 @@ import { bridgeDriver } from './bridge.ts';
 import type { Driver } from './driver.ts';
 import { hostDriver } from './host.ts';
 import { nullDriver } from './null.ts';
+import { overlayDriver } from './overlay.ts';
 
 export const drivers: ReadonlyMap<string, Driver> = new Map([
   ['null', nullDriver],
   ['none', nullDriver],
   ['host', hostDriver],
   ['bridge', bridgeDriver],
+  ['overlay', overlayDriver],
 ]);
