@@ -2,8 +2,8 @@
 import type { KernelObject, Route } from '../../drivers/objects.ts';
 import type { KernelFault } from '../../drivers/port.ts';
 import type { Event } from '../../events/envelope.ts';
-import type { Fact, Fault, PortBinding, SandboxFacts } from '../../events/events.ts';
-import type { BoundaryState } from '../../events/state.ts';
+import type { Fact, Fault, Peer, PortBinding, SandboxFacts } from '../../events/events.ts';
+import { type BoundaryState, networkOf } from '../../events/state.ts';
 import type { Course } from './course.ts';
 import { nothing } from './effects.ts';
 import { bindingsIn, type Deployment } from './sandbox.ts';
@@ -39,9 +39,17 @@ export const kernelFault = (fault: KernelFault): Fault => ({ ...fault, undoFault
 interface Found {
   readonly routes: readonly { readonly destination: string; readonly gateway: string }[];
   readonly ports: readonly PortBinding[];
+  readonly peer: Peer;
 }
 
 const isRoute = (object: KernelObject): object is Route => object.kind === 'route';
+
+/** What other hosts have to know of the endpoint that an intent is about, as it is meant to be by now. */
+const peerOf = (state: BoundaryState, { data }: Event): Peer => {
+  const facts = 'endpointId' in data ? state.endpoints.get(data.endpointId)?.facts : undefined;
+  if (facts === undefined || networkOf(state, facts.networkId)?.facts.scope !== 'realm') return null;
+  return { names: [facts.name, ...facts.aliases], services: [...facts.services] };
+};
 
 /** The routes of an endpoint: default routes through it first, then its own. */
 const routesOf = ({ remainder }: Course, { ensure }: Course['effects'][number], device: string | null) =>
@@ -50,7 +58,7 @@ const routesOf = ({ remainder }: Course, { ensure }: Course['effects'][number], 
     .map(({ destination, gateway }) => ({ destination, gateway }));
 
 /** The outcome of an intent that was executed. */
-const done = (intent: Event, { routes, ports }: Found): Fact | null => {
+const done = (intent: Event, { routes, ports, peer }: Found): Fact | null => {
   switch (intent.type) {
     case 'DriverConfigureRequested':
       return { type: 'DriverConfigured', data: { driver: intent.data.driver } };
@@ -66,7 +74,7 @@ const done = (intent: Event, { routes, ports }: Found): Fact | null => {
     }
     case 'EndpointUpdateRequested': {
       const { endpointId, networkId, name } = intent.data;
-      return { type: 'EndpointUpdated', data: { endpointId, networkId, name, ports: [...ports], peer: null } };
+      return { type: 'EndpointUpdated', data: { endpointId, networkId, name, ports: [...ports], peer } };
     }
     case 'EndpointDeleteRequested': {
       const { endpointId, networkId, name } = intent.data;
@@ -77,7 +85,7 @@ const done = (intent: Event, { routes, ports }: Found): Fact | null => {
       const found = { routes: [...routes], ports: [...ports] };
       return {
         type: 'EndpointJoined',
-        data: { ...inSandbox(intent.data), key: sandbox.key, interface: device, ipv4, ipv6, mac, ...found, peer: null },
+        data: { ...inSandbox(intent.data), key: sandbox.key, interface: device, ipv4, ipv6, mac, ...found, peer },
       };
     }
     case 'EndpointLeaveRequested':
@@ -173,7 +181,8 @@ export const doneReports = (
   const ports = course.view ? bindingsIn(deployment, course.view) : [];
   const reports = unit.intents.flatMap((intent, index): readonly Report[] => {
     const device = intent.type === 'EndpointJoinRequested' ? intent.data.interface : null;
-    const fact = done(intent, { routes: routesOf(course, course.effects[index] ?? nothing, device), ports });
+    const routes = routesOf(course, course.effects[index] ?? nothing, device);
+    const fact = done(intent, { routes, ports, peer: peerOf(state, intent) });
     if (!fact) return [];
     if (intent.type !== 'EndpointJoinRequested' || made.has(intent.data.sandbox.incarnation)) return [{ fact, intent }];
     made.add(intent.data.sandbox.incarnation);
@@ -193,7 +202,7 @@ const isRemovalOf = ({ type }: Event): boolean =>
 const takenBack = (intent: Event, fault: Fault, course: Course): Fact | null => {
   if (!course.isMove || !isRemovalOf(intent) || !('endpointId' in intent.data)) return failed(intent, fault);
   if (course.returned.has(intent.data.endpointId)) return reverted(intent, fault);
-  return done(intent, { routes: [], ports: [] });
+  return done(intent, { routes: [], ports: [], peer: null });
 };
 
 /** The outcomes of a unit that could not be executed, or was taken back: the one fault for each intent. */

@@ -105,6 +105,7 @@ describe('networks of the realm', () => {
     await stage.run('CreateNetwork', { name: 'web', ...overlay });
     await stage.run('AttachSandbox', attach('a'), 'h1');
     await stage.run('AttachSandbox', attach('b'), 'h2');
+    assert.deepEqual(stage.viewed(), [['web', '', 'active', 2]]);
     assert.equal(await stage.code('DeleteNetwork', { network: 'web' }), 'NETWORK_HAS_ENDPOINTS');
     await stage.run('DetachSandbox', { sandbox: 'a' });
     const late = stage.reporters.get('h2') ?? assert.fail();
@@ -115,11 +116,13 @@ describe('networks of the realm', () => {
       networksIn(stage).map(({ status }) => status),
       ['deleting'],
     );
+    assert.deepEqual(stage.viewed(), [['web', '', 'deleting', 1]]);
     assert.equal(await stage.code('CreateEndpoint', { network: 'web', name: 'c' }, 'h1'), 'NETWORK_NOT_FOUND');
     late.isPaused = false;
     late.work();
     await stage.settled();
     const { shared } = stage.realm();
+    assert.deepEqual(stage.viewed(), []);
     assert.deepEqual([shared.networks.size, shared.cells.size, shared.vnis.size], [0, 0, 0]);
     await stage.run('CreateNetwork', { name: 'web', ...overlay });
     assert.deepEqual(

@@ -1,9 +1,10 @@
 /** Two hosts with workers that only report, controllers, and a log in memory: for what is decided for several hosts together. */
 import assert from 'node:assert/strict';
 import { Command, type CommandInput, type CommandType } from '../../events/commands.ts';
-import { commitHeaders } from '../../events/envelope.ts';
+import { commitHeaders, decodeCommit } from '../../events/envelope.ts';
 import { type EventData, isIntent, isTerminal } from '../../events/events.ts';
 import { commandId, subjects } from '../../events/names.ts';
+import { applyCommit, createViews, rowsOf } from '../../projections/views.ts';
 import type { Controller } from '../../services/controller/controller.ts';
 import { foldLog } from '../../services/controller/controller.ts';
 import { systemClock } from '../../services/lib/clock.ts';
@@ -89,6 +90,14 @@ export class RealmStage {
 
   realm() {
     return foldLog(this.log.stored());
+  }
+
+  /** Status and endpoints of the networks that the view knows. */
+  viewed(): readonly (readonly [name: string, host: string, status: string, endpoints: number])[] {
+    const views = createViews();
+    for (const { subject, position, body } of this.log.stored())
+      applyCommit(views, subject, position, decodeCommit(body));
+    return [...rowsOf(views, 'networks').values()].map((row) => [row.name, row.host, row.status, row.endpoints]);
   }
 
   /** Each commit carries the hash of the one before on its subject. */
