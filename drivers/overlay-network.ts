@@ -8,13 +8,10 @@ import { bridgeOf } from './bridge-options.ts';
 import { type HostContext, tagOf } from './driver.ts';
 import type { KernelObject } from './objects.ts';
 
-/** IANA's port of VXLAN (RFC 7348 section 5); a network may have another one. */
-export const vxlanPort = 4789;
-
 /** Empty where the host has no address that others reach it at, or the network no segment: then nothing can be joined. */
 export const presenceObjects = (host: HostContext, network: NetworkFacts): readonly KernelObject[] => {
   const vni = network.subnets.find((subnet) => subnet.vni !== null)?.vni ?? null;
-  if (vni === null || !host.underlay || network.mtu === null) return [];
+  if (vni === null || !host.underlay || network.mtu === null || network.tunnel === null) return [];
   const bridge = bridgeOf(network);
   // Its own frames pass where bridge-netfilter looks at them, and nothing else does.
   return [
@@ -25,7 +22,7 @@ export const presenceObjects = (host: HostContext, network: NetworkFacts): reado
       bridge,
       vni,
       local: host.underlay.address,
-      port: network.tunnel?.port ?? vxlanPort,
+      port: network.tunnel.port,
       mtu: network.mtu,
       tag: tagOf(host, 'network', network.id),
     },

@@ -1,5 +1,5 @@
 /** View `networks`: what each network is and in which state; deleted ones disappear. Key: the network's id. */
-import type { Event, EventOf } from '../events/envelope.ts';
+import { type Event, type EventOf, needsExecution } from '../events/envelope.ts';
 import { type Fault, isIntent, type NetworkFacts, type NetworkSettings } from '../events/events.ts';
 import { type NetworkStatus, networkTransitions } from '../events/states.ts';
 import { endUpdate, type Update } from '../events/updates.ts';
@@ -7,6 +7,7 @@ import { type At, isLate, labelNames, type Projection } from './projection.ts';
 import { nextStatus } from './status.ts';
 
 export interface NetworkRow extends NetworkFacts {
+  /** Empty where it is on every host. */
   readonly host: string;
   readonly status: Exclude<NetworkStatus, 'absent'>;
   /** Since when it is in this state. */
@@ -35,7 +36,7 @@ const create = (rows: Rows, event: EventOf<'NetworkCreateRequested'>, at: At): v
   rows.set(network.id, {
     ...network,
     host: at.host ?? '',
-    status: 'creating',
+    status: needsExecution(event) ? 'creating' : 'active',
     since: time,
     createdAt: time,
     endpoints: 0,
@@ -55,7 +56,9 @@ const updated = (
 ): NetworkRow => {
   if (event.type === 'NetworkUpdateRequested') {
     const { labels, mtu, dns, options } = row;
-    const update = { intent: event.meta.id, before: { labels, mtu, dns, options }, earlier: row.update };
+    const update = needsExecution(event)
+      ? { intent: event.meta.id, before: { labels, mtu, dns, options }, earlier: row.update }
+      : row.update;
     return { ...row, ...event.data.settings, update, updateFault: null, changedPosition };
   }
   const fault = event.type === 'NetworkUpdateFailed' ? event.data.fault : null;
@@ -64,13 +67,17 @@ const updated = (
   return { ...row, ...ended.restored, update: ended.update, updateFault: fault, changedPosition };
 };
 
+/** Nobody reports the end of a realm network: it is over with the last of its endpoints. */
+const isOver = ({ scope, status, endpoints }: NetworkRow): boolean =>
+  scope === 'realm' && status === 'deleting' && endpoints === 0;
+
 const move = (rows: Rows, event: Event, at: At): void => {
   const row = at.networkBefore;
   if (!row) return;
   const intends = isIntent(event.type);
   if (!intends && event.type !== 'NetworkCreateFailed' && event.meta.causationid !== row.intent) return;
   const status = nextStatus(networkTransitions, row.status, event.type);
-  if (status === 'absent') {
+  if (status === 'absent' || isOver({ ...row, status })) {
     rows.delete(row.id);
     return;
   }
@@ -92,7 +99,9 @@ export const countEndpoints = (rows: Rows, event: Event, at: At): void => {
   const change = Number(at.endpoints.has(endpoint.id)) - Number(before !== undefined);
   const row = rows.get(endpoint.networkId);
   if (change === 0 || !row) return;
-  rows.set(row.id, { ...row, endpoints: row.endpoints + change, changedPosition: at.position });
+  const counted = { ...row, endpoints: row.endpoints + change, changedPosition: at.position };
+  if (isOver(counted)) rows.delete(row.id);
+  else rows.set(row.id, counted);
 };
 
 export const networks: Projection<NetworkRow> = {

@@ -230,7 +230,10 @@ export class Execution {
     for (const { operations } of plans) this.#present.apply(operations);
     for (const result of await applying) {
       if (result.ok) continue;
-      logger.warn({ fault: result.fault }, 'a network that nobody here is in any more could not be removed, trying again later');
+      logger.warn(
+        { fault: result.fault },
+        'a network that nobody here is in any more could not be removed, trying again later',
+      );
       this.repairLater();
     }
   }

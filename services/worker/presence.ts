@@ -1,6 +1,7 @@
 /** Networks that span hosts are in the kernel of a host while somebody there is in them. Pure. */
-import type { Plan } from '../../drivers/port.ts';
+
 import { diff } from '../../drivers/plan.ts';
+import type { Plan } from '../../drivers/port.ts';
 import type { Event } from '../../events/envelope.ts';
 import type { Scene } from './inmates.ts';
 

@@ -3,7 +3,7 @@ import type { KernelObject, Route } from '../../drivers/objects.ts';
 import type { KernelFault } from '../../drivers/port.ts';
 import type { Event } from '../../events/envelope.ts';
 import type { Fact, Fault, Peer, PortBinding, SandboxFacts } from '../../events/events.ts';
-import type { BoundaryState } from '../../events/state.ts';
+import { type BoundaryState, networkOf } from '../../events/state.ts';
 import { namesOf } from '../../projections/names.ts';
 import type { Course } from './course.ts';
 import { nothing } from './effects.ts';
@@ -48,7 +48,7 @@ interface Found {
 const peerOf = (state: BoundaryState, intent: Event): Peer => {
   if (intent.type !== 'EndpointJoinRequested' && intent.type !== 'EndpointUpdateRequested') return null;
   const row = state.endpoints.get(intent.data.endpointId);
-  const network = state.networks.get(intent.data.networkId);
+  const network = networkOf(state, intent.data.networkId);
   if (!row || network?.facts.scope !== 'realm') return null;
   const isJoin = intent.type === 'EndpointJoinRequested';
   const sandbox = isJoin ? intent.data.sandbox : state.sandboxes.get(row.sandbox?.incarnation ?? '')?.facts;
@@ -94,7 +94,7 @@ const done = (intent: Event, { routes, ports, peer }: Found): Fact | null => {
       const found = { routes: [...routes], ports: [...ports], peer };
       return {
         type: 'EndpointJoined',
-        data: { ...inSandbox(intent.data), key: sandbox.key, interface: device, ipv4, ipv6, mac, ...found, peer: null },
+        data: { ...inSandbox(intent.data), key: sandbox.key, interface: device, ipv4, ipv6, mac, ...found, peer },
       };
     }
     case 'EndpointLeaveRequested':

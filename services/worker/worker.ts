@@ -3,7 +3,7 @@
  * no state of its own: its start is a census of the kernel against what the log adds up to.
  */
 import type { Logger } from 'pino';
-import type { Driver } from '../../drivers/driver.ts';
+import type { Driver, HostContext } from '../../drivers/driver.ts';
 import type { Kernel, KernelFacts } from '../../drivers/port.ts';
 import { type Event, eventVersions } from '../../events/envelope.ts';
 import { type EventData, isTerminal } from '../../events/events.ts';
@@ -17,6 +17,8 @@ import type { Stream } from '../lib/stream.ts';
 import { Execution, type Prepared, type Task, taskOf } from './execution.ts';
 import { Leasing } from './leasing.ts';
 import { Outbox } from './outbox.ts';
+import { Peers } from './peers.ts';
+import { Present } from './present.ts';
 import { nextBatch } from './units.ts';
 
 export interface WorkerOptions {
@@ -54,6 +56,15 @@ const factsEveryMs = 30_000;
 /** One that the kernel works on and one that waits for it. */
 const batchesMax = 2;
 
+/** Its address for other hosts is the one that was stated last. */
+const hostOf = (realm: string, { state }: Boundary, host: string): HostContext => ({
+  realm,
+  host,
+  get underlay() {
+    return state.facts.get('host')?.underlay ?? null;
+  },
+});
+
 export const createWorker = (options: WorkerOptions): Worker => new HostWorker(options);
 
 class HostWorker implements Worker {
@@ -69,6 +80,8 @@ class HostWorker implements Worker {
   #epoch = 0;
   #outbox: Outbox | null = null;
   #execution: Execution | null = null;
+  readonly #present = new Present();
+  readonly #peers: Peers;
   readonly #leasing: Leasing;
   readonly #dns: Dns;
   #wake: () => void = () => undefined;
@@ -89,6 +102,17 @@ class HostWorker implements Worker {
       wake: () => this.#wake(),
       onFault: (error) => this.#fail(error),
     });
+    this.#peers = new Peers({
+      host,
+      kernel,
+      clock,
+      logger,
+      present: this.#present,
+      dns: this.#dns,
+      network: (id) => this.#followed?.realm.shared.networks.get(id)?.facts,
+      repair: () => this.#execution?.repairLater(),
+      onFault: (error) => this.#fail(error),
+    });
     this.failed = this.#failure.promise;
     this.failed.catch(() => undefined);
   }
@@ -96,9 +120,13 @@ class HostWorker implements Worker {
   async start(): Promise<void> {
     const { realm, host, log, clock, logger, kernel, drivers, hostServers } = this.#options;
     const followed = followRealm(log, {
-      subjects: [subjects.host(host), subjects.outcome(host)],
+      // What is decided here and for all hosts, and what all hosts report: who is in a network elsewhere stands in those reports.
+      subjects: [subjects.host(host), 'cnm.event.realm.>', 'cnm.outcome.>'],
       listener: {
-        before: (_, event) => this.#note(event),
+        before: (boundary, event) => {
+          if (boundary.host === host) this.#note(event);
+          else if (boundary.host !== null) this.#peers.note(boundary.host, event);
+        },
         folded: (boundary, position) => this.#folded(boundary, position),
       },
     });
@@ -122,14 +150,17 @@ class HostWorker implements Worker {
       clock,
       logger,
       state: boundary.state,
-      deployment: { host: { realm, host }, drivers, resolvConf: () => hostServers.config() },
+      deployment: { host: hostOf(realm, boundary, host), drivers, resolvConf: () => hostServers.config() },
       dns: this.#dns,
+      present: this.#present,
+      peers: this.#peers,
       announced: this.#announced,
       report: (reports) => outbox.push(reports),
       wake: () => this.#wake(),
     });
     await execution.begin();
     this.#execution = execution;
+    await this.#peers.begin();
     this.#watchFacts(outbox, boundary);
     this.#loop = this.#run(boundary, execution)
       .catch((error) => this.#fail(error))
@@ -141,6 +172,7 @@ class HostWorker implements Worker {
     this.#cancelFacts();
     this.#wake();
     this.#leasing.stop();
+    this.#peers.close();
     await this.#loop;
     await this.#outbox?.close();
     await this.#followed?.reader.stop();
@@ -152,6 +184,7 @@ class HostWorker implements Worker {
     this.#stopped = true;
     this.#cancelFacts();
     this.#leasing.stop();
+    this.#peers.close();
     this.#failure.reject(error);
     this.#wake();
     // Whoever comes next for this host answers in its place.
@@ -160,6 +193,10 @@ class HostWorker implements Worker {
 
   #note(event: Event): void {
     const { type, data, meta } = event;
+    // Tunnels begin at that address.
+    const known = this.#followed && boundaryOf(this.#followed.realm, this.#options.host).state.facts.get('host');
+    if (type === 'HostFacts' && known && known.underlay?.address !== data.underlay?.address)
+      this.#execution?.repairLater();
     const isLeft = type === 'EndpointLeaveFailed' || type === 'EndpointDeleteFailed' || type === 'NetworkDeleteFailed';
     if (isLeft && data.fault.code !== 'DEPENDENCY_FAILED') this.#execution?.repairLater();
     if (type === 'HostLapsed' && data.host === this.#options.host) this.#returned(data.epoch);
@@ -172,8 +209,9 @@ class HostWorker implements Worker {
     if (type === 'SandboxRemoved') this.#announced.delete(data.sandbox.incarnation);
   }
 
-  #folded({ outcomeHead }: Boundary, position: number): void {
-    if (outcomeHead?.position === position) this.#outbox?.check(outcomeHead);
+  #folded({ host, outcomeHead }: Boundary, position: number): void {
+    if (host === this.#options.host && outcomeHead?.position === position) this.#outbox?.check(outcomeHead);
+    this.#peers.tell();
     this.#dns.reached(position);
     this.#wake();
   }

@@ -1,6 +1,7 @@
 // Specifications of hosts as such: found to be away by a collector, and back with the next epoch.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { drivers } from '../../drivers/registry.ts';
 import { Command } from '../../events/commands.ts';
 import { routeCommand } from '../../events/route.ts';
 import { isLapsed } from '../../events/state.ts';
@@ -35,5 +36,6 @@ test('LapseHost: goes to the host that it names', () => {
     ['h2', new World().state],
   ]);
   const command = Command.parse({ id: 'mwppn7f2-lapse/h2/1', type: 'LapseHost', data: { ...lapse, host: 'h2' } });
-  assert.deepEqual(routeCommand(hosts, command, null), { ok: true, host: 'h2' });
+  const places = { hosts, shared: new World().state.shared, drivers };
+  assert.deepEqual(routeCommand(places, command, null), { ok: true, place: { kind: 'host', host: 'h2' } });
 });
