@@ -69,10 +69,10 @@ const inmatesOf = (scene: Scene, sandbox: SandboxFacts, changes: Changes): reado
 };
 
 /** The endpoints that are reported as joined. */
-const settledInmates = ({ endpoints, networks }: BoundaryState, row: SandboxRow): readonly Inmate[] =>
+const settledInmates = (state: BoundaryState, row: SandboxRow): readonly Inmate[] =>
   row.members.flatMap((id) => {
-    const endpoint = endpoints.get(id);
-    const network = networks.get(endpoint?.facts.networkId ?? '');
+    const endpoint = state.endpoints.get(id);
+    const network = networkOf(state, endpoint?.facts.networkId ?? '');
     if (endpoint?.status !== 'joined' || !network) return [];
     const device = endpoint.sandbox?.interface ?? null;
     return [{ endpoint: endpointNow(endpoint), network: networkNow(network), interface: device }];

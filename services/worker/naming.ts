@@ -1,6 +1,7 @@
 /** When names come and go with what units do: told before the report, sockets open before it, closed before a namespace goes. */
 import type { KernelFault, Operation } from '../../drivers/port.ts';
 import type { SandboxFacts } from '../../events/events.ts';
+import { networkOf } from '../../events/state.ts';
 import type { Dns } from '../dns/dns.ts';
 import { membersOf } from '../dns/members.ts';
 import type { Course } from './course.ts';
@@ -64,11 +65,12 @@ export class Naming {
   /** What a unit that was executed has made of names. */
   done({ intents }: Unit, { ended }: Course): void {
     if (ended) this.#close(ended);
-    const { endpoints, networks, sandboxes } = this.#scene.state;
+    const { state } = this.#scene;
+    const { endpoints, sandboxes } = state;
     for (const { type, data, meta } of intents) {
       if (type === 'EndpointJoinRequested') {
         const endpoint = endpoints.get(data.endpointId);
-        const network = networks.get(data.networkId);
+        const network = networkOf(state, data.networkId);
         const sandbox = sandboxes.get(data.sandbox.incarnation)?.facts ?? data.sandbox;
         if (endpoint && network)
           this.#dns.joined({ network: networkNow(network), endpoint: endpointNow(endpoint), sandbox });
@@ -78,7 +80,7 @@ export class Naming {
         const row = endpoints.get(data.endpointId);
         if (row) this.#dns.endpointChanged(endpointAfter(row, meta.id));
       } else if (type === 'NetworkUpdateRequested') {
-        const row = networks.get(data.networkId);
+        const row = networkOf(state, data.networkId);
         if (row) this.#dns.networkChanged(networkAfter(row, meta.id));
       }
     }

@@ -52,7 +52,7 @@ if (inOwnNamespaces(import.meta.filename)) {
     const [a, b, c] = [await attach('h1', 'a'), await attach('h2', 'b'), await attach('h3', 'c')];
     assert.equal(new Set([a, b, c].map(({ address }) => address)).size, 3);
     for (const from of [a, b, c]) for (const to of [a, b, c]) await eventually(from, to);
-    await waitFor(() => succeedsIn(a.key, 'ping -c1 -W1 c'), { what: 'the name c on h1', timeoutMs: 10_000 });
+    await waitFor(() => shIn(a.key, 'dig +short @127.0.0.11 c').trim() === c.address, { what: 'the name c on h1' });
     const fdb = lab
       .at(0)
       .exec('bridge fdb show')
