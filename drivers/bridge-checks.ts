@@ -1,6 +1,15 @@
 /** Which networks and endpoints the driver `bridge` refuses. What it takes, it acts on: nothing is ignored. */
 import type { EndpointFacts, NetworkFacts } from '../events/events.ts';
-import { contains, type Family, parseCidr, parseIp } from '../events/ip.ts';
+import {
+  broadcastAddress,
+  classOf,
+  contains,
+  type Family,
+  formatIp,
+  networkAddress,
+  parseCidr,
+  parseIp,
+} from '../events/ip.ts';
 import { type Refusal, refuse } from '../events/refusals.ts';
 import {
   bridgeOf,
@@ -114,10 +123,15 @@ const linksOf = ({ ipv4, ipv6, linkLocal }: EndpointFacts) =>
     return parsed ? [parsed.cidr] : [];
   });
 
+const ownAddresses = ({ ipv4, ipv6, linkLocal }: EndpointFacts) =>
+  [ipv4, ipv6, ...linkLocal].flatMap((cidr) => (cidr === null ? [] : cidr.slice(0, cidr.indexOf('/'))));
+
 const routeProblem = (endpoint: EndpointFacts, { destination, gateway }: EndpointFacts['routes'][number]) => {
   const target = parseCidr(destination)?.cidr;
   if (!target) return 'the destination is no subnet';
   if (target.prefix === 0) return 'default routes follow the gateway priority of the endpoints';
+  if (classOf({ family: target.family, value: target.base }) === 'loopback')
+    return 'the loopback never leaves a sandbox';
   const links = linksOf(endpoint).filter(({ family }) => family === target.family);
   if (links.length === 0) return `the endpoint has no IPv${target.family} address`;
   if (links.some(({ base, prefix }) => base === target.base && prefix === target.prefix))
@@ -125,7 +139,11 @@ const routeProblem = (endpoint: EndpointFacts, { destination, gateway }: Endpoin
   const next = gateway === null ? null : parseIp(gateway);
   if (next === null) return gateway === null ? null : 'the gateway is no address';
   if (next.family !== target.family) return 'destination and gateway are of different families';
-  return links.some((link) => contains(link, next)) ? null : 'the gateway is in none of the endpoint’s subnets';
+  const link = links.find((one) => contains(one, next));
+  if (!link) return 'the gateway is in none of the endpoint’s subnets';
+  if (ownAddresses(endpoint).includes(formatIp(next.family, next.value))) return 'the gateway is the endpoint itself';
+  const isHost = next.value !== networkAddress(link) && next.value !== broadcastAddress(link);
+  return isHost ? null : 'the gateway is the address of the subnet itself, or its broadcast address';
 };
 
 export const checkRoutes = (endpoint: EndpointFacts): Refusal | null => {

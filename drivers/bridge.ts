@@ -6,7 +6,7 @@ import type { EndpointFacts } from '../events/events.ts';
 import { checkEndpoint, checkNetwork } from './bridge-checks.ts';
 import { networkObjects } from './bridge-network.ts';
 import { allowsIcc, bridgeOf, configRules, interfacePrefix, option, updatableOptions } from './bridge-options.ts';
-import { defaultBindings, publishedBindings, publishedObjects, publishes } from './bridge-ports.ts';
+import { defaultBindings, publishedBindings, publishedObjects, publishes, publishProblem } from './bridge-ports.ts';
 import { builtIn, type Driver, type HostContext, type Join, tagOf } from './driver.ts';
 import type { KernelObject } from './objects.ts';
 import { checkOptions } from './options.ts';
@@ -64,6 +64,7 @@ export const bridgeDriver: Driver = builtIn(
     parentOf: () => null,
     interfacePrefix,
     canPublish: publishes,
+    publishProblem,
     defaultBindings,
     checkConfigure: (options) => checkOptions('driver bridge', options, configRules),
     checkNetwork,

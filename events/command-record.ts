@@ -2,7 +2,7 @@
  * What became of a command: the one fold that controllers (answers), views (`commands`) and clients share. A command ends once, with
  * the first terminal event in log order: every intent reported, one failed, or timed out. What is reported later changes nothing.
  */
-import { type Event, type EventOf, needsExecution } from './envelope.ts';
+import { type Event, needsExecution } from './envelope.ts';
 import { type Culprit, type Fault, isFailure, isIntent, isTerminal, type PortBinding } from './events.ts';
 
 export interface EndpointResult {
@@ -41,20 +41,28 @@ export interface CommandRecord {
   readonly fault: Fault | null;
 }
 
-const opened = (event: Event, position: number): CommandRecord => ({
-  actor: event.meta.actor,
-  commandid: event.meta.commandid,
-  correlationid: event.meta.correlationid,
-  command: event.meta.commandtype ?? '',
+/** A record that nobody but its maker has seen yet, and that may be changed. */
+export type CommandDraft = { -readonly [Field in keyof CommandRecord]: CommandRecord[Field] };
+
+/** One for all records: most of them end with nothing open. */
+const none: readonly never[] = [];
+
+/** The record of a command before its first event is folded in. */
+export const openCommand = ({ meta }: Event, position: number): CommandDraft => ({
+  actor: meta.actor,
+  commandid: meta.commandid,
+  // Mostly the same text: kept once.
+  correlationid: meta.correlationid === meta.commandid ? meta.commandid : meta.correlationid,
+  command: meta.commandtype ?? '',
   status: 'accepted',
   position,
-  decidedAt: event.meta.time,
+  decidedAt: meta.time,
   endedPosition: null,
   endedAt: null,
-  deadline: event.meta.deadline ?? null,
-  open: [],
+  deadline: meta.deadline ?? null,
+  open: none,
   network: null,
-  endpoints: [],
+  endpoints: none,
   sandbox: null,
   refusal: null,
   fault: null,
@@ -72,39 +80,45 @@ const blank: EndpointResult = {
   ports: [],
 };
 
-/** What the command knows of an endpoint, and where it puts what it has learnt. */
-const known = (endpoints: readonly EndpointResult[], id: string): EndpointResult =>
-  endpoints.find((endpoint) => endpoint.id === id) ?? blank;
+interface Naming {
+  readonly endpointId: string;
+  readonly name: string;
+  readonly networkId: string;
+}
 
-const put = (endpoints: readonly EndpointResult[], result: EndpointResult): readonly EndpointResult[] =>
-  endpoints.length === 0 ? [result] : [...endpoints.filter(({ id }) => id !== result.id), result];
+/** What the command knows of an endpoint. Its texts stay those of the first event that named it, which the other views keep as well. */
+const known = (endpoints: readonly EndpointResult[], { endpointId: id, name, networkId }: Naming): EndpointResult =>
+  endpoints.find((endpoint) => endpoint.id === id) ?? { ...blank, id, name, networkId };
+
+/** Puts down what it has learnt of one, which then is the last. */
+const put = (endpoints: readonly EndpointResult[], result: EndpointResult): readonly EndpointResult[] => {
+  const others = endpoints.filter(({ id }) => id !== result.id);
+  // Not spread into a new list: that would leave room for a dozen more, in every command that is kept.
+  return others.length === 0 ? [result] : others.toSpliced(others.length, 0, result);
+};
 
 /** Endpoints as the command knows them after an event: ids and addresses when decided, interface and routes when done. */
 const endpointsAfter = (endpoints: readonly EndpointResult[], event: Event): readonly EndpointResult[] => {
   switch (event.type) {
     case 'EndpointCreateRequested': {
-      const { id, name, networkId, ipv4, ipv6, mac } = event.data.endpoint;
-      return put(endpoints, { ...known(endpoints, id), id, name, networkId, ipv4, ipv6, mac });
+      const { id: endpointId, name, networkId, ipv4, ipv6, mac } = event.data.endpoint;
+      return put(endpoints, { ...known(endpoints, { endpointId, name, networkId }), ipv4, ipv6, mac });
     }
     case 'EndpointJoinRequested': {
-      const { endpointId: id, name, networkId, ipv4, ipv6, mac } = event.data;
-      const joining = { id, name, networkId, interface: event.data.interface, ipv4, ipv6, mac };
-      return put(endpoints, { ...known(endpoints, id), ...joining });
+      const { ipv4, ipv6, mac } = event.data;
+      return put(endpoints, { ...known(endpoints, event.data), interface: event.data.interface, ipv4, ipv6, mac });
     }
     case 'EndpointJoined': {
-      const { endpointId: id, name, networkId, ipv4, ipv6, mac, routes, ports } = event.data;
-      return put(endpoints, { id, name, networkId, interface: event.data.interface, ipv4, ipv6, mac, routes, ports });
+      const { ipv4, ipv6, mac, routes, ports } = event.data;
+      const joined = { interface: event.data.interface, ipv4, ipv6, mac, routes, ports };
+      return put(endpoints, { ...known(endpoints, event.data), ...joined });
     }
-    case 'EndpointUpdated': {
-      const { endpointId: id, name, networkId, ports } = event.data;
-      return put(endpoints, { ...known(endpoints, id), id, name, networkId, ports });
-    }
+    case 'EndpointUpdated':
+      return put(endpoints, { ...known(endpoints, event.data), ports: event.data.ports });
     case 'EndpointUpdateRequested':
     case 'EndpointLeaveRequested':
-    case 'EndpointDeleteRequested': {
-      const { endpointId: id, name, networkId } = event.data;
-      return put(endpoints, { ...known(endpoints, id), id, name, networkId });
-    }
+    case 'EndpointDeleteRequested':
+      return put(endpoints, known(endpoints, event.data));
     default:
       return endpoints;
   }
@@ -119,73 +133,80 @@ const networkAfter = (network: CommandRecord['network'], event: Event): CommandR
 
 const sandboxAfter = (sandbox: CommandRecord['sandbox'], event: Event): CommandRecord['sandbox'] => {
   if (event.type === 'EndpointJoinRequested') return { id: event.data.sandbox.id, key: event.data.sandbox.key };
-  if (event.type === 'EndpointJoined') return { id: event.data.sandbox.id, key: event.data.key };
+  if (event.type === 'EndpointJoined' && sandbox?.key !== event.data.key)
+    return { id: event.data.sandbox.id, key: event.data.key };
   return sandbox;
 };
 
-const ended = (
-  record: CommandRecord,
-  status: CommandRecord['status'],
-  event: Event,
-  position: number,
-): CommandRecord => ({
-  ...record,
-  status,
-  endedPosition: position,
-  endedAt: event.meta.time,
-  open: [],
-});
+/** Changes a record by an event. */
+type Step = (record: CommandDraft, event: Event, position: number) => void;
 
-const refused = (record: CommandRecord, event: EventOf<'CommandRefused'>, position: number): CommandRecord => {
+const end = (record: CommandDraft, status: CommandRecord['status'], event: Event, position: number): void => {
+  record.status = status;
+  record.endedPosition = position;
+  record.endedAt = event.meta.time;
+  record.open = none;
+};
+
+const refuse: Step = (record, event, position) => {
+  if (event.type !== 'CommandRefused') return;
   const { code, detail, culprits, command } = event.data;
-  return { ...ended(record, 'refused', event, position), command, refusal: { code, detail, culprits } };
+  end(record, 'refused', event, position);
+  record.command = command;
+  record.refusal = { code, detail, culprits };
 };
 
-/** One copy per event, whatever it brings: this runs for nearly every event of a cold read. */
-const intended = (record: CommandRecord, event: Event, needed: boolean): CommandRecord => ({
-  ...record,
-  open: needed ? [...record.open, event.meta.id] : record.open,
-  network: networkAfter(record.network, event),
-  endpoints: endpointsAfter(record.endpoints, event),
-  sandbox: sandboxAfter(record.sandbox, event),
-});
+const intend: Step = (record, event) => {
+  record.open = record.open.length === 0 ? [event.meta.id] : [...record.open, event.meta.id];
+  learn(record, event);
+};
 
-const reported = (record: CommandRecord, event: Event, position: number): CommandRecord => {
+/** An intent that nobody has to execute: a command has only such, or only others. */
+const enact: Step = (record, event, position) => {
+  learn(record, event);
+  end(record, 'succeeded', event, position);
+};
+
+const learn = (record: CommandDraft, event: Event): void => {
+  record.network = networkAfter(record.network, event);
+  record.endpoints = endpointsAfter(record.endpoints, event);
+  record.sandbox = sandboxAfter(record.sandbox, event);
+};
+
+const report: Step = (record, event, position) => {
   const failed = isFailure(event.type);
-  const open = failed ? [] : record.open.filter((id) => id !== event.meta.causationid);
-  const over = open.length === 0;
-  return {
-    ...record,
-    status: failed ? 'failed' : over ? 'succeeded' : 'accepted',
-    endedPosition: over ? position : null,
-    endedAt: over ? event.meta.time : null,
-    open,
-    endpoints: endpointsAfter(record.endpoints, event),
-    sandbox: sandboxAfter(record.sandbox, event),
-    fault: failed && 'fault' in event.data ? event.data.fault : null,
-  };
+  record.open = record.open.filter((id) => id !== event.meta.causationid);
+  record.endpoints = endpointsAfter(record.endpoints, event);
+  record.sandbox = sandboxAfter(record.sandbox, event);
+  if (failed && 'fault' in event.data) record.fault = event.data.fault;
+  if (failed || record.open.length === 0) end(record, failed ? 'failed' : 'succeeded', event, position);
 };
+
+const timeOut: Step = (record, event, position) => end(record, 'timed-out', event, position);
+const succeed: Step = (record, event, position) => end(record, 'succeeded', event, position);
 
 /**
- * Folds an event of a command into its record. `event` is one whose commandid is the command's, or the CommandTimedOut that names it.
- * Complexity: the number of intents of the command.
+ * What an event does to the record of its command; null: nothing, since the command has ended. `event` is one whose commandid is the
+ * command's, or the CommandTimedOut that names it.
  */
-export const foldCommand = (before: CommandRecord | undefined, event: Event, position: number): CommandRecord => {
-  if (event.type === 'CommandTimedOut' && before) {
-    return before.status === 'accepted' ? ended(before, 'timed-out', event, position) : before;
-  }
-  const record = before ?? opened(event, position);
-  if (event.type === 'CommandRefused') return refused(record, event, position);
-  if (isIntent(event.type)) {
-    const needed = needsExecution(event);
-    const after = intended(record, event, needed);
-    // A command has intents that are executed, or that are done with the decision, never both.
-    return needed ? after : { ...after, status: 'succeeded', endedPosition: position, endedAt: event.meta.time };
-  }
+export const commandStep = (before: CommandRecord | undefined, event: Event): Step | null => {
+  const { type, meta } = event;
+  if (isIntent(type)) return needsExecution(event) ? intend : enact;
   // It stands beside the creation that it admits, on another subject: that one tells what becomes of the command.
-  if (event.type === 'EndpointAdmitted') return record;
-  if (isTerminal(event.type)) return record.status === 'accepted' ? reported(record, event, position) : record;
+  if (type === 'EndpointAdmitted') return null;
+  if (type === 'CommandRefused') return refuse;
+  if (before !== undefined && before.status !== 'accepted') return null;
+  if (isTerminal(type)) return report;
+  if (before !== undefined) return type === 'CommandTimedOut' ? timeOut : null;
   // A decision that nobody has to execute ends its command: EndpointSuspected, CommandTimedOut (for the command that expired it).
-  if (event.meta.commandseq !== undefined && before === undefined) return ended(record, 'succeeded', event, position);
+  return meta.commandseq === undefined ? null : succeed;
+};
+
+/** Folds an event of a command into its record. Complexity: the number of intents of the command. */
+export const foldCommand = (before: CommandRecord | undefined, event: Event, position: number): CommandRecord => {
+  const step = commandStep(before, event);
+  if (before && !step) return before;
+  const record = before ? { ...before } : openCommand(event, position);
+  step?.(record, event, position);
   return record;
 };

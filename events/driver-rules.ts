@@ -59,6 +59,8 @@ export interface DriverRules {
   interfacePrefix(network: NetworkFacts): string;
   /** Whether ports on host addresses of the family can be led to endpoints of the network. */
   canPublish(network: NetworkFacts, family: Family): boolean;
+  /** Why a port at this address of the host cannot be led to endpoints of the network; null when it can. */
+  publishProblem(network: NetworkFacts, hostAddress: string): string | null;
   /**
    * Host addresses of a port that names none, at most one of each family; empty: somebody has to say.
    * @param config what the driver is configured to (ConfigureDriver)
@@ -82,5 +84,6 @@ export const linkless = {
   parentOf: () => null,
   interfacePrefix: () => 'eth',
   canPublish: () => false,
+  publishProblem: () => 'the driver makes no links',
   defaultBindings: () => [],
 } as const satisfies Partial<DriverRules>;

@@ -100,25 +100,43 @@ export class UnreadableCommit extends Error {
   readonly code = 'LOG_UNREADABLE';
 }
 
-/** `cnm.EndpointJoined.v1` split once per distinct type, since there are few. */
-const parsedTypes = new Map<string, { readonly type: EventType; readonly version: number }>();
+interface Readable {
+  /** As stored: `cnm.EndpointJoined.v1`. */
+  readonly name: string;
+  readonly type: EventType;
+  /** Lead from the version that is stored to the current one. */
+  readonly steps: readonly ((data: unknown) => unknown)[];
+}
 
-const parseType = (text: string): { readonly type: EventType; readonly version: number } => {
-  const known = parsedTypes.get(text);
-  if (known) return known;
-  const match = /^cnm\.([A-Za-z]+)\.v([0-9]+)$/.exec(text);
-  const type = match?.[1] as EventType | undefined;
-  if (!match || type === undefined || !Object.hasOwn(eventVersions, type)) {
-    throw new UnreadableCommit(`event type ${text} is unknown to this version of cnmbus: upgrade before reading on`);
-  }
-  const parsed = { type, version: Number(match[2]) };
-  if (parsed.version > eventVersions[type]) {
-    throw new UnreadableCommit(
-      `event ${text} is newer than v${eventVersions[type]}, which this version of cnmbus reads: upgrade before reading on`,
-    );
-  }
-  parsedTypes.set(text, parsed);
-  return parsed;
+const readableAs = (type: EventType, version: number): Readable => {
+  const versions = Array.from({ length: eventVersions[type] - version }, (_, n) => version + n);
+  return { name: cloudType(type, version), type, steps: versions.flatMap((from) => upcasts[`${type}.v${from}`] ?? []) };
+};
+
+/**
+ * What this version reads, by length of name: to compare a name with the two or three of its length takes less than to hash it. The type
+ * is the one text that the code has of it, so that all who compare types compare two pointers.
+ */
+const readable = Map.groupBy(
+  (Object.keys(eventData) as EventType[]).flatMap((type) =>
+    Array.from({ length: eventVersions[type] }, (_, n) => readableAs(type, n + 1)),
+  ),
+  ({ name }) => name.length,
+);
+
+const readableOf = (name: string): Readable | undefined => {
+  for (const known of readable.get(name.length) ?? []) if (known.name === name) return known;
+  return undefined;
+};
+
+const unreadable = (text: string): UnreadableCommit => {
+  const [, type = '', version] = /^cnm\.([A-Za-z]+)\.v([0-9]+)$/.exec(text) ?? [];
+  const current = Object.hasOwn(eventVersions, type) ? eventVersions[type as EventType] : Number.POSITIVE_INFINITY;
+  const problem =
+    Number(version) > current
+      ? `event ${text} is newer than v${current}, which this version of cnmbus reads`
+      : `event type ${text} is unknown to this version of cnmbus`;
+  return new UnreadableCommit(`${problem}: upgrade before reading on`);
 };
 
 interface CloudEvent extends Meta {
@@ -127,25 +145,31 @@ interface CloudEvent extends Meta {
 }
 
 const decodeEvent = (cloud: CloudEvent): Event => {
-  const { type, version } = parseType(cloud.type);
+  const known = readableOf(cloud.type);
+  if (!known) throw unreadable(cloud.type);
+  const { type, steps } = known;
   let data = cloud.data;
-  for (let v = version; v < eventVersions[type]; v++) {
-    const upcast = upcasts[`${type}.v${v}`];
-    if (!upcast) throw new UnreadableCommit(`no upcast from ${type}.v${v}`);
-    data = upcast(data);
-  }
+  for (const step of steps) data = step(data);
   // The CloudEvent itself serves as meta: its attributes are the same, and a copy per event would be half the cost of a cold read.
   return { type, version: eventVersions[type], data, meta: cloud } as Event;
 };
 
 const decoder = new TextDecoder();
 
+const parseBatch = (text: string): unknown => {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new UnreadableCommit('a commit must be JSON: somebody else has written to the log');
+  }
+};
+
 /**
  * The choke point: every read of the log passes here. Old versions are upcast; an unknown or newer one throws UnreadableCommit.
  * Data of a known version was checked when it was written and is covered by the chain, so it is not checked again.
  */
 export const decodeCommit = (body: Uint8Array): readonly Event[] => {
-  const batch: unknown = JSON.parse(decoder.decode(body));
+  const batch = parseBatch(decoder.decode(body));
   if (!Array.isArray(batch)) throw new UnreadableCommit('a commit must be a JSON batch of CloudEvents');
   return (batch as CloudEvent[]).map(decodeEvent);
 };

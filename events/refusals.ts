@@ -8,7 +8,7 @@ export const codes = {
   // The command itself
   COMMAND_MALFORMED: {
     status: 400,
-    remedy: 'Send JSON that fits the schema in docs/protocol.md; the detail names the field.',
+    remedy: 'The detail names the field; docs/commands.md says what fits there.',
   },
   COMMAND_UNKNOWN: { status: 400, remedy: 'Use a command type and version of docs/protocol.md.' },
   COMMAND_TOO_LARGE: { status: 400, remedy: 'Send at most 64 KiB.' },
@@ -104,7 +104,10 @@ export const codes = {
   ENDPOINT_NOT_FOUND: { status: 404, remedy: 'Create it first, or see `cnm endpoint ls`.' },
   ENDPOINT_EXISTS: { status: 403, remedy: 'Choose another name, or delete the endpoint that holds it.' },
   ENDPOINT_JOINED: { status: 403, remedy: 'Leave the sandbox that is named first.' },
-  ENDPOINT_NOT_JOINED: { status: 403, remedy: 'Nothing: it is in no sandbox.' },
+  ENDPOINT_NOT_JOINED: {
+    status: 403,
+    remedy: 'Nothing, if it was to be out; `cnm sandbox inspect` says where a sandbox is.',
+  },
   ENDPOINT_DELETING: { status: 409, remedy: 'Wait for its outcome.' },
   INTERFACE_IN_USE: { status: 409, remedy: 'Choose another name for the interface, or leave it out.' },
   UPDATE_DISRUPTS: { status: 409, remedy: 'Set `disrupt` if connections through the gateway may be reset.' },

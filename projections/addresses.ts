@@ -28,8 +28,21 @@ const holdFor = (rows: Rows, endpoint: EndpointRow, family: 4 | 6, cidr: string 
   if (cidr === null) return;
   const { host, networkId, network, id: holderId, name: holder, mac, createdAt: since, changedPosition } = endpoint;
   const address = bareAddress(cidr);
-  const row = { address, family, host, networkId, network, holderId, holder, mac, since, changedPosition };
-  rows.set(`${networkId}/${address}`, { ...row, kind: 'endpoint' });
+  const kind = 'endpoint';
+  const row = {
+    address,
+    family,
+    host,
+    networkId,
+    network,
+    holderId,
+    holder,
+    mac,
+    since,
+    changedPosition,
+    kind,
+  } as const;
+  rows.set(`${networkId}/${address}`, row);
 };
 
 const free = (rows: Rows, endpoint: EndpointRow, cidr: string | null): void => {

@@ -3,7 +3,7 @@
  * actor has used before, `ACTOR COMMANDID`. Nearly every event looks its command up, and a text that is there already costs a fraction of
  * one that is put together.
  */
-import { type CommandRecord, foldCommand } from '../events/command-record.ts';
+import { type CommandRecord, commandStep, openCommand } from '../events/command-record.ts';
 import type { Event } from '../events/envelope.ts';
 import { decisionTypes, isTerminal, outcomeTypes } from '../events/events.ts';
 import { memoryMs } from '../events/evolve.ts';
@@ -16,47 +16,74 @@ export interface CommandRow extends CommandRecord {
 
 type Rows = Map<string, CommandRow>;
 
-/**
- * The key of an actor's command, or the one that it would get.
- * @param decides the event is a decision: a command's stand in one commit, so where its id has no row, the longer key has none either
- */
-const keyIn = (rows: ReadonlyMap<string, CommandRow>, actor: string, commandid: string, decides = false): string => {
+/** The command that was looked up last in a commit: its events mostly follow each other, and looking it up is dear. */
+export interface CommandCursor {
+  key: string;
+  row: CommandRow | undefined;
+  /** The row was made in this commit. Nobody reads views before its end, so until then the row is changed in place. */
+  isNew: boolean;
+}
+
+/** As every commit begins. */
+export const noCommand = (): CommandCursor => ({ key: '', row: undefined, isNew: false });
+
+/** The key of an actor's command, or the one that it would get. */
+const keyIn = (rows: ReadonlyMap<string, CommandRow>, actor: string, commandid: string): string => {
   const row = rows.get(commandid);
-  if (row ? row.actor === actor : decides) return commandid;
+  if (row?.actor === actor) return commandid;
   const own = `${actor} ${commandid}`;
   return row || rows.has(own) ? own : commandid;
 };
 
-/** Field by field, since all later rows are copies of it: with a field put on behind, each would be two objects. */
-const opened = (record: CommandRecord, host: string | null): CommandRow => ({
-  host,
-  actor: record.actor,
-  commandid: record.commandid,
-  // Mostly the same text: kept once.
-  correlationid: record.correlationid === record.commandid ? record.commandid : record.correlationid,
-  command: record.command,
-  status: record.status,
-  position: record.position,
-  decidedAt: record.decidedAt,
-  endedPosition: record.endedPosition,
-  endedAt: record.endedAt,
-  deadline: record.deadline,
-  open: record.open,
-  network: record.network,
-  endpoints: record.endpoints,
-  sandbox: record.sandbox,
-  refusal: record.refusal,
-  fault: record.fault,
-});
+/**
+ * Moves on to an actor's command.
+ * @param decides it is decided now: a command's stand in one commit, so where its id has no row, the longer key has none either
+ */
+const seek = (cursor: CommandCursor, rows: Rows, actor: string, commandid: string, decides: boolean): void => {
+  const { row: last } = cursor;
+  if (last?.commandid === commandid && last.actor === actor) return;
+  const row = rows.get(commandid);
+  const found = row ? row.actor === actor : decides;
+  cursor.key = found ? commandid : keyIn(rows, actor, commandid);
+  cursor.row = found ? row : rows.get(cursor.key);
+  cursor.isNew = false;
+};
 
-const fold = (rows: Rows, key: string, before: CommandRow | undefined, event: Event, at: At): void => {
-  const record = foldCommand(before, event, at.position);
-  if (record === before) return;
-  // The fold copies a record with whatever it carries besides, so the host is put on once.
-  const row = before ? (record as CommandRow) : opened(record, at.host);
-  rows.set(key, row);
-  at.lastCommand.key = key;
-  at.lastCommand.row = row;
+/** Field by field, since all later rows are copies of it: with a field put on behind, each would be two objects. */
+const opened = (event: Event, { host, position }: At): CommandRow => {
+  const record = openCommand(event, position);
+  return {
+    host,
+    actor: record.actor,
+    commandid: record.commandid,
+    correlationid: record.correlationid,
+    command: record.command,
+    status: record.status,
+    position: record.position,
+    decidedAt: record.decidedAt,
+    endedPosition: record.endedPosition,
+    endedAt: record.endedAt,
+    deadline: record.deadline,
+    open: record.open,
+    network: record.network,
+    endpoints: record.endpoints,
+    sandbox: record.sandbox,
+    refusal: record.refusal,
+    fault: record.fault,
+  };
+};
+
+/** Folds an event into the command that the cursor stands on. */
+const fold = (rows: Rows, cursor: CommandCursor, event: Event, at: At): void => {
+  const { row: before } = cursor;
+  const step = commandStep(before, event);
+  if (!step) return;
+  const row = before === undefined ? opened(event, at) : cursor.isNew ? before : { ...before };
+  step(row, event, at.position);
+  if (row === before) return;
+  rows.set(cursor.key, row);
+  cursor.row = row;
+  cursor.isNew = true;
 };
 
 /**
@@ -81,20 +108,17 @@ export const commands: Projection<CommandRow> = {
   ],
   apply: (rows, event, at) => {
     const { actor, commandid, commandseq } = event.meta;
+    const { command: cursor } = at;
     if (event.type === 'CommandTimedOut') {
-      const ended = keyIn(rows, event.data.actor, event.data.commandId);
-      const before = rows.get(ended);
-      if (before) fold(rows, ended, before, event, at);
+      seek(cursor, rows, event.data.actor, event.data.commandId, false);
+      if (cursor.row) fold(rows, cursor, event, at);
     }
-    const { lastCommand: last } = at;
-    const again = last.row?.commandid === commandid && last.row.actor === actor;
-    const key = again ? last.key : keyIn(rows, actor, commandid, commandseq !== undefined);
-    const before = again ? last.row : rows.get(key);
+    seek(cursor, rows, actor, commandid, commandseq !== undefined);
     // A command begins with its decision. An outcome of one that is not known any more, or that nobody sent, begins none.
-    if (!before && commandseq === undefined) return;
+    if (!cursor.row && commandseq === undefined) return;
     // For the command that asked for it, a timeout is one more decision; only the first of a command opens its record.
-    if (before && event.type === 'CommandTimedOut') return;
-    fold(rows, key, before, event, at);
+    if (cursor.row && event.type === 'CommandTimedOut') return;
+    fold(rows, cursor, event, at);
   },
   fields: ['actor', 'commandid', 'correlationid', 'command', 'status', 'host'],
   references: ['network', 'endpoint', 'sandbox'],

@@ -29,9 +29,11 @@ export interface FilterMemory {
   readonly networkIds: Set<string>;
   /** Endpoints that hold `address`. */
   readonly holders: Set<string>;
+  /** Ids of endpoints and sandboxes that `endpoint` or `sandbox` means and that are there: ports are leased to ids alone. */
+  readonly meant: Set<string>;
 }
 
-export const emptyMemory = (): FilterMemory => ({ networkIds: new Set(), holders: new Set() });
+export const emptyMemory = (): FilterMemory => ({ networkIds: new Set(), holders: new Set(), meant: new Set() });
 
 const culpritsOf = (event: Event): readonly Culprit[] => (event.type === 'CommandRefused' ? event.data.culprits : []);
 
@@ -84,6 +86,17 @@ const touchesAddress = (event: Event, address: string, holders: Set<string>): bo
   return named || held;
 };
 
+/** Whom an event that passes is about, as long as it is there. */
+const learnMeant = (event: Event, { endpoint, sandbox }: EventFilter, meant: Set<string>): void => {
+  if (endpoint !== undefined) {
+    if (event.type === 'EndpointCreateRequested') meant.add(event.data.endpoint.id);
+    if (event.type === 'EndpointDeleted' || event.type === 'EndpointCreateFailed') meant.delete(event.data.endpointId);
+  }
+  if (sandbox === undefined) return;
+  if (event.type === 'EndpointJoinRequested') meant.add(event.data.sandbox.incarnation);
+  if (event.type === 'SandboxRemoved') meant.delete(event.data.sandbox.incarnation);
+};
+
 /**
  * A matcher for events in log order. It learns from what it sees, also from events that do not match, so it must be shown every event
  * from where its memory ends.
@@ -102,19 +115,27 @@ export const createMatcher = (
     const ids = networkIdsOf(event);
     return ids.some((id) => memory.networkIds.has(id) || id === network);
   };
+  /** Ports that the host has found for one that is meant. Its network was looked at when it was learned. */
+  const isFoundFor = (event: Event): boolean =>
+    event.type === 'PortsLeased' &&
+    (endpoint !== undefined || sandbox !== undefined) &&
+    event.data.ports.some(({ holder }) => memory.meant.has(holder));
+  const isEndpoint = (event: Event, where: string | null): boolean =>
+    endpoint === undefined || isMeant('endpoint', endpoint, endpointNamesOf(event), where);
+  const isSandbox = (event: Event): boolean => sandbox === undefined || sandboxNamesOf(event).includes(sandbox);
   const isCommand = (event: Event): boolean =>
     event.meta.commandid === commandid || (event.type === 'CommandTimedOut' && event.data.commandId === commandid);
   return (event, where) => {
-    // These two learn, so they come before anything that could answer without them.
+    // These three learn, so they come before anything that could answer without them.
     const inside = inNetwork(event, where);
     const touches = address === undefined || touchesAddress(event, address, memory.holders);
+    const isAbout = inside && isEndpoint(event, where) && isSandbox(event);
+    if (isAbout) learnMeant(event, filter, memory.meant);
     return (
-      inside &&
+      (isAbout || isFoundFor(event)) &&
       touches &&
       (types === undefined || types.has(event.type)) &&
       (host === undefined || host === where) &&
-      (endpoint === undefined || isMeant('endpoint', endpoint, endpointNamesOf(event), where)) &&
-      (sandbox === undefined || sandboxNamesOf(event).includes(sandbox)) &&
       (commandid === undefined || isCommand(event)) &&
       (command === undefined || event.meta.commandtype === command) &&
       (actor === undefined || event.meta.actor === actor) &&

@@ -2,6 +2,7 @@
  * View `names`: by which names each endpoint that is in a sandbox is found, from the report of its join to the report of its leave: what the
  * resolvers of its host answer to sandboxes of the same network. Key: the endpoint's id.
  */
+import type { EventOf } from '../events/envelope.ts';
 import type { EndpointFacts, SandboxFacts } from '../events/events.ts';
 import { beforeUpdates } from '../events/updates.ts';
 import type { EndpointRow } from './endpoints.ts';
@@ -42,17 +43,21 @@ export const namesOf = (
   sandbox: Pick<SandboxFacts, 'hostname' | 'domainname'>,
 ): readonly string[] => {
   const texts = [name, ...aliases, ...hostnames(sandbox)].map((text) => text.toLowerCase().replace(/\.$/, ''));
-  return [...new Set(texts.filter(isName))];
+  return texts.filter((text, index) => isName(text) && texts.indexOf(text) === index);
 };
 
 /** What an endpoint is called as long as its latest update is not reported: what it was called before. */
 const namesNow = (endpoint: EndpointRow, sandbox: Pick<SandboxFacts, 'hostname' | 'domainname'>): readonly string[] => {
   const { name, update } = endpoint;
-  const { aliases } = beforeUpdates(update).at(-1) ?? endpoint;
+  const { aliases } = update === null ? endpoint : (beforeUpdates(update).at(-1) ?? endpoint);
   return namesOf({ name, aliases }, sandbox);
 };
 
-const rowOf = (endpoint: EndpointRow, place: { readonly id: string; readonly incarnation: string }, at: At) => ({
+const rowOf = (
+  endpoint: EndpointRow,
+  { data: { sandbox: place }, meta }: EventOf<'EndpointJoined'>,
+  at: At,
+): NameRow => ({
   endpointId: endpoint.id,
   endpoint: endpoint.name,
   host: endpoint.host,
@@ -64,6 +69,8 @@ const rowOf = (endpoint: EndpointRow, place: { readonly id: string; readonly inc
   links: endpoint.links,
   ipv4: endpoint.ipv4 && bareAddress(endpoint.ipv4),
   ipv6: endpoint.ipv6 && bareAddress(endpoint.ipv6),
+  since: meta.time,
+  changedPosition: at.position,
 });
 
 export const names: Projection<NameRow> = {
@@ -82,10 +89,8 @@ export const names: Projection<NameRow> = {
     const { endpointBefore: before } = at;
     if (!before) return;
     const endpoint = at.endpoints.get(before.id);
-    if (endpoint && event.type === 'EndpointJoined') {
-      const row = rowOf(endpoint, event.data.sandbox, at);
-      rows.set(before.id, { ...row, since: event.meta.time, changedPosition: at.position });
-    } else if (endpoint && event.type === 'EndpointUpdated') {
+    if (endpoint && event.type === 'EndpointJoined') rows.set(before.id, rowOf(endpoint, event, at));
+    else if (endpoint && event.type === 'EndpointUpdated') {
       const row = rows.get(before.id);
       const sandbox = at.sandboxes.get(row?.sandboxIncarnation ?? '') ?? unnamed;
       if (row) rows.set(before.id, { ...row, names: namesNow(endpoint, sandbox), changedPosition: at.position });

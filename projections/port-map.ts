@@ -6,7 +6,7 @@ import type { Event } from '../events/envelope.ts';
 import type { PortBinding, PublishedPort } from '../events/events.ts';
 import { leasesOf } from './endpoint-updates.ts';
 import { type EndpointRow, familiesOf } from './endpoints.ts';
-import { type Lead, lead, type PortRow } from './ports.ts';
+import { exposureOf, type Lead, lead, type PortRow } from './ports.ts';
 import { type At, bareAddress } from './projection.ts';
 import type { SandboxRow } from './sandboxes.ts';
 
@@ -71,8 +71,19 @@ const setBindings = (
       portMap.every((binding, index) => sameBinding(binding, row.portMap[index] as PortBinding));
     if (!isSame) endpoints.set(row.id, { ...row, portMap, changedPosition: at.position });
   }
-  const leadOf = ({ protocol, hostPort }: PublishedPort, hostAddress: string): Lead | null =>
-    targets.get(`${protocol}/${hostAddress}/${hostPort}`) ?? null;
+  // Where nothing is translated a port is reached at the endpoint itself, by its own number, whatever host port is held for it.
+  const direct = [...targets.values()].filter(({ binding }) => binding.hostAddress === binding.address);
+  const leadOf = ({ protocol, hostPort, port, count }: PublishedPort, hostAddress: string): Lead | null =>
+    targets.get(`${protocol}/${hostAddress}/${hostPort}`) ??
+    direct.find(
+      ({ binding: one }) =>
+        exposureOf(hostAddress) === 'any' &&
+        one.address.includes(':') === hostAddress.includes(':') &&
+        one.protocol === protocol &&
+        one.port === port &&
+        one.count === count,
+    ) ??
+    null;
   lead(ports, sandbox.incarnation, sandbox.ports, leadOf, at);
   for (const row of inside) lead(ports, row.id, leasesOf(row), leadOf, at);
 };
@@ -100,8 +111,9 @@ const withoutOne = (out: EndpointRow, inside: readonly EndpointRow[], sandbox: S
 
 /** An endpoint is out of its sandbox, on its way into another, or gone. */
 const partFrom = (endpoints: Endpoints, ports: Ports, out: EndpointRow, event: Event, at: At): void => {
+  if (out.sandboxIncarnation === null) return;
   const after = endpoints.get(out.id);
-  if (after?.sandboxIncarnation === out.sandboxIncarnation || out.sandboxIncarnation === null) return;
+  if (after?.sandboxIncarnation === out.sandboxIncarnation) return;
   const sandbox = at.sandboxes.get(out.sandboxIncarnation);
   // With the sandbox everything ends that led into it; of an endpoint that nothing has led to nothing changes for the others.
   if (sandbox && leasesOf(out).length + out.portMap.length === 0) return;

@@ -63,6 +63,7 @@ interface Slot {
 
 /** The rows of a holder's leases. Those whose host port is not found yet are told apart by what they ask for, and equal ones by number. */
 const slotsOf = (holder: string, leases: readonly PublishedPort[]): readonly Slot[] => {
+  if (leases.length === 0) return [];
   const asked = new Map<string, number>();
   return leases.flatMap((lease) =>
     lease.hostAddresses.map((hostAddress) => {

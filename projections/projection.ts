@@ -1,8 +1,8 @@
-/** What every view is: a pure fold of the log's events into rows that are replaced, never changed. */
+/** What every view is: a pure fold of the log’s events into rows that are replaced, and never changed once their commit is folded in. */
 import type { Event } from '../events/envelope.ts';
 import type { EventType } from '../events/events.ts';
 import type { ViewName } from '../events/queries.ts';
-import type { CommandRow } from './commands.ts';
+import type { CommandCursor, CommandRow } from './commands.ts';
 import type { EndpointRow } from './endpoints.ts';
 import type { NetworkRow } from './networks.ts';
 import type { SandboxRow } from './sandboxes.ts';
@@ -27,8 +27,7 @@ export interface At {
   readonly endpointBefore: EndpointRow | undefined;
   /** The sandbox that this endpoint was in, or that the event is about, as it was before. */
   readonly sandboxBefore: SandboxRow | undefined;
-  /** The command that was folded last in this commit: its events mostly follow each other, and looking it up is dear (commands.ts). */
-  readonly lastCommand: { key: string; row: CommandRow | undefined };
+  readonly command: CommandCursor;
 }
 
 export interface Projection<Row extends object> {

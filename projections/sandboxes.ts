@@ -5,11 +5,11 @@
 import { endpointLifeAfter } from '../events/endpoint-life.ts';
 import type { Event, EventOf } from '../events/envelope.ts';
 import type { Gateways, SandboxFacts } from '../events/events.ts';
-import { electGateways } from '../events/gateways.ts';
+import { type Candidate, electGateways } from '../events/gateways.ts';
 import { type SandboxStatus, sandboxTransitions } from '../events/states.ts';
 import { withFound } from './endpoint-updates.ts';
 import type { EndpointRow } from './endpoints.ts';
-import { type At, networkName, type Projection } from './projection.ts';
+import type { At, Projection } from './projection.ts';
 import { nextStatus } from './status.ts';
 
 export interface SandboxMember {
@@ -65,36 +65,51 @@ const removingAfter = (row: SandboxRow, status: SandboxRow['status'], time: stri
 
 type Membership = EventOf<'EndpointJoinRequested' | 'EndpointLeaveReverted'>;
 
-const memberOf = ({ data }: Membership, at: At): SandboxMember => {
-  const { endpointId, name: endpoint, networkId } = data;
-  return { endpointId, endpoint, networkId, network: networkName(at, networkId), interface: data.interface };
-};
+const memberOf = ({ id, name, networkId, network }: EndpointRow, { data }: Membership): SandboxMember => ({
+  endpointId: id,
+  endpoint: name,
+  networkId,
+  network,
+  interface: data.interface,
+});
 
 /** Who carries the default routes: by the rule, since no event says it of a failure. */
-const elected = (members: readonly SandboxMember[], at: At): Gateways =>
-  electGateways(
-    members.flatMap(({ endpointId: id, networkId }) => {
-      const [endpoint, network] = [at.endpoints.get(id), at.networks.get(networkId)];
-      return endpoint && network ? [{ id, gatewayPriority: endpoint.gatewayPriority, network }] : [];
-    }),
-  );
+const elected = (members: readonly SandboxMember[], at: At): Gateways => {
+  const candidates: Candidate[] = [];
+  for (const { endpointId: id, networkId } of members) {
+    const endpoint = at.endpoints.get(id);
+    const network = at.networks.get(networkId);
+    if (endpoint && network) candidates.push({ id, gatewayPriority: endpoint.gatewayPriority, network });
+  }
+  return electGateways(candidates);
+};
 
+/** Field by field: what is put on behind a copy of the facts would be a second object, for this row and all that are made from it. */
 const begun = (
-  event: Membership,
+  { data: { sandbox: facts }, meta }: Membership,
   at: At,
   members: readonly SandboxMember[],
   status: SandboxRow['status'],
 ): SandboxRow => ({
-  ...event.data.sandbox,
+  id: facts.id,
+  incarnation: facts.incarnation,
+  key: facts.key,
+  owned: facts.owned,
+  hostname: facts.hostname,
+  domainname: facts.domainname,
+  dns: facts.dns,
+  extraHosts: facts.extraHosts,
+  ports: facts.ports,
+  files: facts.files,
   host: at.host ?? '',
   status,
-  createdAt: event.meta.time,
+  createdAt: meta.time,
   readyAt: null,
   removingAt: null,
   members,
   leaving: [],
   gateways: elected(members, at),
-  paths: pathsIn(event.data.sandbox.files),
+  paths: pathsIn(facts.files),
   changedPosition: at.position,
 });
 
@@ -102,12 +117,10 @@ const join = (rows: Rows, event: EventOf<'EndpointJoinRequested'>, at: At): void
   // Its creation may have failed while the join was being decided.
   if (!at.endpointBefore) return;
   const { endpointId, sandbox } = event.data;
-  const member = memberOf(event, at);
+  const member = memberOf(at.endpointBefore, event);
   const row = rows.get(sandbox.incarnation);
-  const members = row ? [...row.members, member] : [member];
-  const gateways = elected(members, at);
-  const changedPosition = at.position;
   if (row) {
+    const members = [...row.members, member];
     const after = nextStatus(sandboxTransitions, row.status, event.type);
     const status = after === 'absent' ? row.status : after;
     rows.set(sandbox.incarnation, {
@@ -117,19 +130,19 @@ const join = (rows: Rows, event: EventOf<'EndpointJoinRequested'>, at: At): void
       removingAt: removingAfter(row, status, event.meta.time),
       members,
       leaving: row.leaving.filter((id) => id !== endpointId),
-      gateways,
-      changedPosition,
+      gateways: elected(members, at),
+      changedPosition: at.position,
     });
     return;
   }
-  rows.set(sandbox.incarnation, begun(event, at, members, 'creating'));
+  rows.set(sandbox.incarnation, begun(event, at, [member], 'creating'));
 };
 
 /** Takes an endpoint out; the sandbox of the last one is desired no more from here on. */
 const leave = (rows: Rows, endpoint: EndpointRow, event: Event, at: At): void => {
-  const row = rows.get(endpoint.sandboxIncarnation ?? '');
-  if (!row?.members.some(({ endpointId }) => endpointId === endpoint.id)) return;
-  const members = row.members.filter(({ endpointId }) => endpointId !== endpoint.id);
+  const row = at.sandboxBefore;
+  const members = row?.members.filter(({ endpointId }) => endpointId !== endpoint.id) ?? [];
+  if (!row || members.length === row.members.length) return;
   const leaves = event.type === 'EndpointLeaveRequested';
   const gateways = elected(members, at);
   const leaving = leaves ? [...row.leaving, endpoint.id] : row.leaving;
@@ -170,7 +183,7 @@ const stay = (rows: Rows, event: EventOf<'EndpointLeaveReverted'>, at: At): void
     leaving: inside().map(({ id }) => id),
   };
   if (row.members.some((member) => member.endpointId === endpointId)) return;
-  const members = row.members.toSpliced(before.index, 0, memberOf(event, at));
+  const members = row.members.toSpliced(before.index, 0, memberOf(endpointBefore, event));
   const after = nextStatus(sandboxTransitions, row.status, event.type);
   const status = after === 'absent' ? row.status : after;
   rows.set(row.incarnation, {

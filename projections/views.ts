@@ -1,19 +1,19 @@
 /**
  * All views together: one pass over the log folds each event into every view that it concerns. The views are owned by whoever made them
- * and changed in place; their rows never are, so a copy of the maps is a copy of the views.
+ * and changed in place; between two commits their rows never are, so a copy of the maps is a copy of the views.
  */
 import type { Event } from '../events/envelope.ts';
 import { type EventType, eventData } from '../events/events.ts';
-import { decodeToken } from '../events/names.ts';
 import type { ViewName } from '../events/queries.ts';
 import { type AddressRow, addresses } from './addresses.ts';
-import { type CommandRow, commands, forgetCommands } from './commands.ts';
+import { type CommandRow, commands, forgetCommands, noCommand } from './commands.ts';
 import { type DriverRow, drivers } from './drivers.ts';
 import { type EndpointRow, endpoints } from './endpoints.ts';
 import { type GarbageRow, garbage } from './garbage.ts';
 import { type HostRow, heard, hosts } from './hosts.ts';
 import { type NameRow, names } from './names.ts';
 import { countEndpoints, type NetworkRow, networks } from './networks.ts';
+import { originOf } from './origin.ts';
 import { followGateways, followPorts } from './port-map.ts';
 import { nameFound, type PortRow, ports } from './ports.ts';
 import type { At, Projection } from './projection.ts';
@@ -35,7 +35,9 @@ export interface ViewRows {
 type Rows = { readonly [View in ViewName]: Map<string, ViewRows[View]> };
 
 export interface Views {
-  readonly rows: Rows;
+  rows: Rows;
+  /** How many events were folded in since the maps of `rows` were made. */
+  eventsInMaps: number;
   /** Of the last commit that is folded in; 0 before the opening. */
   position: number;
   /** The latest day that an event names, `YYYY-MM-DD`: the log's own clock. */
@@ -56,27 +58,51 @@ export const createViews = (): Views => ({
     commands: new Map(),
     garbage: new Map(),
   },
+  eventsInMaps: 0,
   position: 0,
   day: '',
 });
 
+const copyRows = (rows: Rows, commands: Rows['commands']): Rows => ({
+  networks: new Map(rows.networks),
+  endpoints: new Map(rows.endpoints),
+  sandboxes: new Map(rows.sandboxes),
+  addresses: new Map(rows.addresses),
+  names: new Map(rows.names),
+  ports: new Map(rows.ports),
+  hosts: new Map(rows.hosts),
+  drivers: new Map(rows.drivers),
+  commands,
+  garbage: new Map(rows.garbage),
+});
+
 /** The same views to go on with independently. Complexity: the number of rows, which are shared. */
 export const copyViews = ({ rows, position, day }: Views): Views => ({
-  rows: {
-    networks: new Map(rows.networks),
-    endpoints: new Map(rows.endpoints),
-    sandboxes: new Map(rows.sandboxes),
-    addresses: new Map(rows.addresses),
-    names: new Map(rows.names),
-    ports: new Map(rows.ports),
-    hosts: new Map(rows.hosts),
-    drivers: new Map(rows.drivers),
-    commands: new Map(rows.commands),
-    garbage: new Map(rows.garbage),
-  },
+  rows: copyRows(rows, new Map(rows.commands)),
+  eventsInMaps: 0,
   position,
   day,
 });
+
+/** Of the views that have most. */
+const entriesOf = ({ endpoints, sandboxes, addresses, names, ports, garbage }: Rows): number =>
+  endpoints.size + sandboxes.size + addresses.size + names.size + ports.size + garbage.size;
+
+const EVENTS_IN_MAPS_MIN = 1_000;
+
+/**
+ * Gives the maps that rows come into and go out of new tables, before they outgrow theirs. A table that V8 replaces by itself leads to the
+ * one that follows it, so once one is old, it keeps all later ones alive with the rows that were in them, dead or not, until the old
+ * generation is collected: more than half of what a rebuild had to copy. Commands come and are forgotten by the day, so that table stays.
+ * Complexity: half a copied entry for each event.
+ */
+const renewMaps = (views: Views, events: number): void => {
+  views.eventsInMaps += events;
+  const { rows, eventsInMaps } = views;
+  if (eventsInMaps < EVENTS_IN_MAPS_MIN || eventsInMaps < 2 * entriesOf(rows)) return;
+  views.rows = copyRows(rows, rows.commands);
+  views.eventsInMaps = 0;
+};
 
 /** Every projection by its view, for what is the same for all of them: filters and references. */
 export const projections: { readonly [View in ViewName]: Projection<ViewRows[View]> } = {
@@ -160,27 +186,6 @@ const plans: ReadonlyMap<string, Plan> = new Map(
   }),
 );
 
-interface Origin {
-  readonly host: string | null;
-  /** Whether it is the subject of a worker's reports. */
-  readonly reports: boolean;
-}
-
-/** Subjects are as many as hosts, and each is taken apart once. */
-const origins = new Map<string, Origin>();
-
-/** Whose commits stand on a subject of the log. */
-export const originOf = (subject: string): Origin => {
-  const known = origins.get(subject);
-  if (known) return known;
-  const [, family, kind = '', token = ''] = subject.split('.');
-  const reports = family === 'outcome';
-  const host = reports ? decodeToken(kind) : kind === 'host' ? decodeToken(token) : null;
-  const origin = { host, reports };
-  origins.set(subject, origin);
-  return origin;
-};
-
 /** The id that an event of a network or an endpoint is about. Names no types, since it is asked for nearly every event of a cold read. */
 const idOf = ({ data }: Event, about: 'network' | 'endpoint'): string => {
   const ids = data as { readonly networkId?: string; readonly endpointId?: string };
@@ -191,7 +196,8 @@ const idOf = ({ data }: Event, about: 'network' | 'endpoint'): string => {
 /** The sandbox that a report is about. */
 const sandboxNamed = ({ type, data }: Event): string => (type === 'SandboxRemoved' ? data.sandbox.incarnation : '');
 
-type CommitAt = Pick<At, 'host' | 'position' | 'lastCommand'>;
+/** One for all events of a commit: what they are about is set for each in turn. */
+type CommitAt = { -readonly [Field in keyof At]: At[Field] };
 
 /** A network that is gone has taken its endpoints along: nothing of them could be named or reached any more. */
 const endEndpoints = (rows: Rows, network: NetworkRow, event: Event, at: At): void => {
@@ -210,25 +216,16 @@ const endEndpoints = (rows: Rows, network: NetworkRow, event: Event, at: At): vo
   }
 };
 
-const foldEvent = (rows: Rows, event: Event, { host, position, lastCommand }: CommitAt): void => {
+const foldEvent = (rows: Rows, event: Event, at: CommitAt): void => {
   const plan = plans.get(event.type);
   if (!plan) return;
   const { about } = plan;
   const id = about === 'other' ? '' : idOf(event, about);
   const networkBefore = about === 'network' ? rows.networks.get(id) : undefined;
   const endpointBefore = about === 'endpoint' ? rows.endpoints.get(id) : undefined;
-  const at: At = {
-    position,
-    host,
-    networks: rows.networks,
-    endpoints: rows.endpoints,
-    sandboxes: rows.sandboxes,
-    commands: rows.commands,
-    networkBefore,
-    endpointBefore,
-    sandboxBefore: rows.sandboxes.get(endpointBefore?.sandboxIncarnation ?? sandboxNamed(event)),
-    lastCommand,
-  };
+  at.networkBefore = networkBefore;
+  at.endpointBefore = endpointBefore;
+  at.sandboxBefore = rows.sandboxes.get(endpointBefore?.sandboxIncarnation ?? sandboxNamed(event));
   for (const fold of plan.folds) fold(rows, event, at);
   if (networkBefore && networkBefore.endpoints > 0 && !rows.networks.has(id)) {
     endEndpoints(rows, networkBefore, event, at);
@@ -240,7 +237,18 @@ export const applyCommit = (views: Views, subject: string, position: number, eve
   if (position <= views.position) return;
   const { host, reports } = originOf(subject);
   const { rows } = views;
-  const at: CommitAt = { host, position, lastCommand: { key: '', row: undefined } };
+  const at: CommitAt = {
+    position,
+    host,
+    networks: rows.networks,
+    endpoints: rows.endpoints,
+    sandboxes: rows.sandboxes,
+    commands: rows.commands,
+    networkBefore: undefined,
+    endpointBefore: undefined,
+    sandboxBefore: undefined,
+    command: noCommand(),
+  };
   for (const event of events) foldEvent(rows, event, at);
   views.position = position;
   const time = events.at(-1)?.meta.time ?? '';
@@ -250,6 +258,7 @@ export const applyCommit = (views: Views, subject: string, position: number, eve
     views.day = day;
     forgetCommands(rows.commands, day);
   }
+  renewMaps(views, events.length);
 };
 
 /** The rows of a view, in the order in which they came into it: the same order whenever the same log is folded. */

@@ -6,6 +6,7 @@ import { NL } from './constants.ts';
 import { KernelFailure } from './failure.ts';
 import { goHome, type Host } from './host.ts';
 import { NetlinkSocket } from './netlink.ts';
+import { canBind } from './own-address.ts';
 import { type BoundSocket, canonical, holderOf, listSockets, overlaps, receives } from './sockdiag.ts';
 import type { Table } from './table.ts';
 
@@ -65,6 +66,7 @@ export class Ports {
   #diagnostics: NetlinkSocket | null = null;
   /** Sockets by protocol, read once per batch of plans. */
   readonly #sockets = new Map<string, readonly BoundSocket[]>();
+  readonly #addresses = new Map<string, boolean>();
   /** Where the next search in the ephemeral range starts: a port that was just given back is not given out at once. */
   #next: number;
 
@@ -86,13 +88,26 @@ export class Ports {
     return found;
   }
 
-  /** What was read of the host's sockets is old. */
+  /** Asked of bind(2), so net.ipv4.ip_nonlocal_bind holds here too: then addresses may come later. */
+  #isOurs({ family, address }: Mapping): boolean {
+    if (address === wildcards[family]) return true;
+    const known = this.#addresses.get(address);
+    if (known !== undefined) return known;
+    goHome(this.#host);
+    const ours = canBind(family, address);
+    this.#addresses.set(address, ours);
+    return ours;
+  }
+
+  /** What was read of the host's sockets and addresses is old. */
   forget(): void {
     this.#sockets.clear();
+    this.#addresses.clear();
   }
 
   /**
-   * Throws PORT_IN_USE when one of the elements publishes a port where a process of the host listens; `failing` gets the element.
+   * Throws PORT_IN_USE when one of the elements publishes a port where a process of the host listens, KERNEL_ERROR EADDRNOTAVAIL when at
+   * an address that the host does not have; `failing` gets the element.
    * @throws KernelFailure, SystemError, AnswerLost
    */
   refuseForeign(added: readonly Element[], failing: (element: Element) => void): void {
@@ -100,6 +115,10 @@ export class Ports {
       const mapping = mappingOf(element);
       if (mapping === null) continue;
       const { protocol, port, address } = mapping;
+      if (!this.#isOurs(mapping)) {
+        failing(element);
+        throw new KernelFailure('KERNEL_ERROR', `${address} is no address of this host`, 'EADDRNOTAVAIL');
+      }
       const holder = this.#bound(protocol).find(
         (socket) => socket.port === port && !socket.connected && receives(socket, address),
       );

@@ -42,6 +42,13 @@ export const toLoopback: Steps = [
   compare(loopbackNet),
 ];
 
+/** ::1, from where and to where the kernel leads nothing on: IPv6 has no route_localnet. */
+export const toLoopback6: Steps = [
+  ...ofFamily(6),
+  payload(NETWORK, families[6].destination, families[6].bytes, 0),
+  compare([...new Array<number>(15).fill(0), 1]),
+];
+
 /** Protocol and destination port, from word `to` on. Ports stand at the same place in the headers of tcp, udp and sctp. */
 const service = (to: number): Steps => [meta(L4PROTO, to), payload(TRANSPORT, 2, 2, to + 1)];
 

@@ -47,6 +47,8 @@ export const rules: readonly Rule[] = [
   // The same holds for interfaces that are not ours, should somebody give them route_localnet.
   rule('loopback is published to the host only', 'prerouting', r.toLoopback, r.back),
   rule('published to others', 'prerouting', r.toHost, r.jump('publish')),
+  // Translated, it would get no answer; as it is, it is refused at once, and whoever asked for `localhost` goes on to 127.0.0.1.
+  rule('the IPv6 loopback is nowhere published', 'output', r.toLoopback6, r.back),
   rule('published to the host', 'output', r.toHost, r.jump('publish')),
   rule('one IPv4 address', 'publish', r.addressProtocolPort(4), r.inSet('dnat4ip'), r.translate(4)),
   rule('every IPv4 address', 'publish', r.protocolPort(4), r.inSet('dnat4'), r.translate(4)),

@@ -158,7 +158,9 @@ const interfaceFor = (
     }
   }
   if (reservedNames.has(wanted))
-    return refuse('INTERFACE_IN_USE', `every sandbox has ${wanted} already`, [{ kind: 'interface', id: wanted }]);
+    return refuse('INTERFACE_IN_USE', `${wanted} means something else in every network namespace`, [
+      { kind: 'interface', id: wanted },
+    ]);
   const holder = members.find((member) => member.interface === wanted);
   if (!holder) return found(wanted);
   const { id, name } = holder.endpoint;

@@ -51,6 +51,8 @@ export interface Outlet {
   readonly what: string;
   readonly families: readonly Family[];
   readonly bindings: readonly string[];
+  /** Why a port cannot be led from this address of the host, one of those families; null when it can. */
+  readonly problem: (hostAddress: string) => string | null;
 }
 
 /** The networks through which ports of each family go. */
@@ -66,12 +68,17 @@ export const outletOf = (
     if (!network || !rules?.canPublish(network, family)) return [];
     const config = state.drivers.get(rules.name)?.options ?? {};
     const bindings = rules.defaultBindings(network, config).filter((address) => familyOf(address) === family);
-    return [{ family, bindings }];
+    const problem = (address: string): string | null => {
+      const why = rules.publishProblem(network, address);
+      return why === null ? null : `network ${network.name} publishes no port on ${address}: ${why}`;
+    };
+    return [{ family, bindings, problem }];
   });
   return {
     what,
     families: outlets.map(({ family }) => family),
     bindings: outlets.flatMap(({ bindings }) => bindings),
+    problem: (address) => outlets.find(({ family }) => family === familyOf(address))?.problem(address) ?? null,
   };
 };
 
@@ -92,7 +99,10 @@ const addressProblem = (text: string, families: readonly Family[]): string | nul
     : `is of another family than what can be reached (IPv${families.join(', IPv')})`;
 };
 
-const addressesOf = (request: PortRequest, { what, families, bindings }: Outlet): Result<readonly string[]> => {
+const addressesOf = (
+  request: PortRequest,
+  { what, families, bindings, problem }: Outlet,
+): Result<readonly string[]> => {
   const { hostAddress } = request;
   const culprits: readonly Culprit[] = [
     { kind: 'port', id: textOf(request), ...(hostAddress === undefined ? {} : { detail: hostAddress }) },
@@ -105,10 +115,12 @@ const addressesOf = (request: PortRequest, { what, families, bindings }: Outlet)
     const detail = `nothing says at which address of the host ports of ${what} are published: give hostAddress, or a default to the network or its driver`;
     return refuse('PORT_ADDRESS_INVALID', detail, culprits);
   }
-  const problem = addressProblem(hostAddress, families);
-  if (problem !== null) return refuse('PORT_ADDRESS_INVALID', `${hostAddress} ${problem}`, culprits);
-  const address = parseIp(hostAddress);
-  return found(address ? [formatIp(address.family, address.value)] : []);
+  const invalidity = addressProblem(hostAddress, families);
+  if (invalidity !== null) return refuse('PORT_ADDRESS_INVALID', `${hostAddress} ${invalidity}`, culprits);
+  const parsed = parseIp(hostAddress);
+  const address = parsed ? formatIp(parsed.family, parsed.value) : hostAddress;
+  const forbidden = problem(address);
+  return forbidden === null ? found([address]) : refuse('DRIVER_FORBIDS', forbidden, culprits);
 };
 
 /** The leases that requests come to. Nothing is claimed by it. */

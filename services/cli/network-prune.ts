@@ -12,6 +12,10 @@ const NOTHING = 'NOTHING_TO_PRUNE';
 
 const codeOf = (error: unknown): unknown => (error instanceof Error && 'code' in error ? error.code : undefined);
 
+/** The outcome of a command that failed: part of what it was to delete may be gone all the same. */
+const outcomeOf = (error: unknown): Outcome | null =>
+  error instanceof Error && error.name === 'CommandFailed' && 'outcome' in error ? (error.outcome as Outcome) : null;
+
 /** Every network that an outcome's command has deleted: those that were there before and are not any more. */
 const goneOf = async (client: Client, { position }: Outcome, before: readonly ViewRows['networks'][]) => {
   const { rows } = await client.networks({ atLeast: position });
@@ -19,7 +23,7 @@ const goneOf = async (client: Client, { position }: Outcome, before: readonly Vi
   return before.filter(({ id }) => !left.has(id));
 };
 
-const pruneAll = async (call: Call, context: Context, client: Client): Promise<number | undefined> => {
+export const pruneAll = async (call: Call, context: Context, client: Client): Promise<number | undefined> => {
   const input = pruneFilter(call.texts('filter'), context.clock.nowMs());
   const named = call.text('host');
   const { rows } = await client.networks(named === undefined ? {} : { filter: { host: named } });
@@ -27,18 +31,20 @@ const pruneAll = async (call: Call, context: Context, client: Client): Promise<n
   let exit: number | undefined;
   for (const host of new Set(rows.map((row) => row.host))) {
     const own = rows.filter((row) => row.host === host);
+    let outcome: Outcome | null;
     try {
-      const outcome = await sendAndWait(call, context, client, {
+      outcome = await sendAndWait(call, context, client, {
         what: `networks of ${host}`,
         host,
         send: (sender, options) => sender.pruneNetworks(input, options),
       });
-      for (const { name } of await goneOf(client, outcome, own)) {
-        deleted.push(`${host}/${name}`);
-        if (!call.flag('json')) context.out(`deleted network ${host}/${name}\n`);
-      }
     } catch (error) {
       if (codeOf(error) !== NOTHING) exit = report(context, error, false);
+      outcome = outcomeOf(error);
+    }
+    for (const { name } of outcome === null ? [] : await goneOf(client, outcome, own)) {
+      deleted.push(`${host}/${name}`);
+      if (!call.flag('json')) context.out(`deleted network ${host}/${name}\n`);
     }
   }
   if (call.flag('json')) printJson(context, { deleted });

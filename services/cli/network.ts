@@ -65,6 +65,7 @@ const createOptions = {
   gateway: { value: 'IP', multiple: true, help: "the subnet's first address when left out" },
   aux: { value: 'NAME=IP', multiple: true, help: 'an address that no endpoint gets' },
   ipv6: { help: 'with IPv6 addresses too' },
+  'no-ipv4': { help: 'without IPv4 addresses: with --ipv6 it has those alone' },
   internal: { help: 'without a way out of the host' },
   'config-only': { help: 'holds settings for other networks, and no endpoints' },
   'config-from': { value: 'NAME', help: 'take all settings from this network, which is config only' },
@@ -91,6 +92,7 @@ const createInput = (call: Call, name: string) => {
   });
   return {
     name,
+    ...(call.flag('no-ipv4') ? { ipv4: false } : {}),
     ipv6: call.flag('ipv6'),
     internal: call.flag('internal'),
     configOnly: call.flag('config-only'),

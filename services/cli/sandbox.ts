@@ -149,7 +149,7 @@ const move: Spec = {
 const exec: Spec = {
   path: 'sandbox exec',
   args: ['ID', 'CMD...'],
-  summary: 'run a command in the network of a sandbox',
+  summary: 'run a command in the network of a sandbox, with the files of the host, its resolv.conf among them',
   options: { host: hostOption },
   run: async (call, context) => {
     const id = call.args[0] ?? '';

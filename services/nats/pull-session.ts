@@ -7,8 +7,12 @@ import { ackPrefixLength, DeliveredMessage } from './stored-message.ts';
 /** How many messages the server may send ahead; a new request goes out when a quarter of them is left. */
 const WINDOW_MESSAGES = 2_000;
 const REFILL_MESSAGES = WINDOW_MESSAGES / 4;
-/** The server drops a client that has 64 MiB unread, so one request never asks for that much. */
+/**
+ * The server drops a client that has 64 MiB unread, so one request never asks for that much; the next one goes out before its bytes are
+ * used up, or the server would stand still until we ask again.
+ */
 const WINDOW_BYTES = 16 * 1024 * 1024;
+const REFILL_BYTES = (WINDOW_BYTES / 4) * 3;
 /** A request lives this long; the server then says that it is over, and gets a new one. */
 const EXPIRES_MS = 5_000;
 /** The server's sign of life while it has nothing to send: half of the request's life is the most it accepts. */
@@ -42,6 +46,8 @@ export class PullSession {
   private prefixLength = 0;
   private delivered = 0;
   private outstanding = 0;
+  /** Of bodies, since the last request. */
+  private bytes = 0;
   private heard = true;
 
   /** `name` must be unique on the stream. */
@@ -92,6 +98,7 @@ export class PullSession {
   private pull(): void {
     const batch = WINDOW_MESSAGES - this.outstanding;
     this.outstanding = WINDOW_MESSAGES;
+    this.bytes = 0;
     const request = { batch, max_bytes: WINDOW_BYTES, expires: nanos(EXPIRES_MS), idle_heartbeat: nanos(HEARTBEAT_MS) };
     const subject = `$JS.API.CONSUMER.MSG.NEXT.${this.stream}.${this.name}`;
     try {
@@ -127,8 +134,9 @@ export class PullSession {
     }
     this.delivered = message.delivered;
     this.outstanding--;
+    this.bytes += msg.data.length;
     this.handlers.message(message);
-    if (this.outstanding <= REFILL_MESSAGES && !this.ended) this.pull();
+    if ((this.outstanding <= REFILL_MESSAGES || this.bytes >= REFILL_BYTES) && !this.ended) this.pull();
   }
 
   private receiveStatus(msg: Msg): void {

@@ -3,7 +3,7 @@ import { decodeCommit, type Event } from '../../events/envelope.ts';
 import { subjects } from '../../events/names.ts';
 import { createMatcher, type EventFilter, type FilterMemory } from '../../projections/event-filter.ts';
 import { type EventPosition, isBehind } from '../../projections/event-position.ts';
-import { originOf } from '../../projections/views.ts';
+import { originOf } from '../../projections/origin.ts';
 import type { Message, Reader, Stream } from '../lib/stream.ts';
 
 export interface WatchedEvent {

@@ -1,7 +1,8 @@
 /** The live views: the whole log folded from its opening, then followed. */
 import type { Logger } from 'pino';
 import type { EventData } from '../../events/events.ts';
-import { applyCommit, createViews, originOf, type Views } from '../../projections/views.ts';
+import { originOf } from '../../projections/origin.ts';
+import { applyCommit, createViews, type Views } from '../../projections/views.ts';
 import type { Clock } from '../lib/clock.ts';
 import { eventsOf } from '../lib/commit.ts';
 import type { Message, Stream } from '../lib/stream.ts';

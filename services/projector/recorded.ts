@@ -6,7 +6,7 @@ import type { Query } from '../../events/queries.ts';
 import { createMatcher, type EventFilter, type FilterMemory } from '../../projections/event-filter.ts';
 import { type EventPosition, formatPosition, isBehind, parsePosition } from '../../projections/event-position.ts';
 import { type Filter, isMeant } from '../../projections/filter.ts';
-import { originOf } from '../../projections/views.ts';
+import { originOf } from '../../projections/origin.ts';
 import type { Message, Stream } from '../lib/stream.ts';
 import type { KnownNetwork } from './follower.ts';
 import { type Page, PageBuilder } from './page.ts';
@@ -54,18 +54,20 @@ const parseFilter = (filter: Singles): EventFilter => {
 interface Cursor {
   readonly from: EventPosition;
   readonly holders: readonly string[];
+  readonly meant: readonly string[];
 }
 
-/** `POSITION` or `POSITION~ID~ID`: the ids of endpoints that hold the address asked for, as they were there. */
+/** `POSITION~ID~=ID`: ids of endpoints that hold the address asked for, and with `=` of what is meant by name, as they were there. */
 const parseCursor = (text: string): Cursor => {
-  const [position = '', ...holders] = text.split('~');
+  const [position = '', ...ids] = text.split('~');
   const from = parsePosition(position);
   if (!from) throw new QueryFault('QUERY_MALFORMED', `not a position: ${text}`);
-  return { from, holders };
+  const meant = ids.filter((id) => id.startsWith('=')).map((id) => id.slice(1));
+  return { from, holders: ids.filter((id) => !id.startsWith('=')), meant };
 };
 
-const formatCursor = (from: EventPosition, holders: ReadonlySet<string>): string =>
-  [formatPosition(from), ...holders].join('~');
+const formatCursor = (from: EventPosition, { holders, meant }: FilterMemory): string =>
+  [formatPosition(from), ...holders, ...[...meant].map((id) => `=${id}`)].join('~');
 
 /** `since` takes in the position or time that it names; the answer is what comes right before. */
 const parseSince = async (log: Stream, since: string | undefined): Promise<EventPosition> => {
@@ -136,15 +138,19 @@ export const recordedEvents = async (deps: RecordedDeps, query: Query, until: nu
   const asked = singlesOf('events', query.filter);
   const filter = parseFilter(asked);
   const since = await parseSince(deps.log, asked.since);
-  const cursor = query.after === undefined ? { from: since, holders: [] } : parseCursor(query.after);
-  const memory = { networkIds: knownIds(deps.networks, filter.network), holders: new Set(cursor.holders) };
+  const cursor = query.after === undefined ? { from: since, holders: [], meant: [] } : parseCursor(query.after);
+  const memory: FilterMemory = {
+    networkIds: knownIds(deps.networks, filter.network),
+    holders: new Set(cursor.holders),
+    meant: new Set(cursor.meant),
+  };
   const page = new PageBuilder({ limit: query.limit, bytesMax: deps.bytesMax });
   const scan = new Scan(page, cursor, until, filter, memory);
   const first = Number.isFinite(cursor.from.index) ? cursor.from.position : cursor.from.position + 1;
   if (first > until) return { position: until, rows: [] };
   const outcome = await readOn(deps.log, first, filter.host, scan);
   if (outcome === 'end') return { position: until, rows: page.rows };
-  return { position: scan.at.position, rows: page.rows, next: formatCursor(scan.at, memory.holders) };
+  return { position: scan.at.position, rows: page.rows, next: formatCursor(scan.at, memory) };
 };
 
 const readOn = async (log: Stream, from: number, host: string | undefined, scan: Scan): Promise<'end' | 'cut'> => {

@@ -3,10 +3,10 @@ import { setPriority } from 'node:os';
 import type { Logger } from '../lib/logger.ts';
 
 /**
- * Queries take little and somebody waits for each; the kernel's changes come next (-15, drivers/kernel/setup-thread.ts); then the loop
- * that decides, with nats-server; everybody else; what is torn down comes last.
+ * Everything goes through nats-server, in little steps, and somebody waits for each query; the kernel's changes come next (-15,
+ * drivers/kernel/setup-thread.ts); then the loop that decides; everybody else; what is torn down comes last.
  */
-const nice = { queries: -18, loop: -10 } as const;
+const nice = { server: -18, queries: -18, loop: -10 } as const;
 
 /** For the calling thread. Without the privilege it stays as it is, which costs only latency under load. */
 export const putFirst = (who: keyof typeof nice, logger: Logger): void => {

@@ -40,15 +40,17 @@ export const startUp = async (options: UpOptions): Promise<Up> => {
   const { config, logger, clock = systemClock, services = serviceNames, signal } = options;
   const startedMs = clock.monotonicMs();
   logger.info({ config: redacted(config) }, 'starting');
-  putFirst('loop', logger);
   if (config.rootless || config.throwaway) (await import('./loopback.ts')).loopbackUp();
   const running = new Running(logger, clock);
   let withdraw = () => {};
   try {
     if (config.natsUrl === null) mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
+    // The embedded server inherits it.
+    putFirst('server', logger);
     const server =
       config.natsUrl === null ? await embeddedServer(config, logger, clock) : externalServer(config.natsUrl);
     running.add(server);
+    putFirst('loop', logger);
     const { url } = server;
     await abortable(prepareServer(url, config, logger, clock), signal);
     const feed = services.length > 1 ? await startFeed({ config, url, logger, clock }) : null;

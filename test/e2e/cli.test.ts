@@ -184,6 +184,12 @@ if (inOwnNamespaces(import.meta.filename)) {
     ]);
     works('network', 'rm', 'made');
     works('network', 'rm', 'base');
+    assert.match(
+      works('network', 'create', 'six', '--ipv6', '--no-ipv4'),
+      /^created network six \(bridge, fd[0-9a-f:]+\/64, /,
+    );
+    works('network', 'rm', 'six');
+    fails(1, /^IPAM_INVALID: a network needs IPv4 or IPv6$/m, 'network', 'create', 'none', '--no-ipv4');
     assert.match(works('network', 'prune'), /^nothing to delete/);
   });
 

@@ -108,6 +108,17 @@ if (inOwnNamespaces(import.meta.filename)) {
           await expect('out', '2001:db8:1::1', 8080, null);
         }));
 
+      it('is refused at an address that the host does not have, and everywhere but at the IPv6 loopback otherwise', async () => {
+        const nowhere = published(on(nat), eachProtocol({ hostAddresses: ['203.0.113.7'] }), async () => undefined);
+        await assert.rejects(nowhere, /203\.0\.113\.7 is no address of this host/);
+        await published(on(nat), eachProtocol({ hostPort: 8080 }), async () => {
+          await expect('host', '127.0.0.1', 8080, '1x2 10.1.0.1');
+          await expect('host', '::1', 8080, null);
+          // Refused, not lost on the way.
+          assert.match(sh(`timeout 5 bash -c 'exec 3<>/dev/tcp/::1/8080' 2>&1 || true`), /Connection refused/);
+        });
+      });
+
       it('goes to another endpoint at another address', () =>
         published(on(nat), eachProtocol({ hostAddresses: ['192.0.1.7'] }), () =>
           published(on(noIcc), eachProtocol({ hostAddresses: ['0.0.0.0'] }), async () => {

@@ -165,6 +165,14 @@ if (inOwnNamespaces(import.meta.filename)) {
       });
     });
 
+    it("'the IPv6 loopback is nowhere published': the host to ::1 at a published port, refused at once or lost", async () => {
+      const name = told[told.push('the IPv6 loopback is nowhere published') - 1] ?? '';
+      await without(name, async (all) => {
+        const said = sh(`timeout 2 bash -c 'exec 3<>/dev/tcp/::1/8080' 2>&1 || true`);
+        assert.equal(said.includes('Connection refused'), all);
+      });
+    });
+
     for (const name of ['marked on the way in', 'marked on the way out']) {
       told.push(name);
       it(`'${name}': a firewall that drops all but the mark`, async () => {

@@ -185,6 +185,8 @@ can (Linux 6.9): \`nft flush ruleset\` passes over it, nobody else can change it
 /** The page. Needs a network namespace of its own. */
 export const rulesetsPage = async (): Promise<string> => {
   const runDir = mkdtempSync('/run/cnm-test-');
+  // Ports are published at the host's own addresses alone.
+  sh('ip link set lo up; ip addr add 192.0.2.1/32 dev lo');
   const kernel = await linuxKernel({ ...host, runDir });
   const parts = [intro, '## The table', '', '```', listTable().trim(), '```', ''];
   for (const each of scenarios) {
@@ -208,7 +210,7 @@ export const rulesetsPage = async (): Promise<string> => {
   }
   await kernel.settled();
   await kernel.close();
-  sh(`nft delete table inet ${table}; umount ${runDir}; rmdir ${runDir}`);
+  sh(`ip addr del 192.0.2.1/32 dev lo; nft delete table inet ${table}; umount ${runDir}; rmdir ${runDir}`);
   return `${parts.join('\n').trimEnd()}\n`;
 };
 

@@ -1,6 +1,8 @@
 // The words of the command line: how calls are taken apart, and values read.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Outcome } from '../../events/queries.ts';
+import type { Context } from '../../services/cli/context.ts';
 import {
   endpointFields,
   parseAttachment,
@@ -22,6 +24,9 @@ import {
   parseSubnets,
   splitName,
 } from '../../services/cli/values.ts';
+import { CommandFailed } from '../../services/client/errors.ts';
+import type { Client } from '../../services/client/index.ts';
+import { systemClock } from '../../services/lib/clock.ts';
 
 const spec = (path: string, args: readonly string[], options: Spec['options'] = {}): Spec => ({
   path,
@@ -184,6 +189,38 @@ test('cli filters of networks: what means nothing is told', () => {
   usage(() => networkFilter(['dangling=true', 'dangling=false']), /give it once/);
   usage(() => networkFilter(['type=special']), /write builtin or custom/);
   usage(() => networkFilter(['name=(']), /--filter name=\(: /);
+});
+
+test('cli prune: what is gone is told, also of a command that failed part of the way', async () => {
+  const { pruneAll, pruneSpec } = await import('../../services/cli/network-prune.ts');
+  const networks = ['web', 'db', 'old'].map((name) => ({ id: name, name, host: 'h1' }));
+  const fault = { code: 'KERNEL_ERROR', step: 'delete bridge', errno: 'EBUSY', text: 'busy', undoFaults: [] };
+  const failed = new CommandFailed({ status: 'failed', position: 9, fault } as unknown as Outcome);
+  const asked: unknown[] = [];
+  const client = {
+    mintId: () => 'mhx3k2p1-prune',
+    networks: async (query: { readonly atLeast?: number }) => {
+      asked.push(query.atLeast);
+      return { position: 9, rows: query.atLeast === undefined ? networks : networks.slice(2) };
+    },
+    pruneNetworks: async () => ({ position: 5, outcome: Promise.reject(failed) }),
+  } as unknown as Client;
+  const printed = async (...words: string[]) => {
+    let [out, err] = ['', ''];
+    const output = {
+      clock: systemClock,
+      out: (text: string) => (out += text),
+      err: (text: string) => (err += text),
+      errIsTerminal: false,
+    } as unknown as Context;
+    return { exit: await pruneAll(parseCall(pruneSpec, words), output, client), out, err };
+  };
+  const text = await printed();
+  assert.equal(text.exit, 1);
+  assert.match(text.err, /^KERNEL_ERROR: /);
+  assert.equal(text.out, 'deleted network h1/web\ndeleted network h1/db\n');
+  assert.deepEqual(JSON.parse((await printed('--json')).out), { deleted: ['h1/web', 'h1/db'] });
+  assert.deepEqual(asked, [undefined, 9, undefined, 9]);
 });
 
 test('cli filters of a prune: labels that are wanted or not, and until when', () => {

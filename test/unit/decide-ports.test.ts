@@ -112,6 +112,19 @@ test('what has no way in publishes nothing', () => {
     .refuses('DRIVER_FORBIDS', { id: 'tcp/80' });
 });
 
+test('through a gateway in mode routed only ports on every address open: others are refused, whoever asks', () => {
+  const routed = network('r', { ipv6: true, options: { 'com.docker.network.bridge.gateway_mode_ipv4': 'routed' } });
+  const ports = (hostAddress: string) => ({ ports: [{ hostPort: 80, port: 80, hostAddress }] });
+  const attach = (hostAddress: string) => ({ sandbox: 's1', ...ports(hostAddress), networks: [{ network: 'r' }] });
+  const culprit = (detail: string) => ({ kind: 'port', id: 'tcp/80', detail });
+  for (const one of ['127.0.0.1', '10.9.0.1']) {
+    given(routed).when('AttachSandbox', attach(one)).refuses('DRIVER_FORBIDS', culprit(one));
+    asked([routed], 'r', ...ports(one).ports).refuses('DRIVER_FORBIDS', culprit(one));
+  }
+  for (const one of ['0.0.0.0', 'any', 'fd00::1'])
+    given(routed).when('AttachSandbox', attach(one)).records(created, join);
+});
+
 // ---------------------------------------------------------------- who holds what
 
 const any = (hostPort: number, more: Partial<Port> = {}): Port => ({ hostPort, port: 80, ...more });

@@ -187,6 +187,11 @@ test('static routes lead to other subnets, through the link or a gateway on it',
     [to('nowhere')],
     [to('10.9.0.0/16', 'nobody')],
     [to('10.9.0.0/16'), to('10.9.0.0/16', '10.1.0.9')],
+    [to('10.9.0.0/16', '10.1.0.0')],
+    [to('10.9.0.0/16', '10.1.0.255')],
+    [to('10.9.0.0/16', endpoint.ipv4?.split('/')[0] ?? assert.fail())],
+    [to('127.0.0.0/8')],
+    [to('::1/128')],
   ];
   for (const routes of bad) assert.equal(code(routes), 'ROUTE_INVALID', JSON.stringify(routes));
   assert.equal(code([to('fd00:9::/64')], { ipv6: null }), 'ROUTE_INVALID');

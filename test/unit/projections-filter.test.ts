@@ -124,6 +124,44 @@ test('events of a sandbox, an endpoint, a command, a correlation, an actor, a ty
   assert.deepEqual(typesOf({ types: new Set(['HostFacts'] as const), host: 'h2' }), []);
 });
 
+test('host ports that were found belong to whom they were found for, though they name them by id alone', () => {
+  const after = new World();
+  for (const step of [
+    network('web'),
+    network('db'),
+    endpoint('web', 'p', { ports: [{ port: 80 }] }),
+    endpoint('db', 'p'),
+  ])
+    step(after);
+  const attach = { sandbox: 's2', ports: [{ port: 53 }], networks: [{ network: 'web' }] };
+  did('AttachSandbox', attach)(after);
+  for (const { type, meta, data } of after.log.slice()) {
+    const holder =
+      type === 'EndpointCreateRequested' && data.endpoint.ports.length > 0
+        ? data.endpoint.id
+        : type === 'EndpointJoinRequested' && data.sandbox.incarnation;
+    if (typeof holder !== 'string') continue;
+    const ports = [{ holder, index: 0, hostPort: 32_768 + after.log.length }];
+    after.record(
+      { type: 'PortsLeased', data: { intent: meta.id, ports } },
+      { type: 'LeasePorts', id: 'mhx3k2p1-found' },
+    );
+  }
+  const leases = (filter: EventFilter) => {
+    const matches = createMatcher(filter, emptyMemory());
+    const passed = after.log.filter((event) => matches(event, 'h1'));
+    return passed.flatMap((event) => (event.type === 'PortsLeased' ? event.data.ports : []));
+  };
+  assert.equal(leases({}).length, 2);
+  const [own, box] = [leases({ endpoint: 'P' }), leases({ sandbox: 's2' })];
+  assert.deepEqual([own.length, box.length], [1, 1]);
+  assert.notDeepEqual(own, box);
+  assert.deepEqual(leases({ endpoint: 'p', network: 'web' }), own);
+  assert.deepEqual(leases({ sandbox: 's2', network: 'web' }), box);
+  assert.deepEqual(leases({ endpoint: 'p', network: 'db' }), []);
+  assert.deepEqual([leases({ endpoint: 's2' }), leases({ sandbox: 's1' })], [[], []]);
+});
+
 test('positions of events are ordered by commit, then by place; a commit alone stands for its end', () => {
   for (const text of ['7.0', '7.12', '7']) assert.equal(formatPosition(parsePosition(text) ?? assert.fail(text)), text);
   for (const text of ['', '7.', '.1', '7.1.1', '-1', 'x', '7.1x']) assert.equal(parsePosition(text), null, text);

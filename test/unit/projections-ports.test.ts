@@ -81,6 +81,25 @@ test('ports: bound when the worker says so, in the port map too, and not any mor
   assert.deepEqual(row(log, 'a').portMap, []);
 });
 
+test('ports: where nothing is translated, bound too: they lead to the endpoint by its own numbers', () => {
+  const log = new Told();
+  log.network('web');
+  const wide = (hostPort: number, port: number, more = {}) =>
+    lease(hostPort, port, { hostAddresses: ['0.0.0.0'], ...more });
+  const asked = [wide(8080, 80), wide(9000, 90, { count: 3 }), wide(8053, 53, { protocol: 'udp' })];
+  const chosen = lease(8080, 80, { hostAddresses: ['192.0.2.1'], protocol: 'sctp' });
+  log.endpoint('web', 'a', { ipv4: '10.0.0.2/24', ports: [...asked, chosen] });
+  const direct = asked.map((one) => ({ ...binding(one, '10.0.0.2'), hostAddress: '10.0.0.2', hostPort: one.port }));
+  log.joined('web', 'a', 's1', log.join('web', 'a', 's1'), direct);
+  const led = { status: 'bound', address: '10.0.0.2', endpoint: 'a', sandbox: 's1' };
+  exactly(portsOf(log), [
+    { hostPort: 8080, port: 80, ...led },
+    { hostPort: 9000, port: 90, ...led },
+    { hostPort: 8053, port: 53, ...led },
+    { hostPort: 8080, port: 80, status: 'held', address: null },
+  ]);
+});
+
 test('ports: gone with the endpoint, also when its creation fails or its network is undone', () => {
   const log = published();
   const create = log.commits.find(({ event }) => event.type === 'EndpointCreateRequested')?.event.meta.id ?? '';
