@@ -92,6 +92,7 @@ export const overlayDriver: Driver = builtIn(
     interfacePrefix: ({ options }) => options[option.prefix] ?? 'eth',
     publishProblem: () => null,
     canPublish: () => false,
+    publishProblem: () => 'nothing leads from the host into it',
     defaultBindings: () => [],
     checkConfigure: (options) => checkOptions('driver overlay', options, {}),
     checkNetwork,

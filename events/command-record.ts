@@ -158,20 +158,19 @@ const refuse: Step = (record, event, position) => {
 
 const intend: Step = (record, event) => {
   record.open = record.open.length === 0 ? [event.meta.id] : [...record.open, event.meta.id];
-  intendDone(record, event);
+  learn(record, event);
 };
 
-/** Of an intent that nobody has to execute. */
-const intendDone = (record: CommandDraft, event: Event): void => {
+/** An intent that nobody has to execute: a command has only such, or only others. */
+const enact: Step = (record, event, position) => {
+  learn(record, event);
+  end(record, 'succeeded', event, position);
+};
+
+const learn = (record: CommandDraft, event: Event): void => {
   record.network = networkAfter(record.network, event);
   record.endpoints = endpointsAfter(record.endpoints, event);
   record.sandbox = sandboxAfter(record.sandbox, event);
-};
-
-/** A command has intents that are executed, or that are done with the decision, never both. */
-const decide: Step = (record, event, position) => {
-  intendDone(record, event);
-  end(record, 'succeeded', event, position);
 };
 
 const report: Step = (record, event, position) => {
@@ -192,7 +191,9 @@ const succeed: Step = (record, event, position) => end(record, 'succeeded', even
  */
 export const commandStep = (before: CommandRecord | undefined, event: Event): Step | null => {
   const { type, meta } = event;
-  if (isIntent(type)) return needsExecution(event) ? intend : decide;
+  if (isIntent(type)) return needsExecution(event) ? intend : enact;
+  // It stands beside the creation that it admits, on another subject: that one tells what becomes of the command.
+  if (type === 'EndpointAdmitted') return null;
   if (type === 'CommandRefused') return refuse;
   if (before !== undefined && before.status !== 'accepted') return null;
   if (isTerminal(type)) return report;
