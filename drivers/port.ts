@@ -55,6 +55,8 @@ export interface KernelFacts {
   >;
   /** Smallest MTU of the host's links that are up, loopback apart; 1500 when there are none. */
   readonly mtu: number;
+  /** How other hosts reach this one, by IPv4: the address, the interface that has it, and its MTU. Null: they do not. */
+  readonly underlay: { readonly address: string; readonly device: string; readonly mtu: number } | null;
 }
 
 /** Host ports that are looked for: `count` in a row, free on all of the addresses. */

@@ -4,9 +4,10 @@ import type { KernelFacts } from '../port.ts';
 import { formatCidr } from './address.ts';
 import { ownLinks } from './census.ts';
 import { type Host, listLinks } from './host.ts';
-import { listRoutes } from './inside.ts';
+import { listAddresses, listRoutes } from './inside.ts';
 import { AnswerLost } from './netlink.ts';
 import { probe } from './probe.ts';
+import { underlayOf } from './underlay.ts';
 
 const readText = (path: string): string => readFileSync(path, 'utf8').trim();
 
@@ -15,28 +16,31 @@ const isScoped = (destination: Uint8Array): boolean =>
   destination.length === 16 &&
   (destination[0] === 0xff || (destination[0] === 0xfe && ((destination[1] ?? 0) & 0xc0) === 0x80));
 
-const readNow = (host: Host): KernelFacts => {
+const readNow = (host: Host, underlay: string | null): KernelFacts => {
   // The answer does not change while the system runs.
   host.capabilities ??= probe(host);
   const links = listLinks(host.route, host.writer);
   const own = new Set(ownLinks(host, links).map(({ link }) => link.index));
-  const routes = listRoutes(host.route, host.writer)
+  const found = listRoutes(host.route, host.writer);
+  const routes = found
     .filter((route) => route.length > 0 && !own.has(route.index) && !isScoped(route.destination))
     .map((route) => formatCidr({ address: route.destination, length: route.length }));
-  const mtus = links.filter((link) => link.up && !link.loopback && !own.has(link.index)).map((link) => link.mtu);
+  const foreign = links.filter((link) => link.up && !link.loopback && !own.has(link.index));
+  const mtus = foreign.map((link) => link.mtu);
   return {
     kernel: readText('/proc/sys/kernel/osrelease'),
     bootId: readText('/proc/sys/kernel/random/boot_id'),
     routes: [...new Set(routes)].sort(),
     capabilities: host.capabilities,
     mtu: mtus.length > 0 ? Math.min(...mtus) : 1500,
+    underlay: underlayOf(underlay, foreign, listAddresses(host.route, host.writer), found),
   };
 };
 
-/** Null while others change links or routes faster than they can be read. */
-export const readFacts = (host: Host): KernelFacts | null => {
+/** Null while others change links or routes faster than they can be read. @param underlay address or interface; null: as routes say */
+export const readFacts = (host: Host, underlay: string | null = null): KernelFacts | null => {
   try {
-    return readNow(host);
+    return readNow(host, underlay);
   } catch (error) {
     if (error instanceof AnswerLost) return null;
     throw error;

@@ -13,6 +13,8 @@ export interface LinuxKernelOptions {
   readonly runDir: string;
   /** Port of the resolver that most sandboxes are to have: namespaces made ahead come with it. None: they come without. */
   readonly resolverPort?: number;
+  /** Address or interface by which other hosts reach this one; null or left out: that of the default route. */
+  readonly underlay?: string | null;
 }
 
 interface Waiting {

@@ -6,6 +6,8 @@ export interface ThreadOptions {
   readonly host: string;
   readonly runDir: string;
   readonly resolverPort?: number;
+  /** Address or interface; null or left out: that of the default route. */
+  readonly underlay?: string | null;
   /** One 32-bit count: jobs handed to the reaper and not yet done. */
   readonly pending: SharedArrayBuffer;
 }

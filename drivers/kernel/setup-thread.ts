@@ -107,7 +107,7 @@ const answer = (request: Request): unknown => {
     case 'census':
       return takeCensus(host, firewall.table);
     case 'facts':
-      return readFacts(host);
+      return readFacts(host, options.underlay ?? null);
     case 'findPorts':
       return firewall.ports.find(request.searches);
     case 'openResolver':

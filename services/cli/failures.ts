@@ -60,6 +60,8 @@ export const failureOf = (error: unknown): Failure | null => {
       return failure(exits.failed, 'NOT_FOUND', message);
     case 'NatsFault':
       return failure(code === 'CONNECT_TIMEOUT' ? exits.noAnswer : exits.failed, code, message);
+    case 'HostInUse':
+      return failure(exits.failed, code, message, remedy);
     case 'KernelFailure':
       return failure(exits.failed, code, message);
     case 'Unusable': {

@@ -19,6 +19,8 @@ export interface Config {
   readonly natsSyncStated: boolean;
   /** Port of the embedded server at the first start of a data directory; null: the usual one. */
   readonly natsPort: number | null;
+  /** Copies of each stream, when we make it. */
+  readonly natsReplicas: 1 | 3;
   readonly dataDir: string;
   /** Holds what must not outlive a reboot, of every realm and host that runs here. */
   readonly runDir: string;
@@ -31,6 +33,8 @@ export interface Config {
   /** A /48 of unique local addresses (RFC 4193). */
   readonly ula: string;
   readonly netnsRoots: readonly string[];
+  /** Address or interface by which other hosts reach this one; null: that of the default route. */
+  readonly underlay: string | null;
   readonly quarantineMs: number;
   readonly confirmMs: number;
   /** Everything lives in a user and network namespace of its own, which the launcher has made. */
@@ -46,6 +50,7 @@ export const variables = {
   CNM_NATS_MONITOR_URL: 'its monitoring port (http://host:8222), which says whether it syncs; several with commas',
   CNM_NATS_SYNC: 'always: you answer for sync_interval: always where the monitoring port cannot be reached',
   CNM_NATS_PORT: 'port of the embedded server at the first start of a data directory (4777, or a free one)',
+  CNM_NATS_REPLICAS: 'copies of each stream where it is made, 1 or 3: 3 takes a cluster of three servers (1)',
   CNM_DATA_DIR: 'what must last: the streams (/var/lib/cnm; without root ~/.local/share/cnm)',
   CNM_RUN_DIR: 'namespace files and process state (/run/cnm; without root $XDG_RUNTIME_DIR/cnm)',
   CNM_HOST: "this machine's name in the realm (the hostname)",
@@ -55,6 +60,7 @@ export const variables = {
   CNM_POOLS: `pools of automatic IPv4 subnets, BASE/LENGTH/SIZE with commas (${DEFAULT_IPV4_POOLS.map(({ base, size }) => `${base}/${size}`).join(',')})`,
   CNM_ULA: "/48 of automatic IPv6 subnets, within fd00::/8 (made from the machine's id)",
   CNM_NETNS_ROOTS: 'directories under which namespaces of callers may lie, with colons (/run:/var/run:/proc)',
+  CNM_UNDERLAY: 'IPv4 address or interface by which other hosts reach this one (that of the default route)',
   CNM_QUARANTINE_MS: 'how long a released address rests before it is given out again (60000)',
   CNM_CONFIRM_MS: 'how long a suspected endpoint stays before it is collected (5000)',
   CNM_ROOTLESS: '1: `cnm up` and `cnm demo` in a user namespace of their own',
@@ -124,6 +130,9 @@ const wholeMs = z
 
 const absolute = z.string().startsWith('/', 'an absolute path');
 
+/** dev_valid_name() of the kernel: IFNAMSIZ is 16 with the closing zero. */
+const InterfaceName = z.string().regex(/^(?!\.{1,2}$)[^\s/:]{1,15}$/);
+
 const Pools = z.string().transform((text, context): readonly SubnetPool[] =>
   text.split(',').map((item) => {
     const match = /^(\d{1,3}(?:\.\d{1,3}){3}\/\d{1,2})\/(\d{1,2})$/.exec(item.trim());
@@ -155,6 +164,7 @@ const Environment = z.object({
     .transform(Number)
     .pipe(z.int().min(1, 'a port').max(65535, 'a port'))
     .optional(),
+  CNM_NATS_REPLICAS: z.enum(['1', '3'], 'either 1 or 3').optional(),
   CNM_DATA_DIR: absolute.optional(),
   CNM_RUN_DIR: absolute.optional(),
   CNM_HOST: HostName.optional(),
@@ -171,6 +181,7 @@ const Environment = z.object({
     .transform((text) => text.split(':'))
     .pipe(z.array(absolute))
     .optional(),
+  CNM_UNDERLAY: z.union([z.ipv4(), InterfaceName], 'an IPv4 address or the name of an interface').optional(),
   CNM_QUARANTINE_MS: wholeMs.optional(),
   CNM_CONFIRM_MS: wholeMs.optional(),
   CNM_ROOTLESS: flag.optional(),
@@ -210,6 +221,7 @@ export const readConfig = (
     natsMonitorUrl: settings.CNM_NATS_MONITOR_URL ?? null,
     natsSyncStated: settings.CNM_NATS_SYNC === 'always',
     natsPort: settings.CNM_NATS_PORT ?? null,
+    natsReplicas: settings.CNM_NATS_REPLICAS === '3' ? 3 : 1,
     dataDir: settings.CNM_DATA_DIR ?? standard.data,
     runDir: settings.CNM_RUN_DIR ?? standard.run,
     host,
@@ -219,6 +231,7 @@ export const readConfig = (
     pools: settings.CNM_POOLS ?? DEFAULT_IPV4_POOLS,
     ula: settings.CNM_ULA ?? ulaOf(machine, realm, host),
     netnsRoots: settings.CNM_NETNS_ROOTS ?? ['/run', '/var/run', '/proc'],
+    underlay: settings.CNM_UNDERLAY ?? null,
     quarantineMs: settings.CNM_QUARANTINE_MS ?? 60_000,
     confirmMs: settings.CNM_CONFIRM_MS ?? 5_000,
     rootless: settings.CNM_ROOTLESS ?? false,

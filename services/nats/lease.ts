@@ -9,6 +9,8 @@ export interface LeaseHandlers {
   readonly onAcquired: (term: number) => void;
   /** We do not hold it any more and must stop acting; we go on trying to get it again. */
   readonly onLost: (reason: string) => void;
+  /** Somebody else gave a sign of life while we took part: acquired it, or renewed it. */
+  readonly onOther?: (holder: string) => void;
 }
 
 export interface LeaseOptions {
@@ -17,6 +19,8 @@ export interface LeaseOptions {
   readonly renewMs?: number;
   /** After how long without a renewal others take over, milliseconds, by their own monotonic clocks. */
   readonly takeoverMs?: number;
+  /** Whether a holder is dead for sure; then it is replaced at once. What it appended late is no sign of life. */
+  readonly isDead?: (holder: string) => boolean;
 }
 
 export interface Lease {
@@ -82,6 +86,7 @@ class Candidate implements Lease {
   private readonly clock: Clock;
   private readonly renewMs: number;
   private readonly takeoverMs: number;
+  private readonly isDead: (holder: string) => boolean;
   private readonly reader: Reader;
   private seen: Seen | undefined;
   /** Under way, or without an answer so far: they may turn up in the stream yet. */
@@ -102,6 +107,7 @@ class Candidate implements Lease {
     this.clock = options.clock ?? systemClock;
     this.renewMs = options.renewMs ?? RENEW_MS;
     this.takeoverMs = options.takeoverMs ?? TAKEOVER_MS;
+    this.isDead = options.isDead ?? (() => false);
     this.closed = this.closedWith.promise;
     this.reader = stream.read({ from: 1, subjects: [subject] }, (message) => this.see(message));
     this.reader.closed.catch((error) => this.fail(error));
@@ -150,7 +156,11 @@ class Candidate implements Lease {
     this.seen = { holder, term, released, position: message.position, seenMs: this.clock.monotonicMs() };
     // ours, and its answer is still on the way or was lost
     if (mine !== undefined) this.confirm(mine);
-    else if (this.holding) this.lose(`${body.holder} took it over`);
+    else {
+      if (this.holding) this.lose(`${holder} took it over`);
+      // what was there before we came may be of any age
+      if (this.ready && !released && !this.isDead(holder)) this.handlers.onOther?.(holder);
+    }
     this.schedule(this.dueInMs());
   }
 
@@ -186,7 +196,7 @@ class Candidate implements Lease {
   private dueInMs(): number {
     const nowMs = this.clock.monotonicMs();
     if (this.holding) return Math.max(0, this.validUntilMs - this.takeoverMs * VALID_PART + this.renewMs - nowMs);
-    if (this.seen === undefined || this.seen.released) return 0;
+    if (this.seen === undefined || this.seen.released || this.isDead(this.seen.holder)) return 0;
     return Math.max(0, this.seen.seenMs + this.takeoverMs - nowMs);
   }
 

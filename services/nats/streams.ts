@@ -29,6 +29,8 @@ export interface ProvisionOptions {
   readonly sync: SyncEvidence;
   /** False: only check that the streams are there, for processes without the permission to make them. */
   readonly create?: boolean;
+  /** Copies of each stream that is made now; 1 when left out. Those of existing streams are the operator's. */
+  readonly replicas?: 1 | 3;
 }
 
 export type Provisioned =
@@ -51,7 +53,8 @@ export const provision = async (connection: NatsConnection, options: ProvisionOp
   const problems = [...serverProblems, ...(await checkSync(options.sync, server.server_id))];
   // a server that must not be used gets no streams either
   const create = options.create !== false && problems.length === 0;
-  for (const wanted of [commandsStream, logStream, leaseStream]) {
+  for (const definition of [commandsStream, logStream, leaseStream]) {
+    const wanted = { ...definition, num_replicas: options.replicas ?? 1 };
     problems.push(...(await ensureStream(manager, wanted, create, options.create === false)));
   }
   return problems.length > 0 ? { ok: false, problems } : { ok: true, serverVersion: server.version, streams: STREAMS };
@@ -121,7 +124,7 @@ const ensureStream = async (
     return [requestProblem(`the stream ${wanted.name}`, error)];
   }
   const reasons = unsafeSettings(wanted, info.config);
-  const lost = wanted === logStream ? lostHistory(info.state) : [];
+  const lost = wanted.name === logStream.name ? lostHistory(info.state) : [];
   return [
     ...reasons.map(
       (reason): Problem => ({

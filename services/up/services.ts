@@ -133,29 +133,38 @@ const startWorker = async (deps: ServiceDeps): Promise<Part> => {
   const { linuxKernel } = await import('../../drivers/kernel/kernel.ts');
   const { drivers } = await import('../../drivers/registry.ts');
   const { createWorker } = await import('../worker/worker.ts');
+  const { holdHost } = await import('../worker/tenure.ts');
   const { hostServers: watchServers } = await import('../dns/upstreams.ts');
   const { config, clock } = deps;
   const { realm, host, pools, ula, netnsRoots } = config;
   const runDir = hostRunDir(config);
-  const opening = linuxKernel({ realm, host, runDir, resolverPort: RESOLVER_PORT });
-  const [opened, kernel] = await Promise.all([open('worker', deps), opening]);
+  const opened = await open('worker', deps);
   const { connection, logger, stream } = opened;
-  const [log, commands, hostServers] = [stream('log'), stream('commands'), watchServers()];
-  const place = { realm, host, runDir, pools, ula, netnsRoots };
-  const worker = createWorker({ ...place, log, commands, kernel, drivers, hostServers, clock, logger });
-  await Promise.race([worker.start(), worker.failed]);
-  const service = register('worker', opened, deps);
-  return {
-    name: 'worker',
-    failed: worker.failed,
-    stop: async () => {
-      await service.stop();
-      await worker.stop();
-      hostServers.close();
-      await kernel.close();
-      await connection.drain();
-    },
-  };
+  // before anything of this machine is touched
+  const tenure = await holdHost(stream('lease'), host, { lockPath: `${runDir}.lock`, clock, logger });
+  try {
+    const kernel = await linuxKernel({ realm, host, runDir, resolverPort: RESOLVER_PORT, underlay: config.underlay });
+    const [log, commands, hostServers] = [stream('log'), stream('commands'), watchServers()];
+    const place = { realm, host, runDir, pools, ula, netnsRoots };
+    const worker = createWorker({ ...place, log, commands, kernel, drivers, hostServers, clock, logger });
+    await Promise.race([worker.start(), worker.failed]);
+    const service = register('worker', opened, deps);
+    return {
+      name: 'worker',
+      failed: Promise.race([worker.failed, onlyFailure(tenure.closed)]),
+      stop: async () => {
+        await service.stop();
+        await worker.stop();
+        hostServers.close();
+        await kernel.close();
+        await tenure.stop();
+        await connection.drain();
+      },
+    };
+  } catch (error) {
+    await tenure.stop();
+    throw error;
+  }
 };
 
 const startCollector = async (deps: ServiceDeps): Promise<Part> => {

@@ -249,7 +249,7 @@ class HostWorker implements Worker {
       netnsRoots: [...netnsRoots],
       reads: { ...eventVersions },
       epoch,
-      underlay: null,
+      underlay: facts.underlay && { ...facts.underlay },
       vlans: [],
       drivers: [],
     };

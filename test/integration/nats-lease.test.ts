@@ -128,6 +128,31 @@ test('lease: renewals whose answers are lost count when they turn up in the stre
   await holder.stop();
 });
 
+test('lease: a holder that is dead for sure is replaced at once, and what it appended late is no sign of life', async () => {
+  const clock = manualClock();
+  const stream = memoryStream('L');
+  const append = (holder: string, term: number) =>
+    stream.append({ subject: 'cnm.lease.controller', body: JSON.stringify({ holder, term }), id: `${holder}${term}` });
+  await append('dead/1', 7);
+  const events: string[] = [];
+  const handlers = {
+    onAcquired: (term: number) => events.push(`acquired ${term}`),
+    onLost: (reason: string) => events.push(`lost: ${reason}`),
+    onOther: (holder: string) => events.push(`other ${holder}`),
+  };
+  const isDead = (holder: string) => holder.startsWith('dead/');
+  const candidate = lease(stream, 'controller', 'a', handlers, { clock, isDead });
+  await clock.advance(100);
+  assert.deepEqual(events, ['acquired 8']);
+  await append('dead/1', 8);
+  await clock.advance(100);
+  assert.deepEqual(events.splice(0), ['acquired 8', 'lost: dead/1 took it over', 'acquired 9']);
+  await append('live', 10);
+  await clock.advance(100);
+  assert.deepEqual(events.splice(0), ['lost: live took it over', 'other live']);
+  await candidate.stop();
+});
+
 test('lease: over a server, a holder that vanished is followed, and a restart of the server loses nothing', async () => {
   const [one, two] = [await nats.connect(), await nats.connect()];
   await provision(one, { sync: { kind: 'stated' } });

@@ -49,6 +49,7 @@ const defaultFacts: KernelFacts = {
   routes: ['192.168.0.0/24'],
   capabilities: { netAdmin: true, sysAdmin: true, bridge: true, veth: true, nftables: true, netns: true, ipv6: true },
   mtu: 1500,
+  underlay: null,
 };
 
 class Refused extends Error {

@@ -43,6 +43,16 @@ test('config: names that the machine gives are made valid', () => {
   assert.equal(configOf({}, { ...root, hostname: '___' }).host, 'localhost');
 });
 
+test('config: hosts in the plural: copies of the streams, and how others reach this one', () => {
+  assert.deepEqual([configOf({}).natsReplicas, configOf({}).underlay], [1, null]);
+  assert.equal(configOf({ CNM_NATS_REPLICAS: '3' }).natsReplicas, 3);
+  assert.equal(configOf({ CNM_UNDERLAY: '10.99.0.1' }).underlay, '10.99.0.1');
+  assert.equal(configOf({ CNM_UNDERLAY: 'bond0.7' }).underlay, 'bond0.7');
+  const wrong = ['2', 'x'].map((text) => problemsOf({ CNM_NATS_REPLICAS: text }).length);
+  const places = ['fe80::1', 'a/b', 'way-too-long-a-name'].map((text) => problemsOf({ CNM_UNDERLAY: text }).length);
+  assert.deepEqual([...wrong, ...places], [1, 1, 1, 1, 1]);
+});
+
 test('config: all problems are told at once, each with its variable and value', () => {
   const problems = problemsOf({
     CNM_HOST: 'a b',
