@@ -28,6 +28,8 @@ export interface TestNatsOptions {
   readonly sync?: string;
   /** False: a server without JetStream. */
   readonly jetstream?: boolean;
+  /** Address to listen on; 127.0.0.1 when left out. */
+  readonly listen?: string;
   /** More lines of configuration. */
   readonly config?: string;
 }
@@ -50,7 +52,11 @@ export const startNats = async (options: TestNatsOptions = {}): Promise<TestNats
   const monitorPort = await freePort();
   const config = join(dataDir, 'nats.conf');
   const jetstream = `jetstream { store_dir: "${dataDir}", sync_interval: ${options.sync ?? 'always'} }`;
-  const lines = [`listen: 127.0.0.1:${port}`, `http: 127.0.0.1:${monitorPort}`, options.config ?? ''];
+  const lines = [
+    `listen: "${options.listen ?? '127.0.0.1'}:${port}"`,
+    `http: 127.0.0.1:${monitorPort}`,
+    options.config ?? '',
+  ];
   writeFileSync(config, [...lines, options.jetstream === false ? '' : jetstream, ''].join('\n'));
   const connections: NatsConnection[] = [];
   let child = await launch(binary, config, port);
@@ -88,7 +94,8 @@ export const freePort = async (): Promise<number> => {
   return port;
 };
 
-const launch = async (binary: string, config: string, port: number): Promise<ChildProcess> => {
+/** Starts a server; resolves when it greets on its port. */
+export const launch = async (binary: string, config: string, port: number): Promise<ChildProcess> => {
   let said = '';
   const child = spawn(binary, ['-c', config], { stdio: ['ignore', 'ignore', 'pipe'] });
   child.stderr.setEncoding('utf8').on('data', (text) => {
@@ -108,7 +115,7 @@ const launch = async (binary: string, config: string, port: number): Promise<Chi
   return child;
 };
 
-const end = async (child: ChildProcess, signal: NodeJS.Signals): Promise<void> => {
+export const end = async (child: ChildProcess, signal: NodeJS.Signals): Promise<void> => {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const gone = new Promise((resolve) => child.once('exit', resolve));
   child.kill(signal);
