@@ -49,6 +49,7 @@ export const commandMeanings: Readonly<Record<CommandType, string>> = {
   SuspectEndpoint: 'Sent by collectors, step one: this endpoint has been without a sandbox for its grace period.',
   CollectEndpoint: 'Sent by collectors, step two: it was suspected, and nothing has happened to it since.',
   LeasePorts: 'Sent by workers: host ports that were found free for an intent that waits for them.',
+  LapseHost: 'Sent by collectors: the worker of this host has not renewed its lease.',
   ExpireCommand: 'Sent by collectors: the deadline of this command has passed.',
 };
 
@@ -56,6 +57,8 @@ export const eventMeanings: Readonly<Record<EventType, string>> = {
   RealmOpened: 'The log begins.',
   CommandRefused: 'A command was refused; nothing else happened.',
   CommandTimedOut: 'A command ended at its deadline, unreported. What its host does too late is undone.',
+  HostLapsed:
+    "A host's worker shows no sign of life. What it was asked to do waits for it, as long as deadlines allow.",
   DriverConfigureRequested: 'A driver is to have these options.',
   NetworkCreateRequested: 'A network is to be made; its name and subnets are taken from now on.',
   NetworkUpdateRequested: 'A network is to have these settings; decisions follow them from now on.',
@@ -139,6 +142,7 @@ export const codeMeanings: Readonly<Record<Code, string>> = {
   COMMAND_ENDED: 'The command that was to be ended is not under way.',
   DEADLINE_NOT_PASSED: 'The command that was to be ended still has time.',
   HOST_NOT_FOUND: 'No worker has ever reported for that host, or for any.',
+  HOST_ALIVE: 'The host has reported anew since the collector looked, or is known to be away already.',
   HOST_REQUIRED: 'There are several hosts, and nothing says which one is meant.',
   CAPABILITY_MISSING: 'The host lacks something that the driver needs.',
   DRIVER_NOT_FOUND: 'There is no driver of that name.',

@@ -1,6 +1,6 @@
 /** Every command, as it stands in the body of a message on `cnm.command.<actor>.<host>`. */
 import { z } from 'zod';
-import { CommandId, EndpointName, EndpointRef, Id, NetworkName, NetworkRef, SandboxId } from './names.ts';
+import { CommandId, EndpointName, EndpointRef, HostName, Id, NetworkName, NetworkRef, SandboxId } from './names.ts';
 
 const Options = z.record(z.string().min(1).max(128), z.string().max(1024));
 const Labels = Options;
@@ -196,6 +196,8 @@ const data = {
       .min(1)
       .max(512),
   }),
+  /** Collector: the worker that stated this epoch has not renewed its lease; since then, as far as is known. */
+  LapseHost: z.strictObject({ host: HostName, epoch: z.int(), since: z.iso.datetime() }),
   /** Timer: this command's deadline has passed. */
   ExpireCommand: z.strictObject({ actor: z.string(), commandId: CommandId }),
 } as const;
@@ -242,6 +244,7 @@ export const Command = z.discriminatedUnion('type', [
   message('SuspectEndpoint'),
   message('CollectEndpoint'),
   message('LeasePorts'),
+  message('LapseHost'),
   message('ExpireCommand'),
 ]);
 export type Command = z.infer<typeof Command>;

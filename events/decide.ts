@@ -2,6 +2,7 @@
 import type { Command } from './commands.ts';
 import type { Context, Decision } from './deciders/context.ts';
 import { createEndpoint, deleteEndpoint } from './deciders/endpoint.ts';
+import { lapseHost } from './deciders/hosts.ts';
 import { configureDriver, createNetwork, deleteNetwork, pruneNetworks } from './deciders/network.ts';
 import { leasePorts } from './deciders/ports.ts';
 import { createRealmNetwork } from './deciders/realm.ts';
@@ -50,6 +51,8 @@ export const decide = (state: BoundaryState, command: Command, context: Context)
       return collectEndpoint(state, command.data, context);
     case 'LeasePorts':
       return leasePorts(state, command.data, context);
+    case 'LapseHost':
+      return lapseHost(state, command.data, context);
     case 'ExpireCommand':
       return expireCommand(state, command.data, context);
     default:

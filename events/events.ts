@@ -189,6 +189,8 @@ const decisions = {
     culprits: z.array(Culprit),
   }),
   CommandTimedOut: z.object({ actor: Actor, commandId: CommandId, command: z.string(), intents: z.array(z.string()) }),
+  /** Its worker of this epoch has shown no sign of life; over with the next HostFacts. */
+  HostLapsed: z.object({ host: HostName, epoch: z.int(), since: z.string() }),
   DriverConfigureRequested: z.object({ driver: z.string(), options: Texts }),
   NetworkCreateRequested: z.object({ network: NetworkFacts }),
   NetworkUpdateRequested: z.object({ ...network, settings: NetworkSettings }),

@@ -83,10 +83,14 @@ export const forget = (state: BoundaryState, nowMs: number): void => {
 
 // ---------------------------------------------------------------- hosts and drivers
 
-const stateHost = (state: BoundaryState, { data }: EventOf<'HostFacts'>): void => {
-  setRoutes(state.subnets, data.host, data.routes);
-  setRoutes(state.shared.subnets, data.host, data.routes);
-  state.facts.set('host', data);
+const evolveHost = (state: BoundaryState, event: EventOf<'HostFacts' | 'HostLapsed'>): void => {
+  if (event.type === 'HostLapsed') {
+    state.lapsed.set('epoch', event.data.epoch);
+    return;
+  }
+  setRoutes(state.subnets, event.data.host, event.data.routes);
+  setRoutes(state.shared.subnets, event.data.host, event.data.routes);
+  state.facts.set('host', event.data);
 };
 
 const configureDriver = (state: BoundaryState, event: EventOf<'DriverConfigureRequested'>): void => {
@@ -105,7 +109,8 @@ const restoreDriver = (state: BoundaryState, event: EventOf<'DriverConfigureFail
 const evolveModel = (state: BoundaryState, event: Event): void => {
   switch (event.type) {
     case 'HostFacts':
-      stateHost(state, event);
+    case 'HostLapsed':
+      evolveHost(state, event);
       return;
     case 'DriverConfigureRequested':
       configureDriver(state, event);

@@ -31,6 +31,7 @@ export const codes = {
   // Hosts
   HOST_NOT_FOUND: { status: 404, remedy: 'Start a worker on that host, or name one of `cnm status`.' },
   HOST_REQUIRED: { status: 400, remedy: 'Name the host: --host, or HOST/NETWORK.' },
+  HOST_ALIVE: { status: 409, remedy: 'Nothing: what is known of the host is newer.' },
   CAPABILITY_MISSING: {
     status: 501,
     remedy: 'Run `cnm doctor` on the host: it lists what its kernel and privileges lack.',

@@ -153,6 +153,8 @@ const unaddressed = (places: Places, command: Command): Routed => {
     case 'SuspectEndpoint':
     case 'CollectEndpoint':
       return where(hosts, 'the endpoint', (state) => state.endpoints.has(command.data.endpointId));
+    case 'LapseHost':
+      return named(hosts, command.data.host);
     case 'ExpireCommand': {
       const key = commandKey(command.data.actor, command.data.commandId);
       return where(hosts, 'the command', (state) => state.progress.has(key));

@@ -122,6 +122,8 @@ export interface BoundaryState {
   readonly journal: Journal;
   readonly shared: SharedState;
   readonly facts: Table<'host', EventData<'HostFacts'>>;
+  /** Epoch whose worker showed no sign of life; it is away as long as its facts have that epoch (`isLapsed`). */
+  readonly lapsed: Table<'epoch', number>;
   readonly drivers: Table<string, DriverRow>;
   /** Of this host alone; `networkOf` finds those of the realm too. */
   readonly networks: Table<string, NetworkRow>;
@@ -175,6 +177,7 @@ export const initialState = (shared: SharedState = sharedState()): BoundaryState
     journal,
     shared,
     facts: new Table(journal),
+    lapsed: new Table(journal),
     drivers: new Table(journal),
     networks: new Table(journal),
     networkNames: new Table(journal),
@@ -234,3 +237,7 @@ export const findEndpoint = (state: BoundaryState, networkId: string, ref: strin
 /** The sandbox of that name that is not being removed. */
 export const findSandbox = (state: BoundaryState, id: string): SandboxRow | undefined =>
   state.sandboxes.get(state.sandboxIds.get(id) ?? '');
+
+/** Whether the host's worker is known to show no sign of life. */
+export const isLapsed = ({ facts, lapsed }: Pick<BoundaryState, 'facts' | 'lapsed'>): boolean =>
+  lapsed.get('epoch') !== undefined && lapsed.get('epoch') === facts.get('host')?.epoch;

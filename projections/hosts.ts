@@ -9,6 +9,9 @@ export interface HostRow extends EventData<'HostFacts'> {
   /** When it last reported anything. */
   readonly lastReport: string;
   readonly lastReportPosition: number;
+  /** False: its worker has shown no sign of life in this epoch since `awaySince`. */
+  readonly alive: boolean;
+  readonly awaySince: string | null;
 }
 
 /** Notes that a host's worker has reported something: called once per commit of outcomes. */
@@ -19,22 +22,32 @@ export const heard = (rows: Map<string, HostRow>, host: string, time: string, po
 
 export const hosts: Projection<HostRow> = {
   name: 'hosts',
-  version: 1,
-  handles: ['HostFacts'],
+  version: 2,
+  handles: ['HostFacts', 'HostLapsed'],
   apply: (rows, event, at) => {
+    if (event.type === 'HostLapsed') {
+      const row = rows.get(event.data.host);
+      if (row?.epoch === event.data.epoch) rows.set(row.host, { ...row, alive: false, awaySince: event.data.since });
+      return;
+    }
     if (event.type !== 'HostFacts') return;
     const { time } = event.meta;
     const host = at.host ?? event.data.host;
-    const firstSeen = rows.get(host)?.firstSeen ?? time;
+    const before = rows.get(host);
+    const firstSeen = before?.firstSeen ?? time;
+    // Facts that are stated again within an epoch are no return: they may have been on their way when it lapsed.
+    const isSame = before?.epoch === event.data.epoch;
     rows.set(host, {
       ...event.data,
       firstSeen,
       statedAt: time,
       lastReport: time,
       lastReportPosition: at.position,
+      alive: isSame ? before.alive : true,
+      awaySince: isSame ? before.awaySince : null,
     });
   },
-  fields: ['host', 'bootId', 'kernel'],
+  fields: ['host', 'bootId', 'kernel', 'alive'],
   references: [],
   refer: () => [],
   keyOf: ({ host }) => host,

@@ -261,6 +261,11 @@ const fields: { readonly [View in ViewName]: Fields<ViewRows[View]> } = {
     statedAt: [time, 'when it stated these'],
     lastReport: [time, 'when it last reported anything'],
     lastReportPosition: ['integer', 'position of that report'],
+    alive: [
+      'boolean',
+      'false: its worker has shown no sign of life since `awaySince`; over when it states another epoch',
+    ],
+    awaySince: ['date-time or null', 'its last sign of life, where it is not alive'],
   },
   drivers: {
     host,

@@ -54,6 +54,7 @@ export const nouns: readonly Noun[] = [
     summary: 'ls: what can be reached from outside',
     load: async () => (await import('./port.ts')).portSpecs,
   },
+  { name: 'host', summary: 'ls, inspect', load: async () => (await import('./host.ts')).hostSpecs },
   {
     name: 'garbage',
     summary: 'ls: what will be collected',

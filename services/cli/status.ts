@@ -3,6 +3,7 @@ import type { Status } from '../client/index.ts';
 import { serviceNames } from '../up/service-names.ts';
 import { printJson, withClient } from './context.ts';
 import { exits } from './failures.ts';
+import { describeLife } from './host.ts';
 import { jsonOption, type Spec } from './spec.ts';
 import { shortBytes, shortTime } from './table.ts';
 
@@ -32,10 +33,13 @@ const describe = ({ server, streams, services, viewsAt, hosts }: Status): string
     const where = [metadata.host, metadata.pid && `pid ${metadata.pid}`].filter((part) => part).join(', ');
     lines.push(`service   ${name.replace(/^cnm-/, '')} ${version}${where === '' ? '' : ` on ${where}`}`);
   }
-  for (const { host, kernel, lastReport, capabilities } of hosts) {
+  for (const row of hosts) {
+    const { host, kernel, lastReport, capabilities } = row;
     const lacks = Object.entries(capabilities).flatMap(([name, has]) => (has ? [] : [name]));
     const lacking = lacks.length > 0 ? `; lacks ${lacks.join(', ')}` : '';
-    lines.push(`host      ${host}, kernel ${kernel}, last report ${shortTime(lastReport)}${lacking}`);
+    lines.push(
+      `host      ${host}, ${describeLife(row)}, kernel ${kernel}, last report ${shortTime(lastReport)}${lacking}`,
+    );
   }
   return `${lines.join('\n')}\n`;
 };

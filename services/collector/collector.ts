@@ -6,17 +6,20 @@ import type { Logger } from 'pino';
 import type { Event } from '../../events/envelope.ts';
 import { isIntent, isTerminal } from '../../events/events.ts';
 import { subjects } from '../../events/names.ts';
-import { commandKey } from '../../events/state.ts';
+import { commandKey, isLapsed } from '../../events/state.ts';
 import type { Clock } from '../lib/clock.ts';
-import { type Boundary, type FollowedRealm, followRealm } from '../lib/realm.ts';
+import { type Boundary, boundaryOf, type FollowedRealm, followRealm } from '../lib/realm.ts';
 import type { Stream } from '../lib/stream.ts';
 import { collectorActor, commandDue, type Due, dueId, endpointDue, nameOfId } from './due.ts';
+import { Liveness } from './liveness.ts';
 import { Schedule } from './schedule.ts';
 
 export interface CollectorOptions {
   readonly realm: string;
   readonly log: Stream;
   readonly commands: Stream;
+  /** Where workers show that they are alive; left out: nobody looks whether they are. */
+  readonly leases?: Stream;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Between suspecting and collecting an endpoint; at most its grace period. */
@@ -71,6 +74,7 @@ class TimedCollector implements Collector {
   readonly #touched = new Set<string>();
   #fail: (error: unknown) => void = () => undefined;
   #followed: FollowedRealm | null = null;
+  #liveness: Liveness | null = null;
   #isLive = false;
   #publishing: Promise<void> | null = null;
   #armedMs = Number.POSITIVE_INFINITY;
@@ -91,6 +95,7 @@ class TimedCollector implements Collector {
     });
     this.#followed.reader.closed.catch((error) => this.#fail(error));
     await this.#followed.reader.caughtUp;
+    await this.#watchHosts(this.#followed);
     this.#isLive = true;
     this.#options.logger.info({ waiting: this.#schedule.size }, 'collector watches the log');
     this.#arm();
@@ -99,8 +104,21 @@ class TimedCollector implements Collector {
   async stop(): Promise<void> {
     this.#isLive = false;
     this.#disarm();
+    await this.#liveness?.stop();
     await this.#followed?.reader.stop();
     await this.#publishing;
+  }
+
+  async #watchHosts({ realm }: FollowedRealm): Promise<void> {
+    const { leases, commands, clock, logger } = this.#options;
+    if (!leases) return;
+    const epochOf = (host: string): number | null => {
+      const { state } = boundaryOf(realm, host);
+      return isLapsed(state) ? null : (state.facts.get('host')?.epoch ?? null);
+    };
+    const onFault = (error: unknown): void => this.#fail(error);
+    this.#liveness = new Liveness({ leases, commands, clock, logger, epochOf, onFault });
+    await this.#liveness.start();
   }
 
   /** Notes what an event has to do with; what follows from it is seen when its commit is folded in. */
@@ -108,6 +126,10 @@ class TimedCollector implements Collector {
     const { actor, commandid } = event.meta;
     if (event.type === 'CommandRefused') {
       if (actor === collectorActor) this.#refused(commandid, Date.parse(event.meta.time));
+      return;
+    }
+    if (event.type === 'HostFacts') {
+      this.#liveness?.stated(event.data.host);
       return;
     }
     if (event.type === 'CommandTimedOut') {

@@ -8,12 +8,12 @@ import type { BoundaryState } from '../../events/state.ts';
 /** The actor of collectors: permissions are granted on it. */
 export const collectorActor = 'collector';
 
-type AskedType = 'SuspectEndpoint' | 'CollectEndpoint' | 'ExpireCommand';
+type AskedType = 'SuspectEndpoint' | 'CollectEndpoint' | 'ExpireCommand' | 'LapseHost';
 type Asked = { [T in AskedType]: { readonly type: T; readonly data: CommandData<T> } }[AskedType];
 
 /** A command that becomes due at a time, if nothing happens before. */
 export interface Due {
-  /** `suspect/ENDPOINT/GENERATION`, `collect/ENDPOINT/GENERATION`, `expire/ACTOR/COMMAND`: one per thing to be done. */
+  /** `suspect/ENDPOINT/GENERATION`, `collect/ENDPOINT/GENERATION`, `expire/ACTOR/COMMAND`, `lapse/HOST/EPOCH`: one per thing to be done. */
   readonly name: string;
   readonly dueMs: number;
   readonly command: Asked;
@@ -60,6 +60,12 @@ export const commandDue = (state: BoundaryState, key: string): Due | null => {
     dueMs: Date.parse(record.deadline),
     command: { type: 'ExpireCommand', data: { actor, commandId: commandid } },
   };
+};
+
+/** That a host's worker has given no sign of life since a time, by the server's clock. */
+export const lapseDue = (host: string, epoch: number, sinceMs: number, silentMs: number): Due => {
+  const data = { host, epoch, since: new Date(sinceMs).toISOString() };
+  return { name: nameOf('lapse', `${host}/${epoch}`), dueMs: sinceMs + silentMs, command: { type: 'LapseHost', data } };
 };
 
 /** Ids are refused when they were minted more than 30 days ago, so that what is overdue for longer takes a later time: the same one for weeks. */

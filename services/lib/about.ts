@@ -11,6 +11,7 @@ export const aboutOf = (fact: Fact, command = ''): string => {
     case 'SandboxRemoved':
       return `sandbox/${fact.data.sandbox.id}`;
     case 'HostFacts':
+    case 'HostLapsed':
       return `host/${fact.data.host}`;
     case 'RealmOpened':
       return `realm/${fact.data.realm}`;

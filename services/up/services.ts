@@ -176,6 +176,7 @@ const startCollector = async (deps: ServiceDeps): Promise<Part> => {
     realm: config.realm,
     log: stream('log'),
     commands: stream('commands'),
+    leases: stream('lease'),
     clock,
     logger,
     confirmMs: config.confirmMs,

@@ -65,6 +65,8 @@ class HostWorker implements Worker {
   readonly #announced = new Set<string>();
   readonly #failure = Promise.withResolvers<never>();
   #followed: FollowedRealm | null = null;
+  /** Of our latest statement of facts; 0 before the first. */
+  #epoch = 0;
   #outbox: Outbox | null = null;
   #execution: Execution | null = null;
   readonly #leasing: Leasing;
@@ -111,7 +113,8 @@ class HostWorker implements Worker {
     const found = await kernel.facts();
     // No two workers of a host state the same epoch, since the statement before is what guards this one.
     await outbox.open(() => {
-      const data = this.#facts(found, (boundary.state.facts.get('host')?.epoch ?? 0) + 1);
+      this.#epoch = (boundary.state.facts.get('host')?.epoch ?? 0) + 1;
+      const data = this.#facts(found, this.#epoch);
       return { fact: { type: 'HostFacts', data }, intent: null };
     });
     const execution = new Execution({
@@ -159,6 +162,7 @@ class HostWorker implements Worker {
     const { type, data, meta } = event;
     const isLeft = type === 'EndpointLeaveFailed' || type === 'EndpointDeleteFailed' || type === 'NetworkDeleteFailed';
     if (isLeft && data.fault.code !== 'DEPENDENCY_FAILED') this.#execution?.repairLater();
+    if (type === 'HostLapsed' && data.host === this.#options.host) this.#returned(data.epoch);
     this.#leasing.note(event);
     if (isTerminal(type)) {
       this.#busy.delete(meta.causationid);
@@ -224,7 +228,7 @@ class HostWorker implements Worker {
       const found = await kernel.facts();
       if (this.#stopped) return;
       const known = boundary.state.facts.get('host');
-      const data = this.#facts(found, known?.epoch ?? 1);
+      const data = this.#facts(found, this.#epoch);
       if (JSON.stringify(data) !== JSON.stringify(known))
         outbox.push([{ fact: { type: 'HostFacts', data }, intent: null }]);
       this.#watchFacts(outbox, boundary);
@@ -233,6 +237,21 @@ class HostWorker implements Worker {
       look().catch((error) => {
         if (!this.#stopped) this.#fail(error);
       });
+    });
+  }
+
+  /** We were taken for dead, and are not: a new epoch says so. Who is fenced cannot state one. */
+  #returned(epoch: number): void {
+    const { logger, kernel } = this.#options;
+    if (this.#epoch !== epoch) return;
+    this.#epoch = epoch + 1;
+    logger.warn({ epoch: this.#epoch }, 'this host was found to be away, and is not');
+    const state = async (): Promise<void> => {
+      const data = this.#facts(await kernel.facts(), this.#epoch);
+      if (!this.#stopped) this.#outbox?.push([{ fact: { type: 'HostFacts', data }, intent: null }]);
+    };
+    state().catch((error) => {
+      if (!this.#stopped) this.#fail(error);
     });
   }
 

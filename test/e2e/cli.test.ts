@@ -41,7 +41,10 @@ if (inOwnNamespaces(import.meta.filename)) {
     );
     assert.ok(streams.log.last > 0);
     assert.deepEqual(missing, []);
-    assert.match(works('status'), /^host {6}h1, kernel /m);
+    assert.match(works('status'), /^host {6}h1, alive, kernel /m);
+    assert.match(works('host', 'ls'), /^HOST +STATUS +EPOCH.*\nh1 +alive +1 /);
+    assert.match(works('host', 'inspect', 'h1'), /^status: +alive$/m);
+    assert.equal(place.cnm('host', 'inspect', 'h9').exit, 1);
     const { healthy, checks } = place.json('doctor');
     assert.equal(healthy, true, JSON.stringify(checks));
     assert.match(works('doctor'), /^ok {3}veth +works$/m);

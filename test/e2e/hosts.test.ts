@@ -112,6 +112,35 @@ if (inOwnNamespaces(import.meta.filename)) {
     assert.doesNotMatch(successor.log(), /WORKER_FENCED/);
   });
 
+  const hostRow = async (name: string) => (await client.hosts({ filter: { host: name } })).rows[0] ?? assert.fail(name);
+  const isAway = (name: string) => async () => !(await hostRow(name)).alive;
+  const lapsing = { what: 'the host to be found away', timeoutMs: 30_000 };
+
+  test('hosts: one without a worker is shown as away, and as alive when it has one again', async () => {
+    const [host, before] = [lab.at(0), await hostRow('h1')];
+    assert.deepEqual([before.alive, before.awaySince], [true, null]);
+    assert.deepEqual(before.underlay, { address: host.address, device: 'uplink0', mtu: 1500 });
+    await host.kill();
+    await waitFor(isAway('h1'), lapsing);
+    const away = await hostRow('h1');
+    assert.equal(away.epoch, before.epoch);
+    assert.ok(Date.parse(away.awaySince ?? '') >= Date.parse(before.statedAt));
+    assert.equal((await hostRow('h2')).alive, true);
+    workers[0] = await host.start();
+    await waitFor(async () => !(await isAway('h1')()), { what: 'the host to be back' });
+    assert.deepEqual([(await hostRow('h1')).epoch, (await hostRow('h1')).awaySince], [before.epoch + 1, null]);
+  });
+
+  test('hosts: one that is cut off for longer is shown as away, and comes back by itself', async () => {
+    const before = await hostRow('h2');
+    const cut = lab.at(1).cut(9_000);
+    await waitFor(isAway('h2'), lapsing);
+    await cut;
+    await waitFor(async () => !(await isAway('h2')()), { what: 'the host to be back', timeoutMs: 60_000 });
+    assert.equal((await hostRow('h2')).epoch, before.epoch + 1);
+    assert.equal((await hostRow('h2')).bootId, before.bootId);
+  });
+
   test('hosts: one that is cut off catches up when it is back, and the others go on meanwhile', async () => {
     const away = lab.at(1).cut(3_000);
     const waiting = await client.attachSandbox({ sandbox: 'c-cut', networks: [{ network: 'db' }] });

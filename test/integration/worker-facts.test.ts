@@ -1,12 +1,14 @@
 /** What a host says of itself goes on the log again when it has changed, and only then. */
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
+import { isLapsed } from '../../events/state.ts';
 import { systemClock } from '../../services/lib/clock.ts';
 import { MemoryMachine, memoryKernel } from '../support/memory-kernel.ts';
 import { waitFor } from '../support/nats.ts';
 import { host, memoryStreams, realm, System } from '../support/system.ts';
 
-it('a route that comes later is on the log, and automatic subnets avoid it', async () => {
+/** A system whose looks at the host are up to the test, and so is what they find. */
+const staged = async () => {
   const looks: (() => void)[] = [];
   const clock = {
     ...systemClock,
@@ -16,11 +18,16 @@ it('a route that comes later is on the log, and automatic subnets avoid it', asy
       return () => undefined;
     },
   };
-  let routes: readonly string[] = [];
+  const set: { routes: readonly string[] } = { routes: [] };
   const memory = memoryKernel(new MemoryMachine(), { realm, host });
-  const kernel = Object.assign(Object.create(memory), { facts: async () => ({ ...(await memory.facts()), routes }) });
+  const kernel = Object.assign(Object.create(memory), { facts: async () => ({ ...(await memory.facts()), ...set }) });
   const system = new System({ ...memoryStreams(), kernel, clock, runDir: '/run/cnm' });
   await system.start();
+  return { system, looks, set };
+};
+
+it('a route that comes later is on the log, and automatic subnets avoid it', async () => {
+  const { system, looks, set } = await staged();
   const facts = async () => (await system.events()).filter(({ type }) => type === 'HostFacts').length;
   const look = async (): Promise<void> => {
     const before = looks.length;
@@ -30,7 +37,7 @@ it('a route that comes later is on the log, and automatic subnets avoid it', asy
 
   await look();
   assert.equal(await facts(), 1);
-  routes = ['10.200.0.0/24'];
+  set.routes = ['10.200.0.0/24'];
   await look();
   await waitFor(async () => (await facts()) === 2, { what: 'the new facts' });
   await look();
@@ -38,5 +45,21 @@ it('a route that comes later is on the log, and automatic subnets avoid it', asy
   await system.run('CreateNetwork', { name: 'a' });
   const [network] = (await system.state()).networks.values();
   assert.equal(network?.facts.subnets[0]?.subnet, '10.200.1.0/24');
+  await system.stop();
+});
+
+it('a worker that was taken for dead states its facts in a new epoch, once, and later statements stay in it', async () => {
+  const { system, looks, set } = await staged();
+  const epochs = async () =>
+    (await system.events()).flatMap((event) => (event.type === 'HostFacts' ? [event.data.epoch] : []));
+  const since = '2026-11-21T01:09:24.001Z';
+  await system.run('LapseHost', { host, epoch: 1, since });
+  await waitFor(async () => (await epochs()).length === 2, { what: 'the return' });
+  assert.deepEqual(await epochs(), [1, 2]);
+  assert.equal(isLapsed(await system.state()), false);
+  set.routes = ['10.200.0.0/24'];
+  looks.at(-1)?.();
+  await waitFor(async () => (await epochs()).length === 3, { what: 'the new facts' });
+  assert.deepEqual(await epochs(), [1, 2, 2]);
   await system.stop();
 });

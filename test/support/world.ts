@@ -340,7 +340,12 @@ export class Reporter {
   async start(): Promise<void> {
     this.#followed = followRealm(this.#log, { listener: { folded: () => this.work() } });
     await this.#followed.reader.caughtUp;
-    this.#send([[{ type: 'HostFacts', data: hostFacts(this.host, this.facts) }, null]]);
+    await this.state();
+  }
+
+  /** States facts of its host. */
+  async state(changes: Partial<EventData<'HostFacts'>> = {}): Promise<void> {
+    this.#send([[{ type: 'HostFacts', data: hostFacts(this.host, { ...this.facts, ...changes }) }, null]]);
     await this.#sending;
   }
 

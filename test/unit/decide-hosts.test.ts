@@ -1,0 +1,39 @@
+// Specifications of hosts as such: found to be away by a collector, and back with the next epoch.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Command } from '../../events/commands.ts';
+import { routeCommand } from '../../events/route.ts';
+import { isLapsed } from '../../events/state.ts';
+import { given } from '../support/specification.ts';
+import { hostFacts, World } from '../support/world.ts';
+
+const since = '2026-11-21T01:09:24.001Z';
+const lapse = { host: 'h1', epoch: 1, since };
+
+test('LapseHost: a host that has stated nothing since is away', () => {
+  const { world, when } = given();
+  assert.equal(isLapsed(world.state), false);
+  when('LapseHost', lapse).records({ type: 'HostLapsed', data: lapse });
+  assert.equal(isLapsed(world.state), true);
+});
+
+test('LapseHost: one that is back, or known to be away, is left alone', () => {
+  const { world, when } = given();
+  when('LapseHost', { ...lapse, epoch: 0 }).refuses('HOST_ALIVE');
+  when('LapseHost', { ...lapse, epoch: 2 }).refuses('HOST_ALIVE');
+  world.run('LapseHost', lapse);
+  when('LapseHost', lapse).refuses('HOST_ALIVE');
+  world.report({ type: 'HostFacts', data: hostFacts('h1', { epoch: 2 }) }, null);
+  assert.equal(isLapsed(world.state), false);
+  when('LapseHost', lapse).refuses('HOST_ALIVE');
+  when('LapseHost', { ...lapse, epoch: 2 }).records({ type: 'HostLapsed', data: { epoch: 2 } });
+});
+
+test('LapseHost: goes to the host that it names', () => {
+  const hosts = new Map([
+    ['h1', new World().state],
+    ['h2', new World().state],
+  ]);
+  const command = Command.parse({ id: 'mwppn7f2-lapse/h2/1', type: 'LapseHost', data: { ...lapse, host: 'h2' } });
+  assert.deepEqual(routeCommand(hosts, command, null), { ok: true, host: 'h2' });
+});
