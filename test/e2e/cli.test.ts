@@ -207,7 +207,7 @@ if (inOwnNamespaces(import.meta.filename)) {
     assert.match(works('history', 'endpoint', 'p1'), /EndpointLeft/);
     fails(1, /nothing is recorded about network nowhere/, 'history', 'network', 'nowhere');
     const events = place.json('events', '--since', String(before + 1)).rows;
-    assert.equal(events[0].type, 'cnm.NetworkCreateRequested.v2');
+    assert.equal(events[0].type, 'cnm.NetworkCreateRequested.v3');
     assert.deepEqual([events[0].actor, events[0].host], ['tester', 'h1']);
     assert.match(works('events', '--since', '1', '--type', 'HostFacts'), /host h1 kernel /);
   });
