@@ -24,6 +24,9 @@ const TIMEOUT_MS = 5_000;
 
 const NAME_IN_USE = 10058;
 const NO_SUCH_STREAM = 10059;
+/** More copies than servers, which is said before it is looked whether the stream is there. */
+const TOO_MANY_REPLICAS = 10074;
+const MAY_EXIST: ReadonlySet<number> = new Set([NAME_IN_USE, TOO_MANY_REPLICAS]);
 
 export interface ProvisionOptions {
   readonly sync: SyncEvidence;
@@ -152,8 +155,10 @@ const addOrFind = async (manager: JetStreamManager, wanted: StreamDefinition): P
     // the same settings as an existing stream's: it is left as it is
     return await manager.streams.add({ ...wanted });
   } catch (error) {
-    if (error instanceof JetStreamApiError && error.code === NAME_IN_USE) return manager.streams.info(wanted.name);
-    throw error;
+    if (!(error instanceof JetStreamApiError) || !MAY_EXIST.has(error.code)) throw error;
+    return manager.streams.info(wanted.name).catch(() => {
+      throw error;
+    });
   }
 };
 

@@ -44,6 +44,16 @@ test('provision: makes the streams, and doing it again, or several times at once
   await assert.rejects(() => manager.streams.deleteMessage(STREAMS.log, 1));
 });
 
+test('provision: more copies than servers are refused, and streams that are there keep the copies that they have', async () => {
+  await removeAll();
+  const refused = await provision(connection, { sync: stated, replicas: 3 });
+  assert.deepEqual(codes(refused), ['STREAM_REFUSED', 'STREAM_REFUSED', 'STREAM_REFUSED']);
+  assert.match(texts(refused), /replicas > 1 not supported in non-clustered mode/);
+  assert.equal((await provision(connection, { sync: stated })).ok, true);
+  assert.equal((await provision(connection, { sync: stated, replicas: 3 })).ok, true);
+  assert.equal((await manager.streams.info(STREAMS.log)).config.num_replicas, 1);
+});
+
 test('provision: an existing stream that breaks a guarantee is refused with the reason and left as it is', async () => {
   const cases: readonly [change: Partial<StreamConfig>, reason: RegExp][] = [
     [{ deny_delete: false }, /deleted/],
