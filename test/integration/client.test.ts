@@ -141,7 +141,7 @@ test('client: queries read what one has written, and the past', async () => {
   const events = await client.events({ filter: { network: 'seen' } });
   assert.deepEqual(
     events.rows.map(({ type }) => type),
-    ['cnm.NetworkCreateRequested.v2', 'cnm.NetworkCreated.v1'],
+    ['cnm.NetworkCreateRequested.v3', 'cnm.NetworkCreated.v1'],
   );
   const malformed = (error: unknown) => error instanceof QueryFailed && error.code === 'QUERY_MALFORMED';
   await assert.rejects(client.networks({ filter: { color: 'red' } }), malformed);

@@ -50,7 +50,7 @@ export class RandomHistory {
     (host, roll) => this.updateNetwork(host, roll),
     (host, roll) => this.lease(host, roll),
     (host, roll) => this.suspect(host, roll),
-    (host) => this.speak(host),
+    (host, roll) => this.speak(host, roll),
     (host, roll) => this.refuse(host, roll),
     (host, roll) => this.timeOut(host, roll),
     (host, roll) => this.configure(host, roll),
@@ -61,7 +61,7 @@ export class RandomHistory {
   constructor() {
     const opening: Fact = { type: 'RealmOpened', data: { realm: 'test', epoch: this.newId() } };
     this.append(subjects.realm, null, [this.event(opening, {})]);
-    for (const host of HOSTS) this.speak(host);
+    for (const host of HOSTS) this.speak(host, [0, 0, 1, 0]);
   }
 
   /** One more commit, or none where the roll asks for what no state allows. */
@@ -323,8 +323,12 @@ export class RandomHistory {
     ]);
   }
 
-  private speak(host: string): void {
-    this.say(host, [{ fact: { type: 'HostFacts', data: hostFacts(host) }, intent: null }]);
+  /** A worker states facts, in its epoch or a new one, or is found to be away. */
+  private speak(host: string, [, , how]: Roll): void {
+    const epoch = this.state(host).facts.get('host')?.epoch ?? 0;
+    const data = hostFacts(host, { epoch: how < 0.7 ? epoch + 1 : Math.max(1, epoch) });
+    if (how < 0.3) this.decide(host, 'LapseHost', [{ type: 'HostLapsed', data: { host, epoch, since: 'x' } }]);
+    else this.say(host, [{ fact: { type: 'HostFacts', data }, intent: null }]);
   }
 
   private refuse(host: string, [, which, how]: Roll): void {
