@@ -340,12 +340,7 @@ export class Reporter {
   async start(): Promise<void> {
     this.#followed = followRealm(this.#log, { listener: { folded: () => this.work() } });
     await this.#followed.reader.caughtUp;
-    await this.state();
-  }
-
-  /** States facts of its host. */
-  async state(changes: Partial<EventData<'HostFacts'>> = {}): Promise<void> {
-    this.#send([[{ type: 'HostFacts', data: hostFacts(this.host, { ...this.facts, ...changes }) }, null]]);
+    this.#send([[{ type: 'HostFacts', data: hostFacts(this.host, this.facts) }, null]]);
     await this.#sending;
   }
 

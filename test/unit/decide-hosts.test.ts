@@ -1,9 +1,10 @@
 // Specifications of hosts as such: found to be away by a collector, and back with the next epoch.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { drivers } from '../../drivers/registry.ts';
 import { Command } from '../../events/commands.ts';
 import { routeCommand } from '../../events/route.ts';
-import { isLapsed } from '../../events/state.ts';
+import { isLapsed, sharedState } from '../../events/state.ts';
 import { given } from '../support/specification.ts';
 import { hostFacts, World } from '../support/world.ts';
 
@@ -35,5 +36,8 @@ test('LapseHost: goes to the host that it names', () => {
     ['h2', new World().state],
   ]);
   const command = Command.parse({ id: 'mwppn7f2-lapse/h2/1', type: 'LapseHost', data: { ...lapse, host: 'h2' } });
-  assert.deepEqual(routeCommand(hosts, command, null), { ok: true, host: 'h2' });
+  assert.deepEqual(routeCommand({ hosts, shared: sharedState(), drivers }, command, null), {
+    ok: true,
+    place: { kind: 'host', host: 'h2' },
+  });
 });
