@@ -90,7 +90,6 @@ export const overlayDriver: Driver = builtIn(
       return { port, encrypted, overhead, vni: vni === undefined ? null : Number(vni) };
     },
     interfacePrefix: ({ options }) => options[option.prefix] ?? 'eth',
-    publishProblem: () => null,
     canPublish: () => false,
     publishProblem: () => 'nothing leads from the host into it',
     defaultBindings: () => [],

@@ -44,6 +44,13 @@ class Stage {
     await turn();
   }
 
+  /** The worker stops, and starts again with other facts. */
+  async restart(facts: Reporter['facts']): Promise<void> {
+    await this.reporter.stop();
+    this.reporter.facts = facts;
+    await this.reporter.start();
+  }
+
   async wait(ms: number): Promise<void> {
     await this.clock.advance(ms, () => turn());
   }
@@ -84,7 +91,7 @@ test('liveness: a host that renews is alive; one that stops is away since its la
   assert.deepEqual(stage.row(), { epoch: 1, alive: false, awaySince: since });
   await stage.wait(60_000);
   await stage.renew();
-  await stage.reporter.state({ epoch: 2 });
+  await stage.restart({ epoch: 2 });
   assert.deepEqual(stage.row(), { epoch: 2, alive: true, awaySince: null });
   await stage.wait(6_000);
   assert.deepEqual(
@@ -99,7 +106,7 @@ test('liveness: facts that are stated again within the epoch are no return', asy
   const collector = await stage.collector();
   await stage.renew();
   await stage.wait(6_000);
-  await stage.reporter.state({ routes: ['192.0.2.0/24'] });
+  await stage.restart({ routes: ['192.0.2.0/24'] });
   await stage.wait(60_000);
   assert.equal(stage.row()?.alive, false);
   assert.equal(stage.lapses().length, 1);

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { drivers } from '../../drivers/registry.ts';
 import { Command } from '../../events/commands.ts';
 import { routeCommand } from '../../events/route.ts';
-import { isLapsed } from '../../events/state.ts';
+import { isLapsed, sharedState } from '../../events/state.ts';
 import { given } from '../support/specification.ts';
 import { hostFacts, World } from '../support/world.ts';
 
@@ -36,6 +36,8 @@ test('LapseHost: goes to the host that it names', () => {
     ['h2', new World().state],
   ]);
   const command = Command.parse({ id: 'mwppn7f2-lapse/h2/1', type: 'LapseHost', data: { ...lapse, host: 'h2' } });
-  const places = { hosts, shared: new World().state.shared, drivers };
-  assert.deepEqual(routeCommand(places, command, null), { ok: true, place: { kind: 'host', host: 'h2' } });
+  assert.deepEqual(routeCommand({ hosts, shared: sharedState(), drivers }, command, null), {
+    ok: true,
+    place: { kind: 'host', host: 'h2' },
+  });
 });
