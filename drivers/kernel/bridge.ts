@@ -67,6 +67,16 @@ const adjust = (host: Host, index: number, bridge: Bridge): void => {
   host.bridges.set(bridge.name, index);
 };
 
+/** One without addresses, which every join of an overlay looks at. Others have more to them than is observed. */
+const isAsWanted = (link: LinkRecord, observed: Bridge, wanted: Bridge): boolean =>
+  wanted.addresses.length + observed.addresses.length === 0 &&
+  !wanted.routed &&
+  !observed.routed &&
+  link.up &&
+  link.alias === formatTag(wanted.tag) &&
+  observed.mac === wanted.mac &&
+  observed.mtu === wanted.mtu;
+
 /** Makes a bridge be as wanted. One that is there has to carry one of the tags. */
 export const ensureBridge = (transaction: Transaction, bridge: Bridge, tags: readonly Tag[]): void => {
   const { host } = transaction;
@@ -77,6 +87,11 @@ export const ensureBridge = (transaction: Transaction, bridge: Bridge, tags: rea
       throw foreign(link.kind || 'interface', link.name, link.alias);
     }
     const before = observe(host, link, tags.find((tag) => formatTag(tag) === link.alias) ?? bridge.tag);
+    if (isAsWanted(link, before, bridge)) {
+      host.bridges.set(bridge.name, link.index);
+      refuseAdvertisements(host, bridge.name);
+      return;
+    }
     transaction.undo.push({ what: `restore bridge ${bridge.name}`, run: () => adjust(host, link.index, before) });
     adjust(host, link.index, bridge);
     return;

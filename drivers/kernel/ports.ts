@@ -90,7 +90,8 @@ export class Ports {
 
   /** Asked of bind(2), so net.ipv4.ip_nonlocal_bind holds here too: then addresses may come later. */
   #isOurs({ family, address }: Mapping): boolean {
-    if (address === wildcards[family]) return true;
+    // Every host has its loopback, up or not.
+    if (address === wildcards[family] || address.startsWith('127.')) return true;
     const known = this.#addresses.get(address);
     if (known !== undefined) return known;
     goHome(this.#host);

@@ -174,13 +174,8 @@ if (inOwnNamespaces(import.meta.filename)) {
       );
       sh(`mv ${path('.records')} ${path('hidden')}`);
       const census = await kernel.census();
-      assert.deepEqual(census.unknown.map(({ what }) => what).sort(), [
-        'device ',
-        'link ',
-        'netns ',
-        'resolver ',
-        'route ',
-      ]);
+      const unknown = ['device ', 'link ', 'netns ', 'resolver ', 'route '];
+      assert.deepEqual(census.unknown.map(({ what }) => what).sort(), unknown);
       assert.ok(census.objects.every(({ kind }) => kind === 'element'));
       sh(`mv ${path('hidden')} ${path('.records')}`);
     });
