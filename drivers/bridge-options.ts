@@ -51,11 +51,11 @@ const sourceOf =
 const anyInterface = (name: string): boolean => /^(?!\.{1,2}$)[!-.0-9;-~]{1,15}$/.test(name);
 
 /** The prefix leaves room for three digits. */
-const prefixRule: OptionRule = (value) =>
+export const prefixRule: OptionRule = (value) =>
   /^[A-Za-z][A-Za-z0-9_.-]{0,11}$/.test(value) ? null : 'a letter, then up to 11 letters, digits, "_", "." or "-"';
 
 /** 68 is the least MTU of IPv4 (RFC 791). */
-const mtuRule = wholeNumber(68, 65_535);
+export const mtuRule = wholeNumber(68, 65_535);
 
 export const networkRules: Readonly<Record<string, OptionRule>> = {
   [option.name]: interfaceName,

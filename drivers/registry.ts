@@ -5,6 +5,7 @@ import { hostDriver } from './host.ts';
 import { ipvlanDriver } from './ipvlan.ts';
 import { macvlanDriver } from './macvlan.ts';
 import { nullDriver } from './null.ts';
+import { overlayDriver } from './overlay.ts';
 
 export const drivers: ReadonlyMap<string, Driver> = new Map([
   ['null', nullDriver],
@@ -13,4 +14,5 @@ export const drivers: ReadonlyMap<string, Driver> = new Map([
   ['bridge', bridgeDriver],
   ['macvlan', macvlanDriver],
   ['ipvlan', ipvlanDriver],
+  ['overlay', overlayDriver],
 ]);

@@ -4,6 +4,7 @@ import type { Context, Decision } from './deciders/context.ts';
 import { createEndpoint, deleteEndpoint } from './deciders/endpoint.ts';
 import { configureDriver, createNetwork, deleteNetwork, pruneNetworks } from './deciders/network.ts';
 import { leasePorts } from './deciders/ports.ts';
+import { createRealmNetwork } from './deciders/realm.ts';
 import { attachSandbox, detachSandbox, joinEndpoint, leaveEndpoint, moveSandbox } from './deciders/sandbox.ts';
 import { updateEndpoint, updateNetwork } from './deciders/update.ts';
 import { collectEndpoint, expireCommand, suspectEndpoint } from './deciders/upkeep.ts';
@@ -15,8 +16,12 @@ export const decide = (state: BoundaryState, command: Command, context: Context)
   switch (command.type) {
     case 'ConfigureDriver':
       return configureDriver(state, command.data, context);
-    case 'CreateNetwork':
-      return createNetwork(state, command.data, context);
+    case 'CreateNetwork': {
+      const rules = context.drivers.get(command.data.driver);
+      return rules?.scope === 'realm'
+        ? createRealmNetwork(state, command.data, rules, context)
+        : createNetwork(state, command.data, context);
+    }
     case 'UpdateNetwork':
       return updateNetwork(state, command.data, context);
     case 'DeleteNetwork':

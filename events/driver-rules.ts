@@ -6,6 +6,16 @@ import type { Refusal } from './refusals.ts';
 type HostFacts = EventData<'HostFacts'>;
 type Options = Readonly<Record<string, string>>;
 
+export interface Tunnel {
+  /** UDP port. */
+  readonly port: number;
+  readonly encrypted: boolean;
+  /** VXLAN network identifier that is asked for; null: any. */
+  readonly vni: number | null;
+  /** How much larger a packet is on the link between hosts than in the network, bytes. */
+  readonly overhead: number;
+}
+
 export interface DriverRules {
   readonly name: string;
   /** `host`: a network is on one host. `realm`: it is on all of them, and decided on the realm's boundary. */
@@ -43,6 +53,8 @@ export interface DriverRules {
     network: Pick<NetworkFacts, 'id' | 'options' | 'internal'>,
     host: HostFacts | undefined,
   ): NetworkFacts['parent'] | Refusal;
+  /** How frames of a network with these options travel between hosts; left out, or null: they do not. */
+  tunnelOf?(options: Options): Tunnel | null;
   /** Names of interfaces inside sandboxes begin with it; the first free number follows. */
   interfacePrefix(network: NetworkFacts): string;
   /** Whether ports on host addresses of the family can be led to endpoints of the network. */

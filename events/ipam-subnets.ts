@@ -26,6 +26,9 @@ export interface SubnetPool {
 /** 1,024 small networks instead of Docker's thirty large ones, out of the way of what home and office networks use. */
 export const DEFAULT_IPV4_POOLS: readonly SubnetPool[] = [{ base: '10.200.0.0/14', size: 24 }];
 
+/** Of networks on all hosts: beside the block that hosts cut their own from, since they choose without looking at each other. */
+export const DEFAULT_REALM_POOLS: readonly SubnetPool[] = [{ base: '10.204.0.0/14', size: 24 }];
+
 /** The longest prefixes that leave room for a gateway and an endpoint. */
 const PREFIX_MAX = { 4: 30, 6: 126 } as const;
 

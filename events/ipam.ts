@@ -25,6 +25,7 @@ export {
   checkSubnet,
   chooseSubnet,
   DEFAULT_IPV4_POOLS,
+  DEFAULT_REALM_POOLS,
   holdSubnet,
   releaseSubnet,
   type SubnetPool,

@@ -1,17 +1,39 @@
-/** Which host's boundary decides a command: the host it names, else the network's, else the only one. Pure. */
+/** Which boundary decides a command: that of the host it names, else the network's, else of the only host. Pure. */
 import type { Command } from './commands.ts';
+import type { DriverRules } from './driver-rules.ts';
 import { type Refusal, refuse } from './refusals.ts';
-import { type BoundaryState, commandKey, findNetwork, findSandbox } from './state.ts';
+import {
+  type BoundaryState,
+  commandKey,
+  findNetwork,
+  findSandbox,
+  type NetworkRow,
+  namedIn,
+  type SharedState,
+} from './state.ts';
 
-export type Routed = { readonly ok: true; readonly host: string } | Refusal;
+/** The boundary of a host, the one of no host, or that of a realm network. */
+export type Place =
+  | { readonly kind: 'host'; readonly host: string }
+  | { readonly kind: 'realm' }
+  | { readonly kind: 'network'; readonly id: string };
+export type Routed = { readonly ok: true; readonly place: Place } | Refusal;
 
 /** States by host name; hosts that no worker has reported on are not among them. */
 export type Hosts = ReadonlyMap<string, BoundaryState>;
 
+export interface Places {
+  readonly hosts: Hosts;
+  readonly shared: SharedState;
+  readonly drivers: ReadonlyMap<string, DriverRules>;
+}
+
+const at = (host: string): Routed => ({ ok: true, place: { kind: 'host', host } });
+
 const hostCulprits = (hosts: Iterable<string>) => [...hosts].slice(0, 10).map((id) => ({ kind: 'host', id }));
 
 const named = (hosts: Hosts, host: string): Routed => {
-  if (hosts.has(host)) return { ok: true, host };
+  if (hosts.has(host)) return at(host);
   const known = [...hosts.keys()].join(', ') || 'none';
   return refuse('HOST_NOT_FOUND', `no worker has reported for host ${host}; known: ${known}`, [
     { kind: 'host', id: host },
@@ -21,7 +43,7 @@ const named = (hosts: Hosts, host: string): Routed => {
 const only = (hosts: Hosts): Routed => {
   const [first, ...others] = hosts.keys();
   if (first === undefined) return refuse('HOST_NOT_FOUND', 'no worker has reported for any host');
-  if (others.length === 0) return { ok: true, host: first };
+  if (others.length === 0) return at(first);
   return refuse('HOST_REQUIRED', `there are ${hosts.size} hosts: name one`, hostCulprits(hosts.keys()));
 };
 
@@ -29,29 +51,65 @@ const only = (hosts: Hosts): Routed => {
 const where = (hosts: Hosts, what: string, exists: (state: BoundaryState) => boolean): Routed => {
   const matches = [...hosts].filter(([, state]) => exists(state)).map(([host]) => host);
   const [match] = matches;
-  if (match !== undefined && matches.length === 1) return { ok: true, host: match };
+  if (match !== undefined && matches.length === 1) return at(match);
   if (matches.length > 1)
     return refuse('NETWORK_AMBIGUOUS', `${what} is on ${matches.join(' and ')}`, hostCulprits(matches));
   return only(hosts);
 };
 
-const byNetwork = (hosts: Hosts, ref: string): Routed => {
+/** Hosts that have a network of that name or id of their own. */
+const owners = (hosts: Hosts, ref: string): readonly string[] =>
+  [...hosts].filter(([, state]) => namedIn(state, ref) !== undefined).map(([host]) => host);
+
+/** What a network's name means without a host: the one of the realm, or of a host. @param inRealm where the realm's is acted on */
+const byNetwork = ({ hosts, shared }: Places, ref: string, inRealm: (row: NetworkRow) => Routed): Routed => {
   const slash = ref.indexOf('/');
   if (slash > 0) return named(hosts, ref.slice(0, slash));
-  return where(hosts, `network ${ref}`, (state) => findNetwork(state, ref) !== undefined);
+  const row = namedIn(shared, ref);
+  if (!row) return where(hosts, `network ${ref}`, (state) => namedIn(state, ref) !== undefined);
+  const own = owners(hosts, ref);
+  if (own.length === 0) return inRealm(row);
+  const { id, name } = row.facts;
+  return refuse('NETWORK_AMBIGUOUS', `network ${ref} is in the realm, and on ${own.join(' and ')}`, [
+    { kind: 'network', id, name },
+    ...hostCulprits(own),
+  ]);
+};
+
+const isOfRealm = ({ shared }: Places, ref: string): boolean => namedIn(shared, ref) !== undefined;
+
+/** Where an endpoint of a realm network is; without it, the only host is asked. */
+const byEndpoint = (places: Places, ref: string, endpoint: string): Routed =>
+  byNetwork(places, ref, ({ facts }) => {
+    const cell = places.shared.cells.get(facts.id);
+    const host = cell?.endpoints.get(endpoint) ?? cell?.endpoints.get(cell.names.get(endpoint.toLowerCase()) ?? '');
+    return host === undefined ? only(places.hosts) : named(places.hosts, host);
+  });
+
+/** Where a sandbox is; without it, the only host is asked. */
+const bySandbox = ({ hosts }: Places, id: string): Routed =>
+  where(hosts, `sandbox ${id}`, (state) => findSandbox(state, id) !== undefined);
+
+/** A network of the realm is changed and removed on its own boundary, whichever host it is seen from. */
+const onRealm = (places: Places, command: Command, host: string): Routed => {
+  if (command.type !== 'UpdateNetwork' && command.type !== 'DeleteNetwork') return at(host);
+  const state = places.hosts.get(host);
+  const row = state && findNetwork(state, command.data.network);
+  return row?.facts.scope === 'realm' ? { ok: true, place: { kind: 'network', id: row.facts.id } } : at(host);
 };
 
 /**
  * @param subjectHost the host in the command's subject, null where it names none
  */
-export const routeCommand = (hosts: Hosts, command: Command, subjectHost: string | null): Routed => {
-  const routed = subjectHost === null ? unaddressed(hosts, command) : named(hosts, subjectHost);
-  if (!routed.ok) return routed;
-  const stray = references(command).find((ref) => ref.includes('/') && !ref.startsWith(`${routed.host}/`));
-  if (stray === undefined) return routed;
-  return refuse('NETWORK_NOT_FOUND', `network ${stray} is not on host ${routed.host}`, [
-    { kind: 'network', id: stray },
-  ]);
+export const routeCommand = (places: Places, command: Command, subjectHost: string | null): Routed => {
+  if (command.type === 'CreateNetwork' && places.drivers.get(command.data.driver)?.scope === 'realm')
+    return { ok: true, place: { kind: 'realm' } };
+  const routed = subjectHost === null ? unaddressed(places, command) : named(places.hosts, subjectHost);
+  if (!routed.ok || routed.place.kind !== 'host') return routed;
+  const { host } = routed.place;
+  const stray = references(command).find((ref) => ref.includes('/') && !ref.startsWith(`${host}/`));
+  if (stray === undefined) return onRealm(places, command, host);
+  return refuse('NETWORK_NOT_FOUND', `network ${stray} is not on host ${host}`, [{ kind: 'network', id: stray }]);
 };
 
 /** The networks that a command names. */
@@ -61,7 +119,8 @@ const references = (command: Command): readonly string[] => {
   return 'network' in command.data ? [command.data.network] : [];
 };
 
-const unaddressed = (hosts: Hosts, command: Command): Routed => {
+const unaddressed = (places: Places, command: Command): Routed => {
+  const { hosts } = places;
   switch (command.type) {
     case 'ConfigureDriver':
     case 'CreateNetwork':
@@ -69,24 +128,28 @@ const unaddressed = (hosts: Hosts, command: Command): Routed => {
       return only(hosts);
     case 'UpdateNetwork':
     case 'DeleteNetwork':
+      return byNetwork(places, command.data.network, ({ facts: { id } }) => ({
+        ok: true,
+        place: { kind: 'network', id },
+      }));
     case 'CreateEndpoint':
+      return byNetwork(places, command.data.network, () => only(hosts));
     case 'UpdateEndpoint':
     case 'DeleteEndpoint':
     case 'JoinEndpoint':
     case 'LeaveEndpoint':
-      return byNetwork(hosts, command.data.network);
-    case 'AttachSandbox':
-      return byNetwork(hosts, command.data.networks[0]?.network ?? '');
+      return byEndpoint(places, command.data.network, command.data.endpoint);
+    case 'AttachSandbox': {
+      const refs = command.data.networks.map(({ network }) => network);
+      const ref = refs.find((one) => !isOfRealm(places, one)) ?? refs[0] ?? '';
+      return byNetwork(places, ref, () => bySandbox(places, command.data.sandbox));
+    }
     case 'MoveSandbox':
-      return byNetwork(hosts, command.data.from);
+      return byNetwork(places, command.data.from, () => bySandbox(places, command.data.sandbox));
+    case 'DetachSandbox':
+      return bySandbox(places, command.data.sandbox);
     case 'LeasePorts':
       return where(hosts, 'the intent', (state) => state.intents.has(command.data.intent));
-    case 'DetachSandbox':
-      return where(
-        hosts,
-        `sandbox ${command.data.sandbox}`,
-        (state) => findSandbox(state, command.data.sandbox) !== undefined,
-      );
     case 'SuspectEndpoint':
     case 'CollectEndpoint':
       return where(hosts, 'the endpoint', (state) => state.endpoints.has(command.data.endpointId));

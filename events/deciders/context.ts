@@ -2,9 +2,11 @@
 import type { CommandData, CommandType } from '../commands.ts';
 import type { DriverRules } from '../driver-rules.ts';
 import type { Culprit, EventData, Fact, NetworkFacts } from '../events.ts';
+import type { SubnetPool } from '../ipam.ts';
 import { type Code, type Refusal, refuse } from '../refusals.ts';
 import {
   type BoundaryState,
+  cellOf,
   type EndpointRow,
   findEndpoint,
   findNetwork,
@@ -15,7 +17,13 @@ import {
 import { endpointAnswers, networkAnswers } from '../states.ts';
 
 export interface Context {
+  /** Empty on the boundaries of the realm. */
   readonly host: string;
+  /** The state of every host that a worker has reported on, this one among them. */
+  readonly hosts: ReadonlyMap<string, BoundaryState>;
+  /** Pools of automatic subnets of realm networks: IPv4, and the /48 for IPv6. */
+  readonly realmPools: readonly SubnetPool[];
+  readonly realmUla: string;
   /** Who sent the command. */
   readonly actor: string;
   /** Time of the decision, milliseconds since 1970. */
@@ -111,10 +119,33 @@ export const driverFor = (
       { kind: 'driver', id: name },
     ]);
   }
+  return lacking(rules, options, facts, context.host) ?? found(rules);
+};
+
+/** What a host lacks for a network of the driver with these options; null: nothing. */
+export const lacking = (
+  rules: DriverRules,
+  options: NetworkFacts['options'],
+  facts: EventData<'HostFacts'> | undefined,
+  host = facts?.host ?? '',
+): Refusal | null => {
   const missing = rules.needs(options).filter((capability) => facts?.capabilities[capability] !== true);
-  if (missing.length === 0) return found(rules);
-  const culprits = missing.map((id) => ({ kind: 'capability', id }));
-  return refuse('CAPABILITY_MISSING', `host ${context.host} lacks ${missing.join(', ')} for driver ${name}`, culprits);
+  if (missing.length === 0) return null;
+  const culprits = missing.map((id) => ({ kind: 'capability', id, detail: host }));
+  return refuse('CAPABILITY_MISSING', `host ${host} lacks ${missing.join(', ')} for driver ${rules.name}`, culprits);
+};
+
+/** An endpoint of a network, on whichever host it is, with the state of that host. */
+export const endpointIn = (
+  state: BoundaryState,
+  networkId: string,
+  endpointId: string,
+  context: Context,
+): { readonly home: BoundaryState; readonly row: EndpointRow } | undefined => {
+  const host = cellOf(state, networkId)?.endpoints.get(endpointId) ?? '';
+  const home = state.endpoints.has(endpointId) ? state : context.hosts.get(host);
+  const row = home?.endpoints.get(endpointId);
+  return home && row && { home, row };
 };
 
 /** A refusal that names no culprit yet is blamed on what was asked for. */

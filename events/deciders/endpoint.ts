@@ -24,12 +24,14 @@ import {
   driverFor,
   endpointCulprit,
   endpointFor,
+  endpointIn,
   found,
   networkFor,
   type Result,
   sandboxOf,
 } from './context.ts';
 import { type Claims, claim, leasesFor, outletOf, type PortRequest } from './ports.ts';
+import { admissionTo } from './realm.ts';
 import { checkSysctls, linkLocalOf, routesOf } from './settings.ts';
 
 /** What CreateEndpoint and each network of AttachSandbox ask for. */
@@ -75,32 +77,40 @@ const macFor = (
   networkId: string,
   wanted: string | undefined,
   addresses: { readonly ipv4: string | null; readonly ipv6: string | null },
+  context: Context,
 ): Result<string | null> => {
   const macs = cellOf(state, networkId)?.macs;
   if (wanted === undefined) return found(derivedMac(addresses.ipv4, addresses.ipv6, (mac) => macs?.has(mac) === true));
   const mac = parseMac(wanted);
   if (mac === null || !isUnicastMac(mac))
     return refuse('MAC_INVALID', `${wanted} is no unicast MAC address`, [{ kind: 'mac', id: wanted }]);
-  const holder = state.endpoints.get(macs?.get(mac) ?? '');
+  const holder = endpointIn(state, networkId, macs?.get(mac) ?? '', context)?.row;
   return holder
     ? refuse('MAC_IN_USE', `${mac} is held by endpoint ${holder.facts.name}`, [endpointCulprit(holder)])
     : found(mac);
 };
 
-const nameConflict = (state: BoundaryState, network: NetworkRow, name: string): Refusal | null => {
+const nameConflict = (state: BoundaryState, network: NetworkRow, name: string, context: Context): Refusal | null => {
   const id = cellOf(state, network.facts.id)?.names.get(name.toLowerCase());
-  const row = id === undefined ? undefined : state.endpoints.get(id);
-  if (!row) return null;
+  const holder = id === undefined ? undefined : endpointIn(state, network.facts.id, id, context);
+  if (!holder) return null;
+  const { home, row } = holder;
   // Where its deletion is part of a move its name is still its own: it may come back.
-  const isFree = endpointAnswers.CreateEndpoint[row.status] === 'accepted' && !isMoving(state, sandboxOf(state, row));
+  const isFree = endpointAnswers.CreateEndpoint[row.status] === 'accepted' && !isMoving(home, sandboxOf(home, row));
   if (isFree) return null;
   return refuse('ENDPOINT_EXISTS', `endpoint ${row.facts.name} exists in network ${network.facts.name}`, [
     endpointCulprit(row),
   ]);
 };
 
-const capacity = (state: BoundaryState, network: NetworkRow, rules: DriverRules): Refusal | null => {
-  const size = cellOf(state, network.facts.id)?.endpoints.size ?? 0;
+const capacity = (state: BoundaryState, network: NetworkRow, rules: DriverRules, context: Context): Refusal | null => {
+  const endpoints = cellOf(state, network.facts.id)?.endpoints;
+  // What limits a network of the realm is what each host makes of it.
+  const all = endpoints?.size ?? 0;
+  const size =
+    rules.scope === 'realm' && all >= rules.endpointsMax
+      ? [...(endpoints?.values() ?? [])].filter((host) => host === context.host).length
+      : all;
   if (size < rules.endpointsMax) return null;
   const culprit = { kind: 'network', id: network.facts.id, name: network.facts.name, detail: `${size} endpoints` };
   return refuse(
@@ -137,7 +147,7 @@ const addressesFor = (
       { kind: 'mac', id: wanted.mac },
     ]);
   }
-  const mac = macFor(state, network.facts.id, wanted.mac, addresses);
+  const mac = macFor(state, network.facts.id, wanted.mac, addresses, context);
   return mac.ok ? found({ ...addresses, mac: mac.value }) : mac;
 };
 
@@ -154,10 +164,15 @@ const complete = (wanted: InterfaceRequest, network: NetworkRow): Refusal | null
 };
 
 /** Nobody else on the link may have a link-local address that is asked for. O(endpoints), and only where one is. */
-const linkLocalTaken = (state: BoundaryState, network: NetworkRow, cidrs: readonly string[]): Refusal | null => {
+const linkLocalTaken = (
+  state: BoundaryState,
+  network: NetworkRow,
+  cidrs: readonly string[],
+  context: Context,
+): Refusal | null => {
   if (cidrs.length === 0) return null;
   for (const id of cellOf(state, network.facts.id)?.endpoints.keys() ?? []) {
-    const row = state.endpoints.get(id);
+    const row = endpointIn(state, network.facts.id, id, context)?.row;
     const clash = row?.facts.linkLocal.find((cidr) => cidrs.includes(cidr));
     if (row && clash !== undefined)
       return refuse('ADDRESS_IN_USE', `${clash} is held by endpoint ${row.facts.name}`, [endpointCulprit(row)]);
@@ -179,7 +194,7 @@ const extrasOf = (
   if (sysctl) return sysctl;
   const linkLocal = linkLocalOf(request.linkLocal, facts);
   if (!linkLocal.ok) return linkLocal;
-  const taken = linkLocalTaken(state, network, linkLocal.value);
+  const taken = linkLocalTaken(state, network, linkLocal.value, context);
   if (taken) return taken;
   const routes = routesOf(request.routes);
   if (!routes.ok) return routes;
@@ -212,7 +227,9 @@ export const newEndpoint = (
   if (!rules.ok) return rules;
   const [wanted = {}] = request.interfaces;
   const inTheWay =
-    nameConflict(state, network, request.name) ?? capacity(state, network, rules.value) ?? complete(wanted, network);
+    nameConflict(state, network, request.name, context) ??
+    capacity(state, network, rules.value, context) ??
+    complete(wanted, network);
   if (inTheWay) return inTheWay;
   const addresses = addressesFor(state, network, wanted, rules.value, context);
   if (!addresses.ok) return addresses;
@@ -235,7 +252,10 @@ export const createEndpoint: Decide<'CreateEndpoint'> = (state, { network: ref, 
   const network = networkFor(state, ref, 'CreateEndpoint');
   if (!network.ok) return network;
   const endpoint = newEndpoint(state, network.value, request, 'endpoint', context, new Map());
-  return endpoint.ok ? accept({ type: 'EndpointCreateRequested', data: { endpoint: endpoint.value } }) : endpoint;
+  if (!endpoint.ok) return endpoint;
+  const admission = admissionTo(state, network.value, endpoint.value, context);
+  if (!admission.ok) return admission;
+  return accept(...admission.value, { type: 'EndpointCreateRequested', data: { endpoint: endpoint.value } });
 };
 
 /** The fact that an endpoint is to be deleted. */

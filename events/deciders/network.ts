@@ -2,10 +2,10 @@
 import type { CommandData } from '../commands.ts';
 import type { DriverRules } from '../driver-rules.ts';
 import type { Fact, NetworkFacts, Subnet } from '../events.ts';
-import type { Family } from '../ip.ts';
+import { type Family, overlaps, parseCidr } from '../ip.ts';
 import { checkSubnet, chooseSubnet, layOutSubnet, type SubnetPool, ulaPool } from '../ipam.ts';
 import { type Refusal, refuse } from '../refusals.ts';
-import { type BoundaryState, cellOf, type EndpointRow, isMoving } from '../state.ts';
+import { type BoundaryState, cellOf, type EndpointRow, isMoving, namedIn } from '../state.ts';
 import { networkAnswers } from '../states.ts';
 import {
   accept,
@@ -15,6 +15,7 @@ import {
   type Decision,
   driverFor,
   endpointCulprit,
+  endpointIn,
   firstOf,
   found,
   networkCulprit,
@@ -48,7 +49,7 @@ const familyOf = (request: SubnetRequest): Family => {
 };
 
 /** One request per family that the network has, in the order IPv4, IPv6. */
-const requestsOf = (
+export const requestsOf = (
   request: Request,
 ): Result<readonly { readonly family: Family; readonly wanted: SubnetRequest }[]> => {
   const families: readonly Family[] = [...(request.ipv4 ? [4 as const] : []), ...(request.ipv6 ? [6 as const] : [])];
@@ -69,6 +70,23 @@ const requestsOf = (
   );
 };
 
+/** A network on all hosts is on this one too. O(networks of the realm). */
+const realmOverlap = (state: BoundaryState, subnet: string): Refusal | null => {
+  const wanted = parseCidr(subnet)?.cidr;
+  for (const row of state.shared.networks.values()) {
+    const clash = row.facts.subnets.find((one) => {
+      const theirs = parseCidr(one.subnet)?.cidr;
+      return wanted !== undefined && theirs !== undefined && overlaps(wanted, theirs);
+    });
+    if (!clash) continue;
+    const { id, name } = row.facts;
+    return refuse('SUBNET_OVERLAPS', `${subnet} overlaps network ${name} (${clash.subnet})`, [
+      { kind: 'network', id, name, detail: clash.subnet },
+    ]);
+  }
+  return null;
+};
+
 const subnetFor = (
   state: BoundaryState,
   family: Family,
@@ -79,7 +97,8 @@ const subnetFor = (
   if (wanted.subnet !== undefined) {
     const checked = checkSubnet(state.subnets, wanted.subnet, { overlap });
     if (!checked.ok) return blame(checked, { kind: 'subnet', id: wanted.subnet });
-    if (checked.value.family === family) return found(checked.value.subnet);
+    if (checked.value.family === family)
+      return (overlap ? null : realmOverlap(state, checked.value.subnet)) ?? found(checked.value.subnet);
     return refuse('SUBNET_INVALID', `${wanted.subnet} is no IPv${family} subnet`, [
       { kind: 'subnet', id: wanted.subnet },
     ]);
@@ -90,10 +109,11 @@ const subnetFor = (
   const facts = state.facts.get('host');
   const pools: readonly SubnetPool[] = family === 4 ? (facts?.pools ?? []) : facts ? [ulaPool(facts.ula)] : [];
   const chosen = chooseSubnet(state.subnets, family, pools, context);
-  return chosen.ok ? found(chosen.value.subnet) : blame(chosen, { kind: 'host', id: context.host });
+  if (!chosen.ok) return blame(chosen, { kind: 'host', id: context.host });
+  return realmOverlap(state, chosen.value.subnet) ?? found(chosen.value.subnet);
 };
 
-const checkIpam = (request: Request): Refusal | null => {
+export const checkIpam = (request: Request): Refusal | null => {
   if (request.ipam.driver !== 'default') {
     const culprits = [{ kind: 'ipam-driver', id: request.ipam.driver }];
     return refuse(
@@ -165,15 +185,15 @@ const subnetsOf = (
 };
 
 const nameTaken = (state: BoundaryState, name: string): Refusal | null => {
-  const id = state.networkNames.get(name.toLowerCase());
-  const row = id === undefined ? undefined : state.networks.get(id);
+  const homes = [state, state.shared].filter(({ networkNames }) => networkNames.has(name.toLowerCase()));
+  const row = homes[0] && namedIn(homes[0], name);
   if (!row) return null;
   const culprit = { kind: 'network', id: row.facts.id, name: row.facts.name, detail: row.status };
   return refuse('NETWORK_EXISTS', `network ${row.facts.name} exists`, [culprit]);
 };
 
 /** What the facts of every network have, whatever its driver makes of it. */
-const recorded = (request: Request, dns: NetworkFacts['dns'], subnets: readonly Subnet[], context: Context) => ({
+export const recorded = (request: Request, dns: NetworkFacts['dns'], subnets: readonly Subnet[], context: Context) => ({
   id: context.newId(),
   name: request.name,
   internal: request.internal,
@@ -238,12 +258,13 @@ export const createNetwork: Decide<'CreateNetwork'> = (state, said, context) => 
 };
 
 /** Its endpoints that are not being deleted: the others are in nobody's way, since the worker takes intents in order. */
-const livingIn = (state: BoundaryState, networkId: string): readonly EndpointRow[] =>
+const livingIn = (state: BoundaryState, networkId: string, context: Context): readonly EndpointRow[] =>
   [...(cellOf(state, networkId)?.endpoints.keys() ?? [])]
-    .flatMap((id) => state.endpoints.get(id) ?? [])
-    .filter((row) => row.status !== 'deleting' || isMoving(state, sandboxOf(state, row)));
+    .flatMap((id) => endpointIn(state, networkId, id, context) ?? [])
+    .filter(({ home, row }) => row.status !== 'deleting' || isMoving(home, sandboxOf(home, row)))
+    .map(({ row }) => row);
 
-export const deleteNetwork: Decide<'DeleteNetwork'> = (state, { network }) => {
+export const deleteNetwork: Decide<'DeleteNetwork'> = (state, { network }, context) => {
   const row = networkFor(state, network, 'DeleteNetwork');
   if (!row.ok) return row;
   const { facts } = row.value;
@@ -252,7 +273,7 @@ export const deleteNetwork: Decide<'DeleteNetwork'> = (state, { network }) => {
     const detail = `${users.length} network${users.length === 1 ? ' has' : 's have'} settings from ${facts.name}`;
     return refuse('NETWORK_IN_USE', detail, firstOf(users, culpritsMax).map(networkCulprit));
   }
-  const living = livingIn(state, facts.id);
+  const living = livingIn(state, facts.id, context);
   if (living.length === 0)
     return accept({ type: 'NetworkDeleteRequested', data: { networkId: facts.id, name: facts.name } });
   const detail = `network ${facts.name} has ${living.length} endpoint${living.length === 1 ? '' : 's'}`;
@@ -278,7 +299,7 @@ export const pruneNetworks: Decide<'PruneNetworks'> = (state, { labels, not, unt
       labels.every((label) => hasLabel(facts.labels, label)) &&
       !not.some((label) => hasLabel(facts.labels, label)) &&
       Date.parse(createdAt) < untilMs &&
-      livingIn(state, facts.id).length === 0,
+      livingIn(state, facts.id, context).length === 0,
   );
   if (idle.length === 0)
     return refuse('NOTHING_TO_PRUNE', `host ${context.host} has no such network without endpoints`, [

@@ -28,6 +28,7 @@ import {
 } from './draft.ts';
 import { deletion, newEndpoint } from './endpoint.ts';
 import { type Claims, claim, leasesFor, outletOf, type PortRequest } from './ports.ts';
+import { admissionTo } from './realm.ts';
 
 export { hostNetns } from './draft.ts';
 
@@ -119,7 +120,9 @@ export const attachSandbox: Decide<'AttachSandbox'> = (state, data, context) => 
     const joined = join(state, draft, { network, endpoint, reserved: new Set(others) }, context);
     if (!joined.ok) return joined;
     draft = joined.value.draft;
-    facts.push({ type: 'EndpointCreateRequested', data: { endpoint } }, joined.value.fact);
+    const admission = admissionTo(state, network, endpoint, context);
+    if (!admission.ok) return admission;
+    facts.push(...admission.value, { type: 'EndpointCreateRequested', data: { endpoint } }, joined.value.fact);
   }
   return accept(...facts);
 };
@@ -184,9 +187,12 @@ export const moveSandbox: Decide<'MoveSandbox'> = (state, { sandbox: id, from, t
   const joining = { network: network.value, endpoint: endpoint.value, instead: old.facts.id };
   const joined = join(state, draftOf(state, row.value), joining, context);
   if (!joined.ok) return joined;
+  const admission = admissionTo(state, network.value, endpoint.value, context);
+  if (!admission.ok) return admission;
   const left = leave(joined.value.draft, old);
   const gone = old.facts.origin === 'attach' ? [deletion(old, 'detach')] : [];
   return accept(
+    ...admission.value,
     { type: 'EndpointCreateRequested', data: { endpoint: endpoint.value } },
     joined.value.fact,
     left.fact,

@@ -106,8 +106,14 @@ export const updateNetwork: Decide<'UpdateNetwork'> = (state, data, context) => 
   if (!target.ok) return target;
   const row = target.value;
   const { id: networkId, name, driver, configOnly } = row.facts;
+  const fixed =
+    row.facts.scope === 'host' ? undefined : (['dns', 'options'] as const).find((one) => data[one] !== undefined);
+  if (fixed !== undefined)
+    return refuse('OPTION_IMMUTABLE', `${fixed} of network ${name} cannot change: it is on every host`, [
+      { kind: 'field', id: fixed },
+    ]);
   const host = state.facts.get('host');
-  const rules = configOnly ? null : driverFor(driver, row.facts.options, context, host);
+  const rules = configOnly || row.facts.scope === 'realm' ? null : driverFor(driver, row.facts.options, context, host);
   if (rules && !rules.ok) return rules;
   const mtuOf = (options: Readonly<Record<string, string>>) =>
     rules?.value.mtu(options, {}, host && { ...host, mtu: row.facts.mtu ?? host.mtu }, []) ?? null;

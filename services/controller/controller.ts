@@ -3,6 +3,7 @@
  * run; one is active by lease, and the guard on every append makes an overlap harmless.
  */
 
+import { hash } from 'node:crypto';
 import type { Logger } from 'pino';
 import { type CommandRecord, foldCommand } from '../../events/command-record.ts';
 import type { DriverRules } from '../../events/driver-rules.ts';
@@ -14,16 +15,17 @@ import {
   eventVersions,
   joinCommit,
 } from '../../events/envelope.ts';
+import { DEFAULT_REALM_POOLS, type SubnetPool } from '../../events/ipam.ts';
 import { commandId, subjects } from '../../events/names.ts';
 import type { Answer } from '../../events/queries.ts';
 import { commandKey } from '../../events/state.ts';
 import { type Clock, sleep } from '../lib/clock.ts';
 import { chainHash } from '../lib/hash.ts';
 import { applyMessage, boundaryOf, emptyRealm, type FollowedRealm, followRealm } from '../lib/realm.ts';
-import type { Appended, Message, Reader, Stream } from '../lib/stream.ts';
+import type { Append, Appended, Message, Reader, Stream } from '../lib/stream.ts';
 import { answersOf, decidedAnswers, endedAnswer } from './answers.ts';
 import { type Intake, takeIn } from './intake.ts';
-import { type Batch, decideRound } from './round.ts';
+import { type Batch, decideRound, type Round } from './round.ts';
 
 export interface ControllerOptions {
   readonly realm: string;
@@ -35,6 +37,8 @@ export interface ControllerOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly quarantineMs: number;
+  /** Pools of automatic IPv4 subnets of realm networks. */
+  readonly realmPools?: readonly SubnetPool[];
 }
 
 export interface Controller {
@@ -188,27 +192,41 @@ class ActiveController implements Controller {
         await this.#pause(attempt);
         await this.#readAll();
       }
-      const { clock, drivers, quarantineMs, realm, logger } = this.#options;
+      const { clock, drivers, quarantineMs, realm, logger, realmPools = DEFAULT_REALM_POOLS } = this.#options;
       const round = decideRound(this.#realm.realm, waiting, {
         realmName: realm,
         nowMs: clock.nowMs(),
         drivers,
         quarantineMs,
+        realmPools,
+        realmUla: realmUlaOf(realm),
         newId: () => clock.randomId(12),
         log: logger,
       });
-      const undone = await Promise.all(round.batches.map((batch) => this.#commit(batch, from)));
-      if (round.rest.length > 0 && undone.every((left) => left.length === 0)) attempt = -1;
-      waiting = [...undone.flat(), ...round.rest].sort((a, b) => a.sequence - b.sequence);
+      const undone = await this.#commit(round, from);
+      if (round.rest.length > 0 && undone.length === 0) attempt = -1;
+      waiting = [...undone, ...round.rest].sort((a, b) => a.sequence - b.sequence);
     }
   }
 
-  /** @returns the commands that must be decided again, since the guard did not hold or nobody answered */
-  async #commit(batch: Batch, from: number): Promise<readonly Intake[]> {
+  /** @returns the commands that must be decided again, since a guard did not hold or nobody answered */
+  async #commit(round: Round, from: number): Promise<readonly Intake[]> {
+    const { batches } = round;
+    if (!round.joint) {
+      const undone = await Promise.all(
+        batches.map(async (batch) => this.#settle(batch, await this.#append(batch, from))),
+      );
+      return undone.flat();
+    }
+    const appended = await this.#appendAll(batches, from);
+    const undone = await Promise.all(batches.map((batch) => this.#settle(batch, appended.get(batch) ?? null)));
+    return undone.flat();
+  }
+
+  /** Answers what is stored. @param appended null where there was nothing to append */
+  async #settle(batch: Batch, appended: Appended | null): Promise<readonly Intake[]> {
     const { boundary, decided, events } = batch;
-    const last = decided.at(-1);
-    if (last) {
-      const appended = await this.#append(batch, from, last.intake.sequence);
+    if (appended) {
       if (appended.kind !== 'appended') {
         this.#options.logger.warn(
           { boundary: boundary.subject, events: events.length, appended },
@@ -226,18 +244,21 @@ class ActiveController implements Controller {
     return [];
   }
 
-  #append({ boundary, head, commitId, events }: Batch, from: number, through: number): Promise<Appended> {
-    return this.#options.log.append({
-      subject: boundary.subject,
-      body: joinCommit(events),
-      id: commitId,
-      expectedLast: head?.position ?? 0,
-      headers: {
-        [commitHeaders.contentType]: batchType,
-        ...(head ? { [commitHeaders.prevHash]: chainHash(head) } : {}),
-        [commitHeaders.commands]: `${from}-${through}`,
-      },
-    });
+  async #append(batch: Batch, from: number): Promise<Appended | null> {
+    const last = batch.decided.at(-1);
+    return last ? this.#options.log.append(commitOf(batch, from, last.intake.sequence)) : null;
+  }
+
+  /** All or nothing; the realm first, so that whoever reads a host's commit knows what it stands on. */
+  async #appendAll(batches: readonly Batch[], from: number): Promise<ReadonlyMap<Batch, Appended>> {
+    const written = batches
+      .filter(({ events }) => events.length > 0)
+      .sort((a, b) => Number(a.boundary.host !== null) - Number(b.boundary.host !== null));
+    const through = Math.max(...written.map(({ decided }) => decided.at(-1)?.intake.sequence ?? 0));
+    const appended = await this.#options.log.appendAll(written.map((batch) => commitOf(batch, from, through)));
+    const answerAt = (index: number): Appended =>
+      appended.kind === 'appended' ? { kind: 'appended', position: appended.positions[index] ?? 0 } : appended;
+    return new Map(written.map((batch, index) => [batch, answerAt(index)]));
   }
 
   /** Folds what others, or a commit of ours that nobody acknowledged, have put on the log. @returns false when nobody answers */
@@ -294,6 +315,26 @@ class ActiveController implements Controller {
     return record;
   }
 }
+
+/** A batch as it is appended: guarded by the last commit of its boundary, and chained to it. */
+const commitOf = ({ boundary, head, commitId, events }: Batch, from: number, through: number): Append => ({
+  subject: boundary.subject,
+  body: joinCommit(events),
+  id: commitId,
+  expectedLast: head?.position ?? 0,
+  headers: {
+    [commitHeaders.contentType]: batchType,
+    ...(head ? { [commitHeaders.prevHash]: chainHash(head) } : {}),
+    [commitHeaders.commands]: `${from}-${through}`,
+  },
+});
+
+/** The /48 of automatic IPv6 subnets of realm networks (RFC 4193): the same for every controller of the realm. */
+const realmUlaOf = (realm: string): string => {
+  const hex = hash('sha256', `cnm-ula ${realm}`, 'hex');
+  const group = (at: number): string => Number.parseInt(hex.slice(at, at + 4), 16).toString(16);
+  return `fd${hex.slice(0, 2)}:${group(2)}:${group(6)}::/48`;
+};
 
 /** The state that a log adds up to, without following it: for tests and offline tools. */
 export const foldLog = (messages: Iterable<Message>) => {

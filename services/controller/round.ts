@@ -10,13 +10,14 @@ import type { DriverRules } from '../../events/driver-rules.ts';
 import { type Event, encodeEvent, eventVersions } from '../../events/envelope.ts';
 import { type Fact, isIntent } from '../../events/events.ts';
 import { evolve, memoryMs } from '../../events/evolve.ts';
+import type { SubnetPool } from '../../events/ipam.ts';
 import { commandId, mintedMs } from '../../events/names.ts';
 import { type Refusal, refuse } from '../../events/refusals.ts';
-import { routeCommand } from '../../events/route.ts';
+import { type Place, routeCommand } from '../../events/route.ts';
 import { commandKey } from '../../events/state.ts';
 import type { Journal } from '../../events/table.ts';
 import { aboutOf } from '../lib/about.ts';
-import { type Boundary, boundaryOf, knownHosts, type Realm } from '../lib/realm.ts';
+import { type Boundary, boundaryOf, knownHosts, networkBoundary, type Realm } from '../lib/realm.ts';
 import type { Message } from '../lib/stream.ts';
 import type { Intake } from './intake.ts';
 
@@ -28,6 +29,8 @@ export interface RoundContext {
   readonly nowMs: number;
   readonly drivers: ReadonlyMap<string, DriverRules>;
   readonly quarantineMs: number;
+  readonly realmPools: readonly SubnetPool[];
+  readonly realmUla: string;
   readonly newId: () => string;
   readonly log: Logger;
 }
@@ -49,6 +52,8 @@ export interface Batch {
 
 export interface Round {
   readonly batches: readonly Batch[];
+  /** What they say belongs together: all of them are appended, or none. */
+  readonly joint: boolean;
   /** Commands that did not fit any more. */
   readonly rest: readonly Intake[];
 }
@@ -69,6 +74,7 @@ const refused = (intake: Intake, { code, detail, culprits }: Refusal): Fact => (
 
 class RoundInProgress {
   readonly batches = new Map<Boundary, Batch>();
+  joint = false;
   readonly #realm: Realm;
   readonly #context: RoundContext;
   readonly #journals = new Set<Journal>();
@@ -110,10 +116,21 @@ class RoundInProgress {
       const host = intake.host !== null && hosts.has(intake.host) ? intake.host : null;
       return { boundary: boundaryOf(this.#realm, host), refusal: intake.command };
     }
-    const routed = routeCommand(hosts, intake.command.value, intake.host);
+    const places = { hosts, shared: this.#realm.shared, drivers: this.#context.drivers };
+    const routed = routeCommand(places, intake.command.value, intake.host);
     return routed.ok
-      ? { boundary: boundaryOf(this.#realm, routed.host), refusal: null }
+      ? { boundary: this.#at(routed.place), refusal: null }
       : { boundary: boundaryOf(this.#realm, null), refusal: routed };
+  }
+
+  #at(place: Place): Boundary {
+    if (place.kind === 'network') return networkBoundary(this.#realm, place.id);
+    return boundaryOf(this.#realm, place.kind === 'host' ? place.host : null);
+  }
+
+  /** An admission stands on the boundary of its network, all else where it was decided. */
+  #home(fact: Fact, decided: Batch): Batch {
+    return fact.type === 'EndpointAdmitted' ? this.batch(networkBoundary(this.#realm, fact.data.networkId)) : decided;
   }
 
   /** The boundary that has decided this command id before, if any. */
@@ -135,7 +152,8 @@ class RoundInProgress {
   #decide(boundary: Boundary, intake: Intake): readonly Fact[] | Refusal {
     const problem = this.#check(intake);
     if (problem || !intake.command.ok) return problem ?? (intake.command as Refusal);
-    const context: Context = { ...this.#context, host: boundary.host ?? '', actor: intake.actor };
+    const hosts = knownHosts(this.#realm);
+    const context: Context = { ...this.#context, host: boundary.host ?? '', hosts, actor: intake.actor };
     try {
       const decision = decide(boundary.state, intake.command.value, context);
       return decision.ok ? decision.facts : decision;
@@ -169,19 +187,33 @@ class RoundInProgress {
   /** Folds what was decided into the state on trial, and its events into the commit. */
   #record(batch: Batch, intake: Intake, answer: readonly Fact[] | Refusal): Omit<Batch['decided'][number], 'intake'> {
     const refusal = 'ok' in answer ? answer : null;
-    const events = this.#envelop(batch, intake, 'ok' in answer ? [refused(intake, answer)] : answer);
-    let encoded: readonly string[];
+    const facts = 'ok' in answer ? [refused(intake, answer)] : answer;
+    const homes = new Set(facts.map((fact) => this.#home(fact, batch)));
+    const shares = [...homes].map((home) => ({
+      home,
+      events: this.#envelop(
+        home,
+        intake,
+        facts.filter((fact) => this.#home(fact, batch) === home),
+      ),
+    }));
+    const events = shares.find(({ home }) => home === batch)?.events ?? [];
+    let encoded: readonly (readonly string[])[];
     try {
-      encoded = events.map(encodeEvent);
+      encoded = shares.map((share) => share.events.map(encodeEvent));
     } catch (error) {
       // Nothing is folded yet; a refusal has no content of the sender's but its type, so it can be stored.
       if (refusal) throw error;
       return this.#record(batch, intake, this.#faulty(intake, error));
     }
-    for (const event of events) evolve(batch.boundary.state, event, 0);
-    for (const text of encoded) {
-      batch.events.push(text);
-      batch.bytes += Buffer.byteLength(text);
+    // What is decided for all hosts stands on the hosts' boundaries too, or they stand on it.
+    if (!refusal && (shares.length > 1 || batch.boundary.host === null)) this.joint = true;
+    for (const [index, { home, events: own }] of shares.entries()) {
+      for (const event of own) evolve(home.boundary.state, event, 0);
+      for (const text of encoded[index] ?? []) {
+        home.events.push(text);
+        home.bytes += Buffer.byteLength(text);
+      }
     }
     return { refusal, events };
   }
@@ -236,5 +268,5 @@ export const decideRound = (realm: Realm, intakes: readonly Intake[], context: R
   } finally {
     round.rollback();
   }
-  return { batches: [...round.batches.values()], rest: intakes.slice(fitting) };
+  return { batches: [...round.batches.values()], joint: round.joint, rest: intakes.slice(fitting) };
 };

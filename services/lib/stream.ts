@@ -42,6 +42,11 @@ export type Appended =
   | { readonly kind: 'conflict' }
   | { readonly kind: 'unknown'; readonly cause: string };
 
+/** `positions`: of each message, contiguous and in the order given. What `conflict` and `unknown` say holds for all of them. */
+export type AppendedAll =
+  | { readonly kind: 'appended'; readonly positions: readonly number[] }
+  | Exclude<Appended, { readonly kind: 'appended' }>;
+
 export interface ReadOptions {
   /** First position to deliver, 1 = from the opening. */
   readonly from: number;
@@ -61,6 +66,8 @@ export interface Reader {
 export interface Stream {
   readonly name: string;
   append(message: Append): Promise<Appended>;
+  /** All or nothing. At least one message, at most one on each subject and 1,000 in all, each with an id that was never used. */
+  appendAll(messages: readonly Append[]): Promise<AppendedAll>;
   /** `onMessage` is synchronous; what it throws ends the read. */
   read(options: ReadOptions, onMessage: (message: Message) => void): Reader;
   /** The last position, 0 when empty. */

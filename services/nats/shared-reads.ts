@@ -9,8 +9,9 @@
  * What this process has appended itself, those who act get with the acknowledgement: the server's copy comes some 0.2 ms later.
  */
 import type { Append, Message, Reader, ReadOptions, Stream } from '../lib/stream.ts';
+import { subjectMatches } from '../lib/subjects.ts';
 import { NatsFault } from './fault.ts';
-import { storedHeaders } from './jetstream.ts';
+import { type BatchPlace, batchPlace, storedHeaders } from './jetstream.ts';
 import { AppendedMessage } from './stored-message.ts';
 
 /** What is kept for those who come over to the feed. */
@@ -143,10 +144,11 @@ class Feed {
   }
 
   /** This process has appended a message. */
-  appended(append: Append, position: number): void {
+  appended(append: Append, position: number, batch?: BatchPlace): void {
     if (this.#reader === null || position <= this.#position) return;
     // When it was recorded is not known yet: not before the last one.
-    const message = new AppendedMessage(append, storedHeaders(this.#stream.name, append), position, this.#recordedMs);
+    const headers = storedHeaders(this.#stream.name, append, batch);
+    const message = new AppendedMessage(append, headers, position, this.#recordedMs);
     this.#ahead.set(position, message);
     for (const follower of [...this.#followers]) follower.takeAhead(message);
   }
@@ -220,14 +222,14 @@ export interface SharedReads {
   readonly acting: Stream;
   readonly keeping: Stream;
   /** To be told of what this process appends over other connections. */
-  readonly appended: (append: Append, position: number) => void;
+  readonly appended: (append: Append, position: number, batch?: BatchPlace) => void;
 }
 
 /** One feed for all reads of the whole of a stream. Messages are shared: what is decoded once is decoded for all. */
 export const shareReads = (stream: Stream): SharedReads => {
   const feed = new Feed(stream);
   const isWhole = ({ from, subjects }: ReadOptions): boolean => from === 1 && subjects === undefined;
-  const appended = (append: Append, position: number): void => feed.appended(append, position);
+  const appended: SharedReads['appended'] = (append, position, batch) => feed.appended(append, position, batch);
   const readsOf = (later: boolean): Stream =>
     withReads(
       stream,
@@ -237,13 +239,16 @@ export const shareReads = (stream: Stream): SharedReads => {
   return { acting: readsOf(false), keeping: readsOf(true), appended };
 };
 
-/** Lets the feed serve a read of some exact subjects too, where most of the stream is on them anyway: one host's worker. */
+/** Lets the feed serve a read of a part too, where that is most of the stream anyway: one host's worker. */
 export const mostly =
   (feed: Stream): Stream['read'] =>
   ({ from, subjects }, onMessage) => {
-    const wanted = new Set(subjects);
+    const exact = new Set(subjects);
+    const filters = (subjects ?? []).filter((filter) => /[*>]/.test(filter));
+    const isWanted = (subject: string): boolean =>
+      subjects === undefined || exact.has(subject) || filters.some((filter) => subjectMatches(filter, subject));
     return feed.read({ from }, (message) => {
-      if (wanted.has(message.subject)) onMessage(message);
+      if (isWanted(message.subject)) onMessage(message);
     });
   };
 
@@ -253,6 +258,13 @@ export const withReads = (stream: Stream, read: Stream['read'], appended: Shared
   append: async (message) => {
     const result = await stream.append(message);
     if (result.kind === 'appended') appended(message, result.position);
+    return result;
+  },
+  appendAll: async (messages) => {
+    const result = await stream.appendAll(messages);
+    if (result.kind !== 'appended') return result;
+    for (const [index, message] of messages.entries())
+      appended(message, result.positions[index] ?? 0, batchPlace(messages, index));
     return result;
   },
   read,

@@ -18,6 +18,6 @@ after(() => nats.stop());
 streamSuite('JetStream', async () => {
   const manager = await jetstreamManager(connection);
   await manager.streams.delete('T').catch(() => {});
-  await manager.streams.add({ name: 'T', subjects: ['t.>'], allow_direct: true });
+  await manager.streams.add({ name: 'T', subjects: ['t.>'], allow_direct: true, allow_atomic: true });
   return jetStream(connection, 'T');
 });

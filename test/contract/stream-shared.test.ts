@@ -97,6 +97,8 @@ test('shared reads: who acts is served before who keeps, and exact subjects come
   const order: string[] = [];
   const keeper = keeping.read({ from: 1 }, ({ position }) => order.push(`keeps ${position}`));
   const actor = mostly(acting)({ from: 1, subjects: ['t.a'] }, ({ position }) => order.push(`acts ${position}`));
+  const wide: number[] = [];
+  const under = mostly(acting)({ from: 1, subjects: ['t.b', 't.a.>'] }, ({ position }) => wide.push(position));
   await acting.append({ subject: 't.a', body: '', id: '1' });
   await acting.append({ subject: 't.b', body: '', id: '2' });
   await acting.last();
@@ -106,6 +108,10 @@ test('shared reads: who acts is served before who keeps, and exact subjects come
     ['acts 1', 'keeps 1'],
   );
   assert.ok(order.includes('keeps 2') && !order.includes('acts 2'));
+  await acting.append({ subject: 't.a.c', body: '', id: '3' });
+  await acting.last();
+  assert.deepEqual(wide, [2, 3], 'filters may have wildcards');
+  await under.stop();
   await keeper.stop();
   await actor.stop();
 });

@@ -4,7 +4,7 @@ import { describe, test } from 'node:test';
 import { chainHash } from '../../services/lib/hash.ts';
 import type { Message, Stream } from '../../services/lib/stream.ts';
 import { NatsFault } from '../../services/nats/fault.ts';
-import { storedHeaders } from '../../services/nats/jetstream.ts';
+import { batchPlace, storedHeaders } from '../../services/nats/jetstream.ts';
 
 /** A stream that takes subjects under `t.`, empty, of no other test. */
 export type MakeStream = () => Promise<Stream>;
@@ -31,6 +31,7 @@ const positions = (messages: readonly Message[]): readonly number[] => messages.
 export const streamSuite = (adapter: string, make: MakeStream): void => {
   describe(`stream port: ${adapter}`, () => {
     appending(make);
+    appendingAll(make);
     reading(make);
     readingOn(make);
     lookingUp(make);
@@ -130,6 +131,76 @@ const appending = (make: MakeStream): void => {
     await stream.append({ subject: 't.a', body: '', id: '1' });
     assert.equal((await stream.get(1))?.body.length, 0);
     assert.equal((await readAll(stream, 1))[0]?.body.length, 0);
+  });
+};
+
+const appendingAll = (make: MakeStream): void => {
+  const both = (guards: readonly [number, number], tag: string) =>
+    (['t.a', 't.b'] as const).map((subject, index) => {
+      const headers = { 'Cnm-Prev-Hash': `hash ${index}` };
+      return {
+        subject,
+        body: `${tag} on ${subject}`,
+        id: `${tag}/${subject}`,
+        expectedLast: guards[index] ?? 0,
+        headers,
+      };
+    });
+
+  test('several are appended at once, in order and without a gap, each as it was given', async () => {
+    const stream = await make();
+    await write(stream, 't.c', 'before');
+    const messages = both([0, 0], 'first');
+    assert.deepEqual(await stream.appendAll(messages), { kind: 'appended', positions: [2, 3] });
+    assert.deepEqual(await stream.appendAll(both([2, 3], 'second')), { kind: 'appended', positions: [4, 5] });
+    const stored = await readAll(stream, 2);
+    assert.deepEqual(stored.map(text), ['first on t.a', 'first on t.b', 'second on t.a', 'second on t.b']);
+    for (const [index, message] of messages.entries()) {
+      const headers = storedHeaders(stream.name, message, batchPlace(messages, index));
+      const [found, got] = [stored[index], await stream.get(index + 2)];
+      assert.ok(found && got);
+      assert.deepEqual(found.headers(), headers);
+      const body = new TextEncoder().encode(message.body);
+      for (const one of [found, got])
+        assert.equal(chainHash(one), chainHash({ ...message, body, headers: () => headers }));
+    }
+  });
+
+  test('where one guard does not hold nothing is appended', async () => {
+    const stream = await make();
+    assert.equal((await stream.appendAll(both([0, 0], 'first'))).kind, 'appended');
+    assert.deepEqual(await stream.appendAll(both([1, 1], 'last')), { kind: 'conflict' });
+    assert.deepEqual(await stream.appendAll(both([0, 2], 'early')), { kind: 'conflict' });
+    assert.equal(await stream.last(), 2);
+    assert.deepEqual(await stream.appendAll(both([1, 2], 'again')), { kind: 'appended', positions: [3, 4] });
+  });
+
+  test('of two batches with the same guards exactly one is appended', async () => {
+    const stream = await make();
+    const answers = await Promise.all(['one', 'other'].map((tag) => stream.appendAll(both([0, 0], tag))));
+    assert.deepEqual(answers.map(({ kind }) => kind).sort(), ['appended', 'conflict']);
+    assert.equal(await stream.last(), 2);
+  });
+
+  test('a batch that was appended is not appended again, and whoever repeats it must read', async () => {
+    const stream = await make();
+    const unguarded = both([0, 0], 'once').map(({ expectedLast: _, ...message }) => message);
+    assert.equal((await stream.appendAll(unguarded)).kind, 'appended');
+    assert.equal((await stream.appendAll(unguarded)).kind, 'unknown');
+    assert.equal(await stream.last(), 2);
+  });
+
+  test('one alone is a batch too, none is not', async () => {
+    const stream = await make();
+    assert.deepEqual(await stream.appendAll(both([0, 0], 'only').slice(0, 1)), { kind: 'appended', positions: [1] });
+    await assert.rejects(stream.appendAll([]), NatsFault);
+  });
+
+  test('a batch that nobody answers is unknown', async () => {
+    const stream = await make();
+    const stray = both([0, 0], 'stray').map((message) => ({ ...message, subject: `elsewhere.${message.subject}` }));
+    assert.equal((await stream.appendAll(stray)).kind, 'unknown');
+    assert.equal(await stream.last(), 0);
   });
 };
 

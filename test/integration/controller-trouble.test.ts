@@ -118,6 +118,7 @@ test('a stop does not wait for a commit that was acknowledged and never comes ba
     const log: Stream = {
       name: stage.log.name,
       append: (message) => stage.log.append(message),
+      appendAll: (messages) => stage.log.appendAll(messages),
       read: (options, onMessage) => stage.log.read(options, (message) => isHeld || onMessage(message)),
       last: () => stage.log.last(),
       lastOn: (subject) => stage.log.lastOn(subject),

@@ -5,6 +5,7 @@ import { bridgeDriver } from '../../drivers/bridge.ts';
 import { drivers as builtInDrivers } from '../../drivers/registry.ts';
 import type { DriverRules } from '../../events/driver-rules.ts';
 import { batchType, commitHeaders, joinCommit } from '../../events/envelope.ts';
+import { DEFAULT_REALM_POOLS } from '../../events/ipam.ts';
 import { subjects } from '../../events/names.ts';
 import type { BoundaryState } from '../../events/state.ts';
 import { commandDue, type Due, dueId, endpointDue } from '../../services/collector/due.ts';
@@ -63,6 +64,8 @@ class ModelController extends Follower<Model> {
       nowMs: this.model.nowMs,
       drivers,
       quarantineMs,
+      realmPools: DEFAULT_REALM_POOLS,
+      realmUla: 'fdaa:bbbb:cccc::/48',
       newId: () => this.model.newId(),
       log: logger,
     });

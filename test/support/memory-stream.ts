@@ -1,7 +1,8 @@
 /** A stream in memory with the semantics of the JetStream adapter, and hooks for what can go wrong on the way. */
-import type { Append, Appended, Message, Reader, ReadOptions, Stream } from '../../services/lib/stream.ts';
+import type { Append, Appended, AppendedAll, Message, Reader, ReadOptions, Stream } from '../../services/lib/stream.ts';
+import { subjectMatches } from '../../services/lib/subjects.ts';
 import { NatsFault } from '../../services/nats/fault.ts';
-import { assertSubject, storedHeaders } from '../../services/nats/jetstream.ts';
+import { assertSubject, type BatchPlace, batchPlace, storedHeaders } from '../../services/nats/jetstream.ts';
 
 /**
  * What becomes of an append:
@@ -65,18 +66,6 @@ class MemoryMessage implements Message {
   }
 }
 
-/** Whether a subject falls under a filter: `*` stands for one token, a last `>` for one or more. */
-export const subjectMatches = (filter: string, subject: string): boolean => {
-  const wanted = filter.split('.');
-  const tokens = subject.split('.');
-  for (const [index, token] of wanted.entries()) {
-    if (token === '>') return tokens.length > index;
-    if (token !== '*' && token !== tokens[index]) return false;
-    if (index >= tokens.length) return false;
-  }
-  return wanted.length === tokens.length;
-};
-
 /** An empty stream. Appends are answered, and messages delivered, asynchronously and in order. */
 export const memoryStream = (name: string, options: MemoryStreamOptions = {}): MemoryStream =>
   new InMemory(name, options);
@@ -108,6 +97,27 @@ class InMemory implements MemoryStream {
     const answer = this.store(message, body);
     await this.turn();
     return injected === 'unacknowledged' ? { kind: 'unknown', cause: 'timeout' } : answer;
+  }
+
+  async appendAll(messages: readonly Append[]): Promise<AppendedAll> {
+    const [first] = messages;
+    if (first === undefined) throw new NatsFault('MESSAGE_INVALID', 'nothing to append');
+    for (const { subject } of messages) assertSubject(subject);
+    const bodies = messages.map(({ body }) =>
+      typeof body === 'string' ? new TextEncoder().encode(body) : body.slice(),
+    );
+    await this.turn();
+    const injected = this.next.shift() ?? this.options.inject?.(first);
+    if (injected === 'conflict') return { kind: 'conflict' };
+    if (injected === 'lost' || !this.connected) return { kind: 'unknown', cause: 'timeout' };
+    if (!messages.every(({ subject }) => this.takes(subject))) return { kind: 'unknown', cause: 'no responders' };
+    if (!messages.every((message) => this.isCurrent(message))) return { kind: 'conflict' };
+    if (messages.some(({ id }) => this.ids.has(id))) return { kind: 'unknown', cause: 'an id was used before' };
+    const positions = messages.map((message, index) =>
+      this.put(message, bodies[index] ?? new Uint8Array(), batchPlace(messages, index)),
+    );
+    await this.turn();
+    return injected === 'unacknowledged' ? { kind: 'unknown', cause: 'timeout' } : { kind: 'appended', positions };
   }
 
   read(options: ReadOptions, onMessage: (message: Message) => void): Reader {
@@ -177,22 +187,27 @@ class InMemory implements MemoryStream {
 
   /** In the order of nats-server 2.15: the guard first, then the id. */
   private store(message: Append, body: Uint8Array): Appended {
-    const { subject, expectedLast } = message;
-    if (expectedLast !== undefined && expectedLast !== (this.lastPositions.get(subject) ?? 0))
-      return { kind: 'conflict' };
-    const known = this.ids.get(message.id);
-    if (known !== undefined) return { kind: 'appended', position: known };
+    if (!this.isCurrent(message)) return { kind: 'conflict' };
+    return { kind: 'appended', position: this.ids.get(message.id) ?? this.put(message, body) };
+  }
+
+  private isCurrent({ subject, expectedLast }: Append): boolean {
+    return expectedLast === undefined || expectedLast === (this.lastPositions.get(subject) ?? 0);
+  }
+
+  private put(message: Append, body: Uint8Array, batch?: BatchPlace): number {
+    const { subject } = message;
     const position = this.messages.length + 1;
     const recordedMs = this.options.nowMs?.() ?? position;
     const stored = new MemoryMessage(
       { position, recordedMs, subject, body, pending: 0 },
-      storedHeaders(this.name, message),
+      storedHeaders(this.name, message, batch),
     );
     this.messages.push(stored);
     this.ids.set(message.id, position);
     this.lastPositions.set(subject, position);
     for (const reader of this.readers) reader.stored(stored);
-    return { kind: 'appended', position };
+    return position;
   }
 }
 

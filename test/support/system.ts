@@ -336,6 +336,7 @@ export const mortal = (
     log: {
       name: log.name,
       append: (message) => alive('append', () => log.append(message)),
+      appendAll: (messages) => alive('append', () => log.appendAll(messages)),
       read: (options, onMessage) => {
         const reader = log.read(options, (message) => (dead ? undefined : onMessage(message)));
         // A process takes its sockets along: a worker in this one closes them when it cannot go on.
@@ -370,6 +371,7 @@ export const delayed = (log: Stream) => {
     log: {
       name: log.name,
       append: (message) => log.append(message),
+      appendAll: (messages) => log.appendAll(messages),
       read: (options, onMessage) =>
         log.read(options, (message) => (held ? void held.push(() => onMessage(message)) : onMessage(message))),
       last: () => log.last(),

@@ -17,6 +17,7 @@ import {
 } from '../../events/envelope.ts';
 import { type EventData, type EventType, type Fact, type Fault, isIntent, outcomesOf } from '../../events/events.ts';
 import { evolve } from '../../events/evolve.ts';
+import { DEFAULT_REALM_POOLS } from '../../events/ipam.ts';
 import { commandId, subjects } from '../../events/names.ts';
 import { type BoundaryState, type EndpointRow, initialState, type NetworkRow } from '../../events/state.ts';
 import { type Controller, createController } from '../../services/controller/controller.ts';
@@ -183,6 +184,9 @@ export class World {
     const command = Command.parse({ id: commandId(this.nowMs, 'x'), type, data });
     return decide(this.state, command, {
       host: this.host,
+      hosts: new Map([[this.host, this.state]]),
+      realmPools: DEFAULT_REALM_POOLS,
+      realmUla: 'fdaa:bbbb:cccc::/48',
       actor,
       nowMs: this.nowMs,
       drivers: this.#drivers,
@@ -319,6 +323,8 @@ export class Reporter {
   /** Why an intent fails; null when it is done. */
   verdict: (intent: Event) => Fault | null = () => null;
   isPaused = false;
+  /** What it says of its host beside what is common. */
+  facts: Partial<EventData<'HostFacts'>> = {};
   readonly #log: Stream;
   readonly #clock: Clock;
   #followed: FollowedRealm | null = null;
@@ -334,7 +340,7 @@ export class Reporter {
   async start(): Promise<void> {
     this.#followed = followRealm(this.#log, { listener: { folded: () => this.work() } });
     await this.#followed.reader.caughtUp;
-    this.#send([[{ type: 'HostFacts', data: hostFacts(this.host) }, null]]);
+    this.#send([[{ type: 'HostFacts', data: hostFacts(this.host, this.facts) }, null]]);
     await this.#sending;
   }
 

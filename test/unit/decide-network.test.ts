@@ -20,8 +20,8 @@ test('ConfigureDriver: options that the driver knows are recorded, under its own
 
 test('ConfigureDriver: unknown drivers, options and values are refused', () => {
   given()
-    .when('ConfigureDriver', { driver: 'overlay', options: {} })
-    .refuses('DRIVER_NOT_FOUND', { kind: 'driver', id: 'overlay' });
+    .when('ConfigureDriver', { driver: 'weave', options: {} })
+    .refuses('DRIVER_NOT_FOUND', { kind: 'driver', id: 'weave' });
   given()
     .when('ConfigureDriver', { driver: 'bridge', options: { colour: 'red' } })
     .refuses('OPTION_UNSUPPORTED', { kind: 'option', id: 'colour' });

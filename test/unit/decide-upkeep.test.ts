@@ -1,6 +1,7 @@
 // Specifications of what collectors ask for, garbage in two steps and deadlines; how ids are remembered; where commands are decided.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { drivers } from '../../drivers/registry.ts';
 import { Command, type CommandInput, type CommandType } from '../../events/commands.ts';
 import { checkId } from '../../events/deciders/upkeep.ts';
 import type { Fact } from '../../events/events.ts';
@@ -8,6 +9,7 @@ import { forget, memoryMs } from '../../events/evolve.ts';
 import { gcPeriods } from '../../events/garbage.ts';
 import { commandId } from '../../events/names.ts';
 import { type Hosts, routeCommand } from '../../events/route.ts';
+import { sharedState } from '../../events/state.ts';
 import {
   did,
   endpoint,
@@ -268,8 +270,10 @@ const route = <T extends CommandType>(
   data: CommandInput<T>,
   subjectHost: string | null = null,
 ) => {
-  const routed = routeCommand(known, Command.parse({ id: commandId(startMs, 'x'), type, data }), subjectHost);
-  return routed.ok ? routed.host : { code: routed.code, culprits: routed.culprits.map(({ id }) => id) };
+  const places = { hosts: known, shared: sharedState(), drivers };
+  const routed = routeCommand(places, Command.parse({ id: commandId(startMs, 'x'), type, data }), subjectHost);
+  if (routed.ok) return routed.place.kind === 'host' ? routed.place.host : routed.place;
+  return { code: routed.code, culprits: routed.culprits.map(({ id }) => id) };
 };
 
 test('a command goes to the host that it names', () => {

@@ -1,0 +1,98 @@
+/**
+ * The driver `overlay`: one network on every host, whose frames travel between hosts in VXLAN (RFC 7348). Names, addresses and
+ * identifiers are decided for all hosts together; what each host makes of it is the network's presence there.
+ */
+import type { EndpointFacts, NetworkFacts } from '../events/events.ts';
+import { type Refusal, refuse } from '../events/refusals.ts';
+import { mtuRule, prefixRule } from './bridge-options.ts';
+import { builtIn, type Driver, nothingDesired } from './driver.ts';
+import { checkRoutes } from './interfaces.ts';
+import { checkOptions, type OptionRule, oneOf, wholeNumber } from './options.ts';
+
+/** Names are Docker's. */
+const option = {
+  vni: 'com.docker.network.driver.overlay.vxlanid_list',
+  encrypted: 'encrypted',
+  mtu: 'com.docker.network.driver.mtu',
+  prefix: 'com.docker.network.container_iface_prefix',
+} as const;
+
+const networkRules: Readonly<Record<string, OptionRule>> = {
+  // One network has one segment here, whatever its subnets.
+  [option.vni]: wholeNumber(1, 2 ** 24 - 1),
+  // Docker's command line gives it without a value.
+  [option.encrypted]: oneOf(['', 'true', 'false']),
+  [option.mtu]: mtuRule,
+  [option.prefix]: prefixRule,
+};
+
+/** What VXLAN over IPv4 adds to a packet, bytes: Ethernet 14, VXLAN 8, UDP 8, IPv4 20. */
+const overhead = 50;
+
+/** UDP ports: IANA's of VXLAN, and another for what must be encrypted, so that a policy can tell the two apart. */
+const ports = { plain: 4789, encrypted: 4790 } as const;
+
+/** The kernel's limit of ports on one bridge (bridge.ts), less the one that leads to other hosts. */
+const endpointsMax = 1022;
+
+type Options = Readonly<Record<string, string>>;
+
+const isEncrypted = (options: Options): boolean =>
+  options[option.encrypted] !== undefined && options[option.encrypted] !== 'false';
+
+/** RFC 8200 section 5. */
+const ipv6MtuMin = 1280;
+
+const checkNetwork = (network: NetworkFacts): Refusal | null => {
+  const { options, ipv6, mtu } = network;
+  const problem = checkOptions('driver overlay', options, networkRules);
+  if (problem || !ipv6 || mtu === null || mtu >= ipv6MtuMin) return problem;
+  return refuse('MTU_UNFIT', `IPv6 needs an MTU of at least ${ipv6MtuMin}, not ${mtu}`, [
+    { kind: 'option', id: option.mtu, detail: String(mtu) },
+  ]);
+};
+
+const checkEndpoint = (endpoint: EndpointFacts, network: NetworkFacts): Refusal | null => {
+  const problem = checkOptions('an endpoint of driver overlay', endpoint.options, {});
+  if (problem) return problem;
+  const [port] = endpoint.ports;
+  if (port === undefined) return checkRoutes(endpoint);
+  return refuse('DRIVER_FORBIDS', `network ${network.name} (overlay) publishes no ports`, [
+    { kind: 'port', id: `${port.protocol}/${port.port}` },
+  ]);
+};
+
+export const overlayDriver: Driver = builtIn(
+  {
+    name: 'overlay',
+    scope: 'realm',
+    needs: (options) => [
+      ...['netAdmin', 'netns', 'bridge', 'veth', 'nftables', 'vxlan'],
+      ...(isEncrypted(options) ? ['esp'] : []),
+    ],
+    needsGateway: () => false,
+    hasMac: true,
+    defaultRoute: () => 'none',
+    addresses: true,
+    sandbox: 'own',
+    exclusive: false,
+    networksMax: Number.POSITIVE_INFINITY,
+    endpointsMax,
+    updatableOptions: [],
+    mtu: (options, _config, _host, underlays) => Number(options[option.mtu] ?? Math.min(...underlays) - overhead),
+    parentOf: () => null,
+    tunnelOf: (options) => {
+      const vni = options[option.vni];
+      const encrypted = isEncrypted(options);
+      const port = encrypted ? ports.encrypted : ports.plain;
+      return { port, encrypted, overhead, vni: vni === undefined ? null : Number(vni) };
+    },
+    interfacePrefix: ({ options }) => options[option.prefix] ?? 'eth',
+    canPublish: () => false,
+    defaultBindings: () => [],
+    checkConfigure: (options) => checkOptions('driver overlay', options, {}),
+    checkNetwork,
+    checkEndpoint,
+  },
+  nothingDesired,
+);

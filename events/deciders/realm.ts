@@ -1,0 +1,185 @@
+/** Decisions about networks of the realm: their creation, and that an endpoint on a host is in one. */
+import type { CommandData } from '../commands.ts';
+import type { DriverRules } from '../driver-rules.ts';
+import type { EndpointFacts, EventData, Fact, NetworkFacts, Subnet } from '../events.ts';
+import { type Family, overlaps, parseCidr } from '../ip.ts';
+import { checkSubnet, chooseSubnet, layOutSubnet, ulaPool } from '../ipam.ts';
+import { nextVni } from '../ipam-vni.ts';
+import { type Refusal, refuse } from '../refusals.ts';
+import { type BoundaryState, type NetworkRow, namedIn } from '../state.ts';
+import { accept, blame, type Context, type Decision, found, lacking, networkCulprit, type Result } from './context.ts';
+import { checkIpam, recorded, requestsOf } from './network.ts';
+import { dnsOf } from './settings.ts';
+
+type Request = CommandData<'CreateNetwork'>;
+
+/** What hosts have that can take part: the others learn of the network, and are refused when an endpoint is to be made on them. */
+const participants = (context: Context): readonly EventData<'HostFacts'>[] =>
+  [...context.hosts.values()].flatMap((state) => state.facts.get('host') ?? []).filter(({ underlay }) => underlay);
+
+const nameTaken = (state: BoundaryState, name: string, context: Context): Refusal | null => {
+  const homes = [state.shared, ...context.hosts.values()];
+  for (const home of homes) {
+    const row = home.networkNames.has(name.toLowerCase()) ? namedIn(home, name) : undefined;
+    if (row) return refuse('NETWORK_EXISTS', `network ${row.facts.name} exists`, [networkCulprit(row)]);
+  }
+  return null;
+};
+
+/** Hosts choose subnets from their pools without a look at the realm, so nothing else may lie there. */
+const inPools = (subnet: string, family: Family, context: Context): Refusal | null => {
+  const wanted = parseCidr(subnet)?.cidr;
+  for (const state of context.hosts.values()) {
+    const facts = state.facts.get('host');
+    const bases = family === 4 ? (facts?.pools ?? []).map(({ base }) => base) : facts ? [facts.ula] : [];
+    const base = bases.find((one) => {
+      const pool = parseCidr(one)?.cidr;
+      return pool !== undefined && wanted !== undefined && overlaps(pool, wanted);
+    });
+    if (facts && base !== undefined)
+      return refuse('SUBNET_OVERLAPS', `${subnet} overlaps pool ${base} of host ${facts.host}`, [
+        { kind: 'host', id: facts.host, detail: base },
+      ]);
+  }
+  return null;
+};
+
+const subnetFor = (
+  state: BoundaryState,
+  family: Family,
+  wanted: Request['ipam']['subnets'][number],
+  overlap: boolean,
+  context: Context,
+): Result<string> => {
+  const { subnets } = state.shared;
+  if (wanted.subnet !== undefined) {
+    const checked = checkSubnet(subnets, wanted.subnet, { overlap });
+    if (!checked.ok) return blame(checked, { kind: 'subnet', id: wanted.subnet });
+    if (checked.value.family !== family)
+      return refuse('SUBNET_INVALID', `${wanted.subnet} is no IPv${family} subnet`, [
+        { kind: 'subnet', id: wanted.subnet },
+      ]);
+    return (overlap ? null : inPools(checked.value.subnet, family, context)) ?? found(checked.value.subnet);
+  }
+  if (wanted.gateway !== undefined || wanted.range !== undefined || wanted.aux !== undefined)
+    return refuse('IPAM_INVALID', 'gateway, range and aux need the subnet that they lie in', [
+      { kind: 'field', id: 'ipam.subnets' },
+    ]);
+  const pools = family === 4 ? context.realmPools : [ulaPool(context.realmUla)];
+  const chosen = chooseSubnet(subnets, family, pools, context);
+  return chosen.ok ? found(chosen.value.subnet) : blame(chosen, { kind: 'field', id: 'ipam.subnets' });
+};
+
+const vniFor = (state: BoundaryState, wanted: number | null): Result<number> => {
+  const { vnis, networks } = state.shared;
+  if (wanted === null) {
+    const next = nextVni(state.shared);
+    if (next !== null) return found(next);
+    return refuse('VNI_IN_USE', 'every VXLAN identifier is in use', [{ kind: 'field', id: 'options' }]);
+  }
+  const holder = networks.get(vnis.get(wanted) ?? '');
+  if (!holder) return found(wanted);
+  return refuse('VNI_IN_USE', `VXLAN identifier ${wanted} is that of network ${holder.facts.name}`, [
+    networkCulprit(holder),
+  ]);
+};
+
+const subnetsOf = (
+  state: BoundaryState,
+  request: Request,
+  rules: DriverRules,
+  vni: number | null,
+  context: Context,
+): Result<readonly Subnet[]> => {
+  const problem = checkIpam(request);
+  if (problem) return problem;
+  const requests = requestsOf(request);
+  if (!requests.ok) return requests;
+  const subnets: Subnet[] = [];
+  for (const { family, wanted } of requests.value) {
+    const subnet = subnetFor(state, family, wanted, request.ipam.overlap, context);
+    if (!subnet.ok) return subnet;
+    const needsGateway = rules.needsGateway(request.options);
+    const layout = layOutSubnet({ ...wanted, subnet: subnet.value, needsGateway });
+    if (!layout.ok) return blame(layout, { kind: 'subnet', id: subnet.value });
+    subnets.push({ ...layout.value, vni });
+  }
+  return found(subnets);
+};
+
+/** The MTUs of the links between hosts, if every host that could take part can run such a network. */
+const underlaysFor = (rules: DriverRules, request: Request, context: Context): Result<readonly number[]> => {
+  const able = participants(context);
+  if (able.length === 0)
+    return refuse('CAPABILITY_MISSING', 'no host has an address that other hosts reach it at', [
+      { kind: 'capability', id: 'underlay' },
+    ]);
+  for (const facts of able) {
+    const problem = lacking(rules, request.options, facts);
+    if (problem) return problem;
+  }
+  return found(able.flatMap(({ underlay }) => underlay?.mtu ?? []));
+};
+
+/** A network of the realm, decided on the realm's boundary: no host has to do anything for it until an endpoint is in it. */
+export const createRealmNetwork = (
+  state: BoundaryState,
+  request: Request,
+  rules: DriverRules,
+  context: Context,
+): Decision => {
+  const taken = nameTaken(state, request.name, context);
+  if (taken) return taken;
+  const field = request.configOnly ? 'configOnly' : request.configFrom === undefined ? undefined : 'configFrom';
+  if (field !== undefined)
+    return refuse('CONFIG_CONFLICT', `${field} cannot be given: a network of driver ${rules.name} is on every host`, [
+      { kind: 'field', id: field },
+    ]);
+  const dns = dnsOf(request.dns);
+  if (!dns.ok) return dns;
+  const underlays = underlaysFor(rules, request, context);
+  if (!underlays.ok) return underlays;
+  const wanted = rules.tunnelOf?.(request.options) ?? null;
+  const vni = wanted === null ? found(null) : vniFor(state, wanted.vni);
+  if (!vni.ok) return vni;
+  const subnets = subnetsOf(state, request, rules, vni.value, context);
+  if (!subnets.ok) return subnets;
+  const network: NetworkFacts = {
+    ...recorded(request, dns.value, subnets.value, context),
+    driver: rules.name,
+    ipv4: request.ipv4,
+    ipv6: request.ipv6,
+    mtu: rules.mtu(request.options, {}, undefined, underlays.value),
+    scope: 'realm',
+    defaultRoute: rules.defaultRoute(request.options),
+    tunnel: wanted && { port: wanted.port, encrypted: wanted.encrypted },
+    parent: null,
+  };
+  const others = [...state.shared.networks.values()].map(({ facts }) => facts);
+  return rules.checkNetwork(network, others) ?? accept({ type: 'NetworkCreateRequested', data: { network } });
+};
+
+/** What stands on the boundary of a realm network for an endpoint that is made on this host; nothing for a network of the host. */
+export const admissionTo = (
+  state: BoundaryState,
+  { facts }: NetworkRow,
+  endpoint: EndpointFacts,
+  context: Context,
+): Result<readonly Fact[]> => {
+  if (facts.scope === 'host') return found([]);
+  const overhead = context.drivers.get(facts.driver)?.tunnelOf?.(facts.options)?.overhead;
+  const underlay = state.facts.get('host')?.underlay;
+  if (overhead !== undefined && !underlay)
+    return refuse('CAPABILITY_MISSING', `host ${context.host} has no address that other hosts reach it at`, [
+      { kind: 'capability', id: 'underlay' },
+    ]);
+  if (overhead !== undefined && underlay && underlay.mtu < (facts.mtu ?? 0) + overhead)
+    return refuse(
+      'MTU_UNFIT',
+      `network ${facts.name} has MTU ${facts.mtu}, and ${underlay.device} of host ${context.host} takes ${underlay.mtu - overhead}`,
+      [{ kind: 'host', id: context.host, detail: `${underlay.device}, MTU ${underlay.mtu}` }],
+    );
+  const { id: endpointId, networkId, name, ipv4, ipv6, mac } = endpoint;
+  const data = { endpointId, networkId, name, host: context.host, ipv4, ipv6, mac };
+  return found([{ type: 'EndpointAdmitted', data }]);
+};

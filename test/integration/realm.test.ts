@@ -1,0 +1,220 @@
+// Networks of the realm: decided once for all hosts, and what is unique in them guarded on a subject of their own.
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, describe, it } from 'node:test';
+import type { EventOf } from '../../events/envelope.ts';
+import { subjects } from '../../events/names.ts';
+import { able, RealmStage } from '../support/realm-stage.ts';
+
+const overlay = { driver: 'overlay' };
+const attach = (sandbox: string, name = sandbox) => ({ sandbox, networks: [{ network: 'web', name }] });
+
+const networksIn = (stage: RealmStage) => [...stage.realm().shared.networks.values()];
+const creations = (stage: RealmStage) =>
+  stage
+    .events()
+    .filter(
+      (event): event is EventOf<'EndpointCreateRequested'> & { position: number } =>
+        event.type === 'EndpointCreateRequested',
+    );
+const admissions = (stage: RealmStage) =>
+  stage
+    .events()
+    .filter((event): event is EventOf<'EndpointAdmitted'> & { position: number } => event.type === 'EndpointAdmitted');
+
+/** Every creation in the realm has its admission right before it, in one batch, with the same name and addresses. */
+const checkAdmissions = (stage: RealmStage): void => {
+  const stored = stage.log.stored();
+  const admitted = new Map(admissions(stage).map((event) => [event.data.endpointId, event]));
+  assert.equal(admitted.size, creations(stage).length);
+  for (const { data, position } of creations(stage)) {
+    const { id: endpointId, networkId, name, ipv4, ipv6, mac } = data.endpoint;
+    const admission = admitted.get(endpointId) ?? assert.fail(`${name} is not admitted`);
+    const { host, ...rest } = admission.data;
+    assert.deepEqual(rest, { endpointId, networkId, name, ipv4, ipv6, mac });
+    const [before, after] = [stored[admission.position - 1], stored[position - 1]];
+    assert.equal(before?.subject, subjects.network(networkId));
+    assert.equal(after?.subject, subjects.host(host));
+    assert.equal(before?.header('Nats-Batch-Id'), after?.header('Nats-Batch-Id'));
+    assert.notEqual(before?.header('Nats-Batch-Id'), '');
+    assert.ok(admission.position < position);
+  }
+};
+
+describe('networks of the realm', () => {
+  let stage: RealmStage;
+  beforeEach(async () => {
+    stage = new RealmStage();
+    await stage.host('h1');
+    await stage.host('h2');
+    await stage.controller();
+  });
+  afterEach(() => stage.stop());
+
+  it('are made without a host, and done at once', async () => {
+    const answer = await stage.run('CreateNetwork', { name: 'web', ...overlay, ipv6: true });
+    assert.equal(answer.status, 'succeeded');
+    const [row] = networksIn(stage);
+    assert.ok(row);
+    assert.equal(row.status, 'active');
+    const { scope, driver, mtu, defaultRoute, tunnel } = row.facts;
+    assert.deepEqual(
+      { scope, driver, mtu, defaultRoute, tunnel },
+      { scope: 'realm', driver: 'overlay', mtu: 1450, defaultRoute: 'none', tunnel: { port: 4789, encrypted: false } },
+    );
+    const [ipv4, ipv6] = row.facts.subnets;
+    assert.deepEqual([ipv4?.subnet, ipv4?.gateway, ipv4?.vni, ipv6?.vni], ['10.204.0.0/24', null, 4096, 4096]);
+    const created = stage.events().find(({ type }) => type === 'NetworkCreateRequested');
+    assert.equal(created?.meta.executors, '');
+    assert.equal(stage.log.stored()[(created?.position ?? 0) - 1]?.subject, subjects.realm);
+    assert.equal(stage.realm().boundaries.get(subjects.realm)?.state.intents.size, 0);
+  });
+
+  it('give each endpoint an address that no other host gives', async () => {
+    await stage.run('CreateNetwork', { name: 'web', ...overlay });
+    await stage.run('AttachSandbox', attach('a'), 'h1');
+    await stage.run('AttachSandbox', attach('b'), 'h2');
+    await stage.run('CreateEndpoint', { network: 'web', name: 'c' }, 'h1');
+    assert.deepEqual(
+      creations(stage).map(({ data }) => [data.endpoint.name, data.endpoint.ipv4]),
+      [
+        ['a', '10.204.0.1/24'],
+        ['b', '10.204.0.2/24'],
+        ['c', '10.204.0.3/24'],
+      ],
+    );
+    checkAdmissions(stage);
+    stage.checkChain();
+  });
+
+  it('refuse on one host what another holds', async () => {
+    await stage.run('CreateNetwork', { name: 'web', ...overlay });
+    await stage.run(
+      'CreateEndpoint',
+      { network: 'web', name: 'a', interfaces: [{ ipv4: '10.204.0.9', mac: '02:00:00:00:00:09' }] },
+      'h1',
+    );
+    const onH2 = (name: string, wanted: { ipv4?: string; mac?: string }) =>
+      stage.code('CreateEndpoint', { network: 'web', name, interfaces: [wanted] }, 'h2');
+    assert.equal(await onH2('A', {}), 'ENDPOINT_EXISTS');
+    assert.equal(await onH2('b', { ipv4: '10.204.0.9' }), 'ADDRESS_IN_USE');
+    assert.equal(await onH2('b', { mac: '02:00:00:00:00:09' }), 'MAC_IN_USE');
+    assert.equal(creations(stage).length, 1);
+  });
+
+  it('stay while an endpoint is in them, and end with the last that is reported gone', async () => {
+    await stage.run('CreateNetwork', { name: 'web', ...overlay });
+    await stage.run('AttachSandbox', attach('a'), 'h1');
+    await stage.run('AttachSandbox', attach('b'), 'h2');
+    assert.equal(await stage.code('DeleteNetwork', { network: 'web' }), 'NETWORK_HAS_ENDPOINTS');
+    await stage.run('DetachSandbox', { sandbox: 'a' });
+    const late = stage.reporters.get('h2') ?? assert.fail();
+    late.isPaused = true;
+    await stage.send('DetachSandbox', { sandbox: 'b' });
+    assert.equal(await stage.code('DeleteNetwork', { network: 'web' }), 'succeeded');
+    assert.deepEqual(
+      networksIn(stage).map(({ status }) => status),
+      ['deleting'],
+    );
+    assert.equal(await stage.code('CreateEndpoint', { network: 'web', name: 'c' }, 'h1'), 'NETWORK_NOT_FOUND');
+    late.isPaused = false;
+    late.work();
+    await stage.settled();
+    const { shared } = stage.realm();
+    assert.deepEqual([shared.networks.size, shared.cells.size, shared.vnis.size], [0, 0, 0]);
+    await stage.run('CreateNetwork', { name: 'web', ...overlay });
+    assert.deepEqual(
+      networksIn(stage)[0]?.facts.subnets.map(({ vni }) => vni),
+      [4097],
+      'no identifier is used again soon',
+    );
+    stage.checkChain();
+  });
+
+  it('are found by where their endpoints and sandboxes are', async () => {
+    await stage.run('CreateNetwork', { name: 'web', ...overlay });
+    const made = { network: 'web', name: 'a' };
+    assert.equal(await stage.code('CreateEndpoint', made), 'HOST_REQUIRED');
+    assert.equal(await stage.code('CreateEndpoint', { ...made, network: 'h2/web' }), 'succeeded');
+    assert.equal(await stage.code('JoinEndpoint', { network: 'web', endpoint: 'a', sandbox: 'box' }), 'succeeded');
+    assert.equal(await stage.code('LeaveEndpoint', { network: 'web', endpoint: 'A' }), 'succeeded');
+    assert.equal(await stage.code('AttachSandbox', attach('box')), 'HOST_REQUIRED');
+    assert.equal(await stage.code('AttachSandbox', attach('box'), 'h1'), 'succeeded');
+    assert.equal(await stage.code('DeleteEndpoint', { network: 'web', endpoint: 'a' }, 'h1'), 'ENDPOINT_NOT_FOUND');
+    assert.equal(await stage.code('DeleteEndpoint', { network: 'web', endpoint: 'a' }), 'succeeded');
+    assert.deepEqual(
+      creations(stage).map(({ meta }) => meta.executors),
+      ['h2', 'h1'],
+    );
+  });
+
+  it('are refused where they cannot work or are taken', async () => {
+    const create = (name: string, more: object = {}) => stage.code('CreateNetwork', { name, ...overlay, ...more });
+    const vni = 'com.docker.network.driver.overlay.vxlanid_list';
+    assert.equal(await create('web', { options: { encrypted: '' } }), 'CAPABILITY_MISSING');
+    assert.equal(await create('web', { options: { [vni]: '5000' } }), 'succeeded');
+    assert.equal(await create('WEB'), 'NETWORK_EXISTS');
+    assert.equal(await create('db', { options: { [vni]: '5000' } }), 'VNI_IN_USE');
+    assert.equal(await create('db', { configOnly: true }), 'CONFIG_CONFLICT');
+    assert.equal(await create('db', { ipam: { subnets: [{ subnet: '10.204.0.0/16' }] } }), 'SUBNET_OVERLAPS');
+    assert.equal(await create('db', { ipam: { subnets: [{ subnet: '10.201.0.0/24' }] } }), 'SUBNET_OVERLAPS', 'a pool');
+    const plain = (name: string, subnet: string) =>
+      stage.code('CreateNetwork', { name, ipam: { subnets: [{ subnet }] } }, 'h1');
+    assert.equal(await plain('web', '10.9.0.0/24'), 'NETWORK_EXISTS');
+    assert.equal(await plain('own', '10.204.0.0/16'), 'SUBNET_OVERLAPS');
+    assert.equal(await plain('own', '10.9.0.0/24'), 'succeeded');
+    assert.equal(await create('own'), 'NETWORK_EXISTS', 'on a host');
+    assert.equal(await create('db', { ipam: { subnets: [{ subnet: '10.9.0.0/25' }] } }), 'SUBNET_OVERLAPS', 'a host');
+    const port = { sandbox: 'box', networks: [{ network: 'web', ports: [{ port: 80, hostPort: 80 }] }] };
+    assert.notEqual(await stage.code('AttachSandbox', port, 'h1'), 'succeeded');
+  });
+
+  it('take labels anew, and nothing else', async () => {
+    await stage.run('CreateNetwork', { name: 'web', ...overlay });
+    assert.equal(await stage.code('UpdateNetwork', { network: 'web', labels: { a: 'b' } }), 'succeeded');
+    assert.equal(await stage.code('UpdateNetwork', { network: 'h1/web', options: { x: 'y' } }), 'OPTION_IMMUTABLE');
+    const [row] = networksIn(stage);
+    assert.deepEqual([row?.facts.labels, row?.update], [{ a: 'b' }, null]);
+  });
+
+  it('are not for hosts that have no way to the others, or a narrower one', async () => {
+    await stage.run('CreateNetwork', { name: 'web', ...overlay });
+    await stage.host('h3', {});
+    await stage.host('h4', able('h4', 1499));
+    await stage.host('h5', { ...able('h5'), underlay: null });
+    const on = (host: string) => stage.code('CreateEndpoint', { network: 'web', name: host }, host);
+    assert.equal(await on('h3'), 'CAPABILITY_MISSING');
+    assert.equal(await on('h4'), 'MTU_UNFIT');
+    assert.equal(await on('h5'), 'CAPABILITY_MISSING');
+    assert.equal(await on('h1'), 'succeeded');
+    await stage.run('CreateNetwork', { name: 'narrow', ...overlay });
+    assert.equal(networksIn(stage).at(-1)?.facts.mtu, 1449);
+  });
+
+  it('hold their rules with two controllers at once, whatever becomes of their appends', async () => {
+    await stage.run('CreateNetwork', { name: 'web', ...overlay });
+    await stage.controller();
+    stage.fates.push('conflict', 'lost', 'unacknowledged', 'conflict', 'unacknowledged');
+    const names = Array.from({ length: 40 }, (_, index) => `s${index}`);
+    // each name twice, on either host: one of the two is refused
+    for (const name of names)
+      for (const host of ['h1', 'h2']) await stage.send('CreateEndpoint', { network: 'web', name }, host);
+    await stage.settled();
+    const made = creations(stage).map(({ data }) => data.endpoint);
+    assert.deepEqual(made.map(({ name }) => name).sort(), [...names].sort());
+    assert.equal(new Set(made.map(({ ipv4 }) => ipv4)).size, names.length);
+    assert.equal(new Set(made.map(({ mac }) => mac)).size, names.length);
+    const refusals = stage.events().filter(({ type }) => type === 'CommandRefused');
+    assert.equal(refusals.length, names.length);
+    assert.equal(stage.fates.length, 0);
+    checkAdmissions(stage);
+    stage.checkChain();
+  });
+});
+
+it('are refused while no host is known that can reach others', async () => {
+  const stage = new RealmStage();
+  await stage.host('h1', {});
+  await stage.controller();
+  assert.equal(await stage.code('CreateNetwork', { name: 'web', ...overlay }), 'CAPABILITY_MISSING');
+  await stage.stop();
+});
