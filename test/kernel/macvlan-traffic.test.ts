@@ -21,9 +21,14 @@ if (inOwnNamespaces(import.meta.filename)) {
     let system: System;
 
     const box = (name: string): string => join(runDir, 'netns', name);
-    const reaches = (from: string, address: string): boolean => succeedsIn(from, `ping -c1 -W1 ${address}`);
+    /** Of four: a first one may wait for an address that could not be resolved a moment ago. */
+    const reaches = (from: string, address: string): boolean => succeedsIn(from, `ping -c4 -i0.3 -W1 ${address}`);
 
-    const network = async (name: string, options: { parent?: string; macvlan_mode?: string }, subnet = '10.1.0.0/24'): Promise<void> => {
+    const network = async (
+      name: string,
+      options: { parent?: string; macvlan_mode?: string },
+      subnet = '10.1.0.0/24',
+    ): Promise<void> => {
       const gateway = options.parent === undefined ? {} : { gateway: subnet.replace('0/24', '1') };
       await system.run('CreateNetwork', {
         name,
