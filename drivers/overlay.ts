@@ -5,12 +5,7 @@
 import type { EndpointFacts, NetworkFacts } from '../events/events.ts';
 import { type Refusal, refuse } from '../events/refusals.ts';
 
-<<<<<<< HEAD
-
 import { joinObjects } from './bridge.ts';
-
-=======
->>>>>>> work-E
 
 import { mtuRule, prefixRule } from './bridge-options.ts';
 import { builtIn, type Driver, nothingDesired } from './driver.ts';
