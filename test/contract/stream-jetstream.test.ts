@@ -2,7 +2,7 @@ import { after, before } from 'node:test';
 import { jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { jetStream } from '../../services/nats/jetstream.ts';
-import { startNats, type TestNats } from '../support/nats.ts';
+import { addStream, startNats, type TestNats } from '../support/nats.ts';
 import { streamSuite } from './stream.suite.ts';
 
 let nats: TestNats;
@@ -18,6 +18,6 @@ after(() => nats.stop());
 streamSuite('JetStream', async () => {
   const manager = await jetstreamManager(connection);
   await manager.streams.delete('T').catch(() => {});
-  await manager.streams.add({ name: 'T', subjects: ['t.>'], allow_direct: true, allow_atomic: true });
+  await addStream(manager, { name: 'T', subjects: ['t.>'], allow_direct: true, allow_atomic: true });
   return jetStream(connection, 'T');
 });

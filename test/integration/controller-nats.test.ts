@@ -8,7 +8,7 @@ import { type Clock, systemClock } from '../../services/lib/clock.ts';
 import type { Stream } from '../../services/lib/stream.ts';
 import { jetStream } from '../../services/nats/jetstream.ts';
 import { commandsStream, logStream } from '../../services/nats/stream-config.ts';
-import { startNats, type TestNats, waitFor } from '../support/nats.ts';
+import { addStream, startNats, type TestNats, waitFor } from '../support/nats.ts';
 import { Stage } from '../support/stage.ts';
 import { silent } from '../support/world.ts';
 
@@ -28,7 +28,7 @@ const staged = async (play: (stage: Stage) => Promise<void>): Promise<void> => {
   const manager = await jetstreamManager(await nats.connect());
   for (const definition of [commandsStream, logStream]) {
     await manager.streams.delete(definition.name).catch(() => undefined);
-    await manager.streams.add({ ...definition, deny_delete: false, deny_purge: false });
+    await addStream(manager, { ...definition, deny_delete: false, deny_purge: false });
   }
   const stage = new Stage(await streams());
   await stage.reporter.start();

@@ -7,7 +7,7 @@ import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { commandsStream, leaseStream, logStream, STREAMS } from '../../services/nats/stream-config.ts';
 import { isNewEnough, type Provisioned, provision } from '../../services/nats/streams.ts';
 import type { SyncEvidence } from '../../services/nats/sync.ts';
-import { freePort, startNats, type TestNats } from '../support/nats.ts';
+import { addStream, freePort, startNats, type TestNats } from '../support/nats.ts';
 
 let nats: TestNats;
 let connection: NatsConnection;
@@ -75,7 +75,7 @@ test('provision: an existing stream that breaks a guarantee is refused with the 
   ];
   for (const [change, reason] of cases) {
     await removeAll();
-    const { config } = await manager.streams.add({ ...logStream, ...change });
+    const { config } = await addStream(manager, { ...logStream, ...change });
     const result = await provision(connection, { sync: stated });
     assert.ok(codes(result).includes('STREAM_UNSAFE'), JSON.stringify(change));
     assert.match(texts(result), reason);
@@ -86,22 +86,22 @@ test('provision: an existing stream that breaks a guarantee is refused with the 
 
 test('provision: settings that break nothing are the operator’s', async () => {
   await removeAll();
-  await manager.streams.add({
+  await addStream(manager, {
     ...logStream,
     description: 'ours',
     compression: 's2',
     duplicate_window: 60e9,
     republish: { src: '>', dest: 'live.>' },
   });
-  await manager.streams.add({ ...commandsStream, max_age: 40 * 86_400e9 });
-  await manager.streams.add({ ...leaseStream });
+  await addStream(manager, { ...commandsStream, max_age: 40 * 86_400e9 });
+  await addStream(manager, { ...leaseStream });
   assert.equal((await provision(connection, { sync: stated })).ok, true);
   await removeAll();
 });
 
 test('provision: a log that has lost messages is refused', async () => {
   await removeAll();
-  await manager.streams.add({ ...logStream, deny_delete: false, deny_purge: false });
+  await addStream(manager, { ...logStream, deny_delete: false, deny_purge: false });
   for (const id of ['1', '2', '3', '4']) await manager.jetstream().publish('cnm.event.host.a', id);
   await manager.streams.deleteMessage(STREAMS.log, 3);
   await manager.streams.purge(STREAMS.log, { seq: 2 });
@@ -114,7 +114,7 @@ test('provision: a log that has lost messages is refused', async () => {
 
 test('provision: subjects that another stream takes are the server’s refusal', async () => {
   await removeAll();
-  await manager.streams.add({ name: 'OTHER', subjects: ['cnm.event.host.>'] });
+  await addStream(manager, { name: 'OTHER', subjects: ['cnm.event.host.>'] });
   const result = await provision(connection, { sync: stated });
   assert.deepEqual(codes(result), ['STREAM_REFUSED']);
   assert.match(texts(result), /overlap.*10065/);

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createConnection, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { JetStreamManager, StreamConfig, StreamInfo } from '@nats-io/jetstream';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { findServerBinary } from '../../services/nats/binary.ts';
 import { bindable, greeting } from '../../services/nats/ports.ts';
@@ -179,4 +180,22 @@ export const startProxy = async (target: string): Promise<TestProxy> => {
       return new Promise((resolve) => server.close(() => resolve()));
     },
   };
+};
+
+/**
+ * Makes a stream, also where one of that name has just been deleted: the server removes its directory a little later, and says
+ * `error creating store` until then.
+ */
+export const addStream = async (
+  manager: JetStreamManager,
+  config: Partial<StreamConfig> & { name: string },
+): Promise<StreamInfo> => {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return await manager.streams.add(config);
+    } catch (error) {
+      if (attempt === 50 || !String(error).includes('creating store')) throw error;
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    }
+  }
 };
