@@ -20,6 +20,8 @@ if (inOwnNamespaces(import.meta.filename)) {
     const brought: string[] = [];
     const links: string[] = [];
     const servers: Server[] = [];
+    // Ports are published at it.
+    sh('ip link set lo up; ip addr replace fd00:9::1/128 dev lo');
     let kernel = await linuxKernel({ ...owner, runDir, resolverPort: 15353 });
     return {
       get kernel() {
