@@ -251,7 +251,7 @@ if (inOwnNamespaces(import.meta.filename)) {
     fails(1, /^NETWORK_EXISTS: /, 'network', 'create', 'DUP');
     fails(1, /^SUBNET_INVALID: /, 'network', 'create', 'odd', '--subnet', '10.9.3.7/24');
     fails(1, /^COMMAND_MALFORMED: /, 'network', 'create', '../x');
-    fails(1, /^DRIVER_NOT_FOUND: /, 'network', 'create', 'far', '-d', 'macvlan');
+    fails(1, /^DRIVER_NOT_FOUND: /, 'network', 'create', 'far', '-d', 'weave');
     fails(1, /^ADDRESS_OUTSIDE_SUBNET: /, 'endpoint', 'create', 'dup', 'e', '--ip', '192.0.2.1');
     fails(1, /^PORT_ADDRESS_INVALID: /, 'endpoint', 'create', 'dup', 'e', '-p', '[::1]:8080:80');
     fails(1, /^COMMAND_MALFORMED: /, 'endpoint', 'create', 'dup', 'e', '-p', '8080:70000');
