@@ -19,22 +19,17 @@ const { options, reaper } = workerData as { readonly options: ThreadOptions; rea
 const pending = new Int32Array(options.pending);
 
 /**
- * Nice values of this thread (sched(7)). Changes go before the loop that answers: system calls here are the longest part of each, one
- * after the other, and whoever interrupts them makes all wait longer; a fifth of a burst's rate on two processors. What is made ahead
- * goes behind everything: meanwhile the outcome of the last change is on its way.
+ * Nice value of this thread (sched(7)), before that of the loop that answers: system calls here are the longest part of every change, one
+ * after the other, and whoever interrupts them makes all wait longer; a fifth of a burst's rate on two processors. It holds for what is
+ * made ahead too: a change that comes meanwhile waits for it.
  */
-const [changingNice, sparingNice] = [-15, 10];
+const kernelNice = -15;
 
-/** Whether this thread may put itself first (CAP_SYS_NICE); where not, it stays as it is. */
-const goFirst = (): boolean => {
-  try {
-    setPriority(changingNice);
-    return true;
-  } catch {
-    return false;
-  }
-};
-const mayGoFirst = goFirst();
+try {
+  setPriority(kernelNice);
+} catch {
+  // Without CAP_SYS_NICE it stays as it is, which costs only time.
+}
 
 const handOver = (host: Host): void => {
   const jobs = host.reaps.splice(0);
@@ -78,13 +73,10 @@ let sparing: NodeJS.Immediate | null = null;
 /** Between requests. What cannot be made now, is made when it is needed, and it is said then why it cannot. */
 const spare = (): void => {
   sparing = null;
-  if (mayGoFirst) setPriority(sparingNice);
   try {
     if (spareSpace(host)) spareSoon();
   } catch (error) {
     if (!isFailure(error)) throw error;
-  } finally {
-    if (mayGoFirst) setPriority(changingNice);
   }
   leaveUnlessHome();
 };
