@@ -355,4 +355,4 @@ export class Reporter {
 
 /** Every event on a log, with the position of its commit. */
 export const eventsOn = (messages: Iterable<{ readonly body: Uint8Array; readonly position: number }>) =>
-  [...messages].flatMap(({ body, position }) => decodeCommit(body).map((event) => ({ ...event, position })));
+  [...messages].flatMap(({ body, subject, position }) => decodeCommit(body, subject).map((event) => ({ ...event, position })));
