@@ -47,7 +47,7 @@ class Fabric:
 
     def joined(self, data):
         """What became of a join, where that is not as it was asked for."""
-        return {"interface": f"fab-{data['endpointId']}", "mac": data["mac"] or self.mac(data["endpointId"])}
+        return {"interface": f"fab-{data['endpointId'][:8]}", "mac": data["mac"] or self.mac(data["endpointId"])}
 
     def mac(self, endpoint_id):
         return "02:fa:" + ":".join("%02x" % byte for byte in hashlib.sha256(endpoint_id.encode()).digest()[:4])

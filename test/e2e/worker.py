@@ -26,8 +26,8 @@ TAKING = {
 DONE = {**MAKING, **TAKING}
 # Versions of intents that this program reads.
 READS = {
-    "DriverConfigureRequested": 1, "NetworkCreateRequested": 3, "NetworkUpdateRequested": 1, "NetworkDeleteRequested": 1,
-    "EndpointCreateRequested": 2, "EndpointUpdateRequested": 1, "EndpointDeleteRequested": 1,
+    "DriverConfigureRequested": 1, "NetworkCreateRequested": 4, "NetworkUpdateRequested": 1, "NetworkDeleteRequested": 1,
+    "EndpointCreateRequested": 3, "EndpointUpdateRequested": 1, "EndpointDeleteRequested": 1,
     "EndpointJoinRequested": 2, "EndpointLeaveRequested": 2,
 }
 
