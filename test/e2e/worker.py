@@ -59,7 +59,8 @@ def kind_of(event):
 
 
 def is_move(intent):
-    return intent["commandtype"] == "MoveSandbox"
+    """It makes and removes in one: both happen, or neither."""
+    return intent["commandtype"] == "MoveSandbox" or intent.get("revertible") is True
 
 
 class Worker:
