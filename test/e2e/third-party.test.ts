@@ -136,6 +136,30 @@ if (inOwnNamespaces(import.meta.filename)) {
     assert.equal((await client.networks({ filter: { name: 'cli' } })).rows.length, 0);
   });
 
+  test('third party: changes in place, settings of the driver and the pruning of networks reach it too', async () => {
+    const wide = { name: 'wide', driver: 'fabric', labels: { tier: 'test' } };
+    await (await client.createNetwork(wide)).outcome;
+    await (await attach('c0', 'wide')).outcome;
+    await (await client.updateNetwork({ network: 'wide', labels: { tier: 'gone' } })).outcome;
+    const updated = await client.updateEndpoint({ network: 'wide', endpoint: 'c0', aliases: ['www'] });
+    const { position } = await updated.outcome;
+    assert.deepEqual((await client.endpoints({ filter: { sandbox: 'c0' }, atLeast: position })).rows[0]?.aliases, [
+      'www',
+    ]);
+    const publishing = await client.updateEndpoint({
+      network: 'wide',
+      endpoint: 'c0',
+      ports: [{ hostPort: 80, port: 80 }],
+    });
+    assert.equal((await failure(publishing)).code, 'FABRIC_REFUSED');
+    assert.deepEqual((await endpointOf('c0'))?.ports, [], 'what was before holds');
+    await (await client.configureDriver({ driver: 'fabric', options: {} })).outcome;
+    await detach('c0');
+    await (await client.pruneNetworks({ labels: ['tier=gone'] }, { host: 'fab-1' })).outcome;
+    assert.equal((await client.networks({ filter: { name: 'wide' } })).rows.length, 0);
+    assert.deepEqual(portsNow(), []);
+  });
+
   test('third party: a join that the driver refuses ends the command, and what was made for it is gone', async () => {
     const accepted = await attach('c2', 'bad');
     const failed = await failure(accepted);
@@ -166,7 +190,7 @@ if (inOwnNamespaces(import.meta.filename)) {
     await waitFor(() => portsNow().some(({ sandbox }) => sandbox !== null), { what: 'the join to be under way' });
     await (await attach('c5', 'lan')).outcome;
     assert.equal((await failure(accepted)).code, 'TIMED_OUT');
-    await fabric.saying('undone', 3);
+    await fabric.saying('undone', 4);
     assert.equal(fabric.said('undone').at(-1)?.code, 'TIMED_OUT');
     await waitFor(async () => (await reportsOf(accepted.commandid)).length === 2, { what: 'the report' });
     assert.deepEqual(await reportsOf(accepted.commandid), ['EndpointCreateFailed', 'EndpointJoinFailed']);
@@ -296,8 +320,8 @@ if (inOwnNamespaces(import.meta.filename)) {
       }
     }
     assert.equal(open.size, 0);
-    // done: four networks made and removed, six sandboxes attached and detached, one endpoint by hand; failed: refused 2, the move 4, late 2 and 2
-    assert.deepEqual(counts, { done: 8 + 6 * 4 + 4, failed: 2 + 4 + 2 + 2 });
+    // done: four networks made and removed, six sandboxes attached and detached, one endpoint by hand; failed: refused 2, the move 4, late 2 and 2; and the changes in place
+    assert.deepEqual(counts, { done: 8 + 6 * 4 + 4 + 9, failed: 2 + 4 + 2 + 2 + 1 });
     assert.deepEqual(fabricState(stateFile()), { networks: {}, ports: {} });
   });
 }
