@@ -45,12 +45,17 @@ class Fabric:
             "underlay": None, "vlans": [], "drivers": [self.NAME],
         }
 
-    def joined(self, data):
-        """What became of a join, where that is not as it was asked for."""
-        return {"interface": f"fab-{data['endpointId'][:8]}", "mac": data["mac"] or self.mac(data["endpointId"])}
+    def answer(self, intent):
+        """What we have to say before an intent is carried out (SettleIntent): the MAC address, where nobody asked for one."""
+        if kind_of(intent) != "EndpointCreateRequested" or intent["data"]["endpoint"]["mac"]:
+            return None
+        digest = hashlib.sha256(intent["data"]["endpoint"]["id"].encode()).digest()
+        mac = "02:fa:" + ":".join("%02x" % byte for byte in digest[:4])
+        return {"kind": "endpoint", "ipv4": None, "ipv6": None, "mac": mac}
 
-    def mac(self, endpoint_id):
-        return "02:fa:" + ":".join("%02x" % byte for byte in hashlib.sha256(endpoint_id.encode()).digest()[:4])
+    def interface(self, data):
+        """What an interface is called in our world."""
+        return f"fab-{data['endpointId'][:8]}"
 
     def carried_out(self, unit):
         """Everything of a command is done, and nothing of it reported."""
@@ -64,6 +69,8 @@ class Fabric:
                 network = data["network"]
                 if network["driver"] != self.NAME:
                     raise Fault("DRIVER_NOT_HERE", f"this host has no driver {network['driver']}")
+                if network["ipam"]["driver"] not in ("default", "null"):
+                    raise Fault("FABRIC_REFUSED", "the fabric manages no addresses")
                 self.networks[network["id"]] = network["options"]
             case "NetworkDeleteRequested":
                 self.networks.pop(data["networkId"], None)

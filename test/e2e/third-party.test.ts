@@ -121,6 +121,7 @@ if (inOwnNamespaces(import.meta.filename)) {
     const endpoint = await endpointOf('c1');
     assert.deepEqual([endpoint?.status, endpoint?.ipv4], ['joined', '10.9.0.2/24']);
     assert.equal(endpoint?.interface, `fab-${endpoint?.id.slice(0, 8)}`, 'the name that the driver gave');
+    assert.match(endpoint?.mac ?? '', /^02:fa:/, 'the MAC address that the driver had decided on');
     const [sandbox] = (await client.sandboxes({ filter: { sandbox: 'c1' } })).rows;
     assert.equal(sandbox?.status, 'ready');
     assert.deepEqual(portsNow(), [{ network: network?.id, sandbox: sandbox?.incarnation }]);

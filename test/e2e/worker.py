@@ -9,7 +9,7 @@ import time
 from datetime import datetime, timezone
 
 sys.dont_write_bytecode = True
-from bare import Reader, chain_hash, token  # noqa: E402
+from bare import Reader, base36, chain_hash, token  # noqa: E402
 
 BEAT_S = 2.0
 WRONG_LAST_SEQUENCE = (10071, 10164)
@@ -69,12 +69,17 @@ class Worker:
     def __init__(self, nats, host, driver):
         self.nats, self.host, self.driver = nats, host, driver
         self.subject = f"cnm.outcome.{token(host)}"
+        self.actor = f"worker:{host}"
         self.reader = Reader(nats, 1, [f"cnm.event.host.{token(host)}", self.subject])
         # open intents by event id, in log order, and those among them that have come too late
         self.intents, self.expired = {}, set()
         # ids of what was decided and is not reported as gone; incarnations of sandboxes that were reported as made
         self.networks, self.endpoints, self.sandboxes = set(), set(), set()
         self.head, self.prevhash, self.epoch = 0, None, 0
+        # what was left open in intents and is decided since, by their ids; MAC addresses that were, by the endpoint's
+        self.settled, self.macs = set(), {}
+        # commands of our own: those that were sent, and why some were refused
+        self.sent, self.refused = set(), {}
         self.mine = None
         self.lapsed = False
         self.beaten = 0.0
@@ -113,11 +118,13 @@ class Worker:
         if is_done and intent["id"] in self.expired and not is_move(intent):
             return
         del self.intents[intent["id"]]
+        self.settled.discard(intent["id"])
         self.expired.discard(intent["id"])
         if kind in ("NetworkCreateFailed", "NetworkDeleted"):
             self.networks.discard(data["networkId"])
         elif kind in ("EndpointCreateFailed", "EndpointDeleted"):
             self.endpoints.discard(data["endpointId"])
+            self.macs.pop(data["endpointId"], None)
 
     def decided(self, event):
         kind, data = kind_of(event), event["data"]
@@ -134,6 +141,11 @@ class Worker:
             for intent in (self.intents.get(each) for each in data["intents"]):
                 if intent and (kind_of(intent) in MAKING or is_move(intent)):
                     self.expired.add(intent["id"])
+        elif kind == "EndpointSettled":
+            self.settled.add(data["intent"])
+            self.macs[data["endpointId"]] = data["mac"]
+        elif kind == "CommandRefused" and event["actor"] == self.actor:
+            self.refused[event["commandid"]] = data
         elif kind == "HostLapsed" and data["epoch"] == self.epoch:
             self.lapsed = True
 
@@ -215,6 +227,8 @@ class Worker:
             self.take_back(unit, LATE)
             return True
         try:
+            if not all([self.is_settled(intent) for intent in unit]):
+                return False
             for intent in unit:
                 self.driver.do(kind_of(intent), intent["data"])
         except Hanging:
@@ -224,9 +238,25 @@ class Worker:
             return True
         self.driver.carried_out(unit)
         joins = [intent for intent in unit if kind_of(intent) == "EndpointJoinRequested"]
-        facts = [fact for intent in unit for fact in (done(intent, self.driver), *(self.sandbox_made(intent) if intent in joins else ()))]
+        facts = [fact for intent in unit for fact in (self.done(intent), *(self.sandbox_made(intent) if intent in joins else ()))]
         self.tell(facts + self.sandboxes_gone(unit))
         return True
+
+    def is_settled(self, intent):
+        """Whether what the driver has to say of an intent is decided; it is asked for from here on. @raises Fault when it is refused"""
+        answer = self.driver.answer(intent)
+        if answer is None or intent["id"] in self.settled:
+            return True
+        minted = base36(round(datetime.fromisoformat(intent["time"]).timestamp() * 1000))
+        command = f"{minted}-settle/{intent['id']}/{self.epoch}"
+        if command in self.refused:
+            raise Fault(self.refused[command]["code"], self.refused[command]["detail"])
+        if command not in self.sent:
+            data = {"intent": intent["id"], "epoch": self.epoch, "answer": answer}
+            body = json.dumps({"type": "SettleIntent", "id": command, "correlationid": intent["correlationid"], "data": data})
+            self.nats.request(f"cnm.command.{token(self.actor)}.{token(self.host)}", body.encode())
+            self.sent.add(command)
+        return False
 
     def take_back(self, unit, fault):
         facts = []
@@ -238,9 +268,19 @@ class Worker:
                 self.driver.do(kind, data)
             else:
                 self.driver.undo(kind, data)
-            facts.insert(0, done(intent, self.driver) if is_gone else undone(intent, fault))
+            facts.insert(0, self.done(intent) if is_gone else undone(intent, fault))
         self.tell(facts + self.sandboxes_gone(unit))
         say("undone", code=fault.data["code"])
+
+    def done(self, intent):
+        kind, data = kind_of(intent), intent["data"]
+        facts = names_of(intent)
+        if kind == "EndpointUpdateRequested":
+            facts.update(ports=[], peer=None)
+        elif kind == "EndpointJoinRequested":
+            facts.update(ipv4=data["ipv4"], ipv6=data["ipv6"], mac=data["mac"] or self.macs.get(data["endpointId"]),
+                         interface=self.driver.interface(data), key=data["sandbox"]["key"], routes=[], ports=[], peer=None)
+        return (DONE[kind], intent["subject"], facts, intent)
 
     def sandbox_made(self, intent):
         sandbox = intent["data"]["sandbox"]
@@ -308,18 +348,6 @@ def names_of(intent):
             return {**{name: data[name] for name in ("endpointId", "networkId", "name")}, "sandbox": sandbox}
         case _:
             return {name: data[name] for name in ("endpointId", "networkId", "name") if name in data}
-
-
-def done(intent, driver):
-    kind, data = kind_of(intent), intent["data"]
-    facts = names_of(intent)
-    if kind == "EndpointUpdateRequested":
-        facts.update(ports=[], peer=None)
-    elif kind == "EndpointJoinRequested":
-        facts.update({name: data[name] for name in ("interface", "ipv4", "ipv6", "mac")}, key=data["sandbox"]["key"],
-                     routes=[], ports=[], peer=None)
-        facts.update(driver.joined(data))
-    return (DONE[kind], intent["subject"], facts, intent)
 
 
 def undone(intent, fault):
