@@ -134,6 +134,7 @@ const folds: readonly { readonly handles: readonly EventType[]; readonly fold: F
   {
     handles: [
       'EndpointJoinRequested',
+      'JoinSettled',
       'EndpointLeaveRequested',
       'EndpointUpdateRequested',
       'EndpointUpdateFailed',
