@@ -3,8 +3,8 @@
     python3 fabric.py HOST PORT --name NAME --state FILE [--login USER:PASSWORD] [--die]
 
 The fabric itself is FILE, a JSON document with its networks and ports: what a switch would be. It touches no kernel. Options of a
-network have it misbehave: `fail=join` refuses every join, `hang=join` never ends one. With --die it kills itself between the first join
-and its report. Prints a line of JSON for whatever happens to it, and ends with 3 when another worker has its host.
+network have it misbehave: `fail=join` refuses every join, `hang=join` never ends one, `late=join` is done when a file FILE.go is there. With
+--die it kills itself between the first join and its report. Prints a line of JSON for whatever happens to it, and ends with 3 when another worker has its host.
 """
 import argparse
 import hashlib
@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import sys
+import time
 
 sys.dont_write_bytecode = True
 from bare import Nats  # noqa: E402
@@ -59,8 +60,11 @@ class Fabric:
 
     def carried_out(self, unit):
         """Everything of a command is done, and nothing of it reported."""
-        if self.dies and any(kind_of(intent) == "EndpointJoinRequested" for intent in unit):
+        joins = [intent["data"] for intent in unit if kind_of(intent) == "EndpointJoinRequested"]
+        if self.dies and joins:
             os.kill(os.getpid(), signal.SIGKILL)
+        while any(self.networks[join["networkId"]].get("late") for join in joins) and not os.path.exists(self.path + ".go"):
+            time.sleep(0.02)
 
     def do(self, kind, data):
         """Carries an intent out. @raises Fault, with nothing of it done; Hanging"""

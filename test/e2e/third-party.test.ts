@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
@@ -62,7 +63,12 @@ if (inOwnNamespaces(import.meta.filename)) {
     client = await lab.client();
     connection = await connectAs('ours');
     fabric = await start();
-    for (const [name, options] of Object.entries({ lan: {}, bad: { fail: 'join' }, slow: { hang: 'join' } }))
+    for (const [name, options] of Object.entries({
+      lan: {},
+      bad: { fail: 'join' },
+      slow: { hang: 'join' },
+      far: { late: 'join' },
+    }))
       await (await client.createNetwork({ name, driver: 'fabric', options }, { host: 'fab-1' })).outcome;
   });
   after(async () => {
@@ -199,6 +205,21 @@ if (inOwnNamespaces(import.meta.filename)) {
     await detach('c5');
   });
 
+  test('third party: a report that comes behind the deadline does not count, so the driver undoes what it had done', async () => {
+    const accepted = await attach('c11', 'far', 1_000);
+    assert.equal((await failure(accepted)).code, 'TIMED_OUT');
+    writeFileSync(`${stateFile()}.go`, '');
+    await fabric.saying('undone', 5);
+    await waitFor(async () => (await reportsOf(accepted.commandid)).length === 6, { what: 'both reports' });
+    assert.deepEqual(await reportsOf(accepted.commandid), [
+      ...['EndpointCreated', 'EndpointJoined', 'SandboxCreated'],
+      ...['EndpointCreateFailed', 'EndpointJoinFailed', 'SandboxRemoved'],
+    ]);
+    assert.deepEqual(portsNow(), []);
+    assert.equal((await client.endpoints({ filter: { network: 'far' } })).rows.length, 0);
+    assert.equal((await client.sandboxes({ filter: { sandbox: 'c11' } })).rows.length, 0);
+  });
+
   test('third party: killed between deed and report it does the same again when it is back, and reports once', async () => {
     await fabric.kill();
     const dying = await start('--die');
@@ -305,24 +326,28 @@ if (inOwnNamespaces(import.meta.filename)) {
   });
 
   test('third party: every intent has ended once, the chain is whole, and every commit fits the schemas', async () => {
-    for (const name of ['lan', 'bad', 'slow']) await (await client.deleteNetwork({ network: name })).outcome;
+    for (const name of ['lan', 'bad', 'slow', 'far']) await (await client.deleteNetwork({ network: name })).outcome;
     const whole = await log();
     const written = whole.filter(({ subject }) => subject !== 'cnm.outcome.fab-2');
     assert.deepEqual(brokenChain(written), []);
     assert.deepEqual(misfits(written), []);
     const own = whole.filter(({ subject }) => /\.fab-1$/.test(subject)).flatMap(eventsOf);
-    const open = new Set<string>();
-    const counts = { done: 0, failed: 0 };
-    for (const { type, meta } of own) {
+    const [open, late] = [new Set<string>(), new Set<string>()];
+    const counts = { done: 0, failed: 0, tooLate: 0 };
+    for (const { type, data, meta } of own) {
       if (isIntent(type)) open.add(meta.id);
+      else if (type === 'CommandTimedOut') for (const id of data.intents) late.add(id);
+      else if (isTerminal(type) && late.has(meta.causationid) && !isFailure(type)) counts.tooLate += 1;
       else if (isTerminal(type)) {
         assert.ok(open.delete(meta.causationid), `${type} ends nothing that is open`);
         counts[isFailure(type) ? 'failed' : 'done'] += 1;
       }
     }
     assert.equal(open.size, 0);
-    // done: four networks made and removed, six sandboxes attached and detached, one endpoint by hand; failed: refused 2, the move 4, late 2 and 2; and the changes in place
-    assert.deepEqual(counts, { done: 8 + 6 * 4 + 4 + 9, failed: 2 + 4 + 2 + 2 + 1 });
+    // done: five networks made and removed, six sandboxes attached and detached, one endpoint by hand, and the changes in place
+    const done = 5 * 2 + 6 * 4 + 4 + 9;
+    // refused 2, the move 4, late 2 and 2 and 2, and one update
+    assert.deepEqual(counts, { done, failed: 2 + 4 + 2 + 2 + 2 + 1, tooLate: 2 });
     assert.deepEqual(fabricState(stateFile()), { networks: {}, ports: {} });
   });
 }
