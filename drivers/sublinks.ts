@@ -57,6 +57,7 @@ export const sublinkDriver = (kind: SublinkKind): Driver => {
       needsGateway: () => false,
       hasMac,
       defaultRoute: (options) => (hasParent(options) ? defaultRoute(options) : 'none'),
+      ipams: ['plugin'],
       addresses: true,
       sandbox: 'own',
       exclusive: false,

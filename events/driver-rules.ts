@@ -18,6 +18,11 @@ export interface Tunnel {
 
 export interface DriverRules {
   readonly name: string;
+  /**
+   * Somebody else carries it out: what he answers (MAC address, interface, gateways, routes) is not known until it is settled or
+   * reported. Options are his.
+   */
+  readonly remote?: true;
   /** `host`: a network is on one host. `realm`: it is on all of them, and decided on the realm's boundary. */
   readonly scope: NetworkFacts['scope'];
   /** Capabilities of the host (`HostFacts`) without which a network with these options cannot work. */
@@ -28,6 +33,8 @@ export interface DriverRules {
   readonly hasMac: boolean;
   /** What carries a default route out of a network with these options. */
   defaultRoute(options: Options): NetworkFacts['defaultRoute'];
+  /** Who may manage the addresses of its networks beside us: nobody (`null`), a plugin. Left out: we alone do. */
+  readonly ipams?: readonly ('null' | 'plugin')[];
   /** Whether its networks have subnets and its endpoints addresses. */
   readonly addresses: boolean;
   /** `host`: sandboxes on its networks are the host's own namespace. */
