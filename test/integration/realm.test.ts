@@ -240,6 +240,25 @@ describe('networks of the realm', () => {
   });
 });
 
+it('take their subnets from the pools that controllers are told, and name those when nothing is left', async () => {
+  const stage = new RealmStage();
+  await stage.host('h1');
+  await stage.controller({ realmPools: [{ base: '10.9.8.0/23', size: 24 }] });
+  for (const name of ['a', 'b']) assert.equal(await stage.code('CreateNetwork', { name, ...overlay }), 'succeeded');
+  assert.deepEqual(
+    networksIn(stage).map(({ facts }) => facts.subnets[0]?.subnet),
+    ['10.9.8.0/24', '10.9.9.0/24'],
+  );
+  const answer = await stage.run('CreateNetwork', { name: 'c', ...overlay });
+  assert.equal(answer.code, 'SUBNET_POOL_EXHAUSTED');
+  assert.match(String(answer.detail), /all 2 subnets .*10\.9\.8\.0\/23 in \/24/);
+  assert.deepEqual(
+    (answer.culprits as { readonly name: string }[]).map(({ name }) => name),
+    ['a', 'b'],
+  );
+  await stage.stop();
+});
+
 it('are refused while no host is known that can reach others', async () => {
   const stage = new RealmStage();
   await stage.host('h1', {});
