@@ -69,12 +69,16 @@ export interface KernelFacts {
       boolean
     >
   >;
+  /** Those of `routes` that lead out of each link that is not ours, by the link's name. */
+  readonly linkRoutes: Readonly<Record<string, readonly string[]>>;
   /** Links of the host that are not ours and are named as 802.1q links are: `PARENT.ID`. */
   readonly vlans: readonly string[];
   /** Smallest MTU of the host's links that are up, loopback apart; 1500 when there are none. */
   readonly mtu: number;
   /** How other hosts reach this one, by IPv4: the address, the interface that has it, and its MTU. Null: they do not. */
   readonly underlay: { readonly address: string; readonly device: string; readonly mtu: number } | null;
+  /** Address or interface that the settings name for it; null: none. */
+  readonly underlayAsked: string | null;
 }
 
 /** Host ports that are looked for: `count` in a row, free on all of the addresses. */

@@ -9,7 +9,7 @@ import { addressesOf, checkRoutes, routesOf } from './interfaces.ts';
 import { checkMtu, mtuOption, mtuRule } from './mtu.ts';
 import type { DeviceSource, KernelObject } from './objects.ts';
 import { checkOptions, type OptionRule } from './options.ts';
-import { checkSharing, hasParent, neededLinks, parentObjects, parentOf, parentOption, parentRule } from './parents.ts';
+import { checkSharing, hasParent, lanOf, neededLinks, parentObjects, parentOf, parentOption, parentRule } from './parents.ts';
 
 export interface SublinkKind {
   readonly name: 'macvlan' | 'ipvlan';
@@ -65,6 +65,7 @@ export const sublinkDriver = (kind: SublinkKind): Driver => {
       updatableOptions: [],
       // That of the parent where none is given.
       mtu: (options) => (options[mtuOption] === undefined ? null : Number(options[mtuOption])),
+      lanOf,
       parentOf: parentOf(name),
       interfacePrefix: () => 'eth',
       publishProblem: () => null,

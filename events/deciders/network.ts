@@ -87,15 +87,23 @@ const realmOverlap = (state: BoundaryState, subnet: string): Refusal | null => {
   return null;
 };
 
+/** What the host reaches over this link, and over no other. */
+const lanRoutes = (state: BoundaryState, link: string | null): readonly string[] => {
+  const { [link ?? '']: own = [], ...others } = state.facts.get('host')?.linkRoutes ?? {};
+  const elsewhere = new Set(Object.values(others).flat());
+  return own.filter((route) => !elsewhere.has(route));
+};
+
 const subnetFor = (
   state: BoundaryState,
   family: Family,
   wanted: SubnetRequest,
   overlap: boolean,
+  lan: readonly string[],
   context: Context,
 ): Result<string> => {
   if (wanted.subnet !== undefined) {
-    const checked = checkSubnet(state.subnets, wanted.subnet, { overlap });
+    const checked = checkSubnet(state.subnets, wanted.subnet, { overlap, lan });
     if (!checked.ok) return blame(checked, { kind: 'subnet', id: wanted.subnet });
     if (checked.value.family === family)
       return (overlap ? null : realmOverlap(state, checked.value.subnet)) ?? found(checked.value.subnet);
@@ -172,9 +180,10 @@ const subnetsOf = (
   }
   const requests = requestsOf(request);
   if (!requests.ok) return requests;
+  const lan = lanRoutes(state, rules.lanOf?.(request.options) ?? null);
   const subnets: Subnet[] = [];
   for (const { family, wanted } of requests.value) {
-    const subnet = subnetFor(state, family, wanted, request.ipam.overlap, context);
+    const subnet = subnetFor(state, family, wanted, request.ipam.overlap, lan, context);
     if (!subnet.ok) return subnet;
     const needsGateway = rules.needsGateway(request.options);
     const layout = layOutSubnet({ ...wanted, subnet: subnet.value, needsGateway });

@@ -46,6 +46,8 @@ export const hostFacts = (host: string, changes: Partial<EventData<'HostFacts'>>
   epoch: 1,
   underlay: null,
   vlans: [],
+  linkRoutes: {},
+  underlayAsked: null,
   drivers: [],
   ...changes,
 });
