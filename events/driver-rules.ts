@@ -38,6 +38,8 @@ export interface DriverRules {
   readonly networksMax: number;
   /** How many endpoints one of its networks takes. */
   readonly endpointsMax: number;
+  /** How many endpoints of a network with these options can be in sandboxes at a time; left out, or undefined: as many as it has. */
+  joinsMax?(options: Options): number | undefined;
   /** Options of a network that can change while it is in use. */
   readonly updatableOptions: readonly string[];
   /**
