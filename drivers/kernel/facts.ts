@@ -37,7 +37,8 @@ const readNow = (host: Host, underlay: string | null): KernelFacts => {
     bootId: readText('/proc/sys/kernel/random/boot_id'),
     routes: destinationsOf(routes),
     linkRoutes: Object.fromEntries(
-      links
+      [...links]
+        .sort((a, b) => (a.name < b.name ? -1 : 1))
         .map(({ index, name }) => [name, destinationsOf(routes.filter((route) => route.index === index))] as const)
         .filter(([, destinations]) => destinations.length > 0),
     ),
