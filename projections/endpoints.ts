@@ -39,7 +39,7 @@ export interface EndpointRow extends EndpointFacts {
   readonly interface: string | null;
   /** The name that was asked for. */
   readonly interfaceAsked: string | null;
-  /** In the sandbox, once joined. */
+  /** In the sandbox, once joined, as reports say of it and of the sandbox's other endpoints: default routes first, then its own. */
   readonly routes: EventData<'EndpointJoined'>['routes'];
   readonly routesAsked: EndpointFacts['routes'];
   /** Whether it carries the default routes of its sandbox, and with them all ports published for it. */
@@ -237,7 +237,7 @@ const move = (rows: Map<string, EndpointRow>, event: Event, at: At): void => {
 
 export const endpoints: Projection<EndpointRow> = {
   name: 'endpoints',
-  version: 2,
+  version: 3,
   handles: [
     'EndpointCreateRequested',
     'EndpointUpdateRequested',

@@ -1,6 +1,6 @@
 /** The files of a sandbox that a runtime mounts: hosts, resolv.conf and hostname. Pure. */
-import { gatewayOf } from '../../drivers/driver.ts';
 import type { Dns } from '../../events/events.ts';
+import { gatewayOf } from '../../events/gateways.ts';
 import { RESOLVER_ADDRESS } from '../dns/address.ts';
 import type { ResolvConf } from '../dns/upstreams.ts';
 import type { Inmate, SandboxView } from './sandbox.ts';
