@@ -22,10 +22,16 @@ export interface Plan {
 export interface KernelFault {
   /**
    * KERNEL_ERROR (errno below), FOREIGN_OBJECT (something that is not ours has that name), BRIDGE_FULL (1023 ports),
-   * NETNS_UNUSABLE (a brought namespace is missing, or is no network namespace), PORT_IN_USE (a process of the host listens there:
-   * the text names its pid and command).
+   * NETNS_UNUSABLE (a brought namespace is missing, may not be opened, or is no network namespace), PORT_IN_USE (a process of the host listens there:
+   * the text names its pid and command), SYSCTL_INVALID (a setting that was asked for is not there, or does not take the value).
    */
-  readonly code: 'KERNEL_ERROR' | 'FOREIGN_OBJECT' | 'BRIDGE_FULL' | 'NETNS_UNUSABLE' | 'PORT_IN_USE';
+  readonly code:
+    | 'KERNEL_ERROR'
+    | 'FOREIGN_OBJECT'
+    | 'BRIDGE_FULL'
+    | 'NETNS_UNUSABLE'
+    | 'PORT_IN_USE'
+    | 'SYSCTL_INVALID';
   /** `create veth cvabc`, `delete netns /run/...`. */
   readonly step: string;
   /** `EEXIST`, or empty when no system call failed. */

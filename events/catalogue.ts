@@ -181,7 +181,8 @@ export const codeMeanings: Readonly<Record<Code, string>> = {
   LEASE_INVALID: 'No open intent waits for these ports, or they are not from the worker of its host.',
   LINK_LOCAL_INVALID: 'It is no link-local address of a family that the network has.',
   ROUTE_INVALID: 'It is no route, or another interface of the sandbox leads there already.',
-  SYSCTL_INVALID: 'It is no setting of an interface, or one that would take away what the endpoint has.',
+  SYSCTL_INVALID:
+    'It is no setting of an interface, or one that would take away what the endpoint has; or the kernel of the host has none of that name, or does not take the value.',
   ENDPOINT_NOT_FOUND: 'There is no such endpoint in the network.',
   ENDPOINT_EXISTS: 'An endpoint of the network has that name (compared without case).',
   ENDPOINT_JOINED: 'The endpoint is in a sandbox, or on its way into one.',
@@ -204,7 +205,7 @@ export const codeMeanings: Readonly<Record<Code, string>> = {
   KERNEL_ERROR: 'The kernel refused a step.',
   FOREIGN_OBJECT: 'Something that is not ours stands in the way; it was left as it is.',
   BRIDGE_FULL: 'The bridge has no free port.',
-  NETNS_UNUSABLE: 'At the path that was given there is no network namespace.',
+  NETNS_UNUSABLE: 'At the path that was given there is no network namespace, or none that the worker may open.',
 };
 
 /** `EndpointJoined.v1`. */

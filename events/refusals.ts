@@ -99,7 +99,8 @@ export const codes = {
   },
   SYSCTL_INVALID: {
     status: 400,
-    remedy: 'Write net.ipv4.conf.IFNAME.KEY, likewise for ipv6 and mpls and for neigh, with IFNAME as it stands here.',
+    remedy:
+      'Write net.ipv4.conf.IFNAME.KEY, likewise for ipv6 and mpls and for neigh, with IFNAME as it stands here; the detail has what the kernel says.',
   },
   // Endpoints
   ENDPOINT_NOT_FOUND: { status: 404, remedy: 'Create it first, or see `cnm endpoint ls`.' },
@@ -134,7 +135,10 @@ export const codes = {
   KERNEL_ERROR: { status: 500, remedy: "The detail has the system call, errno and the kernel's text." },
   FOREIGN_OBJECT: { status: 409, remedy: 'Something that is not ours has that name: remove or rename it.' },
   BRIDGE_FULL: { status: 503, remedy: 'Wait until removed endpoints are gone, or use a second network.' },
-  NETNS_UNUSABLE: { status: 409, remedy: 'The path must be a network namespace that exists on the host.' },
+  NETNS_UNUSABLE: {
+    status: 409,
+    remedy: 'The path must be a network namespace that exists on the host, and that the worker may open.',
+  },
 } as const satisfies Record<string, { status: number; remedy: string }>;
 
 export type Code = keyof typeof codes;
