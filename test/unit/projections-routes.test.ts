@@ -71,7 +71,7 @@ test('routes: one that joins has what it reports, and the others have it no more
 
 test('routes: both families, IPv4 first, and over the link where the network has no gateway', () => {
   const log = new Told();
-  const subnet = { range: null, aux: {}, vni: null };
+  const subnet = { range: null, aux: {}, vni: null, pool: null };
   log.network('a');
   log.network('b', {
     ipv6: true,
