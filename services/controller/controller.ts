@@ -26,7 +26,7 @@ import { applyMessage, boundaryOf, emptyRealm, type FollowedRealm, followRealm }
 import type { Append, Appended, Message, Reader, Stream } from '../lib/stream.ts';
 import { answersOf, decidedAnswers, endedAnswer } from './answers.ts';
 import { type Intake, takeIn } from './intake.ts';
-import { type Batch, decideRound, type Round } from './round.ts';
+import { type Batch, decideRound, inLogOrder, type Round } from './round.ts';
 
 export interface ControllerOptions {
   readonly realm: string;
@@ -193,6 +193,9 @@ class ActiveController implements Controller {
         await this.#pause(attempt);
         await this.#readAll();
       }
+      // What was appended as one is decided on as one: another controller may be at work.
+      while (this.#active && this.#realm.realm.isTorn) await this.#reached(this.#realm.realm.position + 1);
+      if (!this.#active) return;
       const { clock, drivers, quarantineMs, realm, logger, realmPools = DEFAULT_REALM_POOLS } = this.#options;
       const round = decideRound(this.#realm.realm, waiting, {
         realmName: realm,
@@ -251,11 +254,9 @@ class ActiveController implements Controller {
     return last ? this.#options.log.append(commitOf(batch, from, last.intake.sequence)) : null;
   }
 
-  /** All or nothing; the realm first, so that whoever reads a host's commit knows what it stands on. */
+  /** All or nothing. */
   async #appendAll(batches: readonly Batch[], from: number): Promise<ReadonlyMap<Batch, Appended>> {
-    const written = batches
-      .filter(({ events }) => events.length > 0)
-      .sort((a, b) => Number(a.boundary.host !== null) - Number(b.boundary.host !== null));
+    const written = inLogOrder(batches);
     const through = Math.max(...written.map(({ decided }) => decided.at(-1)?.intake.sequence ?? 0));
     const appended = await this.#options.log.appendAll(written.map((batch) => commitOf(batch, from, through)));
     const answerAt = (index: number): Appended =>

@@ -268,6 +268,14 @@ class RoundInProgress {
 }
 
 /**
+ * Batches of a joint round in the order in which they are appended: the realm first, so that whoever reads a host's commit knows what it stands on.
+ */
+export const inLogOrder = (batches: readonly Batch[]): readonly Batch[] =>
+  batches
+    .filter(({ events }) => events.length > 0)
+    .sort((a, b) => Number(a.boundary.host !== null) - Number(b.boundary.host !== null));
+
+/**
  * Decides as many commands as fit. The states are as before when it returns.
  * Complexity: linear in the commands; each costs what its decider costs.
  */

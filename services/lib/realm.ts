@@ -5,7 +5,7 @@ import { evolve, forget } from '../../events/evolve.ts';
 import { decodeToken, subjects } from '../../events/names.ts';
 import { type BoundaryState, commandKey, initialState, type SharedState, sharedState } from '../../events/state.ts';
 import { eventsOf } from './commit.ts';
-import type { Message, Reader, Stream } from './stream.ts';
+import { batchHeaders, type Message, type Reader, type Stream } from './stream.ts';
 
 export interface Boundary {
   /** Subject of its decisions, the one that is guarded. */
@@ -29,6 +29,8 @@ export interface Realm {
   readonly shared: SharedState;
   /** Position of the last commit that is folded in. */
   position: number;
+  /** What follows belongs to the same atomic batch: until it is folded in as well, nothing may be decided. */
+  isTorn: boolean;
   /** Every command before this position in the command stream is decided, on whatever boundary. */
   roundFrom: number;
 }
@@ -38,6 +40,7 @@ export const emptyRealm = (): Realm => ({
   networks: new Map(),
   shared: sharedState(),
   position: 0,
+  isTorn: false,
   roundFrom: 1,
 });
 
@@ -120,6 +123,7 @@ export const applyMessage = (realm: Realm, message: Message, listener: RealmList
     boundary.head = message;
     boundary.decidedThrough = Math.max(boundary.decidedThrough, through);
     realm.roundFrom = Math.max(realm.roundFrom, from);
+    realm.isTorn = message.header(batchHeaders.id) !== '' && message.header(batchHeaders.commit) === '';
   } else boundary.outcomeHead = message;
   realm.position = message.position;
   listener.folded?.(boundary, message.position);
