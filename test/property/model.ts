@@ -11,13 +11,14 @@ import { subjects } from '../../events/names.ts';
 import type { BoundaryState } from '../../events/state.ts';
 import { commandDue, type Due, dueId, endpointDue } from '../../services/collector/due.ts';
 import { type Intake, takeIn } from '../../services/controller/intake.ts';
-import { decideRound } from '../../services/controller/round.ts';
+import { type Batch, decideRound, inLogOrder } from '../../services/controller/round.ts';
 import { chainHash } from '../../services/lib/hash.ts';
 import { boundaryOf, emptyRealm } from '../../services/lib/realm.ts';
-import type { Message } from '../../services/lib/stream.ts';
+import { batchHeaders, type Message } from '../../services/lib/stream.ts';
+import { able } from '../support/realm-stage.ts';
 import { startMs } from '../support/world.ts';
 import { Checker, dump } from './model-checks.ts';
-import { Follower, type Lag, ModelWorker, messageOf, type Place, type Stored } from './model-worker.ts';
+import { Follower, type Guarded, type Lag, ModelWorker, messageOf, type Place } from './model-worker.ts';
 
 /** A bridge that takes three endpoints, so that networks are full soon. */
 const smallBridge: DriverRules = { ...bridgeDriver, endpointsMax: 3 };
@@ -52,6 +53,8 @@ class ModelController extends Follower<Model> {
   round(take: number, lag: Lag, fates: readonly Fate[]): void {
     // Which hosts there are is never read late: two that differ in that may decide one command on two subjects.
     this.fold(lag, this.model.workers.length);
+    // What was appended as one is decided on as one.
+    while (this.realm.isTorn) this.fold(this.model.log.length, this.realm.position + 1);
     if (this.#waiting.length === 0) {
       const messages = this.model.commands.slice(this.#next - 1, this.#next - 1 + take);
       this.#from = this.#next;
@@ -73,33 +76,36 @@ class ModelController extends Follower<Model> {
     });
     assert.deepEqual(dump(this.realm), before, 'a round leaves the state as it was');
     const undone: Intake[] = [...round.rest];
-    for (const [index, batch] of round.batches.entries()) {
-      const last = batch.decided.at(-1);
-      if (!last) continue;
-      const { head } = batch;
-      const { subject } = batch.boundary;
+    const written = inLogOrder(round.batches);
+    // What is joint is appended as one, or not at all.
+    for (const [index, together] of (round.joint ? [written] : written.map((batch) => [batch])).entries()) {
+      if (together.length === 0) continue;
       const fate = fates[index % Math.max(1, fates.length)] ?? 'appended';
-      const position =
-        fate === 'lost'
-          ? null
-          : this.model.append(
-              {
-                subject,
-                body: joinCommit(batch.events),
-                headers: {
-                  [commitHeaders.contentType]: batchType,
-                  ...(head ? { [commitHeaders.prevHash]: chainHash(head) } : {}),
-                  [commitHeaders.commands]: `${this.#from}-${last.intake.sequence}`,
-                },
-              },
-              head?.position ?? 0,
-            );
+      const position = fate === 'lost' ? null : this.model.append(this.#commits(together));
       if (position === null || fate === 'unacknowledged') {
-        undone.push(...batch.decided.map(({ intake }) => intake), ...batch.repeated);
+        undone.push(
+          ...together.flatMap(({ decided, repeated }) => [...decided.map(({ intake }) => intake), ...repeated]),
+        );
         this.fold(0);
       } else this.fold(this.model.log.length, position);
     }
     this.#waiting = undone.sort((a, b) => a.sequence - b.sequence);
+  }
+
+  #commits(batches: readonly Batch[]): readonly Guarded[] {
+    const through = Math.max(...batches.map(({ decided }) => decided.at(-1)?.intake.sequence ?? 0));
+    return batches.map(({ boundary, head, events }) => ({
+      expectedLast: head?.position ?? 0,
+      stored: {
+        subject: boundary.subject,
+        body: joinCommit(events),
+        headers: {
+          [commitHeaders.contentType]: batchType,
+          ...(head ? { [commitHeaders.prevHash]: chainHash(head) } : {}),
+          [commitHeaders.commands]: `${this.#from}-${through}`,
+        },
+      },
+    }));
   }
 }
 
@@ -113,9 +119,10 @@ export class Model implements Place {
   #serial = 0;
   readonly #suspectedMs = new Map<string, number>();
 
-  constructor(controllers: number, hosts: readonly string[]) {
+  /** @param reach whether the hosts reach each other, so that networks can be on all of them */
+  constructor(controllers: number, hosts: readonly string[], reach: 'apart' | 'together' = 'apart') {
     this.controllers = Array.from({ length: controllers }, () => new ModelController(this));
-    this.workers = hosts.map((host) => new ModelWorker(this, host));
+    this.workers = hosts.map((host) => new ModelWorker(this, host, reach === 'together' ? able(host) : {}));
     for (const worker of this.workers) worker.introduce();
   }
 
@@ -128,20 +135,25 @@ export class Model implements Place {
     this.commands.push(messageOf({ subject, body, headers: {} }, this.commands.length + 1, this.nowMs));
   }
 
-  /** @returns the position, or null when the guard does not hold */
-  append(stored: Stored, expectedLast: number): number | null {
-    const last = this.log.findLast(({ subject }) => subject === stored.subject)?.position ?? 0;
-    if (last !== expectedLast) return null;
-    const message = messageOf(stored, this.log.length + 1, this.nowMs);
-    this.log.push(message);
-    this.checker.take(message);
+  /** All or nothing. @returns the position of the last, or null when a guard does not hold */
+  append(commits: readonly Guarded[]): number | null {
+    const lastOn = (subject: string) => this.log.findLast((message) => message.subject === subject)?.position ?? 0;
+    if (commits.some(({ stored, expectedLast }) => lastOn(stored.subject) !== expectedLast)) return null;
+    const together = commits.length > 1 ? { [batchHeaders.id]: this.newId() } : {};
+    for (const { stored } of commits) {
+      const isLast = commits.length > 1 && stored === commits.at(-1)?.stored;
+      const headers = { ...stored.headers, ...together, ...(isLast ? { [batchHeaders.commit]: '1' } : {}) };
+      const message = messageOf({ ...stored, headers }, this.log.length + 1, this.nowMs);
+      this.log.push(message);
+      this.checker.take(message);
+    }
     for (const { state } of this.checker.realm.boundaries.values()) {
       for (const [id, row] of state.endpoints) {
         if (!row.suspected) this.#suspectedMs.delete(id);
         else if (!this.#suspectedMs.has(id)) this.#suspectedMs.set(id, this.nowMs);
       }
     }
-    return message.position;
+    return this.log.length;
   }
 
   stateOf(host: string): BoundaryState {
@@ -166,8 +178,10 @@ export class Model implements Place {
 
   /** Lets the controllers decide all that was sent. */
   decide(): void {
-    while (!this.controllers.every(({ isIdle }) => isIdle))
+    for (let turn = 0; !this.controllers.every(({ isIdle }) => isIdle); turn++) {
+      assert.ok(turn < 1_000, 'what was sent is never decided');
       for (const controller of this.controllers) controller.round(50, 0, []);
+    }
   }
 
   /** Lets everything come to rest: all commands decided, all intents reported, overdue commands ended. */
