@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { eventVersions } from '../../events/envelope.ts';
 import { waitFor } from '../support/nats.ts';
 import { inOwnNamespaces, ipLinks, sh } from '../support/netns.ts';
 import { launcher, makePlace, type Place, type Running } from './cli-harness.ts';
@@ -216,7 +217,7 @@ if (inOwnNamespaces(import.meta.filename)) {
     assert.match(works('history', 'endpoint', 'p1'), /EndpointLeft/);
     fails(1, /nothing is recorded about network nowhere/, 'history', 'network', 'nowhere');
     const events = place.json('events', '--since', String(before + 1)).rows;
-    assert.equal(events[0].type, 'cnm.NetworkCreateRequested.v3');
+    assert.equal(events[0].type, `cnm.NetworkCreateRequested.v${eventVersions.NetworkCreateRequested}`);
     assert.deepEqual([events[0].actor, events[0].host], ['tester', 'h1']);
     assert.match(works('events', '--since', '1', '--type', 'HostFacts'), /host h1 kernel /);
   });
@@ -304,7 +305,7 @@ if (inOwnNamespaces(import.meta.filename)) {
   });
 
   test('cli: drivers', () => {
-    assert.match(works('driver', 'ls'), /^bridge +yes +any +1023 +-$/m);
+    assert.match(works('driver', 'ls'), /^bridge +yes +any +1023 +any +-$/m);
     works('driver', 'configure', 'bridge', '-o', 'com.docker.network.driver.mtu=1400');
     assert.match(
       works('driver', 'inspect', 'bridge'),
