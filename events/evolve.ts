@@ -23,11 +23,12 @@ const isMove = (intent: Event | undefined): boolean => intent?.meta.commandtype 
 
 const remember = (state: BoundaryState, event: Event, position: number): void => {
   const key = commandKey(event.meta.actor, event.meta.commandid);
-  const digest = event.meta.commanddigest;
-  // What is decided on behalf of another command has none: that one is remembered, or was sent by nobody.
-  if (digest === undefined || state.commands.has(key)) return;
-  state.commands.set(key, { digest, decidedAt: position, endedAt: needsExecution(event) ? null : position });
-  state.remembered.push({ key, decidedMs: millis(event) });
+  if (!state.commands.has(key)) {
+    const digest = event.meta.commanddigest ?? '';
+    state.commands.set(key, { digest, decidedAt: position, endedAt: needsExecution(event) ? null : position });
+    state.remembered.push({ key, decidedMs: millis(event) });
+  }
+  if (needsExecution(event)) state.intents.set(event.meta.id, event);
 };
 
 /** Moves the record of an accepted command on; once it has ended, only its positions stay. */
@@ -184,10 +185,7 @@ const evolveModel = (state: BoundaryState, event: Event): void => {
 export const evolve = (state: BoundaryState, event: Event, position: number): void => {
   // It only guards: what it says is held by the creation in the same commit, on the host that remembers the command.
   if (event.type === 'EndpointAdmitted') return;
-  if (event.meta.commandseq !== undefined) {
-    remember(state, event, position);
-    if (needsExecution(event)) state.intents.set(event.meta.id, event);
-  }
+  if (event.meta.commandseq !== undefined) remember(state, event, position);
   if (event.type === 'CommandTimedOut') {
     expire(state, event);
     progress(state, commandKey(event.data.actor, event.data.commandId), event, position);

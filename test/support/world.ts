@@ -161,16 +161,15 @@ export class World {
 
   /** Folds a decision's fact. */
   record(fact: Fact, command: Sender & { readonly type: string; readonly id: string }): Event {
-    const { behalf } = fact;
-    const deadline = behalf?.deadline ?? new Date(this.nowMs + (command.deadlineMs ?? 30_000)).toISOString();
+    const deadline = new Date(this.nowMs + (command.deadlineMs ?? 30_000)).toISOString();
     return this.#fold(fact, {
-      actor: behalf?.actor ?? command.actor ?? 'alice',
-      commandid: behalf?.commandid ?? command.id,
-      correlationid: behalf?.correlationid ?? command.id,
+      actor: command.actor ?? 'alice',
+      commandid: command.id,
+      correlationid: command.id,
       causationid: command.id,
-      commandtype: behalf?.command ?? command.type,
+      commandtype: command.type,
       commandseq: this.log.length,
-      ...(behalf ? {} : { commanddigest: 'digest' }),
+      commanddigest: 'digest',
       ...(isIntent(fact.type) ? { executors: this.host, deadline } : {}),
     });
   }
@@ -218,16 +217,16 @@ export class World {
     return rows.at(-1) ?? assert.fail(`no endpoint ${name}`);
   }
 
-  #fold({ type, data }: Fact, more: Omit<Event['meta'], 'id' | 'source' | 'subject' | 'time'>): Event {
+  #fold(fact: Fact, more: Omit<Event['meta'], 'id' | 'source' | 'subject' | 'time'>): Event {
     const position = this.log.length + 1;
     const meta: Event['meta'] = {
       id: `commit${position}.0`,
       source: '/cnm/test/world',
-      subject: aboutOf({ type, data } as Fact),
+      subject: aboutOf(fact),
       time: new Date(this.nowMs).toISOString(),
       ...more,
     };
-    const event = { type, data, version: eventVersions[type], meta } as Event;
+    const event = { ...fact, version: eventVersions[fact.type], meta } as Event;
     encodeEvent(event);
     this.log.push(event);
     evolve(this.state, event, position);
