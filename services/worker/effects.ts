@@ -31,14 +31,29 @@ const subjectOf = (
   return { network: networkNow(network), endpoint: endpointNow(endpoint) };
 };
 
+/** A network that is being made, with what was settled since that was asked for. */
+const factsOf = (state: BoundaryState, asked: NetworkFacts): NetworkFacts => {
+  const row = networkOf(state, asked.id);
+  return row ? networkNow(row) : asked;
+};
+
 type JoinOrLeave = EventOf<'EndpointJoinRequested' | 'EndpointLeaveRequested'>['data'];
 
-const joinOf = ({ network, endpoint }: Subject, data: JoinOrLeave): Join => ({
+/** The interface of a join, as far as it is known: a plugin may have named it since the join was asked for. */
+export const interfaceOf = (
+  state: BoundaryState,
+  { endpointId, joinId, interface: asked }: Pick<JoinOrLeave, 'endpointId' | 'joinId' | 'interface'>,
+): string | null => {
+  const member = state.endpoints.get(endpointId)?.sandbox;
+  return member?.joinId === joinId ? member.interface : asked;
+};
+
+const joinOf = (state: BoundaryState, { network, endpoint }: Subject, data: JoinOrLeave): Join => ({
   joinId: data.joinId,
   network,
   endpoint,
   sandbox: data.sandbox,
-  interface: data.interface,
+  interface: interfaceOf(state, data),
 });
 
 /** An endpoint of the network that could not be removed: what is left of it stands on the network. */
@@ -53,7 +68,7 @@ const joinEffect = ({ state, deployment }: Scene, data: JoinOrLeave): Effect | M
   if ('missing' in subject) return subject;
   const driver = driverOf(deployment, subject.network);
   if (!driver) return nothing;
-  const { ensure, remove } = driver.join(deployment.host, joinOf(subject, data));
+  const { ensure, remove } = driver.join(deployment.host, joinOf(state, subject, data));
   return { ensure: [...driver.presence(deployment.host, subject.network), ...ensure], remove };
 };
 
@@ -61,7 +76,7 @@ const leaveEffect = ({ state, deployment, present }: Scene, data: JoinOrLeave): 
   const subject = subjectOf(state, data);
   // Its creation failed: nothing is known of it but what carries its tag.
   if ('missing' in subject) return { ensure: [], remove: present.of('endpoint', data.endpointId) };
-  return driverOf(deployment, subject.network)?.leave(deployment.host, joinOf(subject, data)) ?? nothing;
+  return driverOf(deployment, subject.network)?.leave(deployment.host, joinOf(state, subject, data)) ?? nothing;
 };
 
 /** Whatever carries the endpoint's tag goes too: a leave may have failed before. */
@@ -136,7 +151,7 @@ export const effectOf = (scene: Scene, intent: Event): Effect | Missing => {
     case 'DriverConfigureRequested':
       return drivers.get(intent.data.driver)?.configure(host) ?? missing(`driver ${intent.data.driver}`);
     case 'NetworkCreateRequested': {
-      const { network } = intent.data;
+      const network = factsOf(state, intent.data.network);
       return driverOf(deployment, network)?.createNetwork(host, network) ?? missing(`driver ${network.driver}`);
     }
     case 'NetworkUpdateRequested': {
@@ -148,10 +163,11 @@ export const effectOf = (scene: Scene, intent: Event): Effect | Missing => {
     case 'NetworkDeleteRequested':
       return deleteNetworkEffect(scene, intent.data.networkId);
     case 'EndpointCreateRequested': {
-      const { endpoint } = intent.data;
-      const row = networkOf(state, endpoint.networkId);
-      if (!row) return missing(`network ${endpoint.networkId}`);
-      return driverOf(deployment, row.facts)?.createEndpoint(host, networkNow(row), endpoint) ?? nothing;
+      const { id: endpointId, networkId } = intent.data.endpoint;
+      const subject = subjectOf(state, { endpointId, networkId });
+      if ('missing' in subject) return subject;
+      const { network, endpoint } = subject;
+      return driverOf(deployment, network)?.createEndpoint(host, network, endpoint) ?? nothing;
     }
     case 'EndpointUpdateRequested': {
       // What changes is its sandbox.
@@ -177,7 +193,7 @@ export const undoEffectOf = (scene: Scene, intent: Event): Effect => {
   const { host } = deployment;
   switch (intent.type) {
     case 'NetworkCreateRequested':
-      return deletionOf(scene, intent.data.network);
+      return deletionOf(scene, factsOf(state, intent.data.network));
     case 'NetworkUpdateRequested': {
       const row = networkOf(state, intent.data.networkId);
       return row ? networkEffect(scene, networkNow(row)) : nothing;
