@@ -18,6 +18,11 @@ export interface Tunnel {
 
 export interface DriverRules {
   readonly name: string;
+  /**
+   * Somebody else carries it out: what he answers (MAC address, interface, gateways, routes) is not known until it is settled or
+   * reported. Options are his.
+   */
+  readonly remote?: true;
   /** `host`: a network is on one host. `realm`: it is on all of them, and decided on the realm's boundary. */
   readonly scope: NetworkFacts['scope'];
   /** Capabilities of the host (`HostFacts`) without which a network with these options cannot work. */

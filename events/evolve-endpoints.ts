@@ -31,6 +31,7 @@ export const createEndpoint = (state: BoundaryState, event: EventOf<'EndpointCre
     leave: null,
     update: null,
     sandbox: null,
+    plug: null,
     generation: 1,
     idleSince: event.meta.time,
     lastSandbox: null,
@@ -81,6 +82,9 @@ const membershipAfter = (row: EndpointRow, event: Event, after: LifeAfter): Endp
       const { sandbox, joinId } = event.data;
       return { id: sandbox.id, incarnation: sandbox.incarnation, joinId, interface: event.data.interface };
     }
+    case 'EndpointJoined':
+      // Whoever carries a network out may say only now what its interface is called.
+      return row.sandbox && { ...row.sandbox, interface: event.data.interface ?? row.sandbox.interface };
     case 'EndpointJoinFailed':
     case 'EndpointLeft':
     case 'EndpointDeleted':

@@ -11,7 +11,7 @@ import { endUpdate } from './updates.ts';
 /** Subnets that are its own: those of a network that only holds settings are for others. */
 const ownSubnets = ({ configOnly, subnets }: NetworkFacts): NetworkFacts['subnets'] => (configOnly ? [] : subnets);
 
-export const createNetwork = (state: BoundaryState, event: EventOf<'NetworkCreateRequested'>): void => {
+const createNetwork = (state: BoundaryState, event: EventOf<'NetworkCreateRequested'>): void => {
   const { network } = event.data;
   const home = homeOf(state, network.scope);
   if (home.networks.has(network.id)) return;
@@ -67,7 +67,7 @@ export const endVacant = (state: BoundaryState, networkId: string, event: Event)
   if (row?.status === 'deleting' && state.shared.cells.get(networkId)?.endpoints.size === 0) end(state, row, event);
 };
 
-export const evolveNetwork = (state: BoundaryState, event: Event, id: string): void => {
+const evolveNetwork = (state: BoundaryState, event: Event, id: string): void => {
   const row = networkOf(state, id);
   if (!row) return;
   const home = homeOf(state, row.facts.scope);
@@ -87,7 +87,7 @@ export const evolveNetwork = (state: BoundaryState, event: Event, id: string): v
 
 const settingsOf = ({ labels, mtu, dns, options }: NetworkFacts): NetworkSettings => ({ labels, mtu, dns, options });
 
-export const updateNetwork = (state: BoundaryState, event: EventOf<'NetworkUpdateRequested'>): void => {
+const updateNetwork = (state: BoundaryState, event: EventOf<'NetworkUpdateRequested'>): void => {
   const row = networkOf(state, event.data.networkId);
   if (!row) return;
   const update = needsExecution(event)
@@ -100,7 +100,7 @@ export const updateNetwork = (state: BoundaryState, event: EventOf<'NetworkUpdat
   });
 };
 
-export const networkUpdateReported = (
+const networkUpdateReported = (
   state: BoundaryState,
   event: EventOf<'NetworkUpdated' | 'NetworkUpdateFailed'>,
 ): void => {
@@ -112,4 +112,35 @@ export const networkUpdateReported = (
   const ended = endUpdate(row?.update ?? null, causationid, hasFailed);
   if (!row || !ended) return;
   state.networks.set(row.facts.id, { ...row, facts: { ...row.facts, ...ended.restored }, update: ended.update });
+};
+
+// ---------------------------------------------------------------- all
+
+export type NetworkEvent = EventOf<
+  | 'NetworkCreateRequested'
+  | 'NetworkUpdateRequested'
+  | 'NetworkUpdated'
+  | 'NetworkUpdateFailed'
+  | 'NetworkDeleteRequested'
+  | 'NetworkCreated'
+  | 'NetworkCreateFailed'
+  | 'NetworkDeleted'
+  | 'NetworkDeleteFailed'
+>;
+
+export const evolveNetworks = (state: BoundaryState, event: NetworkEvent): void => {
+  switch (event.type) {
+    case 'NetworkCreateRequested':
+      createNetwork(state, event);
+      return;
+    case 'NetworkUpdateRequested':
+      updateNetwork(state, event);
+      return;
+    case 'NetworkUpdated':
+    case 'NetworkUpdateFailed':
+      networkUpdateReported(state, event);
+      return;
+    default:
+      evolveNetwork(state, event, event.data.networkId);
+  }
 };

@@ -2,7 +2,7 @@
  * Who carries the default routes of a sandbox, and with them its published ports. One rule for decisions and for folds: the members
  * alone say who it is, so that nothing has to be remembered when one of them fails.
  */
-import type { Gateways, NetworkFacts } from './events.ts';
+import type { Gateways, NetworkFacts, Plug } from './events.ts';
 import type { Family } from './ip.ts';
 
 /** A member of a sandbox, as far as its election goes. */
@@ -10,18 +10,28 @@ export interface Candidate {
   readonly id: string;
   readonly gatewayPriority: number;
   readonly network: Pick<NetworkFacts, 'internal' | 'subnets' | 'defaultRoute'>;
+  /** What its carrier said of its join; null or left out: nothing. */
+  readonly plug?: Plug | null;
 }
 
-/** A network can carry the default route of a family when it reaches beyond itself, and has a gateway there or needs none. */
-export const canCarry = ({ internal, subnets, defaultRoute }: Candidate['network'], family: Family): boolean =>
-  !internal &&
-  defaultRoute !== 'none' &&
-  subnets.some((subnet) => subnet.family === family && (subnet.gateway !== null || defaultRoute === 'link'));
+/**
+ * A network can carry the default route of a family when it reaches beyond itself, and has a gateway there or needs none. Where the
+ * route is each endpoint's own, its carrier says through which gateway.
+ */
+export const canCarry = (
+  { internal, subnets, defaultRoute }: Candidate['network'],
+  family: Family,
+  plug: Plug | null = null,
+): boolean => {
+  if (internal || defaultRoute === 'none') return false;
+  if (defaultRoute === 'endpoint') return plug !== null && plug[`gateway${family}`] !== null;
+  return subnets.some((subnet) => subnet.family === family && (subnet.gateway !== null || defaultRoute === 'link'));
+};
 
 const elected = (candidates: readonly Candidate[], family: Family): string | null => {
   let best: Candidate | null = null;
   for (const candidate of candidates) {
-    if (!canCarry(candidate.network, family)) continue;
+    if (!canCarry(candidate.network, family, candidate.plug)) continue;
     if (best === null || candidate.gatewayPriority > best.gatewayPriority) best = candidate;
   }
   return best?.id ?? null;

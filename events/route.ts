@@ -149,6 +149,7 @@ const unaddressed = (places: Places, command: Command): Routed => {
     case 'DetachSandbox':
       return bySandbox(places, command.data.sandbox);
     case 'LeasePorts':
+    case 'SettleIntent':
       return where(hosts, 'the intent', (state) => state.intents.has(command.data.intent));
     case 'SuspectEndpoint':
     case 'CollectEndpoint':

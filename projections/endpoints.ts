@@ -93,6 +93,7 @@ const create = ({ data: { endpoint: facts }, meta }: EventOf<'EndpointCreateRequ
   ipv4: facts.ipv4,
   ipv6: facts.ipv6,
   mac: facts.mac,
+  wanted: facts.wanted,
   static: facts.static,
   aliases: facts.aliases,
   ports: facts.ports,
@@ -235,7 +236,7 @@ const move = (rows: Map<string, EndpointRow>, event: Event, at: At): void => {
 
 export const endpoints: Projection<EndpointRow> = {
   name: 'endpoints',
-  version: 2,
+  version: 3,
   handles: [
     'EndpointCreateRequested',
     'EndpointUpdateRequested',

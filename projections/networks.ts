@@ -106,7 +106,7 @@ export const countEndpoints = (rows: Rows, event: Event, at: At): void => {
 
 export const networks: Projection<NetworkRow> = {
   name: 'networks',
-  version: 2,
+  version: 3,
   handles: [
     'NetworkCreateRequested',
     'NetworkUpdateRequested',

@@ -63,6 +63,7 @@ const networkFacts = of(
   'dns',
   'scope',
   'defaultRoute',
+  'outlet',
   'tunnel',
   'parent',
 );
@@ -74,6 +75,7 @@ const endpointFacts = of(
   'ipv4',
   'ipv6',
   'mac',
+  'wanted',
   'static',
   'aliases',
   'ports',

@@ -21,7 +21,7 @@ import {
   blame,
   type Context,
   type Decide,
-  driverFor,
+  driverOf,
   endpointCulprit,
   endpointFor,
   endpointIn,
@@ -147,6 +147,8 @@ const addressesFor = (
       { kind: 'mac', id: wanted.mac },
     ]);
   }
+  // The driver has one in mind, which is not known yet.
+  if (rules.remote && wanted.mac === undefined) return found({ ...addresses, mac: null });
   const mac = macFor(state, network.facts.id, wanted.mac, addresses, context);
   return mac.ok ? found({ ...addresses, mac: mac.value }) : mac;
 };
@@ -209,7 +211,7 @@ export const portsThrough = (
   ports: readonly PortRequest[],
   context: Context,
 ): Result<PublishedPort[]> =>
-  leasesFor(ports, outletOf(`network ${network.name}`, { 4: network, 6: network }, state, context.drivers));
+  leasesFor(ports, outletOf(`network ${network.name}`, { 4: network, 6: network }, state, context));
 
 /**
  * The facts of a new endpoint in a network, or why it cannot be.
@@ -223,7 +225,7 @@ export const newEndpoint = (
   context: Context,
   claims: Claims,
 ): Result<EndpointFacts> => {
-  const rules = driverFor(network.facts.driver, network.facts.options, context, state.facts.get('host'));
+  const rules = driverOf(network.facts, context, state.facts.get('host'));
   if (!rules.ok) return rules;
   const [wanted = {}] = request.interfaces;
   const inTheWay =
@@ -237,7 +239,7 @@ export const newEndpoint = (
   if (!extras.ok) return extras;
   const { name, aliases, gatewayPriority, sysctls, links, services, options, labels } = request;
   const endpoint: EndpointFacts = {
-    ...{ id: context.newId(), networkId: network.facts.id, name, ...addresses.value },
+    ...{ id: context.newId(), networkId: network.facts.id, name, ...addresses.value, wanted: null },
     static: wanted.ipv4 !== undefined || wanted.ipv6 !== undefined,
     ...{ aliases, ports: extras.value.ports, gatewayPriority, interface: request.interface ?? null, sysctls },
     ...{ linkLocal: extras.value.linkLocal, routes: extras.value.routes, links, services, options, labels },

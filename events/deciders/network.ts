@@ -207,6 +207,7 @@ export const recorded = (request: Request, dns: NetworkFacts['dns'], subnets: re
   dns,
   scope: 'host' as const,
   defaultRoute: 'gateway' as const,
+  outlet: false,
   tunnel: null,
   parent: null,
 });

@@ -7,7 +7,17 @@ import { checkSubnet, chooseSubnet, layOutSubnet, ulaPool } from '../ipam.ts';
 import { nextVni } from '../ipam-vni.ts';
 import { type Refusal, refuse } from '../refusals.ts';
 import { type BoundaryState, type NetworkRow, namedIn } from '../state.ts';
-import { accept, blame, type Context, type Decision, found, lacking, networkCulprit, type Result } from './context.ts';
+import {
+  accept,
+  blame,
+  type Context,
+  type Decision,
+  found,
+  lacking,
+  networkCulprit,
+  type Result,
+  rulesOf,
+} from './context.ts';
 import { checkIpam, recorded, requestsOf } from './network.ts';
 import { dnsOf } from './settings.ts';
 
@@ -167,7 +177,7 @@ export const admissionTo = (
   context: Context,
 ): Result<readonly Fact[]> => {
   if (facts.scope === 'host') return found([]);
-  const overhead = context.drivers.get(facts.driver)?.tunnelOf?.(facts.options)?.overhead;
+  const overhead = rulesOf(facts.driver, context).tunnelOf?.(facts.options)?.overhead;
   const underlay = state.facts.get('host')?.underlay;
   if (overhead !== undefined && !underlay)
     return refuse('CAPABILITY_MISSING', `host ${context.host} has no address that other hosts reach it at`, [

@@ -5,6 +5,7 @@
 
 import { hash } from 'node:crypto';
 import type { Logger } from 'pino';
+import { remoteDriver } from '../../drivers/remote.ts';
 import { type CommandRecord, foldCommand } from '../../events/command-record.ts';
 import type { DriverRules } from '../../events/driver-rules.ts';
 import {
@@ -197,6 +198,7 @@ class ActiveController implements Controller {
         realmName: realm,
         nowMs: clock.nowMs(),
         drivers,
+        plugin: remoteDriver,
         quarantineMs,
         realmPools,
         realmUla: realmUlaOf(realm),

@@ -1,8 +1,9 @@
 /** What a sandbox as a whole is in the kernel, apart from its endpoints: namespace, default routes, ports, files, names. Pure. */
 import { type Driver, gatewayOf, type HostContext, type Publication, tagOf } from '../../drivers/driver.ts';
 import type { KernelObject, Netns, Route } from '../../drivers/objects.ts';
+import { remoteDriver } from '../../drivers/remote.ts';
 import { hostNetns } from '../../events/deciders/sandbox.ts';
-import type { EndpointFacts, Gateways, NetworkFacts, PortBinding, SandboxFacts } from '../../events/events.ts';
+import type { EndpointFacts, Gateways, NetworkFacts, Plug, PortBinding, SandboxFacts } from '../../events/events.ts';
 import { RESOLVER_PORT } from '../dns/address.ts';
 import type { ResolvConf } from '../dns/upstreams.ts';
 import { filesOf } from './files.ts';
@@ -19,6 +20,8 @@ export interface Inmate {
   readonly endpoint: EndpointFacts;
   readonly network: NetworkFacts;
   readonly interface: string | null;
+  /** What its carrier said of its join. */
+  readonly plug: Plug | null;
 }
 
 /** A sandbox at some moment. */
@@ -32,8 +35,9 @@ export interface SandboxView {
 
 export const families = [4, 6] as const;
 
-export const driverOf = (deployment: Deployment, network: NetworkFacts): Driver | undefined =>
-  deployment.drivers.get(network.driver);
+/** A driver that is none of ours is carried out by somebody else. */
+export const driverOf = ({ drivers }: Deployment, { driver }: NetworkFacts): Driver =>
+  drivers.get(driver) ?? remoteDriver(driver);
 
 export const netnsOf = ({ host }: Deployment, sandbox: SandboxFacts): Netns | null =>
   sandbox.key === hostNetns

@@ -29,7 +29,7 @@ export const networkFacts = (id: string, more: Partial<NetworkFacts> = {}): Netw
   gc: null,
   configOnly: false,
   configFrom: null,
-  ...{ scope: 'host', defaultRoute: 'gateway', tunnel: null, parent: null },
+  ...{ scope: 'host', defaultRoute: 'gateway', outlet: false, tunnel: null, parent: null },
   dns: nobody,
   ...more,
 });
@@ -41,6 +41,7 @@ export const endpointFacts = (id: string, networkId: string, more: Partial<Endpo
   ipv4: null,
   ipv6: null,
   mac: null,
+  wanted: null,
   static: false,
   aliases: [],
   ports: [],

@@ -20,8 +20,8 @@ export const networkFacts = (at: number, changes: Partial<NetworkFacts> = {}): N
   id: String(at),
   name: `n${at}`,
   subnets: [
-    { family: 4, subnet: `10.${at}.0.0/16`, range: null, gateway: `10.${at}.0.1`, aux: {}, vni: null },
-    { family: 6, subnet: `fd00:${at}::/64`, range: null, gateway: `fd00:${at}::1`, aux: {}, vni: null },
+    { family: 4, subnet: `10.${at}.0.0/16`, range: null, gateway: `10.${at}.0.1`, aux: {}, vni: null, pool: null },
+    { family: 6, subnet: `fd00:${at}::/64`, range: null, gateway: `fd00:${at}::1`, aux: {}, vni: null, pool: null },
   ],
   mtu: 1500,
   ...changes,

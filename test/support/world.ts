@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { setImmediate } from 'node:timers/promises';
 import { pino } from 'pino';
 import { drivers as builtInDrivers } from '../../drivers/registry.ts';
+import { remoteDriver } from '../../drivers/remote.ts';
 import { Command, type CommandInput, type CommandType } from '../../events/commands.ts';
 import { type Decision, decide } from '../../events/decide.ts';
 import type { DriverRules } from '../../events/driver-rules.ts';
@@ -144,6 +145,7 @@ export class World {
       actor,
       nowMs: this.nowMs,
       drivers: this.#drivers,
+      plugin: remoteDriver,
       newId: () => this.newId(),
       quarantineMs: this.#quarantineMs,
     });
@@ -159,15 +161,16 @@ export class World {
 
   /** Folds a decision's fact. */
   record(fact: Fact, command: Sender & { readonly type: string; readonly id: string }): Event {
-    const deadline = new Date(this.nowMs + (command.deadlineMs ?? 30_000)).toISOString();
+    const { behalf } = fact;
+    const deadline = behalf?.deadline ?? new Date(this.nowMs + (command.deadlineMs ?? 30_000)).toISOString();
     return this.#fold(fact, {
-      actor: command.actor ?? 'alice',
-      commandid: command.id,
-      correlationid: command.id,
+      actor: behalf?.actor ?? command.actor ?? 'alice',
+      commandid: behalf?.commandid ?? command.id,
+      correlationid: behalf?.correlationid ?? command.id,
       causationid: command.id,
-      commandtype: command.type,
+      commandtype: behalf?.command ?? command.type,
       commandseq: this.log.length,
-      commanddigest: 'digest',
+      ...(behalf ? {} : { commanddigest: 'digest' }),
       ...(isIntent(fact.type) ? { executors: this.host, deadline } : {}),
     });
   }
@@ -215,16 +218,16 @@ export class World {
     return rows.at(-1) ?? assert.fail(`no endpoint ${name}`);
   }
 
-  #fold(fact: Fact, more: Omit<Event['meta'], 'id' | 'source' | 'subject' | 'time'>): Event {
+  #fold({ type, data }: Fact, more: Omit<Event['meta'], 'id' | 'source' | 'subject' | 'time'>): Event {
     const position = this.log.length + 1;
     const meta: Event['meta'] = {
       id: `commit${position}.0`,
       source: '/cnm/test/world',
-      subject: aboutOf(fact),
+      subject: aboutOf({ type, data } as Fact),
       time: new Date(this.nowMs).toISOString(),
       ...more,
     };
-    const event = { ...fact, version: eventVersions[fact.type], meta } as Event;
+    const event = { type, data, version: eventVersions[type], meta } as Event;
     encodeEvent(event);
     this.log.push(event);
     evolve(this.state, event, position);

@@ -125,7 +125,7 @@ test('folds are total: what cannot be changes nothing', () => {
 
 test('the layout of a subnet', () => {
   const lay = (subnet: string, more = {}) => layOutSubnet({ subnet, needsGateway: true, ...more });
-  const plain = { family: 4, subnet: '10.0.0.0/24', range: null, gateway: '10.0.0.1', aux: {}, vni: null };
+  const plain = { family: 4, subnet: '10.0.0.0/24', range: null, gateway: '10.0.0.1', aux: {}, vni: null, pool: null };
   assert.deepEqual(got(lay('10.0.0.0/24')), plain);
   assert.equal(got(lay('10.0.0.0/24', { needsGateway: false })).gateway, null);
   assert.equal(got(lay('10.0.0.0/24', { aux: { a: '10.0.0.1' } })).gateway, '10.0.0.2', 'steps aside');
