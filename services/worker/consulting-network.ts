@@ -96,7 +96,12 @@ const requestPool = async (source: Source, family: Family, partings: Parting[]):
   return { ok: true, value: { family, subnet: pool.subnet, range, gateway, aux: { ...aux }, pool: pool.id } };
 };
 
-const spaceOf = async ({ plugins }: Desk, run: Run, network: NetworkFacts, isGlobal: boolean): Promise<Called<string>> => {
+const spaceOf = async (
+  { plugins }: Desk,
+  run: Run,
+  network: NetworkFacts,
+  isGlobal: boolean,
+): Promise<Called<string>> => {
   if (!isForeign(network)) return { ok: true, value: isGlobal ? 'GlobalDefault' : 'LocalDefault' };
   const spaces = await plugins.ipam(network.ipam.driver).defaultAddressSpaces(run.options);
   return spaces.ok ? { ok: true, value: isGlobal ? spaces.value.global : spaces.value.local } : spaces;

@@ -73,9 +73,7 @@ export const portsOf = (leases: readonly PublishedPort[]): Ports => {
       })),
     ),
   );
-  const exposed = new Map(
-    published.map(({ protocol, port }) => [`${protocol}/${port}`, { protocol, port }] as const),
-  );
+  const exposed = new Map(published.map(({ protocol, port }) => [`${protocol}/${port}`, { protocol, port }] as const));
   return { exposed: [...exposed.values()], published };
 };
 

@@ -11,7 +11,7 @@ import type { PluginInterface } from '../plugins/network-messages.ts';
 import type { CallOptions, Plugins } from '../plugins/plugins.ts';
 import { createEndpointOf, joinOf, macOfId, refOf } from './consulting-requests.ts';
 import type { Parting, Partings } from './parting.ts';
-import type { Settled, SettlementKind, Settling } from './settling.ts';
+import type { AnswerOf, Settled, SettlementKind, Settling } from './settling.ts';
 
 /** What steps work with. */
 export interface Desk {
@@ -159,12 +159,16 @@ export const prepareJoin = async (
   const joined = await plugins.network(network.driver).join(joinOf(realm, endpoint, facts), run.options);
   if (mayBeDone(joined)) run.undo.push(left);
   if (!joined.ok) return joined.fault;
-  const answer = { kind: 'join', ...joined.value, routes: [...joined.value.routes] } as const;
+  const answer: AnswerOf<'join'> = { kind: 'join', ...joined.value, routes: [...joined.value.routes] };
   return faultOfSettled(await settling.settle(intent, answer, run.options.signal), network.driver);
 };
 
 /** Of an endpoint that is in a sandbox as it was: for a look at what the plugin says of it. */
-export const lookAt = async ({ plugins, realm, state }: Desk, endpointId: string, options: CallOptions): Promise<void> => {
+export const lookAt = async (
+  { plugins, realm, state }: Desk,
+  endpointId: string,
+  options: CallOptions,
+): Promise<void> => {
   const endpoint = state.endpoints.get(endpointId)?.facts;
   const network = networkOf(state, endpoint?.networkId ?? '')?.facts;
   // Nothing depends on what is answered: Docker asks as well, and goes on whatever is said.

@@ -257,7 +257,9 @@ export class Consulting {
     const run = this.#active.get(unit.id)?.run;
     const fault = await this.#carrying.follow(course.view, makes(unit) ? (run?.options ?? options) : options);
     if (fault && makes(unit)) return fault;
-    const joins = unit.intents.filter(({ type }) => type === 'EndpointJoinRequested').filter((join) => this.isApart(join));
+    const joins = unit.intents
+      .filter(({ type }) => type === 'EndpointJoinRequested')
+      .filter((join) => this.isApart(join));
     await Promise.all(
       joins.map(({ data }) => ('endpointId' in data ? lookAt(this.#desk, data.endpointId, options) : null)),
     );
@@ -342,8 +344,7 @@ export class Consulting {
       return (state.endpoints.get(parting.endpointId)?.sandbox ?? null) !== null;
     if (parting.kind !== 'address') return false;
     const same = JSON.stringify(parting);
-    for (const { run } of this.#active.values())
-      if (run.undo.some((one) => JSON.stringify(one) === same)) return true;
+    for (const { run } of this.#active.values()) if (run.undo.some((one) => JSON.stringify(one) === same)) return true;
     for (const { facts } of state.endpoints.values()) {
       const network = networkOf(state, facts.networkId)?.facts;
       if (network && addressPartings(network, facts).some((one) => JSON.stringify(one) === same)) return true;

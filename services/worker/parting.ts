@@ -5,7 +5,7 @@
 import type { Fault } from '../../events/events.ts';
 import type { Logger } from '../lib/logger.ts';
 import { pluginId } from '../plugins/options.ts';
-import type { CallOptions, Called, Plugins } from '../plugins/plugins.ts';
+import type { Called, CallOptions, Plugins } from '../plugins/plugins.ts';
 
 /** Ids are ours. */
 export type Parting =

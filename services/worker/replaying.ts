@@ -2,7 +2,7 @@
 import { type BoundaryState, cellOf, type NetworkRow } from '../../events/state.ts';
 import { bareAddress } from '../../projections/projection.ts';
 import type { Logger } from '../lib/logger.ts';
-import type { CallOptions, Called, IpamPlugin, Plugins } from '../plugins/plugins.ts';
+import type { Called, CallOptions, IpamPlugin, Plugins } from '../plugins/plugins.ts';
 
 export interface ReplayingOptions {
   readonly state: BoundaryState;
@@ -70,7 +70,10 @@ export class Replaying {
   #isTold(ipam: IpamPlugin, network: string, called: Called<unknown>): boolean {
     if (called.ok) return true;
     const { logger } = this.#options;
-    logger.warn({ plugin: ipam.name, network, fault: called.fault }, 'plugin was told again what it has given, in vain');
+    logger.warn(
+      { plugin: ipam.name, network, fault: called.fault },
+      'plugin was told again what it has given, in vain',
+    );
     return called.fault.code !== 'PLUGIN_UNREACHABLE';
   }
 }

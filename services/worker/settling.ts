@@ -49,7 +49,12 @@ const isAsAnswered = (answer: Settlement, fact: SettledData[SettlementKind]): bo
   if (answer.kind === 'join' && 'plug' in fact) {
     const { link, gateway4, gateway6, routes } = fact.plug;
     return same(
-      [answer.link, answer.gateway4, answer.gateway6, answer.routes.map(({ destination, gateway: by }) => [destination, by])],
+      [
+        answer.link,
+        answer.gateway4,
+        answer.gateway6,
+        answer.routes.map(({ destination, gateway: by }) => [destination, by]),
+      ],
       [link, gateway4, gateway6, routes.map(({ destination, gateway: by }) => [destination, by])],
     );
   }
@@ -100,18 +105,15 @@ export class Settling {
   /** Asks for it, and waits for the decision. Null: given up. One at a time for each kind and intent. */
   async settle<K extends SettlementKind>(
     intent: Event,
-    answer: AnswerOf<K> & { readonly kind: K },
+    answer: AnswerOf<K>,
     signal: AbortSignal,
   ): Promise<Settled<K> | null> {
     const { id } = intent.meta;
-    const kind: K = answer.kind;
+    const kind = answer.kind as K;
     const key = keyOf(id, kind);
     const attempt = this.#attempts.get(key) ?? 0;
     this.#attempts.set(key, attempt + 1);
-    const command = commandId(
-      Date.parse(intent.meta.time),
-      `settle/${id}/${kind}/${this.#options.epoch()}.${attempt}`,
-    );
+    const command = commandId(Date.parse(intent.meta.time), `settle/${id}/${kind}/${this.#options.epoch()}.${attempt}`);
     const decision = Promise.withResolvers<Decided | null>();
     const giveUp = (): void => decision.resolve(null);
     signal.addEventListener('abort', giveUp, { once: true });
