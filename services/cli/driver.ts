@@ -1,7 +1,7 @@
 /** `cnm driver`: ls, inspect, configure. */
 import { drivers } from '../../drivers/registry.ts';
 import type { ViewRows } from '../../projections/views.ts';
-import { type Context, NotFound, printJson, sendAndWait, sendOptions, withClient } from './context.ts';
+import { NotFound, printJson, sendAndWait, sendOptions, withClient } from './context.ts';
 import { asOfOf, describeFields, describePairs } from './listing.ts';
 import { listOptions, type Spec } from './spec.ts';
 import { type Column, orDash, renderTable } from './table.ts';
@@ -9,15 +9,12 @@ import { parsePairs } from './values.ts';
 
 interface Row {
   readonly name: string;
-  /** Null: the plugin says so itself, network by network. */
-  readonly addresses: boolean | null;
+  readonly addresses: boolean;
   readonly networksMax: number;
   readonly endpointsMax: number;
   readonly scope: 'host' | 'realm';
   /** Capabilities that its networks need whatever their options are. */
   readonly needs: readonly string[];
-  /** Hosts that carry it out in a process of its own; empty for what is built in. */
-  readonly hosts: readonly string[];
   /** One per host on which it was given options. */
   readonly configured: readonly ViewRows['drivers'][];
 }
@@ -27,42 +24,15 @@ const builtIn = (name: string, configured: readonly ViewRows['drivers'][]): Row 
   if (!driver) return null;
   const { addresses, networksMax, endpointsMax, scope } = driver;
   const own = configured.filter((row) => row.driver === driver.name || row.driver === name);
-  return { name, addresses, networksMax, endpointsMax, scope, needs: driver.needs({}), hosts: [], configured: own };
+  return { name, addresses, networksMax, endpointsMax, scope, needs: driver.needs({}), configured: own };
 };
-
-/** Plugins, and drivers of workers that are not ours: whatever hosts say that they carry out beyond what is built in. */
-const beyond = (hosts: readonly ViewRows['hosts'][], configured: readonly ViewRows['drivers'][]): readonly Row[] => {
-  const names = [...new Set(hosts.flatMap((row) => row.drivers))].sort();
-  return names.map((name) => ({
-    name,
-    addresses: null,
-    networksMax: Number.POSITIVE_INFINITY,
-    endpointsMax: Number.POSITIVE_INFINITY,
-    scope: 'host',
-    needs: [],
-    hosts: hosts.flatMap((row) => (row.drivers.includes(name) ? [row.host] : [])),
-    configured: configured.filter(({ driver }) => driver === name),
-  }));
-};
-
-const rowsOf = async (context: Context, asOf: ReturnType<typeof asOfOf>) =>
-  withClient(context, async (client) => {
-    const { position, rows } = await client.drivers(asOf);
-    const hosts = await client.hosts(asOf);
-    const known = [...drivers.keys()].flatMap((name) => builtIn(name, rows) ?? []);
-    return { position, rows: [...known, ...beyond(hosts.rows, rows)] };
-  });
 
 const count = (most: number): string =>
   Number.isFinite(most) && most < Number.MAX_SAFE_INTEGER ? String(most) : 'any';
 
-const describeAddresses = ({ addresses }: Row): string =>
-  addresses === null ? 'as it says' : addresses ? 'yes' : 'no';
-
 const columns: readonly Column<Row>[] = [
   { title: 'NAME', text: ({ name }) => name },
-  { title: 'ADDRESSES', text: describeAddresses },
-  { title: 'RUNS', text: ({ hosts }) => (hosts.length === 0 ? 'built in' : `on ${hosts.join(', ')}`) },
+  { title: 'ADDRESSES', text: ({ addresses }) => (addresses ? 'yes' : 'no') },
   { title: 'NETWORKS', text: ({ networksMax }) => count(networksMax) },
   { title: 'ENDPOINTS', text: ({ endpointsMax }) => count(endpointsMax) },
   {
@@ -78,9 +48,10 @@ const list: Spec = {
   summary: 'list drivers and what they were told',
   options: listOptions,
   run: async (call, context) => {
-    const { position, rows } = await rowsOf(context, asOfOf(call));
-    if (call.flag('json')) printJson(context, { position, rows });
-    else context.out(renderTable(columns, rows, context.width));
+    const { position, rows } = await withClient(context, (client) => client.drivers(asOfOf(call)));
+    const all = [...drivers.keys()].flatMap((name) => builtIn(name, rows) ?? []);
+    if (call.flag('json')) printJson(context, { position, rows: all });
+    else context.out(renderTable(columns, all, context.width));
     return undefined;
   },
 };
@@ -95,17 +66,15 @@ const inspect: Spec = {
   options: listOptions,
   run: async (call, context) => {
     const name = call.args[0] ?? '';
-    const { position, rows } = await rowsOf(context, asOfOf(call));
-    const row = rows.find((one) => one.name === name);
-    const names = rows.map((one) => one.name).join(', ');
-    if (row === undefined) throw new NotFound(`there is no driver ${name}; there are ${names}`);
+    const { position, rows } = await withClient(context, (client) => client.drivers(asOfOf(call)));
+    const row = builtIn(name, rows);
+    if (row === null) throw new NotFound(`there is no driver ${name}; there are ${[...drivers.keys()].join(', ')}`);
     if (call.flag('json')) printJson(context, { position, ...row });
     else
       context.out(
         describeFields({
           name,
-          addresses: describeAddresses(row),
-          runs: row.hosts.length === 0 ? 'built in' : `on ${row.hosts.join(', ')}`,
+          addresses: row.addresses ? 'yes' : 'no',
           networks: `at most ${count(row.networksMax)} per host`,
           endpoints: `at most ${count(row.endpointsMax)} per network`,
           scope: row.scope,

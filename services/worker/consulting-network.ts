@@ -180,7 +180,7 @@ export const prepareNetwork = async (
   const network = networkOf(state, intent.data.network.id)?.facts;
   if (!network) return null;
   const isPlugins = desk.isPlugin(network.driver);
-  const settled = settling.factOf(intent.meta.id, 'network');
+  const settled = settling.isSettled(intent.meta.id, 'network');
   if (settled) run.undo.push(...poolPartings(network).toReversed());
   const missed = run.isInherited && isPlugins ? await partings.tellNow(networkParting(network), run.options) : null;
   if (missed) return missed;

@@ -11,7 +11,7 @@ import type { PluginInterface } from '../plugins/network-messages.ts';
 import type { CallOptions, Plugins } from '../plugins/plugins.ts';
 import { createEndpointOf, joinOf, macOfId, refOf } from './consulting-requests.ts';
 import type { Parting, Partings } from './parting.ts';
-import type { AnswerOf, Settled, SettlementKind, Settling } from './settling.ts';
+import type { AnswerOf, Settled, Settling } from './settling.ts';
 
 /** What steps work with. */
 export interface Desk {
@@ -63,7 +63,7 @@ export const endpointParting = (
 export const mayBeDone = (called: Called<unknown>): boolean => called.ok || called.fault.code !== 'PLUGIN_ERROR';
 
 /** What became of a settlement, as a fault; null: it is settled, or given up. */
-export const faultOfSettled = (settled: Settled<SettlementKind> | null, plugin: string): Fault | null =>
+export const faultOfSettled = (settled: Settled | null, plugin: string): Fault | null =>
   settled === null || settled.ok ? null : faults.invalid(`the answer of plugin ${plugin}`, settled.text);
 
 const requestAddresses = async (
@@ -111,7 +111,7 @@ export const prepareEndpoint = async (
   if (!endpoint || !network) return null;
   const isPlugins = desk.isPlugin(network.driver);
   const gone = endpointParting('endpoint', network, endpoint);
-  if (settling.factOf(intent.meta.id, 'endpoint') || run.joined.has(endpoint.id)) {
+  if (settling.isSettled(intent.meta.id, 'endpoint') || run.joined.has(endpoint.id)) {
     run.undo.push(...addressPartings(network, endpoint), ...(isPlugins ? [gone] : []));
     return null;
   }
@@ -146,7 +146,7 @@ export const prepareJoin = async (
   const network = networkOf(state, networkId)?.facts;
   if (!endpoint || !network || !desk.isPlugin(network.driver)) return null;
   const left = endpointParting('leave', network, endpoint);
-  if (settling.factOf(intent.meta.id, 'join')) {
+  if (settling.isSettled(intent.meta.id, 'join')) {
     run.undo.push(left);
     return null;
   }

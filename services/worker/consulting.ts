@@ -201,7 +201,7 @@ export class Consulting {
     const byMs = makes(unit) && deadline !== undefined ? { byMs: Date.parse(deadline) } : {};
     const joined = unit.intents.flatMap((intent) => {
       if (intent.type !== 'EndpointJoinRequested') return [];
-      return this.#settling.factOf(intent.meta.id, 'join') ? [intent.data.endpointId] : [];
+      return this.#settling.isSettled(intent.meta.id, 'join') ? [intent.data.endpointId] : [];
     });
     const run: Run = {
       options: { signal: controller.signal, ...byMs },

@@ -1,10 +1,9 @@
 /**
  * What plugins decide becomes facts: a worker sends it as the ordinary command `SettleIntent` and goes on when `NetworkSettled`,
- * `EndpointSettled` or `JoinSettled` is in the log. Whoever settled it first has settled it: a worker that was replaced may have.
+ * `EndpointSettled` or `JoinSettled` is in the log. It names its epoch, so that what a worker has sent that was replaced is refused.
  */
-import type { Settlement } from '../../events/commands.ts';
+import type { CommandData, Settlement } from '../../events/commands.ts';
 import type { Event } from '../../events/envelope.ts';
-import type { EventData } from '../../events/events.ts';
 import { commandId, subjects, workerActor } from '../../events/names.ts';
 import { type Clock, sleep } from '../lib/clock.ts';
 import type { Stream } from '../lib/stream.ts';
@@ -13,64 +12,29 @@ export interface SettlingOptions {
   readonly host: string;
   readonly commands: Stream;
   readonly clock: Clock;
-  /** Of the worker: no two workers of a host send a command of the same id. */
+  /** Of the worker: as it has stated it last. */
   readonly epoch: () => number;
 }
 
-interface SettledData {
-  readonly network: EventData<'NetworkSettled'>;
-  readonly endpoint: EventData<'EndpointSettled'>;
-  readonly join: EventData<'JoinSettled'>;
-}
-export type SettlementKind = keyof SettledData;
-export type AnswerOf<K extends SettlementKind> = Extract<Settlement, { kind: K }>;
+type Kind = Settlement['kind'];
+export type AnswerOf<K extends Kind> = Extract<Settlement, { kind: K }>;
 
-export type Settled<K extends SettlementKind> =
-  | { readonly ok: true; readonly fact: SettledData[K] }
-  /** `code` empty: settled otherwise than it was asked for. */
-  | { readonly ok: false; readonly code: string; readonly text: string };
-
-type Decided = { readonly ok: true } | { readonly ok: false; readonly code: string; readonly text: string };
+export type Settled = { readonly ok: true } | { readonly ok: false; readonly code: string; readonly text: string };
 
 const retryMsMax = 1_000;
 
 const kinds = { NetworkSettled: 'network', EndpointSettled: 'endpoint', JoinSettled: 'join' } as const;
 
-/** Canonical texts on both sides; what was left open is the controller's to choose. */
-const isAsAnswered = (answer: Settlement, fact: SettledData[SettlementKind]): boolean => {
-  const same = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);
-  if (answer.kind === 'network' && 'subnets' in fact)
-    return same(
-      answer.subnets.map(({ subnet, gateway, pool }) => [subnet, gateway, pool]),
-      fact.subnets.map(({ subnet, gateway, pool }) => [subnet, gateway, pool]),
-    );
-  if (answer.kind === 'endpoint' && 'mac' in fact)
-    return (['ipv4', 'ipv6', 'mac'] as const).every((field) => answer[field] === null || answer[field] === fact[field]);
-  if (answer.kind === 'join' && 'plug' in fact) {
-    const { link, gateway4, gateway6, routes } = fact.plug;
-    return same(
-      [
-        answer.link,
-        answer.gateway4,
-        answer.gateway6,
-        answer.routes.map(({ destination, gateway: by }) => [destination, by]),
-      ],
-      [link, gateway4, gateway6, routes.map(({ destination, gateway: by }) => [destination, by])],
-    );
-  }
-  return false;
-};
-
-const keyOf = (intent: string, kind: SettlementKind): string => `${kind} ${intent}`;
+const keyOf = (intent: string, kind: Kind): string => `${kind} ${intent}`;
 
 export class Settling {
   readonly #options: SettlingOptions;
   readonly #actor: string;
   /** By kind and intent, for intents that are not reported. */
-  readonly #facts = new Map<string, SettledData[SettlementKind]>();
+  readonly #settled = new Set<string>();
   readonly #attempts = new Map<string, number>();
-  /** Who waits, by kind and intent, and the command that they wait for. */
-  readonly #waiting = new Map<string, { readonly command: string; readonly decided: (how: Decided) => void }>();
+  /** Who waits, by the command that they wait for. */
+  readonly #waiting = new Map<string, (how: Settled | null) => void>();
 
   constructor(options: SettlingOptions) {
     this.#options = options;
@@ -79,67 +43,54 @@ export class Settling {
 
   /** Every event of the log, before it is folded in. */
   note({ type, data, meta }: Event): void {
+    const isOwn = meta.actor === this.#actor;
     if (type === 'NetworkSettled' || type === 'EndpointSettled' || type === 'JoinSettled') {
-      const key = keyOf(data.intent, kinds[type]);
-      this.#facts.set(key, data);
-      this.#waiting.get(key)?.decided({ ok: true });
-    } else if (type === 'CommandRefused' && meta.actor === this.#actor && this.#waiting.size > 0) {
-      for (const { command, decided } of this.#waiting.values())
-        if (command === meta.commandid) decided({ ok: false, code: data.code, text: `${data.code}: ${data.detail}` });
-    }
+      this.#settled.add(keyOf(data.intent, kinds[type]));
+      if (isOwn) this.#waiting.get(meta.commandid)?.({ ok: true });
+    } else if (type === 'CommandRefused' && isOwn)
+      this.#waiting.get(meta.commandid)?.({ ok: false, code: data.code, text: `${data.code}: ${data.detail}` });
   }
 
   /** An intent has ended. */
   forget(intent: string): void {
     for (const kind of Object.values(kinds)) {
-      this.#facts.delete(keyOf(intent, kind));
+      this.#settled.delete(keyOf(intent, kind));
       this.#attempts.delete(keyOf(intent, kind));
     }
   }
 
-  /** What is settled of an intent. */
-  factOf<K extends SettlementKind>(intent: string, kind: K): SettledData[K] | undefined {
-    return this.#facts.get(keyOf(intent, kind)) as SettledData[K] | undefined;
+  /** Whether that of an intent is settled. */
+  isSettled(intent: string, kind: Kind): boolean {
+    return this.#settled.has(keyOf(intent, kind));
   }
 
-  /** Asks for it, and waits for the decision. Null: given up. One at a time for each kind and intent. */
-  async settle<K extends SettlementKind>(
-    intent: Event,
-    answer: AnswerOf<K>,
-    signal: AbortSignal,
-  ): Promise<Settled<K> | null> {
-    const { id } = intent.meta;
-    const kind = answer.kind as K;
-    const key = keyOf(id, kind);
+  /** Asks for it, and waits for the decision. Null: given up. */
+  async settle(intent: Event, answer: Settlement, signal: AbortSignal): Promise<Settled | null> {
+    const { id, time } = intent.meta;
+    const key = keyOf(id, answer.kind);
     const attempt = this.#attempts.get(key) ?? 0;
     this.#attempts.set(key, attempt + 1);
-    const command = commandId(Date.parse(intent.meta.time), `settle/${id}/${kind}/${this.#options.epoch()}.${attempt}`);
-    const decision = Promise.withResolvers<Decided | null>();
+    const epoch = this.#options.epoch();
+    const command = commandId(Date.parse(time), `settle/${id}/${answer.kind}/${epoch}.${attempt}`);
+    const decision = Promise.withResolvers<Settled | null>();
     const giveUp = (): void => decision.resolve(null);
     signal.addEventListener('abort', giveUp, { once: true });
     if (signal.aborted) giveUp();
-    this.#waiting.set(key, { command, decided: decision.resolve });
-    try {
-      if (this.factOf(id, kind) === undefined) {
-        await Promise.race([this.#send(command, intent, answer, signal), decision.promise]);
-        const decided = await decision.promise;
-        if (decided === null) return null;
-        // One that another command has settled is refused, and settled all the same.
-        if (!decided.ok && this.factOf(id, kind) === undefined) return decided;
-      }
-    } finally {
-      this.#waiting.delete(key);
-      signal.removeEventListener('abort', giveUp);
-    }
-    const fact = this.factOf(id, kind);
-    if (fact !== undefined && isAsAnswered(answer, fact)) return { ok: true, fact };
-    return { ok: false, code: '', text: `it was settled before, and otherwise: ${JSON.stringify(fact ?? null)}` };
+    this.#waiting.set(command, decision.resolve);
+    await Promise.race([this.#send(command, intent, { intent: id, epoch, answer }, signal), decision.promise]);
+    const settled = await decision.promise;
+    this.#waiting.delete(command);
+    signal.removeEventListener('abort', giveUp);
+    return settled;
   }
 
-  async #send(command: string, intent: Event, answer: Settlement, signal: AbortSignal): Promise<void> {
+  async #send(
+    command: string,
+    { meta: { correlationid } }: Event,
+    data: CommandData<'SettleIntent'>,
+    signal: AbortSignal,
+  ): Promise<void> {
     const { commands, clock, host } = this.#options;
-    const { id, correlationid } = intent.meta;
-    const data = { intent: id, answer };
     const body = JSON.stringify({ type: 'SettleIntent', id: command, correlationid, data });
     const subject = subjects.command(this.#actor, host);
     for (let tries = 0; !signal.aborted; tries++) {
