@@ -3,8 +3,8 @@ import { type FakeAnswer, type FakeAsked, type FakePlugins, fakePlugins } from '
 
 /** Where links come and go. */
 export interface Machine {
-  addLink(name: string): void;
-  removeLink(name: string): void;
+  addLink(name: string): unknown;
+  removeLink(name: string): unknown;
 }
 
 /** By method: what is answered instead; undefined: as ever. */
