@@ -72,6 +72,7 @@ export const ipvlanDriver: Driver = builtIn(
       if (!hasParent(options)) return 'none';
       return modeOf({ options }) === 'l2' ? 'gateway' : 'link';
     },
+    ipams: ['plugin'],
     addresses: true,
     sandbox: 'own',
     exclusive: false,

@@ -66,6 +66,7 @@ export const macvlanDriver: Driver = builtIn(
     needsGateway: () => false,
     hasMac: true,
     defaultRoute: (options) => (hasParent(options) ? 'gateway' : 'none'),
+    ipams: ['plugin'],
     addresses: true,
     sandbox: 'own',
     exclusive: false,

@@ -101,7 +101,7 @@ const subnetsOf = (
   vni: number | null,
   context: Context,
 ): Result<readonly Subnet[]> => {
-  const problem = checkIpam(request);
+  const problem = checkIpam(request, rules);
   if (problem) return problem;
   const requests = requestsOf(request);
   if (!requests.ok) return requests;

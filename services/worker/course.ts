@@ -6,7 +6,7 @@ import type { Operation } from '../../drivers/port.ts';
 import type { Event } from '../../events/envelope.ts';
 import type { EndpointFacts, Gateways, SandboxFacts } from '../../events/events.ts';
 import { type BoundaryState, networkOf } from '../../events/state.ts';
-import { effectOf, interfaceOf, nothing, undoEffectOf } from './effects.ts';
+import { effectOf, nothing, undoEffectOf } from './effects.ts';
 import { type Changes, noChanges, type Scene, viewOf } from './inmates.ts';
 import type { Present } from './present.ts';
 import { netnsOf, type SandboxView, sandboxObjects } from './sandbox.ts';
@@ -80,8 +80,7 @@ const changesOf = ({ state }: Scene, { intents }: Unit): Changes => {
   for (const { type, data, meta } of intents) {
     const updated = type === 'EndpointUpdateRequested' ? state.endpoints.get(data.endpointId) : undefined;
     if (updated) facts.set(updated.facts.id, endpointAfter(updated, meta.id));
-    if (type === 'EndpointJoinRequested')
-      comes.set(data.endpointId, { interface: interfaceOf(state, data), index: null });
+    if (type === 'EndpointJoinRequested') comes.set(data.endpointId, { interface: data.interface, index: null });
     else if (type === 'EndpointLeaveRequested' || type === 'EndpointDeleteRequested') goes.add(data.endpointId);
   }
   return { ...noChanges, comes, goes, facts };
@@ -128,7 +127,7 @@ const returning = ({ state }: Scene, unit: Unit): Changes['comes'] => {
     if (type !== 'EndpointLeaveRequested') continue;
     const row = state.endpoints.get(data.endpointId);
     if (row?.sandbox?.incarnation !== data.sandbox.incarnation || !networkOf(state, data.networkId)) continue;
-    comes.set(data.endpointId, { interface: interfaceOf(state, data), index: data.before.index });
+    comes.set(data.endpointId, { interface: data.interface, index: data.before.index });
   }
   return comes;
 };

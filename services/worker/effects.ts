@@ -3,7 +3,7 @@ import type { Effect, Join } from '../../drivers/driver.ts';
 import { type KernelObject, objectKey } from '../../drivers/objects.ts';
 import type { Event, EventOf } from '../../events/envelope.ts';
 import type { EndpointFacts, NetworkFacts } from '../../events/events.ts';
-import { type BoundaryState, cellOf, networkOf } from '../../events/state.ts';
+import { type BoundaryState, cellOf, type EndpointRow, networkOf, plugOf } from '../../events/state.ts';
 import { noChanges, type Scene, viewOf } from './inmates.ts';
 import { driverOf, sandboxObjects } from './sandbox.ts';
 import { endpointNow, networkAfter, networkNow } from './settings.ts';
@@ -18,6 +18,7 @@ export const nothing: Effect = { ensure: [], remove: [] };
 interface Subject {
   readonly network: NetworkFacts;
   readonly endpoint: EndpointFacts;
+  readonly plug: EndpointRow['plug'];
 }
 
 const subjectOf = (
@@ -28,32 +29,18 @@ const subjectOf = (
   if (!network) return missing(`network ${data.networkId}`);
   const endpoint = state.endpoints.get(data.endpointId);
   if (!endpoint) return missing(`endpoint ${data.endpointId}`);
-  return { network: networkNow(network), endpoint: endpointNow(endpoint) };
-};
-
-/** A network that is being made, with what was settled since that was asked for. */
-const factsOf = (state: BoundaryState, asked: NetworkFacts): NetworkFacts => {
-  const row = networkOf(state, asked.id);
-  return row ? networkNow(row) : asked;
+  return { network: networkNow(network), endpoint: endpointNow(endpoint), plug: endpoint.plug };
 };
 
 type JoinOrLeave = EventOf<'EndpointJoinRequested' | 'EndpointLeaveRequested'>['data'];
 
-/** The interface of a join, as far as it is known: a plugin may have named it since the join was asked for. */
-export const interfaceOf = (
-  state: BoundaryState,
-  { endpointId, joinId, interface: asked }: Pick<JoinOrLeave, 'endpointId' | 'joinId' | 'interface'>,
-): string | null => {
-  const member = state.endpoints.get(endpointId)?.sandbox;
-  return member?.joinId === joinId ? member.interface : asked;
-};
-
-const joinOf = (state: BoundaryState, { network, endpoint }: Subject, data: JoinOrLeave): Join => ({
+const joinOf = ({ network, endpoint, plug }: Subject, data: JoinOrLeave): Join => ({
   joinId: data.joinId,
   network,
   endpoint,
   sandbox: data.sandbox,
-  interface: interfaceOf(state, data),
+  interface: data.interface,
+  plug: plug?.joinId === data.joinId ? plug : null,
 });
 
 /** An endpoint of the network that could not be removed: what is left of it stands on the network. */
@@ -68,21 +55,21 @@ const joinEffect = ({ state, deployment }: Scene, data: JoinOrLeave): Effect | M
   if ('missing' in subject) return subject;
   const driver = driverOf(deployment, subject.network);
   if (!driver) return nothing;
-  const { ensure, remove } = driver.join(deployment.host, joinOf(state, subject, data));
+  const { ensure, remove } = driver.join(deployment.host, joinOf(subject, data));
   return { ensure: [...driver.presence(deployment.host, subject.network), ...ensure], remove };
 };
 
 const leaveEffect = (scene: Scene, data: JoinOrLeave): Effect => {
   const { state, deployment } = scene;
   const subject = subjectOf(state, data);
-  // Its creation failed, or somebody else has said what it is: nothing is known of it but what carries its tag.
+  // Its creation failed, or somebody else has said what it is: what is known of it is what carries its tag.
   if ('missing' in subject || driverOf(deployment, subject.network).remote)
-    return { ensure: [], remove: left(scene, data.endpointId) };
-  return driverOf(deployment, subject.network).leave(deployment.host, joinOf(state, subject, data));
+    return { ensure: [], remove: tagged(scene, data.endpointId) };
+  return driverOf(deployment, subject.network).leave(deployment.host, joinOf(subject, data));
 };
 
 /** What carries an endpoint's tag. The kernel does not know what an interface was called on the host: what a plugin said of it does. */
-const left = ({ state, present }: Scene, endpointId: string): readonly KernelObject[] => {
+const tagged = ({ state, present }: Scene, endpointId: string): readonly KernelObject[] => {
   const link = state.endpoints.get(endpointId)?.plug?.link ?? '';
   return present
     .of('endpoint', endpointId)
@@ -99,12 +86,12 @@ const deleteEndpointEffect = (
   ids: { readonly networkId: string; readonly endpointId: string },
 ): Effect => {
   const { state, deployment } = scene;
-  const tagged = left(scene, ids.endpointId);
+  const left = tagged(scene, ids.endpointId);
   const subject = subjectOf(state, ids);
-  if ('missing' in subject) return { ensure: [], remove: tagged };
+  if ('missing' in subject) return { ensure: [], remove: left };
   const { network, endpoint } = subject;
   const own = driverOf(deployment, network).deleteEndpoint(deployment.host, network, endpoint);
-  return { ensure: own.ensure, remove: [...own.remove, ...tagged] };
+  return { ensure: own.ensure, remove: [...own.remove, ...left] };
 };
 
 /** What other networks stand on too stays when one goes: the last of them has it then. */
@@ -144,7 +131,14 @@ const networkEffect = (scene: Scene, facts: NetworkFacts): Effect => {
     const sandbox = state.sandboxes.get(row?.sandbox?.incarnation ?? '');
     if (!row?.sandbox || !sandbox) continue;
     const { joinId, interface: device } = row.sandbox;
-    const join = { joinId, network: facts, endpoint: endpointNow(row), sandbox: sandbox.facts, interface: device };
+    const join = {
+      joinId,
+      network: facts,
+      endpoint: endpointNow(row),
+      sandbox: sandbox.facts,
+      interface: device,
+      plug: plugOf(row),
+    };
     // What is to join later will find the network as it is then.
     ensure.push(...driver.join(deployment.host, join).ensure.filter((object) => present.get(objectKey(object))));
     const changes = { ...noChanges, networks: new Map([[facts.id, facts]]) };
@@ -165,7 +159,7 @@ export const effectOf = (scene: Scene, intent: Event): Effect | Missing => {
     case 'DriverConfigureRequested':
       return drivers.get(intent.data.driver)?.configure(host) ?? missing(`driver ${intent.data.driver}`);
     case 'NetworkCreateRequested': {
-      const network = factsOf(state, intent.data.network);
+      const { network } = intent.data;
       return driverOf(deployment, network)?.createNetwork(host, network) ?? missing(`driver ${network.driver}`);
     }
     case 'NetworkUpdateRequested': {
@@ -177,11 +171,10 @@ export const effectOf = (scene: Scene, intent: Event): Effect | Missing => {
     case 'NetworkDeleteRequested':
       return deleteNetworkEffect(scene, intent.data.networkId);
     case 'EndpointCreateRequested': {
-      const { id: endpointId, networkId } = intent.data.endpoint;
-      const subject = subjectOf(state, { endpointId, networkId });
-      if ('missing' in subject) return subject;
-      const { network, endpoint } = subject;
-      return driverOf(deployment, network)?.createEndpoint(host, network, endpoint) ?? nothing;
+      const { endpoint } = intent.data;
+      const row = networkOf(state, endpoint.networkId);
+      if (!row) return missing(`network ${endpoint.networkId}`);
+      return driverOf(deployment, row.facts)?.createEndpoint(host, networkNow(row), endpoint) ?? nothing;
     }
     case 'EndpointUpdateRequested': {
       // What changes is its sandbox.
@@ -207,7 +200,7 @@ export const undoEffectOf = (scene: Scene, intent: Event): Effect => {
   const { host } = deployment;
   switch (intent.type) {
     case 'NetworkCreateRequested':
-      return deletionOf(scene, factsOf(state, intent.data.network));
+      return deletionOf(scene, intent.data.network);
     case 'NetworkUpdateRequested': {
       const row = networkOf(state, intent.data.networkId);
       return row ? networkEffect(scene, networkNow(row)) : nothing;

@@ -2,11 +2,11 @@
 import type { KernelObject, Route } from '../../drivers/objects.ts';
 import type { KernelFault } from '../../drivers/port.ts';
 import type { Event } from '../../events/envelope.ts';
-import type { EventData, Fact, Fault, Peer, PortBinding, SandboxFacts } from '../../events/events.ts';
+import type { Fact, Fault, Peer, PortBinding, SandboxFacts } from '../../events/events.ts';
 import { type BoundaryState, networkOf } from '../../events/state.ts';
 import { namesOf } from '../../projections/names.ts';
 import type { Course } from './course.ts';
-import { interfaceOf, nothing } from './effects.ts';
+import { nothing } from './effects.ts';
 import { bindingsIn, type Deployment } from './sandbox.ts';
 import { endpointAfter, endpointNow } from './settings.ts';
 import type { Unit } from './units.ts';
@@ -42,18 +42,7 @@ interface Found {
   readonly routes: readonly { readonly destination: string; readonly gateway: string }[];
   readonly ports: readonly PortBinding[];
   readonly peer: Peer;
-  readonly plugged: Plugged;
 }
-
-/** What an endpoint is in its sandbox, with all that was settled since that was asked for. */
-type Plugged = Pick<EventData<'EndpointJoined'>, 'interface' | 'ipv4' | 'ipv6' | 'mac'>;
-const unplugged: Plugged = { interface: null, ipv4: null, ipv6: null, mac: null };
-
-const pluggedOf = (state: BoundaryState, intent: Event): Plugged => {
-  if (intent.type !== 'EndpointJoinRequested') return unplugged;
-  const { ipv4, ipv6, mac } = state.endpoints.get(intent.data.endpointId)?.facts ?? intent.data;
-  return { interface: interfaceOf(state, intent.data), ipv4, ipv6, mac };
-};
 
 /** What other hosts have to know of an endpoint; null where its network is of this host alone. */
 const peerOf = (state: BoundaryState, intent: Event): Peer => {
@@ -78,7 +67,7 @@ const routesOf = ({ remainder }: Course, { ensure }: Course['effects'][number], 
     .map(({ destination, gateway }) => ({ destination, gateway }));
 
 /** The outcome of an intent that was executed. */
-const done = (intent: Event, { routes, ports, peer, plugged }: Found): Fact | null => {
+const done = (intent: Event, { routes, ports, peer }: Found): Fact | null => {
   switch (intent.type) {
     case 'DriverConfigureRequested':
       return { type: 'DriverConfigured', data: { driver: intent.data.driver } };
@@ -101,10 +90,11 @@ const done = (intent: Event, { routes, ports, peer, plugged }: Found): Fact | nu
       return { type: 'EndpointDeleted', data: { endpointId, networkId, name } };
     }
     case 'EndpointJoinRequested': {
+      const { sandbox, interface: device, ipv4, ipv6, mac } = intent.data;
       const found = { routes: [...routes], ports: [...ports], peer };
       return {
         type: 'EndpointJoined',
-        data: { ...inSandbox(intent.data), key: intent.data.sandbox.key, ...plugged, ...found },
+        data: { ...inSandbox(intent.data), key: sandbox.key, interface: device, ipv4, ipv6, mac, ...found, peer },
       };
     }
     case 'EndpointLeaveRequested':
@@ -199,9 +189,9 @@ export const doneReports = (
   const made = new Set(announced);
   const ports = course.view ? bindingsIn(deployment, course.view) : [];
   const reports = unit.intents.flatMap((intent, index): readonly Report[] => {
-    const plugged = pluggedOf(state, intent);
-    const routes = routesOf(course, course.effects[index] ?? nothing, plugged.interface);
-    const fact = done(intent, { routes, ports, peer: peerOf(state, intent), plugged });
+    const device = intent.type === 'EndpointJoinRequested' ? intent.data.interface : null;
+    const routes = routesOf(course, course.effects[index] ?? nothing, device);
+    const fact = done(intent, { routes, ports, peer: peerOf(state, intent) });
     if (!fact) return [];
     if (intent.type !== 'EndpointJoinRequested' || made.has(intent.data.sandbox.incarnation)) return [{ fact, intent }];
     made.add(intent.data.sandbox.incarnation);
@@ -221,7 +211,7 @@ const isRemovalOf = ({ type }: Event): boolean =>
 const takenBack = (intent: Event, fault: Fault, course: Course): Fact | null => {
   if (!course.isMove || !isRemovalOf(intent) || !('endpointId' in intent.data)) return failed(intent, fault);
   if (course.returned.has(intent.data.endpointId)) return reverted(intent, fault);
-  return done(intent, { routes: [], ports: [], peer: null, plugged: unplugged });
+  return done(intent, { routes: [], ports: [], peer: null });
 };
 
 /** The outcomes of a unit that could not be executed, or was taken back: the one fault for each intent. */

@@ -22,6 +22,8 @@ export type AnswerOf<K extends Kind> = Extract<Settlement, { kind: K }>;
 export type Settled = { readonly ok: true } | { readonly ok: false; readonly code: string; readonly text: string };
 
 const retryMsMax = 1_000;
+/** How often, and after how long, it is asked for again where it was refused as another worker's. */
+const [fencedMax, fencedMs] = [5, 100];
 
 const kinds = { NetworkSettled: 'network', EndpointSettled: 'endpoint', JoinSettled: 'join' } as const;
 
@@ -66,6 +68,16 @@ export class Settling {
 
   /** Asks for it, and waits for the decision. Null: given up. */
   async settle(intent: Event, answer: Settlement, signal: AbortSignal): Promise<Settled | null> {
+    for (let tries = 0; ; tries++) {
+      const settled = await this.#ask(intent, answer, signal);
+      const isFenced = settled?.ok === false && settled.code === 'SETTLE_INVALID';
+      // We may have stated another epoch meanwhile. Whoever is not meant any more is told so soon.
+      if (!isFenced || tries + 1 === fencedMax) return settled;
+      await sleep(this.#options.clock, fencedMs);
+    }
+  }
+
+  async #ask(intent: Event, answer: Settlement, signal: AbortSignal): Promise<Settled | null> {
     const { id, time } = intent.meta;
     const key = keyOf(id, answer.kind);
     const attempt = this.#attempts.get(key) ?? 0;

@@ -2,9 +2,10 @@
 import { hostNetns } from '../../events/deciders/sandbox.ts';
 import type { Event } from '../../events/envelope.ts';
 import type { SandboxFacts } from '../../events/events.ts';
+import { asSettled } from '../../events/settled.ts';
 import { type BoundaryState, cellOf, commandKey } from '../../events/state.ts';
 
-/** The intents of one command: executed all or none. */
+/** The intents of one command, with what was settled since: executed all or none. */
 export interface Unit {
   readonly id: string;
   readonly intents: readonly Event[];
@@ -33,11 +34,11 @@ export const openUnits = (
     const key = commandKey(intent.meta.actor, intent.meta.commandid);
     let unit = units.get(key);
     if (unit) {
-      unit.intents.push(intent);
+      unit.intents.push(asSettled(state, intent));
       unit.expired ||= expired;
     } else {
       if (units.size - apart >= most) break;
-      unit = { intents: [intent], expired, apart: false };
+      unit = { intents: [asSettled(state, intent)], expired, apart: false };
       units.set(key, unit);
     }
     if (unit.apart || !isApart(intent)) continue;

@@ -104,7 +104,9 @@ describe('a worker and the plugin of addresses', () => {
   });
 
   it('asks for what the user asked for, and serves plugins’ networks too', async () => {
-    const subnets = [{ subnet: '10.32.0.0/24', range: '10.32.0.64/26', gateway: '10.32.0.1', aux: { rtr: '10.32.0.5' } }];
+    const subnets = [
+      { subnet: '10.32.0.0/24', range: '10.32.0.64/26', gateway: '10.32.0.1', aux: { rtr: '10.32.0.5' } },
+    ];
     await system.run('CreateNetwork', { name: 'far', driver: 'phone', ipam: { ...ipam, subnets } });
     const asked = bodies('RequestAddress').map(({ Address }) => Address);
     assert.deepEqual(asked, ['10.32.0.1', '10.32.0.5']);

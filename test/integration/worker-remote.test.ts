@@ -72,9 +72,7 @@ describe('a worker and the plugin of a network', () => {
         'com.docker.network.enable_ipv6': false,
         'com.docker.network.generic': { mode: 'fast' },
       },
-      IPv4Data: [
-        { AddressSpace: 'LocalDefault', Gateway: `${subnet?.gateway}/24`, Pool: subnet?.subnet },
-      ],
+      IPv4Data: [{ AddressSpace: 'LocalDefault', Gateway: `${subnet?.gateway}/24`, Pool: subnet?.subnet }],
       IPv6Data: [],
     });
     plugins.answers = {
@@ -160,7 +158,10 @@ describe('a worker and the plugin of a network', () => {
       assert.match(outcome.fault?.code ?? '', /^(PLUGIN_INVALID|KERNEL_ERROR)$/);
       const taken = method === 'Join' ? ['CreateEndpoint', 'Join', 'Leave'] : ['CreateEndpoint'];
       assert.deepEqual(plugins.methods(), [...taken, 'DeleteEndpoint']);
-      assert.deepEqual((await system.check()).filter(({ kind }) => kind === 'netns' || kind === 'device'), []);
+      assert.deepEqual(
+        (await system.check()).filter(({ kind }) => kind === 'netns' || kind === 'device'),
+        [],
+      );
     });
   }
 

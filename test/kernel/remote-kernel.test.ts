@@ -145,7 +145,9 @@ if (inOwnNamespaces(import.meta.filename)) {
       await plugin.kill();
       plugin = await startVeth(join(sockets, 'weave.sock'));
       await waitFor(
-        async () => (await system.outcomeOf('AttachSandbox', { sandbox: 'two', networks: [{ network: 'web' }] })).status === 'succeeded',
+        async () =>
+          (await system.outcomeOf('AttachSandbox', { sandbox: 'two', networks: [{ network: 'web' }] })).status ===
+          'succeeded',
         { what: 'the plugin to be tried again' },
       );
     });
@@ -167,10 +169,9 @@ if (inOwnNamespaces(import.meta.filename)) {
         const sent = attaches
           ? system.send('AttachSandbox', { sandbox: 'one', networks: [{ network: 'web' }] })
           : system.send('DetachSandbox', { sandbox: 'one' });
-        await waitFor(
-          async () => (await plugin.methods()).filter((one) => one.endsWith(method)).length > asked,
-          { what: `${method} to be asked` },
-        );
+        await waitFor(async () => (await plugin.methods()).filter((one) => one.endsWith(method)).length > asked, {
+          what: `${method} to be asked`,
+        });
         const gone = new Promise((resolve) => child.once('exit', resolve));
         child.kill('SIGKILL');
         await gone;
@@ -183,6 +184,5 @@ if (inOwnNamespaces(import.meta.filename)) {
         if (attaches) assert.ok(succeedsIn(key('one'), 'ip link show eth0'));
       });
     }
-
   });
 }
