@@ -120,6 +120,7 @@ export class Consulting {
     }
     if (this.#networks.size === 0) return;
     this.#settling.note(event);
+    if (type === 'CommandTimedOut') this.#late(commandKey(data.actor, data.commandId));
     // What was done too late is still to be taken back.
     const isLate = this.#options.state.expired.has(meta.causationid) && !isFailure(type);
     if (!isTerminal(type) || isLate) return;
@@ -151,10 +152,7 @@ export class Consulting {
   isReady(unit: Unit): boolean {
     if (this.#networks.size === 0) return true;
     const active = this.#active.get(unit.id);
-    if (active) {
-      if (unit.expired) active.controller.abort();
-      return active.hasEnded;
-    }
+    if (active) return active.hasEnded;
     if (unit.expired || !this.#concerns(unit)) return true;
     this.#begin(unit);
     return false;
@@ -184,6 +182,12 @@ export class Consulting {
   close(): void {
     this.#closing.abort();
     for (const { controller } of this.#active.values()) controller.abort();
+  }
+
+  /** What is being asked for a command whose deadline has passed is given up; what is removed is removed all the same. */
+  #late(id: string): void {
+    const active = this.#active.get(id);
+    if (active?.run.options.byMs !== undefined) active.controller.abort();
   }
 
   #concerns({ intents }: Unit): boolean {

@@ -66,7 +66,7 @@ describe('a worker and plugins that do not answer in time', () => {
     known = { networks: new Set(), endpoints: new Set(), joined: new Set() };
     plugins = connect();
     system = await new System({ ...streams, kernel: kernel(), plugins, runDir: '/run/cnm' }).start();
-    await system.run('CreateNetwork', { name: 'web', driver: 'weave' });
+    await system.run('CreateNetwork', { name: 'web', driver: 'weave', ipam: { subnets: [{ subnet: '10.8.0.0/20' }] } });
     await system.run('CreateNetwork', { name: 'lan' });
   });
   afterEach(() => system.stop());

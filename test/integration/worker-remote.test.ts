@@ -127,7 +127,7 @@ describe('a worker and the plugin of a network', () => {
       };
       plugins.reset();
       const before = machine.objects();
-      const outcome = await attach('lan', 'web');
+      const outcome = await attach('web', 'lan');
       assert.equal(outcome.status, 'failed');
       assert.equal(outcome.fault?.code, 'PLUGIN_ERROR');
       assert.match(outcome.fault?.text ?? '', /remote: out of links/);
@@ -136,7 +136,7 @@ describe('a worker and the plugin of a network', () => {
       const { endpoints, sandboxes } = await system.state();
       assert.deepEqual([endpoints.size, sandboxes.size], [0, 0]);
       plugins.answers = {};
-      assert.equal((await attach('lan', 'web')).status, 'succeeded');
+      assert.equal((await attach('web', 'lan')).status, 'succeeded');
       await system.check();
     });
   }
