@@ -154,10 +154,10 @@ const networkEffect = (scene: Scene, facts: NetworkFacts): Effect => {
  */
 export const effectOf = (scene: Scene, intent: Event): Effect | Missing => {
   const { state, deployment } = scene;
-  const { host, drivers } = deployment;
+  const { host } = deployment;
   switch (intent.type) {
     case 'DriverConfigureRequested':
-      return drivers.get(intent.data.driver)?.configure(host) ?? missing(`driver ${intent.data.driver}`);
+      return driverOf(deployment, intent.data).configure(host);
     case 'NetworkCreateRequested': {
       const { network } = intent.data;
       return driverOf(deployment, network)?.createNetwork(host, network) ?? missing(`driver ${network.driver}`);

@@ -99,6 +99,11 @@ describe('a worker and the plugin of a network', () => {
 
   it('tells it when its endpoint begins and ends to carry the default route of a sandbox', async () => {
     plugins.answers = { 'NetworkDriver.Join': ({ body }) => joined(body) };
+    await attach('web', 'lan');
+    // Its interface is named when it is known: the other one has the first number by then.
+    assert.deepEqual([routes(), devices().map(({ name }) => name)], [['0.0.0.0/0 eth1'], ['eth1']]);
+    assert.ok(plugins.methods().includes('ProgramExternalConnectivity'));
+    await detach();
     await attach('web');
     plugins.reset();
     await system.run('CreateEndpoint', { network: 'lan', name: 'e', gatewayPriority: 5 });
