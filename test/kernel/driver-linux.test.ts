@@ -36,7 +36,8 @@ if (inOwnNamespaces(import.meta.filename)) {
       kernel,
       runDir,
       machine: {
-        addLink: (name: string) => sh(`ip link add ${name} type veth peer name ${name}h`),
+        addLink: (name: string) =>
+          sh(`ip link show ${name}h >/dev/null 2>&1 || ip link add ${name} type veth peer name ${name}h`),
         removeLink: (name: string) => sh(`ip link del ${name}h 2>/dev/null || true`),
       },
       traces: async () => [

@@ -62,7 +62,7 @@ if (inOwnNamespaces(import.meta.filename)) {
       streams = await natsStreams();
       kernel = await linuxKernel({ realm, host, runDir });
       plugin = await startVeth(join(sockets, 'weave.sock'));
-      plugins = createPlugins({ sockets: [sockets], specs: [], logger: silentLogger() });
+      plugins = createPlugins({ sockets: [sockets], specs: [], timeoutMs: 1_500, logger: silentLogger() });
       system = new System({ ...streams, kernel, plugins, runDir });
       await system.startController();
     });
