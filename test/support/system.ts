@@ -20,11 +20,13 @@ import type { Message, Stream } from '../../services/lib/stream.ts';
 import { connectNats } from '../../services/nats/connection.ts';
 import { jetStream } from '../../services/nats/jetstream.ts';
 import { provision } from '../../services/nats/streams.ts';
+import type { Plugins } from '../../services/plugins/plugins.ts';
 import { repairs } from '../../services/worker/census.ts';
 import { Present } from '../../services/worker/present.ts';
 import { createWorker, type Worker } from '../../services/worker/worker.ts';
 import { type MemoryStream, memoryStream } from './memory-stream.ts';
 import { startNats, type TestNats, waitFor } from './nats.ts';
+import { fakePlugins } from './plugins/fake.ts';
 
 export interface Streams {
   readonly log: Stream;
@@ -66,6 +68,7 @@ export interface SystemOptions extends Streams {
   readonly kernel: Kernel;
   readonly runDir: string;
   readonly drivers?: ReadonlyMap<string, Driver>;
+  readonly plugins?: Plugins;
   readonly clock?: Clock;
   /** Answers go there too. */
   readonly publish?: (subject: string, body: string) => void;
@@ -110,13 +113,14 @@ export class System {
       commands,
       kernel,
       drivers = builtInDrivers,
+      plugins = fakePlugins([]),
       clock = systemClock,
       runDir,
     } = { ...this.options, ...more };
     const netnsRoots = ['/run', '/tmp'];
     const pools = DEFAULT_IPV4_POOLS;
     const place = { realm, host, runDir, pools, netnsRoots, ula: 'fd00:1:2::/48' };
-    const worker = createWorker({ ...place, log, commands, kernel, drivers, hostServers, clock, logger });
+    const worker = createWorker({ ...place, log, commands, kernel, drivers, plugins, hostServers, clock, logger });
     await Promise.race([worker.start(), worker.failed]);
     this.worker = worker;
     return worker;
