@@ -76,6 +76,7 @@ export const macvlanDriver: Driver = builtIn(
     parentOf: parentOf('macvlan'),
     interfacePrefix: () => 'eth',
     publishProblem: () => null,
+    publishesThrough: 'itself',
     canPublish: () => false,
     defaultBindings: () => [],
     checkConfigure: (options) => checkOptions('driver macvlan', options, {}),

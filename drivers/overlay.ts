@@ -56,15 +56,8 @@ const checkNetwork = (network: NetworkFacts): Refusal | null => {
   ]);
 };
 
-const checkEndpoint = (endpoint: EndpointFacts, network: NetworkFacts): Refusal | null => {
-  const problem = checkOptions('an endpoint of driver overlay', endpoint.options, {});
-  if (problem) return problem;
-  const [port] = endpoint.ports;
-  if (port === undefined) return checkRoutes(endpoint);
-  return refuse('DRIVER_FORBIDS', `network ${network.name} (overlay) publishes no ports`, [
-    { kind: 'port', id: `${port.protocol}/${port.port}` },
-  ]);
-};
+const checkEndpoint = (endpoint: EndpointFacts): Refusal | null =>
+  checkOptions('an endpoint of driver overlay', endpoint.options, {}) ?? checkRoutes(endpoint);
 
 export const overlayDriver: Driver = builtIn(
   {
@@ -92,6 +85,7 @@ export const overlayDriver: Driver = builtIn(
       return { port, encrypted, overhead, vni: vni === undefined ? null : Number(vni) };
     },
     interfacePrefix: ({ options }) => options[option.prefix] ?? 'eth',
+    publishesThrough: 'outlet',
     canPublish: () => false,
     publishProblem: () => 'nothing leads from the host into it',
     defaultBindings: () => [],

@@ -162,6 +162,8 @@ export const codeMeanings: Readonly<Record<Code, string>> = {
   NETWORK_EXISTS: 'A network of the host has that name (compared without case).',
   NETWORK_HAS_ENDPOINTS: 'The network has endpoints that are not being deleted.',
   NETWORK_CONFIG_ONLY: 'The network only holds settings for others: it takes no endpoints.',
+  NETWORK_OUTLET:
+    'The network is the way out of sandboxes whose networks have none: it takes no endpoints but those that are made for it.',
   NETWORK_IN_USE: 'Other networks have their settings from this one.',
   CONFIG_CONFLICT:
     'The settings of the network come from another, or it only holds some for others: the field has no place beside that.',

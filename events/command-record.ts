@@ -161,8 +161,9 @@ const intend: Step = (record, event) => {
   learn(record, event);
 };
 
-/** An intent that nobody has to execute: a command has only such, or only others. */
+/** An intent that nobody has to execute: done with its decision. Beside others, which come before it, it is not what the command is about. */
 const enact: Step = (record, event, position) => {
+  if (record.open.length > 0) return;
   learn(record, event);
   end(record, 'succeeded', event, position);
 };

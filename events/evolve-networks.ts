@@ -3,7 +3,15 @@ import { type Event, type EventOf, needsExecution } from './envelope.ts';
 import { isFailure, isIntent, type NetworkFacts, type NetworkSettings } from './events.ts';
 import { endEndpoint } from './evolve-endpoints.ts';
 import { addressPool, holdSubnet, releaseSubnet } from './ipam.ts';
-import { type BoundaryState, cellOf, homeOf, type NetworkCell, type NetworkRow, networkOf } from './state.ts';
+import {
+  type BoundaryState,
+  cellOf,
+  homeOf,
+  isRecordOnly,
+  type NetworkCell,
+  type NetworkRow,
+  networkOf,
+} from './state.ts';
 import { networkTransitions, nextStatus } from './states.ts';
 import { Table } from './table.ts';
 import { endUpdate } from './updates.ts';
@@ -35,6 +43,7 @@ const createNetwork = (state: BoundaryState, event: EventOf<'NetworkCreateReques
     pools: ownSubnets(network).map((subnet) => addressPool(journal, subnet)),
   };
   home.cells.set(network.id, cell);
+  if (network.outlet) state.outlets.set(network.id, true);
 };
 
 /** A network that is undone takes its endpoints along: nothing of them could be named or reached any more. */
@@ -55,16 +64,18 @@ const end = (state: BoundaryState, { facts }: NetworkRow, event: Event): void =>
     if (vni !== null && state.shared.vnis.get(vni) === facts.id) state.shared.vnis.delete(vni);
   }
   home.networks.delete(facts.id);
+  state.outlets.delete(facts.id);
   home.cells.delete(facts.id);
 };
 
 /**
- * A realm network that is to be deleted ends with the last of its endpoints: nobody reports it, and until then hosts have to know what
- * it is that they take down.
+ * A network that is only on record and is to be deleted ends with the last of its endpoints: nobody reports it, and until then hosts
+ * have to know what it is that they take down.
  */
 export const endVacant = (state: BoundaryState, networkId: string, event: Event): void => {
-  const row = state.shared.networks.get(networkId);
-  if (row?.status === 'deleting' && state.shared.cells.get(networkId)?.endpoints.size === 0) end(state, row, event);
+  const row = networkOf(state, networkId);
+  if (row?.status !== 'deleting' || !isRecordOnly(row.facts)) return;
+  if (cellOf(state, networkId)?.endpoints.size === 0) end(state, row, event);
 };
 
 const evolveNetwork = (state: BoundaryState, event: Event, id: string): void => {

@@ -55,6 +55,7 @@ export const codes = {
   NETWORK_HAS_ENDPOINTS: { status: 403, remedy: 'Delete the endpoints that are listed first.' },
   NETWORK_DELETING: { status: 409, remedy: 'Wait for its outcome.' },
   NETWORK_CONFIG_ONLY: { status: 403, remedy: 'Create a network with `configFrom` of that name, and use that one.' },
+  NETWORK_OUTLET: { status: 403, remedy: 'Use another network; what is in this one comes and goes by itself.' },
   NETWORK_IN_USE: { status: 403, remedy: 'Delete the networks that are listed first.' },
   CONFIG_CONFLICT: {
     status: 403,

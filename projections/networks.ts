@@ -1,6 +1,7 @@
 /** View `networks`: what each network is and in which state; deleted ones disappear. Key: the network's id. */
 import { type Event, type EventOf, needsExecution } from '../events/envelope.ts';
 import { type Fault, isIntent, type NetworkFacts, type NetworkSettings } from '../events/events.ts';
+import { isRecordOnly } from '../events/state.ts';
 import { type NetworkStatus, networkTransitions } from '../events/states.ts';
 import { endUpdate, type Update } from '../events/updates.ts';
 import { type At, isLate, labelNames, type Projection } from './projection.ts';
@@ -67,9 +68,8 @@ const updated = (
   return { ...row, ...ended.restored, update: ended.update, updateFault: fault, changedPosition };
 };
 
-/** Nobody reports the end of a realm network: it is over with the last of its endpoints. */
-const isOver = ({ scope, status, endpoints }: NetworkRow): boolean =>
-  scope === 'realm' && status === 'deleting' && endpoints === 0;
+/** Nobody reports the end of a network that is only on record: it is over with the last of its endpoints. */
+const isOver = (row: NetworkRow): boolean => isRecordOnly(row) && row.status === 'deleting' && row.endpoints === 0;
 
 const move = (rows: Rows, event: Event, at: At): void => {
   const row = at.networkBefore;
