@@ -55,7 +55,6 @@ export const bridgeDriver: Driver = builtIn(
     mtu: (options, config, host) => Number(options[option.mtu] ?? config[option.mtu] ?? host?.mtu ?? 1500),
     parentOf: () => null,
     interfacePrefix,
-    publishesThrough: 'itself',
     canPublish: publishes,
     publishProblem,
     defaultBindings,

@@ -82,7 +82,6 @@ export const ipvlanDriver: Driver = builtIn(
     parentOf: parentOf('ipvlan'),
     interfacePrefix: () => 'eth',
     publishProblem: () => null,
-    publishesThrough: 'itself',
     canPublish: () => false,
     defaultBindings: () => [],
     checkConfigure: (options) => checkOptions('driver ipvlan', options, {}),

@@ -76,7 +76,6 @@ export const macvlanDriver: Driver = builtIn(
     parentOf: parentOf('macvlan'),
     interfacePrefix: () => 'eth',
     publishProblem: () => null,
-    publishesThrough: 'itself',
     canPublish: () => false,
     defaultBindings: () => [],
     checkConfigure: (options) => checkOptions('driver macvlan', options, {}),

@@ -69,7 +69,7 @@ export const overlayDriver: Driver = builtIn(
     ],
     needsGateway: () => false,
     hasMac: true,
-    defaultRoute: () => 'none',
+    defaultRoute: () => 'outlet',
     addresses: true,
     sandbox: 'own',
     exclusive: false,
@@ -85,7 +85,6 @@ export const overlayDriver: Driver = builtIn(
       return { port, encrypted, overhead, vni: vni === undefined ? null : Number(vni) };
     },
     interfacePrefix: ({ options }) => options[option.prefix] ?? 'eth',
-    publishesThrough: 'outlet',
     canPublish: () => false,
     publishProblem: () => 'nothing leads from the host into it',
     defaultBindings: () => [],

@@ -28,7 +28,6 @@ export const remoteDriver = (name: string): Driver =>
       mtu: () => null,
       parentOf: () => null,
       interfacePrefix: () => 'eth',
-      publishesThrough: 'itself',
       canPublish: (network, family) => (family === 4 ? network.ipv4 : network.ipv6) && !network.internal,
       publishProblem: () => null,
       defaultBindings: (network) => [

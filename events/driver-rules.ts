@@ -64,8 +64,6 @@ export interface DriverRules {
   interfacePrefix(network: NetworkFacts): string;
   /** Whether ports on host addresses of the family can be led to endpoints of the network. */
   canPublish(network: NetworkFacts, family: Family): boolean;
-  /** `outlet`: its networks lead nowhere but to each other's endpoints; ports and other traffic go through a network that is made for it. */
-  readonly publishesThrough: 'itself' | 'outlet';
   /** Why a port at this address of the host cannot be led to endpoints of the network; null when it can. */
   publishProblem(network: NetworkFacts, hostAddress: string): string | null;
   /**
@@ -90,7 +88,6 @@ export const linkless = {
   mtu: () => null,
   parentOf: () => null,
   interfacePrefix: () => 'eth',
-  publishesThrough: 'itself',
   canPublish: () => false,
   publishProblem: () => 'the driver makes no links',
   defaultBindings: () => [],

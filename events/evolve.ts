@@ -1,6 +1,6 @@
 /** How each event changes a boundary's state. Total: history has happened, so nothing here refuses or throws. */
 import { foldCommand } from './command-record.ts';
-import { type Event, type EventOf, isRevertible, needsExecution } from './envelope.ts';
+import { type Event, type EventOf, isBeside, isRevertible, needsExecution } from './envelope.ts';
 import { isConstructive, isFailure, isTerminal } from './events.ts';
 import { createEndpoint, evolveEndpoint, updateEndpoint, updateReported } from './evolve-endpoints.ts';
 import { endVacant, evolveNetworks } from './evolve-networks.ts';
@@ -179,8 +179,11 @@ const evolveModel = (state: BoundaryState, event: Event): void => {
  * @param position of the event's commit in the log; while a decision is tried on it has none yet, and 0 stands for it.
  */
 export const evolve = (state: BoundaryState, event: Event, position: number): void => {
-  // It only guards: what it says is held by the creation in the same commit, on the host that remembers the command.
-  if (event.type === 'EndpointAdmitted') return;
+  // An admission only guards: what it says is held by the creation in the same commit, on the host that remembers the command.
+  if (isBeside(event)) {
+    evolveModel(state, event);
+    return;
+  }
   if (event.meta.commandseq !== undefined) {
     remember(state, event, position);
     if (needsExecution(event)) state.intents.set(event.meta.id, event);

@@ -29,6 +29,8 @@ export const fieldMeanings: Readonly<Record<string, string>> = {
   'Event.executors':
     'of intents: hosts that must execute it, separated by commas; empty: nobody has to, it is done with its decision',
   'Event.deadline': 'of intents: when the command ends as timed out (RFC 3339)',
+  'Event.revertible':
+    'of intents of a command that both makes and takes away: true, it is done as a whole or everything is as it was',
   'Event.traceparent': 'as the command says',
   'Event.data': 'what happened',
   actor: 'who sent the command',

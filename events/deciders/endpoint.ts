@@ -28,7 +28,6 @@ import {
   found,
   networkFor,
   type Result,
-  rulesOf,
   sandboxOf,
 } from './context.ts';
 import { outletNetwork } from './outlet-network.ts';
@@ -214,8 +213,7 @@ export const portsThrough = (
   context: Context,
 ): Result<PublishedPort[]> => {
   const what = `network ${network.name}`;
-  const { publishesThrough } = rulesOf(network.driver, context);
-  if (ports.length === 0 || network.internal || publishesThrough !== 'outlet')
+  if (ports.length === 0 || network.internal || network.defaultRoute !== 'outlet')
     return leasesFor(ports, outletOf(what, { 4: network, 6: network }, state, context));
   const way = outletNetwork(state, context);
   if (!way.ok) return way;

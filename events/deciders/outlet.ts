@@ -2,10 +2,10 @@
 import type { EndpointFacts, Fact, NetworkFacts } from '../events.ts';
 import { addressPool, chooseAddress, macFromIpv4, withPrefix } from '../ipam.ts';
 import { refuse } from '../refusals.ts';
-import { type BoundaryState, cellOf } from '../state.ts';
+import { type BoundaryState, cellOf, type SandboxRow } from '../state.ts';
 import { Journal } from '../table.ts';
-import { type Context, driverFor, found, type Result, rulesOf } from './context.ts';
-import { type Draft, electOf, join, leave, type Member } from './draft.ts';
+import { accept, type Context, type Decide, driverFor, found, type Result, sandboxCulprit } from './context.ts';
+import { type Draft, draftOf, electOf, join, leave, type Member } from './draft.ts';
 import { deletion } from './endpoint.ts';
 import { outletNetwork } from './outlet-network.ts';
 
@@ -14,22 +14,21 @@ type Part = Pick<Member, 'endpoint' | 'network'> & { readonly plug?: Member['plu
 export const isOutlet = ({ endpoint }: Pick<Member, 'endpoint'>): boolean => endpoint.origin === 'outlet';
 
 /** What comes from an endpoint of this network leaves the host through another, if there is one; or its carrier leaves that to us. */
-const wantsOutlet = ({ network: { facts }, plug = null }: Part, context: Context): boolean =>
-  !facts.internal && (rulesOf(facts.driver, context).publishesThrough === 'outlet' || plug?.outlet === true);
+const wantsOutlet = ({ network: { facts }, plug = null }: Part): boolean =>
+  !facts.internal && (facts.defaultRoute === 'outlet' || plug?.outlet === true);
 
 /** Its carrier wants no other way out of the whole sandbox (libnetwork: DisableGatewayService). */
 const forbidsOutlet = ({ plug = null }: Part): boolean => plug?.outlet === false;
 
 /** Whether some network of a sandbox wants a way out that none of them is. */
-export const needsOutlet = (members: readonly Part[], context: Context): boolean => {
+export const needsOutlet = (members: readonly Part[]): boolean => {
   const others = members.filter((member) => !isOutlet(member));
-  if (others.some(forbidsOutlet) || !others.some((member) => wantsOutlet(member, context))) return false;
-  return electOf(others).ipv4 === null;
+  return !others.some(forbidsOutlet) && others.some(wantsOutlet) && electOf(others).ipv4 === null;
 };
 
 /** Of the members those that stay when the others are as they are: all but a way out that is not needed. */
-export const withoutIdleOutlet = <M extends Part>(members: readonly M[], context: Context): readonly M[] =>
-  needsOutlet(members, context) ? members : members.filter((member) => !isOutlet(member));
+export const withoutIdleOutlet = <M extends Part>(members: readonly M[]): readonly M[] =>
+  needsOutlet(members) ? members : members.filter((member) => !isOutlet(member));
 
 const endpointFor = (
   state: BoundaryState,
@@ -84,7 +83,7 @@ export interface Changed {
 }
 
 /**
- * What a change of a sandbox brings beside itself: an endpoint that leads out where none of its networks does, and the end of one that
+ * What a change of a sandbox brings beside itself: an endpoint that leads out where none of its networks does , and the end of one that
  * is needed no more. Behind all other facts: what nobody executes must not come first in a command.
  */
 export const outletFacts = (
@@ -93,7 +92,7 @@ export const outletFacts = (
   context: Context,
 ): Result<readonly Fact[]> => {
   const there = draft.members.find(isOutlet);
-  const isNeeded = needsOutlet(draft.members, context);
+  const isNeeded = needsOutlet(draft.members);
   if (isNeeded === (there !== undefined)) return found([]);
   if (!there)
     return comes(
@@ -104,4 +103,27 @@ export const outletFacts = (
     );
   const row = state.endpoints.get(there.endpoint.id);
   return found(row ? [leave(draft, row, before).fact, deletion(row, 'detach')] : []);
+};
+
+/** Whether a sandbox in which nothing is under way has a way out that it does not need, or needs one that it does not have. */
+export const isAstray = (state: BoundaryState, row: SandboxRow): boolean => {
+  if (row.status !== 'ready' || state.occupants.get(row.facts.incarnation) !== row.members.length) return false;
+  const { members } = draftOf(state, row);
+  const isQuiet = members.every(({ endpoint: { id } }) => state.endpoints.get(id)?.status === 'joined');
+  return isQuiet && needsOutlet(members) !== members.some(isOutlet);
+};
+
+/**
+ * What a failure left of a sandbox: another command was decided on what then was not there. Or its way out was not known to be needed
+ * before a plugin said so, or before this version. Decided anew, when everything else is over.
+ */
+export const mendSandbox: Decide<'MendSandbox'> = (state, { incarnation }, context) => {
+  const row = state.sandboxes.get(incarnation);
+  if (!row)
+    return refuse('SANDBOX_NOT_FOUND', `there is no sandbox ${incarnation}`, [{ kind: 'sandbox', id: incarnation }]);
+  if (!isAstray(state, row))
+    return refuse('SANDBOX_FITS', `sandbox ${row.facts.id} is as it should be, or about to be`, [sandboxCulprit(row)]);
+  const draft = draftOf(state, row);
+  const facts = outletFacts(state, { before: draft.members, draft }, context);
+  return facts.ok ? accept(...facts.value) : facts;
 };

@@ -99,7 +99,7 @@ const sandboxPorts = (
   const own = all.filter((member) => !isOutlet(member));
   const gateways = electOf(own);
   const networkOf = (id: string | null) => own.find(({ endpoint }) => endpoint.id === id)?.network.facts ?? null;
-  const way = needsOutlet(all, context) ? outletNetwork(state, context) : null;
+  const way = needsOutlet(all) ? outletNetwork(state, context) : null;
   if (way && !way.ok) return way;
   const networks = { 4: way?.value.network ?? networkOf(gateways.ipv4), 6: networkOf(gateways.ipv6) };
   const outlet = outletOf(`sandbox ${draft.facts.id}`, networks, state, context);
@@ -201,10 +201,10 @@ export const moveSandbox: Decide<'MoveSandbox'> = (state, { sandbox: id, from, t
   if (!endpoint.ok) return endpoint;
   const draft = draftOf(state, row.value);
   const arriving = { network: network.value, endpoint: endpoint.value };
-  const staying = withoutIdleOutlet(
-    [...draft.members.filter((member) => member.endpoint.id !== old.facts.id), arriving],
-    context,
-  );
+  const staying = withoutIdleOutlet([
+    ...draft.members.filter((member) => member.endpoint.id !== old.facts.id),
+    arriving,
+  ]);
   const instead = draft.members
     .map((member) => member.endpoint.id)
     .filter((one) => !staying.some(({ endpoint: { id } }) => id === one));
