@@ -30,12 +30,7 @@ export const needsOutlet = (members: readonly Part[]): boolean => {
 export const withoutIdleOutlet = <M extends Part>(members: readonly M[]): readonly M[] =>
   needsOutlet(members) ? members : members.filter((member) => !isOutlet(member));
 
-const endpointFor = (
-  state: BoundaryState,
-  network: NetworkFacts,
-  incarnation: string,
-  context: Context,
-): Result<EndpointFacts> => {
+const endpointFor = (state: BoundaryState, network: NetworkFacts, context: Context): Result<EndpointFacts> => {
   const culprit = { kind: 'network', id: network.id, name: network.name };
   const rules = driverFor(network.driver, network.options, context, state.facts.get('host'));
   if (!rules.ok) return rules;
@@ -49,8 +44,9 @@ const endpointFor = (
   const chosen = chooseAddress(pool, context);
   if (!chosen.ok) return { ...chosen, culprits: [culprit, ...chosen.culprits] };
   const { address } = chosen.value;
+  const id = context.newId();
   return found({
-    ...{ id: context.newId(), networkId: network.id, name: `gateway-${incarnation}` },
+    ...{ id, networkId: network.id, name: `gateway-${id}` },
     ...{ ipv4: withPrefix(pool, address), ipv6: null, mac: macFromIpv4(address), wanted: null, static: false },
     ...{ aliases: [], ports: [], gatewayPriority: 0, interface: null, sysctls: {}, linkLocal: [], routes: [] },
     ...{ links: {}, services: [], options: {}, labels: {}, gc: null, origin: 'outlet' },
@@ -67,7 +63,7 @@ const comes = (
   const way = outletNetwork(state, context);
   if (!way.ok) return way;
   const { network, isNew } = way.value;
-  const endpoint = endpointFor(state, network, draft.facts.incarnation, context);
+  const endpoint = endpointFor(state, network, context);
   if (!endpoint.ok) return endpoint;
   const row = { facts: network, status: 'active', intent: '', createdAt: '', update: null } as const;
   const joined = join(state, draft, { network: row, endpoint: endpoint.value, reserved: new Set(reserved) }, context);

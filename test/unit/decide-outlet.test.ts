@@ -31,7 +31,7 @@ describe('the way out: who gets one', () => {
     const last = facts.at(-1);
     assert.ok(last?.type === 'EndpointJoinRequested');
     assert.equal(last.data.gateways.ipv4, last.data.endpointId);
-    assert.equal(last.data.name, `gateway-${last.data.sandbox.incarnation}`);
+    assert.equal(last.data.name, `gateway-${last.data.endpointId}`);
     assert.deepEqual(place(world), { on: ['span', 'cnm-gateway'], through: 'cnm-gateway' });
     assert.equal(world.network('cnm-gateway').status, 'active', 'nobody has to make it');
     assert.equal(world.state.progress.size, 1, 'the command goes on');
