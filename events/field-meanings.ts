@@ -62,7 +62,7 @@ export const fieldMeanings: Readonly<Record<string, string>> = {
   driver: 'name of the driver',
   'ipam.driver': 'driver of address management: `default`, or the name of a plugin',
   defaultRoute:
-    'what carries a default route out of the network: `gateway` (of its subnet), `link` (the interface itself), `endpoint` (as its driver said of each endpoint) or `none`',
+    'what carries a default route out of the network: `gateway` (of its subnet), `link` (the interface itself), `endpoint` (as its driver said of each endpoint), `outlet` (an endpoint of its sandbox in a network that is made for it) or `none`',
   dueAt: 'when its grace period was over (RFC 3339)',
   endpoint: 'name or id of the endpoint in its network',
   'EndpointCreateRequested.endpoint': 'the endpoint',

@@ -134,7 +134,7 @@ export const networks: Projection<NetworkRow> = {
         move(rows, event, at);
     }
   },
-  fields: ['id', 'name', 'host', 'driver', 'status', 'internal', 'ipv4', 'ipv6', 'configOnly', 'configFrom'],
+  fields: ['id', 'name', 'host', 'driver', 'status', 'internal', 'ipv4', 'ipv6', 'configOnly', 'configFrom', 'outlet'],
   references: ['network', 'label', 'dangling', 'scope', 'type'],
   refer: (row, reference) => {
     switch (reference) {
