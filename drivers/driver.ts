@@ -7,6 +7,7 @@ import type {
   EndpointFacts,
   EventData,
   NetworkFacts,
+  Plug,
   PortBinding,
   PublishedPort,
   SandboxFacts,
@@ -28,6 +29,8 @@ export interface Join {
   readonly endpoint: EndpointFacts;
   readonly sandbox: SandboxFacts;
   readonly interface: string | null;
+  /** What its carrier said of it, where that is somebody else. */
+  readonly plug: Plug | null;
 }
 
 /** Ports that lead into a sandbox, for one family: through the endpoint that carries its default route of that family. */

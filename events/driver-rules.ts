@@ -33,6 +33,8 @@ export interface DriverRules {
   readonly hasMac: boolean;
   /** What carries a default route out of a network with these options. */
   defaultRoute(options: Options): NetworkFacts['defaultRoute'];
+  /** Who may manage the addresses of its networks beside us: nobody (`null`), a plugin. Left out: we alone do. */
+  readonly ipams?: readonly ('null' | 'plugin')[];
   /** Whether its networks have subnets and its endpoints addresses. */
   readonly addresses: boolean;
   /** `host`: sandboxes on its networks are the host's own namespace. */

@@ -90,6 +90,7 @@ export const fieldMeanings: Readonly<Record<string, string>> = {
   'answer.link': 'interface of the host that becomes the one in the sandbox; null for none',
   gateway4: 'gateway of its IPv4 default route, without prefix length; null for none',
   gateway6: 'gateway of its IPv6 default route, without prefix length; null for none',
+  'SettleIntent.epoch': 'as the worker has stated it last in HostFacts: no other settles',
   'SettleIntent.answer': 'what the plugin answered',
   'answer.kind': '`network`, `endpoint` or `join`, as the intent',
   'answer.prefix': 'names of interfaces begin with it; the first free number follows',

@@ -1,4 +1,5 @@
 /** View `endpoints`: what each endpoint is, in which state and in which sandbox; deleted ones disappear. Key: the endpoint's id. */
+
 import { endpointLifeAfter, type LifeAfter, type OpenLeave } from '../events/endpoint-life.ts';
 import type { Event, EventOf } from '../events/envelope.ts';
 import {
@@ -7,11 +8,13 @@ import {
   type EventData,
   type Fault,
   isFailure,
+  type Plug,
   type PortBinding,
 } from '../events/events.ts';
+import { withFound } from '../events/found-ports.ts';
 import type { EndpointStatus } from '../events/states.ts';
 import type { Update } from '../events/updates.ts';
-import { updatedRow, withFound } from './endpoint-updates.ts';
+import { updatedRow } from './endpoint-updates.ts';
 import { type At, bareAddress, isLate, labelNames, networkName, type Projection } from './projection.ts';
 
 export interface Families {
@@ -37,6 +40,8 @@ export interface EndpointRow extends EndpointFacts {
   readonly interface: string | null;
   /** The name that was asked for. */
   readonly interfaceAsked: string | null;
+  /** What the carrier of its network said of its join; null where that is a driver of ours, or has said nothing yet. */
+  readonly plug: Plug | null;
   /** In the sandbox, once joined. */
   readonly routes: EventData<'EndpointJoined'>['routes'];
   readonly routesAsked: EndpointFacts['routes'];
@@ -67,7 +72,7 @@ export interface EndpointRow extends EndpointFacts {
 
 type Membership = Pick<
   EndpointRow,
-  'sandbox' | 'sandboxIncarnation' | 'sandboxKey' | 'joinId' | 'interface' | 'routes'
+  'sandbox' | 'sandboxIncarnation' | 'sandboxKey' | 'joinId' | 'interface' | 'plug' | 'routes'
 >;
 
 const unjoined: Membership = {
@@ -76,6 +81,7 @@ const unjoined: Membership = {
   sandboxKey: null,
   joinId: null,
   interface: null,
+  plug: null,
   routes: [],
 };
 
@@ -119,6 +125,7 @@ const create = ({ data: { endpoint: facts }, meta }: EventOf<'EndpointCreateRequ
   joinId: unjoined.joinId,
   interfaceAsked: facts.interface,
   routesAsked: facts.routes,
+  plug: unjoined.plug,
   gateway: familiesOf(false, false),
   portMap: noPorts,
   update: null,
@@ -142,9 +149,9 @@ const membershipAfter = (row: EndpointRow, event: Event, { status }: LifeAfter):
       return { ...unjoined, sandbox: id, sandboxIncarnation: incarnation, joinId, interface: event.data.interface };
     }
     case 'EndpointJoined': {
-      const { sandbox, sandboxIncarnation, joinId } = row;
+      const { sandbox, sandboxIncarnation, joinId, plug } = row;
       const { key, routes } = event.data;
-      return { sandbox, sandboxIncarnation, sandboxKey: key, joinId, interface: event.data.interface, routes };
+      return { sandbox, sandboxIncarnation, sandboxKey: key, joinId, interface: event.data.interface, plug, routes };
     }
     case 'EndpointJoinFailed':
     case 'EndpointLeft':
@@ -175,6 +182,7 @@ const moved = (row: EndpointRow, event: Event, life: LifeAfter, at: At): Endpoin
     sandboxKey,
     joinId,
     interface: link,
+    plug,
     routes,
   } = membershipAfter(row, event, life);
   const fault = isFailure(type) && 'fault' in event.data ? event.data.fault : null;
@@ -189,6 +197,7 @@ const moved = (row: EndpointRow, event: Event, life: LifeAfter, at: At): Endpoin
     sandboxKey,
     joinId,
     interface: link,
+    plug,
     routes,
     gateway: sandbox === null ? familiesOf(false, false) : carries(row, event),
     lastSandbox:
@@ -203,7 +212,19 @@ const moved = (row: EndpointRow, event: Event, life: LifeAfter, at: At): Endpoin
   };
 };
 
-/** Settings of one endpoint, and host ports of any: neither moves a state. */
+/** What was left open, as a worker has learnt it. */
+const settled = (row: EndpointRow, event: EventOf<'EndpointSettled' | 'JoinSettled'>, at: At): EndpointRow => {
+  if (event.type === 'EndpointSettled') {
+    const { ipv4, ipv6, mac } = event.data;
+    return { ...row, ipv4, ipv6, mac, changedPosition: at.position };
+  }
+  const { joinId, plug } = event.data;
+  // It has left before this was decided.
+  if (row.joinId !== joinId) return row;
+  return { ...row, interface: event.data.interface, plug, changedPosition: at.position };
+};
+
+/** Settings of one endpoint, host ports of any, and what was left open: none of these moves a state. */
 const update = (rows: Map<string, EndpointRow>, event: Event, at: At): boolean => {
   switch (event.type) {
     case 'EndpointUpdateRequested':
@@ -213,10 +234,14 @@ const update = (rows: Map<string, EndpointRow>, event: Event, at: At): boolean =
       if (event.type === 'EndpointUpdated' && isLate(at, event)) return true;
       if (at.endpointBefore) rows.set(at.endpointBefore.id, updatedRow(at.endpointBefore, event, at));
       return true;
+    case 'EndpointSettled':
+    case 'JoinSettled':
+      if (at.endpointBefore) rows.set(at.endpointBefore.id, settled(at.endpointBefore, event, at));
+      return true;
     case 'PortsLeased':
       for (const id of new Set(event.data.ports.map(({ holder }) => holder))) {
         const row = rows.get(id);
-        if (row) rows.set(id, { ...row, ...withFound(row, event), changedPosition: at.position });
+        if (row) rows.set(id, { ...row, ...withFound(row, id, event.data), changedPosition: at.position });
       }
       return true;
     default:
@@ -239,6 +264,8 @@ export const endpoints: Projection<EndpointRow> = {
   version: 3,
   handles: [
     'EndpointCreateRequested',
+    'EndpointSettled',
+    'JoinSettled',
     'EndpointUpdateRequested',
     'EndpointJoinRequested',
     'EndpointLeaveRequested',

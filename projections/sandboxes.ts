@@ -2,12 +2,13 @@
  * View `sandboxes`: each sandbox with its members, from the first join that asks for it until it is removed. Key: its incarnation,
  * since a sandbox may be made anew while the one before is still being removed.
  */
+
 import { endpointLifeAfter } from '../events/endpoint-life.ts';
 import type { Event, EventOf } from '../events/envelope.ts';
 import type { Gateways, SandboxFacts } from '../events/events.ts';
+import { withFound } from '../events/found-ports.ts';
 import { type Candidate, electGateways } from '../events/gateways.ts';
 import { type SandboxStatus, sandboxTransitions } from '../events/states.ts';
-import { withFound } from './endpoint-updates.ts';
 import type { EndpointRow } from './endpoints.ts';
 import type { At, Projection } from './projection.ts';
 import { nextStatus } from './status.ts';
@@ -79,7 +80,8 @@ const elected = (members: readonly SandboxMember[], at: At): Gateways => {
   for (const { endpointId: id, networkId } of members) {
     const endpoint = at.endpoints.get(id);
     const network = at.networks.get(networkId);
-    if (endpoint && network) candidates.push({ id, gatewayPriority: endpoint.gatewayPriority, network });
+    if (endpoint && network)
+      candidates.push({ id, gatewayPriority: endpoint.gatewayPriority, network, plug: endpoint.plug });
   }
   return electGateways(candidates);
 };
@@ -136,6 +138,17 @@ const join = (rows: Rows, event: EventOf<'EndpointJoinRequested'>, at: At): void
     return;
   }
   rows.set(sandbox.incarnation, begun(event, at, [member], 'creating'));
+};
+
+/** Its carrier has said what its interface is called, and whether it carries a default route. */
+const plugged = (rows: Rows, before: EndpointRow, at: At): void => {
+  const row = at.sandboxBefore;
+  const endpoint = at.endpoints.get(before.id);
+  if (!row || !endpoint || (endpoint.interface === before.interface && endpoint.plug === before.plug)) return;
+  const members = row.members.map((member) =>
+    member.endpointId === endpoint.id ? { ...member, interface: endpoint.interface } : member,
+  );
+  rows.set(row.incarnation, { ...row, members, gateways: elected(members, at), changedPosition: at.position });
 };
 
 /** Takes an endpoint out; the sandbox of the last one is desired no more from here on. */
@@ -208,7 +221,7 @@ const lease = (rows: Rows, event: EventOf<'PortsLeased'>, at: At): void => {
   for (const id of new Set(event.data.ports.map(({ holder }) => holder))) {
     const row = rows.get(id);
     if (!row) continue;
-    const { ports } = withFound({ id, ports: row.ports, update: null }, event);
+    const { ports } = withFound({ ports: row.ports, update: null }, id, event.data);
     rows.set(id, { ...row, ports, changedPosition: at.position });
   }
 };
@@ -226,11 +239,13 @@ const report = (rows: Rows, event: EventOf<'SandboxCreated' | 'SandboxRemoved'>,
 
 export const sandboxes: Projection<SandboxRow> = {
   name: 'sandboxes',
-  version: 2,
+  version: 3,
   handles: [
     'EndpointUpdateRequested',
     'EndpointUpdateFailed',
     'EndpointJoinRequested',
+    'JoinSettled',
+    'EndpointJoined',
     'EndpointLeaveRequested',
     'EndpointJoinFailed',
     'EndpointLeft',
@@ -255,6 +270,10 @@ export const sandboxes: Projection<SandboxRow> = {
       case 'EndpointUpdateRequested':
       case 'EndpointUpdateFailed':
         if (before) reelect(rows, before, at);
+        return;
+      case 'JoinSettled':
+      case 'EndpointJoined':
+        if (before) plugged(rows, before, at);
         return;
       case 'EndpointLeaveReverted':
         stay(rows, event, at);

@@ -134,6 +134,7 @@ const folds: readonly { readonly handles: readonly EventType[]; readonly fold: F
   {
     handles: [
       'EndpointJoinRequested',
+      'JoinSettled',
       'EndpointLeaveRequested',
       'EndpointUpdateRequested',
       'EndpointUpdateFailed',
@@ -252,7 +253,7 @@ export const applyCommit = (views: Views, subject: string, position: number, eve
   for (const event of events) foldEvent(rows, event, at);
   views.position = position;
   const time = events.at(-1)?.meta.time ?? '';
-  if (reports && host !== null) heard(rows.hosts, host, time, position);
+  if (reports && host !== null && events.length > 0) heard(rows.hosts, host, time, position);
   const day = time.slice(0, 10);
   if (day > views.day) {
     views.day = day;

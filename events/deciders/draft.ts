@@ -151,7 +151,8 @@ export const electOf = (members: readonly (Pick<Member, 'endpoint' | 'network'> 
 /** Names that a namespace has already, or that its sysctl folders have. */
 const reservedNames: ReadonlySet<string> = new Set(['lo', 'all', 'default']);
 
-const interfaceFor = (
+/** The name of a new interface: the one that is wanted, else the prefix and the first number that is free. */
+export const interfaceFor = (
   members: readonly Member[],
   wanted: string | null,
   prefix: string,
@@ -177,10 +178,10 @@ const interfaceFor = (
 };
 
 /** Two interfaces cannot both lead to one destination. */
-const routeTaken = (members: readonly Member[], endpoint: EndpointFacts): Refusal | null => {
-  for (const { endpoint: other, network } of members) {
+export const routeTaken = (members: readonly Member[], endpoint: EndpointFacts): Refusal | null => {
+  for (const { endpoint: other, network, plug } of members) {
     const theirs = new Set([
-      ...other.routes.map(({ destination }) => destination),
+      ...[...other.routes, ...(plug?.routes ?? [])].map(({ destination }) => destination),
       ...network.facts.subnets.map(({ subnet }) => subnet),
     ]);
     const clash = endpoint.routes.find(({ destination }) => theirs.has(destination));

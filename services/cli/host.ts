@@ -22,6 +22,7 @@ const columns: readonly Column<HostRow>[] = [
   { title: 'EPOCH', text: ({ epoch }) => String(epoch) },
   { title: 'UNDERLAY', text: (row) => orDash(describeUnderlay(row)) },
   { title: 'KERNEL', text: ({ kernel }) => kernel },
+  { title: 'DRIVERS', text: ({ drivers }) => orDash(drivers.join(' ')) },
   { title: 'LACKS', text: (row) => orDash(lacking(row).join(' ')) },
   { title: 'LAST REPORT', text: ({ lastReport }) => shortTime(lastReport) },
 ];

@@ -1,8 +1,8 @@
 /** The files of a sandbox that a runtime mounts: hosts, resolv.conf and hostname. Pure. */
-import { gatewayOf } from '../../drivers/driver.ts';
 import type { Dns } from '../../events/events.ts';
 import { RESOLVER_ADDRESS } from '../dns/address.ts';
 import type { ResolvConf } from '../dns/upstreams.ts';
+import { gatewayIn } from './gateway.ts';
 import type { Inmate, SandboxView } from './sandbox.ts';
 
 /** Content by file name. */
@@ -33,7 +33,8 @@ const constantHosts = [
 const hostGateways = ({ inmates, gateways }: SandboxView): readonly string[] =>
   ([4, 6] as const).flatMap((family) => {
     const carrier = inmates.find(({ endpoint }) => endpoint.id === gateways[`ipv${family}`]);
-    return carrier ? (gatewayOf(carrier.network, family) ?? []) : [];
+    // A route on the link leads by no address.
+    return (carrier && gatewayIn(carrier, family)) || [];
   });
 
 const hosts = (view: SandboxView): string => {

@@ -14,12 +14,17 @@ const wantedBy = (intents: Iterable<Event>): ReadonlySet<string> => {
 
 const isBridge = (object: KernelObject): object is Bridge => object.kind === 'bridge';
 
+export interface Vacated {
+  readonly networkId: string;
+  readonly plan: Plan;
+}
+
 /**
  * What takes networks out of the kernel that nobody on this host is in any more, nor about to be. Behind a batch, before its reports: so
  * two that leave in one batch need not know of each other. Complexity: the tunnels and ways out there, and the open
  * intents where one of them is idle.
  */
-export const vacated = ({ state, present }: Scene): readonly Plan[] => {
+export const vacated = ({ state, present }: Scene): readonly Vacated[] => {
   const ways = [...state.outlets.keys()].flatMap((id) => present.of('network', id)).filter(isBridge);
   const there = [...present.tunnels(), ...ways.map(({ name, tag }) => ({ bridge: name, tag }))];
   const idle = there.filter(({ bridge }) => !present.isInUse(bridge));
@@ -27,5 +32,8 @@ export const vacated = ({ state, present }: Scene): readonly Plan[] => {
   const wanted = wantedBy(state.intents.values());
   return idle
     .filter(({ tag }) => !wanted.has(tag.id))
-    .map(({ tag }) => ({ id: `vacate/${tag.id}`, operations: diff([], present.of('network', tag.id)) }));
+    .map(({ tag: { id } }) => ({
+      networkId: id,
+      plan: { id: `vacate/${id}`, operations: diff([], present.of('network', id)) },
+    }));
 };

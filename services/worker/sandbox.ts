@@ -1,5 +1,5 @@
 /** What a sandbox as a whole is in the kernel, apart from its endpoints: namespace, default routes, ports, files, names. Pure. */
-import { type Driver, gatewayOf, type HostContext, type Publication, tagOf } from '../../drivers/driver.ts';
+import { type Driver, type HostContext, type Publication, tagOf } from '../../drivers/driver.ts';
 import type { KernelObject, Netns, Route } from '../../drivers/objects.ts';
 import { remoteDriver } from '../../drivers/remote.ts';
 import { hostNetns } from '../../events/deciders/sandbox.ts';
@@ -7,6 +7,7 @@ import type { EndpointFacts, Gateways, NetworkFacts, Plug, PortBinding, SandboxF
 import { RESOLVER_PORT } from '../dns/address.ts';
 import type { ResolvConf } from '../dns/upstreams.ts';
 import { filesOf } from './files.ts';
+import { gatewayIn } from './gateway.ts';
 
 export interface Deployment {
   readonly host: HostContext;
@@ -54,8 +55,7 @@ const defaultRoutes = (deployment: Deployment, view: SandboxView): readonly Rout
   families.flatMap((family): readonly Route[] => {
     const carrier = carrierOf(view, family);
     // Empty: the destination is on the link.
-    const isOnLink = carrier?.network.defaultRoute === 'link';
-    const gateway = isOnLink ? '' : carrier ? gatewayOf(carrier.network, family) : null;
+    const gateway = carrier ? gatewayIn(carrier, family) : null;
     if (!carrier || carrier.interface === null || gateway === null) return [];
     const tag = tagOf(deployment.host, 'sandbox', view.facts.incarnation);
     const { interface: device } = carrier;

@@ -96,7 +96,7 @@ export class RealmStage {
   viewed(): readonly (readonly [name: string, host: string, status: string, endpoints: number])[] {
     const views = createViews();
     for (const { subject, position, body } of this.log.stored())
-      applyCommit(views, subject, position, decodeCommit(body));
+      applyCommit(views, subject, position, decodeCommit(body, subject));
     return [...rowsOf(views, 'networks').values()].map((row) => [row.name, row.host, row.status, row.endpoints]);
   }
 

@@ -221,7 +221,7 @@ export class System {
   }
 
   async events(): Promise<readonly Event[]> {
-    return (await this.messages()).flatMap((message) => decodeCommit(message.body));
+    return (await this.messages()).flatMap((message) => decodeCommit(message.body, message.subject));
   }
 
   /** What the log adds up to for the host. */

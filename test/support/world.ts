@@ -28,7 +28,7 @@ import { aboutOf } from '../../services/lib/about.ts';
 import type { Clock } from '../../services/lib/clock.ts';
 import { chainHash } from '../../services/lib/hash.ts';
 import { boundaryOf, type FollowedRealm, followRealm } from '../../services/lib/realm.ts';
-import type { Stream } from '../../services/lib/stream.ts';
+import type { Message, Stream } from '../../services/lib/stream.ts';
 import { FakeClock, startMs } from './fake-clock.ts';
 
 export { FakeClock, startMs };
@@ -372,5 +372,7 @@ export class Reporter {
 }
 
 /** Every event on a log, with the position of its commit. */
-export const eventsOn = (messages: Iterable<{ readonly body: Uint8Array; readonly position: number }>) =>
-  [...messages].flatMap(({ body, position }) => decodeCommit(body).map((event) => ({ ...event, position })));
+export const eventsOn = (messages: Iterable<Pick<Message, 'body' | 'subject' | 'position'>>) =>
+  [...messages].flatMap(({ body, subject, position }) =>
+    decodeCommit(body, subject).map((event) => ({ ...event, position })),
+  );

@@ -1,30 +1,19 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
-  type Choice,
   checkPools,
   checkSubnet,
   chooseSubnet,
   DEFAULT_IPV4_POOLS,
   holdSubnet,
-  ipamCodes,
   releaseSubnet,
   type SubnetSpace,
   setRoutes,
   subnetSpace,
   ulaPool,
 } from '../../events/ipam.ts';
-import type { Refusal } from '../../events/refusals.ts';
 import { Journal } from '../../events/table.ts';
-
-const at = (nowMs: number, quarantineMs = 1000) => ({ nowMs, quarantineMs });
-const got = <T>(choice: Choice<T>): T => (choice.ok ? choice.value : assert.fail(`${choice.code}: ${choice.detail}`));
-const refused = <T>(choice: Choice<T> | null, code: string): Refusal => {
-  if (choice === null || choice.ok) return assert.fail(`expected ${code}, got ${JSON.stringify(choice)}`);
-  assert.equal(choice.code, code, choice.detail);
-  assert.ok((ipamCodes as readonly string[]).includes(choice.code));
-  return choice;
-};
+import { at, got, refused } from '../support/choices.ts';
 
 const network = (id: string) => ({ kind: 'network', id, name: `name-of-${id}` });
 const takeSubnet = (space: SubnetSpace, id: string, pools = DEFAULT_IPV4_POOLS): string => {
