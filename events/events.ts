@@ -61,8 +61,11 @@ export const NetworkFacts = z.object({
   dns: Dns,
   /** `realm`: on every host, and its names, addresses and MACs are unique over all of them. */
   scope: z.enum(['host', 'realm']),
-  /** What carries a default route out of it: the gateway of its subnet, the link itself, what a plugin said of the endpoint, nothing. */
-  defaultRoute: z.enum(['gateway', 'link', 'endpoint', 'none']),
+  /**
+   * What carries a default route out of it: the gateway of its subnet, the link itself, what a plugin said of the endpoint, an endpoint
+   * of ours in a network that is made for it (`outlet`), nothing.
+   */
+  defaultRoute: z.enum(['gateway', 'link', 'endpoint', 'outlet', 'none']),
   /** Made by us: the way out of sandboxes none of whose networks has one. */
   outlet: z.boolean(),
   /** How its frames travel from host to host; null where they do not. */

@@ -1,6 +1,6 @@
 /** How each event changes a boundary's state. Total: history has happened, so nothing here refuses or throws. */
 import { foldCommand } from './command-record.ts';
-import { type Event, type EventOf, needsExecution } from './envelope.ts';
+import { type Event, type EventOf, isBeside, isRevertible, needsExecution } from './envelope.ts';
 import { isConstructive, isFailure, isTerminal } from './events.ts';
 import { createEndpoint, evolveEndpoint, updateEndpoint, updateReported } from './evolve-endpoints.ts';
 import { endVacant, evolveNetworks } from './evolve-networks.ts';
@@ -17,7 +17,7 @@ export const skewMs = 5 * 60_000;
 
 const millis = (event: Event): number => Date.parse(event.meta.time);
 
-const isMove = (intent: Event | undefined): boolean => intent?.meta.commandtype === 'MoveSandbox';
+const isWhole = (intent: Event | undefined): boolean => intent !== undefined && isRevertible(intent);
 
 // ---------------------------------------------------------------- commands
 
@@ -51,7 +51,7 @@ const progress = (state: BoundaryState, key: string, event: Event, position: num
  */
 const close = (state: BoundaryState, event: Event): void => {
   const intent = event.meta.causationid;
-  if (state.expired.has(intent) && !isFailure(event.type) && !isMove(state.intents.get(intent))) return;
+  if (state.expired.has(intent) && !isFailure(event.type) && !isWhole(state.intents.get(intent))) return;
   state.intents.delete(intent);
   state.expired.delete(intent);
 };
@@ -64,7 +64,7 @@ const expire = (state: BoundaryState, event: EventOf<'CommandTimedOut'>): void =
   if (!state.progress.has(commandKey(event.data.actor, event.data.commandId))) return;
   for (const id of event.data.intents) {
     const intent = state.intents.get(id);
-    if (intent && (isConstructive(intent.type) || isMove(intent))) state.expired.set(id, true);
+    if (intent && (isConstructive(intent.type) || isRevertible(intent))) state.expired.set(id, true);
   }
 };
 
@@ -183,8 +183,11 @@ const evolveModel = (state: BoundaryState, event: Event): void => {
  * @param position of the event's commit in the log; while a decision is tried on it has none yet, and 0 stands for it.
  */
 export const evolve = (state: BoundaryState, event: Event, position: number): void => {
-  // It only guards: what it says is held by the creation in the same commit, on the host that remembers the command.
-  if (event.type === 'EndpointAdmitted') return;
+  // An admission only guards: what it says is held by the creation in the same commit, on the host that remembers the command.
+  if (isBeside(event)) {
+    evolveModel(state, event);
+    return;
+  }
   if (event.meta.commandseq !== undefined) remember(state, event, position);
   if (event.type === 'CommandTimedOut') {
     expire(state, event);

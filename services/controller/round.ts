@@ -7,14 +7,14 @@ import type { Logger } from 'pino';
 import { type Context, decide } from '../../events/decide.ts';
 import { checkId } from '../../events/deciders/upkeep.ts';
 import type { DriverRules } from '../../events/driver-rules.ts';
-import { type Event, encodeEvent, eventVersions } from '../../events/envelope.ts';
+import { type Event, encodeEvent, eventVersions, isMixed } from '../../events/envelope.ts';
 import { type Fact, isIntent } from '../../events/events.ts';
 import { evolve, memoryMs } from '../../events/evolve.ts';
 import type { SubnetPool } from '../../events/ipam.ts';
 import { commandId, mintedMs } from '../../events/names.ts';
 import { type Refusal, refuse } from '../../events/refusals.ts';
 import { type Place, routeCommand } from '../../events/route.ts';
-import { commandKey } from '../../events/state.ts';
+import { commandKey, executorOf } from '../../events/state.ts';
 import type { Journal } from '../../events/table.ts';
 import { aboutOf } from '../lib/about.ts';
 import { type Boundary, boundaryOf, knownHosts, networkBoundary, type Realm } from '../lib/realm.ts';
@@ -230,10 +230,11 @@ class RoundInProgress {
     const { nowMs, realmName } = this.#context;
     const deadlineMs = intake.command.ok ? intake.command.value.deadlineMs : 0;
     const first = batch.events.length;
+    const revertible = isMixed(facts) ? { revertible: true } : {};
     return facts.map((fact, index): Event => {
-      const intent = isIntent(fact.type)
-        ? { executors: batch.boundary.host ?? '', deadline: new Date(nowMs + deadlineMs).toISOString() }
-        : {};
+      const deadline = new Date(nowMs + deadlineMs).toISOString();
+      const executors = executorOf(batch.boundary.state, fact, batch.boundary.host ?? '');
+      const intent = isIntent(fact.type) ? { executors, deadline, ...revertible } : {};
       const meta: Event['meta'] = {
         id: `${batch.commitId}.${first + index}`,
         source: `/cnm/${realmName}/controller`,

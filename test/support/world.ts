@@ -15,12 +15,14 @@ import {
   encodeCommit,
   encodeEvent,
   eventVersions,
+  isMixed,
+  isRevertible,
 } from '../../events/envelope.ts';
 import { type EventData, type EventType, type Fact, type Fault, isIntent, outcomesOf } from '../../events/events.ts';
 import { evolve } from '../../events/evolve.ts';
 import { DEFAULT_REALM_POOLS } from '../../events/ipam.ts';
 import { commandId, subjects } from '../../events/names.ts';
-import { type BoundaryState, type EndpointRow, initialState, type NetworkRow } from '../../events/state.ts';
+import { type BoundaryState, type EndpointRow, executorOf, initialState, type NetworkRow } from '../../events/state.ts';
 import { type Controller, createController } from '../../services/controller/controller.ts';
 import { aboutOf } from '../../services/lib/about.ts';
 import type { Clock } from '../../services/lib/clock.ts';
@@ -62,7 +64,7 @@ export const fault = (code = 'KERNEL_ERROR'): Fault => ({
 
 /** What is said of the removals of a move that failed. */
 const revertedOf = (intent: Event, problem: Fault): Fact | null => {
-  if (intent.meta.commandtype !== 'MoveSandbox') return null;
+  if (!isRevertible(intent)) return null;
   if (intent.type === 'EndpointLeaveRequested') {
     const { last: _, gateways: __, ...data } = intent.data;
     return { type: 'EndpointLeaveReverted', data: { ...data, fault: problem } };
@@ -156,11 +158,24 @@ export class World {
     const decision = this.decide(type, data, sender);
     if (!decision.ok) return assert.fail(`${type} was refused: ${decision.code} ${decision.detail}`);
     const id = sender.id ?? commandId(this.nowMs, `c${this.newId()}`);
-    return decision.facts.map((fact) => this.record(fact, { type, ...sender, id }));
+    return this.recordAll(decision.facts, { type, ...sender, id });
+  }
+
+  /** Folds a decision. */
+  recordAll(
+    facts: readonly Fact[],
+    command: Sender & { readonly type: string; readonly id: string },
+  ): readonly Event[] {
+    const revertible = isMixed(facts) ? { revertible: true } : {};
+    return facts.map((fact) => this.record(fact, command, revertible));
   }
 
   /** Folds a decision's fact. */
-  record(fact: Fact, command: Sender & { readonly type: string; readonly id: string }): Event {
+  record(
+    fact: Fact,
+    command: Sender & { readonly type: string; readonly id: string },
+    more: Partial<Event['meta']> = {},
+  ): Event {
     const deadline = new Date(this.nowMs + (command.deadlineMs ?? 30_000)).toISOString();
     return this.#fold(fact, {
       actor: command.actor ?? 'alice',
@@ -170,7 +185,7 @@ export class World {
       commandtype: command.type,
       commandseq: this.log.length,
       commanddigest: 'digest',
-      ...(isIntent(fact.type) ? { executors: this.host, deadline } : {}),
+      ...(isIntent(fact.type) ? { executors: executorOf(this.state, fact, this.host), deadline, ...more } : {}),
     });
   }
 
