@@ -14,7 +14,7 @@ export const gatewayOf = ({ subnets }: Pick<NetworkFacts, 'subnets'>, family: Fa
   return subnet?.aux[`DefaultGatewayIPv${family}`] ?? subnet?.gateway ?? null;
 };
 
-const gatewayIn = (
+const leadsTo = (
   network: Pick<NetworkFacts, 'subnets' | 'defaultRoute'>,
   family: Family,
   plug: Plug | null,
@@ -25,14 +25,14 @@ const gatewayIn = (
 
 /**
  * The default route through a network that can carry one; an empty gateway: the destination is on the link.
- * @param plug what its carrier said of the join, where the route is each endpoint's own
+ * @param plug what the carrier of an endpoint's network said of its join, where it says that
  */
 export const defaultRouteOf = (
   network: Pick<NetworkFacts, 'subnets' | 'defaultRoute'>,
   family: Family,
   plug: Plug | null = null,
 ): { readonly destination: string; readonly gateway: string } | null => {
-  const gateway = gatewayIn(network, family, plug);
+  const gateway = leadsTo(network, family, plug);
   return gateway === null ? null : { destination: defaultDestinations[family], gateway };
 };
 
@@ -54,7 +54,7 @@ export const canCarry = (
   family: Family,
   plug: Plug | null = null,
 ): boolean => {
-  if (internal || defaultRoute === 'none' || defaultRoute === 'outlet') return false;
+  if (internal || defaultRoute === 'none') return false;
   if (defaultRoute === 'endpoint') return plug !== null && plug[`gateway${family}`] !== null;
   return subnets.some((subnet) => subnet.family === family && (subnet.gateway !== null || defaultRoute === 'link'));
 };

@@ -54,8 +54,9 @@ const carrierOf = (inmates: readonly EndpointRow[], family: Family, event: Event
   if (joined && hasDefault(joined, family)) return joined.endpointId;
   const candidates = inmates.flatMap((row) => {
     const network = at.networks.get(row.networkId);
-    const { id, plug } = row;
-    return network && id !== joined?.endpointId ? [{ id, gatewayPriority: priorityOf(row), network, plug }] : [];
+    return network && row.id !== joined?.endpointId
+      ? [{ id: row.id, gatewayPriority: priorityOf(row), network, plug: row.plug }]
+      : [];
   });
   return electGateways(candidates)[`ipv${family}`];
 };

@@ -1,4 +1,5 @@
 /** The files of a sandbox that a runtime mounts: hosts, resolv.conf and hostname. Pure. */
+
 import type { Dns } from '../../events/events.ts';
 import { defaultRouteOf } from '../../events/gateways.ts';
 import { RESOLVER_ADDRESS } from '../dns/address.ts';
@@ -33,9 +34,8 @@ const constantHosts = [
 const hostGateways = ({ inmates, gateways }: SandboxView): readonly string[] =>
   ([4, 6] as const).flatMap((family) => {
     const carrier = inmates.find(({ endpoint }) => endpoint.id === gateways[`ipv${family}`]);
-    const route = carrier && defaultRouteOf(carrier.network, family, carrier.plug);
     // A route on the link leads by no address.
-    return route?.gateway || [];
+    return (carrier && defaultRouteOf(carrier.network, family, carrier.plug)?.gateway) || [];
   });
 
 const hosts = (view: SandboxView): string => {
@@ -43,9 +43,7 @@ const hosts = (view: SandboxView): string => {
   const extra = view.facts.extraHosts.flatMap(({ name, address }) =>
     (address === 'host-gateway' ? hostGateways(view) : [address]).map((one) => `${one}\t${name}`),
   );
-  // What is only a way out has no names.
-  const named = view.inmates.filter(({ network }) => !network.outlet);
-  const own = named.flatMap(({ endpoint }) =>
+  const own = view.inmates.flatMap(({ endpoint }) =>
     [endpoint.ipv4, endpoint.ipv6].flatMap((cidr) =>
       cidr === null ? [] : [`${cidr.slice(0, cidr.indexOf('/'))}\t${names}`],
     ),
