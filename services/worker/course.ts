@@ -164,12 +164,6 @@ export const needsOf = ({ effects }: Course): readonly string[] => [
   ...new Set(effects.flatMap(({ needs = [] }) => needs)),
 ];
 
-/** What was moved into a sandbox goes home under its old name, which only whoever wants it gone knows. */
-const named = (found: KernelObject, asked: KernelObject): KernelObject =>
-  found.kind === 'device' && asked.kind === 'device' && found.source.type === 'moved'
-    ? { ...found, birth: asked.birth }
-    : found;
-
 /** What has to change so that a course holds: later effects win over earlier ones. What another incarnation holds is not touched. */
 export const operationsOf = ({ effects, remainder }: Course, present: Present): readonly Operation[] => {
   const desired = new Map<string, KernelObject>();
@@ -186,7 +180,7 @@ export const operationsOf = ({ effects, remainder }: Course, present: Present): 
   }
   const observed = [...touched].flatMap(([key, object]) => {
     const found = present.get(key);
-    return found && isSameOwner(found, object) ? [named(found, object)] : [];
+    return found && isSameOwner(found, object) ? [found] : [];
   });
   return diff([...desired.values()], observed);
 };

@@ -59,25 +59,12 @@ const joinEffect = ({ state, deployment }: Scene, data: JoinOrLeave): Effect | M
   return { ensure: [...driver.presence(deployment.host, subject.network), ...ensure], remove };
 };
 
-const leaveEffect = (scene: Scene, data: JoinOrLeave): Effect => {
-  const { state, deployment } = scene;
+const leaveEffect = ({ state, deployment, present }: Scene, data: JoinOrLeave): Effect => {
   const subject = subjectOf(state, data);
   // Its creation failed, or somebody else has said what it is: what is known of it is what carries its tag.
   if ('missing' in subject || driverOf(deployment, subject.network).remote)
-    return { ensure: [], remove: tagged(scene, data.endpointId) };
+    return { ensure: [], remove: present.of('endpoint', data.endpointId) };
   return driverOf(deployment, subject.network).leave(deployment.host, joinOf(subject, data));
-};
-
-/** What carries an endpoint's tag. The kernel does not know what an interface was called on the host: what a plugin said of it does. */
-const tagged = ({ state, present }: Scene, endpointId: string): readonly KernelObject[] => {
-  const link = state.endpoints.get(endpointId)?.plug?.link ?? '';
-  return present
-    .of('endpoint', endpointId)
-    .map((object) =>
-      object.kind === 'device' && object.source.type === 'moved' && object.birth.link === ''
-        ? { ...object, birth: { ...object.birth, link } }
-        : object,
-    );
 };
 
 /** Whatever carries the endpoint's tag goes too: a leave may have failed before. */
@@ -85,13 +72,13 @@ const deleteEndpointEffect = (
   scene: Scene,
   ids: { readonly networkId: string; readonly endpointId: string },
 ): Effect => {
-  const { state, deployment } = scene;
-  const left = tagged(scene, ids.endpointId);
+  const { state, deployment, present } = scene;
+  const left = present.of('endpoint', ids.endpointId);
   const subject = subjectOf(state, ids);
   if ('missing' in subject) return { ensure: [], remove: left };
   const { network, endpoint } = subject;
-  const own = driverOf(deployment, network).deleteEndpoint(deployment.host, network, endpoint);
-  return { ensure: own.ensure, remove: [...own.remove, ...left] };
+  const own = driverOf(deployment, network)?.deleteEndpoint(deployment.host, network, endpoint);
+  return { ensure: own?.ensure ?? [], remove: [...(own?.remove ?? []), ...left] };
 };
 
 /** What other networks stand on too stays when one goes: the last of them has it then. */
