@@ -253,7 +253,7 @@ export const movedFrom = (text: string): string | null => (parseTag(text) ? (tex
 
 /** The tag that a text carries, or null when it is not one of ours. */
 export const parseTag = (text: string): Tag | null => {
-  const match = /^cnm:([^:]+):([^:]+):([nes]):([0-9a-z]+)(?::[^/:\s]+)?$/.exec(text);
+  const match = /^cnm:([^:]+):([^:]+):([ns](?=:[0-9a-z]+$)|e):([0-9a-z]+)(?::[^/:\s]+)?$/.exec(text);
   if (!match) return null;
   const [, realm = '', host = '', letter = '', id = ''] = match;
   return { realm, host, entity: entities[letter as keyof typeof entities], id };

@@ -29,6 +29,8 @@ export const fieldMeanings: Readonly<Record<string, string>> = {
   'Event.executors':
     'of intents: hosts that must execute it, separated by commas; empty: nobody has to, it is done with its decision',
   'Event.deadline': 'of intents: when the command ends as timed out (RFC 3339)',
+  'Event.revertible':
+    'of intents of a command that both makes and takes away: true, it is done as a whole or everything is as it was',
   'Event.traceparent': 'as the command says',
   'Event.data': 'what happened',
   actor: 'who sent the command',
@@ -60,7 +62,7 @@ export const fieldMeanings: Readonly<Record<string, string>> = {
   driver: 'name of the driver',
   'ipam.driver': 'driver of address management: `default`, or the name of a plugin',
   defaultRoute:
-    'what carries a default route out of the network: `gateway` (of its subnet), `link` (the interface itself), `endpoint` (as its driver said of each endpoint) or `none`',
+    'what carries a default route out of the network: `gateway` (of its subnet), `link` (the interface itself), `endpoint` (as its driver said of each endpoint), `outlet` (an endpoint of its sandbox in a network that is made for it) or `none`',
   dueAt: 'when its grace period was over (RFC 3339)',
   endpoint: 'name or id of the endpoint in its network',
   'EndpointCreateRequested.endpoint': 'the endpoint',
@@ -75,6 +77,8 @@ export const fieldMeanings: Readonly<Record<string, string>> = {
   scope: '`host`: on one host; `realm`: on every host, its names, addresses and MAC addresses unique over all of them',
   tunnel: 'how its frames travel between hosts; null where they do not',
   underlay: 'what other hosts reach this one at; null where it has no such address',
+  linkRoutes: 'those of `routes` that lead out of each link that is not ours, by the name of the link',
+  underlayAsked: 'address or interface that the settings of the worker name as underlay (CNM_UNDERLAY); null for none',
   vlans: '802.1q links of the host that are not ours, `PARENT.ID`',
   vni: 'VXLAN network identifier of its segment; null where its network has no tunnel',
   'underlay.address': 'address that other hosts reach it at',

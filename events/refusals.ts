@@ -55,6 +55,7 @@ export const codes = {
   NETWORK_HAS_ENDPOINTS: { status: 403, remedy: 'Delete the endpoints that are listed first.' },
   NETWORK_DELETING: { status: 409, remedy: 'Wait for its outcome.' },
   NETWORK_CONFIG_ONLY: { status: 403, remedy: 'Create a network with `configFrom` of that name, and use that one.' },
+  NETWORK_OUTLET: { status: 403, remedy: 'Use another network; what is in this one comes and goes by itself.' },
   NETWORK_IN_USE: { status: 403, remedy: 'Delete the networks that are listed first.' },
   CONFIG_CONFLICT: {
     status: 403,
@@ -103,7 +104,8 @@ export const codes = {
   },
   SYSCTL_INVALID: {
     status: 400,
-    remedy: 'Write net.ipv4.conf.IFNAME.KEY, likewise for ipv6 and mpls and for neigh, with IFNAME as it stands here.',
+    remedy:
+      'Write net.ipv4.conf.IFNAME.KEY, likewise for ipv6 and mpls and for neigh, with IFNAME as it stands here; the detail has what the kernel says.',
   },
   // Endpoints
   ENDPOINT_NOT_FOUND: { status: 404, remedy: 'Create it first, or see `cnm endpoint ls`.' },
@@ -124,6 +126,7 @@ export const codes = {
     status: 409,
     remedy: 'Use the settings that the sandbox has, or detach it first.',
   },
+  SANDBOX_FITS: { status: 409, remedy: 'Nothing: it has the way out that it needs, or something is under way in it.' },
   SANDBOX_MOVING: { status: 409, remedy: 'Wait for the outcome of the move.' },
   NAME_INVALID: { status: 400, remedy: 'Use letters, digits, "-", "_" and ".", beginning with a letter or digit.' },
   DNS_INVALID: { status: 400, remedy: 'Give servers as IP addresses, and options as words of resolv.conf.' },
@@ -141,7 +144,10 @@ export const codes = {
   PLUGIN_ERROR: { status: 500, remedy: 'The detail has what the plugin said: look at the plugin.' },
   PLUGIN_UNREACHABLE: { status: 503, remedy: 'Start the plugin: `cnm doctor` lists what the plugin directories hold.' },
   PLUGIN_INVALID: { status: 500, remedy: 'The plugin answered what cannot be used: the detail names it.' },
-  NETNS_UNUSABLE: { status: 409, remedy: 'The path must be a network namespace that exists on the host.' },
+  NETNS_UNUSABLE: {
+    status: 409,
+    remedy: 'The path must be a network namespace that exists on the host, and that the worker may open.',
+  },
 } as const satisfies Record<string, { status: number; remedy: string }>;
 
 export type Code = keyof typeof codes;

@@ -6,7 +6,7 @@ import { type Family, overlaps, parseCidr } from '../ip.ts';
 import { checkSubnet, chooseSubnet, layOutSubnet, type SubnetPool, ulaPool } from '../ipam.ts';
 import { type Refusal, refuse } from '../refusals.ts';
 import { ipamOf } from '../settled.ts';
-import { type BoundaryState, cellOf, type EndpointRow, isMoving, namedIn } from '../state.ts';
+import { type BoundaryState, cellOf, type EndpointRow, isMoving, isRecordOnly, namedIn } from '../state.ts';
 import { networkAnswers } from '../states.ts';
 import {
   accept,
@@ -92,15 +92,23 @@ export const realmOverlap = (state: BoundaryState, subnet: string): Refusal | nu
   return null;
 };
 
+/** What the host reaches over this link, and over no other. */
+const lanRoutes = (state: BoundaryState, link: string | null): readonly string[] => {
+  const { [link ?? '']: own = [], ...others } = state.facts.get('host')?.linkRoutes ?? {};
+  const elsewhere = new Set(Object.values(others).flat());
+  return own.filter((route) => !elsewhere.has(route));
+};
+
 const subnetFor = (
   state: BoundaryState,
   family: Family,
   wanted: SubnetRequest,
   overlap: boolean,
+  lan: readonly string[],
   context: Context,
 ): Result<string> => {
   if (wanted.subnet !== undefined) {
-    const checked = checkSubnet(state.subnets, wanted.subnet, { overlap });
+    const checked = checkSubnet(state.subnets, wanted.subnet, { overlap, lan });
     if (!checked.ok) return blame(checked, { kind: 'subnet', id: wanted.subnet });
     if (checked.value.family === family)
       return (overlap ? null : realmOverlap(state, checked.value.subnet)) ?? found(checked.value.subnet);
@@ -111,6 +119,16 @@ const subnetFor = (
   if (isPartial(wanted)) return invalid('gateway, range and aux need the subnet that they lie in', 'ipam.subnets');
   const facts = state.facts.get('host');
   const pools: readonly SubnetPool[] = family === 4 ? (facts?.pools ?? []) : facts ? [ulaPool(facts.ula)] : [];
+  return chosenSubnet(state, family, pools, context);
+};
+
+/** A subnet out of pools of the host that nobody has. */
+export const chosenSubnet = (
+  state: BoundaryState,
+  family: Family,
+  pools: readonly SubnetPool[],
+  context: Context,
+): Result<string> => {
   const chosen = chooseSubnet(state.subnets, family, pools, context);
   if (!chosen.ok) return blame(chosen, { kind: 'host', id: context.host });
   return realmOverlap(state, chosen.value.subnet) ?? found(chosen.value.subnet);
@@ -189,12 +207,13 @@ const subnetsOf = (
   if (!requests.ok) return requests;
   const kind = ipamOf(request);
   if (kind === 'null') return found([]);
+  const lan = lanRoutes(state, rules.lanOf?.(request.options) ?? null);
   const subnets: Subnet[] = [];
   for (const { family, wanted } of requests.value) {
     const isOpen = wanted.subnet === undefined && !isPartial(wanted);
     // The plugin chooses, when the network is made.
     if (kind === 'plugin' && isOpen) continue;
-    const subnet = subnetFor(state, family, wanted, request.ipam.overlap, context);
+    const subnet = subnetFor(state, family, wanted, request.ipam.overlap, lan, context);
     if (!subnet.ok) return subnet;
     const needsGateway = kind === 'default' && rules.needsGateway(request.options);
     const layout = layOutSubnet({ ...wanted, subnet: subnet.value, needsGateway });
@@ -326,8 +345,13 @@ export const pruneNetworks: Decide<'PruneNetworks'> = (state, { labels, not, unt
     return refuse('NOTHING_TO_PRUNE', `host ${context.host} has no such network without endpoints`, [
       { kind: 'host', id: context.host },
     ]);
+  // What nobody executes must not come first in a command.
+  const inOrder = [
+    ...idle.filter(({ facts }) => !isRecordOnly(facts)),
+    ...idle.filter(({ facts }) => isRecordOnly(facts)),
+  ];
   return accept(
-    ...idle.map(
+    ...inOrder.map(
       ({ facts: { id: networkId, name } }): Fact => ({ type: 'NetworkDeleteRequested', data: { networkId, name } }),
     ),
   );
