@@ -109,12 +109,6 @@ export const builtIn = (rules: DriverRules, desired: DesiredObjects): Driver => 
   bindingsOf: (publication) => desired.bindingsOf(publication),
 });
 
-/** Where a sandbox's default route leads: an auxiliary address of Docker's name, else the gateway; null where there is none. */
-export const gatewayOf = (network: NetworkFacts, family: Family): string | null => {
-  const subnet = network.subnets.find((one) => one.family === family);
-  return subnet?.aux[`DefaultGatewayIPv${family}`] ?? subnet?.gateway ?? null;
-};
-
 export const tagOf = (host: HostContext, entity: Tag['entity'], id: string): Tag => ({
   realm: host.realm,
   host: host.host,

@@ -77,6 +77,8 @@ export const fieldMeanings: Readonly<Record<string, string>> = {
   scope: '`host`: on one host; `realm`: on every host, its names, addresses and MAC addresses unique over all of them',
   tunnel: 'how its frames travel between hosts; null where they do not',
   underlay: 'what other hosts reach this one at; null where it has no such address',
+  linkRoutes: 'those of `routes` that lead out of each link that is not ours, by the name of the link',
+  underlayAsked: 'address or interface that the settings of the worker name as underlay (CNM_UNDERLAY); null for none',
   vlans: '802.1q links of the host that are not ours, `PARENT.ID`',
   vni: 'VXLAN network identifier of its segment; null where its network has no tunnel',
   'underlay.address': 'address that other hosts reach it at',

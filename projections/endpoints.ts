@@ -42,7 +42,7 @@ export interface EndpointRow extends EndpointFacts {
   readonly interfaceAsked: string | null;
   /** What the carrier of its network said of its join; null where that is a driver of ours, or has said nothing yet. */
   readonly plug: Plug | null;
-  /** In the sandbox, once joined. */
+  /** In the sandbox, once joined, as reports say of it and of the sandbox's other endpoints: default routes first, then its own. */
   readonly routes: EventData<'EndpointJoined'>['routes'];
   readonly routesAsked: EndpointFacts['routes'];
   /** Whether it carries the default routes of its sandbox, and with them all ports published for it. */

@@ -7,6 +7,7 @@ import { type EventType, eventData } from '../events/events.ts';
 import type { ViewName } from '../events/queries.ts';
 import { type AddressRow, addresses } from './addresses.ts';
 import { type CommandRow, commands, forgetCommands, noCommand } from './commands.ts';
+import { followRoutes } from './default-routes.ts';
 import { type DriverRow, drivers } from './drivers.ts';
 import { type EndpointRow, endpoints } from './endpoints.ts';
 import { type GarbageRow, garbage } from './garbage.ts';
@@ -146,6 +147,20 @@ const folds: readonly { readonly handles: readonly EventType[]; readonly fold: F
     ],
     fold: (rows, event, at) => followGateways(rows.endpoints, event, at),
   },
+  {
+    handles: [
+      'EndpointJoined',
+      'EndpointJoinFailed',
+      'EndpointLeft',
+      'EndpointUpdated',
+      'EndpointUpdateFailed',
+      'EndpointLeaveReverted',
+      'EndpointDeleteReverted',
+      'EndpointCreateFailed',
+      'EndpointDeleted',
+    ],
+    fold: (rows, event, at) => followRoutes(rows.endpoints, event, at),
+  },
   { handles: ports.handles, fold: (rows, event, at) => ports.apply(rows.ports, event, at) },
   {
     handles: [
@@ -213,6 +228,7 @@ const endEndpoints = (rows: Rows, network: NetworkRow, event: Event, at: At): vo
     ports.apply(rows.ports, event, ending);
     garbage.apply(rows.garbage, event, ending);
     followGateways(rows.endpoints, event, ending);
+    followRoutes(rows.endpoints, event, ending);
     followPorts(rows.endpoints, rows.ports, event, ending);
   }
 };

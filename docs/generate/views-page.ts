@@ -103,12 +103,13 @@ const sandboxFacts = of(
   'files',
 );
 const hostFacts = of(
-  definitions['HostFacts.v2']?.properties?.data,
+  definitions['HostFacts.v3']?.properties?.data,
   'host',
   'bootId',
   'kernel',
   'runDir',
   'routes',
+  'linkRoutes',
   'capabilities',
   'mtu',
   'ula',
@@ -116,6 +117,7 @@ const hostFacts = of(
   'netnsRoots',
   'epoch',
   'underlay',
+  'underlayAsked',
   'vlans',
   'drivers',
   'reads',

@@ -22,6 +22,7 @@ import {
   rulesOf,
   sandboxCulprit,
 } from './context.ts';
+import { noRoom } from './room.ts';
 import { checkHostNames, dnsOf, extraHostsOf } from './settings.ts';
 
 export type SandboxRequest = Pick<
@@ -226,7 +227,10 @@ export const join = (
   const rules = driverOf(network.facts, context, state.facts.get('host'));
   if (!rules.ok) return rules;
   const staying = draft.members.filter((member) => !instead.includes(member.endpoint.id));
-  const problem = exclusiveConflict(staying, network, context) ?? routeTaken(staying, endpoint);
+  const problem =
+    exclusiveConflict(staying, network, context) ??
+    routeTaken(staying, endpoint) ??
+    noRoom(state, network, rules.value);
   if (problem) return problem;
   if (rules.value.sandbox === 'host' && draft.facts.key !== hostNetns) {
     return refuse('SANDBOX_CONFLICT', `sandbox ${draft.facts.id} has a namespace of its own, driver host has none`, [

@@ -92,15 +92,23 @@ export const realmOverlap = (state: BoundaryState, subnet: string): Refusal | nu
   return null;
 };
 
+/** What the host reaches over this link, and over no other. */
+const lanRoutes = (state: BoundaryState, link: string | null): readonly string[] => {
+  const { [link ?? '']: own = [], ...others } = state.facts.get('host')?.linkRoutes ?? {};
+  const elsewhere = new Set(Object.values(others).flat());
+  return own.filter((route) => !elsewhere.has(route));
+};
+
 const subnetFor = (
   state: BoundaryState,
   family: Family,
   wanted: SubnetRequest,
   overlap: boolean,
+  lan: readonly string[],
   context: Context,
 ): Result<string> => {
   if (wanted.subnet !== undefined) {
-    const checked = checkSubnet(state.subnets, wanted.subnet, { overlap });
+    const checked = checkSubnet(state.subnets, wanted.subnet, { overlap, lan });
     if (!checked.ok) return blame(checked, { kind: 'subnet', id: wanted.subnet });
     if (checked.value.family === family)
       return (overlap ? null : realmOverlap(state, checked.value.subnet)) ?? found(checked.value.subnet);
@@ -199,12 +207,13 @@ const subnetsOf = (
   if (!requests.ok) return requests;
   const kind = ipamOf(request);
   if (kind === 'null') return found([]);
+  const lan = lanRoutes(state, rules.lanOf?.(request.options) ?? null);
   const subnets: Subnet[] = [];
   for (const { family, wanted } of requests.value) {
     const isOpen = wanted.subnet === undefined && !isPartial(wanted);
     // The plugin chooses, when the network is made.
     if (kind === 'plugin' && isOpen) continue;
-    const subnet = subnetFor(state, family, wanted, request.ipam.overlap, context);
+    const subnet = subnetFor(state, family, wanted, request.ipam.overlap, lan, context);
     if (!subnet.ok) return subnet;
     const needsGateway = kind === 'default' && rules.needsGateway(request.options);
     const layout = layOutSubnet({ ...wanted, subnet: subnet.value, needsGateway });

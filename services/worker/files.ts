@@ -1,8 +1,9 @@
 /** The files of a sandbox that a runtime mounts: hosts, resolv.conf and hostname. Pure. */
+
 import type { Dns } from '../../events/events.ts';
+import { defaultRouteOf } from '../../events/gateways.ts';
 import { RESOLVER_ADDRESS } from '../dns/address.ts';
 import type { ResolvConf } from '../dns/upstreams.ts';
-import { gatewayIn } from './gateway.ts';
 import type { Inmate, SandboxView } from './sandbox.ts';
 
 /** Content by file name. */
@@ -34,7 +35,7 @@ const hostGateways = ({ inmates, gateways }: SandboxView): readonly string[] =>
   ([4, 6] as const).flatMap((family) => {
     const carrier = inmates.find(({ endpoint }) => endpoint.id === gateways[`ipv${family}`]);
     // A route on the link leads by no address.
-    return (carrier && gatewayIn(carrier, family)) || [];
+    return (carrier && defaultRouteOf(carrier.network, family, carrier.plug)?.gateway) || [];
   });
 
 const hosts = (view: SandboxView): string => {

@@ -23,7 +23,7 @@ import { evolve } from '../../events/evolve.ts';
 import { DEFAULT_REALM_POOLS } from '../../events/ipam.ts';
 import { commandId, subjects } from '../../events/names.ts';
 import { type BoundaryState, type EndpointRow, executorOf, initialState, type NetworkRow } from '../../events/state.ts';
-import { type Controller, createController } from '../../services/controller/controller.ts';
+import { type Controller, type ControllerOptions, createController } from '../../services/controller/controller.ts';
 import { aboutOf } from '../../services/lib/about.ts';
 import type { Clock } from '../../services/lib/clock.ts';
 import { chainHash } from '../../services/lib/hash.ts';
@@ -49,6 +49,8 @@ export const hostFacts = (host: string, changes: Partial<EventData<'HostFacts'>>
   epoch: 1,
   underlay: null,
   vlans: [],
+  linkRoutes: {},
+  underlayAsked: null,
   drivers: [],
   ...changes,
 });
@@ -273,11 +275,15 @@ export interface Answered {
   readonly body: Readonly<Record<string, unknown>>;
 }
 
+/** What a controller may be told otherwise than as by default. */
+export type Settings = Pick<ControllerOptions, 'realmPools'>;
+
 /** A controller on given streams that keeps its answers. */
 export const startController = (
   streams: { readonly log: Stream; readonly commands: Stream },
   clock: Clock,
   answers: Answered[],
+  settings: Settings = {},
 ): Controller =>
   createController({
     ...streams,
@@ -287,6 +293,7 @@ export const startController = (
     clock,
     logger: silent,
     quarantineMs: 60_000,
+    ...settings,
   });
 
 /** A worker that touches nothing: it reports what it is told to say about each intent, as soon as it sees it. */

@@ -116,6 +116,33 @@ test('subnets that somebody names', () => {
   assert.ok(check('10.1.7.0/24', true).ok);
 });
 
+test('a subnet that somebody names may be in a route that does not count, and in nothing else', () => {
+  const space = subnetSpace(new Journal());
+  setRoutes(space, 'h1', ['10.1.0.0/24', '10.0.0.0/12', 'fd00:1::/64', '10.9.0.0/24']);
+  const check = (text: string, lan: readonly string[]) => checkSubnet(space, text, { overlap: false, lan });
+  const lan = ['10.1.0.0/24', '10.0.0.0/12', 'FD00:1:0:0::/64'];
+  for (const text of ['10.1.0.0/24', '10.1.0.128/25', '10.2.0.0/24', 'fd00:1::/64'])
+    assert.ok(check(text, lan).ok, text);
+  assert.deepEqual(
+    refused(check('10.1.0.0/24', lan.slice(0, 1)), 'SUBNET_OVERLAPS').culprits.map(({ id }) => id),
+    ['10.0.0.0/12'],
+  );
+  assert.equal(refused(check('10.9.0.0/24', lan), 'SUBNET_OVERLAPS').culprits[0]?.id, '10.9.0.0/24');
+  // many that do not count hide none that does
+  setRoutes(
+    space,
+    'h1',
+    Array.from({ length: 40 }, (_, n) => `10.1.0.${n * 4}/30`),
+  );
+  const routes = space.routes.get('h1') ?? [];
+  assert.ok(check('10.1.0.0/24', routes).ok);
+  holdSubnet(space, '10.1.0.252/30', network('n1'));
+  assert.deepEqual(
+    refused(check('10.1.0.0/24', routes), 'SUBNET_OVERLAPS').culprits.map(({ id }) => id),
+    ['n1'],
+  );
+});
+
 test('a subnet held twice is free when both have gone', () => {
   const space = subnetSpace(new Journal());
   assert.ok(holdSubnet(space, '10.1.0.0/16', network('n1')));
