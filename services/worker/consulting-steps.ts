@@ -174,3 +174,23 @@ export const lookAt = async (
   // Nothing depends on what is answered: Docker asks as well, and goes on whatever is said.
   if (endpoint && network) await plugins.network(network.driver).endpointOperInfo(refOf(realm, endpoint), options);
 };
+
+/** Whether an endpoint is in its sandbox and nothing is to happen to it. */
+const isAtRest = ({ endpoints, intents }: BoundaryState, endpointId: string): boolean => {
+  if (endpoints.get(endpointId)?.status !== 'joined') return false;
+  for (const { data } of intents.values()) if ('endpointId' in data && data.endpointId === endpointId) return false;
+  return true;
+};
+
+/** Leave and Join once more, for a link that was lost. @returns whether the plugin has made it under the name that is settled */
+export const lendAgain = async (desk: Desk, endpointId: string, options: Run['options']): Promise<boolean> => {
+  const { state, partings, plugins, realm } = desk;
+  const row = state.endpoints.get(endpointId);
+  const network = networkOf(state, row?.facts.networkId ?? '')?.facts;
+  const sandbox = state.sandboxes.get(row?.sandbox?.incarnation ?? '')?.facts;
+  if (!row || !network || !sandbox || !desk.isPlugin(network.driver) || !isAtRest(state, endpointId)) return false;
+  if (await partings.tellNow(endpointParting('leave', network, row.facts), options)) return false;
+  if (!isAtRest(state, endpointId)) return false;
+  const joined = await plugins.network(network.driver).join(joinOf(realm, row.facts, sandbox), options);
+  return joined.ok && joined.value.link === row.plug?.link;
+};

@@ -17,6 +17,7 @@ import {
   type Desk,
   endpointParting,
   isForeign,
+  lendAgain,
   lookAt,
   prepareEndpoint,
   prepareJoin,
@@ -24,6 +25,7 @@ import {
 } from './consulting-steps.ts';
 import type { Course } from './course.ts';
 import { Discovering } from './discovering.ts';
+import { settledView } from './inmates.ts';
 import { type Parting, Partings } from './parting.ts';
 import { Replaying } from './replaying.ts';
 import { Settling } from './settling.ts';
@@ -172,6 +174,17 @@ export class Consulting {
     const isNear = course.view?.inmates.some(({ network }) => this.#networks.has(network.id)) === true;
     if (!isNear && !this.#concerns(unit)) return null;
     return how === 'done' ? this.#done(unit, course) : this.#undone(unit, course);
+  }
+
+  /** Has the plugin make the link of an endpoint again that is joined and has lost it. */
+  async lend(endpointId: string): Promise<boolean> {
+    const lent = await lendAgain(this.#desk, endpointId, { signal: this.#closing.signal });
+    const { state } = this.#options;
+    const sandbox = state.sandboxes.get(state.endpoints.get(endpointId)?.sandbox?.incarnation ?? '');
+    if (!lent || !sandbox) return false;
+    this.#carrying.drop(endpointId);
+    await this.#carrying.follow(settledView(state, sandbox), { signal: this.#closing.signal });
+    return true;
   }
 
   get isClosed(): boolean {

@@ -16,6 +16,7 @@ import type { Peers } from './peers.ts';
 import { vacated } from './presence.ts';
 import { isUnknown, type Present } from './present.ts';
 import { deadlineFault, dependencyFault, doneReports, failedReports, kernelFault, type Report } from './reports.ts';
+import { Restoring } from './restoring.ts';
 import { type Deployment, netnsOf } from './sandbox.ts';
 import type { Unit } from './units.ts';
 
@@ -28,7 +29,7 @@ export interface ExecutionOptions {
   readonly dns: Dns;
   readonly present: Present;
   readonly peers: Pick<Peers, 'set' | 'forget'>;
-  readonly consulting: Pick<Consulting, 'follow' | 'isClosed'>;
+  readonly consulting: Pick<Consulting, 'follow' | 'lend' | 'isClosed'>;
   /** Incarnations of sandboxes that the log knows as made. */
   readonly announced: ReadonlySet<string>;
   /** Takes the outcomes of one unit. */
@@ -81,6 +82,7 @@ export class Execution {
   readonly #scene: Scene;
   readonly #present: Present;
   readonly #naming: Naming;
+  readonly #restoring: Restoring;
   readonly #timers = new Set<() => void>();
   #due: Task[] = [];
   #repairDue = false;
@@ -94,6 +96,11 @@ export class Execution {
     this.#present = options.present;
     this.#scene = { state: options.state, deployment: options.deployment, present: this.#present };
     this.#naming = new Naming(options.dns, this.#scene);
+    this.#restoring = new Restoring({
+      lend: (endpointId) => options.consulting.lend(endpointId),
+      repair: () => this.repairLater(),
+      onFault: options.onFault,
+    });
   }
 
   /** Before anything is executed: names as the log has them, and the kernel as it says. */
@@ -109,7 +116,7 @@ export class Execution {
     const census = await kernel.census();
     for (const unknown of census.unknown) logger.warn(unknown, 'could not be read, left alone');
     this.#present.replace(census);
-    const plans = repairPlans(repairs(this.#scene, census));
+    const plans = repairPlans(this.#restoring.possible(repairs(this.#scene, census)));
     let failed = plans.length === 0 ? 0 : await this.#repair(plans);
     for (const { what, fault } of await this.#naming.openAll()) {
       logger.error({ sandbox: what, fault }, 'names are not answered, trying again later');

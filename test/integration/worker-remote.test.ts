@@ -1,7 +1,7 @@
 /** Networks that a plugin carries, on a kernel in memory: what it is asked when, what of its answers becomes facts, and what is taken back. */
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import type { Device } from '../../drivers/objects.ts';
+import { type Device, objectKey } from '../../drivers/objects.ts';
 import { pluginId } from '../../services/plugins/options.ts';
 import { MemoryMachine, memoryKernel } from '../support/memory-kernel.ts';
 import { type LinkPlugins, linkPlugins } from '../support/plugins/links.ts';
@@ -217,6 +217,50 @@ describe('a worker and the plugin of a network', () => {
     plugins.come('third');
     while ((await stated()) !== 'other,third,weave') await new Promise((resolve) => setTimeout(resolve, 1));
     await system.run('CreateNetwork', { name: 'next', driver: 'third' });
+  });
+
+  it('tells one that reaches over hosts which hosts there are, and no other', async () => {
+    const reach = (scope: string) => ({ 'NetworkDriver.GetCapabilities': () => ({ Scope: scope }) });
+    const bodies = () => plugins.asked.flatMap(({ method, body }) => (/Discover/.test(method) ? [[method, body]] : []));
+    assert.deepEqual(bodies(), []);
+    const underlay = { address: '10.99.0.1', device: 'up0', mtu: 1500 };
+    machine.facts = { ...machine.facts, underlay };
+    await system.stopWorker();
+    await system.startWorker();
+    plugins.answers = reach('global');
+    await system.run('CreateNetwork', { name: 'wide', driver: 'other' });
+    plugins.go('weave');
+    plugins.come('weave');
+    plugins.answers = reach('local');
+    await system.run('CreateNetwork', { name: 'next', driver: 'weave' });
+    const own = { Address: '10.99.0.1', BindAddress: '10.99.0.1', Self: true };
+    assert.deepEqual(bodies(), [['NetworkDriver.DiscoverNew', { DiscoveryType: 1, DiscoveryData: own }]]);
+    machine.facts = { ...machine.facts, underlay: { ...underlay, address: '10.99.0.2' } };
+    plugins.come('third');
+    const isTold = async () => bodies().length === 3;
+    while (!(await isTold())) await new Promise((resolve) => setTimeout(resolve, 1));
+    assert.deepEqual(
+      bodies().map(([method]) => method),
+      ['NetworkDriver.DiscoverNew', 'NetworkDriver.DiscoverDelete', 'NetworkDriver.DiscoverNew'],
+    );
+  });
+
+  it('has it make a link again that was lost, and holds up nothing else that was lost with it', async () => {
+    plugins.answers = { 'NetworkDriver.Join': ({ body }) => joined(body) };
+    await attach('web', 'lan');
+    const before = machine.objects().map(objectKey).sort();
+    await system.stopWorker();
+    for (const object of machine.objects()) machine.tamper(objectKey(object), null);
+    machine.removeNamespace('/run/cnm/netns/box');
+    plugins.reset();
+    plugins.answers = { 'NetworkDriver.Join': err('not yet') };
+    await system.startWorker();
+    const inside = () => machine.objects().flatMap((object) => (object.kind === 'veth' ? [object.peer.name] : []));
+    assert.deepEqual([inside(), devices()], [['eth0'], []]);
+    plugins.answers = { 'NetworkDriver.Join': ({ body }) => joined(body) };
+    await system.check();
+    assert.deepEqual(machine.objects().map(objectKey).sort(), before);
+    assert.deepEqual(plugins.methods().slice(-3), ['Leave', 'Join', 'ProgramExternalConnectivity']);
   });
 
   it('moves a sandbox to a network of a plugin, and away from one', async () => {
