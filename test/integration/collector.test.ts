@@ -339,6 +339,9 @@ test('a log that cannot be read is loud', async () => {
   const collector = stage.collector();
   await collector.start();
   await stage.reporter.stop();
-  await stage.log.append({ subject: subjects.outcome('h9'), body: '[{"type":"cnm.Nonsense.v1"}]', id: 'x' });
+  // of somebody else it would just not count
+  const body = '[{"type":"cnm.Nonsense.v1","source":"/cnm/test/worker/h9"}]';
+  await stage.log.append({ subject: subjects.outcome('h9'), body: '[{"type":"cnm.Nonsense.v1"}]', id: 'y' });
+  await stage.log.append({ subject: subjects.outcome('h9'), body, id: 'x' });
   await assert.rejects(collector.failed, { code: 'LOG_UNREADABLE' });
 });
