@@ -1,7 +1,7 @@
 /** The invariants of design.md section 7 that the log alone can show, checked at every position; and a state as plain data. */
 import assert from 'node:assert/strict';
 import { verdictOn } from '../../events/deciders/upkeep.ts';
-import { type Event, needsExecution } from '../../events/envelope.ts';
+import { type Event, isRevertible, needsExecution } from '../../events/envelope.ts';
 import { type EventType, isConstructive, isFailure, isIntent } from '../../events/events.ts';
 import { Releases } from '../../events/ipam-releases.ts';
 import { type BoundaryState, commandKey, type EndpointRow, networkOf } from '../../events/state.ts';
@@ -110,7 +110,7 @@ const checkGateways = (state: BoundaryState): void => {
     for (const [family, key] of [[4, 'ipv4'] as const, [6, 'ipv6'] as const]) {
       const able = rows.filter(({ networkId }) => {
         const network = networkOf(state, networkId)?.facts ?? assert.fail(`no network ${networkId}`);
-        if (network.internal || network.defaultRoute === 'none') return false;
+        if (network.internal || network.defaultRoute !== 'gateway') return false;
         return network.subnets.find((subnet) => subnet.family === family)?.gateway;
       });
       const highest = Math.max(...able.map(({ gatewayPriority }) => gatewayPriority));
@@ -173,6 +173,8 @@ export class Checker {
   readonly realm: Realm = emptyRealm();
   /** Pairs of state and event that the tables do not know. */
   readonly impossible: string[] = [];
+  /** Ids of commands that were refused or failed. */
+  readonly failed = new Set<string>();
   /** Where each command was decided: the batch, or the position of the commit. */
   readonly #decidedAt = new Map<string, string>();
   readonly #ended = new Set<string>();
@@ -232,9 +234,10 @@ export class Checker {
       for (const id of event.data.intents) {
         const intent = state.intents.get(id);
         // A move that was done stays done.
-        if (intent && isConstructive(intent.type) && intent.meta.commandtype !== 'MoveSandbox') this.#late.add(id);
+        if (intent && isConstructive(intent.type) && !isRevertible(intent)) this.#late.add(id);
       }
     }
+    if (isFailure(event.type) || event.type === 'CommandRefused') this.failed.add(commandid);
     if (isFailure(event.type)) this.#late.delete(event.meta.causationid);
     if (event.type === 'EndpointSuspected') this.#checkGarbage(state, event, false);
     if (event.type === 'EndpointDeleteRequested' && event.data.cause === 'garbage')

@@ -144,7 +144,7 @@ const networksIn = ({ networks, shared }: BoundaryState): readonly NetworkRow[] 
 const aimed = (state: BoundaryState, { command: sent, aim: how, pick }: Extract<Move, { kind: 'send' }>): object => {
   const ref = ({ facts }: { facts: { id: string; name: string } }): string => (how === 'id' ? facts.id : facts.name);
   const open = networksIn(state).filter(
-    ({ status, facts }) => networkAnswers.CreateEndpoint[status] === 'accepted' && !facts.configOnly,
+    ({ status, facts }) => networkAnswers.CreateEndpoint[status] === 'accepted' && !facts.configOnly && !facts.outlet,
   );
   switch (sent.type) {
     case 'UpdateEndpoint':
@@ -247,7 +247,9 @@ const migrate = (model: Model, step: Extract<Move, { kind: 'migrate' }>, serial:
   };
   model.decide();
   const state = () => model.stateOf(worker.host);
-  const networks = networksIn(state()).filter(({ facts, status }) => status === 'active' && !facts.configOnly);
+  const networks = networksIn(state()).filter(
+    ({ facts, status }) => status === 'active' && !facts.configOnly && !facts.outlet,
+  );
   const own = { sandbox: step.sandbox, ports: step.ports };
   if (!state().sandboxIds.has(step.sandbox))
     send('AttachSandbox', {

@@ -1,5 +1,6 @@
 /** The invariants of networks, of a host and of the realm: names, addresses, MACs and subnets are held once, and by whom they belong to. */
 import assert from 'node:assert/strict';
+import { isRevertible } from '../../events/envelope.ts';
 import { overlaps, parseCidr, parseSubnet } from '../../events/ip.ts';
 import { holderOf } from '../../events/ipam.ts';
 import type { BoundaryState, EndpointRow, NetworkRow, SharedState } from '../../events/state.ts';
@@ -43,7 +44,8 @@ const checkNetwork = ({ cells }: Home, { facts }: NetworkRow, located: readonly 
   for (const row of named) assert.equal(cell.names.get(row.facts.name.toLowerCase()), row.facts.id);
   for (const id of cell.names.values()) {
     const { row, home } = located.find((one) => one.row.facts.id === id) ?? {};
-    const isMoving = home?.intents.get(row?.leave?.intent ?? '')?.meta.commandtype === 'MoveSandbox';
+    const leave = home?.intents.get(row?.leave?.intent ?? '');
+    const isMoving = leave !== undefined && isRevertible(leave);
     assert.ok(row?.status !== 'deleting' || isMoving, 'a name is free at the delete intent, but for a move');
   }
   assert.equal(cell.endpoints.size, endpoints.length, `endpoints of ${facts.name}`);

@@ -35,6 +35,7 @@ export const play = (model: Model, steps: readonly Move[]): void => {
       );
     send('CreateNetwork', { name: 'web', gc: 1_000, ipam: { subnets } });
     send('CreateNetwork', { name: 'back' });
+    send('CreateNetwork', { name: 'db', driver: 'deep' });
     send('CreateEndpoint', { network: 'web', name: 'a' });
   }
   for (const [serial, step] of steps.entries()) apply(model, step, serial);
