@@ -71,16 +71,15 @@ if (inOwnNamespaces(import.meta.filename)) {
 
   /** By host and device, what every table has to hold; those of devices that must not be are missing. */
   const wanted = async (): Promise<readonly ReadonlyMap<string, readonly string[]>[]> => {
-    const members = await Promise.all([...networks].map(async ([name, { device }]) => [device, await membersOf(name)]));
-    return lab.hosts.map(
-      ({ name }) =>
-        new Map(
-          (members as readonly (readonly [string, readonly Member[]])[]).flatMap(([device, of]) => {
-            const entries = wantedOn(name, of, vtepOf);
-            return entries ? [[device, entries]] : [];
-          }),
-        ),
-    );
+    const tables = lab.hosts.map(() => new Map<string, readonly string[]>());
+    for (const [network, { device }] of networks) {
+      const members = await membersOf(network);
+      for (const [index, { name }] of lab.hosts.entries()) {
+        const entries = wantedOn(name, members, vtepOf);
+        if (entries) tables[index]?.set(device, entries);
+      }
+    }
+    return tables;
   };
   const textOf = (tables: ReadonlyMap<string, readonly string[]> | undefined): string =>
     JSON.stringify([...(tables ?? [])].sort());
