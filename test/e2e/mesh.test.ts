@@ -4,7 +4,15 @@ import assert from 'node:assert/strict';
 import { after, before, type TestContext, test } from 'node:test';
 import type { Acceptance, Client } from '../../services/client/index.ts';
 import { type Hosts, serverAddress, startHosts } from '../support/hosts.ts';
-import { type Member, pingAll, tablesOn, underlayOf, wantedOn } from '../support/mesh.ts';
+import {
+  converged,
+  type Member,
+  membersOf as members,
+  pingAll,
+  tablesOn,
+  underlayOf,
+  wantedTables,
+} from '../support/mesh.ts';
 import { startNats, type TestNats, waitFor } from '../support/nats.ts';
 import { inOwnNamespaces, sh } from '../support/netns.ts';
 
@@ -52,16 +60,7 @@ if (inOwnNamespaces(import.meta.filename)) {
   const detach = ({ sandbox, host }: Pick<Member, 'sandbox' | 'host'>): Promise<number> =>
     done(client.detachSandbox({ sandbox }, { host, deadlineMs }));
 
-  /** Who is in a network as the view says, which knows nothing of peers and tables. */
-  const membersOf = async (network: NetworkName): Promise<readonly Member[]> => {
-    const { rows } = await client.endpoints({ filter: { network }, atLeast: lastPosition });
-    return rows
-      .filter(({ status }) => status === 'joined')
-      .map(({ sandbox, sandboxKey, ipv4, mac, host }) => ({
-        ...{ sandbox: sandbox ?? '', key: sandboxKey ?? '', mac: mac ?? '', host },
-        address: ipv4?.split('/')[0] ?? '',
-      }));
-  };
+  const membersOf = (network: NetworkName) => members(client, network, lastPosition);
   let lastPosition = 0;
   /** Waits for all of them; what is asked afterwards knows of them. */
   const all = async (work: readonly Promise<number>[]): Promise<void> => {
@@ -69,42 +68,11 @@ if (inOwnNamespaces(import.meta.filename)) {
   };
   const vtepOf = (name: string): string => lab.hosts.find((host) => host.name === name)?.address ?? assert.fail(name);
 
-  /** By host and device, what every table has to hold; those of devices that must not be are missing. */
-  const wanted = async (): Promise<readonly ReadonlyMap<string, readonly string[]>[]> => {
-    const tables = lab.hosts.map(() => new Map<string, readonly string[]>());
-    for (const [network, { device }] of networks) {
-      const members = await membersOf(network);
-      for (const [index, { name }] of lab.hosts.entries()) {
-        const entries = wantedOn(name, members, vtepOf);
-        if (entries) tables[index]?.set(device, entries);
-      }
-    }
-    return tables;
-  };
-  const textOf = (tables: ReadonlyMap<string, readonly string[]> | undefined): string =>
-    JSON.stringify([...(tables ?? [])].sort());
-
   /** Waits until every table on every host is what it should be, and notes how long that took. */
-  const converged = async (t: TestContext, since: number, what: string): Promise<void> => {
-    const expected = (await wanted()).map(textOf);
-    const isRight = (index: number): boolean => textOf(tablesOn(lab.at(index))) === expected[index];
-    let left = lab.hosts.map((_, index) => index);
-    let rightAt = since;
-    const areRight = (): boolean => {
-      const wrong = left.filter((index) => !isRight(index));
-      if (left.length > 0) rightAt = performance.now();
-      left = wrong;
-      if (left.length > 0) return false;
-      // All at the same time, too.
-      left = lab.hosts.flatMap((_, index) => (isRight(index) ? [] : [index]));
-      return left.length === 0;
-    };
-    const options = { what: 'all tables to be what the log says', timeoutMs: 60_000 };
-    await waitFor(areRight, options).catch(async () => {
-      const maps = await wanted();
-      for (const [index, host] of lab.hosts.entries()) assert.deepEqual(tablesOn(host), maps[index], host.name);
-    });
-    t.diagnostic(`tables on ${hostsCount} hosts as the log says ${Math.round(rightAt - since)} ms after ${what}`);
+  const healed = async (t: TestContext, since: number, what: string): Promise<void> => {
+    const spans = [...networks].map(async ([name, { device }]) => ({ device, members: await membersOf(name) }));
+    const at = await converged(lab.hosts, wantedTables(lab.hosts, await Promise.all(spans)));
+    t.diagnostic(`tables on ${hostsCount} hosts as the log says ${Math.round(at - since)} ms after ${what}`);
   };
 
   /** Everybody reaches everybody of the same network, and nothing but that travels between the hosts. */
@@ -113,11 +81,11 @@ if (inOwnNamespaces(import.meta.filename)) {
     const flows: string[] = [];
     const [, underlay] = await underlayOf(async () => {
       for (const [name, { vni }] of networks) {
-        const members = await membersOf(name);
-        const { asked, missing } = await pingAll(members);
-        assert.equal(asked, members.length * (members.length - 1));
+        const all = await membersOf(name);
+        const { asked, missing } = await pingAll(all);
+        assert.equal(asked, all.length * (all.length - 1));
         assert.deepEqual(missing, [], `in ${name}`);
-        flows.push(...members.map(({ host, mac }) => `${vtepOf(host)} ${vni} ${mac}`));
+        flows.push(...all.map(({ host, mac }) => `${vtepOf(host)} ${vni} ${mac}`));
       }
     });
     assert.equal(underlay.lost, 0, 'the capture has missed something');
@@ -171,7 +139,7 @@ if (inOwnNamespaces(import.meta.filename)) {
     await all(attached);
     t.diagnostic(`${attached.length} attached in ${Math.round(performance.now() - since)} ms`);
     assert.equal((await membersOf('mesh')).length, hostsCount * perHost.mesh);
-    await converged(t, performance.now(), 'the last attach');
+    await healed(t, performance.now(), 'the last attach');
     await wholeMesh(t);
   });
 
@@ -180,7 +148,7 @@ if (inOwnNamespaces(import.meta.filename)) {
     await moveOn('h2', ['h3', 'h4', 'h5'], 12, 'killed');
     damage(0);
     await lab.at(0).start();
-    await converged(t, performance.now(), 'the start of the killed worker');
+    await healed(t, performance.now(), 'the start of the killed worker');
   });
 
   test('mesh: a host that was cut off has the tables of what the others did meanwhile, and the others those of what it does', async (t) => {
@@ -201,16 +169,16 @@ if (inOwnNamespaces(import.meta.filename)) {
     assert.ok(stays && damage(1) > 0);
     assert.ok(performance.now() - since < cutMs, 'the others were slower than the cut was long');
     await cut;
-    const healed = performance.now();
+    const over = performance.now();
     await all(late);
-    t.diagnostic(`what waited was done ${Math.round(performance.now() - healed)} ms after the cut`);
-    await converged(t, healed, 'the cut');
+    t.diagnostic(`what waited was done ${Math.round(performance.now() - over)} ms after the cut`);
+    await healed(t, over, 'the cut');
   });
 
   test('mesh: entries that somebody deletes, bends and adds are put right on every host', async (t) => {
     const deleted = lab.hosts.map((_, index) => damage(index));
     assert.ok(deleted.every((count) => count > 100));
-    await converged(t, performance.now(), `${deleted.reduce((sum, count) => sum + count, 0)} entries were deleted`);
+    await healed(t, performance.now(), `${deleted.reduce((sum, count) => sum + count, 0)} entries were deleted`);
     assert.equal((await membersOf('mesh')).length, hostsCount * perHost.mesh + 5 - 5 + 5);
     await wholeMesh(t);
   });

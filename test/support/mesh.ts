@@ -1,10 +1,13 @@
 /** Many sandboxes on networks that span hosts: who reaches whom, what travels between the hosts meanwhile, and what the kernels hold. */
+import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
+import type { Client } from '../../services/client/index.ts';
 import type { TestHost } from './hosts.ts';
+import { waitFor } from './nats.ts';
 
 /** A sandbox on one network: its namespace's file, its addresses, and the host that it is on. */
 export interface Member {
@@ -83,7 +86,7 @@ interface Entry {
  * What the tables of the tunnels on a host hold, by device: one text an entry, sorted. `way MAC VTEP` (the tunnel's own fdb), `station MAC`
  * (the bridge's fdb), `neighbour ADDRESS MAC`. Without the tunnel's own MAC and without multicast.
  */
-export const tablesOn = (host: TestHost): ReadonlyMap<string, readonly string[]> => {
+export const tablesOn = (host: TestHost): Tables => {
   // One call for all, so that a look is quick.
   const output = host.exec('ip -j link show type vxlan; echo; bridge -j fdb show; echo; ip -j -4 neigh show');
   const [links = [], fdb = [], neighbours = []] = output
@@ -108,19 +111,64 @@ export const tablesOn = (host: TestHost): ReadonlyMap<string, readonly string[]>
 
 const isGroup = (mac: string): boolean => (Number.parseInt(mac.slice(0, 2), 16) & 1) === 1;
 
-/** What the tables on a host have to hold while these are in the network: the members on other hosts, with where those are. */
-export const wantedOn = (
-  host: string,
-  members: readonly Member[],
-  vtepOf: (host: string) => string,
-): readonly string[] | null =>
-  members.some((member) => member.host === host)
-    ? members
-        .filter((member) => member.host !== host)
-        .flatMap((member) => [
-          `way ${member.mac} ${vtepOf(member.host)}`,
-          `station ${member.mac}`,
-          `neighbour ${member.address} ${member.mac}`,
-        ])
-        .sort()
-    : null;
+/** Who is in a network as the view says, which knows nothing of peers and tables. */
+export const membersOf = async (client: Client, network: string, atLeast: number): Promise<readonly Member[]> => {
+  const { rows } = await client.endpoints({ filter: { network }, atLeast });
+  return rows
+    .filter(({ status }) => status === 'joined')
+    .map(({ sandbox, sandboxKey, ipv4, mac, host }) => ({
+      ...{ sandbox: sandbox ?? '', key: sandboxKey ?? '', mac: mac ?? '', host },
+      address: ipv4?.split('/')[0] ?? '',
+    }));
+};
+
+/** A network that spans hosts: the name of its tunnel, and who is in it. */
+export interface Span {
+  readonly device: string;
+  readonly members: readonly Member[];
+}
+
+export type Tables = ReadonlyMap<string, readonly string[]>;
+
+/** What the tables on each host have to hold, as `tablesOn` shows them: the members on other hosts, with where those are. */
+export const wantedTables = (hosts: readonly TestHost[], spans: readonly Span[]): readonly Tables[] => {
+  const vtepOf = (name: string): string => hosts.find((host) => host.name === name)?.address ?? '';
+  const entriesFor = (here: string, members: readonly Member[]): readonly string[] =>
+    members
+      .filter(({ host }) => host !== here)
+      .flatMap(({ mac, address, host }) => [
+        `way ${mac} ${vtepOf(host)}`,
+        `station ${mac}`,
+        `neighbour ${address} ${mac}`,
+      ])
+      .sort();
+  return hosts.map(({ name }) => {
+    const here = spans.filter(({ members }) => members.some(({ host }) => host === name));
+    return new Map(here.map(({ device, members }) => [device, entriesFor(name, members)]));
+  });
+};
+
+const asText = (tables: Tables | undefined): string => JSON.stringify([...(tables ?? [])].sort());
+
+/**
+ * Waits until the tables on every host are what is wanted, all at once. @returns when the last of them was seen to be so, of
+ * `performance.now`. @throws AssertionError with the tables of a host that has others after a minute
+ */
+export const converged = async (hosts: readonly TestHost[], wanted: readonly Tables[]): Promise<number> => {
+  const isWrong = (index: number): boolean => asText(tablesOn(hosts[index] as TestHost)) !== asText(wanted[index]);
+  const everywhere = hosts.map((_, index) => index);
+  let left = everywhere;
+  let rightAt = performance.now();
+  const areRight = (): boolean => {
+    left = left.filter(isWrong);
+    rightAt = performance.now();
+    if (left.length > 0) return false;
+    left = everywhere.filter(isWrong);
+    return left.length === 0;
+  };
+  await waitFor(areRight, { what: 'all tables to be what the log says', timeoutMs: 60_000 }).catch((error) => {
+    for (const index of left) assert.deepEqual(tablesOn(hosts[index] as TestHost), wanted[index], hosts[index]?.name);
+    throw error;
+  });
+  return rightAt;
+};
