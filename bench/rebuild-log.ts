@@ -105,7 +105,7 @@ const attach = (author: Author, w: Workload, n: number): readonly Draft[] => {
     decided,
     {
       type: 'EndpointCreateRequested',
-      data: { endpoint: { id, networkId, name, ipv4, ipv6: null, mac: mac(n), static: false, ...rest } },
+      data: { endpoint: { id, networkId, name, ipv4, ipv6: null, mac: mac(n), wanted: null, static: false, ...rest } },
     },
     n,
     'AttachSandbox',
@@ -195,7 +195,7 @@ const hostFacts = (author: Author, host: string): Draft => {
     pools: [{ base: '10.0.0.0/8', size: 24 }],
   };
   const data = { host, ...paths, ...network, capabilities: { bridge: true, veth: true }, reads: {} };
-  const more = { epoch: 1, underlay: null, vlans: [], drivers: [] };
+  const more = { epoch: 1, underlay: null, vlans: [], drivers: [], linkRoutes: {}, underlayAsked: null };
   author.event(stated, { type: 'HostFacts', data: { ...data, ...more } }, 1, '', '');
   return stated;
 };
@@ -206,7 +206,7 @@ const opening = (author: Author, networkIds: readonly string[]): readonly Draft[
     const decided: Draft = { host, reports: false, events: [] };
     const reported: Draft = { host, reports: true, events: [] };
     const subnets = [
-      { family: 4 as const, subnet: '10.0.0.0/8', range: null, gateway: '10.0.0.1', aux: {}, vni: null },
+      { family: 4 as const, subnet: '10.0.0.0/8', range: null, gateway: '10.0.0.1', aux: {}, vni: null, pool: null },
     ];
     const network = {
       id,
@@ -222,7 +222,7 @@ const opening = (author: Author, networkIds: readonly string[]): readonly Draft[
       gc: null,
       configOnly: false,
       configFrom: null,
-      ...({ scope: 'host', defaultRoute: 'gateway' } as const),
+      ...({ scope: 'host', defaultRoute: 'gateway', outlet: false } as const),
       ...{ tunnel: null, parent: null },
       dns: noDns,
     };

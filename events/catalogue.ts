@@ -49,6 +49,7 @@ export const commandMeanings: Readonly<Record<CommandType, string>> = {
   SuspectEndpoint: 'Sent by collectors, step one: this endpoint has been without a sandbox for its grace period.',
   CollectEndpoint: 'Sent by collectors, step two: it was suspected, and nothing has happened to it since.',
   LeasePorts: 'Sent by workers: host ports that were found free for an intent that waits for them.',
+  SettleIntent: 'Sent by workers: what an intent left open, as the plugin that carries the network has answered.',
   LapseHost: 'Sent by collectors: the worker of this host has not renewed its lease.',
   ExpireCommand: 'Sent by collectors: the deadline of this command has passed.',
 };
@@ -69,6 +70,10 @@ export const eventMeanings: Readonly<Record<EventType, string>> = {
   EndpointAdmitted:
     'An endpoint of a realm network holds its name, addresses and MAC there from now on; one atomic commit with its creation on its host.',
   PortsLeased: 'Host ports were found and are leased from now on, so that the intent can be executed.',
+  NetworkSettled:
+    'The subnets of a network are known, as its driver of address management gave them: taken from now on.',
+  EndpointSettled: 'The addresses of an endpoint are known, as a plugin gave them: its own from now on.',
+  JoinSettled: 'The interface, gateways and routes of a join are known, as a plugin gave them.',
   EndpointJoinRequested: 'An endpoint is to be put into a sandbox.',
   EndpointLeaveRequested: 'An endpoint is to be taken out of its sandbox.',
   EndpointDeleteRequested: 'An endpoint is to be removed; its name is free from now on, its addresses once it is gone.',
@@ -179,9 +184,12 @@ export const codeMeanings: Readonly<Record<Code, string>> = {
   PORT_INVALID: 'The ports are no range, the ranges do not fit each other, or they are too many.',
   PORT_ADDRESS_INVALID: 'Ports cannot be published at that address, or nothing says at which.',
   LEASE_INVALID: 'No open intent waits for these ports, or they are not from the worker of its host.',
+  SETTLE_INVALID:
+    'The intent is not open, has timed out or waits for something else, or it is not of the worker that sends this.',
   LINK_LOCAL_INVALID: 'It is no link-local address of a family that the network has.',
   ROUTE_INVALID: 'It is no route, or another interface of the sandbox leads there already.',
-  SYSCTL_INVALID: 'It is no setting of an interface, or one that would take away what the endpoint has.',
+  SYSCTL_INVALID:
+    'It is no setting of an interface, or one that would take away what the endpoint has; or the kernel of the host has none of that name, or does not take the value.',
   ENDPOINT_NOT_FOUND: 'There is no such endpoint in the network.',
   ENDPOINT_EXISTS: 'An endpoint of the network has that name (compared without case).',
   ENDPOINT_JOINED: 'The endpoint is in a sandbox, or on its way into one.',
@@ -204,7 +212,11 @@ export const codeMeanings: Readonly<Record<Code, string>> = {
   KERNEL_ERROR: 'The kernel refused a step.',
   FOREIGN_OBJECT: 'Something that is not ours stands in the way; it was left as it is.',
   BRIDGE_FULL: 'The bridge has no free port.',
-  NETNS_UNUSABLE: 'At the path that was given there is no network namespace.',
+  PLUGIN_ERROR: 'The plugin that carries the network has refused.',
+  PLUGIN_UNREACHABLE: 'The plugin that carries the network does not answer.',
+  PLUGIN_INVALID:
+    'What the plugin answered cannot be: an address in use, a name that is no link, a field that was not its own to set.',
+  NETNS_UNUSABLE: 'At the path that was given there is no network namespace, or none that the worker may open.',
 };
 
 /** `EndpointJoined.v1`. */

@@ -111,6 +111,46 @@ const sandboxOptions = {
 /** Ports of a sandbox: published through whichever endpoint is its gateway. */
 const sandboxPorts = { ports: z.array(PortRequest).max(256).default([]) };
 
+/** What a plugin has answered, by the kind of intent that waits for it. */
+export const Settlement = z.discriminatedUnion('kind', [
+  /** Addresses of a network, where another driver manages them. */
+  z.strictObject({
+    kind: z.literal('network'),
+    subnets: z
+      .array(
+        z.strictObject({
+          family: z.union([z.literal(4), z.literal(6)]),
+          subnet: Cidr,
+          range: Cidr.nullable(),
+          gateway: Address.nullable(),
+          aux: z.record(z.string().min(1).max(63), Address),
+          /** What that driver calls the pool. */
+          pool: z.string().max(1024).nullable(),
+        }),
+      )
+      .max(2),
+  }),
+  z.strictObject({
+    kind: z.literal('endpoint'),
+    ipv4: Cidr.nullable(),
+    ipv6: Cidr.nullable(),
+    mac: z.string().nullable(),
+  }),
+  z.strictObject({
+    kind: z.literal('join'),
+    /** Interface of the host that is moved into the sandbox. */
+    link: z.string().min(1).max(15).nullable(),
+    /** Names of interfaces inside sandboxes begin with it; the first free number follows. */
+    prefix: z.string().max(12),
+    gateway4: Address.nullable(),
+    gateway6: Address.nullable(),
+    routes: z.array(z.strictObject({ destination: Cidr, gateway: Address.nullable() })).max(64),
+    /** Where it carries no default route the sandbox may have another way out. */
+    outlet: z.boolean(),
+  }),
+]);
+export type Settlement = z.infer<typeof Settlement>;
+
 const data = {
   ConfigureDriver: z.strictObject({ driver: DriverName, options: Options }),
   CreateNetwork: z.strictObject({
@@ -196,6 +236,11 @@ const data = {
       .min(1)
       .max(512),
   }),
+  /**
+   * Worker: what an intent of its host left open, as the plugin that carries the network says. Facts once this is accepted.
+   * `epoch`: as the worker has stated it last.
+   */
+  SettleIntent: z.strictObject({ intent: z.string(), epoch: z.int(), answer: Settlement }),
   /** Collector: the worker that stated this epoch has not renewed its lease; since then, as far as is known. */
   LapseHost: z.strictObject({ host: HostName, epoch: z.int(), since: z.iso.datetime() }),
   /** Timer: this command's deadline has passed. */
@@ -244,6 +289,7 @@ export const Command = z.discriminatedUnion('type', [
   message('SuspectEndpoint'),
   message('CollectEndpoint'),
   message('LeasePorts'),
+  message('SettleIntent'),
   message('LapseHost'),
   message('ExpireCommand'),
 ]);

@@ -7,6 +7,7 @@ import { configureDriver, createNetwork, deleteNetwork, pruneNetworks } from './
 import { leasePorts } from './deciders/ports.ts';
 import { createRealmNetwork } from './deciders/realm.ts';
 import { attachSandbox, detachSandbox, joinEndpoint, leaveEndpoint, moveSandbox } from './deciders/sandbox.ts';
+import { settleIntent } from './deciders/settle.ts';
 import { updateEndpoint, updateNetwork } from './deciders/update.ts';
 import { collectEndpoint, expireCommand, suspectEndpoint } from './deciders/upkeep.ts';
 import type { BoundaryState } from './state.ts';
@@ -51,6 +52,8 @@ export const decide = (state: BoundaryState, command: Command, context: Context)
       return collectEndpoint(state, command.data, context);
     case 'LeasePorts':
       return leasePorts(state, command.data, context);
+    case 'SettleIntent':
+      return settleIntent(state, command.data, context);
     case 'LapseHost':
       return lapseHost(state, command.data, context);
     case 'ExpireCommand':

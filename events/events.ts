@@ -4,7 +4,7 @@
  * is a new version with an upcast (events/envelope.ts).
  */
 import { z } from 'zod';
-import { Gc, InterfaceName, Protocol } from './commands.ts';
+import { type CommandType, Gc, InterfaceName, Protocol } from './commands.ts';
 import { Actor, CommandId, EndpointName, HostName, Id, NetworkName, RealmName, SandboxId } from './names.ts';
 
 const Texts = z.record(z.string(), z.string());
@@ -27,6 +27,8 @@ export const Subnet = z.object({
   aux: Texts,
   /** VXLAN network identifier of its segment, where its network is a tunnel's; both subnets of a network have the same. */
   vni: z.int().nullable(),
+  /** What the driver of address management calls the pool; null where that is our own. */
+  pool: z.string().nullable(),
 });
 export type Subnet = z.infer<typeof Subnet>;
 
@@ -61,6 +63,8 @@ export const NetworkFacts = z.object({
   scope: z.enum(['host', 'realm']),
   /** What carries a default route out of it: the gateway of its subnet, the link itself, what a plugin said of the endpoint, nothing. */
   defaultRoute: z.enum(['gateway', 'link', 'endpoint', 'none']),
+  /** Made by us: the way out of sandboxes none of whose networks has one. */
+  outlet: z.boolean(),
   /** How its frames travel from host to host; null where they do not. */
   tunnel: z.object({ port: z.int(), encrypted: z.boolean() }).nullable(),
   /** The link of the host that its interfaces stand on, and what has to be made for it; null where they stand on none. */
@@ -90,6 +94,8 @@ export const EndpointFacts = z.object({
   ipv4: z.string().nullable(),
   ipv6: z.string().nullable(),
   mac: z.string().nullable(),
+  /** Addresses that were asked for, without prefix length, where somebody else settles them; null: they stand above. */
+  wanted: z.object({ ipv4: z.string().nullable(), ipv6: z.string().nullable() }).nullable(),
   /** An address that someone asked for: not garbage unless they say so. */
   static: z.boolean(),
   aliases: z.array(EndpointName),
@@ -108,8 +114,8 @@ export const EndpointFacts = z.object({
   options: Texts,
   labels: Texts,
   gc: Gc.nullable(),
-  /** `attach`: made by AttachSandbox and deleted by DetachSandbox. */
-  origin: z.enum(['endpoint', 'attach']),
+  /** `attach`: made by AttachSandbox and deleted by DetachSandbox. `outlet`: it comes and goes with a sandbox's need for it. */
+  origin: z.enum(['endpoint', 'attach', 'outlet']),
 });
 export type EndpointFacts = z.infer<typeof EndpointFacts>;
 
@@ -136,6 +142,20 @@ const Gateways = z.object({ ipv4: Id.nullable(), ipv6: Id.nullable() });
 export type Gateways = z.infer<typeof Gateways>;
 
 const Route = z.object({ destination: z.string(), gateway: z.string() });
+
+/** What the carrier of a network says of an endpoint that joins: nobody knew it before. */
+export const Plug = z.object({
+  /** An interface of the host that becomes the one in the sandbox; null for none. */
+  link: z.string().nullable(),
+  /** Without prefix length; null for none. */
+  gateway4: z.string().nullable(),
+  gateway6: z.string().nullable(),
+  /** Gateway null: on the link. */
+  routes: z.array(z.object({ destination: z.string(), gateway: z.string().nullable() })),
+  /** Where it carries no default route the sandbox may have another way out. */
+  outlet: z.boolean(),
+});
+export type Plug = z.infer<typeof Plug>;
 
 /** A host port that leads into a sandbox. */
 export const PortBinding = z.object({
@@ -216,6 +236,24 @@ const decisions = {
     intent: z.string(),
     ports: z.array(z.object({ holder: Id, index: z.int(), hostPort: z.int() })),
   }),
+  /** What was left open in an intent, as a worker has learnt it: facts from here on. */
+  NetworkSettled: z.object({ ...network, intent: z.string(), subnets: z.array(Subnet) }),
+  EndpointSettled: z.object({
+    ...endpoint,
+    intent: z.string(),
+    ipv4: z.string().nullable(),
+    ipv6: z.string().nullable(),
+    mac: z.string().nullable(),
+  }),
+  JoinSettled: z.object({
+    ...endpoint,
+    intent: z.string(),
+    joinId: Id,
+    /** Null where there is no interface to move. */
+    interface: z.string().nullable(),
+    plug: Plug,
+    gateways: Gateways,
+  }),
   EndpointJoinRequested: z.object({
     ...endpoint,
     joinId: Id,
@@ -276,6 +314,10 @@ const outcomes = {
     underlay: z.object({ address: z.string(), device: z.string(), mtu: z.int() }).nullable(),
     /** Links `PARENT.ID` that are there and not ours. */
     vlans: z.array(z.string()),
+    /** Those of `routes` that lead out of each link that is not ours, by the link's name. */
+    linkRoutes: z.record(z.string(), z.array(z.string())),
+    /** Address or interface that the worker's settings name as underlay; null: none. */
+    underlayAsked: z.string().nullable(),
     /** Drivers beyond the built-in ones that this worker carries out. */
     drivers: z.array(z.string()),
   }),
@@ -331,48 +373,20 @@ export type OutcomeType = keyof typeof outcomes;
 export type EventType = DecisionType | OutcomeType;
 export type EventData<T extends EventType> = z.infer<(typeof eventData)[T]>;
 
+/** The command that a fact belongs to, where that is not the one that is being decided. */
+export interface Behalf {
+  readonly actor: string;
+  readonly commandid: string;
+  readonly correlationid: string;
+  readonly command: CommandType;
+  /** When it ends as timed out, RFC 3339. */
+  readonly deadline: string;
+}
+
 /** What happened, without its envelope. */
-export type Fact = { [T in EventType]: { readonly type: T; readonly data: Readonly<EventData<T>> } }[EventType];
+export type Fact = {
+  [T in EventType]: { readonly type: T; readonly data: Readonly<EventData<T>>; readonly behalf?: Behalf };
+}[EventType];
 export type FactOf<T extends EventType> = Extract<Fact, { type: T }>;
 
-/** Intents that a host must execute, with the outcomes that end them. */
-export const outcomesOf = {
-  DriverConfigureRequested: { done: 'DriverConfigured', failed: 'DriverConfigureFailed' },
-  NetworkCreateRequested: { done: 'NetworkCreated', failed: 'NetworkCreateFailed' },
-  NetworkUpdateRequested: { done: 'NetworkUpdated', failed: 'NetworkUpdateFailed' },
-  NetworkDeleteRequested: { done: 'NetworkDeleted', failed: 'NetworkDeleteFailed' },
-  EndpointCreateRequested: { done: 'EndpointCreated', failed: 'EndpointCreateFailed' },
-  EndpointUpdateRequested: { done: 'EndpointUpdated', failed: 'EndpointUpdateFailed' },
-  EndpointJoinRequested: { done: 'EndpointJoined', failed: 'EndpointJoinFailed' },
-  EndpointLeaveRequested: { done: 'EndpointLeft', failed: 'EndpointLeaveFailed' },
-  EndpointDeleteRequested: { done: 'EndpointDeleted', failed: 'EndpointDeleteFailed' },
-} as const satisfies Partial<Record<DecisionType, { done: OutcomeType; failed: OutcomeType }>>;
-export type IntentType = keyof typeof outcomesOf;
-
-export const isIntent = (type: EventType): type is IntentType => type in outcomesOf;
-
-/** Outcomes of intents that were not carried out, with nothing changed. */
-const reverted = ['EndpointLeaveReverted', 'EndpointDeleteReverted'] as const satisfies readonly OutcomeType[];
-
-const failures: ReadonlySet<EventType> = new Set([
-  ...Object.values(outcomesOf).map((outcome) => outcome.failed),
-  ...reverted,
-]);
-const terminals: ReadonlySet<EventType> = new Set([
-  ...Object.values(outcomesOf).flatMap(({ done, failed }) => [done, failed]),
-  ...reverted,
-]);
-/** An outcome that ends its intent, one way or the other. */
-export const isTerminal = (type: EventType): boolean => terminals.has(type);
-export const isFailure = (type: EventType): boolean => failures.has(type);
-
-const constructive: ReadonlySet<EventType> = new Set([
-  'DriverConfigureRequested',
-  'NetworkCreateRequested',
-  'NetworkUpdateRequested',
-  'EndpointCreateRequested',
-  'EndpointUpdateRequested',
-  'EndpointJoinRequested',
-] satisfies readonly IntentType[]);
-/** An intent that makes something, so that it can come too late and be undone. */
-export const isConstructive = (type: EventType): boolean => constructive.has(type);
+export { type IntentType, isConstructive, isFailure, isIntent, isTerminal, outcomesOf } from './outcomes.ts';

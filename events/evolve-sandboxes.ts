@@ -3,7 +3,7 @@ import type { Event, EventOf } from './envelope.ts';
 import type { EventType, Gateways, SandboxFacts } from './events.ts';
 import { electGateways } from './gateways.ts';
 import { holdInstead } from './leases.ts';
-import { type BoundaryState, type EndpointRow, networkOf, type SandboxRow } from './state.ts';
+import { type BoundaryState, type EndpointRow, networkOf, plugOf, type SandboxRow } from './state.ts';
 import { nextStatus, sandboxTransitions } from './states.ts';
 
 /** The status of a sandbox after an event that does not end it. */
@@ -16,9 +16,9 @@ const statusOr = (status: SandboxRow['status'], type: EventType): SandboxRow['st
 const elect = (state: BoundaryState, members: readonly string[]): Gateways =>
   electGateways(
     members.flatMap((id) => {
-      const facts = state.endpoints.get(id)?.facts;
-      const network = facts && networkOf(state, facts.networkId)?.facts;
-      return facts && network ? [{ id, gatewayPriority: facts.gatewayPriority, network }] : [];
+      const row = state.endpoints.get(id);
+      const network = row && networkOf(state, row.facts.networkId)?.facts;
+      return row && network ? [{ id, gatewayPriority: row.facts.gatewayPriority, network, plug: plugOf(row) }] : [];
     }),
   );
 

@@ -3,8 +3,9 @@ import { foldCommand } from './command-record.ts';
 import { type Event, type EventOf, needsExecution } from './envelope.ts';
 import { isConstructive, isFailure, isTerminal } from './events.ts';
 import { createEndpoint, evolveEndpoint, updateEndpoint, updateReported } from './evolve-endpoints.ts';
-import { createNetwork, endVacant, evolveNetwork, networkUpdateReported, updateNetwork } from './evolve-networks.ts';
+import { endVacant, evolveNetworks } from './evolve-networks.ts';
 import { evolveSandbox } from './evolve-sandboxes.ts';
+import { evolveSettled } from './evolve-settled.ts';
 import { setRoutes } from './ipam.ts';
 import { takeLeased } from './leases.ts';
 import { type BoundaryState, commandKey } from './state.ts';
@@ -22,12 +23,11 @@ const isMove = (intent: Event | undefined): boolean => intent?.meta.commandtype 
 
 const remember = (state: BoundaryState, event: Event, position: number): void => {
   const key = commandKey(event.meta.actor, event.meta.commandid);
-  if (!state.commands.has(key)) {
-    const digest = event.meta.commanddigest ?? '';
-    state.commands.set(key, { digest, decidedAt: position, endedAt: needsExecution(event) ? null : position });
-    state.remembered.push({ key, decidedMs: millis(event) });
-  }
-  if (needsExecution(event)) state.intents.set(event.meta.id, event);
+  const digest = event.meta.commanddigest;
+  // What is decided on behalf of another command has none: that one is remembered, or was sent by nobody.
+  if (digest === undefined || state.commands.has(key)) return;
+  state.commands.set(key, { digest, decidedAt: position, endedAt: needsExecution(event) ? null : position });
+  state.remembered.push({ key, decidedMs: millis(event) });
 };
 
 /** Moves the record of an accepted command on; once it has ended, only its positions stay. */
@@ -93,15 +93,15 @@ const evolveHost = (state: BoundaryState, event: EventOf<'HostFacts' | 'HostLaps
   state.facts.set('host', event.data);
 };
 
-const configureDriver = (state: BoundaryState, event: EventOf<'DriverConfigureRequested'>): void => {
-  const { driver, options } = event.data;
-  state.drivers.set(driver, { options, before: state.drivers.get(driver)?.options ?? {}, intent: event.meta.id });
-};
-
-const restoreDriver = (state: BoundaryState, event: EventOf<'DriverConfigureFailed'>): void => {
-  const row = state.drivers.get(event.data.driver);
-  if (row?.intent !== event.meta.causationid) return;
-  state.drivers.set(event.data.driver, { ...row, options: row.before });
+const evolveDriver = (
+  { drivers }: BoundaryState,
+  event: EventOf<'DriverConfigureRequested' | 'DriverConfigureFailed'>,
+): void => {
+  const { driver } = event.data;
+  const row = drivers.get(driver);
+  if (event.type === 'DriverConfigureRequested') {
+    drivers.set(driver, { options: event.data.options, before: row?.options ?? {}, intent: event.meta.id });
+  } else if (row?.intent === event.meta.causationid) drivers.set(driver, { ...row, options: row.before });
 };
 
 // ---------------------------------------------------------------- all
@@ -113,27 +113,20 @@ const evolveModel = (state: BoundaryState, event: Event): void => {
       evolveHost(state, event);
       return;
     case 'DriverConfigureRequested':
-      configureDriver(state, event);
-      return;
     case 'DriverConfigureFailed':
-      restoreDriver(state, event);
+      evolveDriver(state, event);
       return;
     case 'NetworkCreateRequested':
-      createNetwork(state, event);
-      return;
+    case 'NetworkSettled':
     case 'NetworkUpdateRequested':
-      updateNetwork(state, event);
-      return;
     case 'NetworkUpdated':
     case 'NetworkUpdateFailed':
-      networkUpdateReported(state, event);
-      return;
     case 'NetworkDeleteRequested':
     case 'NetworkCreated':
     case 'NetworkCreateFailed':
     case 'NetworkDeleted':
     case 'NetworkDeleteFailed':
-      evolveNetwork(state, event, event.data.networkId);
+      evolveNetworks(state, event);
       return;
     case 'EndpointCreateRequested':
       createEndpoint(state, event);
@@ -169,6 +162,10 @@ const evolveModel = (state: BoundaryState, event: Event): void => {
     case 'SandboxRemoved':
       evolveSandbox(state, event);
       return;
+    case 'EndpointSettled':
+    case 'JoinSettled':
+      evolveSettled(state, event);
+      return;
     case 'EndpointAdmitted':
     case 'RealmOpened':
     case 'CommandRefused':
@@ -187,7 +184,10 @@ const evolveModel = (state: BoundaryState, event: Event): void => {
 export const evolve = (state: BoundaryState, event: Event, position: number): void => {
   // It only guards: what it says is held by the creation in the same commit, on the host that remembers the command.
   if (event.type === 'EndpointAdmitted') return;
-  if (event.meta.commandseq !== undefined) remember(state, event, position);
+  if (event.meta.commandseq !== undefined) {
+    remember(state, event, position);
+    if (needsExecution(event)) state.intents.set(event.meta.id, event);
+  }
   if (event.type === 'CommandTimedOut') {
     expire(state, event);
     progress(state, commandKey(event.data.actor, event.data.commandId), event, position);

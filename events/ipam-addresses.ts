@@ -42,7 +42,7 @@ const NOWHERE: Cidr = { family: 4, base: 0n, prefix: 32 };
 /** The pool of a subnet as an event states it, gateway and auxiliary addresses held. */
 export function addressPool(
   journal: Journal,
-  facts: Omit<Subnet, 'family' | 'vni'>,
+  facts: Omit<Subnet, 'family' | 'vni' | 'pool'>,
   rememberMax = REMEMBER_MAX,
 ): AddressPool {
   const subnet = parseSubnet(facts.subnet);

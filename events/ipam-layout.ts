@@ -54,6 +54,7 @@ export function layOutSubnet(request: LayoutRequest): Choice<Subnet> {
     gateway,
     aux: Object.fromEntries(aux),
     vni: null,
+    pool: null,
   });
 }
 

@@ -92,6 +92,10 @@ export const codes = {
     status: 409,
     remedy: 'Nothing: workers send LeasePorts, for ports that an intent of theirs waits for.',
   },
+  SETTLE_INVALID: {
+    status: 409,
+    remedy: 'Nothing: workers send SettleIntent, for intents of theirs that are open and in time.',
+  },
   LINK_LOCAL_INVALID: { status: 400, remedy: 'Give addresses of 169.254.0.0/16 or fe80::/10, without prefix length.' },
   ROUTE_INVALID: {
     status: 400,
@@ -99,7 +103,8 @@ export const codes = {
   },
   SYSCTL_INVALID: {
     status: 400,
-    remedy: 'Write net.ipv4.conf.IFNAME.KEY, likewise for ipv6 and mpls and for neigh, with IFNAME as it stands here.',
+    remedy:
+      'Write net.ipv4.conf.IFNAME.KEY, likewise for ipv6 and mpls and for neigh, with IFNAME as it stands here; the detail has what the kernel says.',
   },
   // Endpoints
   ENDPOINT_NOT_FOUND: { status: 404, remedy: 'Create it first, or see `cnm endpoint ls`.' },
@@ -134,7 +139,13 @@ export const codes = {
   KERNEL_ERROR: { status: 500, remedy: "The detail has the system call, errno and the kernel's text." },
   FOREIGN_OBJECT: { status: 409, remedy: 'Something that is not ours has that name: remove or rename it.' },
   BRIDGE_FULL: { status: 503, remedy: 'Wait until removed endpoints are gone, or use a second network.' },
-  NETNS_UNUSABLE: { status: 409, remedy: 'The path must be a network namespace that exists on the host.' },
+  PLUGIN_ERROR: { status: 500, remedy: 'The detail has what the plugin said: look at the plugin.' },
+  PLUGIN_UNREACHABLE: { status: 503, remedy: 'Start the plugin: `cnm doctor` lists what the plugin directories hold.' },
+  PLUGIN_INVALID: { status: 500, remedy: 'The plugin answered what cannot be used: the detail names it.' },
+  NETNS_UNUSABLE: {
+    status: 409,
+    remedy: 'The path must be a network namespace that exists on the host, and that the worker may open.',
+  },
 } as const satisfies Record<string, { status: number; remedy: string }>;
 
 export type Code = keyof typeof codes;

@@ -12,6 +12,7 @@ import type {
   Gateways,
   NetworkFacts,
   NetworkSettings,
+  Plug,
   SandboxFacts,
 } from './events.ts';
 import { type AddressPool, type SubnetSpace, subnetSpace } from './ipam.ts';
@@ -36,6 +37,8 @@ export interface NetworkRow {
   readonly createdAt: string;
   /** The latest update while it is not reported; its settings stand in the facts. */
   readonly update: Update<NetworkSettings> | null;
+  /** Whether its subnets are those that a worker has learnt. */
+  readonly isSettled: boolean;
 }
 
 /** What is unique inside one network. */
@@ -46,6 +49,8 @@ export interface NetworkCell {
   readonly names: Table<string, string>;
   readonly macs: Table<string, string>;
   readonly pools: readonly AddressPool[];
+  /** Addresses that lie in no subnet of it, to endpoint id. */
+  readonly others: Table<string, string>;
 }
 
 export interface Membership {
@@ -65,6 +70,10 @@ export interface EndpointRow {
   /** The latest update while it is not reported; its settings stand in the facts. */
   readonly update: Update<EndpointSettings> | null;
   readonly sandbox: Membership | null;
+  /** Whether its addresses and MAC are those that a worker has learnt. */
+  readonly isSettled: boolean;
+  /** What its carrier said of its latest join that was settled; `plugOf` says whether that is the one that it is in. */
+  readonly plug: (Plug & { readonly joinId: string }) | null;
   /** How many events this incarnation has seen: what the collector re-checks. */
   readonly generation: number;
   /** Since when it has been without a sandbox, RFC 3339. */
@@ -154,6 +163,10 @@ export interface BoundaryState {
 /** Whether a move of this sandbox to another network is not reported yet. */
 export const isMoving = (state: BoundaryState, row: SandboxRow | undefined): boolean =>
   row !== undefined && row.move !== null && state.intents.has(row.move);
+
+/** What its carrier said of the join that it is in; null where it said nothing, or has not yet. */
+export const plugOf = ({ plug, sandbox }: Pick<EndpointRow, 'plug' | 'sandbox'>): EndpointRow['plug'] =>
+  plug !== null && plug.joinId === sandbox?.joinId ? plug : null;
 
 export const commandKey = (actor: string, id: string): string => `${actor} ${id}`;
 

@@ -42,10 +42,20 @@ const network3 = (facts: unknown): Data => {
   };
 };
 
+/** Before version 4 our own address management was the only one. */
+const network4 = (facts: unknown): Data => {
+  const { subnets, ...rest } = facts as Data & { readonly subnets: readonly Data[] };
+  return { ...rest, subnets: subnets.map((subnet) => ({ ...subnet, pool: null })), outlet: false };
+};
+
+const endpoint3 = (facts: unknown): Data => ({ ...(facts as Data), wanted: null });
+
 export const upcasts: Readonly<Record<string, (data: unknown) => unknown>> = {
   'NetworkCreateRequested.v1': (data) => ({ ...(data as Data), network: network2((data as Data).network) }),
   'NetworkCreateRequested.v2': (data) => ({ ...(data as Data), network: network3((data as Data).network) }),
+  'NetworkCreateRequested.v3': (data) => ({ ...(data as Data), network: network4((data as Data).network) }),
   'EndpointCreateRequested.v1': (data) => ({ ...(data as Data), endpoint: endpoint2((data as Data).endpoint) }),
+  'EndpointCreateRequested.v2': (data) => ({ ...(data as Data), endpoint: endpoint3((data as Data).endpoint) }),
   'EndpointJoinRequested.v1': inSandbox2,
   // Nothing reverted a leave in version 1.
   'EndpointLeaveRequested.v1': (data) => ({
@@ -56,6 +66,7 @@ export const upcasts: Readonly<Record<string, (data: unknown) => unknown>> = {
   'EndpointJoined.v2': (data) => ({ ...(data as Data), peer: null }),
   'EndpointUpdated.v1': (data) => ({ ...(data as Data), peer: null }),
   'HostFacts.v1': (data) => ({ ...(data as Data), epoch: 0, underlay: null, vlans: [], drivers: [] }),
+  'HostFacts.v2': (data) => ({ ...(data as Data), linkRoutes: {}, underlayAsked: null }),
   'SandboxCreated.v1': inSandbox2,
   'SandboxRemoved.v1': inSandbox2,
 };

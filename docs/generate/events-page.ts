@@ -25,8 +25,8 @@ const relation = (type: EventType): string => {
 };
 
 const envelope = (definitions: Definitions): string => {
-  const { data: _, ...properties } = definitions['NetworkCreateRequested.v1']?.properties ?? {};
-  const required = definitions['NetworkCreateRequested.v1']?.required ?? [];
+  const { properties: { data: _, ...properties } = {}, required = [] } =
+    definitions[eventName('NetworkCreateRequested')] ?? {};
   return fieldTable({ properties, required }, { defaults: true, link: false });
 };
 

@@ -56,18 +56,19 @@ const isOfLanguage = (keyword: string, value: unknown): boolean =>
   (keyword === 'minimum' && value === Number.MIN_SAFE_INTEGER) ||
   (keyword === 'maximum' && value === Number.MAX_SAFE_INTEGER);
 
-type Visit = (schema: JsonSchema, path: readonly string[]) => JsonSchema;
+/** @param isField whether it is the schema of a field, and not one of several that a field may have */
+type Visit = (schema: JsonSchema, path: readonly string[], isField: boolean) => JsonSchema;
 
 /** Rebuilds a schema from its parts, from the outside in. */
-const mapSchema = (schema: JsonSchema, path: readonly string[], visit: Visit): JsonSchema => {
-  const seen = visit(schema, path);
+const mapSchema = (schema: JsonSchema, path: readonly string[], visit: Visit, isField = false): JsonSchema => {
+  const seen = visit(schema, path, isField);
   const result: Record<string, unknown> = {};
   const inner = (part: JsonSchema): JsonSchema => mapSchema(part, path, visit);
   for (const [keyword, value] of Object.entries(seen)) {
     if (keyword === 'properties') {
       const fields = Object.entries(value as Definitions);
       result[keyword] = Object.fromEntries(
-        fields.map(([name, part]) => [name, mapSchema(part, [...path, name], visit)]),
+        fields.map(([name, part]) => [name, mapSchema(part, [...path, name], visit, true)]),
       );
     } else if (keyword === 'anyOf' || keyword === 'oneOf')
       result[keyword] = (value as readonly JsonSchema[]).map(inner);
@@ -97,17 +98,13 @@ const clean: Visit = (schema) => {
 };
 
 /** Puts meanings on fields. In draft-07 what stands beside a `$ref` is ignored, so a reference is wrapped. */
-const described = (name: string, root: JsonSchema): Visit => {
-  const done = new Set<string>();
-  return (schema, path) => {
-    const key = path.join('.');
-    if (path.length === 0 || done.has(key)) return schema;
-    done.add(key);
-    const description = meaningOf(name, root, path);
+const described =
+  (name: string, root: JsonSchema): Visit =>
+  (schema, path, isField) => {
+    const description = isField ? meaningOf(name, root, path) : undefined;
     if (description === undefined) return schema;
     return schema.$ref === undefined ? { description, ...schema } : { description, allOf: [schema] };
   };
-};
 
 /**
  * Every schema of the catalogue by its id, sorted, references as `prefix` and the id.

@@ -63,6 +63,7 @@ const networkFacts = of(
   'dns',
   'scope',
   'defaultRoute',
+  'outlet',
   'tunnel',
   'parent',
 );
@@ -74,6 +75,7 @@ const endpointFacts = of(
   'ipv4',
   'ipv6',
   'mac',
+  'wanted',
   'static',
   'aliases',
   'ports',
@@ -101,12 +103,13 @@ const sandboxFacts = of(
   'files',
 );
 const hostFacts = of(
-  definitions['HostFacts.v2']?.properties?.data,
+  definitions['HostFacts.v3']?.properties?.data,
   'host',
   'bootId',
   'kernel',
   'runDir',
   'routes',
+  'linkRoutes',
   'capabilities',
   'mtu',
   'ula',
@@ -114,6 +117,7 @@ const hostFacts = of(
   'netnsRoots',
   'epoch',
   'underlay',
+  'underlayAsked',
   'vlans',
   'drivers',
   'reads',
@@ -156,6 +160,10 @@ const fields: { readonly [View in ViewName]: Fields<ViewRows[View]> } = {
     joinId: ['string or null', 'id of the join'],
     interface: ['string or null', 'name of its interface in the sandbox'],
     interfaceAsked: ['string or null', 'the name that was asked for'],
+    plug: [
+      'object or null',
+      'what the carrier of the network said of its join: `link` on the host, `gateway4`, `gateway6`, `routes`; null where the driver is ours',
+    ],
     routes: [
       'list of object',
       'routes in the sandbox that came with its join; `gateway` says who carries the default route now',

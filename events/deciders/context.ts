@@ -29,6 +29,8 @@ export interface Context {
   /** Time of the decision, milliseconds since 1970. */
   readonly nowMs: number;
   readonly drivers: ReadonlyMap<string, DriverRules>;
+  /** Rules of a driver that is not among them: somebody else carries it out. */
+  readonly plugin: (name: string) => DriverRules;
   /** A new id of an incarnation. */
   readonly newId: () => string;
   /** How long a released address or subnet rests before somebody else gets it. */
@@ -105,21 +107,31 @@ export const endpointFor = (
   return refuse(answer, `endpoint ${row.facts.name} in ${where} is ${detail}`, [endpointCulprit(row)]);
 };
 
-/** A driver's rules, if there is such a driver and the host can run a network of it with these options. */
+/** The rules of a driver that networks have. */
+export const rulesOf = (name: string, { drivers, plugin }: Pick<Context, 'drivers' | 'plugin'>): DriverRules =>
+  drivers.get(name) ?? plugin(name);
+
+/** The rules of a network's driver, if the host can run a network of it with these options. */
+export const driverOf = (
+  { driver, options }: Pick<NetworkFacts, 'driver' | 'options'>,
+  context: Context,
+  facts: EventData<'HostFacts'> | undefined,
+): Result<DriverRules> => {
+  const rules = rulesOf(driver, context);
+  return lacking(rules, options, facts, context.host) ?? found(rules);
+};
+
+/** A driver's rules, if there is such a driver on the host and it can run a network of it with these options. */
 export const driverFor = (
   name: string,
   options: NetworkFacts['options'],
   context: Context,
   facts: EventData<'HostFacts'> | undefined,
 ): Result<DriverRules> => {
-  const rules = context.drivers.get(name);
-  if (!rules) {
-    const known = [...context.drivers.keys()].join(', ');
-    return refuse('DRIVER_NOT_FOUND', `there is no driver ${name}; there are: ${known}`, [
-      { kind: 'driver', id: name },
-    ]);
-  }
-  return lacking(rules, options, facts, context.host) ?? found(rules);
+  const others = facts?.drivers ?? [];
+  if (context.drivers.has(name) || others.includes(name)) return driverOf({ driver: name, options }, context, facts);
+  const known = [...context.drivers.keys(), ...others].join(', ');
+  return refuse('DRIVER_NOT_FOUND', `there is no driver ${name}; there are: ${known}`, [{ kind: 'driver', id: name }]);
 };
 
 /** What a host lacks for a network of the driver with these options; null: nothing. */

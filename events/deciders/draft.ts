@@ -1,6 +1,6 @@
 /** A sandbox while one decision adds endpoints to it or takes them out: what each join and leave says stands on the one before. */
 import type { CommandData } from '../commands.ts';
-import type { EndpointFacts, EventData, Fact, Gateways, PublishedPort, SandboxFacts } from '../events.ts';
+import type { EndpointFacts, EventData, Fact, Gateways, Plug, PublishedPort, SandboxFacts } from '../events.ts';
 import { electGateways } from '../gateways.ts';
 import { type Refusal, refuse } from '../refusals.ts';
 import {
@@ -9,17 +9,20 @@ import {
   findSandbox,
   type NetworkRow,
   networkOf,
+  plugOf,
   type SandboxRow,
 } from '../state.ts';
 import {
   type Context,
-  driverFor,
+  driverOf,
   found,
   movingSandbox,
   networkCulprit,
   type Result,
+  rulesOf,
   sandboxCulprit,
 } from './context.ts';
+import { noRoom } from './room.ts';
 import { checkHostNames, dnsOf, extraHostsOf } from './settings.ts';
 
 export type SandboxRequest = Pick<
@@ -39,6 +42,8 @@ export interface Member {
   readonly endpoint: EndpointFacts;
   readonly network: NetworkRow;
   readonly interface: string | null;
+  /** What its carrier said of its join. */
+  readonly plug: Plug | null;
 }
 
 /** Where a caller's namespace may lie: not among ours, and not where the path means another namespace to each who opens it. */
@@ -87,7 +92,7 @@ export const draftOf = (state: BoundaryState, row: SandboxRow): Draft => ({
     const endpoint = state.endpoints.get(id);
     const network = networkOf(state, endpoint?.facts.networkId ?? '');
     return endpoint && network
-      ? [{ endpoint: endpoint.facts, network, interface: endpoint.sandbox?.interface ?? null }]
+      ? [{ endpoint: endpoint.facts, network, interface: endpoint.sandbox?.interface ?? null, plug: plugOf(endpoint) }]
       : [];
   }),
 });
@@ -134,9 +139,12 @@ export const withPorts = (draft: Draft, ports: readonly PublishedPort[]): Draft 
   facts: { ...draft.facts, ports: [...ports] },
 });
 
-export const electOf = (members: readonly Pick<Member, 'endpoint' | 'network'>[]): Gateways =>
+/** @param members one that is to join has no plug yet */
+export const electOf = (members: readonly (Pick<Member, 'endpoint' | 'network'> & Partial<Member>)[]): Gateways =>
   electGateways(
-    members.map(({ endpoint: { id, gatewayPriority }, network }) => ({ id, gatewayPriority, network: network.facts })),
+    members.map(({ endpoint: { id, gatewayPriority }, network, plug = null }) => ({
+      ...{ id, gatewayPriority, network: network.facts, plug },
+    })),
   );
 
 // ---------------------------------------------------------------- interfaces
@@ -144,14 +152,15 @@ export const electOf = (members: readonly Pick<Member, 'endpoint' | 'network'>[]
 /** Names that a namespace has already, or that its sysctl folders have. */
 const reservedNames: ReadonlySet<string> = new Set(['lo', 'all', 'default']);
 
-const interfaceFor = (
+/** The name of a new interface: the one that is wanted, else the prefix and the first number that is free. */
+export const interfaceFor = (
   members: readonly Member[],
   wanted: string | null,
   prefix: string,
   reserved: ReadonlySet<string>,
 ): Result<string> => {
   if (wanted === null) {
-    const taken = new Set(members.map((member) => member.interface));
+    const taken = new Set(members.map((member) => member.interface ?? member.endpoint.interface));
     for (let index = 0; ; index++) {
       const name = `${prefix}${index}`;
       if (!taken.has(name) && !reserved.has(name)) return found(name);
@@ -161,7 +170,7 @@ const interfaceFor = (
     return refuse('INTERFACE_IN_USE', `${wanted} means something else in every network namespace`, [
       { kind: 'interface', id: wanted },
     ]);
-  const holder = members.find((member) => member.interface === wanted);
+  const holder = members.find((member) => (member.interface ?? member.endpoint.interface) === wanted);
   if (!holder) return found(wanted);
   const { id, name } = holder.endpoint;
   return refuse('INTERFACE_IN_USE', `interface ${wanted} of the sandbox is that of endpoint ${name}`, [
@@ -170,10 +179,10 @@ const interfaceFor = (
 };
 
 /** Two interfaces cannot both lead to one destination. */
-const routeTaken = (members: readonly Member[], endpoint: EndpointFacts): Refusal | null => {
-  for (const { endpoint: other, network } of members) {
+export const routeTaken = (members: readonly Member[], endpoint: EndpointFacts): Refusal | null => {
+  for (const { endpoint: other, network, plug } of members) {
     const theirs = new Set([
-      ...other.routes.map(({ destination }) => destination),
+      ...[...other.routes, ...(plug?.routes ?? [])].map(({ destination }) => destination),
       ...network.facts.subnets.map(({ subnet }) => subnet),
     ]);
     const clash = endpoint.routes.find(({ destination }) => theirs.has(destination));
@@ -190,7 +199,7 @@ const routeTaken = (members: readonly Member[], endpoint: EndpointFacts): Refusa
 const exclusiveConflict = (members: readonly Member[], network: NetworkRow, context: Context): Refusal | null => {
   if (members.length === 0) return null;
   const exclusive = [network, ...members.map((member) => member.network)].find(
-    (row) => context.drivers.get(row.facts.driver)?.exclusive === true,
+    (row) => rulesOf(row.facts.driver, context).exclusive,
   );
   if (!exclusive) return null;
   const { id, name, driver: detail } = exclusive.facts;
@@ -215,10 +224,13 @@ export const join = (
   { network, endpoint, reserved = new Set(), instead }: Joining,
   context: Context,
 ): Result<{ readonly fact: Fact; readonly draft: Draft }> => {
-  const rules = driverFor(network.facts.driver, network.facts.options, context, state.facts.get('host'));
+  const rules = driverOf(network.facts, context, state.facts.get('host'));
   if (!rules.ok) return rules;
   const staying = draft.members.filter((member) => member.endpoint.id !== instead);
-  const problem = exclusiveConflict(staying, network, context) ?? routeTaken(staying, endpoint);
+  const problem =
+    exclusiveConflict(staying, network, context) ??
+    routeTaken(staying, endpoint) ??
+    noRoom(state, network, rules.value);
   if (problem) return problem;
   if (rules.value.sandbox === 'host' && draft.facts.key !== hostNetns) {
     return refuse('SANDBOX_CONFLICT', `sandbox ${draft.facts.id} has a namespace of its own, driver host has none`, [
@@ -229,12 +241,14 @@ export const join = (
     ? interfaceFor(draft.members, endpoint.interface, rules.value.interfacePrefix(network.facts), reserved)
     : found(null);
   if (!device.ok) return device;
-  const members = [...draft.members, { endpoint, network, interface: device.value }];
+  // Whether there is one at all is for its carrier to say.
+  const name = rules.value.remote ? null : device.value;
+  const members = [...draft.members, { endpoint, network, interface: name, plug: null }];
   const gateways = electOf(members);
-  const { id: endpointId, networkId, name, ipv4, ipv6, mac } = endpoint;
+  const { id: endpointId, networkId, ipv4, ipv6, mac } = endpoint;
   const data = {
-    ...{ endpointId, networkId, name, joinId: context.newId(), sandbox: draft.facts },
-    ...{ interface: device.value, ipv4, ipv6, mac, gateways },
+    ...{ endpointId, networkId, name: endpoint.name, joinId: context.newId(), sandbox: draft.facts },
+    ...{ interface: name, ipv4, ipv6, mac, gateways },
   };
   return found({ fact: { type: 'EndpointJoinRequested', data }, draft: { ...draft, members, gateways } });
 };

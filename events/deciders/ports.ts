@@ -1,13 +1,21 @@
 /** Decisions about published ports: what a request comes to, who is in its way, and host ports that a worker has found. */
 import type { CommandData } from '../commands.ts';
-import type { DriverRules } from '../driver-rules.ts';
 import type { Culprit, NetworkFacts, PublishedPort } from '../events.ts';
 import { classOf, type Family, formatIp, parseIp } from '../ip.ts';
 import { addressesMeet, everywhere, familyOf, type OpenLease, openLeases, portKeys } from '../leases.ts';
 import { workerActor } from '../names.ts';
 import { type Refusal, refuse } from '../refusals.ts';
 import { type BoundaryState, commandKey, type PortHolder } from '../state.ts';
-import { accept, type Decide, endpointCulprit, found, type Result, sandboxCulprit } from './context.ts';
+import {
+  accept,
+  type Context,
+  type Decide,
+  endpointCulprit,
+  found,
+  type Result,
+  rulesOf,
+  sandboxCulprit,
+} from './context.ts';
 
 export type PortRequest = CommandData<'CreateEndpoint'>['ports'][number];
 
@@ -60,12 +68,13 @@ export const outletOf = (
   what: string,
   networks: Readonly<Record<Family, NetworkFacts | null>>,
   state: BoundaryState,
-  drivers: ReadonlyMap<string, DriverRules>,
+  context: Pick<Context, 'drivers' | 'plugin'>,
 ): Outlet => {
   const outlets = ([4, 6] as const).flatMap((family) => {
     const network = networks[family];
-    const rules = drivers.get(network?.driver ?? '');
-    if (!network || !rules?.canPublish(network, family)) return [];
+    if (!network) return [];
+    const rules = rulesOf(network.driver, context);
+    if (!rules.canPublish(network, family)) return [];
     const config = state.drivers.get(rules.name)?.options ?? {};
     const bindings = rules.defaultBindings(network, config).filter((address) => familyOf(address) === family);
     const problem = (address: string): string | null => {

@@ -13,6 +13,7 @@ import {
   movingSandbox,
   networkFor,
   type Result,
+  rulesOf,
   sandboxOf,
 } from './context.ts';
 import {
@@ -33,7 +34,7 @@ import { admissionTo } from './realm.ts';
 export { hostNetns } from './draft.ts';
 
 const isHostDriver = (network: NetworkRow, context: Context): boolean =>
-  context.drivers.get(network.facts.driver)?.sandbox === 'host';
+  rulesOf(network.facts.driver, context).sandbox === 'host';
 
 export const joinEndpoint: Decide<'JoinEndpoint'> = (state, data, context) => {
   const target = endpointFor(state, data, 'JoinEndpoint');
@@ -92,7 +93,7 @@ const sandboxPorts = (
   const gateways = electOf(all);
   const networkOf = (id: string | null) => all.find(({ endpoint }) => endpoint.id === id)?.network.facts ?? null;
   const networks = { 4: networkOf(gateways.ipv4), 6: networkOf(gateways.ipv6) };
-  const outlet = outletOf(`sandbox ${draft.facts.id}`, networks, state, context.drivers);
+  const outlet = outletOf(`sandbox ${draft.facts.id}`, networks, state, context);
   const leases = leasesFor(ports, outlet);
   if (!leases.ok) return leases;
   const row = state.sandboxes.get(draft.facts.incarnation);

@@ -5,6 +5,7 @@
 
 import { hash } from 'node:crypto';
 import type { Logger } from 'pino';
+import { remoteDriver } from '../../drivers/remote.ts';
 import { type CommandRecord, foldCommand } from '../../events/command-record.ts';
 import type { DriverRules } from '../../events/driver-rules.ts';
 import {
@@ -197,6 +198,7 @@ class ActiveController implements Controller {
         realmName: realm,
         nowMs: clock.nowMs(),
         drivers,
+        plugin: remoteDriver,
         quarantineMs,
         realmPools,
         realmUla: realmUlaOf(realm),
@@ -306,7 +308,7 @@ class ActiveController implements Controller {
     let record: CommandRecord | undefined;
     for (let position = from; position <= through; position++) {
       const message = await this.#options.log.get(position);
-      for (const event of message ? decodeCommit(message.body) : []) {
+      for (const event of message ? decodeCommit(message.body, message.subject) : []) {
         const isExpiry = event.type === 'CommandTimedOut' && commandKey(event.data.actor, event.data.commandId) === key;
         if (isExpiry || commandKey(event.meta.actor, event.meta.commandid) === key)
           record = foldCommand(record, event, position);

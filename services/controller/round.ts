@@ -28,6 +28,7 @@ export interface RoundContext {
   readonly realmName: string;
   readonly nowMs: number;
   readonly drivers: ReadonlyMap<string, DriverRules>;
+  readonly plugin: (name: string) => DriverRules;
   readonly quarantineMs: number;
   readonly realmPools: readonly SubnetPool[];
   readonly realmUla: string;
@@ -197,7 +198,9 @@ class RoundInProgress {
         facts.filter((fact) => this.#home(fact, batch) === home),
       ),
     }));
-    const events = shares.find(({ home }) => home === batch)?.events ?? [];
+    const events = (shares.find(({ home }) => home === batch)?.events ?? []).filter(
+      ({ meta }) => meta.commandid === intake.id,
+    );
     let encoded: readonly (readonly string[])[];
     try {
       encoded = shares.map((share) => share.events.map(encodeEvent));
@@ -229,15 +232,10 @@ class RoundInProgress {
     const { nowMs, realmName } = this.#context;
     const deadlineMs = intake.command.ok ? intake.command.value.deadlineMs : 0;
     const first = batch.events.length;
-    return facts.map((fact, index): Event => {
-      const intent = isIntent(fact.type)
-        ? { executors: batch.boundary.host ?? '', deadline: new Date(nowMs + deadlineMs).toISOString() }
-        : {};
-      const meta: Event['meta'] = {
-        id: `${batch.commitId}.${first + index}`,
-        source: `/cnm/${realmName}/controller`,
-        subject: aboutOf(fact, `${intake.actor}/${intake.id}`),
-        time: new Date(nowMs).toISOString(),
+    return facts.map(({ behalf, ...fact }, index): Event => {
+      const deadline = behalf?.deadline ?? new Date(nowMs + deadlineMs).toISOString();
+      const intent = isIntent(fact.type) ? { executors: batch.boundary.host ?? '', deadline } : {};
+      const own = {
         actor: intake.actor,
         commandid: intake.id,
         correlationid: intake.correlationid,
@@ -245,6 +243,22 @@ class RoundInProgress {
         commandtype: intake.type,
         commandseq: intake.sequence,
         commanddigest: intake.digest,
+      };
+      // Caused by this command all the same, and part of another.
+      const others = behalf && {
+        actor: behalf.actor,
+        commandid: behalf.commandid,
+        correlationid: behalf.correlationid,
+        causationid: intake.id,
+        commandtype: behalf.command,
+        commandseq: intake.sequence,
+      };
+      const meta: Event['meta'] = {
+        id: `${batch.commitId}.${first + index}`,
+        source: `/cnm/${realmName}/controller`,
+        subject: aboutOf(fact, `${intake.actor}/${intake.id}`),
+        time: new Date(nowMs).toISOString(),
+        ...(others ?? own),
         ...intent,
         ...(intake.traceparent === undefined ? {} : { traceparent: intake.traceparent }),
       };

@@ -27,6 +27,7 @@ export const aboutOf = (fact: Fact, command = ''): string => {
     case 'PortsLeased':
       return `intent/${fact.data.intent}`;
     case 'EndpointAdmitted':
+    case 'NetworkSettled':
     case 'NetworkUpdateRequested':
     case 'NetworkDeleteRequested':
     case 'NetworkCreated':

@@ -1,7 +1,7 @@
 /** Who is in a sandbox while units are executed: by the kernel, not by what is accepted and not done yet. Pure. */
 import type { EndpointFacts, Gateways, NetworkFacts, SandboxFacts } from '../../events/events.ts';
 import { electGateways } from '../../events/gateways.ts';
-import { type BoundaryState, type EndpointRow, networkOf, type SandboxRow } from '../../events/state.ts';
+import { type BoundaryState, type EndpointRow, networkOf, plugOf, type SandboxRow } from '../../events/state.ts';
 import { deviceName, type Present } from './present.ts';
 import type { Deployment, Inmate, SandboxView } from './sandbox.ts';
 import { endpointNow, networkNow } from './settings.ts';
@@ -63,6 +63,7 @@ const inmatesOf = (scene: Scene, sandbox: SandboxFacts, changes: Changes): reado
       endpoint: changes.facts.get(id) ?? endpointNow(row),
       network: changes.networks.get(network.facts.id) ?? networkNow(network),
       interface: device,
+      plug: plugOf(row),
     });
   }
   return inmates;
@@ -75,13 +76,19 @@ const settledInmates = (state: BoundaryState, row: SandboxRow): readonly Inmate[
     const network = networkOf(state, endpoint?.facts.networkId ?? '');
     if (endpoint?.status !== 'joined' || !network) return [];
     const device = endpoint.sandbox?.interface ?? null;
-    return [{ endpoint: endpointNow(endpoint), network: networkNow(network), interface: device }];
+    return [
+      { endpoint: endpointNow(endpoint), network: networkNow(network), interface: device, plug: plugOf(endpoint) },
+    ];
   });
 
-/** Who carries the default routes: as it was decided, or where that one did not get there, as it would be without it. */
-const carriers = (inmates: readonly Inmate[], decided: Gateways | null): Gateways => {
+/**
+ * Who carries the default routes: as it was decided, or where that one did not get there, as it would be without it. What a carrier
+ * says of a join comes later than decisions that stand beside it.
+ */
+const carriers = (inmates: readonly Inmate[], before: Gateways | null): Gateways => {
+  const decided = inmates.some(({ network }) => network.defaultRoute === 'endpoint') ? null : before;
   const { ipv4, ipv6 } = electGateways(
-    inmates.map(({ endpoint, network }) => ({ id: endpoint.id, gatewayPriority: endpoint.gatewayPriority, network })),
+    inmates.map(({ endpoint: { id, gatewayPriority }, network, plug }) => ({ id, gatewayPriority, network, plug })),
   );
   const there = (id: string | null | undefined): string | null =>
     inmates.some(({ endpoint }) => endpoint.id === id) ? (id ?? null) : null;

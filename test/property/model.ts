@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { pino } from 'pino';
 import { bridgeDriver } from '../../drivers/bridge.ts';
 import { drivers as builtInDrivers } from '../../drivers/registry.ts';
+import { remoteDriver } from '../../drivers/remote.ts';
 import type { DriverRules } from '../../events/driver-rules.ts';
 import { batchType, commitHeaders, joinCommit } from '../../events/envelope.ts';
 import { DEFAULT_REALM_POOLS } from '../../events/ipam.ts';
@@ -63,6 +64,7 @@ class ModelController extends Follower<Model> {
       realmName: 'model',
       nowMs: this.model.nowMs,
       drivers,
+      plugin: remoteDriver,
       quarantineMs,
       realmPools: DEFAULT_REALM_POOLS,
       realmUla: 'fdaa:bbbb:cccc::/48',

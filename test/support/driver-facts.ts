@@ -18,8 +18,8 @@ export const network: NetworkFacts = {
   internal: false,
   ipam: { driver: 'default', options: {}, overlap: false },
   subnets: [
-    { family: 4, subnet: '10.1.0.0/24', range: null, gateway: '10.1.0.1', aux: {}, vni: null },
-    { family: 6, subnet: 'fd00:1::/64', range: null, gateway: 'fd00:1::1', aux: {}, vni: null },
+    { family: 4, subnet: '10.1.0.0/24', range: null, gateway: '10.1.0.1', aux: {}, vni: null, pool: null },
+    { family: 6, subnet: 'fd00:1::/64', range: null, gateway: 'fd00:1::1', aux: {}, vni: null, pool: null },
   ],
   mtu: 1450,
   options: {},
@@ -27,7 +27,7 @@ export const network: NetworkFacts = {
   gc: null,
   configOnly: false,
   configFrom: null,
-  ...{ scope: 'host', defaultRoute: 'gateway', tunnel: null, parent: null },
+  ...{ scope: 'host', defaultRoute: 'gateway', outlet: false, tunnel: null, parent: null },
   dns,
 };
 
@@ -52,6 +52,7 @@ export const endpoint: EndpointFacts = {
   ipv4: '10.1.0.2/24',
   ipv6: 'fd00:1::2/64',
   mac: '02:42:0a:01:00:02',
+  wanted: null,
   static: false,
   aliases: [],
   ports: [],
@@ -81,7 +82,7 @@ export const sandbox: SandboxFacts = {
   files: '/run/cnm/files/sandbox00001',
 };
 
-export const join: Join = { joinId: 'join00000001', network, endpoint, sandbox, interface: 'eth3' };
+export const join: Join = { joinId: 'join00000001', network, endpoint, sandbox, interface: 'eth3', plug: null };
 
 /** TCP 8080 of every address of the host to 80. */
 export const port = (changes: Partial<PublishedPort> = {}): PublishedPort => ({

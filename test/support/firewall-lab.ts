@@ -20,8 +20,8 @@ export const networkFacts = (at: number, changes: Partial<NetworkFacts> = {}): N
   id: String(at),
   name: `n${at}`,
   subnets: [
-    { family: 4, subnet: `10.${at}.0.0/16`, range: null, gateway: `10.${at}.0.1`, aux: {}, vni: null },
-    { family: 6, subnet: `fd00:${at}::/64`, range: null, gateway: `fd00:${at}::1`, aux: {}, vni: null },
+    { family: 4, subnet: `10.${at}.0.0/16`, range: null, gateway: `10.${at}.0.1`, aux: {}, vni: null, pool: null },
+    { family: 6, subnet: `fd00:${at}::/64`, range: null, gateway: `fd00:${at}::1`, aux: {}, vni: null, pool: null },
   ],
   mtu: 1500,
   ...changes,
@@ -131,7 +131,7 @@ export class Lab {
     const [network, sandbox, key] = [this.#network(place.at), this.#sandboxFacts(place), this.boxPath(place)];
     const endpoint = endpointFacts(place);
     const joinId = `${place.at}x${place.number}`;
-    const { ensure } = bridgeDriver.join(owner, { joinId, network, endpoint, sandbox, interface: 'eth0' });
+    const { ensure } = bridgeDriver.join(owner, { joinId, network, endpoint, sandbox, interface: 'eth0', plug: null });
     const routes = defaultRoutes(sandbox.incarnation, { network: place.at, number: place.number, netns: key });
     await this.apply(`box ${joinId}`, [
       netns(key, sandbox.incarnation),

@@ -15,10 +15,10 @@ export const networkFacts = (id: string, n: number, [, which, how, more]: Roll):
   return {
     ...{ id, name: `net${n % 5}`, driver: 'bridge', ipv4: true, ipv6: false, internal: which < 0.2, mtu: null },
     ipam: { driver: 'default', options: {}, overlap: false },
-    subnets: [{ family: 4, subnet: `10.${n % 250}.0.0/16`, range: null, gateway, aux, vni: null }],
+    subnets: [{ family: 4, subnet: `10.${n % 250}.0.0/16`, range: null, gateway, aux, vni: null, pool: null }],
     ...{ options: {}, labels: {}, gc: pick([null, 'off' as const, 60_000], how) ?? null },
     ...{ configOnly: false, configFrom: null, dns: noDns },
-    ...{ scope: 'host', defaultRoute: 'gateway', tunnel: null, parent: null },
+    ...{ scope: 'host', defaultRoute: 'gateway', outlet: false, tunnel: null, parent: null },
   };
 };
 
@@ -34,7 +34,7 @@ const leases = (n: number, at: number): PublishedPort[] =>
   }));
 
 export const endpointFacts = (id: string, n: number, networkId: string, [, which, how, more]: Roll): EndpointFacts => ({
-  ...{ id, networkId, name: `ep${n % 7}`, ipv6: null, mac: null, static: more < 0.2 },
+  ...{ id, networkId, name: `ep${n % 7}`, ipv6: null, mac: null, wanted: null, static: more < 0.2 },
   ipv4: more < 0.9 ? `10.1.${n >> 8}.${n & 255}/16` : null,
   ...{ aliases: [], ports: leases(n, which), gatewayPriority: pick([0, 0, 5, -1], more) ?? 0, interface: null },
   ...{ sysctls: {}, linkLocal: [], routes: [], links: {}, services: [], options: {}, labels: {} },

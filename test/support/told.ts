@@ -79,9 +79,19 @@ export class Told {
       network: {
         ...{ id: `net${name}`, name, driver: 'bridge', ipv4: true, ipv6: false, internal: false },
         ipam: { driver: 'default', options: {}, overlap: false },
-        subnets: [{ family: 4, subnet: `10.${this.#networks.size}.0.0/24`, range: null, gateway, aux: {}, vni: null }],
+        subnets: [
+          {
+            family: 4,
+            subnet: `10.${this.#networks.size}.0.0/24`,
+            range: null,
+            gateway,
+            aux: {},
+            vni: null,
+            pool: null,
+          },
+        ],
         ...{ mtu: 1500, options: {}, labels: {}, gc: null, configOnly: false, configFrom: null, dns: noDns },
-        ...{ scope: 'host', defaultRoute: 'gateway', tunnel: null, parent: null },
+        ...{ scope: 'host', defaultRoute: 'gateway', outlet: false, tunnel: null, parent: null },
         ...more,
       },
     });
@@ -93,7 +103,8 @@ export class Told {
   endpoint(network: string, name: string, more: Partial<EndpointFacts> = {}): string {
     return this.tell('EndpointCreateRequested', {
       endpoint: {
-        ...{ id: `end${name}`, networkId: `net${network}`, name, ipv4: null, ipv6: null, mac: null, static: false },
+        ...{ id: `end${name}`, networkId: `net${network}`, name, ipv4: null, ipv6: null, mac: null },
+        ...{ wanted: null, static: false },
         ...{ aliases: [], ports: [], gatewayPriority: 0, interface: null, sysctls: {}, linkLocal: [], routes: [] },
         ...{ links: {}, services: [], options: {}, labels: {}, gc: null, origin: 'endpoint' },
         ...more,
@@ -125,10 +136,17 @@ export class Told {
     });
   }
 
-  joined(network: string, name: string, sandbox: string, intent: string, ports: PortBinding[] = []): void {
+  joined(
+    network: string,
+    name: string,
+    sandbox: string,
+    intent: string,
+    ports: PortBinding[] = [],
+    routes: EventData<'EndpointJoined'>['routes'] = [],
+  ): void {
     const { id, incarnation, key } = this.sandbox(sandbox);
     const at = { ...this.#of(network, name), sandbox: { id, incarnation }, key, interface: 'eth0' };
-    this.tell('EndpointJoined', { ...at, ipv4: null, ipv6: null, mac: null, routes: [], ports, peer: null }, intent);
+    this.tell('EndpointJoined', { ...at, ipv4: null, ipv6: null, mac: null, routes, ports, peer: null }, intent);
     this.tell('SandboxCreated', { sandbox: this.sandbox(sandbox) }, intent);
   }
 

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { setImmediate } from 'node:timers/promises';
 import { pino } from 'pino';
 import { drivers as builtInDrivers } from '../../drivers/registry.ts';
+import { remoteDriver } from '../../drivers/remote.ts';
 import { Command, type CommandInput, type CommandType } from '../../events/commands.ts';
 import { type Decision, decide } from '../../events/decide.ts';
 import type { DriverRules } from '../../events/driver-rules.ts';
@@ -20,12 +21,12 @@ import { evolve } from '../../events/evolve.ts';
 import { DEFAULT_REALM_POOLS } from '../../events/ipam.ts';
 import { commandId, subjects } from '../../events/names.ts';
 import { type BoundaryState, type EndpointRow, initialState, type NetworkRow } from '../../events/state.ts';
-import { type Controller, createController } from '../../services/controller/controller.ts';
+import { type Controller, type ControllerOptions, createController } from '../../services/controller/controller.ts';
 import { aboutOf } from '../../services/lib/about.ts';
 import type { Clock } from '../../services/lib/clock.ts';
 import { chainHash } from '../../services/lib/hash.ts';
 import { boundaryOf, type FollowedRealm, followRealm } from '../../services/lib/realm.ts';
-import type { Stream } from '../../services/lib/stream.ts';
+import type { Message, Stream } from '../../services/lib/stream.ts';
 import { FakeClock, startMs } from './fake-clock.ts';
 
 export { FakeClock, startMs };
@@ -46,6 +47,8 @@ export const hostFacts = (host: string, changes: Partial<EventData<'HostFacts'>>
   epoch: 1,
   underlay: null,
   vlans: [],
+  linkRoutes: {},
+  underlayAsked: null,
   drivers: [],
   ...changes,
 });
@@ -144,6 +147,7 @@ export class World {
       actor,
       nowMs: this.nowMs,
       drivers: this.#drivers,
+      plugin: remoteDriver,
       newId: () => this.newId(),
       quarantineMs: this.#quarantineMs,
     });
@@ -159,15 +163,16 @@ export class World {
 
   /** Folds a decision's fact. */
   record(fact: Fact, command: Sender & { readonly type: string; readonly id: string }): Event {
-    const deadline = new Date(this.nowMs + (command.deadlineMs ?? 30_000)).toISOString();
+    const { behalf } = fact;
+    const deadline = behalf?.deadline ?? new Date(this.nowMs + (command.deadlineMs ?? 30_000)).toISOString();
     return this.#fold(fact, {
-      actor: command.actor ?? 'alice',
-      commandid: command.id,
-      correlationid: command.id,
+      actor: behalf?.actor ?? command.actor ?? 'alice',
+      commandid: behalf?.commandid ?? command.id,
+      correlationid: behalf?.correlationid ?? command.id,
       causationid: command.id,
-      commandtype: command.type,
+      commandtype: behalf?.command ?? command.type,
       commandseq: this.log.length,
-      commanddigest: 'digest',
+      ...(behalf ? {} : { commanddigest: 'digest' }),
       ...(isIntent(fact.type) ? { executors: this.host, deadline } : {}),
     });
   }
@@ -215,16 +220,16 @@ export class World {
     return rows.at(-1) ?? assert.fail(`no endpoint ${name}`);
   }
 
-  #fold(fact: Fact, more: Omit<Event['meta'], 'id' | 'source' | 'subject' | 'time'>): Event {
+  #fold({ type, data }: Fact, more: Omit<Event['meta'], 'id' | 'source' | 'subject' | 'time'>): Event {
     const position = this.log.length + 1;
     const meta: Event['meta'] = {
       id: `commit${position}.0`,
       source: '/cnm/test/world',
-      subject: aboutOf(fact),
+      subject: aboutOf({ type, data } as Fact),
       time: new Date(this.nowMs).toISOString(),
       ...more,
     };
-    const event = { ...fact, version: eventVersions[fact.type], meta } as Event;
+    const event = { type, data, version: eventVersions[type], meta } as Event;
     encodeEvent(event);
     this.log.push(event);
     evolve(this.state, event, position);
@@ -255,11 +260,15 @@ export interface Answered {
   readonly body: Readonly<Record<string, unknown>>;
 }
 
+/** What a controller may be told otherwise than as by default. */
+export type Settings = Pick<ControllerOptions, 'realmPools'>;
+
 /** A controller on given streams that keeps its answers. */
 export const startController = (
   streams: { readonly log: Stream; readonly commands: Stream },
   clock: Clock,
   answers: Answered[],
+  settings: Settings = {},
 ): Controller =>
   createController({
     ...streams,
@@ -269,6 +278,7 @@ export const startController = (
     clock,
     logger: silent,
     quarantineMs: 60_000,
+    ...settings,
   });
 
 /** A worker that touches nothing: it reports what it is told to say about each intent, as soon as it sees it. */
@@ -354,5 +364,7 @@ export class Reporter {
 }
 
 /** Every event on a log, with the position of its commit. */
-export const eventsOn = (messages: Iterable<{ readonly body: Uint8Array; readonly position: number }>) =>
-  [...messages].flatMap(({ body, position }) => decodeCommit(body).map((event) => ({ ...event, position })));
+export const eventsOn = (messages: Iterable<Pick<Message, 'body' | 'subject' | 'position'>>) =>
+  [...messages].flatMap(({ body, subject, position }) =>
+    decodeCommit(body, subject).map((event) => ({ ...event, position })),
+  );

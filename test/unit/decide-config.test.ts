@@ -55,7 +55,7 @@ test('a network takes its settings from another, and is one of its own from then
     ...{ driver: 'bridge', configOnly: false, configFrom: 'config', ipv4: true, ipv6: true, mtu: 1400 },
     ...{ options: settings.options, labels: settings.labels, dns: { ...settings.dns, search: null, options: null } },
   });
-  assert.deepEqual(facts.subnets[0], { family: 4, ...settings.ipam.subnets[0], vni: null });
+  assert.deepEqual(facts.subnets[0], { family: 4, ...settings.ipam.subnets[0], vni: null, pool: null });
   assert.equal(facts.subnets[1]?.family, 6, 'what the other leaves out is chosen');
   given(config, did('CreateNetwork', from()))
     .when('CreateNetwork', from({ name: 'two' }))

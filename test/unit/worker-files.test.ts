@@ -12,7 +12,7 @@ const said = (dns: Partial<Dns>): Dns => ({ servers: null, search: null, options
 
 const view = (changes: Partial<SandboxFacts> = {}, ofNetwork: Partial<NetworkFacts> = {}): SandboxView => ({
   facts: { ...sandbox, hostname: 'web1', ...changes },
-  inmates: [{ endpoint, network: { ...network, ...ofNetwork }, interface: 'eth0' }],
+  inmates: [{ endpoint, network: { ...network, ...ofNetwork }, interface: 'eth0', plug: null }],
   gateways: { ipv4: endpoint.id, ipv6: endpoint.id },
 });
 
