@@ -1,6 +1,6 @@
 /**
- * All benches, or those that are named: attach, dns, execs, overlay, peers, ports, rebuild. Each runs in a namespace of its own; results go to
- * bench/results.json and to standard output.
+ * All benches, or those that are named: attach, dns, execs, overlay, peers, plugin, ports, rebuild. Each runs in a namespace of its own; results go
+ * to bench/results.json and to standard output.
  *
  *     npm run bench [-- NAME...]
  */
@@ -9,7 +9,13 @@ import { join } from 'node:path';
 import { inOwnNamespace, machine } from './lib.ts';
 
 const programs = {
-  ...{ attach: [], dns: [], execs: [], overlay: [], peers: [], ports: [] },
+  attach: [],
+  dns: [],
+  execs: [],
+  overlay: [],
+  peers: [],
+  plugin: [],
+  ports: [],
   rebuild: ['1000000', '1'],
 } as const;
 type Name = keyof typeof programs;

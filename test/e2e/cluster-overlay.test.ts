@@ -29,7 +29,8 @@ if (inOwnNamespaces(import.meta.filename)) {
     for (const service of ['controller', 'projector', 'collector'] as const) await lab.serve(service);
     client = await lab.client();
     const ipam = { subnets: [{ subnet: '10.77.0.0/24' }] };
-    const { position } = await (await client.createNetwork({ name: 'span', driver: 'overlay', ipam })).outcome;
+    const { position } = await (await client.createNetwork({ name: 'span', driver: 'overlay', internal: true, ipam }))
+      .outcome;
     const { rows } = await client.networks({ filter: { name: 'span' }, atLeast: position });
     device = `cx${rows[0]?.id}`;
   });

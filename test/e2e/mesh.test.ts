@@ -41,7 +41,8 @@ if (inOwnNamespaces(import.meta.filename)) {
     client = await lab.client();
     for (const name of ['mesh', 'beside'] as const) {
       const ipam = { subnets: [{ subnet: subnets[name] }] };
-      const { position } = await (await client.createNetwork({ name, driver: 'overlay', ipam })).outcome;
+      const { position } = await (await client.createNetwork({ name, driver: 'overlay', internal: true, ipam }))
+        .outcome;
       const { rows } = await client.networks({ filter: { name }, atLeast: position });
       const { id = '', subnets: [subnet] = [] } = rows[0] ?? {};
       networks.set(name, { device: `cx${id}`, vni: subnet?.vni ?? assert.fail(`no VNI of ${name}`) });

@@ -49,7 +49,10 @@ it('joint commits are stored together, admissions ahead, each chained to the one
     await Promise.all(together.map(ended));
     await ended(await attach('s2', 'h1'));
     await ended(await attach('s3', 'h2'));
-    await until(() => eventsOn(logged).filter(({ type }) => type === 'EndpointJoined').length === 4, 'all is read');
+    await until(
+      () => eventsOn(logged).filter(({ type }) => type === 'EndpointJoined').length === 8,
+      'all is read, the ways out too',
+    );
     const heads = new Map<string, Message>();
     for (const message of logged) {
       const head = heads.get(message.subject);
