@@ -70,7 +70,7 @@ export const eventMeanings: Readonly<Record<EventType, string>> = {
   EndpointUpdateRequested:
     'An endpoint is to have these settings. Ports of before and of now are both held until it is reported.',
   EndpointAdmitted:
-    'An endpoint of a realm network holds its name, addresses and MAC there from now on; one atomic commit with its creation on its host.',
+    'An endpoint of a realm network holds its name, addresses and MAC there from now on, if the next commit on the subject of its host creates it.',
   PortsLeased: 'Host ports were found and are leased from now on, so that the intent can be executed.',
   NetworkSettled:
     'The subnets of a network are known, as its driver of address management gave them: taken from now on.',

@@ -20,6 +20,11 @@ export const commitHeaders = {
    * every command up to THROUGH that belongs to this boundary is decided with this commit.
    */
   commands: 'Cnm-Commands',
+  /**
+   * Of admissions that stand ahead of what they admit: `SUBJECT=POSITION`, with commas. What is admitted is created by the next commit on
+   * SUBJECT, guarded by POSITION, or never.
+   */
+  awaits: 'Cnm-Awaits',
 } as const;
 
 /** Attributes that an event carries beside what happened. */

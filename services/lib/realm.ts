@@ -27,6 +27,11 @@ export interface Realm {
   /** Of realm networks, by id: each has a head of its own, and the state of the boundary of no host. */
   readonly networks: Map<string, Boundary>;
   readonly shared: SharedState;
+  /**
+   * Subjects of hosts whose next commit may create what is admitted already: nothing is decided on what is unique in networks of
+   * the realm before it is there, or can come no more.
+   */
+  readonly awaited: Set<string>;
   /** Position of the last commit that is folded in. */
   position: number;
   /** What follows belongs to the same atomic batch: until it is folded in as well, nothing may be decided. */
@@ -39,6 +44,7 @@ export const emptyRealm = (): Realm => ({
   boundaries: new Map(),
   networks: new Map(),
   shared: sharedState(),
+  awaited: new Set(),
   position: 0,
   isTorn: false,
   roundFrom: 1,
@@ -89,6 +95,20 @@ const roundOf = (message: Message): { readonly from: number; readonly through: n
   return { from, through };
 };
 
+export const awaitingText = (heads: readonly (readonly [subject: string, position: number])[]): string =>
+  heads.map(([subject, position]) => `${subject}=${position}`).join(',');
+
+/** Whoever has committed to a subject since has ended the wait for it, whatever came. */
+const noteAwaited = (realm: Realm, message: Message): void => {
+  realm.awaited.delete(message.subject);
+  const text = message.header(commitHeaders.awaits);
+  for (const part of text === '' ? [] : text.split(',')) {
+    const [subject = '', position = ''] = part.split('=');
+    const head = boundaryFor(realm, subject).head?.position ?? 0;
+    if (head === Number(position)) realm.awaited.add(subject);
+  }
+};
+
 /** What a listener is told, in log order. */
 export interface RealmListener {
   /** Before an event changes the state. */
@@ -121,6 +141,7 @@ export const applyMessage = (realm: Realm, message: Message, listener: RealmList
   if (isDecision) {
     const { from, through } = roundOf(message);
     boundary.head = message;
+    noteAwaited(realm, message);
     boundary.decidedThrough = Math.max(boundary.decidedThrough, through);
     realm.roundFrom = Math.max(realm.roundFrom, from);
     realm.isTorn = message.header(batchHeaders.id) !== '' && message.header(batchHeaders.commit) === '';

@@ -10,6 +10,7 @@ import { Journal, Queue, Table } from '../../events/table.ts';
 import { chainHash } from '../../services/lib/hash.ts';
 import { applyMessage, type Boundary, emptyRealm, type Realm } from '../../services/lib/realm.ts';
 import { batchHeaders, type Message } from '../../services/lib/stream.ts';
+import { Claims } from './model-admissions.ts';
 import { checkNetworks, checkShared, unique } from './model-networks.ts';
 
 // ---------------------------------------------------------------- a state as plain data
@@ -33,6 +34,8 @@ const plain = (value: unknown): unknown => {
 export const dump = (realm: Realm): unknown => ({
   position: realm.position,
   roundFrom: realm.roundFrom,
+  isTorn: realm.isTorn,
+  awaited: [...realm.awaited].sort(),
   shared: plain(realm.shared),
   networks: [...realm.networks.values()]
     .filter(({ head }) => head !== null)
@@ -179,6 +182,7 @@ export class Checker {
   readonly #decidedAt = new Map<string, string>();
   readonly #ended = new Set<string>();
   readonly #accepted = new Set<string>();
+  readonly #claims = new Claims();
   readonly #lastOn = new Map<string, Message>();
   /** Intents of timed-out commands that were open then and make something: what came too late must be reported as undone. */
   readonly #late = new Set<string>();
@@ -198,7 +202,10 @@ export class Checker {
     });
     for (const { state } of this.realm.boundaries.values()) checkState(state);
     // In the middle of what was appended as one a name may have its next holder before the last one has let go of it.
-    if (!this.realm.isTorn) checkShared(this.realm);
+    this.#claims.take(message);
+    if (this.realm.isTorn) return;
+    checkShared(this.realm);
+    this.#claims.check(this.realm);
   }
 
   /** Accepted commands that have not ended. */
@@ -224,7 +231,8 @@ export class Checker {
   #before({ state }: Boundary, event: Event, place: string): void {
     const { actor, commandid, commandseq } = event.meta;
     const key = commandKey(actor, commandid);
-    if (commandseq !== undefined) {
+    // An admission decides nothing: its creation does.
+    if (commandseq !== undefined && event.type !== 'EndpointAdmitted') {
       assert.equal(this.#decidedAt.get(key) ?? place, place, `command ${key} was decided twice`);
       this.#decidedAt.set(key, place);
       if (needsExecution(event)) this.#accepted.add(key);

@@ -3,8 +3,9 @@ import fc from 'fast-check';
 import { commandId, subjects } from '../../events/names.ts';
 import { type BoundaryState, cellOf, type NetworkRow, networkOf } from '../../events/state.ts';
 import { endpointAnswers, networkAnswers } from '../../events/states.ts';
-import type { Fate, Model } from './model.ts';
+import { at, type Fate, type Model } from './model.ts';
 import { command, ports, realmCommand, sandbox } from './model-commands.ts';
+import { succeed, tear } from './model-together.ts';
 
 /** Divides evenly by one, two and three. */
 const who = fc.nat(5);
@@ -12,9 +13,10 @@ const lag = fc.oneof(
   { weight: 2, arbitrary: fc.constant(0) },
   { weight: 1, arbitrary: fc.integer({ min: 1, max: 6 }) },
 );
-const fates = fc.array(fc.constantFrom<Fate>('appended', 'appended', 'appended', 'lost', 'unacknowledged'), {
-  maxLength: 3,
-});
+const fates = fc.array(
+  fc.constantFrom<Fate>('appended', 'appended', 'appended', 'lost', 'unacknowledged', 'late', 'overtaken'),
+  { maxLength: 3 },
+);
 const verdicts = fc.array(fc.constantFrom(true, true, true, false), { maxLength: 4 });
 /** What a command is about: just what it says, or something that is there and suits it, by name or by id. */
 const aim = fc.constantFrom('said', 'fit', 'fit', 'fit', 'id');
@@ -63,6 +65,7 @@ const moveOf = (sent: typeof command | typeof realmCommand) =>
       }),
     },
     { weight: 1, arbitrary: fc.record({ kind: fc.constant('restart' as const), who }) },
+    { weight: 2, arbitrary: fc.record({ kind: fc.constant('arrive' as const) }) },
     {
       weight: 8,
       arbitrary: fc.record({
@@ -110,6 +113,10 @@ const moveOf = (sent: typeof command | typeof realmCommand) =>
       }),
     },
     {
+      weight: 2,
+      arbitrary: fc.record({ kind: fc.constant('succeed' as const), who, host: who, pick: fc.nat(5), fates }),
+    },
+    {
       weight: 3,
       arbitrary: fc.record({
         kind: fc.constant('migrate' as const),
@@ -131,8 +138,6 @@ export const moves = fc.array(moveOf(command), { maxLength: 90, size: 'max' });
 
 /** For hosts that reach each other. */
 export const realmMoves = fc.array(moveOf(realmCommand), { maxLength: 70, size: 'max' });
-
-const at = <T>(list: readonly T[], index: number): T | undefined => list[index % Math.max(1, list.length)];
 
 /** What a host sees: its own, and those of the realm. */
 const networksIn = ({ networks, shared }: BoundaryState): readonly NetworkRow[] => [
@@ -275,35 +280,6 @@ const migrate = (model: Model, step: Extract<Move, { kind: 'migrate' }>, serial:
   } else if (step.end === 'work') worker.work(9, 0, step.verdicts);
 };
 
-/** The end of an endpoint and that of its network are decided together, and another controller decides in the middle of what is appended. */
-const tear = (model: Model, step: Extract<Move, { kind: 'tear' }>, serial: number): void => {
-  const [one, other] = [at(model.controllers, step.who), at(model.controllers, step.who + 1)];
-  if (!one || !other || one === other) return;
-  model.decide();
-  const endpoints = model.workers.flatMap(({ host }) => {
-    const state = model.stateOf(host);
-    return [...state.endpoints.values()].flatMap(({ facts, status }) => {
-      const network = state.shared.networks.get(facts.networkId);
-      return network && endpointAnswers.DeleteEndpoint[status] === 'accepted' ? [{ facts, network }] : [];
-    });
-  });
-  const chosen = at(endpoints, step.pick);
-  if (!chosen) return;
-  const { facts, network } = chosen;
-  const ref = step.isByName ? network.facts.name : network.facts.id;
-  const send = (type: string, data: object) => {
-    const body = { id: commandId(model.nowMs, `r${serial}${type}`), type, data };
-    model.send(subjects.command('dora', null), JSON.stringify(body));
-  };
-  send('DeleteEndpoint', { network: ref, endpoint: facts.name });
-  send('DeleteNetwork', { network: ref });
-  send('CreateNetwork', { name: network.facts.name, driver: 'overlay' });
-  const before = model.log.length;
-  one.round(5, 0, []);
-  const appended = model.log.length - before;
-  other.round(5, appended > 1 ? 1 + (step.at % (appended - 1)) : 0, []);
-};
-
 export const apply = (model: Model, step: Move, serial: number): void => {
   model.nowMs += 1;
   switch (step.kind) {
@@ -334,6 +310,9 @@ export const apply = (model: Model, step: Move, serial: number): void => {
     case 'restart':
       at(model.controllers, step.who)?.restart();
       return;
+    case 'arrive':
+      model.arrive();
+      return;
     case 'work':
       at(model.workers, step.who)?.work(step.count, step.lag, step.verdicts);
       return;
@@ -351,6 +330,9 @@ export const apply = (model: Model, step: Move, serial: number): void => {
       return;
     case 'migrate':
       migrate(model, step, serial);
+      return;
+    case 'succeed':
+      succeed(model, step, serial);
       return;
     case 'tear':
       tear(model, step, serial);

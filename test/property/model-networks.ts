@@ -10,7 +10,8 @@ export const unique = (what: string, keys: readonly string[]): void => {
   assert.equal(new Set(keys).size, keys.length, `${what} held twice: ${keys.toSorted().join(', ')}`);
 };
 
-const holdsName = (row: { readonly status: string }): boolean => row.status !== 'deleting' && row.status !== 'stuck';
+export const holdsName = (row: { readonly status: string }): boolean =>
+  row.status !== 'deleting' && row.status !== 'stuck';
 const bare = (cidr: string): string => cidr.slice(0, cidr.indexOf('/'));
 
 /** Where networks are kept: of a host, or those of the realm. */

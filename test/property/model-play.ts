@@ -9,7 +9,7 @@ export const playTogether = (model: Model, steps: readonly Move[]): void => {
   const send = (host: string, type: string, data: object) =>
     model.send(
       `cnm.command.alice.${host}`,
-      JSON.stringify({ id: commandId(model.nowMs, `${host}/${type}`), type, data }),
+      JSON.stringify({ id: commandId(model.nowMs, `${host}/${type}${model.commands.length}`), type, data }),
     );
   if (first)
     send(first.host, 'CreateNetwork', {

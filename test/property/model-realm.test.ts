@@ -5,35 +5,14 @@ import fc from 'fast-check';
 import { decodeCommit } from '../../events/envelope.ts';
 import { networkOf } from '../../events/state.ts';
 import { PeerView } from '../../projections/peers.ts';
-import { batchHeaders } from '../../services/lib/stream.ts';
 import { Model } from './model.ts';
+import { checkAdmissions } from './model-admissions.ts';
 import { realmMoves } from './model-moves.ts';
 import { playTogether } from './model-play.ts';
 import { rest } from './model-rest.ts';
 
 const hosts = ['h1', 'h2', 'h3'];
 const numRuns = Number(process.env.MODEL_RUNS ?? 120);
-
-/** Every creation in a network of the realm is admitted in the same batch, with the same name and addresses, and nothing else is. */
-const checkAdmissions = (model: Model): void => {
-  const admitted = new Map<string, { readonly batch: string; readonly data: object }>();
-  const created = new Map<string, { readonly batch: string; readonly data: object }>();
-  const realm = new Set<string>();
-  for (const message of model.log) {
-    const batch = message.header(batchHeaders.id);
-    for (const { type, data, meta } of decodeCommit(message.body, message.subject)) {
-      if (type === 'NetworkCreateRequested' && data.network.scope === 'realm') realm.add(data.network.id);
-      if (type === 'EndpointAdmitted') {
-        assert.ok(!admitted.has(data.endpointId), 'admitted once');
-        admitted.set(data.endpointId, { batch, data });
-      }
-      if (type !== 'EndpointCreateRequested' || !realm.has(data.endpoint.networkId)) continue;
-      const { id: endpointId, networkId, name, ipv4, ipv6, mac } = data.endpoint;
-      created.set(endpointId, { batch, data: { endpointId, networkId, name, host: meta.executors, ipv4, ipv6, mac } });
-    }
-  }
-  assert.deepEqual(admitted, created);
-};
 
 /** What the reports of other hosts add up to, after quiet: whoever is in a sandbox there, and nobody else but who could not be taken out. */
 const checkPeers = (model: Model, own: string): void => {
@@ -68,7 +47,7 @@ test('three hosts that reach each other, two controllers that decide at once', (
       const model = new Model(2, hosts, 'together');
       playTogether(model, steps);
       rest(model);
-      checkAdmissions(model);
+      checkAdmissions(model.log);
       for (const host of hosts) checkPeers(model, host);
     }),
     { numRuns },

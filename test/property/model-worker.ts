@@ -71,6 +71,8 @@ export class ModelWorker extends Follower<Place> {
   #announced = new Set<string>();
   /** Endpoints whose leave failed: they cannot join before. */
   #unable = new Set<string>();
+  /** Endpoints whose join fails by the report that is being made. */
+  readonly #undone = new Set<string>();
   /** Intents that no host port is found for. */
   #hopeless = new Set<string>();
   /** How often host ports were asked for. */
@@ -118,6 +120,7 @@ export class ModelWorker extends Follower<Place> {
     const ready = waiting < 0 ? units : units.slice(0, waiting);
     const isAsking = ready.length === 0 && this.#lease(units[0] ?? []);
     if (ready.length === 0) return isAsking;
+    this.#undone.clear();
     const reports = ready.flatMap((unit, index) => {
       for (const { meta } of unit) this.#busy.add(meta.id);
       return this.#execute(unit, verdicts[index % Math.max(1, verdicts.length)] ?? true);
@@ -230,8 +233,10 @@ export class ModelWorker extends Follower<Place> {
       this.#announced.add(incarnation);
       return [{ fact: { type: 'SandboxCreated', data: { sandbox } }, intent }];
     }
-    const others = this.#state.sandboxes.get(incarnation)?.members.some((id) => id !== intent.data.endpointId);
-    if (!isFailed || others || !this.#announced.delete(incarnation)) return [];
+    if (!isFailed) return [];
+    this.#undone.add(intent.data.endpointId);
+    const others = this.#state.sandboxes.get(incarnation)?.members.some((id) => !this.#undone.has(id));
+    if (others || !this.#announced.delete(incarnation)) return [];
     return [removed];
   }
 
