@@ -14,16 +14,8 @@ import {
 } from './bridge-options.ts';
 import { publishProblem } from './bridge-ports.ts';
 import { checkRoutes } from './interfaces.ts';
+import { checkMtu } from './mtu.ts';
 import { checkOptions } from './options.ts';
-
-/** RFC 8200 section 5: below it the kernel takes no IPv6 address. */
-const ipv6MtuMin = 1280;
-
-const checkMtu = ({ ipv6, mtu }: NetworkFacts): Refusal | null => {
-  if (!ipv6 || mtu === null || mtu >= ipv6MtuMin) return null;
-  const culprits = [{ kind: 'option', id: option.mtu, detail: String(mtu) }];
-  return refuse('OPTION_INVALID', `IPv6 needs an MTU of at least ${ipv6MtuMin}, not ${mtu}`, culprits);
-};
 
 /** Options that mean one family. */
 const familyOptions = {

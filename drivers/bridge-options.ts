@@ -1,7 +1,8 @@
 /** Options of the driver `bridge` and what a network's say. Names are Docker's, so that compose files and habits carry over. */
 import type { NetworkFacts } from '../events/events.ts';
 import { classOf, type Family, formatIp, parseIp } from '../events/ip.ts';
-import { flag, interfaceName, listOf, type OptionRule, oneOf, wholeNumber } from './options.ts';
+import { mtuOption, mtuRule } from './mtu.ts';
+import { flag, interfaceName, listOf, type OptionRule, oneOf } from './options.ts';
 
 export const option = {
   name: 'com.docker.network.bridge.name',
@@ -13,7 +14,7 @@ export const option = {
   binding6: 'com.docker.network.bridge.host_binding_ipv6',
   inhibitIpv4: 'com.docker.network.bridge.inhibit_ipv4',
   trusted: 'com.docker.network.bridge.trusted_host_interfaces',
-  mtu: 'com.docker.network.driver.mtu',
+  mtu: mtuOption,
   prefix: 'com.docker.network.container_iface_prefix',
   source4: 'com.docker.network.host_ipv4',
   source6: 'com.docker.network.host_ipv6',
@@ -53,9 +54,6 @@ const anyInterface = (name: string): boolean => /^(?!\.{1,2}$)[!-.0-9;-~]{1,15}$
 /** The prefix leaves room for three digits. */
 export const prefixRule: OptionRule = (value) =>
   /^[A-Za-z][A-Za-z0-9_.-]{0,11}$/.test(value) ? null : 'a letter, then up to 11 letters, digits, "_", "." or "-"';
-
-/** 68 is the least MTU of IPv4 (RFC 791). */
-export const mtuRule = wholeNumber(68, 65_535);
 
 export const networkRules: Readonly<Record<string, OptionRule>> = {
   [option.name]: interfaceName,

@@ -6,10 +6,10 @@ import type { EndpointFacts, NetworkFacts } from '../events/events.ts';
 import { type Refusal, refuse } from '../events/refusals.ts';
 
 import { joinObjects } from './bridge.ts';
-
-import { mtuRule, prefixRule } from './bridge-options.ts';
+import { prefixRule } from './bridge-options.ts';
 import { builtIn, type Driver, nothingDesired } from './driver.ts';
 import { checkRoutes } from './interfaces.ts';
+import { checkMtu, mtuOption, mtuRule } from './mtu.ts';
 import { checkOptions, type OptionRule, oneOf, wholeNumber } from './options.ts';
 import { presenceObjects } from './overlay-network.ts';
 
@@ -17,7 +17,7 @@ import { presenceObjects } from './overlay-network.ts';
 const option = {
   vni: 'com.docker.network.driver.overlay.vxlanid_list',
   encrypted: 'encrypted',
-  mtu: 'com.docker.network.driver.mtu',
+  mtu: mtuOption,
   prefix: 'com.docker.network.container_iface_prefix',
 } as const;
 
@@ -33,8 +33,8 @@ const networkRules: Readonly<Record<string, OptionRule>> = {
 /** What VXLAN over IPv4 adds to a packet, bytes: Ethernet 14, VXLAN 8, UDP 8, IPv4 20. */
 const overhead = 50;
 
-/** UDP ports: IANA's of VXLAN, and another for what must be encrypted, so that a policy can tell the two apart. */
-const ports = { plain: 4789, encrypted: 4790 } as const;
+/** UDP port: IANA's of VXLAN. */
+const port = 4789;
 
 /** The kernel's limit of ports on one bridge (bridge.ts), less the one that leads to other hosts. */
 const endpointsMax = 1022;
@@ -44,16 +44,17 @@ type Options = Readonly<Record<string, string>>;
 const isEncrypted = (options: Options): boolean =>
   options[option.encrypted] !== undefined && options[option.encrypted] !== 'false';
 
-/** RFC 8200 section 5. */
-const ipv6MtuMin = 1280;
-
 const checkNetwork = (network: NetworkFacts): Refusal | null => {
-  const { options, ipv6, mtu } = network;
+  const { options } = network;
   const problem = checkOptions('driver overlay', options, networkRules);
-  if (problem || !ipv6 || mtu === null || mtu >= ipv6MtuMin) return problem;
-  return refuse('MTU_UNFIT', `IPv6 needs an MTU of at least ${ipv6MtuMin}, not ${mtu}`, [
-    { kind: 'option', id: option.mtu, detail: String(mtu) },
-  ]);
+  if (problem) return problem;
+  // A kernel that could encrypt is not enough without keys: better no network than a plain one that was asked to be secret.
+  if (isEncrypted(options))
+    return refuse('CAPABILITY_MISSING', 'driver overlay has no keys to encrypt with', [
+      { kind: 'capability', id: 'encryption' },
+      { kind: 'option', id: option.encrypted, detail: options[option.encrypted] ?? '' },
+    ]);
+  return checkMtu(network, 'MTU_UNFIT');
 };
 
 const checkEndpoint = (endpoint: EndpointFacts, network: NetworkFacts): Refusal | null => {
@@ -87,9 +88,7 @@ export const overlayDriver: Driver = builtIn(
     parentOf: () => null,
     tunnelOf: (options) => {
       const vni = options[option.vni];
-      const encrypted = isEncrypted(options);
-      const port = encrypted ? ports.encrypted : ports.plain;
-      return { port, encrypted, overhead, vni: vni === undefined ? null : Number(vni) };
+      return { port, encrypted: isEncrypted(options), overhead, vni: vni === undefined ? null : Number(vni) };
     },
     interfacePrefix: ({ options }) => options[option.prefix] ?? 'eth',
     canPublish: () => false,

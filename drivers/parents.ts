@@ -4,40 +4,18 @@ import type { EventData, NetworkFacts } from '../events/events.ts';
 import { type Refusal, refuse } from '../events/refusals.ts';
 import { type HostContext, tagOf } from './driver.ts';
 import type { KernelObject } from './objects.ts';
-import { type OptionRule, wholeNumber } from './options.ts';
+import type { OptionRule } from './options.ts';
 
 type Options = NetworkFacts['options'];
 
-/** Names are Docker's. */
+/** Docker's name. */
 export const parentOption = 'parent';
-export const mtuOption = 'com.docker.network.driver.mtu';
 
 /** Any name that the kernel takes (dev_valid_name, net/core/dev.c) but loopback's, which carries nothing. */
-const linkRule: OptionRule = (value) =>
+export const parentRule: OptionRule = (value) =>
   value !== 'lo' && /^(?!\.{1,2}$)[!-.0-9;-~]{1,15}$/.test(value)
     ? null
     : 'the name of an interface of the host other than lo';
-
-/** Options that both drivers know. 68 is the least MTU of IPv4 (RFC 791). */
-export const commonRules: Readonly<Record<string, OptionRule>> = {
-  [parentOption]: linkRule,
-  [mtuOption]: wholeNumber(68, 65_535),
-};
-
-/** RFC 8200 section 5: below it the kernel takes no IPv6 address. */
-const ipv6MtuMin = 1280;
-
-export const checkMtu = ({ ipv6, mtu }: NetworkFacts): Refusal | null => {
-  if (!ipv6 || mtu === null || mtu >= ipv6MtuMin) return null;
-  const culprits = [{ kind: 'option', id: mtuOption, detail: String(mtu) }];
-  return refuse('OPTION_INVALID', `IPv6 needs an MTU of at least ${ipv6MtuMin}, not ${mtu}`, culprits);
-};
-
-/** That of the parent where none is given. */
-export const mtuOf: DriverRules['mtu'] = (options) => {
-  const given = options[mtuOption];
-  return given === undefined ? null : Number(given);
-};
 
 export const hasParent = (options: Options): boolean => options[parentOption] !== undefined;
 

@@ -1,9 +1,9 @@
 /** Leases of host ports: who holds which, which are still to be found, and what is published for a sandbox. */
 import type { Event } from './envelope.ts';
 import type { EventData, PublishedPort } from './events.ts';
+import { type Asked, allLeases, broughtBy, withFound } from './found-ports.ts';
 import type { Family } from './ip.ts';
 import type { BoundaryState, EndpointRow, PortHolder } from './state.ts';
-import { beforeUpdates } from './updates.ts';
 
 /** All addresses of the host, of one family. */
 export const everywhere = { 4: '0.0.0.0', 6: '::' } as const;
@@ -59,18 +59,12 @@ export const holdInstead = (
   for (const [text, lease] of wanted) if (!held.has(text)) hold(state, owner, lease);
 };
 
+const askedBy = ({ facts, update }: Pick<EndpointRow, 'facts' | 'update'>): Asked => ({ ports: facts.ports, update });
+
 /** All leases that an endpoint holds: while updates of it are open, those from before them too. */
-export const heldBy = ({ facts, update }: Pick<EndpointRow, 'facts' | 'update'>): readonly PublishedPort[] =>
-  update === null ? facts.ports : [facts.ports, ...beforeUpdates(update).map(({ ports }) => ports)].flat();
+export const heldBy = (row: Pick<EndpointRow, 'facts' | 'update'>): readonly PublishedPort[] => allLeases(askedBy(row));
 
 // ---------------------------------------------------------------- ports that the host finds
-
-/** The ports of an endpoint that an intent brings: the update's, or those that it was made with. */
-const portsOf = ({ facts, update }: EndpointRow, intent: string): readonly PublishedPort[] => {
-  let ports = facts.ports;
-  for (let at = update; at !== null && at.intent !== intent; at = at.earlier) ports = at.before.ports;
-  return ports;
-};
 
 export interface OpenLease {
   /** An endpoint's id, or a sandbox's incarnation. */
@@ -88,11 +82,11 @@ export const openLeases = (state: BoundaryState, intent: Event): readonly OpenLe
   switch (intent.type) {
     case 'EndpointCreateRequested': {
       const row = state.endpoints.get(intent.data.endpoint.id);
-      return row ? open(row.facts.id, portsOf(row, intent.meta.id)) : [];
+      return row ? open(row.facts.id, broughtBy(askedBy(row), intent.meta.id)) : [];
     }
     case 'EndpointUpdateRequested': {
       const row = state.endpoints.get(intent.data.endpointId);
-      return row ? open(row.facts.id, portsOf(row, intent.meta.id)) : [];
+      return row ? open(row.facts.id, broughtBy(askedBy(row), intent.meta.id)) : [];
     }
     case 'EndpointJoinRequested': {
       const { incarnation } = intent.data.sandbox;
@@ -103,45 +97,21 @@ export const openLeases = (state: BoundaryState, intent: Event): readonly OpenLe
   }
 };
 
-type Found = EventData<'PortsLeased'>['ports'];
-
-/** A list of ports with host ports that were found for some of `asked`, which stood at the same places when they were asked for. */
-const withFound = (ports: readonly PublishedPort[], asked: readonly PublishedPort[], found: Found): PublishedPort[] => {
-  const filled = [...ports];
-  for (const { index, hostPort } of found) {
-    const [port, wanted] = [ports[index], asked[index]];
-    // An update since then may have another port at that place; what is the same port keeps what was found for it.
-    if (port?.hostPort !== 0 || wanted === undefined || textOf(port) !== textOf(wanted)) continue;
-    filled[index] = { ...port, hostPort };
-  }
-  return filled;
-};
-
-const leaseToEndpoint = (state: BoundaryState, row: EndpointRow, intent: string, found: Found): void => {
-  const asked = portsOf(row, intent);
-  const fill = (update: EndpointRow['update']): EndpointRow['update'] =>
-    update && {
-      ...update,
-      before: { ...update.before, ports: withFound(update.before.ports, asked, found) },
-      earlier: fill(update.earlier),
-    };
-  const facts = { ...row.facts, ports: withFound(row.facts.ports, asked, found) };
-  const leased = { ...row, facts, update: fill(row.update) };
-  holdInstead(state, { kind: 'endpoint', id: facts.id }, heldBy(row), heldBy(leased));
-  state.endpoints.set(facts.id, leased);
-};
-
 /** Takes found ports into the facts of their holders. A holder that is gone by now needs none. */
-export const takeLeased = (state: BoundaryState, { intent, ports }: EventData<'PortsLeased'>): void => {
-  for (const holder of new Set(ports.map((found) => found.holder))) {
-    const found = ports.filter((one) => one.holder === holder);
+export const takeLeased = (state: BoundaryState, leased: EventData<'PortsLeased'>): void => {
+  for (const holder of new Set(leased.ports.map((found) => found.holder))) {
     const endpoint = state.endpoints.get(holder);
-    if (endpoint) leaseToEndpoint(state, endpoint, intent, found);
-    const row = state.sandboxes.get(holder);
-    if (!row) continue;
-    const facts = { ...row.facts, ports: withFound(row.facts.ports, row.facts.ports, found) };
-    holdInstead(state, { kind: 'sandbox', id: holder }, row.facts.ports, facts.ports);
-    state.sandboxes.set(holder, { ...row, facts });
+    if (endpoint) {
+      const { ports, update } = withFound(askedBy(endpoint), holder, leased);
+      const row = { ...endpoint, facts: { ...endpoint.facts, ports }, update };
+      holdInstead(state, { kind: 'endpoint', id: holder }, heldBy(endpoint), heldBy(row));
+      state.endpoints.set(holder, row);
+    }
+    const sandbox = state.sandboxes.get(holder);
+    if (!sandbox) continue;
+    const { ports } = withFound({ ports: sandbox.facts.ports, update: null }, holder, leased);
+    holdInstead(state, { kind: 'sandbox', id: holder }, sandbox.facts.ports, ports);
+    state.sandboxes.set(holder, { ...sandbox, facts: { ...sandbox.facts, ports } });
   }
 };
 

@@ -1,4 +1,5 @@
 /** View `endpoints`: what each endpoint is, in which state and in which sandbox; deleted ones disappear. Key: the endpoint's id. */
+
 import { endpointLifeAfter, type LifeAfter, type OpenLeave } from '../events/endpoint-life.ts';
 import type { Event, EventOf } from '../events/envelope.ts';
 import {
@@ -9,9 +10,10 @@ import {
   isFailure,
   type PortBinding,
 } from '../events/events.ts';
+import { withFound } from '../events/found-ports.ts';
 import type { EndpointStatus } from '../events/states.ts';
 import type { Update } from '../events/updates.ts';
-import { updatedRow, withFound } from './endpoint-updates.ts';
+import { updatedRow } from './endpoint-updates.ts';
 import { type At, bareAddress, isLate, labelNames, networkName, type Projection } from './projection.ts';
 
 export interface Families {
@@ -216,7 +218,7 @@ const update = (rows: Map<string, EndpointRow>, event: Event, at: At): boolean =
     case 'PortsLeased':
       for (const id of new Set(event.data.ports.map(({ holder }) => holder))) {
         const row = rows.get(id);
-        if (row) rows.set(id, { ...row, ...withFound(row, event), changedPosition: at.position });
+        if (row) rows.set(id, { ...row, ...withFound(row, id, event.data), changedPosition: at.position });
       }
       return true;
     default:

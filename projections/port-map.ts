@@ -2,9 +2,10 @@
  * What leads where: ports and default routes of a sandbox belong to whichever of its endpoints is the gateway of that family, so an event
  * of one endpoint may change the rows of another. Runs once the views that it reads have folded the event in.
  */
+
 import type { Event } from '../events/envelope.ts';
 import type { PortBinding, PublishedPort } from '../events/events.ts';
-import { leasesOf } from './endpoint-updates.ts';
+import { allLeases } from '../events/found-ports.ts';
 import { type EndpointRow, familiesOf } from './endpoints.ts';
 import { exposureOf, type Lead, lead, type PortRow } from './ports.ts';
 import { type At, bareAddress } from './projection.ts';
@@ -85,13 +86,13 @@ const setBindings = (
     ) ??
     null;
   lead(ports, sandbox.incarnation, sandbox.ports, leadOf, at);
-  for (const row of inside) lead(ports, row.id, leasesOf(row), leadOf, at);
+  for (const row of inside) lead(ports, row.id, allLeases(row), leadOf, at);
 };
 
 /** Bindings of what is left in a sandbox: what led to the one that is out leads to the gateways now, and its own leases lead nowhere. */
 const withoutOne = (out: EndpointRow, inside: readonly EndpointRow[], sandbox: SandboxRow): readonly PortBinding[] => {
   const own = new Set(
-    leasesOf(out).flatMap(({ protocol, hostAddresses, hostPort }) =>
+    allLeases(out).flatMap(({ protocol, hostAddresses, hostPort }) =>
       hostAddresses.map((address) => `${protocol}/${address}/${hostPort}`),
     ),
   );
@@ -116,11 +117,11 @@ const partFrom = (endpoints: Endpoints, ports: Ports, out: EndpointRow, event: E
   if (after?.sandboxIncarnation === out.sandboxIncarnation) return;
   const sandbox = at.sandboxes.get(out.sandboxIncarnation);
   // With the sandbox everything ends that led into it; of an endpoint that nothing has led to nothing changes for the others.
-  if (sandbox && leasesOf(out).length + out.portMap.length === 0) return;
+  if (sandbox && allLeases(out).length + out.portMap.length === 0) return;
   const when = { time: event.meta.time, position: at.position };
   if (after) {
     endpoints.set(out.id, { ...after, portMap: [] });
-    lead(ports, out.id, leasesOf(after), () => null, when);
+    lead(ports, out.id, allLeases(after), () => null, when);
   }
   if (sandbox) {
     const inside = endpointsIn(endpoints, sandbox);

@@ -3,9 +3,10 @@
  * asked for it. As of then, it says the same of any moment. Key: `HOLDER/PROTOCOL/ADDRESS/PORT`, and what is asked for instead of a port that
  * is still to be found.
  */
+
 import type { Event, EventOf } from '../events/envelope.ts';
 import type { PortBinding, PublishedPort } from '../events/events.ts';
-import { leasesOf, portsOf } from './endpoint-updates.ts';
+import { allLeases, broughtBy } from '../events/found-ports.ts';
 import type { EndpointRow } from './endpoints.ts';
 import { type At, networkName, type Projection } from './projection.ts';
 import type { SandboxRow } from './sandboxes.ts';
@@ -141,8 +142,8 @@ const free = (rows: Rows, holder: string, leases: readonly PublishedPort[]): voi
 /** Leases that an update takes away are on their way out as long as they are held for the case that it fails. */
 const settle = (rows: Rows, before: EndpointRow, after: EndpointRow, event: Event, at: At): void => {
   const keysOf = (leases: readonly PublishedPort[]) => new Set(slotsOf(after.id, leases).map(({ key }) => key));
-  const [wanted, held] = [keysOf(after.ports), keysOf(leasesOf(after))];
-  for (const { key } of slotsOf(before.id, leasesOf(before))) {
+  const [wanted, held] = [keysOf(after.ports), keysOf(allLeases(after))];
+  for (const { key } of slotsOf(before.id, allLeases(before))) {
     const row = rows.get(key);
     if (!row || wanted.has(key)) continue;
     if (!held.has(key)) rows.delete(key);
@@ -155,7 +156,7 @@ const settle = (rows: Rows, before: EndpointRow, after: EndpointRow, event: Even
 export const nameFound = (rows: Rows, event: EventOf<'PortsLeased'>, at: At): void => {
   for (const { holder, index, hostPort } of event.data.ports) {
     const endpoint = at.endpoints.get(holder);
-    const asked = endpoint ? portsOf(endpoint, event.data.intent) : (at.sandboxes.get(holder)?.ports ?? []);
+    const asked = endpoint ? broughtBy(endpoint, event.data.intent) : (at.sandboxes.get(holder)?.ports ?? []);
     const wanted = asked[index];
     if (wanted?.hostPort !== 0) continue;
     for (const { key, hostAddress, lease } of slotsOf(holder, asked)) {
@@ -209,7 +210,7 @@ const ofEndpoint = (rows: Rows, event: Event, at: At): void => {
   const id = before?.id ?? (event.type === 'EndpointCreateRequested' ? event.data.endpoint.id : '');
   const after = at.endpoints.get(id);
   if (after === before) return;
-  if (!after) free(rows, id, before ? leasesOf(before) : []);
+  if (!after) free(rows, id, before ? allLeases(before) : []);
   else if (!before) hold(rows, endpointHolder(after), after.ports, event, at);
   else if (before.ports !== after.ports || before.update !== after.update) settle(rows, before, after, event, at);
 };

@@ -2,12 +2,13 @@
  * View `sandboxes`: each sandbox with its members, from the first join that asks for it until it is removed. Key: its incarnation,
  * since a sandbox may be made anew while the one before is still being removed.
  */
+
 import { endpointLifeAfter } from '../events/endpoint-life.ts';
 import type { Event, EventOf } from '../events/envelope.ts';
 import type { Gateways, SandboxFacts } from '../events/events.ts';
+import { withFound } from '../events/found-ports.ts';
 import { type Candidate, electGateways } from '../events/gateways.ts';
 import { type SandboxStatus, sandboxTransitions } from '../events/states.ts';
-import { withFound } from './endpoint-updates.ts';
 import type { EndpointRow } from './endpoints.ts';
 import type { At, Projection } from './projection.ts';
 import { nextStatus } from './status.ts';
@@ -208,7 +209,7 @@ const lease = (rows: Rows, event: EventOf<'PortsLeased'>, at: At): void => {
   for (const id of new Set(event.data.ports.map(({ holder }) => holder))) {
     const row = rows.get(id);
     if (!row) continue;
-    const { ports } = withFound({ id, ports: row.ports, update: null }, event);
+    const { ports } = withFound({ ports: row.ports, update: null }, id, event.data);
     rows.set(id, { ...row, ports, changedPosition: at.position });
   }
 };

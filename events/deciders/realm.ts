@@ -6,7 +6,7 @@ import { type Family, overlaps, parseCidr } from '../ip.ts';
 import { checkSubnet, chooseSubnet, layOutSubnet, ulaPool } from '../ipam.ts';
 import { nextVni } from '../ipam-vni.ts';
 import { type Refusal, refuse } from '../refusals.ts';
-import { type BoundaryState, type NetworkRow, namedIn } from '../state.ts';
+import { type BoundaryState, isLapsed, type NetworkRow, namedIn } from '../state.ts';
 import {
   accept,
   blame,
@@ -23,9 +23,12 @@ import { dnsOf } from './settings.ts';
 
 type Request = CommandData<'CreateNetwork'>;
 
-/** What hosts have that can take part: the others learn of the network, and are refused when an endpoint is to be made on them. */
+/** What hosts have that can take part now: the others learn of the network, and are refused when an endpoint is to be made on them. */
 const participants = (context: Context): readonly EventData<'HostFacts'>[] =>
-  [...context.hosts.values()].flatMap((state) => state.facts.get('host') ?? []).filter(({ underlay }) => underlay);
+  [...context.hosts.values()]
+    .filter((state) => !isLapsed(state))
+    .flatMap((state) => state.facts.get('host') ?? [])
+    .filter(({ underlay }) => underlay);
 
 const nameTaken = (state: BoundaryState, name: string, context: Context): Refusal | null => {
   const homes = [state.shared, ...context.hosts.values()];

@@ -8,6 +8,7 @@ import type { Stream } from '../lib/stream.ts';
 import { connectNats } from '../nats/connection.ts';
 import { jetStream } from '../nats/jetstream.ts';
 import { lease } from '../nats/lease.ts';
+import { linkOf } from '../nats/link.ts';
 import { serve } from '../nats/micro.ts';
 import { mostly, type SharedReads, shareReads, withReads } from '../nats/shared-reads.ts';
 import { STREAMS } from '../nats/stream-config.ts';
@@ -148,6 +149,7 @@ const startWorker = async (deps: ServiceDeps): Promise<Part> => {
     const place = { realm, host, runDir, pools, ula, netnsRoots };
     const worker = createWorker({ ...place, log, commands, kernel, drivers, hostServers, clock, logger });
     await Promise.race([worker.start(), worker.failed]);
+    linkOf(connection).watch({ restored: () => worker.lookAround() });
     const service = register('worker', opened, deps);
     return {
       name: 'worker',

@@ -25,7 +25,7 @@ export interface ExecutionOptions {
   readonly deployment: Deployment;
   readonly dns: Dns;
   readonly present: Present;
-  readonly peers: Pick<Peers, 'set'>;
+  readonly peers: Pick<Peers, 'set' | 'forget'>;
   /** Incarnations of sandboxes that the log knows as made. */
   readonly announced: ReadonlySet<string>;
   /** Takes the outcomes of one unit. */
@@ -223,11 +223,14 @@ export class Execution {
 
   /** As good as gone as soon as it is asked for: whatever is planned from here on is executed behind it. */
   async #vacate(): Promise<void> {
-    const { kernel, logger } = this.#options;
-    const plans = vacated(this.#scene);
-    if (plans.length === 0) return;
-    const applying = kernel.apply(plans);
-    for (const { operations } of plans) this.#present.apply(operations);
+    const { kernel, logger, peers } = this.#options;
+    const gone = vacated(this.#scene);
+    if (gone.length === 0) return;
+    const applying = kernel.apply(gone.map(({ plan }) => plan));
+    for (const { networkId, plan } of gone) {
+      this.#present.apply(plan.operations);
+      peers.forget(networkId);
+    }
     for (const result of await applying) {
       if (result.ok) continue;
       logger.warn(

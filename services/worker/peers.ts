@@ -43,6 +43,8 @@ const isBridge = (object: KernelObject): object is Bridge => object.kind === 'br
 export class Peers {
   readonly #options: PeersOptions;
   readonly #view: PeerView;
+  /** Networks whose tables the kernel's thread has: others are told as a whole when their tunnel is made. */
+  readonly #kept = new Set<string>();
   #begun = false;
   #closed = false;
   #cancel: () => void = () => undefined;
@@ -76,7 +78,7 @@ export class Peers {
       const facts = network(networkId);
       for (const row of facts ? come : []) dns.met(namesOf(row, facts as NetworkFacts));
       const tunnel = this.#tunnelOf(networkId);
-      if (tunnel)
+      if (tunnel && this.#kept.has(networkId))
         changes.push({
           tunnel: tunnel.device,
           put: come.flatMap((row) => this.#peerOf(row)),
@@ -94,9 +96,15 @@ export class Peers {
       const tunnel = this.#tunnelOf(id);
       if (!tunnel) return [];
       const peers = [...this.#view.of(id).values()].flatMap((row) => this.#peerOf(row));
+      this.#kept.add(id);
       return [{ tunnel: tunnel.device, bridge: tunnel.bridge, peers }];
     });
     if (tables.length > 0) this.#judge(await this.#options.kernel.setPeers(tables));
+  }
+
+  /** The tunnel of a network is gone, and its table with it. */
+  forget(networkId: string): void {
+    this.#kept.delete(networkId);
   }
 
   /** The log was out of reach: others may have touched what nobody watched meanwhile. */

@@ -12,16 +12,24 @@ const wantedBy = (intents: Iterable<Event>): ReadonlySet<string> => {
   return ids;
 };
 
+export interface Vacated {
+  readonly networkId: string;
+  readonly plan: Plan;
+}
+
 /**
  * What takes networks out of the kernel that nobody on this host is in any more, nor about to be. Behind a batch, before its reports: so
  * two that leave in one batch need not know of each other. Complexity: the tunnels there, and the open
  * intents where one of them is idle.
  */
-export const vacated = ({ state, present }: Scene): readonly Plan[] => {
+export const vacated = ({ state, present }: Scene): readonly Vacated[] => {
   const idle = present.tunnels().filter(({ bridge }) => !present.isInUse(bridge));
   if (idle.length === 0) return [];
   const wanted = wantedBy(state.intents.values());
   return idle
     .filter(({ tag }) => !wanted.has(tag.id))
-    .map(({ tag }) => ({ id: `vacate/${tag.id}`, operations: diff([], present.of('network', tag.id)) }));
+    .map(({ tag: { id } }) => ({
+      networkId: id,
+      plan: { id: `vacate/${id}`, operations: diff([], present.of('network', id)) },
+    }));
 };

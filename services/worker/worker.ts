@@ -46,6 +46,8 @@ export interface Worker {
   start(): Promise<void>;
   /** Finishes what is under way and reports it; sandboxes and networks stay. */
   stop(): Promise<void>;
+  /** The log was out of reach and is there again: others may have touched what nobody watched meanwhile. */
+  lookAround(): void;
   /** Rejects when the worker cannot go on: fenced, kernel threads gone, log unreadable. It does nothing more then. */
   readonly failed: Promise<never>;
 }
@@ -179,6 +181,10 @@ class HostWorker implements Worker {
     await this.#dns.close();
   }
 
+  lookAround(): void {
+    this.#peers.look();
+  }
+
   /** Bugs and fences end it: nothing more is done to the kernel, and nothing more is reported. */
   #fail(error: unknown): void {
     this.#stopped = true;
@@ -193,10 +199,7 @@ class HostWorker implements Worker {
 
   #note(event: Event): void {
     const { type, data, meta } = event;
-    // Tunnels begin at that address.
-    const known = this.#followed && boundaryOf(this.#followed.realm, this.#options.host).state.facts.get('host');
-    if (type === 'HostFacts' && known && known.underlay?.address !== data.underlay?.address)
-      this.#execution?.repairLater();
+    if (type === 'HostFacts') this.#noteFacts(data);
     const isLeft = type === 'EndpointLeaveFailed' || type === 'EndpointDeleteFailed' || type === 'NetworkDeleteFailed';
     if (isLeft && data.fault.code !== 'DEPENDENCY_FAILED') this.#execution?.repairLater();
     if (type === 'HostLapsed' && data.host === this.#options.host) this.#returned(data.epoch);
@@ -207,6 +210,12 @@ class HostWorker implements Worker {
     }
     if (type === 'SandboxCreated') this.#announced.add(data.sandbox.incarnation);
     if (type === 'SandboxRemoved') this.#announced.delete(data.sandbox.incarnation);
+  }
+
+  /** Tunnels begin at the address of the host. */
+  #noteFacts({ underlay }: EventData<'HostFacts'>): void {
+    const known = this.#followed && boundaryOf(this.#followed.realm, this.#options.host).state.facts.get('host');
+    if (known && known.underlay?.address !== underlay?.address) this.#execution?.repairLater();
   }
 
   #folded({ host, outcomeHead }: Boundary, position: number): void {

@@ -193,6 +193,32 @@ describe('networks of the realm', () => {
     assert.equal(networksIn(stage).at(-1)?.facts.mtu, 1449);
   });
 
+  it('do not wait for a host that is away', async () => {
+    await stage.host('h3', able('h3', 1400));
+    await stage.run('CreateNetwork', { name: 'narrow', ...overlay });
+    assert.equal(networksIn(stage).at(-1)?.facts.mtu, 1350);
+    assert.equal(
+      await stage.code('LapseHost', { host: 'h3', epoch: 1, since: '2026-11-21T01:09:24.001Z' }),
+      'succeeded',
+    );
+    await stage.run('CreateNetwork', { name: 'wide', ...overlay });
+    assert.equal(networksIn(stage).at(-1)?.facts.mtu, 1450);
+  });
+
+  it('are never plain where they were asked to be encrypted', async () => {
+    const create = (name: string, encrypted: string) =>
+      stage.run('CreateNetwork', { name, ...overlay, options: { encrypted } });
+    // h1 and h2 have no ESP; a kernel that has it is of no use without keys
+    assert.equal((await create('web', 'true')).code, 'CAPABILITY_MISSING');
+    await stage.stop();
+    stage = new RealmStage();
+    await stage.host('h1', { ...able('h1'), capabilities: { ...able('h1').capabilities, esp: true } });
+    await stage.controller();
+    for (const value of ['', 'true']) assert.equal((await create('web', value)).code, 'CAPABILITY_MISSING');
+    assert.equal((await create('web', 'false')).status, 'succeeded');
+    assert.equal(networksIn(stage)[0]?.facts.tunnel?.encrypted, false);
+  });
+
   it('hold their rules with two controllers at once, whatever becomes of their appends', async () => {
     await stage.run('CreateNetwork', { name: 'web', ...overlay });
     await stage.controller();

@@ -11,65 +11,20 @@ import { createDns, type Dns, type DnsOptions } from '../../services/dns/dns.ts'
 import type { ZoneMember } from '../../services/dns/zone.ts';
 import { systemClock } from '../../services/lib/clock.ts';
 import { silentLogger } from '../../services/lib/logger.ts';
-
-const nobody = { servers: null, search: null, options: null } as const;
+import * as sample from './driver-facts.ts';
 
 export const networkFacts = (id: string, more: Partial<NetworkFacts> = {}): NetworkFacts => ({
-  id,
-  name: id,
-  driver: 'bridge',
-  ipv4: true,
-  ipv6: true,
-  internal: false,
-  ipam: { driver: 'default', options: {}, overlap: false },
-  subnets: [],
-  mtu: 1500,
-  options: {},
-  labels: {},
-  gc: null,
-  configOnly: false,
-  configFrom: null,
-  ...{ scope: 'host', defaultRoute: 'gateway', outlet: false, tunnel: null, parent: null },
-  dns: nobody,
+  ...{ ...sample.network, id, name: id, subnets: [], mtu: 1500 },
   ...more,
 });
 
 export const endpointFacts = (id: string, networkId: string, more: Partial<EndpointFacts> = {}): EndpointFacts => ({
-  id,
-  networkId,
-  name: id,
-  ipv4: null,
-  ipv6: null,
-  mac: null,
-  wanted: null,
-  static: false,
-  aliases: [],
-  ports: [],
-  gatewayPriority: 0,
-  interface: null,
-  sysctls: {},
-  linkLocal: [],
-  routes: [],
-  links: {},
-  services: [],
-  options: {},
-  labels: {},
-  gc: null,
-  origin: 'endpoint',
+  ...{ ...sample.endpoint, id, networkId, name: id, ipv4: null, ipv6: null, mac: null },
   ...more,
 });
 
 export const sandboxFacts = (id: string, more: Partial<SandboxFacts> = {}): SandboxFacts => ({
-  id,
-  incarnation: `i-${id}`,
-  key: `/run/${id}`,
-  owned: true,
-  hostname: null,
-  domainname: null,
-  dns: nobody,
-  extraHosts: [],
-  ports: [],
-  files: null,
+  ...{ ...sample.sandbox, id, incarnation: `i-${id}`, key: `/run/${id}`, files: null },
   ...more,
 });
 

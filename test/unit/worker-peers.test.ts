@@ -1,0 +1,118 @@
+// When a worker tells the kernel of the endpoints of other hosts: whole tables first, changes only of what it has told.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { PeerChange, PeerTable } from '../../drivers/port.ts';
+import type { Event } from '../../events/envelope.ts';
+import { silentLogger } from '../../services/lib/logger.ts';
+import { Peers } from '../../services/worker/peers.ts';
+import { Present } from '../../services/worker/present.ts';
+import { networkFacts } from '../support/dns.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+import { overlay } from '../support/kernel-objects.ts';
+import { hostFacts } from '../support/world.ts';
+
+const underlay = { address: '192.0.2.2', device: 'up0', mtu: 1500 };
+
+const joined = (id: string): Event => {
+  const data = {
+    ...{
+      endpointId: id,
+      networkId: 'n1',
+      ipv4: `10.204.0.${id.slice(1)}/24`,
+      ipv6: null,
+      mac: `02:00:00:00:00:0${id.slice(1)}`,
+    },
+    peer: { names: [id], services: [] },
+  };
+  return { type: 'EndpointJoined', data, meta: {} } as unknown as Event;
+};
+
+const scene = () => {
+  const told: string[] = [];
+  const present = new Present();
+  const clock = new FakeClock();
+  const names = (rows: readonly { readonly mac: string }[]) => rows.map(({ mac }) => mac.at(-1)).join('');
+  const peers = new Peers({
+    host: 'h1',
+    kernel: {
+      setPeers: async (tables: readonly PeerTable[]) => {
+        told.push(...tables.map((table) => `set ${table.tunnel} ${names(table.peers)}`));
+        return tables.map(() => ({ ok: true, corrected: 0 }) as const);
+      },
+      changePeers: async (changes: readonly PeerChange[]) => {
+        told.push(...changes.map((change) => `change ${change.tunnel} +${names(change.put)} -${names(change.drop)}`));
+        return changes.map(() => ({ ok: true, corrected: 0 }) as const);
+      },
+      checkPeers: async () => {
+        told.push('check');
+        return [];
+      },
+    },
+    present,
+    dns: { met: ({ endpointId }) => told.push(`met ${endpointId}`), left: (id) => told.push(`left ${id}`) },
+    network: (id) => networkFacts(id),
+    clock,
+    logger: silentLogger(),
+    repair: () => told.push('repair'),
+    onFault: (error) => assert.fail(String(error)),
+  });
+  const make = () => present.apply(overlay(1).map((object) => ({ op: 'create', object })));
+  const remove = () => present.apply(overlay(1).map((object) => ({ op: 'delete', object })));
+  const take = () => told.splice(0);
+  return { peers, clock, make, remove, take };
+};
+
+test('a tunnel that was there before is given its whole table before any change of it', async () => {
+  const { peers, make, take } = scene();
+  make();
+  peers.note('h2', { type: 'HostFacts', data: hostFacts('h2', { underlay }), meta: {} } as unknown as Event);
+  peers.note('h2', joined('e2'));
+  peers.tell();
+  assert.deepEqual(take(), [], 'nothing before everybody is known');
+  await peers.begin();
+  assert.deepEqual(take(), ['met e2', 'set cx1 2']);
+  peers.note('h2', joined('e3'));
+  peers.tell();
+  assert.deepEqual(take(), ['met e3', 'change cx1 +3 -']);
+});
+
+test('changes are of networks that have a table: from when their tunnel is made to when it goes', async () => {
+  const { peers, make, remove, take } = scene();
+  peers.note('h2', { type: 'HostFacts', data: hostFacts('h2', { underlay }), meta: {} } as unknown as Event);
+  await peers.begin();
+  make();
+  peers.note('h2', joined('e2'));
+  peers.tell();
+  assert.deepEqual(take(), ['met e2']);
+  await peers.set(['n1']);
+  assert.deepEqual(take(), ['set cx1 2']);
+  remove();
+  peers.forget('n1');
+  make();
+  peers.note('h2', joined('e3'));
+  peers.tell();
+  assert.deepEqual(take(), ['met e3']);
+  await peers.set(['n1']);
+  assert.deepEqual(take(), ['set cx1 23']);
+});
+
+test('tables are looked at soon after a change, every few seconds, and at once after the log was out of reach', async () => {
+  const { peers, clock, make, take } = scene();
+  make();
+  await peers.begin();
+  take();
+  await clock.advance(2_000);
+  assert.deepEqual(take(), ['check']);
+  peers.note('h2', { type: 'HostFacts', data: hostFacts('h2', { underlay }), meta: {} } as unknown as Event);
+  peers.note('h2', joined('e2'));
+  peers.tell();
+  await clock.advance(500);
+  assert.deepEqual(take(), ['met e2', 'change cx1 +2 -', 'check']);
+  peers.look();
+  await clock.advance(0);
+  assert.deepEqual(take(), ['check']);
+  peers.close();
+  peers.look();
+  await clock.advance(10_000);
+  assert.deepEqual(take(), []);
+});
