@@ -4,8 +4,25 @@
  */
 import { SOCK } from '../../drivers/kernel/constants.ts';
 import { openListener } from '../../drivers/kernel/listener.ts';
-import { type Element, formatTag, type KernelObject, objectKey, type Vxlan } from '../../drivers/objects.ts';
-import type { Census, Kernel, KernelFacts, Operation, Plan, PlanResult, PortSearch } from '../../drivers/port.ts';
+import {
+  type Element,
+  encryptedPort,
+  formatTag,
+  type KernelObject,
+  objectKey,
+  type Vxlan,
+} from '../../drivers/objects.ts';
+import type {
+  AssociationChange,
+  Census,
+  Kernel,
+  KernelFacts,
+  Operation,
+  Plan,
+  PlanResult,
+  PortSearch,
+} from '../../drivers/port.ts';
+import { MemoryAssociations } from './memory-associations.ts';
 import {
   type Contents,
   checkNew,
@@ -68,6 +85,8 @@ export class MemoryMachine {
   readonly #listeners: Listener[] = [];
   /** What its tunnels know of other hosts. */
   readonly tunnels = new MemoryTunnels();
+  /** What encrypts its packets. */
+  readonly associations = new MemoryAssociations();
   #failings: Failing[] = [];
   #asked = 0;
   #gate: Promise<void> = Promise.resolve();
@@ -177,6 +196,14 @@ export class MemoryMachine {
     this.#objects.delete(key);
   }
 
+  changeAssociations(change: AssociationChange): PlanResult {
+    const tunnels = [...this.#objects.values()].filter(({ kind }) => kind === 'vxlan');
+    return this.associations.change(
+      change,
+      tunnels.some((object) => object.kind === 'vxlan' && object.port === encryptedPort),
+    );
+  }
+
   get gate(): Promise<void> {
     return this.#gate;
   }
@@ -281,6 +308,7 @@ export class MemoryMachine {
   /** A left-over of ours with its segment makes room for it. */
   #makeTunnel(vxlan: Vxlan): void {
     for (const rival of rivals(this.#contents, vxlan)) this.#remove(rival);
+    if (vxlan.port === encryptedPort) this.associations.guarded = true;
     this.tunnels.add(vxlan.name);
   }
 
@@ -354,6 +382,8 @@ export const memoryKernel = (machine: MemoryMachine, { realm, host }: MemoryKern
     setPeers: (tables) => ask(() => tables.map((table) => peers.set(structuredClone(table)))),
     changePeers: (changes) => ask(() => changes.map((change) => peers.change(structuredClone(change)))),
     checkPeers: () => ask(() => peers.check()),
+    associations: () => ask(() => ({ ok: true as const, found: machine.associations.found })),
+    changeAssociations: (change) => ask(() => machine.changeAssociations(structuredClone(change))),
     findPorts: (searches) => ask(() => searches.map((search) => machine.findPort(search))),
     openResolver: (netns) =>
       ask(() => {

@@ -354,6 +354,8 @@ export const mortal = (
       setPeers: (tables) => alive('setPeers', () => kernel.setPeers(tables)),
       changePeers: (changes) => alive('changePeers', () => kernel.changePeers(changes)),
       checkPeers: () => alive('checkPeers', () => kernel.checkPeers()),
+      associations: () => alive('associations', () => kernel.associations()),
+      changeAssociations: (change) => alive('changeAssociations', () => kernel.changeAssociations(change)),
       findPorts: (searches) => alive('findPorts', () => kernel.findPorts(searches)),
       // A death is an answer to whoever waits for sockets, so that it lets go of those it has.
       openResolver: (netns, port) =>
