@@ -94,9 +94,11 @@ const removeGuards = (host: Host, socket: NetlinkSocket): void => {
   expectNone(socket.request(host.writer).filter(({ errno }) => !absent.has(errno)));
 };
 
+/** A kernel tells the newest first, and when each was added to the second. */
 const ownStates = (host: Host, socket: NetlinkSocket): readonly StateRecord[] =>
   dump<StateRecord>(host, socket, dumpStates, decodeState)
     .filter(({ reqid }) => reqid === reqidOf(host))
+    .toReversed()
     .toSorted((a, b) => a.addedAt - b.addedAt);
 
 export const readAssociations = (host: Host): Awaited<ReturnType<Kernel['associations']>> => {
