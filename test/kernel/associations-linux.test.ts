@@ -47,7 +47,6 @@ if (inOwnNamespaces(import.meta.filename)) {
     /** Five datagrams; what the sender's kernel says of them is not asked. */
     const datagrams = (to: string, port: number): string =>
       `for i in 1 2 3 4 5; do bash -c 'echo plain > /dev/udp/${to}/${port}' 2>/dev/null || true; done`;
-    const received = (device: string): number => Number(sh(`cat /sys/class/net/${device}/statistics/rx_errors`));
 
     it('lets nothing out or in that is not encrypted, and leaves every other port alone', async () => {
       assert.deepEqual(await kernel.apply([create('net', encrypted)]), [{ ok: true }]);
@@ -58,12 +57,9 @@ if (inOwnNamespaces(import.meta.filename)) {
       assert.ok(dropped().out >= before.dropped.out + 5);
       sh(datagrams('10.99.0.2', 4789));
       assert.equal(arrived(), before.arrived + 5);
-      // No vxlan header: a tunnel that got to see them would count them as wrong.
-      const errors = received('cx1');
       shIn(far, datagrams('10.99.0.1', encryptedPort));
       sh('ping -qc1 -w5 10.99.0.2');
       assert.equal(dropped().in, before.dropped.in + 5);
-      assert.equal(received('cx1'), errors);
     });
 
     it('guards no longer than it is asked to', async () => {
