@@ -35,6 +35,8 @@ export interface Config {
   readonly netnsRoots: readonly string[];
   /** Address or interface by which other hosts reach this one; null: that of the default route. */
   readonly underlay: string | null;
+  /** Of encrypted overlays; null: none. */
+  readonly overlaySecretFile: string | null;
   readonly quarantineMs: number;
   readonly confirmMs: number;
   /** Everything lives in a user and network namespace of its own, which the launcher has made. */
@@ -61,6 +63,8 @@ export const variables = {
   CNM_ULA: "/48 of automatic IPv6 subnets, within fd00::/8 (made from the machine's id)",
   CNM_NETNS_ROOTS: 'directories under which namespaces of callers may lie, with colons (/run:/var/run:/proc)',
   CNM_UNDERLAY: 'IPv4 address or interface by which other hosts reach this one (that of the default route)',
+  CNM_OVERLAY_SECRET_FILE:
+    'file with the secret of encrypted overlays, 32 bytes or more, the same on every host, mode 0600 (none)',
   CNM_QUARANTINE_MS: 'how long a released address rests before it is given out again (60000)',
   CNM_CONFIRM_MS: 'how long a suspected endpoint stays before it is collected (5000)',
   CNM_ROOTLESS: '1: `cnm up` and `cnm demo` in a user namespace of their own',
@@ -182,6 +186,7 @@ const Environment = z.object({
     .pipe(z.array(absolute))
     .optional(),
   CNM_UNDERLAY: z.union([z.ipv4(), InterfaceName], 'an IPv4 address or the name of an interface').optional(),
+  CNM_OVERLAY_SECRET_FILE: absolute.optional(),
   CNM_QUARANTINE_MS: wholeMs.optional(),
   CNM_CONFIRM_MS: wholeMs.optional(),
   CNM_ROOTLESS: flag.optional(),
@@ -232,6 +237,7 @@ export const readConfig = (
     ula: settings.CNM_ULA ?? ulaOf(machine, realm, host),
     netnsRoots: settings.CNM_NETNS_ROOTS ?? ['/run', '/var/run', '/proc'],
     underlay: settings.CNM_UNDERLAY ?? null,
+    overlaySecretFile: settings.CNM_OVERLAY_SECRET_FILE ?? null,
     quarantineMs: settings.CNM_QUARANTINE_MS ?? 60_000,
     confirmMs: settings.CNM_CONFIRM_MS ?? 5_000,
     rootless: settings.CNM_ROOTLESS ?? false,

@@ -12,8 +12,9 @@ import { subjects } from '../../events/names.ts';
 import { createDns, type Dns } from '../dns/dns.ts';
 import type { HostServers } from '../dns/upstreams.ts';
 import type { Clock } from '../lib/clock.ts';
-import { type Boundary, boundaryOf, type FollowedRealm, followRealm } from '../lib/realm.ts';
+import { type Boundary, boundaryOf, type FollowedRealm, followRealm, knownHosts } from '../lib/realm.ts';
 import type { Stream } from '../lib/stream.ts';
+import { Encryption } from './encryption.ts';
 import { Execution, type Prepared, type Task, taskOf } from './execution.ts';
 import { Leasing } from './leasing.ts';
 import { Outbox } from './outbox.ts';
@@ -39,6 +40,8 @@ export interface WorkerOptions {
   /** /48 of automatic IPv6 subnets. */
   readonly ula: string;
   readonly netnsRoots: readonly string[];
+  /** Of encrypted networks, the same on every host; null or left out: this host can be in none. */
+  readonly secret?: Uint8Array | null;
 }
 
 export interface Worker {
@@ -67,6 +70,10 @@ const hostOf = (realm: string, { state }: Boundary, host: string): HostContext =
   },
 });
 
+/** What every host has stated last. */
+const statedBy = ({ realm }: FollowedRealm): readonly EventData<'HostFacts'>[] =>
+  [...knownHosts(realm).values()].flatMap(({ facts }) => facts.get('host') ?? []);
+
 export const createWorker = (options: WorkerOptions): Worker => new HostWorker(options);
 
 class HostWorker implements Worker {
@@ -84,6 +91,9 @@ class HostWorker implements Worker {
   #execution: Execution | null = null;
   readonly #present = new Present();
   readonly #peers: Peers;
+  readonly #encryption: Encryption;
+  /** What it follows has changed since it last looked. */
+  #encryptionDue = false;
   readonly #leasing: Leasing;
   readonly #dns: Dns;
   #wake: () => void = () => undefined;
@@ -115,6 +125,19 @@ class HostWorker implements Worker {
       repair: () => this.#execution?.repairLater(),
       onFault: (error) => this.#fail(error),
     });
+    this.#encryption = new Encryption({
+      realm: options.realm,
+      host,
+      kernel,
+      clock,
+      logger,
+      secret: options.secret ?? null,
+      present: this.#present,
+      hosts: () => (this.#followed ? statedBy(this.#followed) : []),
+      generation: () => this.#followed?.realm.shared.tunnelKeys.get('generation') ?? 0,
+      renew: () => this.#renew('keys of encrypted networks are taken anew'),
+      onFault: (error) => this.#fail(error),
+    });
     this.failed = this.#failure.promise;
     this.failed.catch(() => undefined);
   }
@@ -126,6 +149,7 @@ class HostWorker implements Worker {
       subjects: [subjects.host(host), 'cnm.event.realm.>', 'cnm.outcome.>'],
       listener: {
         before: (boundary, event) => {
+          if (event.type === 'HostFacts' || event.type === 'TunnelKeysRotated') this.#encryptionDue = true;
           if (boundary.host === host) this.#note(event);
           else if (boundary.host !== null) this.#peers.note(boundary.host, event);
         },
@@ -155,13 +179,14 @@ class HostWorker implements Worker {
       deployment: { host: hostOf(realm, boundary, host), drivers, resolvConf: () => hostServers.config() },
       dns: this.#dns,
       present: this.#present,
-      peers: this.#peers,
+      peers: this.#tunnels(),
       announced: this.#announced,
       report: (reports) => outbox.push(reports),
       wake: () => this.#wake(),
     });
     await execution.begin();
     this.#execution = execution;
+    await this.#encryption.begin();
     await this.#peers.begin();
     this.#watchFacts(outbox, boundary);
     this.#loop = this.#run(boundary, execution)
@@ -175,6 +200,7 @@ class HostWorker implements Worker {
     this.#wake();
     this.#leasing.stop();
     this.#peers.close();
+    this.#encryption.close();
     await this.#loop;
     await this.#outbox?.close();
     await this.#followed?.reader.stop();
@@ -183,6 +209,7 @@ class HostWorker implements Worker {
 
   lookAround(): void {
     this.#peers.look();
+    this.#watchedEncryption();
   }
 
   /** Bugs and fences end it: nothing more is done to the kernel, and nothing more is reported. */
@@ -191,6 +218,7 @@ class HostWorker implements Worker {
     this.#cancelFacts();
     this.#leasing.stop();
     this.#peers.close();
+    this.#encryption.close();
     this.#failure.reject(error);
     this.#wake();
     // Whoever comes next for this host answers in its place.
@@ -221,6 +249,7 @@ class HostWorker implements Worker {
   #folded({ host, outcomeHead }: Boundary, position: number): void {
     if (host === this.#options.host && outcomeHead?.position === position) this.#outbox?.check(outcomeHead);
     this.#peers.tell();
+    if (this.#encryptionDue) this.#watchedEncryption();
     this.#dns.reached(position);
     this.#wake();
   }
@@ -289,10 +318,13 @@ class HostWorker implements Worker {
 
   /** We were taken for dead, and are not: a new epoch says so. Who is fenced cannot state one. */
   #returned(epoch: number): void {
+    if (this.#epoch === epoch) this.#renew('this host was found to be away, and is not');
+  }
+
+  #renew(why: string): void {
     const { logger, kernel } = this.#options;
-    if (this.#epoch !== epoch) return;
-    this.#epoch = epoch + 1;
-    logger.warn({ epoch: this.#epoch }, 'this host was found to be away, and is not');
+    this.#epoch += 1;
+    logger.warn({ epoch: this.#epoch }, why);
     const state = async (): Promise<void> => {
       const data = this.#facts(await kernel.facts(), this.#epoch);
       if (!this.#stopped) this.#outbox?.push([{ fact: { type: 'HostFacts', data }, intent: null }]);
@@ -300,6 +332,26 @@ class HostWorker implements Worker {
     state().catch((error) => {
       if (!this.#stopped) this.#fail(error);
     });
+  }
+
+  /** What a tunnel leads to, and what its packets are encrypted with: both are there before a join is reported. */
+  #tunnels(): Pick<Peers, 'set' | 'forget'> {
+    return {
+      set: async (networkIds) => {
+        const ids = [...networkIds];
+        if (ids.length > 0) await this.#encryption.look();
+        await this.#peers.set(ids);
+      },
+      forget: (networkId) => {
+        this.#peers.forget(networkId);
+        this.#watchedEncryption();
+      },
+    };
+  }
+
+  #watchedEncryption(): void {
+    this.#encryptionDue = false;
+    void this.#encryption.look();
   }
 
   #facts(facts: KernelFacts, epoch: number): EventData<'HostFacts'> {
@@ -310,7 +362,11 @@ class HostWorker implements Worker {
       runDir,
       ula,
       routes: [...facts.routes],
-      capabilities: { ...facts.capabilities },
+      // A kernel that can encrypt is of no use without keys.
+      capabilities: {
+        ...facts.capabilities,
+        esp: facts.capabilities.esp && this.#options.secret instanceof Uint8Array,
+      },
       pools: pools.map((pool) => ({ ...pool })),
       netnsRoots: [...netnsRoots],
       reads: { ...eventVersions },
