@@ -195,7 +195,7 @@ const hostFacts = (author: Author, host: string): Draft => {
     pools: [{ base: '10.0.0.0/8', size: 24 }],
   };
   const data = { host, ...paths, ...network, capabilities: { bridge: true, veth: true }, reads: {} };
-  const more = { epoch: 1, underlay: null, vlans: [], drivers: [] };
+  const more = { epoch: 1, underlay: null, vlans: [], drivers: [], linkRoutes: {}, underlayAsked: null };
   author.event(stated, { type: 'HostFacts', data: { ...data, ...more } }, 1, '', '');
   return stated;
 };

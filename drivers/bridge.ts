@@ -46,6 +46,7 @@ export const bridgeDriver: Driver = builtIn(
     needsGateway: () => true,
     hasMac: true,
     defaultRoute: () => 'gateway',
+    ipams: ['plugin'],
     addresses: true,
     sandbox: 'own',
     exclusive: false,

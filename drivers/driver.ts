@@ -7,6 +7,7 @@ import type {
   EndpointFacts,
   EventData,
   NetworkFacts,
+  Plug,
   PortBinding,
   PublishedPort,
   SandboxFacts,
@@ -28,6 +29,8 @@ export interface Join {
   readonly endpoint: EndpointFacts;
   readonly sandbox: SandboxFacts;
   readonly interface: string | null;
+  /** What its carrier said of it, where that is somebody else. */
+  readonly plug: Plug | null;
 }
 
 /** Ports that lead into a sandbox, for one family: through the endpoint that carries its default route of that family. */
@@ -105,12 +108,6 @@ export const builtIn = (rules: DriverRules, desired: DesiredObjects): Driver => 
   publish: (host, publication) => desired.publish(host, publication),
   bindingsOf: (publication) => desired.bindingsOf(publication),
 });
-
-/** Where a sandbox's default route leads: an auxiliary address of Docker's name, else the gateway; null where there is none. */
-export const gatewayOf = (network: NetworkFacts, family: Family): string | null => {
-  const subnet = network.subnets.find((one) => one.family === family);
-  return subnet?.aux[`DefaultGatewayIPv${family}`] ?? subnet?.gateway ?? null;
-};
 
 export const tagOf = (host: HostContext, entity: Tag['entity'], id: string): Tag => ({
   realm: host.realm,

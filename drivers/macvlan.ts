@@ -26,6 +26,7 @@ export const macvlanDriver: Driver = sublinkDriver({
   hasMac: true,
   options: { [modeOption]: oneOf(modes) },
   defaultRoute: () => 'gateway',
+  joinsMax: (options) => (modeOf({ options }) === 'passthru' ? 1 : undefined),
   source: (network, parent) => ({ type: 'macvlan', parent, mode: modeOf(network) }),
   unfit: (network, other) =>
     modeOf(network) === 'passthru' || modeOf(other) === 'passthru' ? 'mode passthru shares it with nobody' : null,

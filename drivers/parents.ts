@@ -19,6 +19,9 @@ export const parentRule: OptionRule = (value) =>
 
 export const hasParent = (options: Options): boolean => options[parentOption] !== undefined;
 
+/** Endpoints are machines in the parent's own network. */
+export const lanOf = (options: Options): string | null => options[parentOption] ?? null;
+
 /** `eth0.50`: VLAN 50 of eth0. Null for any other name. */
 const splitName = (link: string): { readonly parent: string; readonly id: number } | null => {
   const match = /^(.+)\.([0-9]+)$/.exec(link);

@@ -22,10 +22,16 @@ export interface Plan {
 export interface KernelFault {
   /**
    * KERNEL_ERROR (errno below), FOREIGN_OBJECT (something that is not ours has that name), BRIDGE_FULL (1023 ports),
-   * NETNS_UNUSABLE (a brought namespace is missing, or is no network namespace), PORT_IN_USE (a process of the host listens there:
-   * the text names its pid and command).
+   * NETNS_UNUSABLE (a brought namespace is missing, may not be opened, or is no network namespace), PORT_IN_USE (a process of the host listens there:
+   * the text names its pid and command), SYSCTL_INVALID (a setting that was asked for is not there, or does not take the value).
    */
-  readonly code: 'KERNEL_ERROR' | 'FOREIGN_OBJECT' | 'BRIDGE_FULL' | 'NETNS_UNUSABLE' | 'PORT_IN_USE';
+  readonly code:
+    | 'KERNEL_ERROR'
+    | 'FOREIGN_OBJECT'
+    | 'BRIDGE_FULL'
+    | 'NETNS_UNUSABLE'
+    | 'PORT_IN_USE'
+    | 'SYSCTL_INVALID';
   /** `create veth cvabc`, `delete netns /run/...`. */
   readonly step: string;
   /** `EEXIST`, or empty when no system call failed. */
@@ -69,12 +75,16 @@ export interface KernelFacts {
       boolean
     >
   >;
+  /** Those of `routes` that lead out of each link that is not ours, by the link's name. */
+  readonly linkRoutes: Readonly<Record<string, readonly string[]>>;
   /** Links of the host that are not ours and are named as 802.1q links are: `PARENT.ID`. */
   readonly vlans: readonly string[];
   /** Smallest MTU of the host's links that are up, loopback apart; 1500 when there are none. */
   readonly mtu: number;
   /** How other hosts reach this one, by IPv4: the address, the interface that has it, and its MTU. Null: they do not. */
   readonly underlay: { readonly address: string; readonly device: string; readonly mtu: number } | null;
+  /** Address or interface that the settings name for it; null: none. */
+  readonly underlayAsked: string | null;
 }
 
 /** Host ports that are looked for: `count` in a row, free on all of the addresses. */

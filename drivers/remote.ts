@@ -19,6 +19,7 @@ export const remoteDriver = (name: string): Driver =>
       needsGateway: () => true,
       hasMac: true,
       defaultRoute: () => 'endpoint',
+      ipams: ['null', 'plugin'],
       addresses: true,
       sandbox: 'own',
       exclusive: false,

@@ -9,7 +9,16 @@ import { addressesOf, checkRoutes, routesOf } from './interfaces.ts';
 import { checkMtu, mtuOption, mtuRule } from './mtu.ts';
 import type { DeviceSource, KernelObject } from './objects.ts';
 import { checkOptions, type OptionRule } from './options.ts';
-import { checkSharing, hasParent, neededLinks, parentObjects, parentOf, parentOption, parentRule } from './parents.ts';
+import {
+  checkSharing,
+  hasParent,
+  lanOf,
+  neededLinks,
+  parentObjects,
+  parentOf,
+  parentOption,
+  parentRule,
+} from './parents.ts';
 
 export interface SublinkKind {
   readonly name: 'macvlan' | 'ipvlan';
@@ -19,6 +28,7 @@ export interface SublinkKind {
   readonly options: Readonly<Record<string, OptionRule>>;
   /** What leads out of a network that has a parent. */
   readonly defaultRoute: DriverRules['defaultRoute'];
+  readonly joinsMax?: NonNullable<DriverRules['joinsMax']>;
   /** The link of an endpoint on a parent. */
   source(network: NetworkFacts, parent: string): DeviceSource;
   /** Why a network cannot be on its parent beside another of this driver; null when it can. */
@@ -47,7 +57,7 @@ const joinObjects =
   };
 
 export const sublinkDriver = (kind: SublinkKind): Driver => {
-  const { name, hasMac, options: own, defaultRoute, unfit } = kind;
+  const { name, hasMac, options: own, defaultRoute, joinsMax, unfit } = kind;
   const networkRules = { [parentOption]: parentRule, [mtuOption]: mtuRule, ...own };
   return builtIn(
     {
@@ -57,14 +67,17 @@ export const sublinkDriver = (kind: SublinkKind): Driver => {
       needsGateway: () => false,
       hasMac,
       defaultRoute: (options) => (hasParent(options) ? defaultRoute(options) : 'none'),
+      ipams: ['plugin'],
       addresses: true,
       sandbox: 'own',
       exclusive: false,
       networksMax: Number.POSITIVE_INFINITY,
       endpointsMax: Number.POSITIVE_INFINITY,
+      ...(joinsMax && { joinsMax }),
       updatableOptions: [],
       // That of the parent where none is given.
       mtu: (options) => (options[mtuOption] === undefined ? null : Number(options[mtuOption])),
+      lanOf,
       parentOf: parentOf(name),
       interfacePrefix: () => 'eth',
       publishProblem: () => null,

@@ -190,7 +190,8 @@ export const codeMeanings: Readonly<Record<Code, string>> = {
     'The intent is not open, has timed out or waits for something else, or it is not of the worker that sends this.',
   LINK_LOCAL_INVALID: 'It is no link-local address of a family that the network has.',
   ROUTE_INVALID: 'It is no route, or another interface of the sandbox leads there already.',
-  SYSCTL_INVALID: 'It is no setting of an interface, or one that would take away what the endpoint has.',
+  SYSCTL_INVALID:
+    'It is no setting of an interface, or one that would take away what the endpoint has; or the kernel of the host has none of that name, or does not take the value.',
   ENDPOINT_NOT_FOUND: 'There is no such endpoint in the network.',
   ENDPOINT_EXISTS: 'An endpoint of the network has that name (compared without case).',
   ENDPOINT_JOINED: 'The endpoint is in a sandbox, or on its way into one.',
@@ -217,7 +218,7 @@ export const codeMeanings: Readonly<Record<Code, string>> = {
   PLUGIN_UNREACHABLE: 'The plugin that carries the network does not answer.',
   PLUGIN_INVALID:
     'What the plugin answered cannot be: an address in use, a name that is no link, a field that was not its own to set.',
-  NETNS_UNUSABLE: 'At the path that was given there is no network namespace.',
+  NETNS_UNUSABLE: 'At the path that was given there is no network namespace, or none that the worker may open.',
 };
 
 /** `EndpointJoined.v1`. */

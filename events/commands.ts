@@ -236,8 +236,11 @@ const data = {
       .min(1)
       .max(512),
   }),
-  /** Worker: what an intent of its host left open, as the plugin that carries the network says. Facts once this is accepted. */
-  SettleIntent: z.strictObject({ intent: z.string(), answer: Settlement }),
+  /**
+   * Worker: what an intent of its host left open, as the plugin that carries the network says. Facts once this is accepted.
+   * `epoch`: as the worker has stated it last.
+   */
+  SettleIntent: z.strictObject({ intent: z.string(), epoch: z.int(), answer: Settlement }),
   /** Collector: the worker that stated this epoch has not renewed its lease; since then, as far as is known. */
   LapseHost: z.strictObject({ host: HostName, epoch: z.int(), since: z.iso.datetime() }),
   /** New keys for all encrypted networks, on every host. */

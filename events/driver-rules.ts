@@ -33,6 +33,8 @@ export interface DriverRules {
   readonly hasMac: boolean;
   /** What carries a default route out of a network with these options. */
   defaultRoute(options: Options): NetworkFacts['defaultRoute'];
+  /** Who may manage the addresses of its networks beside us: nobody (`null`), a plugin. Left out: we alone do. */
+  readonly ipams?: readonly ('null' | 'plugin')[];
   /** Whether its networks have subnets and its endpoints addresses. */
   readonly addresses: boolean;
   /** `host`: sandboxes on its networks are the host's own namespace. */
@@ -43,6 +45,8 @@ export interface DriverRules {
   readonly networksMax: number;
   /** How many endpoints one of its networks takes. */
   readonly endpointsMax: number;
+  /** How many endpoints of a network with these options can be in sandboxes at a time; left out, or undefined: as many as it has. */
+  joinsMax?(options: Options): number | undefined;
   /** Options of a network that can change while it is in use. */
   readonly updatableOptions: readonly string[];
   /**
@@ -58,6 +62,11 @@ export interface DriverRules {
     network: Pick<NetworkFacts, 'id' | 'options' | 'internal'>,
     host: HostFacts | undefined,
   ): NetworkFacts['parent'] | Refusal;
+  /**
+   * The link of the host whose own network endpoints are in, so that a subnet of theirs may be one that the host reaches over it; left out,
+   * or null: there is none.
+   */
+  lanOf?(options: Options): string | null;
   /** How frames of a network with these options travel between hosts; left out, or null: they do not. */
   tunnelOf?(options: Options): Tunnel | null;
   /** Names of interfaces inside sandboxes begin with it; the first free number follows. */

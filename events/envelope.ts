@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { type EventType, eventData, type Fact, isIntent } from './events.ts';
+import { type ForeignReports, foreignReports, isOwn } from './foreign-reports.ts';
 import { laterVersions, upcasts } from './upcasts.ts';
 
 /** Content type of a commit's message. */
@@ -164,12 +165,38 @@ const parseBatch = (text: string): unknown => {
   }
 };
 
+const outcomePrefix = 'cnm.outcome.';
+
+/** What a commit on the subject of a host's reports holds, whoever wrote it. @throws UnreadableCommit for one of ours that is newer than this version */
+const decodeReports = (text: string, subject: string): ForeignReports => {
+  let batch: unknown;
+  try {
+    batch = JSON.parse(text);
+  } catch {
+    return { ok: false, problem: 'no JSON' };
+  }
+  if (isOwn(batch)) return { ok: true, events: (batch as CloudEvent[]).map(decodeEvent) };
+  return foreignReports(batch, subject, (cloud) => decodeEvent(cloud as CloudEvent));
+};
+
+/** Why a commit counts for nothing; null when it does count. */
+export const unfitReports = (body: Uint8Array, subject: string): string | null => {
+  const reports = subject.startsWith(outcomePrefix) ? decodeReports(decoder.decode(body), subject) : null;
+  return reports === null || reports.ok ? null : reports.problem;
+};
+
 /**
  * The choke point: every read of the log passes here. Old versions are upcast; an unknown or newer one throws UnreadableCommit.
- * Data of a known version was checked when it was written and is covered by the chain, so it is not checked again.
+ * Data of a known version was checked when it was written and is covered by the chain, so it is not checked again; only reports of
+ * programs that are not ours are, and have no events where they do not fit (events/foreign-reports.ts).
  */
-export const decodeCommit = (body: Uint8Array): readonly Event[] => {
-  const batch = parseBatch(decoder.decode(body));
+export const decodeCommit = (body: Uint8Array, subject = ''): readonly Event[] => {
+  const text = decoder.decode(body);
+  if (subject.startsWith(outcomePrefix)) {
+    const reports = decodeReports(text, subject);
+    return reports.ok ? reports.events : [];
+  }
+  const batch = parseBatch(text);
   if (!Array.isArray(batch)) throw new UnreadableCommit('a commit must be a JSON batch of CloudEvents');
   return (batch as CloudEvent[]).map(decodeEvent);
 };

@@ -316,6 +316,10 @@ const outcomes = {
     underlay: z.object({ address: z.string(), device: z.string(), mtu: z.int() }).nullable(),
     /** Links `PARENT.ID` that are there and not ours. */
     vlans: z.array(z.string()),
+    /** Those of `routes` that lead out of each link that is not ours, by the link's name. */
+    linkRoutes: z.record(z.string(), z.array(z.string())),
+    /** Address or interface that the worker's settings name as underlay; null: none. */
+    underlayAsked: z.string().nullable(),
     /** Drivers beyond the built-in ones that this worker carries out. */
     drivers: z.array(z.string()),
   }),

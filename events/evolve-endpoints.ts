@@ -3,13 +3,10 @@ import { endpointLifeAfter, type LifeAfter } from './endpoint-life.ts';
 import type { Event, EventOf } from './envelope.ts';
 import { type EndpointFacts, type EndpointSettings, isFailure } from './events.ts';
 import { joinSandbox, leaveSandbox, reelect, removeSandbox, returnToSandbox } from './evolve-sandboxes.ts';
-import { holdAddress, releaseAddress } from './ipam.ts';
+import { hold, release } from './holdings.ts';
 import { heldBy, holdInstead } from './leases.ts';
 import { type BoundaryState, cellOf, type EndpointRow } from './state.ts';
 import { endUpdate } from './updates.ts';
-
-const addressesOf = (facts: EndpointFacts): readonly string[] =>
-  [facts.ipv4, facts.ipv6].filter((cidr) => cidr !== null).map((cidr) => cidr.slice(0, cidr.indexOf('/')));
 
 export const createEndpoint = (state: BoundaryState, event: EventOf<'EndpointCreateRequested'>): void => {
   const { endpoint } = event.data;
@@ -18,11 +15,7 @@ export const createEndpoint = (state: BoundaryState, event: EventOf<'EndpointCre
   if (!cell || state.endpoints.has(endpoint.id)) return;
   cell.endpoints.set(endpoint.id, event.meta.executors ?? '');
   cell.names.set(endpoint.name.toLowerCase(), endpoint.id);
-  if (endpoint.mac !== null) cell.macs.set(endpoint.mac, endpoint.id);
-  for (const address of addressesOf(endpoint)) {
-    for (const pool of cell.pools)
-      holdAddress(pool, address, { kind: 'endpoint', id: endpoint.id, name: endpoint.name });
-  }
+  hold(cell, endpoint);
   holdInstead(state, { kind: 'endpoint', id: endpoint.id }, [], endpoint.ports);
   state.endpoints.set(endpoint.id, {
     facts: endpoint,
@@ -31,6 +24,7 @@ export const createEndpoint = (state: BoundaryState, event: EventOf<'EndpointCre
     leave: null,
     update: null,
     sandbox: null,
+    isSettled: false,
     plug: null,
     generation: 1,
     idleSince: event.meta.time,
@@ -58,9 +52,7 @@ const removeEndpoint = (state: BoundaryState, row: EndpointRow, atMs: number): v
   const cell = cellOf(state, facts.networkId);
   freeName(state, row);
   cell?.endpoints.delete(facts.id);
-  if (facts.mac !== null && cell?.macs.get(facts.mac) === facts.id) cell.macs.delete(facts.mac);
-  for (const address of addressesOf(facts))
-    for (const pool of cell?.pools ?? []) releaseAddress(pool, address, facts.id, atMs);
+  if (cell) release(cell, facts, atMs);
   holdInstead(state, { kind: 'endpoint', id: facts.id }, heldBy(row), []);
   addOccupants(state, row.sandbox, -1);
   state.endpoints.delete(facts.id);

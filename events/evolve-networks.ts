@@ -2,14 +2,17 @@
 import { type Event, type EventOf, needsExecution } from './envelope.ts';
 import { isFailure, isIntent, type NetworkFacts, type NetworkSettings } from './events.ts';
 import { endEndpoint } from './evolve-endpoints.ts';
+import { holdAddresses } from './holdings.ts';
 import { addressPool, holdSubnet, releaseSubnet } from './ipam.ts';
+import { isWide } from './settled.ts';
 import { type BoundaryState, cellOf, homeOf, type NetworkCell, type NetworkRow, networkOf } from './state.ts';
 import { networkTransitions, nextStatus } from './states.ts';
 import { Table } from './table.ts';
 import { endUpdate } from './updates.ts';
 
-/** Subnets that are its own: those of a network that only holds settings are for others. */
-const ownSubnets = ({ configOnly, subnets }: NetworkFacts): NetworkFacts['subnets'] => (configOnly ? [] : subnets);
+/** Subnets that are its own: those of a network that only holds settings are for others, and a pool of all addresses is nobody's. */
+const ownSubnets = ({ configOnly, subnets }: NetworkFacts): NetworkFacts['subnets'] =>
+  configOnly ? [] : subnets.filter(({ subnet }) => !isWide(subnet));
 
 const createNetwork = (state: BoundaryState, event: EventOf<'NetworkCreateRequested'>): void => {
   const { network } = event.data;
@@ -17,7 +20,7 @@ const createNetwork = (state: BoundaryState, event: EventOf<'NetworkCreateReques
   if (home.networks.has(network.id)) return;
   const { id, time: createdAt } = event.meta;
   const status = needsExecution(event) ? 'creating' : 'active';
-  home.networks.set(network.id, { facts: network, status, intent: id, createdAt, update: null });
+  home.networks.set(network.id, { facts: network, status, intent: id, createdAt, update: null, isSettled: false });
   home.networkNames.set(network.name.toLowerCase(), network.id);
   for (const { subnet, vni } of ownSubnets(network)) {
     const holder = { kind: 'network', id: network.id, name: network.name };
@@ -33,8 +36,31 @@ const createNetwork = (state: BoundaryState, event: EventOf<'NetworkCreateReques
     names: new Table(journal),
     macs: new Table(journal),
     pools: ownSubnets(network).map((subnet) => addressPool(journal, subnet)),
+    others: new Table(journal),
   };
   home.cells.set(network.id, cell);
+};
+
+/** Subnets in the place of those that were asked for. What endpoints hold already they hold on. */
+const settleNetwork = (state: BoundaryState, { data, meta }: EventOf<'NetworkSettled'>): void => {
+  const row = state.networks.get(data.networkId);
+  const cell = state.cells.get(data.networkId);
+  if (!row || !cell) return;
+  const { id, name } = row.facts;
+  const facts = { ...row.facts, subnets: data.subnets };
+  const wanted = new Set(ownSubnets(facts).map(({ subnet }) => subnet));
+  const atMs = Date.parse(meta.time);
+  for (const space of [state.subnets, state.shared.subnets]) {
+    for (const { subnet } of ownSubnets(row.facts)) if (!wanted.has(subnet)) releaseSubnet(space, subnet, id, atMs);
+    for (const subnet of wanted) holdSubnet(space, subnet, { kind: 'network', id, name });
+  }
+  const settled = { ...cell, pools: ownSubnets(facts).map((subnet) => addressPool(state.journal, subnet)) };
+  for (const endpointId of cell.endpoints.keys()) {
+    const endpoint = state.endpoints.get(endpointId);
+    if (endpoint) holdAddresses(settled, endpoint.facts);
+  }
+  state.cells.set(id, settled);
+  state.networks.set(id, { ...row, facts, isSettled: true });
 };
 
 /** A network that is undone takes its endpoints along: nothing of them could be named or reached any more. */
@@ -118,6 +144,7 @@ const networkUpdateReported = (
 
 export type NetworkEvent = EventOf<
   | 'NetworkCreateRequested'
+  | 'NetworkSettled'
   | 'NetworkUpdateRequested'
   | 'NetworkUpdated'
   | 'NetworkUpdateFailed'
@@ -132,6 +159,9 @@ export const evolveNetworks = (state: BoundaryState, event: NetworkEvent): void 
   switch (event.type) {
     case 'NetworkCreateRequested':
       createNetwork(state, event);
+      return;
+    case 'NetworkSettled':
+      settleNetwork(state, event);
       return;
     case 'NetworkUpdateRequested':
       updateNetwork(state, event);

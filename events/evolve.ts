@@ -5,6 +5,7 @@ import { isConstructive, isFailure, isTerminal } from './events.ts';
 import { createEndpoint, evolveEndpoint, updateEndpoint, updateReported } from './evolve-endpoints.ts';
 import { endVacant, evolveNetworks } from './evolve-networks.ts';
 import { evolveSandbox } from './evolve-sandboxes.ts';
+import { evolveSettled } from './evolve-settled.ts';
 import { setRoutes } from './ipam.ts';
 import { takeLeased } from './leases.ts';
 import { type BoundaryState, commandKey } from './state.ts';
@@ -119,6 +120,7 @@ const evolveModel = (state: BoundaryState, event: Event): void => {
       evolveDriver(state, event);
       return;
     case 'NetworkCreateRequested':
+    case 'NetworkSettled':
     case 'NetworkUpdateRequested':
     case 'NetworkUpdated':
     case 'NetworkUpdateFailed':
@@ -163,9 +165,10 @@ const evolveModel = (state: BoundaryState, event: Event): void => {
     case 'SandboxRemoved':
       evolveSandbox(state, event);
       return;
-    case 'NetworkSettled':
     case 'EndpointSettled':
     case 'JoinSettled':
+      evolveSettled(state, event);
+      return;
     case 'EndpointAdmitted':
     case 'RealmOpened':
     case 'CommandRefused':

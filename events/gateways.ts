@@ -5,6 +5,37 @@
 import type { Gateways, NetworkFacts, Plug } from './events.ts';
 import type { Family } from './ip.ts';
 
+/** The destinations of default routes. */
+export const defaultDestinations = { 4: '0.0.0.0/0', 6: '::/0' } as const;
+
+/** Where a sandbox's default route leads: an auxiliary address of Docker's name, else the gateway; null where there is none. */
+export const gatewayOf = ({ subnets }: Pick<NetworkFacts, 'subnets'>, family: Family): string | null => {
+  const subnet = subnets.find((one) => one.family === family);
+  return subnet?.aux[`DefaultGatewayIPv${family}`] ?? subnet?.gateway ?? null;
+};
+
+const leadsTo = (
+  network: Pick<NetworkFacts, 'subnets' | 'defaultRoute'>,
+  family: Family,
+  plug: Plug | null,
+): string | null => {
+  if (network.defaultRoute === 'endpoint') return plug?.[`gateway${family}`] ?? null;
+  return network.defaultRoute === 'link' ? '' : gatewayOf(network, family);
+};
+
+/**
+ * The default route through a network that can carry one; an empty gateway: the destination is on the link.
+ * @param plug what the carrier of an endpoint's network said of its join, where it says that
+ */
+export const defaultRouteOf = (
+  network: Pick<NetworkFacts, 'subnets' | 'defaultRoute'>,
+  family: Family,
+  plug: Plug | null = null,
+): { readonly destination: string; readonly gateway: string } | null => {
+  const gateway = leadsTo(network, family, plug);
+  return gateway === null ? null : { destination: defaultDestinations[family], gateway };
+};
+
 /** A member of a sandbox, as far as its election goes. */
 export interface Candidate {
   readonly id: string;

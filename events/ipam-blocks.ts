@@ -124,12 +124,17 @@ function isCovered(tree: BlockTree, cidr: Cidr, want: 'unused' | 'free'): boolea
   return false;
 }
 
-/** Who holds blocks that overlap this one, the larger and the lower ones first, at most `limit` of them. */
-export function overlapping(tree: BlockTree, cidr: Cidr, limit: number): readonly (Holder & { cidr: Cidr })[] {
+/** Who holds blocks that overlap this one, the larger and the lower ones first, at most `limit` of them; those that `counts` says no to are left out. */
+export function overlapping(
+  tree: BlockTree,
+  cidr: Cidr,
+  limit: number,
+  counts: (holder: Holder) => boolean = () => true,
+): readonly (Holder & { cidr: Cidr })[] {
   const found: (Holder & { cidr: Cidr })[] = [];
   const collect = (key: bigint) => {
     const holders = tree.blocks.get(key)?.holders ?? [];
-    for (const holder of holders) found.push({ ...holder, cidr: blockOfKey(tree.family, key) });
+    for (const holder of holders.filter(counts)) found.push({ ...holder, cidr: blockOfKey(tree.family, key) });
   };
   const own = blockKey(cidr);
   for (let depth = cidr.prefix; depth > 0; depth--) collect(own >> BigInt(depth));

@@ -130,12 +130,17 @@ function refuseExhausted(tree: BlockTree, pools: readonly { readonly cidr: Cidr;
 
 /**
  * A subnet that a command names: its canonical text, or why it cannot be had. `overlap`: the command allows it to overlap other
- * networks and routes. `prefixMax`: the longest prefix that the driver can use, where that is not /30 and /126.
+ * networks and routes. `prefixMax`: the longest prefix that the driver can use, where that is not /30 and /126. `lan`: routes that it may
+ * overlap all the same.
  */
 export function checkSubnet(
   space: SubnetSpace,
   text: string,
-  options: { readonly overlap: boolean; readonly prefixMax?: Readonly<Record<Family, number>> },
+  options: {
+    readonly overlap: boolean;
+    readonly prefixMax?: Readonly<Record<Family, number>>;
+    readonly lan?: readonly string[];
+  },
 ): Choice<{ readonly family: Family; readonly subnet: string }> {
   const checked = checkForm(text);
   if (!checked.ok) return checked;
@@ -143,9 +148,17 @@ export function checkSubnet(
   const subnet = formatCidr(cidr);
   const prefixMax = (options.prefixMax ?? PREFIX_MAX)[cidr.family];
   if (cidr.prefix > prefixMax) return refuse('SUBNET_INVALID', `${subnet} is too small: use /${prefixMax} or wider`);
-  const culprits = options.overlap ? [] : overlapping(space.families[cidr.family].tree, cidr, CULPRITS_MAX);
+  const lan = new Set(options.lan?.flatMap((text) => canonicalOf(text) ?? []));
+  const counts = ({ kind, id }: Holder): boolean => kind !== 'route' || !lan.has(id);
+  const culprits = options.overlap ? [] : overlapping(space.families[cidr.family].tree, cidr, CULPRITS_MAX, counts);
   if (culprits.length === 0) return chosen({ family: cidr.family, subnet });
   return refuse('SUBNET_OVERLAPS', `${subnet} overlaps ${culprits.map(nameOf).join(', ')}`, culprits.map(culpritOf));
+}
+
+/** A route as `setRoutes` knows it. */
+function canonicalOf(route: string): string | null {
+  const cidr = parseCidr(route)?.cidr;
+  return cidr === undefined ? null : formatCidr(cidr);
 }
 
 /** The subnet that a text names, if networks can have such a one at all. */

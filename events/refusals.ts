@@ -103,7 +103,8 @@ export const codes = {
   },
   SYSCTL_INVALID: {
     status: 400,
-    remedy: 'Write net.ipv4.conf.IFNAME.KEY, likewise for ipv6 and mpls and for neigh, with IFNAME as it stands here.',
+    remedy:
+      'Write net.ipv4.conf.IFNAME.KEY, likewise for ipv6 and mpls and for neigh, with IFNAME as it stands here; the detail has what the kernel says.',
   },
   // Endpoints
   ENDPOINT_NOT_FOUND: { status: 404, remedy: 'Create it first, or see `cnm endpoint ls`.' },
@@ -141,7 +142,10 @@ export const codes = {
   PLUGIN_ERROR: { status: 500, remedy: 'The detail has what the plugin said: look at the plugin.' },
   PLUGIN_UNREACHABLE: { status: 503, remedy: 'Start the plugin: `cnm doctor` lists what the plugin directories hold.' },
   PLUGIN_INVALID: { status: 500, remedy: 'The plugin answered what cannot be used: the detail names it.' },
-  NETNS_UNUSABLE: { status: 409, remedy: 'The path must be a network namespace that exists on the host.' },
+  NETNS_UNUSABLE: {
+    status: 409,
+    remedy: 'The path must be a network namespace that exists on the host, and that the worker may open.',
+  },
 } as const satisfies Record<string, { status: number; remedy: string }>;
 
 export type Code = keyof typeof codes;

@@ -1,4 +1,4 @@
-/** Which boundary decides a command: that of the host it names, else the network's, else of the only host. Pure. */
+/** Which boundary decides a command: that of the host it names, else the network's, else of the only host that can. Pure. */
 import type { Command } from './commands.ts';
 import type { DriverRules } from './driver-rules.ts';
 import { type Refusal, refuse } from './refusals.ts';
@@ -47,14 +47,30 @@ const only = (hosts: Hosts): Routed => {
   return refuse('HOST_REQUIRED', `there are ${hosts.size} hosts: name one`, hostCulprits(hosts.keys()));
 };
 
+/** Hosts that can carry out networks of a driver with these options; all of them where none can, so that the refusal says what it lacks. */
+const able = ({ hosts, drivers }: Places, driver: string, options: Readonly<Record<string, string>>): Hosts => {
+  const rules = drivers.get(driver);
+  const fit = [...hosts].filter(([, state]) => {
+    const facts = state.facts.get('host');
+    if (!rules) return facts?.drivers.includes(driver) === true;
+    return rules.needs(options).every((capability) => facts?.capabilities[capability] === true);
+  });
+  return fit.length === 0 ? hosts : new Map(fit);
+};
+
 /** The hosts where something exists; without any, the only host is asked, so that the refusal stands in its log. */
-const where = (hosts: Hosts, what: string, exists: (state: BoundaryState) => boolean): Routed => {
+const where = (
+  hosts: Hosts,
+  what: string,
+  exists: (state: BoundaryState) => boolean,
+  otherwise: () => Routed = () => only(hosts),
+): Routed => {
   const matches = [...hosts].filter(([, state]) => exists(state)).map(([host]) => host);
   const [match] = matches;
   if (match !== undefined && matches.length === 1) return at(match);
   if (matches.length > 1)
     return refuse('NETWORK_AMBIGUOUS', `${what} is on ${matches.join(' and ')}`, hostCulprits(matches));
-  return only(hosts);
+  return otherwise();
 };
 
 /** Hosts that have a network of that name or id of their own. */
@@ -86,9 +102,12 @@ const byEndpoint = (places: Places, ref: string, endpoint: string): Routed =>
     return host === undefined ? only(places.hosts) : named(places.hosts, host);
   });
 
+/** The only host that can take part in a network of the realm. */
+const onlyFor = (places: Places, { facts }: NetworkRow): Routed => only(able(places, facts.driver, facts.options));
+
 /** Where a sandbox is; without it, the only host is asked. */
-const bySandbox = ({ hosts }: Places, id: string): Routed =>
-  where(hosts, `sandbox ${id}`, (state) => findSandbox(state, id) !== undefined);
+const bySandbox = ({ hosts }: Places, id: string, otherwise?: () => Routed): Routed =>
+  where(hosts, `sandbox ${id}`, (state) => findSandbox(state, id) !== undefined, otherwise);
 
 /** A network of the realm is changed and removed on its own boundary, whichever host it is seen from. */
 const onRealm = (places: Places, command: Command, host: string): Routed => {
@@ -124,7 +143,9 @@ const unaddressed = (places: Places, command: Exclude<Command, { type: 'RotateTu
   const { hosts } = places;
   switch (command.type) {
     case 'ConfigureDriver':
+      return only(able(places, command.data.driver, {}));
     case 'CreateNetwork':
+      return only(able(places, command.data.driver, command.data.options));
     case 'PruneNetworks':
       return only(hosts);
     case 'UpdateNetwork':
@@ -134,7 +155,7 @@ const unaddressed = (places: Places, command: Exclude<Command, { type: 'RotateTu
         place: { kind: 'network', id },
       }));
     case 'CreateEndpoint':
-      return byNetwork(places, command.data.network, () => only(hosts));
+      return byNetwork(places, command.data.network, (row) => onlyFor(places, row));
     case 'UpdateEndpoint':
     case 'DeleteEndpoint':
     case 'JoinEndpoint':
@@ -143,7 +164,7 @@ const unaddressed = (places: Places, command: Exclude<Command, { type: 'RotateTu
     case 'AttachSandbox': {
       const refs = command.data.networks.map(({ network }) => network);
       const ref = refs.find((one) => !isOfRealm(places, one)) ?? refs[0] ?? '';
-      return byNetwork(places, ref, () => bySandbox(places, command.data.sandbox));
+      return byNetwork(places, ref, (row) => bySandbox(places, command.data.sandbox, () => onlyFor(places, row)));
     }
     case 'MoveSandbox':
       return byNetwork(places, command.data.from, () => bySandbox(places, command.data.sandbox));

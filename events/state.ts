@@ -37,6 +37,8 @@ export interface NetworkRow {
   readonly createdAt: string;
   /** The latest update while it is not reported; its settings stand in the facts. */
   readonly update: Update<NetworkSettings> | null;
+  /** Whether its subnets are those that a worker has learnt. */
+  readonly isSettled: boolean;
 }
 
 /** What is unique inside one network. */
@@ -47,6 +49,8 @@ export interface NetworkCell {
   readonly names: Table<string, string>;
   readonly macs: Table<string, string>;
   readonly pools: readonly AddressPool[];
+  /** Addresses that lie in no subnet of it, to endpoint id. */
+  readonly others: Table<string, string>;
 }
 
 export interface Membership {
@@ -66,6 +70,8 @@ export interface EndpointRow {
   /** The latest update while it is not reported; its settings stand in the facts. */
   readonly update: Update<EndpointSettings> | null;
   readonly sandbox: Membership | null;
+  /** Whether its addresses and MAC are those that a worker has learnt. */
+  readonly isSettled: boolean;
   /** What its carrier said of its latest join that was settled; `plugOf` says whether that is the one that it is in. */
   readonly plug: (Plug & { readonly joinId: string }) | null;
   /** How many events this incarnation has seen: what the collector re-checks. */

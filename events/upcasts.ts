@@ -66,6 +66,7 @@ export const upcasts: Readonly<Record<string, (data: unknown) => unknown>> = {
   'EndpointJoined.v2': (data) => ({ ...(data as Data), peer: null }),
   'EndpointUpdated.v1': (data) => ({ ...(data as Data), peer: null }),
   'HostFacts.v1': (data) => ({ ...(data as Data), epoch: 0, underlay: null, vlans: [], drivers: [] }),
+  'HostFacts.v2': (data) => ({ ...(data as Data), linkRoutes: {}, underlayAsked: null }),
   'SandboxCreated.v1': inSandbox2,
   'SandboxRemoved.v1': inSandbox2,
 };

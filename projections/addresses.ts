@@ -80,6 +80,11 @@ const freeReserved = (rows: Rows, network: NetworkRow): void => {
   }
 };
 
+const holdAll = (rows: Rows, endpoint: EndpointRow): void => {
+  holdFor(rows, endpoint, 4, endpoint.ipv4);
+  holdFor(rows, endpoint, 6, endpoint.ipv6);
+};
+
 const freeAll = (rows: Rows, endpoint: EndpointRow): void => {
   free(rows, endpoint, endpoint.ipv4);
   free(rows, endpoint, endpoint.ipv6);
@@ -90,6 +95,8 @@ export const addresses: Projection<AddressRow> = {
   version: 1,
   handles: [
     'NetworkCreateRequested',
+    'NetworkSettled',
+    'EndpointSettled',
     'NetworkCreateFailed',
     'NetworkDeleted',
     'EndpointCreateRequested',
@@ -107,8 +114,21 @@ export const addresses: Projection<AddressRow> = {
       case 'EndpointCreateRequested': {
         const endpoint = at.endpoints.get(event.data.endpoint.id);
         if (!endpoint || endpointBefore) return;
-        holdFor(rows, endpoint, 4, endpoint.ipv4);
-        holdFor(rows, endpoint, 6, endpoint.ipv6);
+        holdAll(rows, endpoint);
+        return;
+      }
+      case 'NetworkSettled': {
+        const network = at.networks.get(event.data.networkId);
+        if (!network || !networkBefore) return;
+        freeReserved(rows, networkBefore);
+        holdReserved(rows, network);
+        return;
+      }
+      case 'EndpointSettled': {
+        const endpoint = at.endpoints.get(event.data.endpointId);
+        if (!endpoint || !endpointBefore) return;
+        freeAll(rows, endpointBefore);
+        holdAll(rows, endpoint);
         return;
       }
       default:

@@ -8,6 +8,7 @@ import {
   type EventData,
   type Fault,
   isFailure,
+  type Plug,
   type PortBinding,
 } from '../events/events.ts';
 import { withFound } from '../events/found-ports.ts';
@@ -39,7 +40,9 @@ export interface EndpointRow extends EndpointFacts {
   readonly interface: string | null;
   /** The name that was asked for. */
   readonly interfaceAsked: string | null;
-  /** In the sandbox, once joined. */
+  /** What the carrier of its network said of its join; null where that is a driver of ours, or has said nothing yet. */
+  readonly plug: Plug | null;
+  /** In the sandbox, once joined, as reports say of it and of the sandbox's other endpoints: default routes first, then its own. */
   readonly routes: EventData<'EndpointJoined'>['routes'];
   readonly routesAsked: EndpointFacts['routes'];
   /** Whether it carries the default routes of its sandbox, and with them all ports published for it. */
@@ -69,7 +72,7 @@ export interface EndpointRow extends EndpointFacts {
 
 type Membership = Pick<
   EndpointRow,
-  'sandbox' | 'sandboxIncarnation' | 'sandboxKey' | 'joinId' | 'interface' | 'routes'
+  'sandbox' | 'sandboxIncarnation' | 'sandboxKey' | 'joinId' | 'interface' | 'plug' | 'routes'
 >;
 
 const unjoined: Membership = {
@@ -78,6 +81,7 @@ const unjoined: Membership = {
   sandboxKey: null,
   joinId: null,
   interface: null,
+  plug: null,
   routes: [],
 };
 
@@ -121,6 +125,7 @@ const create = ({ data: { endpoint: facts }, meta }: EventOf<'EndpointCreateRequ
   joinId: unjoined.joinId,
   interfaceAsked: facts.interface,
   routesAsked: facts.routes,
+  plug: unjoined.plug,
   gateway: familiesOf(false, false),
   portMap: noPorts,
   update: null,
@@ -144,9 +149,9 @@ const membershipAfter = (row: EndpointRow, event: Event, { status }: LifeAfter):
       return { ...unjoined, sandbox: id, sandboxIncarnation: incarnation, joinId, interface: event.data.interface };
     }
     case 'EndpointJoined': {
-      const { sandbox, sandboxIncarnation, joinId } = row;
+      const { sandbox, sandboxIncarnation, joinId, plug } = row;
       const { key, routes } = event.data;
-      return { sandbox, sandboxIncarnation, sandboxKey: key, joinId, interface: event.data.interface, routes };
+      return { sandbox, sandboxIncarnation, sandboxKey: key, joinId, interface: event.data.interface, plug, routes };
     }
     case 'EndpointJoinFailed':
     case 'EndpointLeft':
@@ -177,6 +182,7 @@ const moved = (row: EndpointRow, event: Event, life: LifeAfter, at: At): Endpoin
     sandboxKey,
     joinId,
     interface: link,
+    plug,
     routes,
   } = membershipAfter(row, event, life);
   const fault = isFailure(type) && 'fault' in event.data ? event.data.fault : null;
@@ -191,6 +197,7 @@ const moved = (row: EndpointRow, event: Event, life: LifeAfter, at: At): Endpoin
     sandboxKey,
     joinId,
     interface: link,
+    plug,
     routes,
     gateway: sandbox === null ? familiesOf(false, false) : carries(row, event),
     lastSandbox:
@@ -205,7 +212,19 @@ const moved = (row: EndpointRow, event: Event, life: LifeAfter, at: At): Endpoin
   };
 };
 
-/** Settings of one endpoint, and host ports of any: neither moves a state. */
+/** What was left open, as a worker has learnt it. */
+const settled = (row: EndpointRow, event: EventOf<'EndpointSettled' | 'JoinSettled'>, at: At): EndpointRow => {
+  if (event.type === 'EndpointSettled') {
+    const { ipv4, ipv6, mac } = event.data;
+    return { ...row, ipv4, ipv6, mac, changedPosition: at.position };
+  }
+  const { joinId, plug } = event.data;
+  // It has left before this was decided.
+  if (row.joinId !== joinId) return row;
+  return { ...row, interface: event.data.interface, plug, changedPosition: at.position };
+};
+
+/** Settings of one endpoint, host ports of any, and what was left open: none of these moves a state. */
 const update = (rows: Map<string, EndpointRow>, event: Event, at: At): boolean => {
   switch (event.type) {
     case 'EndpointUpdateRequested':
@@ -214,6 +233,10 @@ const update = (rows: Map<string, EndpointRow>, event: Event, at: At): boolean =
       // Done too late: it will be reported as taken back.
       if (event.type === 'EndpointUpdated' && isLate(at, event)) return true;
       if (at.endpointBefore) rows.set(at.endpointBefore.id, updatedRow(at.endpointBefore, event, at));
+      return true;
+    case 'EndpointSettled':
+    case 'JoinSettled':
+      if (at.endpointBefore) rows.set(at.endpointBefore.id, settled(at.endpointBefore, event, at));
       return true;
     case 'PortsLeased':
       for (const id of new Set(event.data.ports.map(({ holder }) => holder))) {
@@ -241,6 +264,8 @@ export const endpoints: Projection<EndpointRow> = {
   version: 3,
   handles: [
     'EndpointCreateRequested',
+    'EndpointSettled',
+    'JoinSettled',
     'EndpointUpdateRequested',
     'EndpointJoinRequested',
     'EndpointLeaveRequested',

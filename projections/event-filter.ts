@@ -70,6 +70,9 @@ const addressesOf = (event: Event): readonly string[] => {
       return event.data.network.subnets.flatMap(({ gateway, aux }) => [gateway ?? '', ...Object.values(aux)]);
     case 'EndpointCreateRequested':
       return [event.data.endpoint.ipv4 ?? '', event.data.endpoint.ipv6 ?? ''];
+    case 'NetworkSettled':
+      return event.data.subnets.flatMap(({ gateway, aux }) => [gateway ?? '', ...Object.values(aux)]);
+    case 'EndpointSettled':
     case 'EndpointJoined':
       return [event.data.ipv4 ?? '', event.data.ipv6 ?? ''];
     default:
@@ -80,7 +83,7 @@ const addressesOf = (event: Event): readonly string[] => {
 const touchesAddress = (event: Event, address: string, holders: Set<string>): boolean => {
   const endpointId = endpointNamesOf(event)[1] ?? '';
   const named = addressesOf(event).some((text) => bareAddress(text) === address);
-  if (named && event.type === 'EndpointCreateRequested') holders.add(endpointId);
+  if (named && (event.type === 'EndpointCreateRequested' || event.type === 'EndpointSettled')) holders.add(endpointId);
   const held = holders.has(endpointId);
   if (event.type === 'EndpointDeleted' || event.type === 'EndpointCreateFailed') holders.delete(endpointId);
   return named || held;

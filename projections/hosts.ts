@@ -22,7 +22,7 @@ export const heard = (rows: Map<string, HostRow>, host: string, time: string, po
 
 export const hosts: Projection<HostRow> = {
   name: 'hosts',
-  version: 2,
+  version: 3,
   handles: ['HostFacts', 'HostLapsed'],
   apply: (rows, event, at) => {
     if (event.type === 'HostLapsed') {

@@ -67,6 +67,12 @@ const updated = (
   return { ...row, ...ended.restored, update: ended.update, updateFault: fault, changedPosition };
 };
 
+const settled = (row: NetworkRow, { data }: EventOf<'NetworkSettled'>, at: At): NetworkRow => ({
+  ...row,
+  subnets: data.subnets,
+  changedPosition: at.position,
+});
+
 /** Nobody reports the end of a realm network: it is over with the last of its endpoints. */
 const isOver = ({ scope, status, endpoints }: NetworkRow): boolean =>
   scope === 'realm' && status === 'deleting' && endpoints === 0;
@@ -109,6 +115,7 @@ export const networks: Projection<NetworkRow> = {
   version: 3,
   handles: [
     'NetworkCreateRequested',
+    'NetworkSettled',
     'NetworkUpdateRequested',
     'NetworkDeleteRequested',
     'NetworkCreated',
@@ -122,6 +129,9 @@ export const networks: Projection<NetworkRow> = {
     switch (event.type) {
       case 'NetworkCreateRequested':
         create(rows, event, at);
+        return;
+      case 'NetworkSettled':
+        if (at.networkBefore) rows.set(at.networkBefore.id, settled(at.networkBefore, event, at));
         return;
       case 'NetworkUpdateRequested':
       case 'NetworkUpdated':

@@ -80,7 +80,8 @@ const elected = (members: readonly SandboxMember[], at: At): Gateways => {
   for (const { endpointId: id, networkId } of members) {
     const endpoint = at.endpoints.get(id);
     const network = at.networks.get(networkId);
-    if (endpoint && network) candidates.push({ id, gatewayPriority: endpoint.gatewayPriority, network });
+    if (endpoint && network)
+      candidates.push({ id, gatewayPriority: endpoint.gatewayPriority, network, plug: endpoint.plug });
   }
   return electGateways(candidates);
 };
@@ -137,6 +138,17 @@ const join = (rows: Rows, event: EventOf<'EndpointJoinRequested'>, at: At): void
     return;
   }
   rows.set(sandbox.incarnation, begun(event, at, [member], 'creating'));
+};
+
+/** Its carrier has said what its interface is called, and whether it carries a default route. */
+const plugged = (rows: Rows, before: EndpointRow, at: At): void => {
+  const row = at.sandboxBefore;
+  const endpoint = at.endpoints.get(before.id);
+  if (!row || !endpoint || (endpoint.interface === before.interface && endpoint.plug === before.plug)) return;
+  const members = row.members.map((member) =>
+    member.endpointId === endpoint.id ? { ...member, interface: endpoint.interface } : member,
+  );
+  rows.set(row.incarnation, { ...row, members, gateways: elected(members, at), changedPosition: at.position });
 };
 
 /** Takes an endpoint out; the sandbox of the last one is desired no more from here on. */
@@ -227,11 +239,13 @@ const report = (rows: Rows, event: EventOf<'SandboxCreated' | 'SandboxRemoved'>,
 
 export const sandboxes: Projection<SandboxRow> = {
   name: 'sandboxes',
-  version: 2,
+  version: 3,
   handles: [
     'EndpointUpdateRequested',
     'EndpointUpdateFailed',
     'EndpointJoinRequested',
+    'JoinSettled',
+    'EndpointJoined',
     'EndpointLeaveRequested',
     'EndpointJoinFailed',
     'EndpointLeft',
@@ -256,6 +270,10 @@ export const sandboxes: Projection<SandboxRow> = {
       case 'EndpointUpdateRequested':
       case 'EndpointUpdateFailed':
         if (before) reelect(rows, before, at);
+        return;
+      case 'JoinSettled':
+      case 'EndpointJoined':
+        if (before) plugged(rows, before, at);
         return;
       case 'EndpointLeaveReverted':
         stay(rows, event, at);

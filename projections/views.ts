@@ -7,6 +7,7 @@ import { type EventType, eventData } from '../events/events.ts';
 import type { ViewName } from '../events/queries.ts';
 import { type AddressRow, addresses } from './addresses.ts';
 import { type CommandRow, commands, forgetCommands, noCommand } from './commands.ts';
+import { followRoutes } from './default-routes.ts';
 import { type DriverRow, drivers } from './drivers.ts';
 import { type EndpointRow, endpoints } from './endpoints.ts';
 import { type GarbageRow, garbage } from './garbage.ts';
@@ -134,6 +135,7 @@ const folds: readonly { readonly handles: readonly EventType[]; readonly fold: F
   {
     handles: [
       'EndpointJoinRequested',
+      'JoinSettled',
       'EndpointLeaveRequested',
       'EndpointUpdateRequested',
       'EndpointUpdateFailed',
@@ -144,6 +146,20 @@ const folds: readonly { readonly handles: readonly EventType[]; readonly fold: F
       'EndpointDeleted',
     ],
     fold: (rows, event, at) => followGateways(rows.endpoints, event, at),
+  },
+  {
+    handles: [
+      'EndpointJoined',
+      'EndpointJoinFailed',
+      'EndpointLeft',
+      'EndpointUpdated',
+      'EndpointUpdateFailed',
+      'EndpointLeaveReverted',
+      'EndpointDeleteReverted',
+      'EndpointCreateFailed',
+      'EndpointDeleted',
+    ],
+    fold: (rows, event, at) => followRoutes(rows.endpoints, event, at),
   },
   { handles: ports.handles, fold: (rows, event, at) => ports.apply(rows.ports, event, at) },
   {
@@ -212,6 +228,7 @@ const endEndpoints = (rows: Rows, network: NetworkRow, event: Event, at: At): vo
     ports.apply(rows.ports, event, ending);
     garbage.apply(rows.garbage, event, ending);
     followGateways(rows.endpoints, event, ending);
+    followRoutes(rows.endpoints, event, ending);
     followPorts(rows.endpoints, rows.ports, event, ending);
   }
 };
@@ -252,7 +269,7 @@ export const applyCommit = (views: Views, subject: string, position: number, eve
   for (const event of events) foldEvent(rows, event, at);
   views.position = position;
   const time = events.at(-1)?.meta.time ?? '';
-  if (reports && host !== null) heard(rows.hosts, host, time, position);
+  if (reports && host !== null && events.length > 0) heard(rows.hosts, host, time, position);
   const day = time.slice(0, 10);
   if (day > views.day) {
     views.day = day;

@@ -4,6 +4,9 @@ import { type Code, codes } from '../../events/refusals.ts';
 import { type QueryFaultCode, queryFaultNumbers } from '../../services/projector/query-fault.ts';
 import { code, notice, table } from './markdown.ts';
 
+/** Codes of refusals that also come in the `fault` of an outcome, where only the kernel knows. */
+const bothCodes: readonly Code[] = ['PORT_IN_USE', 'SYSCTL_INVALID'];
+
 /** Codes that come in the `fault` of an outcome; all others are refusals. */
 const faultCodes: readonly Code[] = [
   'DEPENDENCY_FAILED',
@@ -62,7 +65,7 @@ comes too late and takes back what it did.
 
 ${table(
   head,
-  rows((name) => faultCodes.includes(name)),
+  rows((name) => faultCodes.includes(name) || bothCodes.includes(name)),
 )}
 ## Queries
 

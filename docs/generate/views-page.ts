@@ -103,12 +103,13 @@ const sandboxFacts = of(
   'files',
 );
 const hostFacts = of(
-  definitions['HostFacts.v2']?.properties?.data,
+  definitions['HostFacts.v3']?.properties?.data,
   'host',
   'bootId',
   'kernel',
   'runDir',
   'routes',
+  'linkRoutes',
   'capabilities',
   'mtu',
   'ula',
@@ -116,6 +117,7 @@ const hostFacts = of(
   'netnsRoots',
   'epoch',
   'underlay',
+  'underlayAsked',
   'vlans',
   'drivers',
   'reads',
@@ -158,6 +160,10 @@ const fields: { readonly [View in ViewName]: Fields<ViewRows[View]> } = {
     joinId: ['string or null', 'id of the join'],
     interface: ['string or null', 'name of its interface in the sandbox'],
     interfaceAsked: ['string or null', 'the name that was asked for'],
+    plug: [
+      'object or null',
+      'what the carrier of the network said of its join: `link` on the host, `gateway4`, `gateway6`, `routes`; null where the driver is ours',
+    ],
     routes: [
       'list of object',
       'routes in the sandbox that came with its join; `gateway` says who carries the default route now',

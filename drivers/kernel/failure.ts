@@ -5,7 +5,15 @@ import { SystemError } from './libc.ts';
 import { AnswerLost, type Refusal } from './netlink.ts';
 
 /** Errors that may be gone when tried again, nothing else having changed. */
-const passing = new Set(['EAGAIN', 'EBUSY', 'EINTR', 'EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM']);
+export const passing: ReadonlySet<string> = new Set([
+  'EAGAIN',
+  'EBUSY',
+  'EINTR',
+  'EMFILE',
+  'ENFILE',
+  'ENOBUFS',
+  'ENOMEM',
+]);
 
 export class KernelFailure extends Error {
   readonly code: KernelFault['code'];
@@ -41,6 +49,17 @@ export const fileFailure = (error: unknown, what: string): KernelFailure => {
   const code = String(error.code);
   const words = /^[A-Z0-9]+: ([^,]+)/.exec(error.message)?.[1] ?? error.message;
   return new KernelFailure('KERNEL_ERROR', `${what}: ${words}`, code);
+};
+
+/** Why a setting cannot be as asked: there is none of that name, the value is none, or it is not to be written. */
+const settingErrors: ReadonlySet<string> = new Set(['ENOENT', 'EINVAL', 'ERANGE', 'EACCES', 'EPERM']);
+
+/** Of a setting that somebody asked for. `what`: `net.ipv4.conf.eth0.mtu = x`. */
+export const settingFailure = (error: unknown, what: string): KernelFailure => {
+  const failure = fileFailure(error, what);
+  return settingErrors.has(failure.errno)
+    ? new KernelFailure('SYSCTL_INVALID', failure.message, failure.errno)
+    : failure;
 };
 
 /** Throws the first refusal of a batch, if there is one. */

@@ -4,6 +4,7 @@
  */
 import { constants as fileConstants } from 'node:fs';
 import { constants } from 'node:os';
+import { getSystemErrorMap } from 'node:util';
 import koffi from 'koffi';
 
 /** `null` is the process itself: whichever C library node was linked with. */
@@ -120,6 +121,10 @@ const names = new Map<number, string>([
 
 /** `EEXIST` for 17. */
 export const errnoName = (errno: number): string => names.get(errno) ?? `E${errno}`;
+
+/** `permission denied` for `EACCES`. */
+export const errnoText = (name: string): string =>
+  [...getSystemErrorMap().values()].find(([known]) => known === name)?.[1] ?? name;
 
 export const errno = (): number => koffi.errno();
 

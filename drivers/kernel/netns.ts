@@ -4,7 +4,7 @@ import { fstatSync, lstatSync, mkdirSync, readdirSync, readlinkSync, statfsSync,
 import { dirname, join } from 'node:path';
 import { formatTag, type Netns, parseTag } from '../objects.ts';
 import { NL } from './constants.ts';
-import { KernelFailure } from './failure.ts';
+import { KernelFailure, passing } from './failure.ts';
 import { prepareFiles } from './files.ts';
 import type { Host } from './host.ts';
 import {
@@ -13,6 +13,7 @@ import {
   close,
   errno,
   errnoName,
+  errnoText,
   ioctl,
   mount,
   open,
@@ -96,6 +97,7 @@ const isNamespace = (descriptor: number): boolean => ioctl(descriptor, C.NS_GET_
 /**
  * What stands at a path: a network namespace, as a descriptor that the caller closes; nothing; or something else. O_NONBLOCK,
  * since the path may be a caller's, and opening a FIFO would wait.
+ * @throws NETNS_UNUSABLE where it may not be opened
  */
 export const openNamespace = (path: string): number | 'absent' | 'other' => {
   const descriptor = open(path, C.O_RDONLY | C.O_CLOEXEC | C.O_NONBLOCK, 0);
@@ -103,7 +105,8 @@ export const openNamespace = (path: string): number | 'absent' | 'other' => {
     const code = errnoName(errno());
     if (code === 'ENOENT' || code === 'ENOTDIR') return 'absent';
     if (code === 'ENXIO' || code === 'ELOOP') return 'other';
-    throw new SystemError(`open ${path}`, errno());
+    if (passing.has(code)) throw new SystemError(`open ${path}`, errno());
+    throw new KernelFailure('NETNS_UNUSABLE', `${path} cannot be opened: ${errnoText(code)}`, code);
   }
   if (isNamespace(descriptor)) return descriptor;
   close(descriptor);

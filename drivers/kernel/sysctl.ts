@@ -1,6 +1,6 @@
 /** Settings under /proc/sys/net, which shows those of the namespace where the thread stands. */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { fileFailure, KernelFailure } from './failure.ts';
+import { fileFailure, KernelFailure, settingFailure } from './failure.ts';
 
 const root = '/proc/sys/net';
 
@@ -18,12 +18,15 @@ export const readSetting = (path: string): string | null => {
   }
 };
 
-/** @throws KernelFailure with the kernel's words */
-export const writeSetting = (path: string, value: string): void => {
+/**
+ * @param failureOf what an error comes to, by the name of the setting and its value
+ * @throws KernelFailure with the kernel's words
+ */
+export const writeSetting = (path: string, value: string, failureOf = fileFailure): void => {
   try {
     writeFileSync(`${root}/${path}`, value);
   } catch (error) {
-    throw fileFailure(error, `net.${path.replaceAll('/', '.')} = ${value}`);
+    throw failureOf(error, `net.${path.replaceAll('/', '.')} = ${value}`);
   }
 };
 
@@ -40,7 +43,11 @@ export const ipv6Interfaces = (): readonly string[] => {
 const pathOf = (key: string, device: string): string => {
   const [first, ...parts] = key.split('.');
   if (first !== 'net' || !parts.includes(placeholder) || !parts.every((part) => /^[A-Za-z0-9_-]+$/.test(part))) {
-    throw new KernelFailure('KERNEL_ERROR', `${key} is no setting of an interface: net.ipv4.conf.IFNAME.KEY`, 'EINVAL');
+    throw new KernelFailure(
+      'SYSCTL_INVALID',
+      `${key} is no setting of an interface: net.ipv4.conf.IFNAME.KEY`,
+      'EINVAL',
+    );
   }
   return parts.map((part) => (part === placeholder ? device : part)).join('/');
 };
@@ -52,7 +59,7 @@ export interface Birth {
 
 export const hasSettings = ({ sysctls }: Birth): boolean => Object.keys(sysctls).length > 0;
 
-/** Gives an interface the settings that it is born with. The thread stands in its namespace, and it is not up yet. */
+/** Gives an interface the settings that it is born with. The thread stands in its namespace, and it is not up yet. @throws SYSCTL_INVALID */
 export const writeBirth = (device: string, { sysctls }: Birth): void => {
-  for (const [key, value] of Object.entries(sysctls)) writeSetting(pathOf(key, device), value);
+  for (const [key, value] of Object.entries(sysctls)) writeSetting(pathOf(key, device), value, settingFailure);
 };

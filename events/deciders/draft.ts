@@ -22,6 +22,7 @@ import {
   rulesOf,
   sandboxCulprit,
 } from './context.ts';
+import { noRoom } from './room.ts';
 import { checkHostNames, dnsOf, extraHostsOf } from './settings.ts';
 
 export type SandboxRequest = Pick<
@@ -151,7 +152,8 @@ export const electOf = (members: readonly (Pick<Member, 'endpoint' | 'network'> 
 /** Names that a namespace has already, or that its sysctl folders have. */
 const reservedNames: ReadonlySet<string> = new Set(['lo', 'all', 'default']);
 
-const interfaceFor = (
+/** The name of a new interface: the one that is wanted, else the prefix and the first number that is free. */
+export const interfaceFor = (
   members: readonly Member[],
   wanted: string | null,
   prefix: string,
@@ -177,10 +179,10 @@ const interfaceFor = (
 };
 
 /** Two interfaces cannot both lead to one destination. */
-const routeTaken = (members: readonly Member[], endpoint: EndpointFacts): Refusal | null => {
-  for (const { endpoint: other, network } of members) {
+export const routeTaken = (members: readonly Member[], endpoint: EndpointFacts): Refusal | null => {
+  for (const { endpoint: other, network, plug } of members) {
     const theirs = new Set([
-      ...other.routes.map(({ destination }) => destination),
+      ...[...other.routes, ...(plug?.routes ?? [])].map(({ destination }) => destination),
       ...network.facts.subnets.map(({ subnet }) => subnet),
     ]);
     const clash = endpoint.routes.find(({ destination }) => theirs.has(destination));
@@ -225,7 +227,10 @@ export const join = (
   const rules = driverOf(network.facts, context, state.facts.get('host'));
   if (!rules.ok) return rules;
   const staying = draft.members.filter((member) => member.endpoint.id !== instead);
-  const problem = exclusiveConflict(staying, network, context) ?? routeTaken(staying, endpoint);
+  const problem =
+    exclusiveConflict(staying, network, context) ??
+    routeTaken(staying, endpoint) ??
+    noRoom(state, network, rules.value);
   if (problem) return problem;
   if (rules.value.sandbox === 'host' && draft.facts.key !== hostNetns) {
     return refuse('SANDBOX_CONFLICT', `sandbox ${draft.facts.id} has a namespace of its own, driver host has none`, [

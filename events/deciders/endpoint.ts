@@ -2,7 +2,7 @@
 import type { CommandData } from '../commands.ts';
 import type { DriverRules } from '../driver-rules.ts';
 import type { EndpointFacts, Fact, NetworkFacts, PublishedPort } from '../events.ts';
-import type { Family } from '../ip.ts';
+import { type Family, formatIp, parseIp } from '../ip.ts';
 import {
   type AddressPool,
   checkAddress,
@@ -14,6 +14,7 @@ import {
   withPrefix,
 } from '../ipam.ts';
 import { type Refusal, refuse } from '../refusals.ts';
+import { ipamOf } from '../settled.ts';
 import { type BoundaryState, cellOf, type EndpointRow, isMoving, type NetworkRow } from '../state.ts';
 import { endpointAnswers } from '../states.ts';
 import {
@@ -37,6 +38,7 @@ import { checkSysctls, linkLocalOf, routesOf } from './settings.ts';
 /** What CreateEndpoint and each network of AttachSandbox ask for. */
 export type EndpointRequest = Omit<CommandData<'CreateEndpoint'>, 'network'>;
 type InterfaceRequest = EndpointRequest['interfaces'][number];
+type Addresses = Pick<EndpointFacts, 'ipv4' | 'ipv6' | 'mac' | 'wanted'>;
 
 const addressFor = (
   pool: AddressPool | undefined,
@@ -61,7 +63,11 @@ const addressFor = (
 const withoutPrefix = (cidr: string): string => cidr.slice(0, cidr.indexOf('/'));
 
 /** The MAC that follows from the addresses; where somebody asked for just that one before, one that follows from the id. */
-const derivedMac = (ipv4: string | null, ipv6: string | null, isTaken: (mac: string) => boolean): string | null => {
+export const derivedMac = (
+  ipv4: string | null,
+  ipv6: string | null,
+  isTaken: (mac: string) => boolean,
+): string | null => {
   const fromAddress =
     ipv4 !== null ? macFromIpv4(withoutPrefix(ipv4)) : ipv6 !== null ? macFromIpv6(withoutPrefix(ipv6)) : null;
   if (fromAddress === null || !isTaken(fromAddress)) return fromAddress;
@@ -120,32 +126,62 @@ const capacity = (state: BoundaryState, network: NetworkRow, rules: DriverRules,
   );
 };
 
+/** What is asked for, where a plugin manages the addresses: it answers when the endpoint is made. */
+const addressesLater = (
+  state: BoundaryState,
+  { facts }: NetworkRow,
+  request: InterfaceRequest,
+  rules: DriverRules,
+  context: Context,
+): Result<Addresses> => {
+  const wanted: NonNullable<EndpointFacts['wanted']> = { ipv4: null, ipv6: null };
+  for (const family of [4, 6] as const) {
+    const key = `ipv${family}` as const;
+    const text = request[key];
+    if (text === undefined) continue;
+    const ip = parseIp(text);
+    if (ip?.family !== family || !facts[key])
+      return refuse('ADDRESS_INVALID', `${text} is no IPv${family} address that the network could have`, [
+        { kind: 'address', id: text },
+      ]);
+    wanted[key] = formatIp(family, ip.value);
+  }
+  const open = { ipv4: null, ipv6: null, wanted };
+  if (request.mac === undefined) return found({ ...open, mac: null });
+  if (!rules.hasMac) return withoutMac(rules, request.mac);
+  const mac = macFor(state, facts.id, request.mac, open, context);
+  return mac.ok ? found({ ...open, mac: mac.value }) : mac;
+};
+
+const withoutMac = (rules: DriverRules, mac: string): Refusal =>
+  refuse('DRIVER_FORBIDS', `endpoints of driver ${rules.name} have no MAC address of their own`, [
+    { kind: 'mac', id: mac },
+  ]);
+
 const addressesFor = (
   state: BoundaryState,
   network: NetworkRow,
   wanted: InterfaceRequest,
   rules: DriverRules,
   context: Context,
-) => {
+): Result<Addresses> => {
   if (!rules.addresses) {
     const asked = wanted.ipv4 ?? wanted.ipv6 ?? wanted.mac;
-    if (asked === undefined) return found({ ipv4: null, ipv6: null, mac: null });
+    if (asked === undefined) return found({ ipv4: null, ipv6: null, mac: null, wanted: null });
     return refuse('DRIVER_FORBIDS', `endpoints of driver ${rules.name} have no addresses`, [
       { kind: 'address', id: asked },
     ]);
   }
+  if (ipamOf(network.facts) === 'plugin') return addressesLater(state, network, wanted, rules, context);
   const pool = (family: Family) =>
     cellOf(state, network.facts.id)?.pools.find(({ subnet }) => subnet.family === family);
   const ipv4 = addressFor(pool(4), wanted.ipv4, context);
   if (!ipv4.ok) return ipv4;
   const ipv6 = addressFor(pool(6), wanted.ipv6, context);
   if (!ipv6.ok) return ipv6;
-  const addresses = { ipv4: ipv4.value, ipv6: ipv6.value };
+  const addresses = { ipv4: ipv4.value, ipv6: ipv6.value, wanted: null };
   if (!rules.hasMac) {
-    if (wanted.mac === undefined) return found({ ...addresses, mac: null });
-    return refuse('DRIVER_FORBIDS', `endpoints of driver ${rules.name} have no MAC address of their own`, [
-      { kind: 'mac', id: wanted.mac },
-    ]);
+    return wanted.mac === undefined ? found({ ...addresses, mac: null }) : withoutMac(rules, wanted.mac);
   }
   // The driver has one in mind, which is not known yet.
   if (rules.remote && wanted.mac === undefined) return found({ ...addresses, mac: null });
@@ -239,14 +275,16 @@ export const newEndpoint = (
   if (!extras.ok) return extras;
   const { name, aliases, gatewayPriority, sysctls, links, services, options, labels } = request;
   const endpoint: EndpointFacts = {
-    ...{ id: context.newId(), networkId: network.facts.id, name, ...addresses.value, wanted: null },
+    ...{ id: context.newId(), networkId: network.facts.id, name, ...addresses.value },
     static: wanted.ipv4 !== undefined || wanted.ipv6 !== undefined,
     ...{ aliases, ports: extras.value.ports, gatewayPriority, interface: request.interface ?? null, sysctls },
     ...{ linkLocal: extras.value.linkLocal, routes: extras.value.routes, links, services, options, labels },
     gc: request.gc ?? null,
     origin,
   };
-  const problem = rules.value.checkEndpoint(endpoint, network.facts) ?? claim(state, claims, endpoint.ports);
+  // Where its routes lead is seen when it has its addresses.
+  const checked = endpoint.wanted === null ? endpoint : { ...endpoint, routes: [] };
+  const problem = rules.value.checkEndpoint(checked, network.facts) ?? claim(state, claims, endpoint.ports);
   return problem ?? found(endpoint);
 };
 

@@ -5,6 +5,7 @@ import type { Fact, NetworkFacts, Subnet } from '../events.ts';
 import { type Family, overlaps, parseCidr } from '../ip.ts';
 import { checkSubnet, chooseSubnet, layOutSubnet, type SubnetPool, ulaPool } from '../ipam.ts';
 import { type Refusal, refuse } from '../refusals.ts';
+import { ipamOf } from '../settled.ts';
 import { type BoundaryState, cellOf, type EndpointRow, isMoving, namedIn } from '../state.ts';
 import { networkAnswers } from '../states.ts';
 import {
@@ -43,6 +44,10 @@ type SubnetRequest = Request['ipam']['subnets'][number];
 const invalid = (detail: string, field: string): Refusal =>
   refuse('IPAM_INVALID', detail, [{ kind: 'field', id: field }]);
 
+/** Something is said of a subnet, whichever it is. */
+const isPartial = ({ gateway, range, aux }: SubnetRequest): boolean =>
+  gateway !== undefined || range !== undefined || aux !== undefined;
+
 const familyOf = (request: SubnetRequest): Family => {
   const text = request.subnet ?? request.gateway ?? request.range ?? '';
   return request.family ?? (text.includes(':') ? 6 : 4);
@@ -71,7 +76,7 @@ export const requestsOf = (
 };
 
 /** A network on all hosts is on this one too. O(networks of the realm). */
-const realmOverlap = (state: BoundaryState, subnet: string): Refusal | null => {
+export const realmOverlap = (state: BoundaryState, subnet: string): Refusal | null => {
   const wanted = parseCidr(subnet)?.cidr;
   for (const row of state.shared.networks.values()) {
     const clash = row.facts.subnets.find((one) => {
@@ -87,15 +92,23 @@ const realmOverlap = (state: BoundaryState, subnet: string): Refusal | null => {
   return null;
 };
 
+/** What the host reaches over this link, and over no other. */
+const lanRoutes = (state: BoundaryState, link: string | null): readonly string[] => {
+  const { [link ?? '']: own = [], ...others } = state.facts.get('host')?.linkRoutes ?? {};
+  const elsewhere = new Set(Object.values(others).flat());
+  return own.filter((route) => !elsewhere.has(route));
+};
+
 const subnetFor = (
   state: BoundaryState,
   family: Family,
   wanted: SubnetRequest,
   overlap: boolean,
+  lan: readonly string[],
   context: Context,
 ): Result<string> => {
   if (wanted.subnet !== undefined) {
-    const checked = checkSubnet(state.subnets, wanted.subnet, { overlap });
+    const checked = checkSubnet(state.subnets, wanted.subnet, { overlap, lan });
     if (!checked.ok) return blame(checked, { kind: 'subnet', id: wanted.subnet });
     if (checked.value.family === family)
       return (overlap ? null : realmOverlap(state, checked.value.subnet)) ?? found(checked.value.subnet);
@@ -103,9 +116,7 @@ const subnetFor = (
       { kind: 'subnet', id: wanted.subnet },
     ]);
   }
-  if (wanted.gateway !== undefined || wanted.range !== undefined || wanted.aux !== undefined) {
-    return invalid('gateway, range and aux need the subnet that they lie in', 'ipam.subnets');
-  }
+  if (isPartial(wanted)) return invalid('gateway, range and aux need the subnet that they lie in', 'ipam.subnets');
   const facts = state.facts.get('host');
   const pools: readonly SubnetPool[] = family === 4 ? (facts?.pools ?? []) : facts ? [ulaPool(facts.ula)] : [];
   const chosen = chooseSubnet(state.subnets, family, pools, context);
@@ -113,18 +124,30 @@ const subnetFor = (
   return realmOverlap(state, chosen.value.subnet) ?? found(chosen.value.subnet);
 };
 
-export const checkIpam = (request: Request): Refusal | null => {
-  if (request.ipam.driver !== 'default') {
-    const culprits = [{ kind: 'ipam-driver', id: request.ipam.driver }];
-    return refuse(
-      'IPAM_DRIVER_NOT_FOUND',
-      `there is no IPAM driver ${request.ipam.driver}; there is: default`,
-      culprits,
-    );
+/**
+ * Whether somebody manages addresses under that name, and the driver has its networks managed so.
+ * @param plugins that are there beside us
+ */
+export const checkIpam = (
+  request: Request,
+  { name, ipams = [] }: Pick<DriverRules, 'name' | 'ipams'>,
+  plugins: readonly string[] = [],
+): Refusal | null => {
+  const kind = ipamOf(request);
+  const { driver } = request.ipam;
+  const culprits = [{ kind: 'ipam-driver', id: driver }];
+  if (kind === 'plugin' && !plugins.includes(driver)) {
+    const known = ['default', ...(ipams.includes('null') ? ['null'] : []), ...plugins].join(', ');
+    return refuse('IPAM_DRIVER_NOT_FOUND', `there is no IPAM driver ${driver}; there are: ${known}`, culprits);
   }
+  if (kind !== 'default' && !ipams.includes(kind))
+    return refuse('DRIVER_FORBIDS', `networks of driver ${name} do not work with IPAM driver ${driver}`, culprits);
+  if (kind === 'null' && request.ipam.subnets.length > 0)
+    return invalid('IPAM driver null knows no subnets', 'ipam.subnets');
+  if (kind === 'plugin') return null;
   const [option] = Object.keys(request.ipam.options);
   if (option !== undefined) {
-    return refuse('OPTION_UNSUPPORTED', `IPAM driver default does not act on option ${option}`, [
+    return refuse('OPTION_UNSUPPORTED', `IPAM driver ${driver} does not act on option ${option}`, [
       { kind: 'option', id: option },
     ]);
   }
@@ -133,7 +156,7 @@ export const checkIpam = (request: Request): Refusal | null => {
 
 /** The subnets that a network holds for others: those that are given, checked by themselves; what is left out is chosen by each of them. */
 const heldSubnets = (request: Request): Result<readonly Subnet[]> => {
-  const problem = checkIpam(request);
+  const problem = checkIpam(request, { name: 'null' });
   if (problem) return problem;
   const requests = requestsOf(request);
   if (!requests.ok) return requests;
@@ -141,7 +164,7 @@ const heldSubnets = (request: Request): Result<readonly Subnet[]> => {
   for (const { family, wanted } of requests.value) {
     const { subnet, ...rest } = wanted;
     if (subnet === undefined) {
-      if (rest.gateway === undefined && rest.range === undefined && rest.aux === undefined) continue;
+      if (!isPartial(rest)) continue;
       return invalid('gateway, range and aux need the subnet that they lie in', 'ipam.subnets');
     }
     const layout = layOutSubnet({ ...rest, subnet, needsGateway: true });
@@ -159,7 +182,7 @@ const subnetsOf = (
   rules: DriverRules,
   context: Context,
 ): Result<readonly Subnet[]> => {
-  const problem = checkIpam(request);
+  const problem = checkIpam(request, rules, state.facts.get('host')?.drivers);
   if (problem) return problem;
   if (!rules.addresses) {
     const ignored = request.ipv6 ? 'ipv6' : request.internal ? 'internal' : null;
@@ -172,11 +195,17 @@ const subnetsOf = (
   }
   const requests = requestsOf(request);
   if (!requests.ok) return requests;
+  const kind = ipamOf(request);
+  if (kind === 'null') return found([]);
+  const lan = lanRoutes(state, rules.lanOf?.(request.options) ?? null);
   const subnets: Subnet[] = [];
   for (const { family, wanted } of requests.value) {
-    const subnet = subnetFor(state, family, wanted, request.ipam.overlap, context);
+    const isOpen = wanted.subnet === undefined && !isPartial(wanted);
+    // The plugin chooses, when the network is made.
+    if (kind === 'plugin' && isOpen) continue;
+    const subnet = subnetFor(state, family, wanted, request.ipam.overlap, lan, context);
     if (!subnet.ok) return subnet;
-    const needsGateway = rules.needsGateway(request.options);
+    const needsGateway = kind === 'default' && rules.needsGateway(request.options);
     const layout = layOutSubnet({ ...wanted, subnet: subnet.value, needsGateway });
     if (!layout.ok) return blame(layout, { kind: 'subnet', id: subnet.value });
     subnets.push(layout.value);

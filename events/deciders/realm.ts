@@ -23,6 +23,9 @@ import { dnsOf } from './settings.ts';
 
 type Request = CommandData<'CreateNetwork'>;
 
+/** How many culprits a refusal lists. */
+const culpritsMax = 10;
+
 /** What hosts have that can take part now: the others learn of the network, and are refused when an endpoint is to be made on them. */
 const participants = (context: Context): readonly EventData<'HostFacts'>[] =>
   [...context.hosts.values()]
@@ -104,7 +107,7 @@ const subnetsOf = (
   vni: number | null,
   context: Context,
 ): Result<readonly Subnet[]> => {
-  const problem = checkIpam(request);
+  const problem = checkIpam(request, rules);
   if (problem) return problem;
   const requests = requestsOf(request);
   if (!requests.ok) return requests;
@@ -120,13 +123,25 @@ const subnetsOf = (
   return found(subnets);
 };
 
+/** That nobody can take part, naming what settings ask for and hosts do not have. */
+const noUnderlay = (lacks: string, hosts: Iterable<BoundaryState>): Refusal => {
+  const asked = [...hosts]
+    .flatMap((state) => state.facts.get('host') ?? [])
+    .flatMap(({ host, underlay, underlayAsked }) => (underlay || !underlayAsked ? [] : [{ host, underlayAsked }]))
+    .slice(0, culpritsMax);
+  const astray = asked.map(
+    ({ host, underlayAsked }) => `; CNM_UNDERLAY of ${host} is ${underlayAsked}, which is not there`,
+  );
+  return refuse('CAPABILITY_MISSING', `${lacks} address that other hosts reach it at${astray.join('')}`, [
+    { kind: 'capability', id: 'underlay' },
+    ...asked.map(({ host, underlayAsked }) => ({ kind: 'host', id: host, detail: `CNM_UNDERLAY=${underlayAsked}` })),
+  ]);
+};
+
 /** The MTUs of the links between hosts, if every host that could take part can run such a network. */
 const underlaysFor = (rules: DriverRules, request: Request, context: Context): Result<readonly number[]> => {
   const able = participants(context);
-  if (able.length === 0)
-    return refuse('CAPABILITY_MISSING', 'no host has an address that other hosts reach it at', [
-      { kind: 'capability', id: 'underlay' },
-    ]);
+  if (able.length === 0) return noUnderlay('no host has an', context.hosts.values());
   for (const facts of able) {
     const problem = lacking(rules, request.options, facts);
     if (problem) return problem;
@@ -182,10 +197,7 @@ export const admissionTo = (
   if (facts.scope === 'host') return found([]);
   const overhead = rulesOf(facts.driver, context).tunnelOf?.(facts.options)?.overhead;
   const underlay = state.facts.get('host')?.underlay;
-  if (overhead !== undefined && !underlay)
-    return refuse('CAPABILITY_MISSING', `host ${context.host} has no address that other hosts reach it at`, [
-      { kind: 'capability', id: 'underlay' },
-    ]);
+  if (overhead !== undefined && !underlay) return noUnderlay(`host ${context.host} has no`, [state]);
   if (overhead !== undefined && underlay && underlay.mtu < (facts.mtu ?? 0) + overhead)
     return refuse(
       'MTU_UNFIT',

@@ -1,4 +1,5 @@
 /** `cnm doctor`: whether this machine can do what a worker needs, in plain lines with what to do. Works without a server. */
+import type { KernelFacts } from '../../drivers/port.ts';
 import type { Config } from '../lib/config.ts';
 import { findServerBinary } from '../nats/binary.ts';
 import { serverCache } from '../up/package-root.ts';
@@ -47,11 +48,22 @@ const optionalRemedies: Readonly<Record<string, string>> = {
   esp: 'only encrypted overlays need it: `modprobe esp4` (CONFIG_INET_ESP, CONFIG_CRYPTO_GCM)',
 };
 
+const checkUnderlay = ({ underlay, underlayAsked }: Pick<KernelFacts, 'underlay' | 'underlayAsked'>): Check => {
+  if (underlay) return ok('underlay', `${underlay.address} on ${underlay.device}, MTU ${underlay.mtu}`);
+  if (underlayAsked !== null)
+    return bad(
+      'underlay',
+      `CNM_UNDERLAY=${underlayAsked} is no IPv4 address of this host, and no interface that is up and has one`,
+      'name one of `ip -4 -br addr`, or leave it out: then it is that of the default route',
+    );
+  return info('underlay', 'no address that other hosts reach', 'only networks of driver overlay need it: CNM_UNDERLAY');
+};
+
 /** Reads the kernel's facts in this very process, as a worker would in a thread of its own. */
-const checkKernel = async ({ realm, host, runDir }: Config): Promise<readonly Check[]> => {
+const checkKernel = async ({ realm, host, runDir, underlay }: Config): Promise<readonly Check[]> => {
   const { openHost } = await import('../../drivers/kernel/host.ts');
   const { readFacts } = await import('../../drivers/kernel/facts.ts');
-  const facts = readFacts(openHost(realm, host, runDir));
+  const facts = readFacts(openHost(realm, host, runDir), underlay);
   if (facts === null) return [bad('kernel', 'links and routes change faster than they can be read', 'try again')];
   const checks: Check[] = [info('kernel', `Linux ${facts.kernel}, links take an MTU of ${facts.mtu}`)];
   for (const [name, remedy] of Object.entries(capabilityRemedies)) {
@@ -63,7 +75,7 @@ const checkKernel = async ({ realm, host, runDir }: Config): Promise<readonly Ch
     const has = facts.capabilities[name as keyof typeof facts.capabilities];
     checks.push(has ? ok(name, 'works') : info(name, 'not there', remedy));
   }
-  return checks;
+  return [...checks, checkUnderlay(facts)];
 };
 
 /** The kernel's part is a line of its own. */

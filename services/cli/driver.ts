@@ -1,9 +1,9 @@
 /** `cnm driver`: ls, inspect, configure. */
 import { drivers } from '../../drivers/registry.ts';
 import type { ViewRows } from '../../projections/views.ts';
-import { NotFound, printJson, sendAndWait, sendOptions, withClient } from './context.ts';
+import { type Context, NotFound, printJson, sendAndWait, sendOptions, withClient } from './context.ts';
 import { asOfOf, describeFields, describePairs } from './listing.ts';
-import { listOptions, type Spec } from './spec.ts';
+import { type Call, listOptions, type Spec } from './spec.ts';
 import { type Column, orDash, renderTable } from './table.ts';
 import { parsePairs } from './values.ts';
 
@@ -15,6 +15,8 @@ interface Row {
   readonly scope: 'host' | 'realm';
   /** Capabilities that its networks need whatever their options are. */
   readonly needs: readonly string[];
+  /** Hosts that say that they carry it out; null: it is built in, so all do that have what it needs. */
+  readonly hosts: readonly string[] | null;
   /** One per host on which it was given options. */
   readonly configured: readonly ViewRows['drivers'][];
 }
@@ -24,8 +26,38 @@ const builtIn = (name: string, configured: readonly ViewRows['drivers'][]): Row 
   if (!driver) return null;
   const { addresses, networksMax, endpointsMax, scope } = driver;
   const own = configured.filter((row) => row.driver === driver.name || row.driver === name);
-  return { name, addresses, networksMax, endpointsMax, scope, needs: driver.needs({}), configured: own };
+  const needs = driver.needs({});
+  return { name, addresses, networksMax, endpointsMax, scope, needs, hosts: null, configured: own };
 };
+
+type Stated = Pick<ViewRows['hosts'], 'host' | 'drivers'>;
+
+/** A driver of somebody else: a plugin, or a program that is a worker itself. */
+const stated = (name: string, hosts: readonly Stated[], configured: readonly ViewRows['drivers'][]): Row | null => {
+  const own = hosts.filter((row) => row.drivers.includes(name)).map(({ host }) => host);
+  if (own.length === 0) return null;
+  return {
+    ...{ name, addresses: true, networksMax: Number.MAX_SAFE_INTEGER, endpointsMax: Number.MAX_SAFE_INTEGER },
+    ...{ scope: 'host', needs: [], hosts: own, configured: configured.filter(({ driver }) => driver === name) },
+  };
+};
+
+/** All drivers: ours, then those that hosts name. */
+const rowsOf = (hosts: readonly Stated[], configured: readonly ViewRows['drivers'][]): readonly Row[] => {
+  const others = new Set(hosts.flatMap((row) => row.drivers).filter((name) => !drivers.has(name)));
+  return [
+    ...[...drivers.keys()].flatMap((name) => builtIn(name, configured) ?? []),
+    ...[...others].sort().flatMap((name) => stated(name, hosts, configured) ?? []),
+  ];
+};
+
+/** Both views at one position. */
+const askedFor = async (call: Call, context: Context) =>
+  withClient(context, async (client) => {
+    const { position, rows } = await client.drivers(asOfOf(call));
+    const hosts = await client.hosts({ asOf: position });
+    return { position, rows: rowsOf(hosts.rows, rows) };
+  });
 
 const count = (most: number): string =>
   Number.isFinite(most) && most < Number.MAX_SAFE_INTEGER ? String(most) : 'any';
@@ -35,6 +67,7 @@ const columns: readonly Column<Row>[] = [
   { title: 'ADDRESSES', text: ({ addresses }) => (addresses ? 'yes' : 'no') },
   { title: 'NETWORKS', text: ({ networksMax }) => count(networksMax) },
   { title: 'ENDPOINTS', text: ({ endpointsMax }) => count(endpointsMax) },
+  { title: 'HOSTS', text: ({ hosts }) => (hosts === null ? 'any' : hosts.join(' ')) },
   {
     title: 'CONFIGURED',
     text: ({ configured }) =>
@@ -48,10 +81,9 @@ const list: Spec = {
   summary: 'list drivers and what they were told',
   options: listOptions,
   run: async (call, context) => {
-    const { position, rows } = await withClient(context, (client) => client.drivers(asOfOf(call)));
-    const all = [...drivers.keys()].flatMap((name) => builtIn(name, rows) ?? []);
-    if (call.flag('json')) printJson(context, { position, rows: all });
-    else context.out(renderTable(columns, all, context.width));
+    const { position, rows } = await askedFor(call, context);
+    if (call.flag('json')) printJson(context, { position, rows });
+    else context.out(renderTable(columns, rows, context.width));
     return undefined;
   },
 };
@@ -66,9 +98,9 @@ const inspect: Spec = {
   options: listOptions,
   run: async (call, context) => {
     const name = call.args[0] ?? '';
-    const { position, rows } = await withClient(context, (client) => client.drivers(asOfOf(call)));
-    const row = builtIn(name, rows);
-    if (row === null) throw new NotFound(`there is no driver ${name}; there are ${[...drivers.keys()].join(', ')}`);
+    const { position, rows } = await askedFor(call, context);
+    const row = rows.find((one) => one.name === name);
+    if (!row) throw new NotFound(`there is no driver ${name}; there are ${rows.map((one) => one.name).join(', ')}`);
     if (call.flag('json')) printJson(context, { position, ...row });
     else
       context.out(
@@ -78,6 +110,7 @@ const inspect: Spec = {
           networks: `at most ${count(row.networksMax)} per host`,
           endpoints: `at most ${count(row.endpointsMax)} per network`,
           scope: row.scope,
+          hosts: row.hosts?.join(' ') ?? 'any that has what it needs',
           needs: row.needs.join(' '),
           configured: row.configured.map(describeConfigured).join('; '),
         }),

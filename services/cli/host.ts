@@ -6,8 +6,10 @@ import { type Column, orDash, shortTime } from './table.ts';
 
 type HostRow = ViewRows['hosts'];
 
-const describeUnderlay = ({ underlay }: HostRow): string =>
-  underlay === null ? '' : `${underlay.address} on ${underlay.device}, MTU ${underlay.mtu}`;
+const describeUnderlay = ({ underlay, underlayAsked }: HostRow): string => {
+  if (underlay !== null) return `${underlay.address} on ${underlay.device}, MTU ${underlay.mtu}`;
+  return underlayAsked === null ? '' : `no ${underlayAsked} (CNM_UNDERLAY)`;
+};
 
 /** `alive`, or since when its worker has given no sign of life. */
 export const describeLife = ({ alive, awaySince }: Pick<HostRow, 'alive' | 'awaySince'>): string =>
@@ -22,6 +24,7 @@ const columns: readonly Column<HostRow>[] = [
   { title: 'EPOCH', text: ({ epoch }) => String(epoch) },
   { title: 'UNDERLAY', text: (row) => orDash(describeUnderlay(row)) },
   { title: 'KERNEL', text: ({ kernel }) => kernel },
+  { title: 'DRIVERS', text: ({ drivers }) => orDash(drivers.join(' ')) },
   { title: 'LACKS', text: (row) => orDash(lacking(row).join(' ')) },
   { title: 'LAST REPORT', text: ({ lastReport }) => shortTime(lastReport) },
 ];

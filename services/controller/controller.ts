@@ -308,7 +308,7 @@ class ActiveController implements Controller {
     let record: CommandRecord | undefined;
     for (let position = from; position <= through; position++) {
       const message = await this.#options.log.get(position);
-      for (const event of message ? decodeCommit(message.body) : []) {
+      for (const event of message ? decodeCommit(message.body, message.subject) : []) {
         const isExpiry = event.type === 'CommandTimedOut' && commandKey(event.data.actor, event.data.commandId) === key;
         if (isExpiry || commandKey(event.meta.actor, event.meta.commandid) === key)
           record = foldCommand(record, event, position);

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { homedir, hostname, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { DEFAULT_IPV4_POOLS, type SubnetPool } from '../../events/ipam-subnets.ts';
+import { checkPools, DEFAULT_IPV4_POOLS, DEFAULT_REALM_POOLS, type SubnetPool } from '../../events/ipam-subnets.ts';
 import { Actor, HostName, RealmName } from '../../events/names.ts';
 
 export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
@@ -30,6 +30,8 @@ export interface Config {
   /** Null: by the place, quiet at a terminal. */
   readonly logLevel: LogLevel | null;
   readonly pools: readonly SubnetPool[];
+  /** Of networks that are on all hosts; what a controller is told. */
+  readonly realmPools: readonly SubnetPool[];
   /** A /48 of unique local addresses (RFC 4193). */
   readonly ula: string;
   readonly netnsRoots: readonly string[];
@@ -46,6 +48,9 @@ export interface Config {
   readonly searchPath: string;
 }
 
+/** Pools as the variables have them. */
+const poolsText = (pools: readonly SubnetPool[]): string => pools.map(({ base, size }) => `${base}/${size}`).join(',');
+
 /** Every variable with what it means and its default, for `cnm help environment` and the documents. */
 export const variables = {
   CNM_NATS_URL: 'NATS server to use, such as nats://host:4222; without it `cnm up` brings its own',
@@ -59,7 +64,8 @@ export const variables = {
   CNM_REALM: 'name of the realm: all hosts on one log (default)',
   CNM_ACTOR: 'who sends commands (the user)',
   CNM_LOG_LEVEL: `${logLevels.join(', ')} (info; warn at a terminal)`,
-  CNM_POOLS: `pools of automatic IPv4 subnets, BASE/LENGTH/SIZE with commas (${DEFAULT_IPV4_POOLS.map(({ base, size }) => `${base}/${size}`).join(',')})`,
+  CNM_POOLS: `pools of automatic IPv4 subnets, BASE/LENGTH/SIZE with commas (${poolsText(DEFAULT_IPV4_POOLS)})`,
+  CNM_REALM_POOLS: `the same for networks that are on all hosts, read by controllers (${poolsText(DEFAULT_REALM_POOLS)})`,
   CNM_ULA: "/48 of automatic IPv6 subnets, within fd00::/8 (made from the machine's id)",
   CNM_NETNS_ROOTS: 'directories under which namespaces of callers may lie, with colons (/run:/var/run:/proc)',
   CNM_UNDERLAY: 'IPv4 address or interface by which other hosts reach this one (that of the default route)',
@@ -137,14 +143,20 @@ const absolute = z.string().startsWith('/', 'an absolute path');
 /** dev_valid_name() of the kernel: IFNAMSIZ is 16 with the closing zero. */
 const InterfaceName = z.string().regex(/^(?!\.{1,2}$)[^\s/:]{1,15}$/);
 
-const Pools = z.string().transform((text, context): readonly SubnetPool[] =>
+const PoolsText = z.string().transform((text, context): readonly SubnetPool[] =>
   text.split(',').map((item) => {
     const match = /^(\d{1,3}(?:\.\d{1,3}){3}\/\d{1,2})\/(\d{1,2})$/.exec(item.trim());
     if (match) return { base: match[1] ?? '', size: Number(match[2]) };
     context.addIssue({ code: 'custom', message: `${item} is not BASE/LENGTH/SIZE, such as 10.200.0.0/14/24` });
-    return { base: '', size: 0 };
+    return z.NEVER;
   }),
 );
+
+/** IPv4 pools that can be cut as they say. */
+const Pools = PoolsText.superRefine((pools, context) => {
+  const problem = checkPools(pools);
+  if (problem) context.addIssue({ code: 'custom', message: problem.detail });
+});
 
 const natsUrl = z
   .string()
@@ -176,6 +188,7 @@ const Environment = z.object({
   CNM_ACTOR: Actor.optional(),
   CNM_LOG_LEVEL: z.enum(logLevels, `one of ${logLevels.join(', ')}`).optional(),
   CNM_POOLS: Pools.optional(),
+  CNM_REALM_POOLS: Pools.optional(),
   CNM_ULA: z
     .string()
     .regex(/^fd[0-9a-f]{2}:[0-9a-f]{1,4}:[0-9a-f]{1,4}::\/48$/, 'a /48 within fd00::/8, such as fd12:3456:789a::/48')
@@ -234,6 +247,7 @@ export const readConfig = (
     actor: settings.CNM_ACTOR ?? asName(machine.user, `uid-${machine.uid}`, /[^A-Za-z0-9_.@:-]+/g),
     logLevel: settings.CNM_LOG_LEVEL ?? null,
     pools: settings.CNM_POOLS ?? DEFAULT_IPV4_POOLS,
+    realmPools: settings.CNM_REALM_POOLS ?? DEFAULT_REALM_POOLS,
     ula: settings.CNM_ULA ?? ulaOf(machine, realm, host),
     netnsRoots: settings.CNM_NETNS_ROOTS ?? ['/run', '/var/run', '/proc'],
     underlay: settings.CNM_UNDERLAY ?? null,

@@ -80,7 +80,7 @@ export class EventFeed {
   private receive(message: Message): void {
     const { position } = message;
     const { host } = originOf(message.subject);
-    for (const [index, event] of decodeCommit(message.body).entries()) {
+    for (const [index, event] of decodeCommit(message.body, message.subject).entries()) {
       if (!this.matches(event, host) || !isBehind(this.options.behind, position, index)) continue;
       this.buffer.push({ kind: 'event', position: `${position}.${index}`, host, event });
     }

@@ -5,7 +5,7 @@ import type { Message, Stream } from '../lib/stream.ts';
 
 /** Folds one stored message in. @throws UnreadableCommit for what this version cannot read */
 export const foldMessage = (views: Views, message: Message): void =>
-  applyCommit(views, message.subject, message.position, decodeCommit(message.body));
+  applyCommit(views, message.subject, message.position, decodeCommit(message.body, message.subject));
 
 /**
  * Folds the log into views up to and including a position that it holds. The reader hands messages out as they come from the server,

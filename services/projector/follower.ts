@@ -1,5 +1,6 @@
 /** The live views: the whole log folded from its opening, then followed. */
 import type { Logger } from 'pino';
+import { unfitReports } from '../../events/envelope.ts';
 import type { EventData } from '../../events/events.ts';
 import { originOf } from '../../projections/origin.ts';
 import { applyCommit, createViews, type Views } from '../../projections/views.ts';
@@ -56,8 +57,13 @@ export const follow = (log: Stream, clock: Clock, logger: Logger): Follower => {
   const release = (): void => {
     for (const waiter of waiters) if (live && waiter.position <= views.position) waiter.resolve();
   };
+  const warnOf = ({ body, subject, position }: Message): void => {
+    const problem = unfitReports(body, subject);
+    logger.warn({ position, subject, problem }, 'a report that does not fit counts for nothing');
+  };
   const onMessage = (message: Message): void => {
     const events = eventsOf(message);
+    if (events.length === 0) warnOf(message);
     for (const event of events) {
       if (event.type === 'NetworkCreateRequested') {
         const { id, name } = event.data.network;

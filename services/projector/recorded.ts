@@ -119,7 +119,7 @@ class Scan {
     const { position } = message;
     if (position > this.until) return 'end';
     const { host } = originOf(message.subject);
-    for (const [index, event] of decodeCommit(message.body).entries()) {
+    for (const [index, event] of decodeCommit(message.body, message.subject).entries()) {
       if (!isBehind(this.at, position, index)) continue;
       if (this.matches(event, host) && !this.page.add(rowOf(event, message, index))) return 'cut';
       this.at = { position, index };

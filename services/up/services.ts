@@ -91,6 +91,7 @@ const startController = async (deps: ServiceDeps): Promise<Part> => {
     clock,
     logger,
     quarantineMs: config.quarantineMs,
+    realmPools: config.realmPools,
   });
   await controller.start();
   // a lease that is lost and won again at once must not start the next round before the last one has ended

@@ -22,9 +22,9 @@ const settledObjects = (state: BoundaryState, deployment: Deployment): readonly 
   for (const row of state.sandboxes.values()) {
     const view = settledView(state, row);
     objects.push(...sandboxObjects(deployment, view));
-    for (const { network, endpoint, interface: device } of view.inmates) {
+    for (const { network, endpoint, interface: device, plug } of view.inmates) {
       const joinId = state.endpoints.get(endpoint.id)?.sandbox?.joinId ?? '';
-      const join = { joinId, network, endpoint, sandbox: row.facts, interface: device };
+      const join = { joinId, network, endpoint, sandbox: row.facts, interface: device, plug };
       const driver = driverOf(deployment, network);
       objects.push(...(driver?.presence(host, network) ?? []), ...(driver?.join(host, join).ensure ?? []));
     }

@@ -3,7 +3,7 @@ import type { Effect, Join } from '../../drivers/driver.ts';
 import { type KernelObject, objectKey } from '../../drivers/objects.ts';
 import type { Event, EventOf } from '../../events/envelope.ts';
 import type { EndpointFacts, NetworkFacts } from '../../events/events.ts';
-import { type BoundaryState, cellOf, networkOf } from '../../events/state.ts';
+import { type BoundaryState, cellOf, type EndpointRow, networkOf, plugOf } from '../../events/state.ts';
 import { noChanges, type Scene, viewOf } from './inmates.ts';
 import { driverOf, sandboxObjects } from './sandbox.ts';
 import { endpointNow, networkAfter, networkNow } from './settings.ts';
@@ -18,6 +18,7 @@ export const nothing: Effect = { ensure: [], remove: [] };
 interface Subject {
   readonly network: NetworkFacts;
   readonly endpoint: EndpointFacts;
+  readonly plug: EndpointRow['plug'];
 }
 
 const subjectOf = (
@@ -28,17 +29,18 @@ const subjectOf = (
   if (!network) return missing(`network ${data.networkId}`);
   const endpoint = state.endpoints.get(data.endpointId);
   if (!endpoint) return missing(`endpoint ${data.endpointId}`);
-  return { network: networkNow(network), endpoint: endpointNow(endpoint) };
+  return { network: networkNow(network), endpoint: endpointNow(endpoint), plug: endpoint.plug };
 };
 
 type JoinOrLeave = EventOf<'EndpointJoinRequested' | 'EndpointLeaveRequested'>['data'];
 
-const joinOf = ({ network, endpoint }: Subject, data: JoinOrLeave): Join => ({
+const joinOf = ({ network, endpoint, plug }: Subject, data: JoinOrLeave): Join => ({
   joinId: data.joinId,
   network,
   endpoint,
   sandbox: data.sandbox,
   interface: data.interface,
+  plug: plug?.joinId === data.joinId ? plug : null,
 });
 
 /** An endpoint of the network that could not be removed: what is left of it stands on the network. */
@@ -115,7 +117,14 @@ const networkEffect = (scene: Scene, facts: NetworkFacts): Effect => {
     const sandbox = state.sandboxes.get(row?.sandbox?.incarnation ?? '');
     if (!row?.sandbox || !sandbox) continue;
     const { joinId, interface: device } = row.sandbox;
-    const join = { joinId, network: facts, endpoint: endpointNow(row), sandbox: sandbox.facts, interface: device };
+    const join = {
+      joinId,
+      network: facts,
+      endpoint: endpointNow(row),
+      sandbox: sandbox.facts,
+      interface: device,
+      plug: plugOf(row),
+    };
     // What is to join later will find the network as it is then.
     ensure.push(...driver.join(deployment.host, join).ensure.filter((object) => present.get(objectKey(object))));
     const changes = { ...noChanges, networks: new Map([[facts.id, facts]]) };

@@ -1,6 +1,7 @@
 /** The files of a sandbox that a runtime mounts: hosts, resolv.conf and hostname. Pure. */
-import { gatewayOf } from '../../drivers/driver.ts';
+
 import type { Dns } from '../../events/events.ts';
+import { defaultRouteOf } from '../../events/gateways.ts';
 import { RESOLVER_ADDRESS } from '../dns/address.ts';
 import type { ResolvConf } from '../dns/upstreams.ts';
 import type { Inmate, SandboxView } from './sandbox.ts';
@@ -33,7 +34,8 @@ const constantHosts = [
 const hostGateways = ({ inmates, gateways }: SandboxView): readonly string[] =>
   ([4, 6] as const).flatMap((family) => {
     const carrier = inmates.find(({ endpoint }) => endpoint.id === gateways[`ipv${family}`]);
-    return carrier ? (gatewayOf(carrier.network, family) ?? []) : [];
+    // A route on the link leads by no address.
+    return (carrier && defaultRouteOf(carrier.network, family, carrier.plug)?.gateway) || [];
   });
 
 const hosts = (view: SandboxView): string => {

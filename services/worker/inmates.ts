@@ -81,8 +81,12 @@ const settledInmates = (state: BoundaryState, row: SandboxRow): readonly Inmate[
     ];
   });
 
-/** Who carries the default routes: as it was decided, or where that one did not get there, as it would be without it. */
-const carriers = (inmates: readonly Inmate[], decided: Gateways | null): Gateways => {
+/**
+ * Who carries the default routes: as it was decided, or where that one did not get there, as it would be without it. What a carrier
+ * says of a join comes later than decisions that stand beside it.
+ */
+const carriers = (inmates: readonly Inmate[], before: Gateways | null): Gateways => {
+  const decided = inmates.some(({ network }) => network.defaultRoute === 'endpoint') ? null : before;
   const { ipv4, ipv6 } = electGateways(
     inmates.map(({ endpoint: { id, gatewayPriority }, network, plug }) => ({ id, gatewayPriority, network, plug })),
   );

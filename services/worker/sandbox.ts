@@ -1,9 +1,10 @@
 /** What a sandbox as a whole is in the kernel, apart from its endpoints: namespace, default routes, ports, files, names. Pure. */
-import { type Driver, gatewayOf, type HostContext, type Publication, tagOf } from '../../drivers/driver.ts';
+import { type Driver, type HostContext, type Publication, tagOf } from '../../drivers/driver.ts';
 import type { KernelObject, Netns, Route } from '../../drivers/objects.ts';
 import { remoteDriver } from '../../drivers/remote.ts';
 import { hostNetns } from '../../events/deciders/sandbox.ts';
 import type { EndpointFacts, Gateways, NetworkFacts, Plug, PortBinding, SandboxFacts } from '../../events/events.ts';
+import { defaultRouteOf } from '../../events/gateways.ts';
 import { RESOLVER_PORT } from '../dns/address.ts';
 import type { ResolvConf } from '../dns/upstreams.ts';
 import { filesOf } from './files.ts';
@@ -44,8 +45,6 @@ export const netnsOf = ({ host }: Deployment, sandbox: SandboxFacts): Netns | nu
     ? null
     : { kind: 'netns', path: sandbox.key, owned: sandbox.owned, tag: tagOf(host, 'sandbox', sandbox.incarnation) };
 
-const everywhere = { 4: '0.0.0.0/0', 6: '::/0' } as const;
-
 /** The endpoint that carries the default route of a family. */
 const carrierOf = ({ inmates, gateways }: SandboxView, family: 4 | 6): Inmate | undefined =>
   inmates.find(({ endpoint }) => endpoint.id === gateways[`ipv${family}`]);
@@ -53,13 +52,11 @@ const carrierOf = ({ inmates, gateways }: SandboxView, family: 4 | 6): Inmate | 
 const defaultRoutes = (deployment: Deployment, view: SandboxView): readonly Route[] =>
   families.flatMap((family): readonly Route[] => {
     const carrier = carrierOf(view, family);
-    // Empty: the destination is on the link.
-    const isOnLink = carrier?.network.defaultRoute === 'link';
-    const gateway = isOnLink ? '' : carrier ? gatewayOf(carrier.network, family) : null;
-    if (!carrier || carrier.interface === null || gateway === null) return [];
+    const route = carrier ? defaultRouteOf(carrier.network, family, carrier.plug) : null;
+    if (!carrier || carrier.interface === null || route === null) return [];
     const tag = tagOf(deployment.host, 'sandbox', view.facts.incarnation);
     const { interface: device } = carrier;
-    return [{ kind: 'route', netns: view.facts.key, destination: everywhere[family], gateway, device, tag }];
+    return [{ kind: 'route', netns: view.facts.key, ...route, device, tag }];
   });
 
 /** All leases of the sandbox and its endpoints whose host ports are known, through the endpoints that carry its default routes. */

@@ -2,9 +2,10 @@
 import { hostNetns } from '../../events/deciders/sandbox.ts';
 import type { Event } from '../../events/envelope.ts';
 import type { SandboxFacts } from '../../events/events.ts';
+import { asSettled } from '../../events/settled.ts';
 import { type BoundaryState, cellOf, commandKey } from '../../events/state.ts';
 
-/** The intents of one command: executed all or none. */
+/** The intents of one command, with what was settled since: executed all or none. */
 export interface Unit {
   readonly id: string;
   readonly intents: readonly Event[];
@@ -25,9 +26,9 @@ export const openUnits = (state: BoundaryState, most = Number.POSITIVE_INFINITY)
     const key = commandKey(intent.meta.actor, intent.meta.commandid);
     const unit = units.get(key);
     if (unit) {
-      unit.intents.push(intent);
+      unit.intents.push(asSettled(state, intent));
       unit.expired ||= expired;
-    } else if (units.size < most) units.set(key, { intents: [intent], expired });
+    } else if (units.size < most) units.set(key, { intents: [asSettled(state, intent)], expired });
     else break;
   }
   return [...units].map(([id, { intents, expired }]) => ({ id, intents, expired }));

@@ -373,6 +373,7 @@ class HostWorker implements Worker {
       epoch,
       underlay: facts.underlay && { ...facts.underlay },
       vlans: [...facts.vlans],
+      linkRoutes: Object.fromEntries(Object.entries(facts.linkRoutes).map(([link, routes]) => [link, [...routes]])),
       drivers: [],
     };
   }

@@ -87,7 +87,7 @@ export const sandboxSuite = (name: string, open: () => Promise<KernelHarness>): 
         ['net.ipv4.conf.IFNAME.arp_notify', 'yes', 'EINVAL'],
       ] as const) {
         const fault = await faultOf(create('box', withSettings({ [key]: value })));
-        assert.deepEqual([fault.code, fault.errno], ['KERNEL_ERROR', errno]);
+        assert.deepEqual([fault.code, fault.errno, fault.retryable], ['SYSCTL_INVALID', errno, false]);
         const words = { ENOENT: 'no such file or directory', EINVAL: 'invalid argument' }[errno];
         assert.equal(fault.text, `${key.replace('IFNAME', 'eth0')} = ${value}: ${words}`);
         assert.match(fault.step, /^create (veth|link) cv1x2$/);

@@ -313,6 +313,11 @@ export const kernelSuite = (name: string, open: () => Promise<KernelHarness>): v
       const facts = await kernel().facts();
       assert.equal(typeof facts.kernel, 'string');
       assert.ok(facts.mtu >= 1280);
+      for (const routes of Object.values(facts.linkRoutes))
+        assert.deepEqual(
+          routes.filter((route) => !facts.routes.includes(route)),
+          [],
+        );
       const { vxlan, macvlan, ipvlan, vlan, esp, ...everywhere } = facts.capabilities;
       assert.ok(Object.values(everywhere).every(Boolean));
       assert.ok([vxlan, macvlan, ipvlan, vlan, esp].every((known) => typeof known === 'boolean'));

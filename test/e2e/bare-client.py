@@ -1,139 +1,16 @@
-"""A client of cnmbus with nothing but Python's standard library and docs/protocol.md: the NATS protocol over one socket, JSON, hashes.
+"""A client of cnmbus with nothing but Python's standard library and docs/protocol.md.
 
     python3 bare-client.py HOST PORT ACTOR
 
 Prints one line of JSON per step that went as the page says, and ends with 1 at the first that did not.
 """
-import base64
-import hashlib
 import json
 import os
-import socket
 import sys
 import time
 
-SERVER_HEADERS = {
-    "Nats-Stream", "Nats-Subject", "Nats-Sequence", "Nats-Time-Stamp", "Nats-Last-Sequence", "Nats-Num-Pending",
-    "Nats-UpTo-Sequence", "Nats-Stream-Source", "Nats-Msg-Size", "Nats-Pin-Id",
-}
-TIMEOUT_S = 15.0
-
-
-def token(name):
-    """A name as one token of a subject (Names in subjects)."""
-    if name == "_":
-        return "=5F"
-    plain = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-    return "".join(chr(byte) if byte in plain else "=%02X" % byte for byte in name.encode())
-
-
-def base36(number):
-    digits = ""
-    while number:
-        number, digit = divmod(number, 36)
-        digits = "0123456789abcdefghijklmnopqrstuvwxyz"[digit] + digits
-    return digits
-
-
-def mint():
-    """A command id (Command ids)."""
-    return base36(int(time.time() * 1000)) + "-" + os.urandom(6).hex()
-
-
-class Message:
-    def __init__(self, subject, reply, status, headers, body):
-        self.subject, self.reply, self.status, self.headers, self.body = subject, reply, status, headers, body
-
-    def json(self):
-        return json.loads(self.body)
-
-    def header(self, name):
-        return next((value for key, value in self.headers if key == name), None)
-
-
-class Nats:
-    """One connection. Messages are kept per subscription until somebody asks for them."""
-
-    def __init__(self, host, port):
-        self.socket = socket.create_connection((host, port), timeout=TIMEOUT_S)
-        self.buffer = b""
-        self.waiting = {}
-        self.info = json.loads(self.line().split(b" ", 1)[1])
-        options = {"verbose": False, "pedantic": False, "headers": True, "no_responders": True, "name": "bare",
-                   "lang": "python", "version": "1", "protocol": 1}
-        self.write(b"CONNECT " + json.dumps(options).encode() + b"\r\nPING\r\n")
-        while self.line() != b"PONG":
-            pass
-
-    def write(self, data):
-        self.socket.sendall(data)
-
-    def more(self):
-        data = self.socket.recv(65536)
-        if not data:
-            raise ConnectionError("the server closed the connection")
-        self.buffer += data
-
-    def line(self):
-        while b"\r\n" not in self.buffer:
-            self.more()
-        line, self.buffer = self.buffer.split(b"\r\n", 1)
-        return line
-
-    def payload(self, size):
-        while len(self.buffer) < size + 2:
-            self.more()
-        data, self.buffer = self.buffer[:size], self.buffer[size + 2:]
-        return data
-
-    def subscribe(self, subject):
-        sid = str(len(self.waiting) + 1)
-        self.waiting[sid] = []
-        self.write(f"SUB {subject} {sid}\r\n".encode())
-        return sid
-
-    def publish(self, subject, body, reply="", headers=()):
-        if headers:
-            head = b"NATS/1.0\r\n" + b"".join(f"{key}: {value}\r\n".encode() for key, value in headers) + b"\r\n"
-            sizes = f"{len(head)} {len(head) + len(body)}"
-            self.write(f"HPUB {subject} {reply} {sizes}\r\n".encode() + head + body + b"\r\n")
-        else:
-            self.write(f"PUB {subject} {reply} {len(body)}\r\n".encode() + body + b"\r\n")
-
-    def receive(self):
-        """Takes one thing from the wire."""
-        line = self.line()
-        verb, *rest = line.decode().split()
-        if verb == "PING":
-            self.write(b"PONG\r\n")
-        elif verb == "-ERR":
-            raise ConnectionError(line.decode())
-        elif verb in ("MSG", "HMSG"):
-            sizes = 1 if verb == "MSG" else 2
-            subject, sid, *reply = rest[:-sizes]
-            whole = self.payload(int(rest[-1]))
-            head = b"" if verb == "MSG" else whole[:int(rest[-2])]
-            self.waiting[sid].append(Message(subject, reply[0] if reply else "", *parse_head(head), whole[len(head):]))
-
-    def next(self, sid):
-        while not self.waiting[sid]:
-            self.receive()
-        return self.waiting[sid].pop(0)
-
-    def request(self, subject, body=b"", headers=()):
-        inbox = "_INBOX." + os.urandom(8).hex()
-        sid = self.subscribe(inbox)
-        self.publish(subject, body, inbox, headers)
-        return self.next(sid)
-
-
-def parse_head(head):
-    """Status and headers of what stands in front of a body."""
-    if not head:
-        return "", []
-    first, *lines = head.decode().rstrip("\r\n").split("\r\n")
-    pairs = [line.split(":", 1) for line in lines if ":" in line]
-    return first[len("NATS/1.0"):].strip(), [(key, value.strip()) for key, value in pairs]
+sys.dont_write_bytecode = True
+from bare import Nats, Reader, base36, chain_hash, mint, token  # noqa: E402
 
 
 class Cnm:
@@ -158,7 +35,9 @@ class Cnm:
                 if answer["kind"] in kinds:
                     self.answers[command].remove(answer)
                     return answer
-            answer = self.nats.next(self.replies).json()
+            message = self.nats.next(self.replies)
+            expect(message is not None, f"an answer to {command}", "nothing")
+            answer = message.json()
             self.answers.setdefault(answer["commandid"], []).append(answer)
 
     def done(self, command):
@@ -182,13 +61,6 @@ class Cnm:
         message = self.nats.request("$JS.API.DIRECT.GET.CNM_LOG", json.dumps({"seq": position}).encode())
         expect(not message.status, f"the commit at {position}", message.status)
         return message
-
-
-def chain_hash(subject, headers, body):
-    """The hash that the next commit on the same subject carries (The chain)."""
-    stored = sorted((pair for pair in headers if pair[0] not in SERVER_HEADERS), key=lambda pair: pair[0])
-    head = subject + "\r\n" + "".join(f"{key}: {value}\r\n" for key, value in stored) + "\r\n"
-    return base64.urlsafe_b64encode(hashlib.sha256(head.encode() + body).digest()).decode().rstrip("=")
 
 
 def expect(holds, what, got):
@@ -296,26 +168,17 @@ def log(cnm):
 def watch(cnm, host):
     """A snapshot, then what happens from there, by a consumer of our own."""
     _, snapshot = cnm.query("networks")
-    name = "bare_" + os.urandom(6).hex()
-    config = {"name": name, "deliver_policy": "by_start_sequence", "opt_start_seq": snapshot["position"] + 1,
-              "ack_policy": "none", "mem_storage": True, "num_replicas": 1, "inactive_threshold": 60 * 10**9,
-              "filter_subjects": [f"cnm.event.host.{token(host)}", f"cnm.outcome.{token(host)}"]}
-    body = json.dumps({"stream_name": "CNM_LOG", "config": config, "action": "create"}).encode()
-    made = cnm.nats.request(f"$JS.API.CONSUMER.CREATE.CNM_LOG.{name}", body).json()
-    expect("error" not in made, "the consumer", made)
-    inbox = "_INBOX." + os.urandom(8).hex()
-    sid = cnm.nats.subscribe(inbox)
-    pull = json.dumps({"batch": 100, "expires": 10 * 10**9}).encode()
-    cnm.nats.publish(f"$JS.API.CONSUMER.MSG.NEXT.CNM_LOG.{name}", pull, inbox)
+    subjects = [f"cnm.event.host.{token(host)}", f"cnm.outcome.{token(host)}"]
+    reader = Reader(cnm.nats, snapshot["position"] + 1, subjects)
 
     create = cnm.publish("CreateNetwork", {"name": "watched"})
     cnm.done(create)
     _, outcome = cnm.done(cnm.publish("DeleteNetwork", {"network": "watched"}))
     seen, position = [], snapshot["position"]
     while position < outcome["position"]:
-        delivery = cnm.nats.next(sid)
-        after, position = position, int(delivery.reply.split(".")[5])
-        expect(position > after, "the order", delivery.reply)
+        delivery = reader.next()
+        expect(delivery is not None and delivery.position > position, "the order", delivery)
+        position = delivery.position
         seen += [event["type"].split(".")[1] for event in delivery.json()]
     wanted = ["NetworkCreateRequested", "NetworkCreated", "NetworkDeleteRequested", "NetworkDeleted"]
     expect(seen == wanted, "what happened", seen)
@@ -343,4 +206,5 @@ def main():
     step("end")
 
 
-main()
+if __name__ == "__main__":
+    main()

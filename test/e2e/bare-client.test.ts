@@ -4,18 +4,17 @@
  */
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { connect } from '@nats-io/transport-node';
 import { pino } from 'pino';
-import type { JsonSchema } from '../../docs/generate/json-schema.ts';
 import { readConfig } from '../../services/lib/config.ts';
-import type { Stream } from '../../services/lib/stream.ts';
 import { jetStream } from '../../services/nats/jetstream.ts';
+import { STREAMS } from '../../services/nats/stream-config.ts';
 import { startUp, type Up } from '../../services/up/up.ts';
-import { problemsOf } from '../support/json-schema.ts';
+import { misfits, readWhole } from '../support/log-checks.ts';
 import { inOwnNamespaces, ipLinks, sh } from '../support/netns.ts';
 
 const script = join(import.meta.dirname, 'bare-client.py');
@@ -37,20 +36,6 @@ const runClient = async (port: string): Promise<{ readonly steps: readonly strin
   const lines = printed.stdout.split('\n').filter(Boolean);
   const complaint = code === 0 ? '' : `${lines.at(-1)}\n${printed.stderr}`;
   return { steps: lines.map((line) => String(JSON.parse(line).step)), complaint };
-};
-
-/** What does not fit the generated schemas among the messages of a stream. */
-const misfits = async (stream: Stream, schemas: JsonSchema, nameOf: (subject: string) => string): Promise<string[]> => {
-  const last = await stream.last();
-  const found: string[] = [];
-  for (let position = 1; position <= last; position++) {
-    const message = await stream.get(position);
-    if (!message) continue;
-    const $ref = `#/definitions/${nameOf(message.subject)}`;
-    const body = JSON.parse(new TextDecoder().decode(message.body));
-    found.push(...problemsOf({ $ref }, body, schemas).map((problem) => `${position} ${message.subject}: ${problem}`));
-  }
-  return found;
 };
 
 if (inOwnNamespaces(import.meta.filename)) {
@@ -95,10 +80,8 @@ if (inOwnNamespaces(import.meta.filename)) {
     });
 
     it('has met nothing that does not fit the generated schemas', async () => {
-      const schemas = JSON.parse(readFileSync('docs/generated/schemas.json', 'utf8')) as JsonSchema;
       const connection = await connect({ servers: up.url });
-      const commit = (subject: string) => (subject.startsWith('cnm.event.') ? 'DecisionCommit' : 'OutcomeCommit');
-      assert.deepEqual(await misfits(jetStream(connection, 'CNM_LOG'), schemas, commit), []);
+      assert.deepEqual(misfits(await readWhole(jetStream(connection, STREAMS.log))), []);
       await connection.close();
     });
   });

@@ -48,6 +48,9 @@ if (inOwnNamespaces(import.meta.filename)) {
     const { healthy, checks } = place.json('doctor');
     assert.equal(healthy, true, JSON.stringify(checks));
     assert.match(works('doctor'), /^ok {3}veth +works$/m);
+    const astray = place.cnmWith({ CNM_UNDERLAY: 'eth7' }, 'doctor');
+    assert.equal(astray.exit, 1);
+    assert.match(astray.out, /^BAD +underlay +CNM_UNDERLAY=eth7 is no IPv4 address .*\n +-> name one of /m);
   });
 
   test('cli: a network, two sandboxes on it, a ping, and nothing left afterwards', () => {

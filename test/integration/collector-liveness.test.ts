@@ -62,7 +62,7 @@ class Stage {
   row() {
     const views = createViews();
     for (const { subject, position, body } of this.log.stored())
-      applyCommit(views, subject, position, decodeCommit(body));
+      applyCommit(views, subject, position, decodeCommit(body, subject));
     const row = views.rows.hosts.get('h.1');
     return row && { epoch: row.epoch, alive: row.alive, awaySince: row.awaySince };
   }

@@ -184,10 +184,14 @@ describe('networks of the realm', () => {
     await stage.host('h3', {});
     await stage.host('h4', able('h4', 1499));
     await stage.host('h5', { ...able('h5'), underlay: null });
+    await stage.host('h6', { ...able('h6'), underlay: null, underlayAsked: 'eth7' });
     const on = (host: string) => stage.code('CreateEndpoint', { network: 'web', name: host }, host);
     assert.equal(await on('h3'), 'CAPABILITY_MISSING');
     assert.equal(await on('h4'), 'MTU_UNFIT');
     assert.equal(await on('h5'), 'CAPABILITY_MISSING');
+    const asked = await stage.run('CreateEndpoint', { network: 'web', name: 'h6' }, 'h6');
+    assert.equal(asked.code, 'CAPABILITY_MISSING');
+    assert.match(String(asked.detail), /^host h6 has no address .*; CNM_UNDERLAY of h6 is eth7, which is not there$/);
     assert.equal(await on('h1'), 'succeeded');
     await stage.run('CreateNetwork', { name: 'narrow', ...overlay });
     assert.equal(networksIn(stage).at(-1)?.facts.mtu, 1449);
@@ -240,10 +244,36 @@ describe('networks of the realm', () => {
   });
 });
 
+it('take their subnets from the pools that controllers are told, and name those when nothing is left', async () => {
+  const stage = new RealmStage();
+  await stage.host('h1');
+  await stage.controller({ realmPools: [{ base: '10.9.8.0/23', size: 24 }] });
+  for (const name of ['a', 'b']) assert.equal(await stage.code('CreateNetwork', { name, ...overlay }), 'succeeded');
+  assert.deepEqual(
+    networksIn(stage).map(({ facts }) => facts.subnets[0]?.subnet),
+    ['10.9.8.0/24', '10.9.9.0/24'],
+  );
+  const answer = await stage.run('CreateNetwork', { name: 'c', ...overlay });
+  assert.equal(answer.code, 'SUBNET_POOL_EXHAUSTED');
+  assert.match(String(answer.detail), /all 2 subnets .*10\.9\.8\.0\/23 in \/24/);
+  assert.deepEqual(
+    (answer.culprits as { readonly name: string }[]).map(({ name }) => name),
+    ['a', 'b'],
+  );
+  await stage.stop();
+});
+
 it('are refused while no host is known that can reach others', async () => {
   const stage = new RealmStage();
   await stage.host('h1', {});
+  await stage.host('h2', { underlayAsked: '192.0.2.7' });
   await stage.controller();
-  assert.equal(await stage.code('CreateNetwork', { name: 'web', ...overlay }), 'CAPABILITY_MISSING');
+  const { code, detail, culprits } = await stage.run('CreateNetwork', { name: 'web', ...overlay });
+  assert.equal(code, 'CAPABILITY_MISSING');
+  assert.match(String(detail), /^no host has an address .*; CNM_UNDERLAY of h2 is 192\.0\.2\.7, which is not there$/);
+  assert.deepEqual(culprits, [
+    { kind: 'capability', id: 'underlay' },
+    { kind: 'host', id: 'h2', detail: 'CNM_UNDERLAY=192.0.2.7' },
+  ]);
   await stage.stop();
 });

@@ -1,13 +1,11 @@
 /** Bridges and ports as the machine's own tools see them: forwarding, flags, settings, addresses. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { linuxKernel } from '../../drivers/kernel/kernel.ts';
-import { tableName } from '../../drivers/kernel/ruleset.ts';
 import type { KernelObject } from '../../drivers/objects.ts';
 import { diff } from '../../drivers/plan.ts';
-import type { Kernel, Plan } from '../../drivers/port.ts';
-import { bridge, byKey, create, network, owner, remove, sandbox, veth } from '../support/kernel-objects.ts';
+import { bridge, create, network, remove, sandbox, veth } from '../support/kernel-objects.ts';
+import { LinuxLab } from '../support/linux-lab.ts';
 import { inOwnNamespaces, sh, shIn, succeedsIn } from '../support/netns.ts';
 
 const setting = (path: string): string => readFileSync(`/proc/sys/net/${path}`, 'utf8').trim();
@@ -27,26 +25,8 @@ const portFlags = (name: string): { readonly hairpin: boolean; readonly isolated
 
 if (inOwnNamespaces(import.meta.filename)) {
   describe('links', () => {
-    let runDir = '';
-    let kernel: Kernel;
-    const path = (name: string): string => `${runDir}/${name}`;
-    const apply = async (...plans: Plan[]): Promise<void> => {
-      assert.deepEqual(
-        await kernel.apply(plans),
-        plans.map(() => ({ ok: true })),
-      );
-    };
-    const holds = async (...objects: readonly KernelObject[]): Promise<void> => {
-      const census = await kernel.census();
-      assert.deepEqual([census.unknown, byKey(census.objects)], [[], byKey(objects)]);
-    };
-    /** What is wanted becomes so again; answers what had to be done. */
-    const repair = async (wanted: readonly KernelObject[]): Promise<readonly string[]> => {
-      const operations = diff(wanted, (await kernel.census()).objects);
-      await apply({ id: 'repair', operations });
-      await holds(...wanted);
-      return operations.map(({ op, object }) => `${op} ${object.kind}`);
-    };
+    let lab: LinuxLab;
+    const path = (name: string): string => lab.path(name);
     const box = (number: number, change: Partial<ReturnType<typeof veth>> = {}): readonly KernelObject[] =>
       sandbox(`s${number}`, { network: 1, number, netns: path(`s${number}`) }).map((object) =>
         object.kind === 'veth' ? { ...object, ...change } : object,
@@ -59,33 +39,28 @@ if (inOwnNamespaces(import.meta.filename)) {
     };
 
     beforeEach(async () => {
-      runDir = mkdtempSync('/run/cnm-test-');
-      kernel = await linuxKernel({ ...owner, runDir });
+      lab = await LinuxLab.open();
       set('ipv4/ip_forward', '0');
       set('ipv6/conf/all/forwarding', '0');
       netfilter('0');
     });
     afterEach(async () => {
       netfilter('0');
-      const { objects } = await kernel.census();
-      await apply({ id: 'clean', operations: diff([], objects) });
-      await kernel.settled();
-      await kernel.close();
-      sh(`nft delete table inet ${tableName(owner.realm, owner.host)}; umount ${runDir}; rmdir ${runDir}`);
+      await lab.close();
       sh('for link in up0 up1; do ip link del $link 2>/dev/null || true; done');
     });
 
     it('make the host forward, for those families that a routed bridge has, and never stop it', async () => {
       const ipv4Only = { ...bridge(1), addresses: ['10.1.0.1/16'] };
-      await apply(create('internal', [{ ...bridge(2), routed: false }]));
+      await lab.apply(create('internal', [{ ...bridge(2), routed: false }]));
       assert.deepEqual([setting('ipv4/ip_forward'), setting('ipv6/conf/all/forwarding')], ['0', '0']);
       assert.equal(setting('ipv4/conf/cb2/route_localnet'), '0');
-      await apply(create('net', [ipv4Only]));
+      await lab.apply(create('net', [ipv4Only]));
       assert.deepEqual([setting('ipv4/ip_forward'), setting('ipv6/conf/all/forwarding')], ['1', '0']);
       assert.equal(setting('ipv4/conf/cb1/route_localnet'), '1');
-      await apply({ id: 'both', operations: [{ op: 'update', from: ipv4Only, object: bridge(1) }] });
+      await lab.apply({ id: 'both', operations: [{ op: 'update', from: ipv4Only, object: bridge(1) }] });
       assert.equal(setting('ipv6/conf/all/forwarding'), '1');
-      await apply(remove('net', [bridge(1)]));
+      await lab.apply(remove('net', [bridge(1)]));
       assert.deepEqual([setting('ipv4/ip_forward'), setting('ipv6/conf/all/forwarding')], ['1', '1']);
     });
 
@@ -93,7 +68,7 @@ if (inOwnNamespaces(import.meta.filename)) {
       sh('ip link add up0 type veth peer name up1');
       set('ipv6/conf/up0/accept_ra', '1');
       set('ipv6/conf/up1/accept_ra', '0');
-      await apply(create('net', network(1)));
+      await lab.apply(create('net', network(1)));
       assert.deepEqual([setting('ipv6/conf/up0/accept_ra'), setting('ipv6/conf/up1/accept_ra')], ['2', '0']);
       assert.equal(setting('ipv6/conf/cb1/accept_ra'), '0');
     });
@@ -101,7 +76,7 @@ if (inOwnNamespaces(import.meta.filename)) {
     it('put the settings of the host back when a plan fails', async () => {
       sh('ip link add up0 type veth peer name up1');
       set('ipv6/conf/up0/accept_ra', '1');
-      const [result] = await kernel.apply([
+      const [result] = await lab.kernel.apply([
         create('x', [...network(1), veth({ network: 9, number: 2, netns: path('nowhere') })]),
       ]);
       assert.ok(result && !result.ok);
@@ -111,53 +86,53 @@ if (inOwnNamespaces(import.meta.filename)) {
     });
 
     it('are repaired when somebody stops the forwarding', async () => {
-      await apply(create('net', network(1)));
+      await lab.apply(create('net', network(1)));
       for (const path of ['ipv4/ip_forward', 'ipv6/conf/all/forwarding', 'ipv4/conf/cb1/route_localnet']) {
         set(path, '0');
-        assert.deepEqual(await repair(network(1)), ['update bridge'], path);
+        assert.deepEqual(await lab.repair(network(1)), ['update bridge'], path);
         assert.equal(setting(path), '1');
       }
       set('ipv4/conf/cb1/forwarding', '0');
-      assert.deepEqual(await repair(network(1)), ['update bridge']);
+      assert.deepEqual(await lab.repair(network(1)), ['update bridge']);
     });
 
     it('have flags by what the host does with bridged packets, also when that changes', async () => {
       const wanted = [...network(1), ...box(2, { isolated: true }), ...box(3)];
-      await apply(create('all', wanted));
+      await lab.apply(create('all', wanted));
       assert.deepEqual(portFlags('cv1x2'), { hairpin: false, isolated: true });
       assert.deepEqual(portFlags('cv1x3'), { hairpin: false, isolated: false });
       netfilter('1');
-      assert.deepEqual(await repair(wanted), ['update veth', 'update veth']);
+      assert.deepEqual(await lab.repair(wanted), ['update veth', 'update veth']);
       assert.deepEqual(portFlags('cv1x2'), { hairpin: true, isolated: false });
       assert.deepEqual(portFlags('cv1x3'), { hairpin: true, isolated: false });
-      await kernel.close();
-      kernel = await linuxKernel({ ...owner, runDir });
+      await lab.kernel.close();
+      await lab.start();
       const more = [...wanted, ...box(4), ...box(5, { isolated: true })];
-      assert.equal((await repair(more)).filter((line) => line.startsWith('update')).length, 0);
+      assert.equal((await lab.repair(more)).filter((line) => line.startsWith('update')).length, 0);
       assert.deepEqual(portFlags('cv1x4'), { hairpin: true, isolated: false });
       assert.deepEqual(portFlags('cv1x5'), { hairpin: true, isolated: false });
       netfilter('0');
-      assert.deepEqual(await repair(more), Array(4).fill('update veth'));
+      assert.deepEqual(await lab.repair(more), Array(4).fill('update veth'));
       assert.deepEqual(portFlags('cv1x5'), { hairpin: false, isolated: true });
       sh('bridge link set dev cv1x5 isolated off hairpin on');
-      assert.deepEqual(await repair(more), ['update veth']);
+      assert.deepEqual(await lab.repair(more), ['update veth']);
       assert.deepEqual(portFlags('cv1x5'), { hairpin: false, isolated: true });
     });
 
     it('isolate ports from each other, and not from the host or from others', async () => {
       const isolated = { isolated: true };
-      await apply(create('all', [...network(1), ...box(2, isolated), ...box(3, isolated), ...box(4)]));
+      await lab.apply(create('all', [...network(1), ...box(2, isolated), ...box(3, isolated), ...box(4)]));
       const reaches = (from: number, to: number): boolean => succeedsIn(path(`s${from}`), `ping -c1 -W1 10.1.0.${to}`);
       assert.deepEqual([reaches(2, 3), reaches(3, 2), reaches(2, 4), reaches(2, 1)], [false, false, true, true]);
     });
 
     it('keep their flags when a plan fails that had made room on a full bridge', async () => {
-      await apply(create('all', [...network(1), ...box(2, { isolated: true })]));
+      await lab.apply(create('all', [...network(1), ...box(2, { isolated: true })]));
       // Both ends of each pair are ports, and stay down.
       const pairs = Array.from({ length: 511 }, (_, at) => at);
       batch(pairs.map((at) => `link add p${at} group 77 master cb1 type veth peer name q${at} group 77`));
       batch(pairs.map((at) => `link set q${at} master cb1`));
-      const [result] = await kernel.apply([
+      const [result] = await lab.kernel.apply([
         {
           id: 'swap',
           operations: [
@@ -182,7 +157,7 @@ if (inOwnNamespaces(import.meta.filename)) {
       const born = { ...rest, peer, birth: { sysctls } };
       const netnsOnly = sandbox('s2', { network: 1, number: 2, netns: path('s2') }).slice(0, 1);
       const second = { ...veth({ network: 2, number: 2, netns: path('s2'), device: 'eth1' }), birth: { sysctls } };
-      await apply(create('all', [...network(1), ...network(2), ...netnsOnly, born]), create('later', [second]));
+      await lab.apply(create('all', [...network(1), ...network(2), ...netnsOnly, born]), create('later', [second]));
       for (const device of ['a.b-c', 'eth1']) {
         assert.equal(shIn(path('s2'), `cat /proc/sys/net/ipv4/conf/${device}/arp_notify`).trim(), '1');
         assert.equal(shIn(path('s2'), `cat /proc/sys/net/ipv4/neigh/${device}/base_reachable_time_ms`).trim(), '12000');
@@ -190,32 +165,38 @@ if (inOwnNamespaces(import.meta.filename)) {
         assert.match(shIn(path('s2'), `ip -6 addr show dev ${device} scope link`), /inet6 fe80/);
       }
       const plain = { sysctls: {} };
-      await holds(...network(1), ...network(2), ...netnsOnly, { ...born, birth: plain }, { ...second, birth: plain });
+      await lab.holds(
+        ...network(1),
+        ...network(2),
+        ...netnsOnly,
+        { ...born, birth: plain },
+        { ...second, birth: plain },
+      );
     });
 
     it('refuse settings that are not of one interface', async () => {
-      await apply(create('net', network(1)));
+      await lab.apply(create('net', network(1)));
       for (const key of [
         'net.ipv4.ip_forward',
         'kernel.IFNAME.hostname',
         'net.ipv4.conf.IFNAME./../x',
         'net.IFNAME.',
       ]) {
-        const [result] = await kernel.apply([create('box', box(2, { birth: { sysctls: { [key]: '1' } } }))]);
+        const [result] = await lab.kernel.apply([create('box', box(2, { birth: { sysctls: { [key]: '1' } } }))]);
         assert.ok(result && !result.ok);
         assert.deepEqual([result.fault.code, result.fault.errno], ['KERNEL_ERROR', 'EINVAL'], key);
         assert.match(result.fault.text, /is no setting of an interface/);
       }
-      await holds(...network(1));
+      await lab.holds(...network(1));
     });
 
     it('show link-local addresses that were given, and none that were generated', async () => {
-      await apply(create('all', [...network(1), ...box(2)]));
+      await lab.apply(create('all', [...network(1), ...box(2)]));
       shIn(path('s2'), 'ip addr add fe80::abcd/64 dev eth0');
       sh('ip addr add fe80::dcba/64 dev cb1');
-      await holds(...network(1), ...box(2));
+      await lab.holds(...network(1), ...box(2));
       shIn(path('s2'), 'ip addr add fe80::1234/64 dev eth0 nodad');
-      assert.deepEqual(await repair([...network(1), ...box(2)]), ['update veth']);
+      assert.deepEqual(await lab.repair([...network(1), ...box(2)]), ['update veth']);
       assert.doesNotMatch(shIn(path('s2'), 'ip -6 addr'), /1234/);
     });
 
@@ -224,13 +205,13 @@ if (inOwnNamespaces(import.meta.filename)) {
         [...network(1), ...box(2), ...box(3)],
         [...network(1, { mtu: 1300 }), ...box(2, { mtu: 1300 }), ...box(3, { mtu: 1300 })],
       ];
-      await apply(create('all', wide));
+      await lab.apply(create('all', wide));
       shIn(path('s2'), 'ping -c1 -W1 10.1.0.3');
       const neighbours = (): string => shIn(path('s2'), 'ip neigh show 10.1.0.3 | cut -d" " -f1-5');
       const before = neighbours();
       assert.match(before, /lladdr/);
-      await apply({ id: 'mtu', operations: diff(narrow, wide) });
-      await holds(...narrow);
+      await lab.apply({ id: 'mtu', operations: diff(narrow, wide) });
+      await lab.holds(...narrow);
       assert.equal(neighbours(), before);
       assert.ok(succeedsIn(path('s2'), 'ping -c1 -W1 -M do -s 1272 10.1.0.3'));
       assert.ok(!succeedsIn(path('s2'), 'ping -c1 -W1 -M do -s 1273 10.1.0.3'));

@@ -1,26 +1,15 @@
 /** Addresses that are used again at once, by somebody with another hardware address. */
 import assert from 'node:assert/strict';
-import { mkdtempSync } from 'node:fs';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { linuxKernel } from '../../drivers/kernel/kernel.ts';
-import { tableName } from '../../drivers/kernel/ruleset.ts';
 import type { KernelObject } from '../../drivers/objects.ts';
-import { diff } from '../../drivers/plan.ts';
-import type { Kernel, Plan } from '../../drivers/port.ts';
-import { create, netns, network, owner, remove, sandbox, veth } from '../support/kernel-objects.ts';
-import { inOwnNamespaces, sh, shIn, succeedsIn } from '../support/netns.ts';
+import { create, netns, network, remove, sandbox, veth } from '../support/kernel-objects.ts';
+import { LinuxLab } from '../support/linux-lab.ts';
+import { inOwnNamespaces, shIn, succeedsIn } from '../support/netns.ts';
 
 if (inOwnNamespaces(import.meta.filename)) {
   describe('neighbours', () => {
-    let runDir = '';
-    let kernel: Kernel;
-    const path = (name: string): string => `${runDir}/${name}`;
-    const apply = async (...plans: Plan[]): Promise<void> => {
-      assert.deepEqual(
-        await kernel.apply(plans),
-        plans.map(() => ({ ok: true })),
-      );
-    };
+    let lab: LinuxLab;
+    const path = (name: string): string => lab.path(name);
     const box = (number: number, name: string, mac?: string): readonly KernelObject[] =>
       sandbox(name, { network: 1, number, netns: path(name) }).map((object) =>
         object.kind === 'veth' && mac ? { ...object, peer: { ...object.peer, mac } } : object,
@@ -37,20 +26,15 @@ if (inOwnNamespaces(import.meta.filename)) {
     const [self, first] = ['/proc/self/ns/net', '02:42:0a:01:00:03'];
 
     beforeEach(async () => {
-      runDir = mkdtempSync('/run/cnm-test-');
-      kernel = await linuxKernel({ ...owner, runDir });
-      await apply(create('net', network(1)), create('a', box(2, 'a')), create('b', box(3, 'b')));
+      lab = await LinuxLab.open();
+      await lab.apply(create('net', network(1)), create('a', box(2, 'a')), create('b', box(3, 'b')));
       for (const where of [path('a'), self]) {
         assert.deepEqual(reaches(where), [true, true]);
         assert.deepEqual(macs(where), [first, first]);
       }
     });
     afterEach(async () => {
-      const { objects } = await kernel.census();
-      await apply({ id: 'clean', operations: diff([], objects) });
-      await kernel.settled();
-      await kernel.close();
-      sh(`nft delete table inet ${tableName(owner.realm, owner.host)}; umount ${runDir}; rmdir ${runDir}`);
+      await lab.close();
     });
 
     /** They know the new hardware address before they have sent anything. */
@@ -62,39 +46,39 @@ if (inOwnNamespaces(import.meta.filename)) {
     };
 
     it('learn at once where an address is now', async () => {
-      await apply(remove('b', box(3, 'b')), create('c', box(3, 'c', '02:00:00:00:00:0c')));
+      await lab.apply(remove('b', box(3, 'b')), create('c', box(3, 'c', '02:00:00:00:00:0c')));
       know('02:00:00:00:00:0c');
-      await apply(remove('c', box(3, 'c')));
-      await apply(create('d', box(3, 'd')));
+      await lab.apply(remove('c', box(3, 'c')));
+      await lab.apply(create('d', box(3, 'd')));
       know(first);
     });
 
     it('learn it in a namespace that was there already', async () => {
       const { peer, ...rest } = veth({ network: 1, number: 3, netns: path('c') });
-      await apply(create('c', [netns(path('c'), 'c')]), remove('b', box(3, 'b')));
-      await apply(create('join', [{ ...rest, peer: { ...peer, mac: '02:00:00:00:00:0d' } }]));
+      await lab.apply(create('c', [netns(path('c'), 'c')]), remove('b', box(3, 'b')));
+      await lab.apply(create('join', [{ ...rest, peer: { ...peer, mac: '02:00:00:00:00:0d' } }]));
       know('02:00:00:00:00:0d');
     });
 
     it('learn it from a process that does not know who had the address before', async () => {
-      await apply(remove('b', box(3, 'b')));
-      await kernel.close();
-      kernel = await linuxKernel({ ...owner, runDir });
-      await apply(create('c', box(3, 'c', '02:00:00:00:00:0e')));
+      await lab.apply(remove('b', box(3, 'b')));
+      await lab.kernel.close();
+      await lab.start();
+      await lab.apply(create('c', box(3, 'c', '02:00:00:00:00:0e')));
       know('02:00:00:00:00:0e');
     });
 
     it('learn it when an interface gets another hardware address', async () => {
       const from = veth({ network: 1, number: 3, netns: path('b') });
       const object = { ...from, peer: { ...from.peer, mac: '02:00:00:00:00:0f' } };
-      await apply({ id: 'change', operations: [{ op: 'update', from, object }] });
+      await lab.apply({ id: 'change', operations: [{ op: 'update', from, object }] });
       know('02:00:00:00:00:0f');
     });
 
     it('are told nothing of what was undone', async () => {
       const bad = veth({ network: 9, number: 4, netns: path('nowhere') });
       const plan = create('x', [...box(3, 'c', '02:00:00:00:00:0c').map(rename), bad]);
-      const [result] = await kernel.apply([plan]);
+      const [result] = await lab.kernel.apply([plan]);
       assert.ok(result && !result.ok);
       know(first);
     });

@@ -88,6 +88,20 @@ if (inOwnNamespaces(import.meta.filename)) {
       await kernel.close();
     });
 
+    it('refuses a brought namespace that it may not open', () => {
+      // Of a process that may do more than the asking one (ptrace(2), PTRACE_MODE_READ).
+      const source = `
+        import { linuxKernel } from '${new URL('kernel/kernel.ts', drivers)}';
+        import { create, netns, owner } from '${new URL('../test/support/kernel-objects.ts', drivers)}';
+        const kernel = await linuxKernel({ ...owner, runDir: '${runDir}' });
+        const [{ fault }] = await kernel.apply([create('guest', [netns('/proc/${process.pid}/ns/net', 'g', false)])]);
+        console.log(fault.code, fault.errno, fault.text, fault.retryable);
+        await kernel.close();`;
+      const { stdout, stderr } = runModule(source, 'setpriv', '--bounding-set=-sys_ptrace');
+      const words = `/proc/${process.pid}/ns/net cannot be opened: permission denied`;
+      assert.equal(stdout, `NETNS_UNUSABLE EACCES ${words} false\n`, stderr);
+    });
+
     it('becomes a command inside of a sandbox, with streams, signals and exit code of the command', async () => {
       const kernel = await linuxKernel({ ...owner, runDir });
       await kernel.apply([create('net', network(1)), create('box', box(2))]);

@@ -3,15 +3,14 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { closeSync, mkdtempSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { linuxKernel } from '../../drivers/kernel/kernel.ts';
 import { tableName } from '../../drivers/kernel/ruleset.ts';
 import type { KernelObject, Resolver } from '../../drivers/objects.ts';
 import { diff } from '../../drivers/plan.ts';
-import type { Kernel, Plan } from '../../drivers/port.ts';
 import { byKey, create, network, owner, remove, sandbox, tag, veth } from '../support/kernel-objects.ts';
+import { LinuxLab } from '../support/linux-lab.ts';
 import { inOwnNamespaces, ipLinks, sh, shIn } from '../support/netns.ts';
 
 /** Sends a word by UDP and by TCP, and prints what comes back. */
@@ -65,17 +64,10 @@ const until = async (isSo: () => boolean): Promise<void> => {
 
 const resolverSuite = (title: string, ahead: { readonly resolverPort?: number }): void => {
   describe(title, () => {
-    let runDir = '';
-    let kernel: Kernel;
+    let lab: LinuxLab;
     let served: Served | null = null;
     const children: ChildProcess[] = [];
-    const path = (name: string): string => `${runDir}/${name}`;
-    const apply = async (...plans: Plan[]): Promise<void> => {
-      assert.deepEqual(
-        await kernel.apply(plans),
-        plans.map(() => ({ ok: true })),
-      );
-    };
+    const path = (name: string): string => lab.path(name);
     const resolver = (name: string): Resolver => ({
       kind: 'resolver',
       netns: path(name),
@@ -87,7 +79,7 @@ const resolverSuite = (title: string, ahead: { readonly resolverPort?: number })
       resolver('s2'),
     ];
     const start = async (): Promise<void> => {
-      const opened = await kernel.openResolver(path('s2'), port);
+      const opened = await lab.kernel.openResolver(path('s2'), port);
       assert.ok(opened.ok, JSON.stringify(opened));
       served = await serve(opened.udp, opened.tcp);
     };
@@ -106,19 +98,14 @@ const resolverSuite = (title: string, ahead: { readonly resolverPort?: number })
     const answers = `udp word ours from 127.0.0.11:53\ntcp word ours\n`;
 
     beforeEach(async () => {
-      runDir = mkdtempSync('/run/cnm-test-');
-      kernel = await linuxKernel({ ...owner, runDir, ...ahead });
-      await apply(create('net', network(1)), create('box', box()));
+      lab = await LinuxLab.open(ahead);
+      await lab.apply(create('net', network(1)), create('box', box()));
       await start();
     });
     afterEach(async () => {
       for (const child of children.splice(0)) child.kill('SIGKILL');
       await served?.close();
-      const { objects } = await kernel.census();
-      await apply({ id: 'clean', operations: diff([], objects) });
-      await kernel.settled();
-      await kernel.close();
-      sh(`nft delete table inet ${tableName(owner.realm, owner.host)}; umount ${runDir}; rmdir ${runDir}`);
+      await lab.close();
     });
 
     it('answers at 127.0.0.11 port 53, by UDP and TCP, from where it was asked', async () => {
@@ -135,30 +122,30 @@ const resolverSuite = (title: string, ahead: { readonly resolverPort?: number })
       const wanted = [...network(1), ...box()];
       shIn(path('s2'), 'nft flush ruleset');
       assert.equal(await inside(client('127.0.0.11')), '');
-      const operations = diff(wanted, (await kernel.census()).objects);
+      const operations = diff(wanted, (await lab.kernel.census()).objects);
       assert.deepEqual(
         operations.map(({ op, object }) => `${op} ${object.kind}`),
         ['create resolver'],
       );
-      await apply({ id: 'repair', operations });
+      await lab.apply({ id: 'repair', operations });
       assert.equal(await inside(client('127.0.0.11')), answers);
       const table = `inet ${tableName(owner.realm, owner.host)}_resolver`;
       const handle = /handle (\d+)$/m.exec(shIn(path('s2'), `nft -a list chain ${table} output | grep tcp`))?.[1];
       shIn(path('s2'), `nft delete rule ${table} output handle ${handle}`);
-      await apply({ id: 'repair', operations: diff(wanted, (await kernel.census()).objects) });
+      await lab.apply({ id: 'repair', operations: diff(wanted, (await lab.kernel.census()).objects) });
       assert.equal(await inside(client('127.0.0.11')), answers);
     });
 
     it('serves again after the process that served has ended', async () => {
       await served?.close();
-      await kernel.close();
-      kernel = await linuxKernel({ ...owner, runDir, ...ahead });
+      await lab.kernel.close();
+      await lab.start(ahead);
       await start();
       assert.equal(await inside(client('127.0.0.11')), answers);
     });
 
     it('says why sockets cannot be opened', async () => {
-      const second = await kernel.openResolver(path('s2'), port);
+      const second = await lab.kernel.openResolver(path('s2'), port);
       assert.ok(!second.ok);
       assert.deepEqual(
         [second.fault.code, second.fault.errno, second.fault.text],
@@ -168,15 +155,15 @@ const resolverSuite = (title: string, ahead: { readonly resolverPort?: number })
 
     it('is found at another port once that was changed, and not at all once it was removed', async () => {
       const [before, after] = [resolver('s3'), { ...resolver('s3'), port: port + 1 }];
-      await apply(create('box', [...sandbox('s3', { network: 1, number: 3, netns: path('s3') }), before]));
-      await apply({ id: 'move', operations: [{ op: 'update', from: before, object: after }] });
-      const { objects } = await kernel.census();
+      await lab.apply(create('box', [...sandbox('s3', { network: 1, number: 3, netns: path('s3') }), before]));
+      await lab.apply({ id: 'move', operations: [{ op: 'update', from: before, object: after }] });
+      const { objects } = await lab.kernel.census();
       assert.deepEqual(byKey(objects.filter(({ kind }) => kind === 'resolver')), [resolver('s2'), after]);
-      const opened = await kernel.openResolver(path('s3'), port + 1);
+      const opened = await lab.kernel.openResolver(path('s3'), port + 1);
       assert.ok(opened.ok);
       closeSync(opened.udp);
       closeSync(opened.tcp);
-      await apply(remove('resolver', [after]));
+      await lab.apply(remove('resolver', [after]));
       assert.equal(shIn(path('s3'), 'nft list ruleset; ss -Hlntu'), '');
     });
 
@@ -187,18 +174,18 @@ const resolverSuite = (title: string, ahead: { readonly resolverPort?: number })
       for (const plan of [remove('box', objects), { id: 'x', operations: missing }]) {
         const isUndone = plan.id === 'x';
         const made = create('box', objects);
-        const [result] = await kernel.apply([
+        const [result] = await lab.kernel.apply([
           isUndone ? { ...made, operations: [...made.operations, ...missing] } : made,
         ]);
         assert.equal(result?.ok, !isUndone);
         if (!isUndone) {
           sh(`ip link add witness type veth peer name inside; ip link set inside netns ${path('s3')}`);
-          await apply(plan);
+          await lab.apply(plan);
         }
-        await kernel.settled();
+        await lab.kernel.settled();
         await until(() => !ipLinks().some(({ ifname }) => ifname === 'witness'));
       }
-      const opened = await kernel.openResolver(path('s3'), port);
+      const opened = await lab.kernel.openResolver(path('s3'), port);
       assert.ok(!opened.ok && opened.fault.code === 'NETNS_UNUSABLE');
     });
 
@@ -206,8 +193,8 @@ const resolverSuite = (title: string, ahead: { readonly resolverPort?: number })
       // An interface of somebody else: it goes with the namespace, and not before.
       sh(`ip link add witness type veth peer name inside; ip link set inside netns ${path('s2')}`);
       const isThere = (): boolean => ipLinks().some(({ ifname }) => ifname === 'witness');
-      await apply(remove('box', box()));
-      await kernel.settled();
+      await lab.apply(remove('box', box()));
+      await lab.kernel.settled();
       assert.ok(isThere());
       await served?.close();
       served = null;

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type Cidr, containsCidr, formatCidr, lastAddress, overlaps, parseSubnet } from '../../events/ip.ts';
+import { type Cidr, containsCidr, formatCidr, lastAddress, overlaps } from '../../events/ip.ts';
 import {
   checkSubnet,
   chooseSubnet,
@@ -14,16 +14,9 @@ import {
   subnetSpace,
 } from '../../events/ipam.ts';
 import { Journal } from '../../events/table.ts';
+import { cidr, journalOp, type Release } from '../support/choices.ts';
 
-const cidr = (text: string): Cidr => parseSubnet(text) ?? assert.fail(text);
 const quarantineMs = 50;
-
-interface Release<T> {
-  readonly of: T;
-  readonly atMs: number;
-}
-
-const journalOp = fc.constantFrom('begin', 'commit', 'rollback').map((op) => ({ op }));
 
 interface SubnetModel {
   held: { kind: string; id: string; at: string }[];

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type Cidr, formatIp, hostRange, lastAddress, parseSubnet } from '../../events/ip.ts';
+import { formatIp, hostRange, lastAddress } from '../../events/ip.ts';
 import {
   type AddressPool,
   addressPool,
@@ -13,16 +13,9 @@ import {
   releaseAddress,
 } from '../../events/ipam.ts';
 import { Journal } from '../../events/table.ts';
+import { cidr, journalOp, type Release } from '../support/choices.ts';
 
-const cidr = (text: string): Cidr => parseSubnet(text) ?? assert.fail(text);
 const quarantineMs = 50;
-
-interface Release<T> {
-  readonly of: T;
-  readonly atMs: number;
-}
-
-const journalOp = fc.constantFrom('begin', 'commit', 'rollback').map((op) => ({ op }));
 
 interface AddressModel {
   held: Map<bigint, string>;

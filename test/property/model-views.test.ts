@@ -57,7 +57,7 @@ test('the views say what the deciding fold knows, at every position', () => {
       play(model, steps);
       const [views, realm] = [createViews(), emptyRealm()];
       for (const message of model.log) {
-        applyCommit(views, message.subject, message.position, decodeCommit(message.body));
+        applyCommit(views, message.subject, message.position, decodeCommit(message.body, message.subject));
         applyMessage(realm, message);
         assert.deepEqual(viewed(views), decided(realm), `at position ${message.position}`);
       }

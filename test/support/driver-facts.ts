@@ -82,7 +82,7 @@ export const sandbox: SandboxFacts = {
   files: '/run/cnm/files/sandbox00001',
 };
 
-export const join: Join = { joinId: 'join00000001', network, endpoint, sandbox, interface: 'eth3' };
+export const join: Join = { joinId: 'join00000001', network, endpoint, sandbox, interface: 'eth3', plug: null };
 
 /** TCP 8080 of every address of the host to 80. */
 export const port = (changes: Partial<PublishedPort> = {}): PublishedPort => ({

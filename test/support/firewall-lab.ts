@@ -131,7 +131,7 @@ export class Lab {
     const [network, sandbox, key] = [this.#network(place.at), this.#sandboxFacts(place), this.boxPath(place)];
     const endpoint = endpointFacts(place);
     const joinId = `${place.at}x${place.number}`;
-    const { ensure } = bridgeDriver.join(owner, { joinId, network, endpoint, sandbox, interface: 'eth0' });
+    const { ensure } = bridgeDriver.join(owner, { joinId, network, endpoint, sandbox, interface: 'eth0', plug: null });
     const routes = defaultRoutes(sandbox.incarnation, { network: place.at, number: place.number, netns: key });
     await this.apply(`box ${joinId}`, [
       netns(key, sandbox.incarnation),

@@ -146,8 +146,8 @@ export const checkObject = (contents: Contents, object: KernelObject): void => {
 const checkSettings = (sysctls: Readonly<Record<string, string>>, device: string): void => {
   for (const [key, value] of Object.entries(sysctls)) {
     const name = key.replace('IFNAME', device);
-    if (!settings.test(key)) throw refuse('KERNEL_ERROR', `${name} = ${value}: no such file or directory`, 'ENOENT');
-    if (!/^-?\d+$/.test(value)) throw refuse('KERNEL_ERROR', `${name} = ${value}: invalid argument`, 'EINVAL');
+    if (!settings.test(key)) throw refuse('SYSCTL_INVALID', `${name} = ${value}: no such file or directory`, 'ENOENT');
+    if (!/^-?\d+$/.test(value)) throw refuse('SYSCTL_INVALID', `${name} = ${value}: invalid argument`, 'EINVAL');
   }
 };
 

@@ -70,8 +70,10 @@ const defaultFacts: KernelFacts = {
     esp: true,
   },
   vlans: [],
+  linkRoutes: { eth0: ['192.168.0.0/24'] },
   mtu: 1500,
   underlay: null,
+  underlayAsked: null,
 };
 
 const stepOf = ({ op, object }: Operation): string => `${op} ${objectKey(object)}`;

@@ -11,7 +11,7 @@ import { systemClock } from '../../services/lib/clock.ts';
 import { chainHash } from '../../services/lib/hash.ts';
 import type { Message } from '../../services/lib/stream.ts';
 import { type Injected, memoryStream } from './memory-stream.ts';
-import { type Answered, eventsOn, hostFacts, Reporter, startController, until } from './world.ts';
+import { type Answered, eventsOn, hostFacts, Reporter, type Settings, startController, until } from './world.ts';
 
 export const underlay = (host: string, mtu = 1500) => ({ address: `192.0.2.${host.slice(1)}`, device: 'up0', mtu });
 
@@ -41,8 +41,9 @@ export class RealmStage {
     this.reporters.set(name, reporter);
   }
 
-  async controller(): Promise<void> {
-    const controller = startController({ log: this.log, commands: this.commands }, systemClock, this.answers);
+  async controller(settings: Settings = {}): Promise<void> {
+    const streams = { log: this.log, commands: this.commands };
+    const controller = startController(streams, systemClock, this.answers, settings);
     this.#controllers.push(controller);
     await controller.start();
     controller.activate();
@@ -96,7 +97,7 @@ export class RealmStage {
   viewed(): readonly (readonly [name: string, host: string, status: string, endpoints: number])[] {
     const views = createViews();
     for (const { subject, position, body } of this.log.stored())
-      applyCommit(views, subject, position, decodeCommit(body));
+      applyCommit(views, subject, position, decodeCommit(body, subject));
     return [...rowsOf(views, 'networks').values()].map((row) => [row.name, row.host, row.status, row.endpoints]);
   }
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import type { CommandInput, CommandType } from '../../events/commands.ts';
 import type { Culprit, EventType, Fact } from '../../events/events.ts';
 import type { Code } from '../../events/refusals.ts';
-import { World, type WorldOptions } from './world.ts';
+import { type Sender, World, type WorldOptions } from './world.ts';
 
 /** Something that has happened before the command. */
 export type Step = (world: World) => void;
@@ -53,7 +53,8 @@ export interface Verdict {
 
 export interface Given {
   readonly world: World;
-  when<T extends CommandType>(type: T, data: CommandInput<T>): Verdict;
+  /** @param sender alice, unless it says so */
+  when<T extends CommandType>(type: T, data: CommandInput<T>, sender?: Sender): Verdict;
 }
 
 export const givenIn = (options: WorldOptions, ...steps: readonly Step[]): Given => {
@@ -61,8 +62,8 @@ export const givenIn = (options: WorldOptions, ...steps: readonly Step[]): Given
   for (const step of steps) step(world);
   return {
     world,
-    when: (type, data) => {
-      const decision = world.decide(type, data);
+    when: (type, data, sender = {}) => {
+      const decision = world.decide(type, data, sender);
       const facts = (): readonly Fact[] =>
         decision.ok ? decision.facts : assert.fail(`refused: ${decision.code} ${decision.detail}`);
       return {

@@ -25,6 +25,7 @@ import { Present } from '../../services/worker/present.ts';
 import { createWorker, type Worker } from '../../services/worker/worker.ts';
 import { type MemoryStream, memoryStream } from './memory-stream.ts';
 import { startNats, type TestNats, waitFor } from './nats.ts';
+import { assertRoutesShown } from './shown-routes.ts';
 
 export interface Streams {
   readonly log: Stream;
@@ -221,7 +222,7 @@ export class System {
   }
 
   async events(): Promise<readonly Event[]> {
-    return (await this.messages()).flatMap((message) => decodeCommit(message.body));
+    return (await this.messages()).flatMap((message) => decodeCommit(message.body, message.subject));
   }
 
   /** What the log adds up to for the host. */
@@ -263,6 +264,7 @@ export class System {
       ({ census, wrong } = await look());
     }
     assert.deepEqual(wrong, [], 'kernel and log differ');
+    assertRoutesShown(await this.messages(), census.objects);
     return census.objects;
   }
 }

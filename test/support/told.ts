@@ -136,10 +136,17 @@ export class Told {
     });
   }
 
-  joined(network: string, name: string, sandbox: string, intent: string, ports: PortBinding[] = []): void {
+  joined(
+    network: string,
+    name: string,
+    sandbox: string,
+    intent: string,
+    ports: PortBinding[] = [],
+    routes: EventData<'EndpointJoined'>['routes'] = [],
+  ): void {
     const { id, incarnation, key } = this.sandbox(sandbox);
     const at = { ...this.#of(network, name), sandbox: { id, incarnation }, key, interface: 'eth0' };
-    this.tell('EndpointJoined', { ...at, ipv4: null, ipv6: null, mac: null, routes: [], ports, peer: null }, intent);
+    this.tell('EndpointJoined', { ...at, ipv4: null, ipv6: null, mac: null, routes, ports, peer: null }, intent);
     this.tell('SandboxCreated', { sandbox: this.sandbox(sandbox) }, intent);
   }
 

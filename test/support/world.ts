@@ -21,12 +21,12 @@ import { evolve } from '../../events/evolve.ts';
 import { DEFAULT_REALM_POOLS } from '../../events/ipam.ts';
 import { commandId, subjects } from '../../events/names.ts';
 import { type BoundaryState, type EndpointRow, initialState, type NetworkRow } from '../../events/state.ts';
-import { type Controller, createController } from '../../services/controller/controller.ts';
+import { type Controller, type ControllerOptions, createController } from '../../services/controller/controller.ts';
 import { aboutOf } from '../../services/lib/about.ts';
 import type { Clock } from '../../services/lib/clock.ts';
 import { chainHash } from '../../services/lib/hash.ts';
 import { boundaryOf, type FollowedRealm, followRealm } from '../../services/lib/realm.ts';
-import type { Stream } from '../../services/lib/stream.ts';
+import type { Message, Stream } from '../../services/lib/stream.ts';
 import { FakeClock, startMs } from './fake-clock.ts';
 
 export { FakeClock, startMs };
@@ -47,6 +47,8 @@ export const hostFacts = (host: string, changes: Partial<EventData<'HostFacts'>>
   epoch: 1,
   underlay: null,
   vlans: [],
+  linkRoutes: {},
+  underlayAsked: null,
   drivers: [],
   ...changes,
 });
@@ -258,11 +260,15 @@ export interface Answered {
   readonly body: Readonly<Record<string, unknown>>;
 }
 
+/** What a controller may be told otherwise than as by default. */
+export type Settings = Pick<ControllerOptions, 'realmPools'>;
+
 /** A controller on given streams that keeps its answers. */
 export const startController = (
   streams: { readonly log: Stream; readonly commands: Stream },
   clock: Clock,
   answers: Answered[],
+  settings: Settings = {},
 ): Controller =>
   createController({
     ...streams,
@@ -272,6 +278,7 @@ export const startController = (
     clock,
     logger: silent,
     quarantineMs: 60_000,
+    ...settings,
   });
 
 /** A worker that touches nothing: it reports what it is told to say about each intent, as soon as it sees it. */
@@ -357,5 +364,7 @@ export class Reporter {
 }
 
 /** Every event on a log, with the position of its commit. */
-export const eventsOn = (messages: Iterable<{ readonly body: Uint8Array; readonly position: number }>) =>
-  [...messages].flatMap(({ body, position }) => decodeCommit(body).map((event) => ({ ...event, position })));
+export const eventsOn = (messages: Iterable<Pick<Message, 'body' | 'subject' | 'position'>>) =>
+  [...messages].flatMap(({ body, subject, position }) =>
+    decodeCommit(body, subject).map((event) => ({ ...event, position })),
+  );

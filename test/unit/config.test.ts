@@ -23,6 +23,7 @@ test('config: without anything set, root gets the places of the system', () => {
   assert.deepEqual([config.dataDir, config.runDir], ['/var/lib/cnm', '/run/cnm']);
   assert.deepEqual([config.realm, config.host, config.actor], ['default', 'h1', 'root']);
   assert.deepEqual(config.pools, [{ base: '10.200.0.0/14', size: 24 }]);
+  assert.deepEqual(config.realmPools, [{ base: '10.204.0.0/14', size: 24 }]);
   assert.equal(hostRunDir(config), '/run/cnm/default-h1');
 });
 
@@ -79,6 +80,17 @@ test('config: pools, roots and evidence of syncing are read', () => {
   assert.deepEqual(config.netnsRoots, ['/run', '/tmp']);
   assert.equal(config.natsSyncStated, true);
   assert.equal(config.natsUrl, 'nats://a:4222,nats://b:4222');
+});
+
+test('config: pools that cannot be cut as they say are refused, of hosts and of the realm', () => {
+  const wrong = ['10.9.0.0/16/12', '10.9.0.1/16/24', '10.9.0.0/16/31', '127.0.0.0/8/24'];
+  for (const name of ['CNM_POOLS', 'CNM_REALM_POOLS'])
+    for (const text of wrong) {
+      const [problem, ...others] = problemsOf({ [name]: `10.8.0.0/16/24,${text}` });
+      assert.ok(problem?.startsWith(`${name}=`), text);
+      assert.deepEqual(others, []);
+    }
+  assert.deepEqual(configOf({ CNM_REALM_POOLS: '10.9.0.0/16/26' }).realmPools, [{ base: '10.9.0.0/16', size: 26 }]);
 });
 
 test('config: automatic IPv6 subnets stay the same over restarts, and differ between machines and realms', () => {

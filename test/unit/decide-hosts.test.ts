@@ -41,3 +41,27 @@ test('LapseHost: goes to the host that it names', () => {
     place: { kind: 'host', host: 'h2' },
   });
 });
+
+const routed = (type: string, data: object, host: string | null = null) => {
+  const fabric = { capabilities: {}, drivers: ['fabric'] };
+  const hosts = new Map([
+    ['h1', new World().state],
+    ['fab-1', new World({ facts: fabric }).state],
+  ]);
+  const command = Command.parse({ id: 'mwppn7f2-x', type, data });
+  const answer = routeCommand({ hosts, shared: sharedState(), drivers }, command, host);
+  if (!answer.ok) return answer.code;
+  return answer.place.kind === 'host' ? answer.place.host : answer.place.kind;
+};
+
+test('CreateNetwork: goes to the only host that carries out its driver, beside hosts that cannot', () => {
+  assert.equal(routed('CreateNetwork', { name: 'n' }), 'h1');
+  assert.equal(routed('CreateNetwork', { name: 'n', driver: 'fabric' }), 'fab-1');
+  assert.equal(routed('ConfigureDriver', { driver: 'fabric', options: {} }), 'fab-1');
+  // every host could, or none
+  assert.equal(routed('CreateNetwork', { name: 'n', driver: 'host' }), 'HOST_REQUIRED');
+  assert.equal(routed('CreateNetwork', { name: 'n', driver: 'weave' }), 'HOST_REQUIRED');
+  assert.equal(routed('PruneNetworks', {}), 'HOST_REQUIRED');
+  // who names a host means it
+  assert.equal(routed('CreateNetwork', { name: 'n', driver: 'fabric' }, 'h1'), 'h1');
+});

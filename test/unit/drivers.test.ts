@@ -1,11 +1,12 @@
 // What holds for every driver: what is made is what is removed, tags, and refusing what has no effect.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Driver, type Effect, gatewayOf } from '../../drivers/driver.ts';
+import type { Driver, Effect } from '../../drivers/driver.ts';
 import { formatTag, type KernelObject, parseTag } from '../../drivers/objects.ts';
 import { checkOptions, flag, listOf, oneOf, wholeNumber } from '../../drivers/options.ts';
 import { drivers } from '../../drivers/registry.ts';
 import type { EndpointFacts } from '../../events/events.ts';
+import { gatewayOf } from '../../events/gateways.ts';
 import { driver, endpoint, host, join, network, port, publication } from '../support/driver-facts.ts';
 import { hostFacts } from '../support/world.ts';
 

@@ -1,30 +1,19 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
-  type Choice,
   checkPools,
   checkSubnet,
   chooseSubnet,
   DEFAULT_IPV4_POOLS,
   holdSubnet,
-  ipamCodes,
   releaseSubnet,
   type SubnetSpace,
   setRoutes,
   subnetSpace,
   ulaPool,
 } from '../../events/ipam.ts';
-import type { Refusal } from '../../events/refusals.ts';
 import { Journal } from '../../events/table.ts';
-
-const at = (nowMs: number, quarantineMs = 1000) => ({ nowMs, quarantineMs });
-const got = <T>(choice: Choice<T>): T => (choice.ok ? choice.value : assert.fail(`${choice.code}: ${choice.detail}`));
-const refused = <T>(choice: Choice<T> | null, code: string): Refusal => {
-  if (choice === null || choice.ok) return assert.fail(`expected ${code}, got ${JSON.stringify(choice)}`);
-  assert.equal(choice.code, code, choice.detail);
-  assert.ok((ipamCodes as readonly string[]).includes(choice.code));
-  return choice;
-};
+import { at, got, refused } from '../support/choices.ts';
 
 const network = (id: string) => ({ kind: 'network', id, name: `name-of-${id}` });
 const takeSubnet = (space: SubnetSpace, id: string, pools = DEFAULT_IPV4_POOLS): string => {
@@ -125,6 +114,33 @@ test('subnets that somebody names', () => {
   );
   assert.equal(refused(check('10.2.0.0/24'), 'SUBNET_OVERLAPS').culprits[0]?.kind, 'route');
   assert.ok(check('10.1.7.0/24', true).ok);
+});
+
+test('a subnet that somebody names may be in a route that does not count, and in nothing else', () => {
+  const space = subnetSpace(new Journal());
+  setRoutes(space, 'h1', ['10.1.0.0/24', '10.0.0.0/12', 'fd00:1::/64', '10.9.0.0/24']);
+  const check = (text: string, lan: readonly string[]) => checkSubnet(space, text, { overlap: false, lan });
+  const lan = ['10.1.0.0/24', '10.0.0.0/12', 'FD00:1:0:0::/64'];
+  for (const text of ['10.1.0.0/24', '10.1.0.128/25', '10.2.0.0/24', 'fd00:1::/64'])
+    assert.ok(check(text, lan).ok, text);
+  assert.deepEqual(
+    refused(check('10.1.0.0/24', lan.slice(0, 1)), 'SUBNET_OVERLAPS').culprits.map(({ id }) => id),
+    ['10.0.0.0/12'],
+  );
+  assert.equal(refused(check('10.9.0.0/24', lan), 'SUBNET_OVERLAPS').culprits[0]?.id, '10.9.0.0/24');
+  // many that do not count hide none that does
+  setRoutes(
+    space,
+    'h1',
+    Array.from({ length: 40 }, (_, n) => `10.1.0.${n * 4}/30`),
+  );
+  const routes = space.routes.get('h1') ?? [];
+  assert.ok(check('10.1.0.0/24', routes).ok);
+  holdSubnet(space, '10.1.0.252/30', network('n1'));
+  assert.deepEqual(
+    refused(check('10.1.0.0/24', routes), 'SUBNET_OVERLAPS').culprits.map(({ id }) => id),
+    ['n1'],
+  );
 });
 
 test('a subnet held twice is free when both have gone', () => {

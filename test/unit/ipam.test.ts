@@ -3,7 +3,6 @@ import { test } from 'node:test';
 import {
   type AddressPool,
   addressPool,
-  type Choice,
   checkAddress,
   chooseAddress,
   holdAddress,
@@ -13,17 +12,9 @@ import {
   releaseAddress,
   withPrefix,
 } from '../../events/ipam.ts';
-import { codes, type Refusal } from '../../events/refusals.ts';
+import { codes } from '../../events/refusals.ts';
 import { Journal } from '../../events/table.ts';
-
-const at = (nowMs: number, quarantineMs = 1000) => ({ nowMs, quarantineMs });
-const got = <T>(choice: Choice<T>): T => (choice.ok ? choice.value : assert.fail(`${choice.code}: ${choice.detail}`));
-const refused = <T>(choice: Choice<T> | null, code: string): Refusal => {
-  if (choice === null || choice.ok) return assert.fail(`expected ${code}, got ${JSON.stringify(choice)}`);
-  assert.equal(choice.code, code, choice.detail);
-  assert.ok((ipamCodes as readonly string[]).includes(choice.code));
-  return choice;
-};
+import { at, got, refused } from '../support/choices.ts';
 
 const poolOf = (subnet: string, more: { range?: string; gateway?: string; aux?: Record<string, string> } = {}) =>
   addressPool(new Journal(), { subnet, range: more.range ?? null, gateway: more.gateway ?? null, aux: more.aux ?? {} });

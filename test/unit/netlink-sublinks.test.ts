@@ -10,30 +10,8 @@ import { MessageReader } from '../../drivers/kernel/reader.ts';
 import { decodeLink } from '../../drivers/kernel/records.ts';
 import { deleteLink } from '../../drivers/kernel/rtnetlink.ts';
 import { kindOf, moveLink, newSublink, type SublinkKind, sourceOf } from '../../drivers/kernel/sublink.ts';
-import { MessageWriter } from '../../drivers/kernel/writer.ts';
 import type { DeviceSource } from '../../drivers/objects.ts';
-
-const written = (encode: (w: MessageWriter) => void): Buffer => {
-  const writer = new MessageWriter(4096);
-  encode(writer);
-  return Buffer.from(writer.bytes.subarray(0, writer.length));
-};
-
-/** As hexadecimal words of 4 bytes, the sequence number left out. */
-const encoded = (encode: (w: MessageWriter) => void): string => {
-  const bytes = written(encode);
-  bytes.writeUInt32LE(0, 8);
-  return bytes
-    .toString('hex')
-    .replaceAll(/(.{8})/g, '$1 ')
-    .trim();
-};
-
-const words = (text: string): string =>
-  text
-    .replaceAll(/\s*\/\/.*|\s+/g, ' ')
-    .replaceAll(/\s+/g, ' ')
-    .trim();
+import { encoded, words, written } from '../support/words.ts';
 
 const only = (bytes: Buffer) => {
   const reader = new MessageReader(bytes);

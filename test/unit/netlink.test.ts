@@ -16,24 +16,7 @@ import { MessageReader, readError } from '../../drivers/kernel/reader.ts';
 import { decodeAddress, decodeLink, decodeRoute } from '../../drivers/kernel/records.ts';
 import * as rt from '../../drivers/kernel/rtnetlink.ts';
 import { MessageWriter } from '../../drivers/kernel/writer.ts';
-
-/** The messages as hexadecimal words of 4 bytes, sequence numbers left out. */
-const encoded = (encode: (w: MessageWriter) => void): string => {
-  const writer = new MessageWriter(65536);
-  encode(writer);
-  const bytes = Buffer.from(writer.bytes.subarray(0, writer.length));
-  for (const message of new MessageReader(bytes).messages(bytes.length)) bytes.writeUInt32LE(0, message.start - 8);
-  return bytes
-    .toString('hex')
-    .replaceAll(/(.{8})/g, '$1 ')
-    .trim();
-};
-
-const words = (text: string): string =>
-  text
-    .replaceAll(/\s*\/\/.*|\s+/g, ' ')
-    .replaceAll(/\s+/g, ' ')
-    .trim();
+import { encoded, words } from '../support/words.ts';
 
 describe('netlink messages', () => {
   it('sets a link up with master and alias', () => {

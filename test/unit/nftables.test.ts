@@ -12,26 +12,9 @@ import { encodeRuleset, rules, setNames, tableName, version, versionOf } from '.
 import { type BoundSocket, decodeSocket, overlaps, receives } from '../../drivers/kernel/sockdiag.ts';
 import { MessageWriter } from '../../drivers/kernel/writer.ts';
 import { type ElementField, elementSets } from '../../drivers/objects.ts';
+import { encoded, words } from '../support/words.ts';
 
 const bufferBytes = 1 << 20;
-
-/** The messages as hexadecimal words of 4 bytes, sequence numbers left out. */
-const encoded = (encode: (w: MessageWriter) => void): string => {
-  const writer = new MessageWriter(bufferBytes);
-  encode(writer);
-  const bytes = Buffer.from(writer.bytes.subarray(0, writer.length));
-  for (const message of new MessageReader(bytes).messages(bytes.length)) bytes.writeUInt32LE(0, message.start - 8);
-  return bytes
-    .toString('hex')
-    .replaceAll(/(.{8})/g, '$1 ')
-    .trim();
-};
-
-const words = (text: string): string =>
-  text
-    .replaceAll(/\s*\/\/.*|\s+/g, ' ')
-    .replaceAll(/\s+/g, ' ')
-    .trim();
 
 const dnat4 = elementSets.dnat4;
 const none = new Uint8Array(0);
