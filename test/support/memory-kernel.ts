@@ -199,11 +199,8 @@ export class MemoryMachine {
   }
 
   changeAssociations(change: AssociationChange): PlanResult {
-    const tunnels = [...this.#objects.values()].filter(({ kind }) => kind === 'vxlan');
-    return this.associations.change(
-      change,
-      tunnels.some((object) => object.kind === 'vxlan' && object.port === encryptedPort),
-    );
+    const isGuarded = (object: KernelObject) => object.kind === 'vxlan' && object.port === encryptedPort;
+    return this.associations.change(change, this.objects().some(isGuarded));
   }
 
   get gate(): Promise<void> {

@@ -68,6 +68,9 @@ export interface SystemOptions extends Streams {
   readonly runDir: string;
   readonly drivers?: ReadonlyMap<string, Driver>;
   readonly clock?: Clock;
+  /** Of encrypted networks. */
+  readonly secret?: Uint8Array | null;
+  readonly addressee?: string;
   /** Answers go there too. */
   readonly publish?: (subject: string, body: string) => void;
 }
@@ -113,10 +116,11 @@ export class System {
       drivers = builtInDrivers,
       clock = systemClock,
       runDir,
+      secret = null,
     } = { ...this.options, ...more };
     const netnsRoots = ['/run', '/tmp'];
     const pools = DEFAULT_IPV4_POOLS;
-    const place = { realm, host, runDir, pools, netnsRoots, ula: 'fd00:1:2::/48' };
+    const place = { realm, host, runDir, pools, netnsRoots, ula: 'fd00:1:2::/48', secret };
     const worker = createWorker({ ...place, log, commands, kernel, drivers, hostServers, clock, logger });
     await Promise.race([worker.start(), worker.failed]);
     this.worker = worker;
@@ -174,7 +178,11 @@ export class System {
     const body = JSON.stringify({ ...more, id, type, data });
     // The server drops a message of an id that it has seen a moment ago; what it lets through, the controller has to know again.
     const messageId = `${id}/${this.#serial++}`;
-    void this.options.commands.append({ subject: subjects.command(actor, null), body, id: messageId });
+    void this.options.commands.append({
+      subject: subjects.command(actor, this.options.addressee ?? null),
+      body,
+      id: messageId,
+    });
     return { id, first: waiting.first.promise, outcome: waiting.outcome.promise };
   }
 
