@@ -5,9 +5,11 @@
 import type { Logger } from 'pino';
 import { encryptedPort } from '../../drivers/objects.ts';
 import type { Kernel, KernelFault } from '../../drivers/port.ts';
+import type { Event } from '../../events/envelope.ts';
 import type { EventData } from '../../events/events.ts';
 import type { Clock } from '../lib/clock.ts';
 import { associationKey, encryptionStep, outdatedBy, type Session, type Situation } from './encryption-plan.ts';
+import type { Peers } from './peers.ts';
 import type { Present } from './present.ts';
 import { associationOf, type Side } from './tunnel-keys.ts';
 
@@ -56,6 +58,10 @@ export class Encryption {
   #outdatedMs: ReadonlyMap<string, number> = new Map();
   /** Nothing of ours is in the kernel, as far as is known. */
   #clean = false;
+  /** Id of the log; empty before its first event. */
+  #log = '';
+  /** What it follows has changed since it last looked. */
+  #due = false;
   #begun = false;
   #closed = false;
   #turn: Promise<void> = Promise.resolve();
@@ -71,8 +77,24 @@ export class Encryption {
     await this.look();
   }
 
+  /** An event of any host, in log order; it may not be folded in yet. */
+  note({ type, data }: Event): void {
+    if (type === 'RealmOpened') this.#log = data.epoch;
+    if (type === 'HostFacts' || type === 'TunnelKeysRotated' || type === 'RealmOpened') this.#due = true;
+  }
+
+  /** Follows what has changed since the last time; costs nothing when nothing has. */
+  tell(): void {
+    if (this.#due) this.lookSoon();
+  }
+
+  lookSoon(): void {
+    void this.look();
+  }
+
   /** Something may have changed: hosts, the generation, or which networks are here. Costs nothing where none of them is encrypted. */
   look(): Promise<void> {
+    this.#due = false;
     if (!this.#begun || this.#closed || (this.#clean && !this.#isNeeded())) return Promise.resolve();
     this.#turn = this.#turn.then(() => this.#look());
     return this.#turn;
@@ -147,13 +169,13 @@ export class Encryption {
       this.#spentIn = idOf(own);
       this.#spent = new Set();
     }
-    const keys = { realm, generation: generation() };
+    const keys = { realm, log: this.#log, generation: generation() };
     const known = new Map<string, Known>();
     for (const side of sides) {
       if (side === own) continue;
       const before = this.#known.get(side.host);
       const remote = idOf(side);
-      const id = `${keys.generation} ${idOf(own)} ${remote}`;
+      const id = `${keys.log} ${keys.generation} ${idOf(own)} ${remote}`;
       if (before?.id === id) {
         known.set(side.host, before);
         continue;
@@ -174,3 +196,19 @@ export class Encryption {
     this.#options.renew();
   }
 }
+
+/** What a tunnel leads to, and what its packets are encrypted with: both are there before a join is reported. */
+export const encrypting = (
+  peers: Pick<Peers, 'set' | 'forget'>,
+  encryption: Pick<Encryption, 'look' | 'lookSoon'>,
+): Pick<Peers, 'set' | 'forget'> => ({
+  set: async (networkIds) => {
+    const ids = [...networkIds];
+    if (ids.length > 0) await encryption.look();
+    await peers.set(ids);
+  },
+  forget: (networkId) => {
+    peers.forget(networkId);
+    encryption.lookSoon();
+  },
+});

@@ -11,6 +11,14 @@ export interface Side {
   readonly epoch: number;
 }
 
+/** What keys are for, beside two hosts. */
+export interface Era {
+  readonly realm: string;
+  /** Id of the log (RealmOpened): one that begins anew counts epochs anew. */
+  readonly log: string;
+  readonly generation: number;
+}
+
 /** 32 bytes for AES-256, 4 of salt (RFC 4106), 4 for the number. */
 const [keyBytes, spiBytes] = [36, 4];
 
@@ -27,11 +35,11 @@ const sideOf = ({ host, address, bootId, epoch }: Side): readonly unknown[] => [
  */
 export const associationOf = (
   secret: Uint8Array,
-  { realm, generation }: { readonly realm: string; readonly generation: number },
+  { realm, log, generation }: Era,
   from: Side,
   to: Side,
 ): KeyedAssociation => {
-  const info = JSON.stringify([realm, generation, sideOf(from), sideOf(to)]);
+  const info = JSON.stringify([realm, log, generation, sideOf(from), sideOf(to)]);
   const bytes = Buffer.from(hkdfSync('sha256', secret, label, info, keyBytes + spiBytes));
   return {
     source: from.address,

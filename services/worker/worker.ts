@@ -14,7 +14,7 @@ import type { HostServers } from '../dns/upstreams.ts';
 import type { Clock } from '../lib/clock.ts';
 import { type Boundary, boundaryOf, type FollowedRealm, followRealm, knownHosts } from '../lib/realm.ts';
 import type { Stream } from '../lib/stream.ts';
-import { Encryption } from './encryption.ts';
+import { Encryption, encrypting } from './encryption.ts';
 import { Execution, type Prepared, type Task, taskOf } from './execution.ts';
 import { Leasing } from './leasing.ts';
 import { Outbox } from './outbox.ts';
@@ -92,8 +92,6 @@ class HostWorker implements Worker {
   readonly #present = new Present();
   readonly #peers: Peers;
   readonly #encryption: Encryption;
-  /** What it follows has changed since it last looked. */
-  #encryptionDue = false;
   readonly #leasing: Leasing;
   readonly #dns: Dns;
   #wake: () => void = () => undefined;
@@ -149,7 +147,7 @@ class HostWorker implements Worker {
       subjects: [subjects.host(host), 'cnm.event.realm.>', 'cnm.outcome.>'],
       listener: {
         before: (boundary, event) => {
-          if (event.type === 'HostFacts' || event.type === 'TunnelKeysRotated') this.#encryptionDue = true;
+          this.#encryption.note(event);
           if (boundary.host === host) this.#note(event);
           else if (boundary.host !== null) this.#peers.note(boundary.host, event);
         },
@@ -179,7 +177,7 @@ class HostWorker implements Worker {
       deployment: { host: hostOf(realm, boundary, host), drivers, resolvConf: () => hostServers.config() },
       dns: this.#dns,
       present: this.#present,
-      peers: this.#tunnels(),
+      peers: encrypting(this.#peers, this.#encryption),
       announced: this.#announced,
       report: (reports) => outbox.push(reports),
       wake: () => this.#wake(),
@@ -209,7 +207,7 @@ class HostWorker implements Worker {
 
   lookAround(): void {
     this.#peers.look();
-    this.#watchedEncryption();
+    this.#encryption.lookSoon();
   }
 
   /** Bugs and fences end it: nothing more is done to the kernel, and nothing more is reported. */
@@ -249,7 +247,7 @@ class HostWorker implements Worker {
   #folded({ host, outcomeHead }: Boundary, position: number): void {
     if (host === this.#options.host && outcomeHead?.position === position) this.#outbox?.check(outcomeHead);
     this.#peers.tell();
-    if (this.#encryptionDue) this.#watchedEncryption();
+    this.#encryption.tell();
     this.#dns.reached(position);
     this.#wake();
   }
@@ -332,26 +330,6 @@ class HostWorker implements Worker {
     state().catch((error) => {
       if (!this.#stopped) this.#fail(error);
     });
-  }
-
-  /** What a tunnel leads to, and what its packets are encrypted with: both are there before a join is reported. */
-  #tunnels(): Pick<Peers, 'set' | 'forget'> {
-    return {
-      set: async (networkIds) => {
-        const ids = [...networkIds];
-        if (ids.length > 0) await this.#encryption.look();
-        await this.#peers.set(ids);
-      },
-      forget: (networkId) => {
-        this.#peers.forget(networkId);
-        this.#watchedEncryption();
-      },
-    };
-  }
-
-  #watchedEncryption(): void {
-    this.#encryptionDue = false;
-    void this.#encryption.look();
   }
 
   #facts(facts: KernelFacts, epoch: number): EventData<'HostFacts'> {

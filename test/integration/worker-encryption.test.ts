@@ -41,7 +41,9 @@ describe('a worker with encrypted networks', () => {
     return { host, address: '192.0.2.1', bootId: facts?.bootId ?? '', epoch: facts?.epoch ?? 0 };
   };
   const wanted = async (generation: number) => {
-    const [here, keys] = [await own(), { realm, generation }];
+    const opened = (await system.events()).find(({ type }) => type === 'RealmOpened');
+    assert.ok(opened?.type === 'RealmOpened');
+    const [here, keys] = [await own(), { realm, log: opened.data.epoch, generation }];
     return [associationOf(sharedSecret, keys, far, here), associationOf(sharedSecret, keys, here, far)];
   };
   const attach = () => system.run('AttachSandbox', { sandbox: 'box', networks: [{ network: 'web' }] });

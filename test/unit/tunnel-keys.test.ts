@@ -10,21 +10,21 @@ import { readSecret } from '../../services/worker/tunnel-secret.ts';
 const secret = Uint8Array.from({ length: 32 }, (_, at) => at);
 const here: Side = { host: 'h1', address: '192.0.2.1', bootId: '11111111-1111-4111-8111-111111111111', epoch: 3 };
 const there: Side = { host: 'h2', address: '192.0.2.2', bootId: '22222222-2222-4222-8222-222222222222', epoch: 5 };
-const generation = { realm: 'test', generation: 7 };
+const era = { realm: 'test', log: 'p3jhc55jhi2a', generation: 7 };
 
 describe('keys of encrypted networks', () => {
   it('are fixed: hosts of different versions have to agree on them', () => {
-    assert.deepEqual(associationOf(secret, generation, here, there), {
+    assert.deepEqual(associationOf(secret, era, here, there), {
       source: '192.0.2.1',
       destination: '192.0.2.2',
-      spi: 3785417454,
-      key: 'd888b687218a944a7dd12c7845edd31be57ca0e4177321f925d181159bdb396e2f54f7c9',
+      spi: 3814266467,
+      key: 'd505e56a6312ba40c967e83129f72168f7a6443e1ca90289118ae98baf4489a976b68cf9',
     });
   });
 
   it('are HKDF-SHA256 of the secret, step by step', () => {
     const info =
-      '["test",7,["h1","192.0.2.1","11111111-1111-4111-8111-111111111111",3],["h2","192.0.2.2","22222222-2222-4222-8222-222222222222",5]]';
+      '["test","p3jhc55jhi2a",7,["h1","192.0.2.1","11111111-1111-4111-8111-111111111111",3],["h2","192.0.2.2","22222222-2222-4222-8222-222222222222",5]]';
     const hmac = (key: Uint8Array | string, ...parts: readonly (Uint8Array | string)[]): Buffer => {
       const made = createHmac('sha256', key);
       for (const part of parts) made.update(part);
@@ -34,22 +34,23 @@ describe('keys of encrypted networks', () => {
     const first = hmac(extracted, info, Uint8Array.of(1));
     const second = hmac(extracted, first, info, Uint8Array.of(2));
     const bytes = Buffer.concat([first, second]);
-    const found = associationOf(secret, generation, here, there);
+    const found = associationOf(secret, era, here, there);
     assert.equal(found.key, bytes.subarray(0, 36).toString('hex'));
     assert.equal(found.spi, 256 + (bytes.readUInt32BE(36) % (2 ** 32 - 256)));
   });
 
-  it('differ in each direction, generation, epoch, boot, address, host, realm and secret', () => {
+  it('differ in each direction, generation, epoch, boot, address, host, log, realm and secret', () => {
     const other = Uint8Array.from(secret, (byte) => byte ^ 1);
     const found = [
-      associationOf(secret, generation, here, there),
-      associationOf(secret, generation, there, here),
-      associationOf(secret, { ...generation, generation: 8 }, here, there),
-      associationOf(secret, { ...generation, realm: 'tes' }, here, there),
-      associationOf(other, generation, here, there),
+      associationOf(secret, era, here, there),
+      associationOf(secret, era, there, here),
+      associationOf(secret, { ...era, generation: 8 }, here, there),
+      associationOf(secret, { ...era, realm: 'tes' }, here, there),
+      associationOf(secret, { ...era, log: 'q' }, here, there),
+      associationOf(other, era, here, there),
       ...[{ epoch: 4 }, { bootId: 'x' }, { address: '192.0.2.3' }, { host: 'h3' }].flatMap((change) => [
-        associationOf(secret, generation, { ...here, ...change }, there),
-        associationOf(secret, generation, here, { ...there, ...change }),
+        associationOf(secret, era, { ...here, ...change }, there),
+        associationOf(secret, era, here, { ...there, ...change }),
       ]),
     ];
     assert.equal(new Set(found.map(({ key }) => key)).size, found.length);
