@@ -3,7 +3,7 @@
  * identifiers are decided for all hosts together; what each host makes of it is the network's presence there.
  */
 import type { EndpointFacts, NetworkFacts } from '../events/events.ts';
-import { type Refusal, refuse } from '../events/refusals.ts';
+import type { Refusal } from '../events/refusals.ts';
 
 import { joinObjects } from './bridge.ts';
 import { prefixRule } from './bridge-options.ts';
@@ -60,15 +60,8 @@ const checkNetwork = (network: NetworkFacts): Refusal | null => {
   return checkMtu(network, 'MTU_UNFIT');
 };
 
-const checkEndpoint = (endpoint: EndpointFacts, network: NetworkFacts): Refusal | null => {
-  const problem = checkOptions('an endpoint of driver overlay', endpoint.options, {});
-  if (problem) return problem;
-  const [port] = endpoint.ports;
-  if (port === undefined) return checkRoutes(endpoint);
-  return refuse('DRIVER_FORBIDS', `network ${network.name} (overlay) publishes no ports`, [
-    { kind: 'port', id: `${port.protocol}/${port.port}` },
-  ]);
-};
+const checkEndpoint = (endpoint: EndpointFacts): Refusal | null =>
+  checkOptions('an endpoint of driver overlay', endpoint.options, {}) ?? checkRoutes(endpoint);
 
 export const overlayDriver: Driver = builtIn(
   {
@@ -80,7 +73,7 @@ export const overlayDriver: Driver = builtIn(
     ],
     needsGateway: () => false,
     hasMac: true,
-    defaultRoute: () => 'none',
+    defaultRoute: () => 'outlet',
     addresses: true,
     sandbox: 'own',
     exclusive: false,
