@@ -2,7 +2,8 @@
 import type { Fault } from '../../events/events.ts';
 import type { Logger } from '../lib/logger.ts';
 import { programOf } from './consulting-requests.ts';
-import { type Desk, endpointParting, type Run } from './consulting-steps.ts';
+import type { Desk, Run } from './consulting-steps.ts';
+import { endpointParting } from './gone.ts';
 import { settledView } from './inmates.ts';
 import type { Inmate, SandboxView } from './sandbox.ts';
 

@@ -6,7 +6,8 @@ import { bareAddress } from '../../projections/projection.ts';
 import type { Called } from '../plugins/fault.ts';
 import type { IpamPlugin } from '../plugins/plugins.ts';
 import { createNetworkOf, networkOptionsOf } from './consulting-requests.ts';
-import { type Desk, faultOfSettled, isForeign, mayBeDone, type Run } from './consulting-steps.ts';
+import { type Desk, faultOfSettled, mayBeDone, type Run } from './consulting-steps.ts';
+import { isForeign, networkParting, poolPartings } from './gone.ts';
 import type { Parting } from './parting.ts';
 import type { AnswerOf } from './settling.ts';
 
@@ -17,23 +18,6 @@ type Asked = AnswerOf<'network'>['subnets'][number];
 /** Pools of the plugin's choice that overlap others of ours: how many are tried. */
 const poolsMax = 8;
 const overlaps = 'SUBNET_OVERLAPS';
-
-/** What is released when a network goes, in Docker's order. */
-export const poolPartings = ({ ipam, subnets }: NetworkFacts): readonly Parting[] =>
-  subnets.flatMap(({ pool, gateway, aux }): readonly Parting[] => {
-    if (pool === null) return [];
-    const addresses = [...(gateway === null ? [] : [gateway]), ...Object.values(aux)];
-    return [
-      ...addresses.map((address) => ({ kind: 'address', plugin: ipam.driver, pool, address }) as const),
-      { kind: 'pool', plugin: ipam.driver, pool },
-    ];
-  });
-
-export const networkParting = ({ driver, id }: NetworkFacts): Parting => ({
-  kind: 'network',
-  plugin: driver,
-  networkId: id,
-});
 
 /** A pool with the addresses of its own; `partings` are to be told from the end. */
 interface Pool {

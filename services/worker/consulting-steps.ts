@@ -10,6 +10,7 @@ import { type Called, faults } from '../plugins/fault.ts';
 import type { PluginInterface } from '../plugins/network-messages.ts';
 import type { CallOptions, Plugins } from '../plugins/plugins.ts';
 import { createEndpointOf, joinOf, macOfId, refOf } from './consulting-requests.ts';
+import { addressPartings, endpointParting, isForeign } from './gone.ts';
 import type { Parting, Partings } from './parting.ts';
 import type { AnswerOf, Settled, Settling } from './settling.ts';
 
@@ -39,25 +40,7 @@ export interface Run {
   readonly undo: Parting[];
 }
 
-/** Whether addresses of a network are a plugin's to give. */
-export const isForeign = ({ ipam }: NetworkFacts): boolean => ipam.driver !== 'default' && ipam.driver !== 'null';
-
 const families = [4, 6] as const;
-
-/** What is released when an endpoint goes, as far as it is known. */
-export const addressPartings = (network: NetworkFacts, endpoint: EndpointFacts): readonly Parting[] =>
-  families.flatMap((family) => {
-    const pool = network.subnets.find((subnet) => subnet.family === family)?.pool ?? null;
-    const address = endpoint[`ipv${family}`];
-    if (pool === null || address === null) return [];
-    return [{ kind: 'address', plugin: network.ipam.driver, pool, address: bareAddress(address) }];
-  });
-
-export const endpointParting = (
-  kind: 'revoke' | 'leave' | 'endpoint',
-  { driver }: NetworkFacts,
-  { id, networkId }: Pick<EndpointFacts, 'id' | 'networkId'>,
-): Parting => ({ kind, plugin: driver, networkId, endpointId: id });
 
 /** Whether it may have been done although the answer is no good. */
 export const mayBeDone = (called: Called<unknown>): boolean => called.ok || called.fault.code !== 'PLUGIN_ERROR';

@@ -11,20 +11,11 @@ import type { Logger } from '../lib/logger.ts';
 import type { Stream } from '../lib/stream.ts';
 import type { Plugins } from '../plugins/plugins.ts';
 import { Carrying } from './carrying.ts';
-import { networkParting, poolPartings, prepareNetwork } from './consulting-network.ts';
-import {
-  addressPartings,
-  type Desk,
-  endpointParting,
-  isForeign,
-  lendAgain,
-  lookAt,
-  prepareEndpoint,
-  prepareJoin,
-  type Run,
-} from './consulting-steps.ts';
+import { prepareNetwork } from './consulting-network.ts';
+import { type Desk, lendAgain, lookAt, prepareEndpoint, prepareJoin, type Run } from './consulting-steps.ts';
 import type { Course } from './course.ts';
 import { Discovering } from './discovering.ts';
+import { addressPartings, deletionOf, endpointParting, inverseOf, isForeign, networkIdOf } from './gone.ts';
 import { settledView } from './inmates.ts';
 import { type Parting, Partings } from './parting.ts';
 import { Replaying } from './replaying.ts';
@@ -57,13 +48,6 @@ interface Active {
   hasEnded: boolean;
   fault: Fault | null;
 }
-
-/** The network that an event is about. */
-const networkIdOf = ({ type, data }: Event): string => {
-  if (type === 'NetworkCreateRequested') return data.network.id;
-  if (type === 'EndpointCreateRequested') return data.endpoint.networkId;
-  return 'networkId' in data ? data.networkId : '';
-};
 
 const isLeave = (event: Event): event is EventOf<'EndpointLeaveRequested'> => event.type === 'EndpointLeaveRequested';
 const makes = ({ intents }: Unit): boolean => intents.some(({ type }) => isConstructive(type));
@@ -286,24 +270,7 @@ export class Consulting {
 
   /** What is deleted: each alone, since nobody else is concerned. */
   async #gone(intents: readonly Event[], options: Run['options']): Promise<void> {
-    await Promise.all(intents.map((intent) => this.#partings.tell(this.#partingsOf(intent), options)));
-  }
-
-  /** What plugins are told of a deletion. */
-  #partingsOf(intent: Event): readonly Parting[] {
-    if (intent.type !== 'EndpointDeleteRequested' && intent.type !== 'NetworkDeleteRequested') return [];
-    const { state } = this.#options;
-    const network = networkOf(state, intent.data.networkId)?.facts;
-    if (!network || !this.#networks.has(network.id)) return [];
-    const isPlugins = this.#desk.isPlugin(network.driver);
-    if (intent.type === 'NetworkDeleteRequested')
-      return [...poolPartings(network), ...(isPlugins ? [networkParting(network)] : [])];
-    const { endpointId: id, networkId } = intent.data;
-    const endpoint = state.endpoints.get(id)?.facts;
-    return [
-      ...(isPlugins ? [endpointParting('endpoint', network, { id, networkId })] : []),
-      ...(endpoint ? addressPartings(network, endpoint) : []),
-    ];
+    await Promise.all(intents.map((intent) => this.#partings.tell(deletionOf(this.#desk, intent), options)));
   }
 
   async #undone(unit: Unit, course: Course): Promise<Fault | null> {
@@ -312,7 +279,7 @@ export class Consulting {
     // Of what another worker had begun nobody knows how far it got.
     const isUnknown = this.#isInherited(unit);
     const own = [...(active?.run.undo ?? [])].reverse();
-    const all = unit.intents.toReversed().flatMap((intent) => this.#inverseOf(intent, isUnknown));
+    const all = unit.intents.toReversed().flatMap((intent) => inverseOf(this.#desk, intent, isUnknown));
     const revoked = this.#revoked(unit);
     await this.#partings.tell(without([...revoked, ...own, ...all]), options);
     // Of a move: what was not there to return has left all the same.
@@ -329,29 +296,6 @@ export class Consulting {
       const network = networkOf(this.#options.state, data.networkId)?.facts;
       return network ? [endpointParting('revoke', network, { id: data.endpointId, networkId: data.networkId })] : [];
     });
-  }
-
-  /** What takes back an intent that makes something. What is settled is known whoever has begun it. */
-  #inverseOf(intent: Event, isUnknown: boolean): readonly Parting[] {
-    const { state } = this.#options;
-    const network = networkOf(state, networkIdOf(intent))?.facts;
-    if (!network || !this.#networks.has(network.id)) return [];
-    const mayBeKnown = isUnknown && this.#desk.isPlugin(network.driver);
-    switch (intent.type) {
-      case 'EndpointJoinRequested': {
-        const { endpointId: id, networkId } = intent.data;
-        return mayBeKnown ? [endpointParting('leave', network, { id, networkId })] : [];
-      }
-      case 'EndpointCreateRequested': {
-        const endpoint = state.endpoints.get(intent.data.endpoint.id)?.facts ?? intent.data.endpoint;
-        const known = mayBeKnown ? [endpointParting('endpoint', network, endpoint)] : [];
-        return [...known, ...addressPartings(network, endpoint)];
-      }
-      case 'NetworkCreateRequested':
-        return [...poolPartings(network), ...(mayBeKnown ? [networkParting(network)] : [])];
-      default:
-        return [];
-    }
   }
 
   /** Whether a parting that could not be told has been overtaken. */

@@ -15,34 +15,61 @@ const names = ['a', 'b', 'c'] as const;
 const name = fc.constantFrom(...names);
 const octet = fc.integer({ min: 1, max: 6 });
 const move = fc.oneof(
-  fc.record({
-    kind: fc.constant('network' as const),
-    name,
-    driver: fc.constantFrom('bridge', 'weave'),
-    asked: fc.boolean(),
-  }),
-  fc.record({
-    kind: fc.constant('pool' as const),
-    at: fc.nat(9),
-    subnet: fc.constantFrom(1, 2, 3),
-    wide: fc.boolean(),
-  }),
-  fc.record({ kind: fc.constant('endpoint' as const), name, network: name, wanted: fc.option(octet) }),
-  fc.record({ kind: fc.constant('attach' as const), sandbox: name, networks: fc.uniqueArray(name, { minLength: 1 }) }),
-  fc.record({
-    kind: fc.constant('address' as const),
-    at: fc.nat(9),
-    subnet: fc.constantFrom(1, 2, 3),
-    octet,
-    mac: fc.option(octet),
-  }),
-  fc.record({ kind: fc.constant('join' as const), at: fc.nat(9), link: fc.option(octet), gateway: fc.option(octet) }),
-  fc.record({ kind: fc.constant('delete' as const), name, network: name }),
-  fc.record({ kind: fc.constant('leave' as const), name, network: name }),
-  fc.record({ kind: fc.constant('detach' as const), sandbox: name }),
-  fc.record({ kind: fc.constant('end' as const), name }),
-  fc.record({ kind: fc.constant('report' as const), fails: fc.boolean() }),
-  fc.constant({ kind: 'late' as const }),
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constant('network' as const),
+      name,
+      driver: fc.constantFrom('bridge', 'weave'),
+      asked: fc.boolean(),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constant('pool' as const),
+      at: fc.nat(9),
+      subnet: fc.constantFrom(1, 2, 3),
+      wide: fc.boolean(),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({ kind: fc.constant('endpoint' as const), name, network: name, wanted: fc.option(octet) }),
+  },
+  {
+    weight: 5,
+    arbitrary: fc.record({
+      kind: fc.constant('attach' as const),
+      sandbox: name,
+      networks: fc.uniqueArray(name, { minLength: 1 }),
+    }),
+  },
+  {
+    weight: 5,
+    arbitrary: fc.record({
+      kind: fc.constant('address' as const),
+      at: fc.nat(9),
+      subnet: fc.constantFrom(1, 2, 3),
+      octet,
+      mac: fc.option(octet),
+    }),
+  },
+  {
+    weight: 5,
+    arbitrary: fc.record({
+      kind: fc.constant('join' as const),
+      at: fc.nat(9),
+      link: fc.option(octet),
+      gateway: fc.option(octet),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('delete' as const), name, network: name }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('leave' as const), name, network: name }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('detach' as const), sandbox: name }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('end' as const), name }) },
+  { weight: 4, arbitrary: fc.record({ kind: fc.constant('report' as const), fails: fc.boolean() }) },
+  { weight: 1, arbitrary: fc.constant({ kind: 'late' as const }) },
 );
 /** So that there is something to be settled in. */
 const prelude: readonly Move[] = [
@@ -50,6 +77,8 @@ const prelude: readonly Move[] = [
   { kind: 'pool', at: 0, subnet: 1, wide: false },
   { kind: 'network', name: 'b', driver: 'weave', asked: true },
   { kind: 'pool', at: 1, subnet: 2, wide: false },
+  { kind: 'network', name: 'c', driver: 'weave', asked: false },
+  { kind: 'report', fails: false },
 ];
 type Move = typeof move extends fc.Arbitrary<infer T> ? T : never;
 
@@ -85,6 +114,13 @@ const expireAll = (world: World): void => {
     tries(world, 'ExpireCommand', { actor: meta.actor, commandId: meta.commandid }, 'collector');
 };
 
+/** Number of the subnet that the network of an open creation has, as far as the prelude made it. */
+const homeOf = ({ state }: World, intent: string): number => {
+  const open = state.intents.get(intent);
+  const id = open?.type === 'EndpointCreateRequested' ? open.data.endpoint.networkId : '';
+  return (names as readonly string[]).indexOf(state.networks.get(id)?.facts.name ?? '') + 1;
+};
+
 const subnetOf = (n: number): string => `10.251.${n}.0/24`;
 const addressOf = (subnet: number, last: number): string => `10.251.${subnet}.${last}`;
 
@@ -92,7 +128,8 @@ const play = (world: World, one: Move): void => {
   switch (one.kind) {
     case 'network': {
       const asked = one.asked ? [{ subnet: subnetOf(names.indexOf(one.name) + 1) }] : [];
-      tries(world, 'CreateNetwork', { name: one.name, driver: one.driver, ipam: { driver: 'weave', subnets: asked } });
+      const ipam = one.name === 'c' ? {} : { driver: 'weave', subnets: asked };
+      tries(world, 'CreateNetwork', { name: one.name, driver: one.driver, ipam });
       return;
     }
     case 'pool': {
@@ -114,9 +151,10 @@ const play = (world: World, one: Move): void => {
       });
       return;
     case 'address': {
-      const ipv4 = `${addressOf(one.subnet, one.octet)}/24`;
+      const intent = pick(world, 'EndpointCreateRequested', one.at);
+      const ipv4 = `${addressOf(one.subnet === 3 ? 3 : homeOf(world, intent), one.octet)}/24`;
       const mac = one.mac === null ? null : `02:00:00:00:00:0${one.mac}`;
-      settle(world, pick(world, 'EndpointCreateRequested', one.at), { kind: 'endpoint', ipv4, ipv6: null, mac });
+      settle(world, intent, { kind: 'endpoint', ipv4, ipv6: null, mac });
       return;
     }
     case 'join': {
