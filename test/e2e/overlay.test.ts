@@ -137,7 +137,9 @@ if (inOwnNamespaces(import.meta.filename)) {
       (error: unknown) =>
         error instanceof CommandRefused &&
         error.code === 'CAPABILITY_MISSING' &&
-        error.culprits.some(({ kind, id, detail }) => kind === 'capability' && id === 'esp' && detail === 'h1'),
+        error.culprits.some(
+          ({ kind, id, detail }) => kind === 'capability' && id === 'esp' && /^h[123]$/.test(detail ?? ''),
+        ),
     );
   });
 
