@@ -53,6 +53,7 @@ export const commandMeanings: Readonly<Record<CommandType, string>> = {
   LeasePorts: 'Sent by workers: host ports that were found free for an intent that waits for them.',
   SettleIntent: 'Sent by workers: what an intent left open, as the plugin that carries the network has answered.',
   LapseHost: 'Sent by collectors: the worker of this host has not renewed its lease.',
+  RotateTunnelKeys: 'Gives all encrypted networks new keys, on every host; no connection is reset.',
   ExpireCommand: 'Sent by collectors: the deadline of this command has passed.',
 };
 
@@ -62,6 +63,7 @@ export const eventMeanings: Readonly<Record<EventType, string>> = {
   CommandTimedOut: 'A command ended at its deadline, unreported. What its host does too late is undone.',
   HostLapsed:
     "A host's worker shows no sign of life. What it was asked to do waits for it, as long as deadlines allow.",
+  TunnelKeysRotated: 'Packets of encrypted networks get keys of this generation; no key stands in the log.',
   DriverConfigureRequested: 'A driver is to have these options.',
   NetworkCreateRequested: 'A network is to be made; its name and subnets are taken from now on.',
   NetworkUpdateRequested: 'A network is to have these settings; decisions follow them from now on.',

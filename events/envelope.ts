@@ -32,7 +32,7 @@ export const Meta = z.object({
   /** `COMMIT.INDEX`: unique in the log. */
   id: z.string(),
   source: z.string(),
-  /** What it is about: `network/ID`, `endpoint/ID`, `sandbox/ID`, `host/NAME`, `command/ACTOR/ID`, `driver/NAME`, `realm/NAME`. */
+  /** What it is about: `network/ID`, `endpoint/ID`, `sandbox/ID`, `host/NAME`, `command/ACTOR/ID`, `driver/NAME`, `keys/GENERATION`, `realm/NAME`. */
   subject: z.string(),
   /** When it happened, RFC 3339 in UTC with milliseconds. */
   time: z.string(),

@@ -113,6 +113,9 @@ const evolveModel = (state: BoundaryState, event: Event): void => {
     case 'HostLapsed':
       evolveHost(state, event);
       return;
+    case 'TunnelKeysRotated':
+      state.shared.tunnelKeys.set('generation', event.data.generation);
+      return;
     case 'DriverConfigureRequested':
     case 'DriverConfigureFailed':
       evolveDriver(state, event);

@@ -123,6 +123,7 @@ const onRealm = (places: Places, command: Command, host: string): Routed => {
 export const routeCommand = (places: Places, command: Command, subjectHost: string | null): Routed => {
   if (command.type === 'CreateNetwork' && places.drivers.get(command.data.driver)?.scope === 'realm')
     return { ok: true, place: { kind: 'realm' } };
+  if (command.type === 'RotateTunnelKeys') return { ok: true, place: { kind: 'realm' } };
   const routed = subjectHost === null ? unaddressed(places, command) : named(places.hosts, subjectHost);
   if (!routed.ok || routed.place.kind !== 'host') return routed;
   const { host } = routed.place;
@@ -138,7 +139,7 @@ const references = (command: Command): readonly string[] => {
   return 'network' in command.data ? [command.data.network] : [];
 };
 
-const unaddressed = (places: Places, command: Command): Routed => {
+const unaddressed = (places: Places, command: Exclude<Command, { type: 'RotateTunnelKeys' }>): Routed => {
   const { hosts } = places;
   switch (command.type) {
     case 'ConfigureDriver':

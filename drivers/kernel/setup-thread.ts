@@ -1,6 +1,7 @@
 /** The thread that enters namespaces: everything it does is synchronous, one request after the other. */
 import { setPriority } from 'node:os';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { changeAssociations, readAssociations } from './associations.ts';
 import { takeCensus } from './census.ts';
 import { announce, applyPlans } from './executor.ts';
 import { readFacts } from './facts.ts';
@@ -111,6 +112,10 @@ const answer = (request: Request): unknown => {
       return announcing(() => changePeers(host, request.changes));
     case 'checkPeers':
       return announcing(() => checkPeers(host));
+    case 'associations':
+      return readAssociations(host);
+    case 'changeAssociations':
+      return changeAssociations(host, request.change);
     case 'findPorts':
       return firewall.ports.find(request.searches);
     case 'openResolver':

@@ -49,6 +49,15 @@ if (inOwnNamespaces(import.meta.filename)) {
     const { healthy, checks } = place.json('doctor');
     assert.equal(healthy, true, JSON.stringify(checks));
     assert.match(works('doctor'), /^ok {3}veth +works$/m);
+    assert.match(
+      works('doctor'),
+      /^ +overlay secret +CNM_OVERLAY_SECRET_FILE is not set\n +-> only encrypted overlays/m,
+    );
+    const open = place.cnmWith({ CNM_OVERLAY_SECRET_FILE: import.meta.filename }, 'doctor');
+    assert.equal(open.exit, 1);
+    assert.match(open.out, /^BAD +overlay secret +\S+ has mode 0\d{3}: others must have no part in it/m);
+    assert.equal(works('network', 'rotate-keys'), 'encrypted networks get new keys\n');
+    assert.equal(place.json('network', 'rotate-keys').status, 'succeeded');
     const astray = place.cnmWith({ CNM_UNDERLAY: 'eth7' }, 'doctor');
     assert.equal(astray.exit, 1);
     assert.match(astray.out, /^BAD +underlay +CNM_UNDERLAY=eth7 is no IPv4 address .*\n +-> name one of /m);

@@ -242,15 +242,44 @@ describe('networks of the realm', () => {
   it('are never plain where they were asked to be encrypted', async () => {
     const create = (name: string, encrypted: string) =>
       stage.run('CreateNetwork', { name, ...overlay, options: { encrypted } });
-    // h1 and h2 have no ESP; a kernel that has it is of no use without keys
-    assert.equal((await create('web', 'true')).code, 'CAPABILITY_MISSING');
+    const encrypting = (host: string) => ({ ...able(host), capabilities: { ...able(host).capabilities, esp: true } });
+    for (const value of ['', 'true']) {
+      const refusal = await create('web', value);
+      assert.equal(refusal.code, 'CAPABILITY_MISSING');
+      assert.deepEqual(refusal.culprits, [{ kind: 'capability', id: 'esp', detail: 'h1' }]);
+    }
+    assert.equal((await create('plain', 'false')).status, 'succeeded');
     await stage.stop();
     stage = new RealmStage();
-    await stage.host('h1', { ...able('h1'), capabilities: { ...able('h1').capabilities, esp: true } });
+    for (const host of ['h1', 'h2']) await stage.host(host, encrypting(host));
     await stage.controller();
-    for (const value of ['', 'true']) assert.equal((await create('web', value)).code, 'CAPABILITY_MISSING');
-    assert.equal((await create('web', 'false')).status, 'succeeded');
-    assert.equal(networksIn(stage)[0]?.facts.tunnel?.encrypted, false);
+    assert.equal((await create('web', '')).status, 'succeeded');
+    assert.equal((await create('plain', 'false')).status, 'succeeded');
+    const [web, plain] = networksIn(stage);
+    assert.deepEqual([web?.facts.tunnel, web?.facts.mtu], [{ port: 4790, encrypted: true }, 1413]);
+    assert.deepEqual([plain?.facts.tunnel, plain?.facts.mtu], [{ port: 4789, encrypted: false }, 1450]);
+    // one that comes later, and cannot
+    await stage.host('h3');
+    const on = (network: string, host: string) => stage.run('CreateEndpoint', { network, name: host }, host);
+    const refusal = await on('web', 'h3');
+    assert.equal(refusal.code, 'CAPABILITY_MISSING');
+    assert.deepEqual(refusal.culprits, [{ kind: 'capability', id: 'esp', detail: 'h3' }]);
+    assert.equal((await on('web', 'h1')).status, 'succeeded');
+    assert.equal((await on('plain', 'h3')).status, 'succeeded');
+  });
+
+  it('get new keys by a command that no host has to be named for, whatever the subject says', async () => {
+    for (const [index, host] of [null, 'h2', null].entries()) {
+      assert.equal(await stage.code('RotateTunnelKeys', {}, host), 'succeeded');
+      const generations = stage
+        .events()
+        .flatMap((event) => (event.type === 'TunnelKeysRotated' ? [event.data.generation] : []));
+      assert.deepEqual(
+        generations,
+        Array.from({ length: index + 1 }, (_, at) => at + 1),
+      );
+    }
+    stage.checkChain();
   });
 
   for (const seed of [1, 2, 3, 4]) {

@@ -229,7 +229,8 @@ export class ModelWorker extends Follower<Place> {
       this.#announced.delete(incarnation);
       return [removed];
     }
-    if (!isFailed && !this.#announced.has(incarnation)) {
+    const isCreating = this.#state.sandboxes.get(incarnation)?.status === 'creating';
+    if (!isFailed && (isCreating || !this.#announced.has(incarnation))) {
       this.#announced.add(incarnation);
       return [{ fact: { type: 'SandboxCreated', data: { sandbox } }, intent }];
     }
