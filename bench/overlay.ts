@@ -1,5 +1,5 @@
 /**
- * One network over three hosts that share this machine: attaching to it beside attaching to a bridge, how soon a new sandbox is reached and
+ * One network over three hosts that share this machine: attaching to it beside attaching to a bridge (with a way out, as an overlay has unless it is internal, and without), how soon a new sandbox is reached and
  * resolved from another host, and a burst over all hosts beside the kernel's floor. The first host runs `cnm up`, the others a worker
  * each in a namespace of its own. Run in a namespace of its own by bench/run.ts. Prints one JSON document.
  *
@@ -55,25 +55,31 @@ const clear = async (placed: readonly (readonly [sandbox: string, host: string])
 
 await (await client.createNetwork({ name: 'left', ipam: { subnets: [{ subnet: '10.1.0.0/22' }] } }, { host: 'h0' }))
   .outcome;
-await (await client.createNetwork({ name: 'span', driver: 'overlay', ipam: { subnets: [{ subnet: '10.77.0.0/20' }] } }))
-  .outcome;
+for (const [name, subnet, internal] of [
+  ['span', '10.77.0.0/20', false],
+  ['inner', '10.78.0.0/20', true],
+] as const) {
+  const ipam = { subnets: [{ subnet }] };
+  await (await client.createNetwork({ name, driver: 'overlay', internal, ipam })).outcome;
+}
 const atRest = namespaces();
 // Somebody is in both networks on each host all the time: the first one of a network on a host makes its bridge and tunnel.
-const residents = [...Array.from({ length: 10 }, (_, index) => ['left', 'h0', index] as const)].concat(
-  hosts.flatMap((host) => Array.from({ length: 10 }, (_, index) => ['span', host, index] as never)),
-);
-for (const [network, host, index] of residents) await attach(`r-${network}-${host}-${index}`, host, network);
+for (let index = 0; index < 10; index++) {
+  await attach(`r-left-${index}`, 'h0', 'left');
+  for (const host of hosts)
+    for (const network of ['span', 'inner']) await attach(`r-${network}-${host}-${index}`, host, network);
+}
 const resting = ends();
 
-/** Bridge and overlay in turns, so that both meet the same machine. */
+/** Bridge and overlays in turns, so that all meet the same machine. */
 const alternately = async () => {
-  const samples = { bridge: [] as number[], overlay: [] as number[] };
+  const samples = { left: [] as number[], span: [] as number[], inner: [] as number[] };
   const placed: [string, string][] = [];
-  for (let index = 0; index < singles; index++) {
-    samples.bridge.push(await timed(() => attach(`b${index}`, 'h0', 'left')));
-    samples.overlay.push(await timed(() => attach(`o${index}`, 'h0', 'span')));
-    placed.push([`b${index}`, 'h0'], [`o${index}`, 'h0']);
-  }
+  for (let index = 0; index < singles; index++)
+    for (const network of ['left', 'span', 'inner'] as const) {
+      samples[network].push(await timed(() => attach(`${network}${index}`, 'h0', network)));
+      placed.push([`${network}${index}`, 'h0']);
+    }
   await clear(placed, resting);
   return samples;
 };
@@ -109,38 +115,54 @@ const reach = async () => {
   return samples;
 };
 
-const allAtOnce = async (run: number) => {
+interface Burst {
+  readonly floorPerSecond: number;
+  readonly perSecond: number;
+}
+
+const allAtOnce = async (run: number, network: 'span' | 'inner'): Promise<Burst> => {
   const limit = await floor(burst, hosts.length);
-  const placed = Array.from({ length: burst }, (_, index) => [`m${run}-${index}`, `h${index % 3}`] as const);
-  const tookMs = await timed(() => Promise.all(placed.map(([sandbox, host]) => attach(sandbox, host, 'span'))));
+  const placed = Array.from({ length: burst }, (_, index) => [`m${run}-${network}-${index}`, `h${index % 3}`] as const);
+  const tookMs = await timed(() => Promise.all(placed.map(([sandbox, host]) => attach(sandbox, host, network))));
   await clear(placed, resting);
   return { floorPerSecond: limit.perSecond, perSecond: (burst / tookMs) * 1000 };
 };
 
 const pairs = singles > 0 ? await alternately() : null;
 const reached = reaches > 0 ? await reach() : null;
-// The first run is not counted: services are warm.
-const runs = [];
-for (let run = 0; burst > 0 && run < 4; run++) runs.push(await allAtOnce(run));
+// The first run of each is not counted: services are warm.
+const runs = { span: [] as Burst[], inner: [] as Burst[] };
+for (let run = 0; burst > 0 && run < 4; run++)
+  for (const network of ['span', 'inner'] as const) runs[network].push(await allAtOnce(run, network));
 
 await service.stop();
 await lab.stop();
 await nats.stop();
 await client.close();
 
-const perSecond = median(runs.slice(1).map((run) => run.perSecond));
-const floorPerSecond = median(runs.slice(1).map((run) => run.floorPerSecond));
+const rates = (of: readonly Burst[]) => {
+  const counted = of.slice(1);
+  const perSecond = median(counted.map((run) => run.perSecond));
+  const floorPerSecond = median(counted.map((run) => run.floorPerSecond));
+  return {
+    perSecond: round(perSecond, 0),
+    floorPerSecond: round(floorPerSecond, 0),
+    ratio: round(perSecond / floorPerSecond),
+  };
+};
 console.log(
   JSON.stringify({
     hosts: hosts.length,
     ...(pairs && {
       single: {
         samples: singles,
-        bridgeP50Ms: round(median(pairs.bridge)),
-        overlayP50Ms: round(median(pairs.overlay)),
-        ratio: round(median(pairs.overlay) / median(pairs.bridge)),
+        bridgeP50Ms: round(median(pairs.left)),
+        overlayP50Ms: round(median(pairs.span)),
+        internalP50Ms: round(median(pairs.inner)),
+        ratio: round(median(pairs.span) / median(pairs.left)),
+        internalRatio: round(median(pairs.inner) / median(pairs.left)),
         ratioWanted: 2,
-        overlayP99Ms: round(percentile(pairs.overlay, 0.99)),
+        overlayP99Ms: round(percentile(pairs.span, 0.99)),
       },
     }),
     ...(reached && {
@@ -154,14 +176,8 @@ console.log(
         outcomeP50Ms: round(median(reached.outcomeMs)),
       },
     }),
-    ...(runs.length > 0 && {
-      burst: {
-        endpoints: burst,
-        perSecond: round(perSecond, 0),
-        floorPerSecond: round(floorPerSecond, 0),
-        ratio: round(perSecond / floorPerSecond),
-        ratioWanted: 0.5,
-      },
+    ...(burst > 0 && {
+      burst: { endpoints: burst, ...rates(runs.span), ratioWanted: 0.5, internal: rates(runs.inner) },
     }),
   }),
 );
