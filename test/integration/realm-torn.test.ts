@@ -1,4 +1,4 @@
-// A controller that has read a part of what another one has appended as one decides nothing before it has read the rest.
+// What is appended as one: a controller that has read a part of it decides nothing before it has read the rest.
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { subjects } from '../../events/names.ts';
@@ -85,5 +85,33 @@ it('a controller in the middle of a joint round of another one', async () => {
   stage.checkChain();
   await second.stop();
   await first.stop();
+  await stage.stop();
+});
+
+it('a name that goes from one host to another in one round is appended as one', async () => {
+  const stage = new RealmStage();
+  await stage.host('h1');
+  await stage.host('h2');
+  const controller = startController({ log: stage.log, commands: stage.commands }, systemClock, stage.answers);
+  await controller.start();
+  controller.activate();
+  assert.equal(await stage.code('CreateNetwork', { name: 'web', driver: 'overlay' }), 'succeeded');
+  assert.equal(await stage.code('CreateEndpoint', { network: 'web', name: 'a' }, 'h1'), 'succeeded');
+  await controller.deactivate();
+  await stage.send('DeleteEndpoint', { network: 'web', endpoint: 'a' }, 'h1');
+  await stage.send('CreateEndpoint', { network: 'web', name: 'A' }, 'h2');
+  const before = stage.log.stored().length;
+  controller.activate();
+  await stage.settled();
+  const together = stage.log.stored().slice(before, before + 3);
+  const [network] = stage.realm().shared.networks.keys();
+  assert.deepEqual(
+    together.map(({ subject }) => subject),
+    [subjects.network(network ?? ''), subjects.host('h1'), subjects.host('h2')],
+  );
+  const batches = new Set(together.map((message) => message.header('Nats-Batch-Id')));
+  assert.ok(batches.size === 1 && !batches.has(''));
+  stage.checkChain();
+  await controller.stop();
   await stage.stop();
 });

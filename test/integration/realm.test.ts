@@ -3,10 +3,8 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { commitHeaders, decodeCommit, type EventOf } from '../../events/envelope.ts';
 import { subjects } from '../../events/names.ts';
-import { systemClock } from '../../services/lib/clock.ts';
 import type { Injected } from '../support/memory-stream.ts';
 import { able, RealmStage } from '../support/realm-stage.ts';
-import { startController } from '../support/world.ts';
 
 const overlay = { driver: 'overlay' };
 const attach = (sandbox: string, name = sandbox) => ({ sandbox, networks: [{ network: 'web', name }] });
@@ -318,35 +316,6 @@ describe('networks of the realm', () => {
       [[], ['EndpointCreateRequested']],
     );
     assert.deepEqual([...stage.realm().awaited], []);
-    stage.checkChain();
-  });
-
-  it('give a name to another host only together with its end on the first', async () => {
-    await stage.stop();
-    stage = new RealmStage();
-    await stage.host('h1');
-    await stage.host('h2');
-    await stage.send('CreateNetwork', { name: 'web', ...overlay });
-    const first = startController({ log: stage.log, commands: stage.commands }, systemClock, stage.answers);
-    await first.start();
-    first.activate();
-    await stage.settled();
-    assert.equal(await stage.code('CreateEndpoint', { network: 'web', name: 'a' }, 'h1'), 'succeeded');
-    await first.deactivate();
-    // both wait together: one round
-    await stage.send('DeleteEndpoint', { network: 'web', endpoint: 'a' }, 'h1');
-    await stage.send('CreateEndpoint', { network: 'web', name: 'A' }, 'h2');
-    const before = stage.log.stored().length;
-    first.activate();
-    await stage.settled();
-    const together = stage.log.stored().slice(before, before + 3);
-    assert.deepEqual(
-      together.map(({ subject }) => subject),
-      [subjects.network(networksIn(stage)[0]?.facts.id ?? ''), subjects.host('h1'), subjects.host('h2')],
-    );
-    const batches = new Set(together.map((message) => message.header('Nats-Batch-Id')));
-    assert.ok(batches.size === 1 && !batches.has(''), 'one batch');
-    await first.stop();
     stage.checkChain();
   });
 
