@@ -35,7 +35,7 @@ export const associationsSuite = (name: string, open: () => Promise<KernelHarnes
       const refused = await change({ add: [keyed(0x1000)] });
       assert.ok(!refused.ok && refused.fault.code === 'KERNEL_ERROR' && refused.fault.errno !== '');
       assert.deepEqual((await found()).present, []);
-      t.skip('this kernel has no ESP: it refuses to add any');
+      t.diagnostic('this kernel has no ESP: it refuses to add any');
       return false;
     };
 

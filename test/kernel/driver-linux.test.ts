@@ -32,13 +32,21 @@ if (inOwnNamespaces(import.meta.filename)) {
   const open = async () => {
     const runDir = mkdtempSync('/run/cnm-test-');
     const kernel = await linuxKernel({ realm, host, runDir });
+    /** Links of somebody else, who takes none of them back when a test ends in the middle. */
+    const foreign = new Set<string>();
+    const removeLink = (name: string): void => {
+      sh(`ip link del ${name}h 2>/dev/null || true`);
+      foreign.delete(name);
+    };
     return {
       kernel,
       runDir,
       machine: {
-        addLink: (name: string) =>
-          sh(`ip link show ${name}h >/dev/null 2>&1 || ip link add ${name} type veth peer name ${name}h`),
-        removeLink: (name: string) => sh(`ip link del ${name}h 2>/dev/null || true`),
+        addLink: (name: string) => {
+          foreign.add(name);
+          sh(`ip link show ${name}h >/dev/null 2>&1 || ip link add ${name} type veth peer name ${name}h`);
+        },
+        removeLink,
       },
       traces: async () => [
         ...ipLinks().flatMap(({ ifname }) => (ifname === 'lo' ? [] : [ifname])),
@@ -51,6 +59,7 @@ if (inOwnNamespaces(import.meta.filename)) {
         await kernel.apply([{ id: 'clean', operations: diff([], objects) }]);
         await kernel.settled();
         await kernel.close();
+        for (const name of foreign) removeLink(name);
         sh(`nft delete table inet ${table} 2>/dev/null || true; umount ${runDir}`);
         rmSync(runDir, { recursive: true });
       },

@@ -184,7 +184,7 @@ if (inOwnNamespaces(import.meta.filename)) {
       ]) {
         const [result] = await lab.kernel.apply([create('box', box(2, { birth: { sysctls: { [key]: '1' } } }))]);
         assert.ok(result && !result.ok);
-        assert.deepEqual([result.fault.code, result.fault.errno], ['KERNEL_ERROR', 'EINVAL'], key);
+        assert.deepEqual([result.fault.code, result.fault.errno], ['SYSCTL_INVALID', 'EINVAL'], key);
         assert.match(result.fault.text, /is no setting of an interface/);
       }
       await lab.holds(...network(1));
