@@ -17,8 +17,8 @@ const tiers: Readonly<Record<string, Tier>> = {
   property: { timeoutMs: 300_000, filesAtOnce: 2 },
   contract: { timeoutMs: 300_000, filesAtOnce: 2 },
   integration: { timeoutMs: 300_000, filesAtOnce: 2 },
-  kernel: { timeoutMs: 600_000, filesAtOnce: 1, kernel: true },
-  e2e: { timeoutMs: 900_000, filesAtOnce: 1, kernel: true },
+  kernel: { timeoutMs: 900_000, filesAtOnce: 1, kernel: true },
+  e2e: { timeoutMs: 1_500_000, filesAtOnce: 1, kernel: true },
 };
 
 const counts = { passed: 0, failed: 0, skipped: 0 };
