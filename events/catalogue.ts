@@ -209,7 +209,7 @@ export const codeMeanings: Readonly<Record<Code, string>> = {
   SANDBOX_CONFLICT:
     'The sandbox exists with other settings (namespace, names, DNS, hosts, ports), or a network stands twice.',
   SANDBOX_FITS: 'The sandbox has the way out that it needs and no other, or something is under way in it.',
-  SANDBOX_MOVING: 'The sandbox is being moved to another network, which may still fail.',
+  SANDBOX_MOVING: 'The sandbox is being changed as a whole, as by a move to another network, which may still fail.',
   NAME_INVALID: 'It is no host or domain name.',
   DNS_INVALID: 'It is no IP address of a server, or no option of resolv.conf.',
   SANDBOX_EXCLUSIVE: 'The driver of one of the networks shares its sandbox with no other network.',
@@ -241,7 +241,7 @@ const eventSchema = (type: EventType) =>
   });
 
 const commitOf = (types: readonly EventType[], schemas: ReadonlyMap<EventType, z.ZodType>) =>
-  z.array(z.union(types.map((type) => schemas.get(type) ?? z.never()))).min(1);
+  z.array(z.union(types.map((type) => schemas.get(type) ?? z.never())));
 
 export interface Named {
   readonly id: string;
@@ -257,9 +257,13 @@ const build = () => {
   }
   const events = new Map([...decisionTypes, ...outcomeTypes].map((type) => [type, eventSchema(type)] as const));
   for (const [type, schema] of events) add(schema, eventName(type), eventMeanings[type]);
-  add(commitOf(decisionTypes, events), 'DecisionCommit', 'One commit of decisions: all of its events, or none.');
   add(
-    commitOf(outcomeTypes, events),
+    commitOf(decisionTypes, events),
+    'DecisionCommit',
+    'One commit of decisions: all of its events, or none. It may hold none at all.',
+  );
+  add(
+    commitOf(outcomeTypes, events).min(1),
     'OutcomeCommit',
     'One commit of reports of a worker: all of its events, or none.',
   );

@@ -127,7 +127,7 @@ export const codes = {
     remedy: 'Use the settings that the sandbox has, or detach it first.',
   },
   SANDBOX_FITS: { status: 409, remedy: 'Nothing: it has the way out that it needs, or something is under way in it.' },
-  SANDBOX_MOVING: { status: 409, remedy: 'Wait for the outcome of the move.' },
+  SANDBOX_MOVING: { status: 409, remedy: 'Wait for the outcome of the command that changes it.' },
   NAME_INVALID: { status: 400, remedy: 'Use letters, digits, "-", "_" and ".", beginning with a letter or digit.' },
   DNS_INVALID: { status: 400, remedy: 'Give servers as IP addresses, and options as words of resolv.conf.' },
   SANDBOX_EXCLUSIVE: { status: 400, remedy: 'A sandbox on a `host` or `null` network can be on no other.' },

@@ -3,7 +3,7 @@ import { arch } from 'node:process';
 import { syscall } from './libc.ts';
 
 /** asm/unistd.h: C libraries have had no function of that name before glibc 2.41. */
-const SCHED_SETATTR = arch === 'arm64' ? 274 : 314;
+const SCHED_SETATTR = { x64: 314, arm64: 274 }[arch as string];
 
 export interface Scheduling {
   /** -20 to 19; the lower, the larger its share where processors are short. */
@@ -17,6 +17,7 @@ export interface Scheduling {
 
 /** @returns whether it could be done: a lower nice value than before takes CAP_SYS_NICE */
 export const schedule = ({ nice, sliceMs }: Scheduling): boolean => {
+  if (SCHED_SETATTR === undefined) return false;
   // struct sched_attr, version 0 (linux/sched/types.h): size, policy SCHED_OTHER, flags, nice, priority, runtime, deadline, period
   const attributes = Buffer.alloc(48);
   attributes.writeUInt32LE(attributes.length, 0);

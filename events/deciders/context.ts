@@ -62,10 +62,12 @@ export const endpointCulprit = ({ facts, status, sandbox }: EndpointRow) => ({
 
 export const sandboxCulprit = ({ facts }: SandboxRow) => ({ kind: 'sandbox', id: facts.id, detail: facts.key });
 
-/** While a sandbox moves to another network it takes no other command: what that would build on may be reverted. */
+/** While a sandbox moves to another network, or gets or loses its way out, it takes no other command: what that would build on may be reverted. */
 export const movingSandbox = (state: BoundaryState, row: SandboxRow | undefined): Refusal | null =>
   row && isMoving(state, row)
-    ? refuse('SANDBOX_MOVING', `sandbox ${row.facts.id} is being moved to another network`, [sandboxCulprit(row)])
+    ? refuse('SANDBOX_MOVING', `sandbox ${row.facts.id} is being changed as a whole, which may still fail`, [
+        sandboxCulprit(row),
+      ])
     : null;
 
 export const sandboxOf = (state: BoundaryState, row: EndpointRow): SandboxRow | undefined =>

@@ -59,7 +59,8 @@ export const follow = (log: Stream, clock: Clock, logger: Logger): Follower => {
   };
   const warnOf = ({ body, subject, position }: Message): void => {
     const problem = unfitReports(body, subject);
-    logger.warn({ position, subject, problem }, 'a report that does not fit counts for nothing');
+    // A commit may hold nothing at all.
+    if (problem !== null) logger.warn({ position, subject, problem }, 'a report that does not fit counts for nothing');
   };
   const onMessage = (message: Message): void => {
     const events = eventsOf(message);

@@ -43,7 +43,7 @@ class Fabric:
         return {
             "bootId": "none", "kernel": "none", "runDir": "/fabric", "routes": [], "capabilities": {}, "mtu": 1500,
             "ula": "fdfa:b41c:1::/48", "pools": [{"base": "10.240.0.0/16", "size": 24}], "netnsRoots": [],
-            "underlay": None, "vlans": [], "drivers": [self.NAME],
+            "underlay": None, "vlans": [], "linkRoutes": {}, "underlayAsked": None, "drivers": [self.NAME],
         }
 
     def answer(self, intent):

@@ -187,7 +187,7 @@ class Worker:
     def state_facts(self):
         """First of all, and under the guard of the last report: from here on, whoever reported before cannot."""
         facts = {**self.driver.facts(), "host": self.host, "reads": READS, "epoch": self.epoch + 1}
-        if not self.report([("HostFacts.v2", f"host/{self.host}", facts, None)]):
+        if not self.report([("HostFacts.v3", f"host/{self.host}", facts, None)]):
             return False
         self.lapsed = False
         say("serving", epoch=self.epoch)
