@@ -153,8 +153,9 @@ if (inOwnNamespaces(import.meta.filename)) {
   });
 
   test('mesh: a host that was cut off has the tables of what the others did meanwhile, and the others those of what it does', async (t) => {
-    const since = performance.now();
-    const cut = lab.at(1).cut(cutMs);
+    // However slow the others are: all that they do is done before the host is back.
+    const moved = Promise.withResolvers<void>();
+    const cut = lab.at(1).cut(cutMs, moved.promise);
     await moveOn('h3', ['h1', 'h4', 'h5'], 15, 'cut');
     await moveOn('h4', ['h1', 'h3', 'h5'], 15, 'again');
     // Back to the host that they came from.
@@ -168,7 +169,7 @@ if (inOwnNamespaces(import.meta.filename)) {
       ...waits.map((_, index) => attach('h2', `late-h2-${index}`, 'mesh')),
     ];
     assert.ok(stays && damage(1) > 0);
-    assert.ok(performance.now() - since < cutMs, 'the others were slower than the cut was long');
+    moved.resolve();
     await cut;
     const over = performance.now();
     await all(late);

@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, it } from 'node:test';
 import { type Device, objectKey } from '../../drivers/objects.ts';
 import { pluginId } from '../../services/plugins/options.ts';
 import { MemoryMachine, memoryKernel } from '../support/memory-kernel.ts';
+import { waitFor } from '../support/nats.ts';
 import { type LinkPlugins, linkPlugins } from '../support/plugins/links.ts';
 import { host, memoryStreams, realm, System } from '../support/system.ts';
 
@@ -215,7 +216,7 @@ describe('a worker and the plugin of a network', () => {
       (await system.events()).flatMap(({ type, data }) => (type === 'HostFacts' ? [data.drivers.join()] : [])).at(-1);
     assert.equal(await stated(), 'other,weave');
     plugins.come('third');
-    while ((await stated()) !== 'other,third,weave') await new Promise((resolve) => setTimeout(resolve, 1));
+    await waitFor(async () => (await stated()) === 'other,third,weave', { what: 'the new name to be stated' });
     await system.run('CreateNetwork', { name: 'next', driver: 'third' });
   });
 
@@ -237,8 +238,7 @@ describe('a worker and the plugin of a network', () => {
     assert.deepEqual(bodies(), [['NetworkDriver.DiscoverNew', { DiscoveryType: 1, DiscoveryData: own }]]);
     machine.facts = { ...machine.facts, underlay: { ...underlay, address: '10.99.0.2' } };
     plugins.come('third');
-    const isTold = async () => bodies().length === 3;
-    while (!(await isTold())) await new Promise((resolve) => setTimeout(resolve, 1));
+    await waitFor(() => bodies().length === 3, { what: 'the change to be told' });
     assert.deepEqual(
       bodies().map(([method]) => method),
       ['NetworkDriver.DiscoverNew', 'NetworkDriver.DiscoverDelete', 'NetworkDriver.DiscoverNew'],

@@ -24,8 +24,8 @@ export interface TestHost {
   start(env?: Readonly<Record<string, string>>): Promise<Worker>;
   /** `kill -9` to its worker, the last one started. */
   kill(): Promise<void>;
-  /** Takes it off the bridge for so long. */
-  cut(ms: number): Promise<void>;
+  /** Takes it off the bridge for so long, and until that has come. */
+  cut(ms: number, until?: Promise<unknown>): Promise<void>;
   /** Output of a shell command on it. */
   exec(command: string): string;
 }
@@ -141,9 +141,9 @@ export const startHosts = async (count: number, options: HostsOptions): Promise<
       kill: async () => {
         if (worker) await end(worker, 'SIGKILL');
       },
-      cut: async (ms) => {
+      cut: async (ms, until) => {
         sh(`ip link set port${index} down`);
-        await new Promise((resolve) => setTimeout(resolve, ms));
+        await Promise.all([new Promise((resolve) => setTimeout(resolve, ms)), until]);
         sh(`ip link set port${index} up`);
       },
       exec: (command) => shIn(netns, command),
