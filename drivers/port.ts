@@ -157,7 +157,7 @@ export interface AssociationChange {
   readonly guard: boolean;
   /** None of them there. */
   readonly add: readonly KeyedAssociation[];
-  /** Afterwards. They may be gone. */
+  /** Afterwards, but where one between the same ends was to be added and was refused. They may be gone. */
   readonly remove: readonly Association[];
 }
 
@@ -176,7 +176,7 @@ export interface Kernel {
   associations(): Promise<
     { readonly ok: true; readonly found: Associations } | { readonly ok: false; readonly fault: KernelFault }
   >;
-  /** In order with `apply`. Not all or nothing: who is told of a fault looks again. */
+  /** In order with `apply`. Not all or nothing: the fault is the first, and who is told of it looks again. */
   changeAssociations(change: AssociationChange): Promise<PlanResult>;
   /** The first of as many free host ports as each search asks for; null where there are none. They are not held. */
   findPorts(searches: readonly PortSearch[]): Promise<readonly (number | null)[]>;

@@ -3,12 +3,12 @@
  * whoever it is that sends. All of them bear a number of the realm (reqid), by which those of a worker that is no more are known.
  */
 import { encryptedPort } from '../objects.ts';
-import type { AssociationChange, Kernel, PlanResult } from '../port.ts';
+import type { Association, AssociationChange, Kernel, PlanResult } from '../port.ts';
 import { parseAddress } from './address.ts';
 import { NL } from './constants.ts';
 import { expectNone, faultOf, isFailure, KernelFailure } from './failure.ts';
 import { goHome, type Host, hash, listLinks } from './host.ts';
-import { NetlinkSocket } from './netlink.ts';
+import { NetlinkSocket, type Refusal } from './netlink.ts';
 import {
   type Direction,
   decodePolicy,
@@ -86,12 +86,12 @@ const hasTunnel = (host: Host): boolean =>
   listLinks(host.route, host.writer).some(({ tunnel }) => tunnel?.port === encryptedPort);
 
 /** Left alone while a tunnel is there that needs it, whosever that is. */
-const removeGuards = (host: Host, socket: NetlinkSocket): void => {
+const removeGuards = (host: Host, socket: NetlinkSocket): readonly Refusal[] => {
   const ours = readGuards(host, socket).filter(({ reqid }) => reqid === reqidOf(host));
-  if (ours.length === 0 || hasTunnel(host)) return;
+  if (ours.length === 0 || hasTunnel(host)) return [];
   host.writer.reset();
   for (const { direction } of ours) deletePolicy(host.writer, direction, encryptedPort);
-  expectNone(socket.request(host.writer).filter(({ errno }) => !absent.has(errno)));
+  return socket.request(host.writer).filter(({ errno }) => !absent.has(errno));
 };
 
 /** A kernel tells the newest first, and when each was added to the second. */
@@ -114,23 +114,31 @@ export const readAssociations = (host: Host): Awaited<ReturnType<Kernel['associa
   }
 };
 
+const endsOf = ({ source, destination }: Association): string => `${source} ${destination}`;
+
+/** What is refused stops nothing but the removal of what it would have replaced. */
 const change = (host: Host, socket: NetlinkSocket, { guard: guarded, add, remove }: AssociationChange): void => {
   if (guarded) addGuards(host, socket);
   const reqid = reqidOf(host);
+  const refusals: Refusal[] = [];
+  const kept = new Set<string>();
   // One at a time: they are few, and long.
-  for (const { source, destination, spi, key } of add) {
+  for (const each of add) {
+    const { source, destination, spi, key } = each;
     const ends = { source: parseAddress(source), destination: parseAddress(destination) };
     newState(host.writer.reset(), { ...ends, spi, reqid, key: Buffer.from(key, 'hex') });
-    const refusals = socket.request(host.writer);
+    const found = socket.request(host.writer);
     // Not left in a buffer that serves everybody.
     host.writer.bytes.fill(0, 0, host.writer.length);
-    expectNone(refusals);
+    if (found.length > 0) kept.add(endsOf(each));
+    refusals.push(...found);
   }
-  for (const { source, destination, spi } of remove) {
+  for (const { source, destination, spi } of remove.filter((each) => !kept.has(endsOf(each)))) {
     deleteState(host.writer.reset(), { source: parseAddress(source), destination: parseAddress(destination), spi });
-    expectNone(socket.request(host.writer).filter(({ errno }) => !absent.has(errno)));
+    refusals.push(...socket.request(host.writer).filter(({ errno }) => !absent.has(errno)));
   }
-  if (!guarded) removeGuards(host, socket);
+  if (!guarded) refusals.push(...removeGuards(host, socket));
+  expectNone(refusals);
 };
 
 export const changeAssociations = (host: Host, wanted: AssociationChange): PlanResult => {

@@ -2,12 +2,13 @@
  * What has to change of what encrypts packets to and from other hosts. Pure. Whatever is newest is added at once where packets come in;
  * where they go out it follows when the other host has had time to do the same. What is older stays where packets may still come with it.
  */
-import type { Association, KeyedAssociation } from '../../drivers/port.ts';
+import type { Association } from '../../drivers/port.ts';
+import type { Derived } from './tunnel-keys.ts';
 
 /** What two hosts encrypt with from a moment on, until one of them or the generation changes. */
 export interface Session {
-  readonly inbound: KeyedAssociation;
-  readonly outbound: KeyedAssociation;
+  readonly inbound: Derived;
+  readonly outbound: Derived;
   /** When this host came to know of it. */
   readonly sinceMs: number;
   /** The other host knows no more of it than we do: it may need a while. False: it is the one that has begun anew, and knows. */
@@ -27,7 +28,7 @@ export interface Situation {
 }
 
 export interface Step {
-  readonly add: readonly KeyedAssociation[];
+  readonly add: readonly Derived[];
   readonly remove: readonly Association[];
   /** Something is gone that cannot be added again: it takes a new session. */
   readonly lost: boolean;
@@ -44,7 +45,7 @@ const isSame = (a: Association, b: Association): boolean => associationKey(a) ==
 const isBetween = (a: Association, b: Association): boolean => a.source === b.source && a.destination === b.destination;
 
 /** All that is missing is added, but what is spent. */
-const adding = (wanted: KeyedAssociation, { spent }: Situation): Pick<Step, 'add' | 'lost'> =>
+const adding = (wanted: Derived, { spent }: Situation): Pick<Step, 'add' | 'lost'> =>
   spent.has(associationKey(wanted)) ? { add: [], lost: true } : { add: [wanted], lost: false };
 
 const inboundStep = ({ inbound }: Session, situation: Situation): Step => {

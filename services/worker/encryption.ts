@@ -1,17 +1,17 @@
 /**
  * Keeps what encrypts packets to and from other hosts in step with the log (docs/adr/0017): while an encrypted network is here, there are
- * associations with every host that can encrypt, and none otherwise. Keys are derived when they are needed and kept nowhere but in the kernel.
+ * associations with every host that can encrypt, and none otherwise. Keys are derived when they are added, and kept nowhere but in the kernel.
  */
 import type { Logger } from 'pino';
 import { encryptedPort } from '../../drivers/objects.ts';
-import type { Kernel, KernelFault } from '../../drivers/port.ts';
+import type { Association, Kernel, KernelFault } from '../../drivers/port.ts';
 import type { Event } from '../../events/envelope.ts';
 import type { EventData } from '../../events/events.ts';
 import type { Clock } from '../lib/clock.ts';
 import { associationKey, encryptionStep, outdatedBy, type Session, type Situation } from './encryption-plan.ts';
 import type { Peers } from './peers.ts';
 import type { Present } from './present.ts';
-import { associationOf, type Side } from './tunnel-keys.ts';
+import { derivedOf, type Side } from './tunnel-keys.ts';
 
 export interface EncryptionOptions {
   readonly realm: string;
@@ -50,7 +50,7 @@ const idOf = ({ address, bootId, epoch }: Side): string => `${address} ${bootId}
 export class Encryption {
   readonly #options: EncryptionOptions;
   #known = new Map<string, Known>();
-  /** Of the sessions of one epoch of this host. */
+  /** Of the sessions of one epoch of this host, whatever address it has had in that: one may come back. */
   #spent = new Set<string>();
   #spentIn = '';
   /** The epoch that another one was asked for in. */
@@ -65,6 +65,8 @@ export class Encryption {
   #begun = false;
   #closed = false;
   #turn: Promise<void> = Promise.resolve();
+  /** A look that was asked for and has not begun: it does for whoever asks until then. */
+  #next: Promise<void> | null = null;
   #cancel: () => void = () => undefined;
 
   constructor(options: EncryptionOptions) {
@@ -96,7 +98,9 @@ export class Encryption {
   look(): Promise<void> {
     this.#due = false;
     if (!this.#begun || this.#closed || (this.#clean && !this.#isNeeded())) return Promise.resolve();
+    if (this.#next) return this.#next;
     this.#turn = this.#turn.then(() => this.#look());
+    this.#next = this.#turn;
     return this.#turn;
   }
 
@@ -110,6 +114,7 @@ export class Encryption {
   }
 
   async #look(): Promise<void> {
+    this.#next = null;
     if (this.#closed) return;
     this.#cancel();
     try {
@@ -137,13 +142,27 @@ export class Encryption {
     const isRight = step.add.length + step.remove.length === 0 && guarded === needed;
     if (isRight) return !needed;
     const counts = { added: step.add.length, removed: step.remove.length };
-    const result = await kernel.changeAssociations({ guard: needed, add: step.add, remove: step.remove });
-    if (!result.ok) return this.#failed(result.fault);
-    for (const each of step.add) this.#spent.add(associationKey(each));
+    const add = step.add.map(({ keyed }) => keyed());
+    const result = await kernel.changeAssociations({ guard: needed, add, remove: step.remove });
+    if (!result.ok) {
+      await this.#spendAdded(step.add);
+      return this.#failed(result.fault);
+    }
+    this.#spend(step.add);
     if (needed && !guarded) logger.warn(counts, 'plain packets of encrypted networks were not dropped, and are now');
     else if (counts.added + counts.removed > 0) logger.info(counts, 'what encrypts packets to other hosts has changed');
     // Whether the guard could go shows at the next look.
     return false;
+  }
+
+  #spend(associations: readonly Association[]): void {
+    for (const each of associations) this.#spent.add(associationKey(each));
+  }
+
+  /** Some may have been added before the fault, or behind it. All are taken for that where it cannot be known. */
+  async #spendAdded(asked: readonly Association[]): Promise<void> {
+    const answer = await this.#options.kernel.associations();
+    this.#spend(answer.ok ? answer.found.present : asked);
   }
 
   #failed(fault: KernelFault): false {
@@ -155,7 +174,7 @@ export class Encryption {
     const { clock } = this.#options;
     const nowMs = clock.monotonicMs();
     const sessions = needed ? this.#sessions(nowMs) : [];
-    for (const each of present) this.#spent.add(associationKey(each));
+    this.#spend(present);
     return { sessions, present, spent: this.#spent, outdatedMs: this.#outdatedMs, nowMs };
   }
 
@@ -165,8 +184,9 @@ export class Encryption {
     const sides = [...hosts()].flatMap((facts) => sideOf(facts) ?? []);
     const own = sides.find((side) => side.host === host);
     if (secret === null || own === undefined) return [];
-    if (this.#spentIn !== idOf(own)) {
-      this.#spentIn = idOf(own);
+    const epoch = `${own.bootId} ${own.epoch}`;
+    if (this.#spentIn !== epoch) {
+      this.#spentIn = epoch;
       this.#spent = new Set();
     }
     const keys = { realm, log: this.#log, generation: generation() };
@@ -180,7 +200,7 @@ export class Encryption {
         known.set(side.host, before);
         continue;
       }
-      const [inbound, outbound] = [associationOf(secret, keys, side, own), associationOf(secret, keys, own, side)];
+      const [inbound, outbound] = [derivedOf(secret, keys, side, own), derivedOf(secret, keys, own, side)];
       const patient = before === undefined || before.remote === remote;
       known.set(side.host, { id, remote, session: { inbound, outbound, sinceMs: nowMs, patient } });
     }

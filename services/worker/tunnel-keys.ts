@@ -1,6 +1,6 @@
 /** What two hosts encrypt with, out of the secret that both have and of what the log says of them: nothing is agreed upon, and no key travels. */
 import { hkdfSync } from 'node:crypto';
-import type { KeyedAssociation } from '../../drivers/port.ts';
+import type { Association, KeyedAssociation } from '../../drivers/port.ts';
 
 /** A host as its latest statement has it (HostFacts). */
 export interface Side {
@@ -17,6 +17,11 @@ export interface Era {
   /** Id of the log (RealmOpened): one that begins anew counts epochs anew. */
   readonly log: string;
   readonly generation: number;
+}
+
+/** One whose key is derived when it is asked for, and kept by nobody. */
+export interface Derived extends Association {
+  readonly keyed: () => KeyedAssociation;
 }
 
 /** 32 bytes for AES-256, 4 of salt (RFC 4106), 4 for the number. */
@@ -47,4 +52,10 @@ export const associationOf = (
     spi: spiLeast + (bytes.readUInt32BE(keyBytes) % (2 ** 32 - spiLeast)),
     key: bytes.toString('hex', 0, keyBytes),
   };
+};
+
+/** As `associationOf`, without its key until that is needed. */
+export const derivedOf = (secret: Uint8Array, era: Era, from: Side, to: Side): Derived => {
+  const { source, destination, spi } = associationOf(secret, era, from, to);
+  return { source, destination, spi, keyed: () => associationOf(secret, era, from, to) };
 };

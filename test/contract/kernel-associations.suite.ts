@@ -86,6 +86,20 @@ export const associationsSuite = (name: string, open: () => Promise<KernelHarnes
       assert.deepEqual((await found()).present, []);
     });
 
+    it('goes on behind one that is refused, tells the first, and removes nothing that it should have replaced', async (t) => {
+      const elsewhere = keyed(0x1001, { destination: '10.99.0.3' });
+      const third = keyed(0x1002, { destination: '10.99.0.4' });
+      if (!(await needsEsp(t))) return;
+      await changed({ add: [keyed(0x1000), elsewhere, third] });
+      const refused = await change({
+        add: [elsewhere, keyed(0x1003), { ...keyed(0x1000), key: keyed(0x1004).key }],
+        remove: [keyed(0x1000), elsewhere, third],
+      });
+      assert.ok(!refused.ok);
+      assert.deepEqual([refused.fault.code, refused.fault.errno], ['KERNEL_ERROR', 'EEXIST']);
+      assert.deepEqual((await found()).present, [bare(keyed(0x1000)), bare(elsewhere), bare(keyed(0x1003))]);
+    });
+
     it('refuses what is there, and finds nothing wrong with removing what is not', async (t) => {
       await changed({ remove: [keyed(0x1000)] });
       if (!(await needsEsp(t))) return;

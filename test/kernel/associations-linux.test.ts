@@ -94,6 +94,28 @@ if (inOwnNamespaces(import.meta.filename)) {
       assert.match(sh('ip xfrm state'), /spi 0x00009000/);
     });
 
+    it('removes what is to go though another is refused, but not what that should have replaced', async (t) => {
+      const to = (destination: string, spi: number) => ({ source: '10.99.0.1', destination, spi });
+      const own = [to('10.99.0.2', 0x5000), to('10.99.0.3', 0x5001), to('10.99.0.4', 0x5002)];
+      for (const { source, destination, spi } of own)
+        sh(
+          `ip xfrm state allocspi src ${source} dst ${destination} proto esp reqid ${reqidOf(owner)} mode transport min ${spi} max ${spi}`,
+        );
+      const numbers = async (): Promise<readonly number[]> => {
+        const answer = await kernel.associations();
+        assert.ok(answer.ok);
+        return answer.found.present.map(({ spi }) => spi).filter((spi) => spi >= 0x5000);
+      };
+      assert.deepEqual(await numbers(), [0x5000, 0x5001, 0x5002]);
+      // Refused by every kernel: RFC 4106 knows keys of 16, 24 and 32 bytes.
+      const add = [{ ...to('10.99.0.2', 0x5003), key: '00'.repeat(15) }];
+      const result = await kernel.changeAssociations({ guard: false, add, remove: own });
+      assert.ok(!result.ok && result.fault.code === 'KERNEL_ERROR');
+      t.diagnostic(JSON.stringify(result.fault));
+      assert.deepEqual(await numbers(), [0x5000]);
+      assert.deepEqual(await kernel.changeAssociations({ guard: false, add: [], remove: own }), { ok: true });
+    });
+
     it("does not touch somebody else's policy for the port, and says so", async () => {
       sh(`ip xfrm policy add src 0.0.0.0/0 dst 0.0.0.0/0 proto udp dport ${encryptedPort} dir in action block`);
       const [result] = await kernel.apply([create('net', encrypted)]);

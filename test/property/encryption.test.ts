@@ -11,6 +11,9 @@ const move = fc.oneof(
   fc.record({ kind: fc.constant('rotate' as const) }),
   fc.record({ kind: fc.constant('wait' as const), ms: fc.integer({ min: 100, max: 15_000 }) }),
   fc.record({ kind: fc.constantFrom('follow', 'restart', 'reboot', 'flush', 'leave', 'come'), host }),
+  fc.record({ kind: fc.constant('move' as const), host }),
+  // Of what is to be added those with an odd number are refused, or those with an even one.
+  fc.record({ kind: fc.constantFrom('refuse', 'allow'), host, at: fc.nat(1) }),
   fc.record({ kind: fc.constant('lose' as const), host, at: fc.nat(5) }),
 );
 type Move = typeof move extends fc.Arbitrary<infer T> ? T : never;
@@ -23,6 +26,14 @@ const perform = async (one: EncryptedHost, each: Extract<Move, { host: number }>
       return one.start();
     case 'reboot':
       return one.reboot();
+    case 'move':
+      return one.move();
+    case 'refuse':
+    case 'allow': {
+      const refused = each.kind === 'refuse' ? (each as { readonly at: number }).at : null;
+      one.kernel.refuses = ({ spi }) => spi % 2 === refused;
+      return;
+    }
     case 'flush':
       one.kernel.lose();
       one.kernel.guarded = false;
@@ -48,7 +59,10 @@ test('keys are never used twice, nothing piles up, and all reach all in the end'
         else if (each.kind === 'wait') await clock.advance(each.ms);
         else if (one && 'host' in each) await perform(one, each);
       }
-      for (const one of hosts) await one.use(true);
+      for (const one of hosts) {
+        one.kernel.refuses = () => false;
+        await one.use(true);
+      }
       await turn();
       await clock.advance(60_000, turn);
       assert.deepEqual(cutOff(hosts), []);

@@ -20,24 +20,39 @@ const fault = (errno: string, text: string): KernelFault => ({
 /** A destination has each number once. */
 const keyOf = ({ destination, spi }: Association): string => `${destination} ${spi}`;
 
+const endsOf = ({ source, destination }: Association): string => `${source} ${destination}`;
+
 export class MemoryAssociations {
   readonly #present = new Map<string, KeyedAssociation>();
   guarded = false;
   /** No ESP: nothing can be added. */
   able = true;
+  /** Those that cannot be added. */
+  refuses: (association: Association) => boolean = () => false;
 
   /** @param hasTunnel whether the machine has a tunnel that needs the guard */
   change({ guard, add, remove }: AssociationChange, hasTunnel: boolean): PlanResult {
     if (guard) this.guarded = true;
+    const faults: KernelFault[] = [];
+    const kept = new Set<string>();
     for (const each of add) {
-      if (!this.able) return { ok: false, fault: fault('EPROTONOSUPPORT', 'Requested type not found') };
-      if (this.#present.has(keyOf(each))) return { ok: false, fault: fault('EEXIST', 'exists already') };
-      if (!/^[0-9a-f]{72}$/.test(each.key)) return { ok: false, fault: fault('EINVAL', 'no key') };
-      this.#present.set(keyOf(each), each);
+      const refused = this.#refusal(each);
+      if (refused) {
+        faults.push(refused);
+        kept.add(endsOf(each));
+      } else this.#present.set(keyOf(each), each);
     }
-    for (const each of remove) this.#present.delete(keyOf(each));
+    for (const each of remove) if (!kept.has(endsOf(each))) this.#present.delete(keyOf(each));
     if (!guard && !hasTunnel) this.guarded = false;
-    return { ok: true };
+    const [first] = faults;
+    return first ? { ok: false, fault: first } : { ok: true };
+  }
+
+  #refusal(each: KeyedAssociation): KernelFault | null {
+    if (!this.able) return fault('EPROTONOSUPPORT', 'Requested type not found');
+    if (this.refuses(each)) return fault('ENOMEM', 'refused');
+    if (this.#present.has(keyOf(each))) return fault('EEXIST', 'exists already');
+    return /^[0-9a-f]{72}$/.test(each.key) ? null : fault('EINVAL', 'no key');
   }
 
   get found(): Associations {

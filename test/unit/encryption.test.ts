@@ -1,6 +1,7 @@
 // What encrypts packets between hosts: there while it is needed, renewed without a gap, and never used twice.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { cutOff, EncryptedHost, encryptedHosts } from '../support/encrypted-hosts.ts';
 
 const pair = async () => {
@@ -101,6 +102,38 @@ test('what somebody has removed is not made again with the same key: the host ta
   assert.equal(a.epoch, before + 1);
 });
 
+test('an address that changes and comes back within an epoch takes another epoch, and all get through', async () => {
+  const { a, b, clock, turn } = await pair();
+  const before = a.outbound(b)?.key;
+  for (let times = 0; times < 2; times++) {
+    await a.move();
+    await turn();
+    assert.deepEqual(cutOff([a, b]), []);
+  }
+  assert.notEqual(a.outbound(b)?.key, before);
+  assert.deepEqual([a.epoch, b.epoch], [2, 1]);
+  await clock.advance(60_000, turn);
+  assert.deepEqual([a.epoch, b.epoch], [2, 1]);
+  assert.equal(a.kernel.found.present.length, 2);
+});
+
+test('looks that are asked for while one goes on are one', async () => {
+  const { a, b, rotate } = await pair();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  a.readable = promise;
+  const { reads } = a;
+  const first = a.use(true);
+  await setImmediate();
+  assert.equal(a.reads, reads + 1);
+  rotate();
+  const others = [a.follow(), ...Array.from({ length: 20 }, () => a.use(true))];
+  resolve();
+  await Promise.all([first, ...others]);
+  assert.equal(a.reads, reads + 2);
+  // What the second has seen is what was there when it was asked for.
+  assert.equal(a.inbound(b).length, 2);
+});
+
 test('the last network goes, and nothing is left; with the next one come new keys', async () => {
   const { a, b, clock, turn } = await pair();
   await a.use(false);
@@ -157,4 +190,36 @@ test('a kernel that refuses is asked again, and what it refused is not taken for
   await clock.advance(2_000, turn);
   assert.deepEqual(cutOff(hosts), []);
   assert.equal(late.epoch, 1);
+});
+
+test('one that a kernel refuses stops no other, and what was added beside it is not added again', async () => {
+  const { hosts, clock, turn } = await encryptedHosts(3);
+  const [a, b, c] = hosts;
+  assert.ok(a && b && c);
+  a.kernel.refuses = ({ source, destination }) => [source, destination].includes(b.address);
+  await a.reboot();
+  await turn();
+  assert.deepEqual(cutOff(hosts), ['h1 to h2', 'h2 to h1']);
+  const { epoch } = a;
+  await clock.advance(10_000, turn);
+  assert.equal(a.epoch, epoch);
+  a.kernel.refuses = () => false;
+  await clock.advance(2_000, turn);
+  assert.deepEqual(cutOff(hosts), []);
+  assert.equal(a.epoch, epoch);
+});
+
+test('what was added beside one that is refused, and is gone before the next look, takes another epoch', async () => {
+  const { hosts, clock, turn } = await encryptedHosts(3);
+  const [a, b] = hosts;
+  assert.ok(a && b);
+  a.kernel.refuses = ({ source, destination }) => [source, destination].includes(b.address);
+  await a.reboot();
+  const { epoch } = a;
+  assert.equal(a.kernel.found.present.length, 2);
+  a.kernel.lose();
+  a.kernel.refuses = () => false;
+  await clock.advance(2_000, turn);
+  assert.equal(a.epoch, epoch + 1);
+  assert.deepEqual(cutOff(hosts), []);
 });

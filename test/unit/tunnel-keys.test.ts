@@ -4,7 +4,7 @@ import { createHmac } from 'node:crypto';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { associationOf, type Side } from '../../services/worker/tunnel-keys.ts';
+import { associationOf, derivedOf, type Side } from '../../services/worker/tunnel-keys.ts';
 import { readSecret } from '../../services/worker/tunnel-secret.ts';
 
 const secret = Uint8Array.from({ length: 32 }, (_, at) => at);
@@ -60,6 +60,14 @@ describe('keys of encrypted networks', () => {
       assert.match(key, /^[0-9a-f]{72}$/);
     }
   });
+});
+
+it('keys of encrypted networks are not held by what is known of an association, and are the same each time', () => {
+  const derived = derivedOf(secret, era, here, there);
+  const { key, ...bare } = associationOf(secret, era, here, there);
+  assert.deepEqual({ ...derived, keyed: null }, { ...bare, keyed: null });
+  assert.deepEqual([derived.keyed(), derived.keyed()], Array(2).fill({ ...bare, key }));
+  assert.notEqual(derived.keyed(), derived.keyed());
 });
 
 describe('the secret', () => {
