@@ -14,7 +14,21 @@ type Answer = Extract<Settlement, { kind: 'join' }>;
 const isLinkName = (text: string): boolean => /^[^/:\s]{1,15}$/.test(text) && text !== '.' && text !== '..';
 const isPrefix = (text: string): boolean => /^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(text);
 
+/** What the host itself stands on: taken into a sandbox, it would take the host with it. */
+const isOfHost = ({ facts, networks }: BoundaryState, link: string): boolean => {
+  const host = facts.get('host');
+  // Every link that is up has IPv6 routes of its own.
+  const leads = host?.linkRoutes[link]?.some((route) => !route.includes(':')) ?? false;
+  return (
+    link === 'lo' ||
+    leads ||
+    link === host?.underlay?.device ||
+    [...networks.values()].some((row) => row.facts.parent?.link === link)
+  );
+};
+
 const interfaceOf = (
+  state: BoundaryState,
   { link, prefix }: Answer,
   endpoint: EndpointFacts,
   others: Parameters<typeof interfaceFor>[0],
@@ -22,6 +36,10 @@ const interfaceOf = (
   if (link === null) return found(null);
   if (!isLinkName(link))
     return refuse('NAME_INVALID', `${JSON.stringify(link)} is no name of an interface`, [
+      { kind: 'interface', id: link },
+    ]);
+  if (isOfHost(state, link))
+    return refuse('INTERFACE_IN_USE', `${link} is an interface that the host itself uses`, [
       { kind: 'interface', id: link },
     ]);
   if (prefix !== '' && !isPrefix(prefix))
@@ -95,7 +113,7 @@ export const settleJoin = (
   if (!rules.remote) return closed(intent, 'leaves nothing open');
   const draft = draftOf(state, sandbox);
   const others = draft.members.filter(({ endpoint }) => endpoint.id !== endpointId);
-  const device = interfaceOf(answer, row.facts, others);
+  const device = interfaceOf(state, answer, row.facts, others);
   if (!device.ok) return device;
   const plug = plugOf(answer, row.facts);
   if (!plug.ok) return plug;

@@ -29,7 +29,8 @@ export const pruneAll = async (call: Call, context: Context, client: Client): Pr
   const { rows } = await client.networks(named === undefined ? {} : { filter: { host: named } });
   const deleted: string[] = [];
   let exit: number | undefined;
-  for (const host of new Set(rows.map((row) => row.host))) {
+  // Networks of all hosts are nobody's to prune: who is in them on other hosts is not for one to say.
+  for (const host of new Set(rows.map((row) => row.host).filter((name) => name !== ''))) {
     const own = rows.filter((row) => row.host === host);
     let outcome: Outcome | null;
     try {
@@ -56,7 +57,7 @@ export const pruneAll = async (call: Call, context: Context, client: Client): Pr
 export const pruneSpec: Spec = {
   path: 'network prune',
   args: [],
-  summary: 'delete all networks that have no endpoints, but none that is config only',
+  summary: 'delete all networks of hosts that have no endpoints, but none that is config only',
   options: {
     filter: { value: pruneForm, multiple: true, help: 'only those with (without) all these labels, made before then' },
     host: { value: 'HOST', help: 'only of this host' },

@@ -120,7 +120,7 @@ const describeCreated = async (client: Client, id: string, atLeast: number): Pro
     const { rows } = await client.networks({ filter: { id }, atLeast });
     const [row] = rows;
     return row
-      ? ` (${[row.configOnly ? 'config only' : row.driver, subnetsOf(row), `on ${row.host}`].filter((part) => part !== '').join(', ')})`
+      ? ` (${[row.configOnly ? 'config only' : row.driver, subnetsOf(row), row.host === '' ? 'on all hosts' : `on ${row.host}`].filter((part) => part !== '').join(', ')})`
       : '';
   } catch {
     return '';

@@ -63,10 +63,10 @@ const repairMsMax = 10_000;
 const makes = ({ intents }: Unit): boolean => intents.some(({ type }) => isConstructive(type));
 
 /** Networks whose tunnels these plans have made. */
-const madeTunnels = (items: readonly Prepared[]): ReadonlySet<string> =>
+const madeTunnels = (plans: readonly Plan[]): ReadonlySet<string> =>
   new Set(
-    items
-      .flatMap(({ plan }) => plan.operations)
+    plans
+      .flatMap(({ operations }) => operations)
       .flatMap(({ op, object }) => (op !== 'delete' && object.kind === 'vxlan' ? [object.tag.id] : [])),
   );
 
@@ -129,20 +129,21 @@ export class Execution {
 
   /** @returns how many of the plans failed */
   async #repair(plans: readonly Plan[]): Promise<number> {
-    const { kernel, logger } = this.#options;
+    const { kernel, logger, peers } = this.#options;
     logger.info({ plans: plans.map(({ id }) => id) }, 'the kernel differs from the log, repairing');
     await this.#naming.release(plans.flatMap(({ operations }) => operations));
     const results = await kernel.apply(plans);
-    let failed = 0;
+    const applied: Plan[] = [];
     for (const [index, plan] of plans.entries()) {
       const result = results[index];
-      if (result?.ok) this.#present.apply(plan.operations);
-      else {
-        failed += 1;
-        logger.error({ plan: plan.id, fault: result?.fault }, 'could not be repaired, trying again later');
-      }
+      if (result?.ok) {
+        applied.push(plan);
+        this.#present.apply(plan.operations);
+      } else logger.error({ plan: plan.id, fault: result?.fault }, 'could not be repaired, trying again later');
     }
-    return failed;
+    // What the kernel's thread knew of a tunnel's peers went with the tunnel.
+    await peers.set(madeTunnels(applied));
+    return plans.length - applied.length;
   }
 
   /** Sandboxes whose removal had failed, and which are gone now. */
@@ -228,7 +229,8 @@ export class Execution {
       fault.undoFaults.length > 0 || task.fault !== null || !makes(task.unit);
     if ([...faults].some(isDoubtful)) this.#present.replace(await this.#options.kernel.census());
     await this.#vacate();
-    await this.#options.peers.set(madeTunnels(planned.filter((item) => !faults.has(item))));
+    const done = planned.filter((item) => !faults.has(item));
+    await this.#options.peers.set(madeTunnels(done.map(({ plan }) => plan)));
     for (const item of planned) this.#settle(item, faults.get(item));
   }
 

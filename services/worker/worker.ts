@@ -66,14 +66,21 @@ const factsEveryMs = 30_000;
 /** One that the kernel works on and one that waits for it. */
 const batchesMax = 2;
 
-/** Its address for other hosts is the one that was stated last. */
-const hostOf = (realm: string, { state }: Boundary, host: string): HostContext => ({
-  realm,
-  host,
-  get underlay() {
-    return state.facts.get('host')?.underlay ?? null;
-  },
-});
+/**
+ * Its address for other hosts is the one that was stated last: while it has none, what is there stays as it is, and nothing new comes
+ * (events/deciders/realm.ts).
+ */
+const hostOf = (realm: string, { state }: Boundary, host: string): HostContext => {
+  let last: EventData<'HostFacts'>['underlay'] = null;
+  return {
+    realm,
+    host,
+    get underlay() {
+      last = state.facts.get('host')?.underlay ?? last;
+      return last;
+    },
+  };
+};
 
 export const createWorker = (options: WorkerOptions): Worker => new HostWorker(options);
 

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import type { CommandInput } from '../../events/commands.ts';
 import { plugOf } from '../../events/state.ts';
 import { attached, lan, plug, settled, settling, withPlugin } from '../support/settling.ts';
-import { did, type Given, network, reported, type Step } from '../support/specification.ts';
+import { did, type Given, givenIn, network, reported, type Step } from '../support/specification.ts';
 
 test('SettleIntent of a join: interface, gateways and routes are as the plugin says', () => {
   const spec = withPlugin(lan, network('web'), reported, attached('lan', 'web'));
@@ -96,4 +96,16 @@ test('a plug is over with its join', () => {
   did('JoinEndpoint', { network: 'lan', endpoint: 's1', sandbox: 's2' })(world);
   assert.equal(plugOf(world.endpoint('s1')), null);
   assert.deepEqual([...world.state.sandboxes.values()][0]?.gateways, { ipv4: null, ipv6: null });
+});
+
+test('SettleIntent: what the host itself stands on is no plugin’s to lend', () => {
+  const facts = {
+    drivers: ['weave'],
+    underlay: { address: '192.0.2.1', device: 'up0', mtu: 1500 },
+    linkRoutes: { eth1: ['198.51.100.0/24'], pc0: ['fe80::/64'] },
+  };
+  const given = () => givenIn({ facts }, lan, reported, attached('lan'));
+  for (const link of ['lo', 'up0', 'eth1'])
+    settling(given(), plug({ link })).refuses('INTERFACE_IN_USE', { kind: 'interface', id: link });
+  settling(given(), plug({ link: 'pc0' })).records({ type: 'JoinSettled' });
 });
