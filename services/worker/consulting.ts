@@ -3,7 +3,7 @@
  * holding up any other; what a plugin decides is settled before it is acted on, and taken back with the unit. All of it is in memory:
  * what is settled stands in the log, and what is not is asked again after a start, behind what takes it back.
  */
-import { type Event, type EventOf, needsExecution } from '../../events/envelope.ts';
+import { type Event, type EventOf, isRevertible, needsExecution } from '../../events/envelope.ts';
 import { type Fault, isConstructive, isFailure, isTerminal, type SandboxFacts } from '../../events/events.ts';
 import { type BoundaryState, commandKey, networkOf } from '../../events/state.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -107,8 +107,10 @@ export class Consulting {
     if (this.#networks.size === 0) return;
     this.#settling.note(event);
     if (type === 'CommandTimedOut') this.#late(commandKey(data.actor, data.commandId));
-    // What was done too late is still to be taken back.
-    const isLate = this.#options.state.expired.has(meta.causationid) && !isFailure(type);
+    const { expired, intents } = this.#options.state;
+    const intent = intents.get(meta.causationid);
+    // What was done too late is still to be taken back, but for what is done as a whole.
+    const isLate = expired.has(meta.causationid) && !isFailure(type) && !(intent && isRevertible(intent));
     if (!isTerminal(type) || isLate) return;
     if (type === 'NetworkDeleted' || type === 'NetworkCreateFailed') this.#networks.delete(data.networkId);
     this.#settling.forget(meta.causationid);
