@@ -263,9 +263,9 @@ export class Consulting {
     const joins = unit.intents
       .filter(({ type }) => type === 'EndpointJoinRequested')
       .filter((join) => this.isApart(join));
-    await Promise.all(
-      joins.map(({ data }) => ('endpointId' in data ? lookAt(this.#desk, data.endpointId, options) : null)),
-    );
+    // Nobody waits for what is said, nor for a plugin that does not say it: calls of one endpoint keep their order.
+    for (const { data } of joins)
+      if ('endpointId' in data) lookAt(this.#desk, data.endpointId, options).catch(this.#options.onFault);
     await this.#gone(unit.intents, options);
     return null;
   }

@@ -5,7 +5,7 @@ import { type Device, objectKey } from '../../drivers/objects.ts';
 import { pluginId } from '../../services/plugins/options.ts';
 import { MemoryMachine, memoryKernel } from '../support/memory-kernel.ts';
 import { waitFor } from '../support/nats.ts';
-import { type LinkPlugins, linkPlugins } from '../support/plugins/links.ts';
+import { hangs, type LinkPlugins, linkPlugins } from '../support/plugins/links.ts';
 import { host, memoryStreams, realm, System } from '../support/system.ts';
 
 const err = (words: string) => () => ({ Err: words });
@@ -114,6 +114,14 @@ describe('a worker and the plugin of a network', () => {
     await system.run('LeaveEndpoint', { network: 'lan', endpoint: 'e' });
     assert.deepEqual(routes(), ['0.0.0.0/0 eth0']);
     assert.deepEqual(plugins.methods(), ['RevokeExternalConnectivity', 'ProgramExternalConnectivity']);
+    await system.check();
+  });
+
+  it('does not wait for what it says of an endpoint that has joined', async () => {
+    plugins.answers = { 'NetworkDriver.EndpointOperInfo': hangs };
+    plugins.reset();
+    assert.equal((await attach('web')).status, 'succeeded');
+    assert.equal(plugins.methods().at(-1), 'EndpointOperInfo');
     await system.check();
   });
 
