@@ -15,7 +15,8 @@ import { prepareNetwork } from './consulting-network.ts';
 import { type Desk, lendAgain, lookAt, prepareEndpoint, prepareJoin, type Run } from './consulting-steps.ts';
 import type { Course } from './course.ts';
 import { Discovering } from './discovering.ts';
-import { addressPartings, deletionOf, endpointParting, inverseOf, isForeign, networkIdOf } from './gone.ts';
+import { deletionOf, endpointParting, inverseOf, isForeign, networkIdOf } from './gone.ts';
+import { Holding, isSameSpace } from './holding.ts';
 import { settledView } from './inmates.ts';
 import { type Parting, Partings } from './parting.ts';
 import { Replaying } from './replaying.ts';
@@ -64,6 +65,7 @@ export class Consulting {
   readonly #desk: Desk;
   readonly #settling: Settling;
   readonly #partings: Partings;
+  readonly #holding: Holding;
   readonly #carrying: Carrying;
   readonly #discovering: Discovering;
   /** Ids of the networks that plugins have to do with; with none nothing here costs anything. */
@@ -78,6 +80,7 @@ export class Consulting {
     this.#options = options;
     const { realm, host, state, plugins, logger, commands, clock, epoch, isBuiltIn, open } = options;
     this.#settling = new Settling({ host, commands, clock, epoch });
+    this.#holding = new Holding(state);
     this.#partings = new Partings({ realm, plugins, logger, isOver: (parting) => this.#isOver(parting) });
     const replaying = new Replaying({ state, plugins, logger });
     this.#discovering = new Discovering({ host, plugins, logger });
@@ -106,6 +109,7 @@ export class Consulting {
     }
     if (this.#networks.size === 0) return;
     this.#settling.note(event);
+    this.#holding.note(event);
     if (type === 'CommandTimedOut') this.#late(commandKey(data.actor, data.commandId));
     const { expired, intents } = this.#options.state;
     const intent = intents.get(meta.causationid);
@@ -272,6 +276,7 @@ export class Consulting {
 
   /** What is deleted: each alone, since nobody else is concerned. */
   async #gone(intents: readonly Event[], options: Run['options']): Promise<void> {
+    this.#holding.ends(intents.filter(({ type }) => /DeleteRequested$/.test(type)));
     await Promise.all(intents.map((intent) => this.#partings.tell(deletionOf(this.#desk, intent), options)));
   }
 
@@ -280,7 +285,8 @@ export class Consulting {
     const active = this.#active.get(unit.id);
     // Of what another worker had begun nobody knows how far it got.
     const isUnknown = this.#isInherited(unit);
-    const own = [...(active?.run.undo ?? [])].reverse();
+    this.#holding.ends(unit.intents.filter(({ type }) => isConstructive(type)));
+    const own = active?.run.undo.splice(0).reverse() ?? [];
     const all = unit.intents.toReversed().flatMap((intent) => inverseOf(this.#desk, intent, isUnknown));
     const revoked = this.#revoked(unit);
     await this.#partings.tell(without([...revoked, ...own, ...all]), options);
@@ -305,13 +311,8 @@ export class Consulting {
     const { state } = this.#options;
     if (parting.kind === 'leave' || parting.kind === 'revoke')
       return (state.endpoints.get(parting.endpointId)?.sandbox ?? null) !== null;
-    if (parting.kind !== 'address') return false;
-    const same = JSON.stringify(parting);
-    for (const { run } of this.#active.values()) if (run.undo.some((one) => JSON.stringify(one) === same)) return true;
-    for (const { facts } of state.endpoints.values()) {
-      const network = networkOf(state, facts.networkId)?.facts;
-      if (network && addressPartings(network, facts).some((one) => JSON.stringify(one) === same)) return true;
-    }
+    if (this.#holding.isHeld(parting)) return true;
+    for (const { run } of this.#active.values()) if (run.undo.some((one) => isSameSpace(one, parting))) return true;
     return false;
   }
 }
