@@ -289,7 +289,9 @@ export class Consulting {
     const own = active?.run.undo.splice(0).reverse() ?? [];
     const all = unit.intents.toReversed().flatMap((intent) => inverseOf(this.#desk, intent, isUnknown));
     const revoked = this.#revoked(unit);
-    await this.#partings.tell(without([...revoked, ...own, ...all]), options);
+    // A plugin that forgot what it gave gives it twice: it is not to be released for who was refused it.
+    const due = without([...revoked, ...own, ...all]).filter((parting) => !this.#holding.isHeld(parting));
+    await this.#partings.tell(due, options);
     // Of a move: what was not there to return has left all the same.
     const gone = unit.intents.filter(({ data }) => !('endpointId' in data && course.returned.has(data.endpointId)));
     await this.#leave(makes(unit) ? gone.filter(isLeave) : [], { options });

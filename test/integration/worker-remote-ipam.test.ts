@@ -186,10 +186,15 @@ describe('a worker and the plugin of addresses', () => {
     await system.run('CreateNetwork', { name: 'far', ipam });
     plugins.answers = { ...usual, 'IpamDriver.RequestAddress': () => ({ Address: '10.250.0.9/24', Data: {} }) };
     await system.run('CreateEndpoint', { network: 'far', name: 'one' });
+    plugins.reset();
     const outcome = await system.outcomeOf('CreateEndpoint', { network: 'far', name: 'two' });
     assert.equal(outcome.fault?.code, 'PLUGIN_INVALID');
     assert.match(outcome.fault?.text ?? '', /ADDRESS_IN_USE/);
     await system.check();
+    // It is the first one's still.
+    assert.deepEqual(plugins.methods(), ['RequestAddress']);
+    await system.run('DeleteEndpoint', { network: 'far', endpoint: 'one' });
+    assert.deepEqual(plugins.methods(), ['RequestAddress', 'ReleaseAddress']);
   });
 
   it('releases nothing late that a network has again', async () => {
