@@ -31,6 +31,8 @@ export interface NetworkPlugin {
   readonly name: string;
   /** What the handshake has said; activates the plugin when it is not. */
   capabilities(options: CallOptions): Promise<Called<NetworkCapabilities>>;
+  /** The same without asking again: null where the handshake has said nothing of use. The next call asks anew, not this one. */
+  known(options: CallOptions): Promise<NetworkCapabilities | null>;
   /** Asks for them on the wire. */
   getCapabilities(options: CallOptions): Promise<Called<NetworkCapabilities>>;
   /** Only for plugins whose capabilities say so. */
@@ -87,6 +89,10 @@ export const networkPlugin = (plugin: Asking): NetworkPlugin => {
       if (!activated.ok) return activated;
       const { network: known } = activated.value;
       return known?.ok ? known : free('GetCapabilities', null, NetworkCapabilities, options);
+    },
+    known: async (options) => {
+      const activated = await plugin.activation(options);
+      return activated.ok && activated.value.network?.ok ? activated.value.network.value : null;
     },
     getCapabilities: (options) => free('GetCapabilities', null, NetworkCapabilities, options),
     gwAllocCheck: (request, options) =>

@@ -3,7 +3,7 @@
  * holding up any other; what a plugin decides is settled before it is acted on, and taken back with the unit. All of it is in memory:
  * what is settled stands in the log, and what is not is asked again after a start, behind what takes it back.
  */
-import { type Event, type EventOf, needsExecution } from '../../events/envelope.ts';
+import { type Event, type EventOf, isRevertible, needsExecution } from '../../events/envelope.ts';
 import { type Fault, isConstructive, isFailure, isTerminal, type SandboxFacts } from '../../events/events.ts';
 import { type BoundaryState, commandKey, networkOf } from '../../events/state.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -15,7 +15,8 @@ import { prepareNetwork } from './consulting-network.ts';
 import { type Desk, lendAgain, lookAt, prepareEndpoint, prepareJoin, type Run } from './consulting-steps.ts';
 import type { Course } from './course.ts';
 import { Discovering } from './discovering.ts';
-import { addressPartings, deletionOf, endpointParting, inverseOf, isForeign, networkIdOf } from './gone.ts';
+import { deletionOf, endpointParting, inverseOf, isForeign, networkIdOf } from './gone.ts';
+import { Holding, isSameSpace } from './holding.ts';
 import { settledView } from './inmates.ts';
 import { type Parting, Partings } from './parting.ts';
 import { Replaying } from './replaying.ts';
@@ -64,6 +65,7 @@ export class Consulting {
   readonly #desk: Desk;
   readonly #settling: Settling;
   readonly #partings: Partings;
+  readonly #holding: Holding;
   readonly #carrying: Carrying;
   readonly #discovering: Discovering;
   /** Ids of the networks that plugins have to do with; with none nothing here costs anything. */
@@ -78,6 +80,7 @@ export class Consulting {
     this.#options = options;
     const { realm, host, state, plugins, logger, commands, clock, epoch, isBuiltIn, open } = options;
     this.#settling = new Settling({ host, commands, clock, epoch });
+    this.#holding = new Holding(state);
     this.#partings = new Partings({ realm, plugins, logger, isOver: (parting) => this.#isOver(parting) });
     const replaying = new Replaying({ state, plugins, logger });
     this.#discovering = new Discovering({ host, plugins, logger });
@@ -106,9 +109,12 @@ export class Consulting {
     }
     if (this.#networks.size === 0) return;
     this.#settling.note(event);
+    this.#holding.note(event);
     if (type === 'CommandTimedOut') this.#late(commandKey(data.actor, data.commandId));
-    // What was done too late is still to be taken back.
-    const isLate = this.#options.state.expired.has(meta.causationid) && !isFailure(type);
+    const { expired, intents } = this.#options.state;
+    const intent = intents.get(meta.causationid);
+    // What was done too late is still to be taken back, but for what is done as a whole.
+    const isLate = expired.has(meta.causationid) && !isFailure(type) && !(intent && isRevertible(intent));
     if (!isTerminal(type) || isLate) return;
     if (type === 'NetworkDeleted' || type === 'NetworkCreateFailed') this.#networks.delete(data.networkId);
     this.#settling.forget(meta.causationid);
@@ -261,15 +267,16 @@ export class Consulting {
     const joins = unit.intents
       .filter(({ type }) => type === 'EndpointJoinRequested')
       .filter((join) => this.isApart(join));
-    await Promise.all(
-      joins.map(({ data }) => ('endpointId' in data ? lookAt(this.#desk, data.endpointId, options) : null)),
-    );
+    // Nobody waits for what is said, nor for a plugin that does not say it: calls of one endpoint keep their order.
+    for (const { data } of joins)
+      if ('endpointId' in data) lookAt(this.#desk, data.endpointId, options).catch(this.#options.onFault);
     await this.#gone(unit.intents, options);
     return null;
   }
 
   /** What is deleted: each alone, since nobody else is concerned. */
   async #gone(intents: readonly Event[], options: Run['options']): Promise<void> {
+    this.#holding.ends(intents.filter(({ type }) => /DeleteRequested$/.test(type)));
     await Promise.all(intents.map((intent) => this.#partings.tell(deletionOf(this.#desk, intent), options)));
   }
 
@@ -278,10 +285,13 @@ export class Consulting {
     const active = this.#active.get(unit.id);
     // Of what another worker had begun nobody knows how far it got.
     const isUnknown = this.#isInherited(unit);
-    const own = [...(active?.run.undo ?? [])].reverse();
+    this.#holding.ends(unit.intents.filter(({ type }) => isConstructive(type)));
+    const own = active?.run.undo.splice(0).reverse() ?? [];
     const all = unit.intents.toReversed().flatMap((intent) => inverseOf(this.#desk, intent, isUnknown));
     const revoked = this.#revoked(unit);
-    await this.#partings.tell(without([...revoked, ...own, ...all]), options);
+    // A plugin that forgot what it gave gives it twice: it is not to be released for who was refused it.
+    const due = without([...revoked, ...own, ...all]).filter((parting) => !this.#holding.isHeld(parting));
+    await this.#partings.tell(due, options);
     // Of a move: what was not there to return has left all the same.
     const gone = unit.intents.filter(({ data }) => !('endpointId' in data && course.returned.has(data.endpointId)));
     await this.#leave(makes(unit) ? gone.filter(isLeave) : [], { options });
@@ -303,13 +313,8 @@ export class Consulting {
     const { state } = this.#options;
     if (parting.kind === 'leave' || parting.kind === 'revoke')
       return (state.endpoints.get(parting.endpointId)?.sandbox ?? null) !== null;
-    if (parting.kind !== 'address') return false;
-    const same = JSON.stringify(parting);
-    for (const { run } of this.#active.values()) if (run.undo.some((one) => JSON.stringify(one) === same)) return true;
-    for (const { facts } of state.endpoints.values()) {
-      const network = networkOf(state, facts.networkId)?.facts;
-      if (network && addressPartings(network, facts).some((one) => JSON.stringify(one) === same)) return true;
-    }
+    if (this.#holding.isHeld(parting)) return true;
+    for (const { run } of this.#active.values()) if (run.undo.some((one) => isSameSpace(one, parting))) return true;
     return false;
   }
 }

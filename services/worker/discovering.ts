@@ -36,8 +36,9 @@ export class Discovering {
 
   /** A plugin is there, perhaps again. */
   async activated(plugin: string): Promise<void> {
-    const capabilities = await this.#options.plugins.network(plugin).capabilities({});
-    if (!capabilities.ok || capabilities.value.connectivityScope !== 'global') return;
+    // Most plugins of addresses carry no networks: to be asked all the same would have them activated anew, and told of here again.
+    const known = await this.#options.plugins.network(plugin).known({});
+    if (known?.connectivityScope !== 'global') return;
     if (!this.#told.has(plugin)) this.#told.set(plugin, Promise.resolve());
     for (const [host, address] of this.#hosts) this.#tell(plugin, 'discoverNew', host, address);
   }

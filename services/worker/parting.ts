@@ -94,10 +94,13 @@ export class Partings {
 
   /** A plugin is there, perhaps again: what it has missed. */
   async activated(plugin: string): Promise<void> {
-    const kept = this.#kept.get(plugin) ?? [];
-    this.#kept.delete(plugin);
-    this.#count -= kept.length;
-    await this.tell(kept.filter((parting) => !this.#options.isOver(parting)));
+    // One at a time off those that are kept: an endpoint that joins meanwhile finds its own among them. What fails is kept behind them.
+    for (let left = this.#kept.get(plugin)?.length ?? 0; left > 0; left--) {
+      const parting = this.#kept.get(plugin)?.shift();
+      if (parting === undefined) return;
+      this.#count -= 1;
+      if (!this.#options.isOver(parting)) await this.tell([parting]);
+    }
   }
 
   /** What the plugin has missed of an endpoint that is about to join again. */

@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, it } from 'node:test';
+import { silentLogger } from '../../services/lib/logger.ts';
+import { Discovering } from '../../services/worker/discovering.ts';
 import { waitFor } from '../support/nats.ts';
 import type { Behaviour } from '../support/plugins/behaviour.ts';
 import {
@@ -65,6 +67,21 @@ describe('handshake', () => {
     );
     await plugin.order({ behaviours: {} });
     assert.equal(codeOf(await leaveOf(network)), 'ok');
+  });
+
+  it('is not begun anew by whoever looks at what it has said', async () => {
+    const { plugins, ipam, plugin } = await withPlugin();
+    const body = JSON.stringify({ Implements: ['IpamDriver'] });
+    await plugin.order({ behaviours: { 'Plugin.Activate': { kind: 'says', body } } });
+    const discovering = new Discovering({ host: 'here', plugins, logger: silentLogger() });
+    const told: Promise<void>[] = [];
+    plugins.onActivated((name) => void told.push(discovering.activated(name)));
+    for (let at = 0; at < 3; at++) {
+      assert.equal(codeOf(await ipam.defaultAddressSpaces({})), 'ok');
+      await Promise.all(told);
+    }
+    const spaces = 'IpamDriver.GetDefaultAddressSpaces';
+    assert.deepEqual(await plugin.methods(), ['Plugin.Activate', 'IpamDriver.GetCapabilities', spaces, spaces, spaces]);
   });
 
   it('forgives an IPAM plugin that has no capabilities, and a network plugin not', async () => {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import type { Bridge } from '../../drivers/objects.ts';
 import { MemoryMachine, memoryKernel } from '../support/memory-kernel.ts';
+import { waitFor } from '../support/nats.ts';
 import type { FakeAsked } from '../support/plugins/fake.ts';
 import { type Answers, type LinkPlugins, linkPlugins } from '../support/plugins/links.ts';
 import { host, memoryStreams, realm, type Streams, System } from '../support/system.ts';
@@ -185,10 +186,44 @@ describe('a worker and the plugin of addresses', () => {
     await system.run('CreateNetwork', { name: 'far', ipam });
     plugins.answers = { ...usual, 'IpamDriver.RequestAddress': () => ({ Address: '10.250.0.9/24', Data: {} }) };
     await system.run('CreateEndpoint', { network: 'far', name: 'one' });
+    plugins.reset();
     const outcome = await system.outcomeOf('CreateEndpoint', { network: 'far', name: 'two' });
     assert.equal(outcome.fault?.code, 'PLUGIN_INVALID');
     assert.match(outcome.fault?.text ?? '', /ADDRESS_IN_USE/);
     await system.check();
+    // It is the first one's still.
+    assert.deepEqual(plugins.methods(), ['RequestAddress']);
+    await system.run('DeleteEndpoint', { network: 'far', endpoint: 'one' });
+    assert.deepEqual(plugins.methods(), ['RequestAddress', 'ReleaseAddress']);
+  });
+
+  it('releases nothing late that a network has again', async () => {
+    const subnets = [{ subnet: '10.32.0.0/24', gateway: '10.32.0.1', aux: { rtr: '10.32.0.5' } }];
+    await system.run('CreateNetwork', { name: 'far', ipam: { ...ipam, subnets } });
+    const stated = async () => (await system.events()).filter(({ type }) => type === 'HostFacts').length;
+    const before = await stated();
+    plugins.go('phone');
+    await system.run('DeleteNetwork', { network: 'far' });
+    await waitFor(async () => (await stated()) === before + 1, { what: 'the plugin to be missed' });
+    given = new Set();
+    const { promise, resolve } = Promise.withResolvers<undefined>();
+    plugins.answers = { ...usual, 'IpamDriver.ReleaseAddress': () => promise };
+    plugins.reset();
+    plugins.come('phone');
+    await waitFor(async () => (await stated()) === before + 2, { what: 'the plugin to be there' });
+    await system.run('CreateNetwork', { name: 'far', ipam: { ...ipam, subnets } });
+    // Under way before anybody had it again.
+    assert.deepEqual(
+      bodies('ReleaseAddress').map(({ Address }) => Address),
+      ['10.32.0.1'],
+    );
+    resolve(undefined);
+    plugins.answers = usual;
+    await system.run('DeleteNetwork', { network: 'far' });
+    const released = ['ReleaseAddress', 'ReleaseAddress', 'ReleasePool'];
+    assert.deepEqual(plugins.methods().slice(-4), ['RequestAddress', ...released]);
+    assert.equal(plugins.methods().filter((method) => /Release/.test(method)).length, 4);
+    assert.equal(given.size, 0);
   });
 
   it('makes a MAC where it has to name one, and it is the endpoint’s', async () => {

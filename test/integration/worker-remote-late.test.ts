@@ -132,7 +132,7 @@ describe('a worker and plugins that do not answer in time', () => {
     ['attach', 'CreateEndpoint', 'after'],
     ['attach', 'Join', 'before'],
     ['attach', 'Join', 'after'],
-    ['attach', 'EndpointOperInfo', 'after'],
+    ['attach', 'ProgramExternalConnectivity', 'after'],
     ['detach', 'Leave', 'before'],
     ['detach', 'Leave', 'after'],
     ['detach', 'DeleteEndpoint', 'before'],
@@ -158,8 +158,15 @@ describe('a worker and plugins that do not answer in time', () => {
         const doomed: Mortal = mortal({ log: streams.log, kernel: kernel() });
         const own = connect();
         const usual = own.answers[`NetworkDriver.${method}`];
+        const join = own.answers['NetworkDriver.Join'];
         own.answers = {
           ...own.answers,
+          ...(method === 'ProgramExternalConnectivity' && {
+            'NetworkDriver.Join': (asked) => {
+              join?.(asked);
+              return joins(asked);
+            },
+          }),
           [`NetworkDriver.${method}`]: (asked) => {
             if (when === 'after') usual?.(asked);
             if (when === 'after' && method === 'Join') machine.addForeign(`link ${linkIn(asked.body)}`);

@@ -5,7 +5,7 @@ import { type Device, objectKey } from '../../drivers/objects.ts';
 import { pluginId } from '../../services/plugins/options.ts';
 import { MemoryMachine, memoryKernel } from '../support/memory-kernel.ts';
 import { waitFor } from '../support/nats.ts';
-import { type LinkPlugins, linkPlugins } from '../support/plugins/links.ts';
+import { hangs, type LinkPlugins, linkPlugins } from '../support/plugins/links.ts';
 import { host, memoryStreams, realm, System } from '../support/system.ts';
 
 const err = (words: string) => () => ({ Err: words });
@@ -117,6 +117,14 @@ describe('a worker and the plugin of a network', () => {
     await system.check();
   });
 
+  it('does not wait for what it says of an endpoint that has joined', async () => {
+    plugins.answers = { 'NetworkDriver.EndpointOperInfo': hangs };
+    plugins.reset();
+    assert.equal((await attach('web')).status, 'succeeded');
+    assert.equal(plugins.methods().at(-1), 'EndpointOperInfo');
+    await system.check();
+  });
+
   const failures = [
     { at: 'CreateEndpoint', asked: ['CreateEndpoint'] },
     { at: 'Join', asked: ['CreateEndpoint', 'Join', 'DeleteEndpoint'] },
@@ -199,6 +207,29 @@ describe('a worker and the plugin of a network', () => {
     plugins.go('weave');
     await system.run('DeleteEndpoint', { network: 'web', endpoint: 'e' });
     await system.run('DeleteNetwork', { network: 'web' });
+    await system.check();
+  });
+
+  it('tells it what it has missed of an endpoint before that joins again, though it is being told of others', async () => {
+    for (const name of ['one', 'two']) {
+      await system.run('CreateEndpoint', { network: 'web', name });
+      await system.run('JoinEndpoint', { network: 'web', endpoint: name, sandbox: name });
+    }
+    plugins.go('weave');
+    for (const endpoint of ['one', 'two']) await system.run('LeaveEndpoint', { network: 'web', endpoint });
+    const { promise, resolve } = Promise.withResolvers<undefined>();
+    plugins.answers = { 'NetworkDriver.Leave': () => promise };
+    plugins.reset();
+    plugins.come('weave');
+    await system.run('CreateEndpoint', { network: 'web', name: 'three' });
+    await waitFor(async () => plugins.methods().length === 2, { what: 'the first to be told of' });
+    assert.deepEqual([...plugins.methods()].sort(), ['CreateEndpoint', 'Leave']);
+    const joining = system.run('JoinEndpoint', { network: 'web', endpoint: 'two', sandbox: 'two' });
+    await waitFor(async () => plugins.methods().length > 2, { what: 'the second to be asked about' });
+    assert.equal(plugins.methods()[2], 'Leave');
+    resolve(undefined);
+    await joining;
+    assert.equal(plugins.methods().filter((method) => method === 'Leave').length, 2);
     await system.check();
   });
 
