@@ -1,6 +1,6 @@
 /** The handshake: what a plugin implements, and what it can. */
 import { z } from 'zod';
-import { type Called, faults } from './fault.ts';
+import { type Called, type Failed, faults } from './fault.ts';
 import { goStruct } from './go-json.ts';
 import { IpamCapabilities, noIpamCapabilities } from './ipam-messages.ts';
 import { NetworkCapabilities } from './network-messages.ts';
@@ -38,7 +38,6 @@ export const activate = async (ask: AskEmpty): Promise<Called<Activation>> => {
   return { ok: true, value: { network, ipam } };
 };
 
-type Failed = Extract<Called<never>, { readonly ok: false }>;
 export const isUnreachable = (called: Called<unknown>): called is Failed =>
   !called.ok && called.fault.code === 'PLUGIN_UNREACHABLE';
 

@@ -21,13 +21,14 @@ export class Deadline {
   readonly #release: () => void;
   #ending: Ending | null = null;
 
+  /** `timeoutMs` infinite: only the caller's own time counts. */
   constructor(clock: Clock, timeoutMs: number, { signal, byMs }: CallOptions) {
     const leftMs = byMs === undefined ? timeoutMs : Math.min(timeoutMs, byMs - clock.nowMs());
     const late: Ending = { kind: 'late', afterMs: Math.max(0, leftMs), isFair: leftMs >= Math.min(FAIR_MS, timeoutMs) };
     const giveUp = (): void => this.giveUp();
     signal?.addEventListener('abort', giveUp, { once: true });
     this.#release = () => signal?.removeEventListener('abort', giveUp);
-    this.#cancel = leftMs > 0 ? clock.after(leftMs, () => this.#end(late)) : () => {};
+    this.#cancel = leftMs > 0 && leftMs < Infinity ? clock.after(leftMs, () => this.#end(late)) : () => {};
     if (signal?.aborted) giveUp();
     else if (leftMs <= 0) this.#end(late);
   }

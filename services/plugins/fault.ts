@@ -1,7 +1,14 @@
 /** How a call of a plugin ends: with a value, or with a fault of one of three codes. */
 import type { Fault } from '../../events/events.ts';
 
-export type Called<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly fault: Fault };
+export type Called<T> = { readonly ok: true; readonly value: T } | Failed;
+
+export interface Failed {
+  readonly ok: false;
+  readonly fault: Fault;
+  /** The plugin was not asked at all, so it has done nothing. Left out: it may have been. */
+  readonly isUnsent?: true;
+}
 
 /** Of the words of a plugin, as much as is passed on. */
 const TEXT_MAX = 1_000;

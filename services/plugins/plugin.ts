@@ -8,13 +8,15 @@ import { attempt, interpret } from './caller.ts';
 import { Connection } from './connection.ts';
 import { type CallOptions, Deadline } from './deadline.ts';
 import type { Directories } from './discovery.ts';
-import { type Called, faults } from './fault.ts';
+import { type Called, type Failed, faults } from './fault.ts';
 import { type GoValue, goJson } from './go-json.ts';
 import { Lanes } from './lanes.ts';
+import { Slots } from './slots.ts';
+import { IN_FLIGHT_MAX } from './transport.ts';
 
 export interface PluginOptions {
   readonly directories: Directories;
-  /** What a call has at most. */
+  /** What a plugin has at most for its answer. */
   readonly timeoutMs: number;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -39,7 +41,7 @@ export interface Asking {
   readonly name: string;
   /** Activates the plugin when it is not. Never rejects, and answers within the time of the call. */
   activation(options: CallOptions): Promise<Called<Activation>>;
-  /** Asks a question of an activated plugin. Never rejects, and answers within the time of the call. */
+  /** Asks a question of an activated plugin. Never rejects. Its time begins when it is its turn; till then the caller's alone counts. */
   call<T>(question: Question<T>, options: CallOptions): Promise<Called<T>>;
 }
 
@@ -47,6 +49,7 @@ export class Plugin implements Asking {
   readonly name: string;
   readonly #options: PluginOptions;
   readonly #lanes = new Lanes();
+  readonly #slots = new Slots(IN_FLIGHT_MAX);
   readonly #deadlines = new Set<Deadline>();
   readonly #connection: Connection;
   /** It has changed while the handshake was under way, which may have been with the one before. */
@@ -70,20 +73,23 @@ export class Plugin implements Asking {
   call<T>(question: Question<T>, options: CallOptions): Promise<Called<T>> {
     const method = `${question.side}.${question.method}`;
     const body = question.body === null ? '' : `${goJson(question.body)}\n`;
-    return this.#timed(options, async (deadline) => {
-      const activated = await this.#whenActivated(method, deadline);
-      if (!activated.ok) return activated;
+    const waits = async (waiting: Deadline): Promise<Called<T>> => {
+      const activated = await this.#whenActivated(method, waiting);
+      if (!activated.ok) return { ...activated, isUnsent: true };
       const unusable = faultOfSide(this.#step(method), question.side, activated.value);
       if (unusable !== null) {
         this.#activation = null; // asked anew the next time: it may have been mended
-        return unusable;
+        return { ...unusable, isUnsent: true };
       }
-      const ask = (): Promise<Called<T>> => this.#ask(method, body, question.answer, deadline, question.absent);
-      if (question.lane === null) return ask();
+      const ask = (): Promise<Called<T>> =>
+        this.#timed(options, (deadline) => this.#ask(method, body, question.answer, deadline, question.absent));
       // It may have stopped answering while this one waited for its turn.
       const turn = (): Promise<Called<T>> => (isOpen(this.#breaker) ? Promise.resolve(this.#refused(method)) : ask());
-      return (await this.#lanes.run(question.lane, deadline, turn)) ?? this.#over(method, deadline);
-    });
+      const slot = (): Promise<Called<T> | null> => this.#slots.run(waiting, turn);
+      const called = question.lane === null ? slot() : this.#lanes.run(question.lane, waiting, slot);
+      return (await called) ?? { ...this.#over(method, waiting), isUnsent: true };
+    };
+    return this.#timed(options, waits, Infinity);
   }
 
   /** Its file has changed: another process, or another address. */
@@ -105,8 +111,12 @@ export class Plugin implements Asking {
     return `${method} of plugin ${this.name}`;
   }
 
-  async #timed<T>(options: CallOptions, run: (deadline: Deadline) => Promise<Called<T>>): Promise<Called<T>> {
-    const deadline = new Deadline(this.#options.clock, this.#options.timeoutMs, options);
+  async #timed<T>(
+    options: CallOptions,
+    run: (deadline: Deadline) => Promise<Called<T>>,
+    timeoutMs = this.#options.timeoutMs,
+  ): Promise<Called<T>> {
+    const deadline = new Deadline(this.#options.clock, timeoutMs, options);
     if (this.#isClosed) deadline.giveUp();
     this.#deadlines.add(deadline);
     try {
@@ -197,15 +207,12 @@ export class Plugin implements Asking {
     });
   }
 
-  #refused(method: string): { readonly ok: false; readonly fault: ReturnType<typeof faults.unreachable> } {
+  #refused(method: string): Failed {
     const text = `not called: the last ${this.#breaker.failures} calls were not answered, and it is being tried`;
-    return { ok: false, fault: faults.unreachable(this.#step(method), text) };
+    return { ok: false, fault: faults.unreachable(this.#step(method), text), isUnsent: true };
   }
 
-  #over(
-    method: string,
-    { ending }: Deadline,
-  ): { readonly ok: false; readonly fault: ReturnType<typeof faults.unreachable> } {
+  #over(method: string, { ending }: Deadline): Failed {
     const isLate = ending?.kind === 'late';
     const text = isLate ? `no answer within ${Math.round(ending.afterMs)} ms` : 'given up';
     return { ok: false, fault: faults.unreachable(this.#step(method), text, isLate ? 'ETIMEDOUT' : 'ECANCELED') };

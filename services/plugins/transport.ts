@@ -8,8 +8,8 @@ import type { Address } from './address.ts';
 const ACCEPT = 'application/vnd.docker.plugins.v1.2+json';
 /** What plugins on a socket are told they are called. */
 const SOCKET_HOST = 'plugin.moby.localhost';
-/** Calls under way at once; the rest waits, in its own time. */
-const IN_FLIGHT_MAX = 16;
+/** Calls under way at once. */
+export const IN_FLIGHT_MAX = 16;
 const ANSWER_MAX_BYTES = 1 << 20;
 
 export type Posted =
@@ -74,7 +74,8 @@ interface Target {
   readonly options: object;
 }
 
-const pool = { keepAlive: true, maxSockets: IN_FLIGHT_MAX, maxFreeSockets: IN_FLIGHT_MAX } as const;
+/** One more for the handshake, which waits for no call. */
+const pool = { keepAlive: true, maxSockets: IN_FLIGHT_MAX + 1, maxFreeSockets: IN_FLIGHT_MAX } as const;
 
 /** @throws when a file of the TLS settings cannot be read */
 const targetOf = (address: Address): Target => {

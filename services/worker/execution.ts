@@ -98,6 +98,11 @@ export class Execution {
     this.#naming = new Naming(options.dns, this.#scene);
     this.#restoring = new Restoring({
       lend: (endpointId) => options.consulting.lend(endpointId),
+      joinOf: (endpointId) => {
+        const row = options.consulting.isClosed ? undefined : options.state.endpoints.get(endpointId);
+        return row?.sandbox ? (row.plug?.joinId ?? null) : null;
+      },
+      later: (delayMs, run) => this.#later(delayMs, run),
       repair: () => this.repairLater(),
       onFault: options.onFault,
     });
@@ -159,6 +164,11 @@ export class Execution {
     }
     for (const incarnation of this.#buried)
       if (!left.some((sandbox) => sandbox.incarnation === incarnation)) this.#buried.delete(incarnation);
+  }
+
+  /** A plugin is there, perhaps again. */
+  pluginActivated(): void {
+    this.#restoring.activated();
   }
 
   /** Looks at everything again in a while: something could not be read, removed or repaired. */

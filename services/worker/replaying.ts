@@ -10,6 +10,15 @@ export interface ReplayingOptions {
   readonly logger: Logger;
 }
 
+/** What the promise does, or nothing when the caller gives up first. */
+const unless = (promise: Promise<void>, signal: AbortSignal | undefined): Promise<void> =>
+  new Promise((resolve, reject) => {
+    if (signal?.aborted) return resolve();
+    const over = (): void => resolve();
+    signal?.addEventListener('abort', over, { once: true });
+    promise.then(resolve, reject).finally(() => signal?.removeEventListener('abort', over));
+  });
+
 export class Replaying {
   readonly #options: ReplayingOptions;
   /** By plugin: once in the life of a worker. */
@@ -19,41 +28,48 @@ export class Replaying {
     this.#options = options;
   }
 
-  /** Resolves when the plugin knows what it has given, or could not be told. Whoever asks it for more waits for this. */
-  async replayed(name: string, options: CallOptions): Promise<void> {
+  /**
+   * Resolves when the plugin knows what it has given, or could not be told, or the caller gives up. Whoever asks it for more waits for
+   * this. It is everybody's, so it does not end with the time of whoever was first: each call has the time that a call has.
+   */
+  async replayed(name: string, { signal }: CallOptions): Promise<void> {
     let done = this.#done.get(name);
     if (done === undefined) {
-      done = this.#replay(this.#options.plugins.ipam(name), options);
+      done = this.#replay(this.#options.plugins.ipam(name));
       this.#done.set(name, done);
     }
-    if (!(await done) && this.#done.get(name) === done) this.#done.delete(name);
+    const own = done;
+    const told = own.then((isTold) => {
+      if (!isTold && this.#done.get(name) === own) this.#done.delete(name);
+    });
+    await unless(told, signal);
   }
 
   /** @returns whether that is all: false to be tried again with the next call */
-  async #replay(ipam: IpamPlugin, options: CallOptions): Promise<boolean> {
-    const capabilities = await ipam.capabilities(options);
+  async #replay(ipam: IpamPlugin): Promise<boolean> {
+    const capabilities = await ipam.capabilities({});
     if (!capabilities.ok) return false;
     if (!capabilities.value.requiresReplay) return true;
     for (const row of this.#options.state.networks.values()) {
       if (row.facts.ipam.driver !== ipam.name) continue;
-      if (!(await this.#network(ipam, row, capabilities.value.requiresMac, options))) return false;
+      if (!(await this.#network(ipam, row, capabilities.value.requiresMac))) return false;
     }
     return true;
   }
 
-  async #network(ipam: IpamPlugin, { facts }: NetworkRow, withMac: boolean, options: CallOptions): Promise<boolean> {
+  async #network(ipam: IpamPlugin, { facts }: NetworkRow, withMac: boolean): Promise<boolean> {
     for (const { family, subnet, range, pool: id, gateway, aux } of facts.subnets) {
       if (id === null) continue;
-      const spaces = await ipam.defaultAddressSpaces(options);
+      const spaces = await ipam.defaultAddressSpaces({});
       if (!this.#isTold(ipam, facts.name, spaces)) return false;
       if (!spaces.ok) continue;
       const ipv6 = family === 6;
       const request = { space: spaces.value.local, pool: subnet, range, options: facts.ipam.options, ipv6 };
-      const got = await ipam.requestPool(request, options);
+      const got = await ipam.requestPool(request, {});
       if (!this.#isTold(ipam, facts.name, got)) return false;
       const pool = { id, subnet };
       const ask = async (address: string, purpose: 'gateway' | 'aux' | 'endpoint', mac: string | null) =>
-        this.#isTold(ipam, facts.name, await ipam.requestAddress({ pool, address, purpose, mac }, options));
+        this.#isTold(ipam, facts.name, await ipam.requestAddress({ pool, address, purpose, mac }, {}));
       if (gateway !== null && !(await ask(gateway, 'gateway', null))) return false;
       for (const address of Object.values(aux)) if (!(await ask(address, 'aux', null))) return false;
       for (const endpointId of cellOf(this.#options.state, facts.id)?.endpoints.keys() ?? []) {

@@ -204,6 +204,7 @@ class HostWorker implements Worker {
     await this.#peers.begin();
     this.#watchFacts(outbox, boundary);
     plugins.onChange(() => this.#restate());
+    plugins.onActivated(() => execution.pluginActivated());
     this.#loop = this.#run(boundary, execution, consulting)
       .catch((error) => this.#fail(error))
       .finally(() => execution.close());
