@@ -182,7 +182,8 @@ export const prepareNetwork = async (
       if (checked.value.skipIpv6) skips.add(6);
     }
   }
-  if (isForeign(network)) await desk.replayed(network.ipam.driver, run.options);
+  const untold = isForeign(network) ? await desk.replayed(network.ipam.driver, run.options) : null;
+  if (untold) return untold;
   const space = await spaceOf(desk, run, network, isGlobal);
   if (!space.ok) return space.fault;
   if (!settled && isForeign(network)) {

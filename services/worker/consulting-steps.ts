@@ -23,8 +23,8 @@ export interface Desk {
   readonly partings: Partings;
   /** Whether a network driver is a plugin's. */
   readonly isPlugin: (driver: string) => boolean;
-  /** Resolves when a plugin of addresses knows what it has given, where it wants to be told after a start. */
-  readonly replayed: (ipam: string, options: CallOptions) => Promise<void>;
+  /** Why a plugin of addresses does not know what it has given, where it wants to be told after a start; null: it does, or need not. */
+  readonly replayed: (ipam: string, options: CallOptions) => Promise<Fault | null>;
   /** Makes the namespace of a sandbox, where there is none yet. */
   readonly open: (sandbox: SandboxFacts) => Promise<Fault | null>;
 }
@@ -43,7 +43,8 @@ export interface Run {
 const families = [4, 6] as const;
 
 /** Whether it may have been done although the answer is no good. */
-export const mayBeDone = (called: Called<unknown>): boolean => called.ok || called.fault.code !== 'PLUGIN_ERROR';
+export const mayBeDone = (called: Called<unknown>): boolean =>
+  called.ok || (!called.isUnsent && called.fault.code !== 'PLUGIN_ERROR');
 
 /** What became of a settlement, as a fault; null: it is settled, or given up. */
 export const faultOfSettled = (settled: Settled | null, plugin: string): Fault | null =>
@@ -58,7 +59,8 @@ const requestAddresses = async (
   const { driver } = network.ipam;
   const given = { ipv4: endpoint.ipv4, ipv6: endpoint.ipv6, mac: endpoint.mac };
   if (!isForeign(network)) return { ok: true, value: given };
-  await replayed(driver, run.options);
+  const untold = await replayed(driver, run.options);
+  if (untold) return { ok: false, fault: untold };
   const ipam = plugins.ipam(driver);
   const capabilities = await ipam.capabilities(run.options);
   if (!capabilities.ok) return capabilities;

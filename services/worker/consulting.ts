@@ -82,7 +82,7 @@ export class Consulting {
     this.#settling = new Settling({ host, commands, clock, epoch });
     this.#holding = new Holding(state);
     this.#partings = new Partings({ realm, plugins, logger, isOver: (parting) => this.#isOver(parting) });
-    const replaying = new Replaying({ state, plugins, logger });
+    const replaying = new Replaying({ state, plugins, logger, signal: this.#closing.signal });
     this.#discovering = new Discovering({ host, plugins, logger });
     this.#desk = {
       realm,

@@ -1,20 +1,24 @@
 /** Plugins of addresses that want to be told after a start what they have given: RequiresRequestReplay. */
+import type { Fault } from '../../events/events.ts';
 import { type BoundaryState, cellOf, type NetworkRow } from '../../events/state.ts';
 import { bareAddress } from '../../projections/projection.ts';
 import type { Logger } from '../lib/logger.ts';
+import { faults } from '../plugins/fault.ts';
 import type { Called, CallOptions, IpamPlugin, Plugins } from '../plugins/plugins.ts';
 
 export interface ReplayingOptions {
   readonly state: BoundaryState;
   readonly plugins: Plugins;
   readonly logger: Logger;
+  /** Aborted when the worker ends. */
+  readonly signal: AbortSignal;
 }
 
-/** What the promise does, or nothing when the caller gives up first. */
-const unless = (promise: Promise<void>, signal: AbortSignal | undefined): Promise<void> =>
+/** What the promise answers, or null when the caller gives up first. */
+const unless = <T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T | null> =>
   new Promise((resolve, reject) => {
-    if (signal?.aborted) return resolve();
-    const over = (): void => resolve();
+    if (signal?.aborted) return resolve(null);
+    const over = (): void => resolve(null);
     signal?.addEventListener('abort', over, { once: true });
     promise.then(resolve, reject).finally(() => signal?.removeEventListener('abort', over));
   });
@@ -29,47 +33,50 @@ export class Replaying {
   }
 
   /**
-   * Resolves when the plugin knows what it has given, or could not be told, or the caller gives up. Whoever asks it for more waits for
-   * this. It is everybody's, so it does not end with the time of whoever was first: each call has the time that a call has.
+   * Waits until the plugin knows what it has given, for as long as the caller does. It is everybody's, so it does not end with the time
+   * of whoever was first: each call has the time that a call has.
+   * @returns why it must not be asked for more; to be tried again with the next call
    */
-  async replayed(name: string, { signal }: CallOptions): Promise<void> {
+  async replayed(name: string, { signal }: CallOptions): Promise<Fault | null> {
     let done = this.#done.get(name);
     if (done === undefined) {
-      done = this.#replay(this.#options.plugins.ipam(name));
+      done = this.#replay(this.#options.plugins.ipam(name), { signal: this.#options.signal });
       this.#done.set(name, done);
     }
     const own = done;
     const told = own.then((isTold) => {
       if (!isTold && this.#done.get(name) === own) this.#done.delete(name);
+      return isTold;
     });
-    await unless(told, signal);
+    if (await unless(told, signal)) return null;
+    return faults.unreachable(`what plugin ${name} has given`, 'could not be told again');
   }
 
-  /** @returns whether that is all: false to be tried again with the next call */
-  async #replay(ipam: IpamPlugin): Promise<boolean> {
-    const capabilities = await ipam.capabilities({});
+  /** @returns whether that is all */
+  async #replay(ipam: IpamPlugin, options: CallOptions): Promise<boolean> {
+    const capabilities = await ipam.capabilities(options);
     if (!capabilities.ok) return false;
     if (!capabilities.value.requiresReplay) return true;
     for (const row of this.#options.state.networks.values()) {
       if (row.facts.ipam.driver !== ipam.name) continue;
-      if (!(await this.#network(ipam, row, capabilities.value.requiresMac))) return false;
+      if (!(await this.#network(ipam, row, capabilities.value.requiresMac, options))) return false;
     }
     return true;
   }
 
-  async #network(ipam: IpamPlugin, { facts }: NetworkRow, withMac: boolean): Promise<boolean> {
+  async #network(ipam: IpamPlugin, { facts }: NetworkRow, withMac: boolean, options: CallOptions): Promise<boolean> {
     for (const { family, subnet, range, pool: id, gateway, aux } of facts.subnets) {
       if (id === null) continue;
-      const spaces = await ipam.defaultAddressSpaces({});
+      const spaces = await ipam.defaultAddressSpaces(options);
       if (!this.#isTold(ipam, facts.name, spaces)) return false;
       if (!spaces.ok) continue;
       const ipv6 = family === 6;
       const request = { space: spaces.value.local, pool: subnet, range, options: facts.ipam.options, ipv6 };
-      const got = await ipam.requestPool(request, {});
+      const got = await ipam.requestPool(request, options);
       if (!this.#isTold(ipam, facts.name, got)) return false;
       const pool = { id, subnet };
       const ask = async (address: string, purpose: 'gateway' | 'aux' | 'endpoint', mac: string | null) =>
-        this.#isTold(ipam, facts.name, await ipam.requestAddress({ pool, address, purpose, mac }, {}));
+        this.#isTold(ipam, facts.name, await ipam.requestAddress({ pool, address, purpose, mac }, options));
       if (gateway !== null && !(await ask(gateway, 'gateway', null))) return false;
       for (const address of Object.values(aux)) if (!(await ask(address, 'aux', null))) return false;
       for (const endpointId of cellOf(this.#options.state, facts.id)?.endpoints.keys() ?? []) {

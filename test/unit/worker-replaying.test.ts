@@ -35,6 +35,7 @@ const stage = () => {
     requestPool: method('pool', {}, 1),
     requestAddress: method('address', {}, 1),
   };
+  const { signal } = new AbortController();
   const state = {
     networks: new Map([['n', { facts }]]),
     cells: new Map(),
@@ -45,16 +46,17 @@ const stage = () => {
     state: state as never,
     plugins: { ipam: () => ipam } as never,
     logger: silentLogger(),
+    signal,
   });
   const ended: string[] = [];
   const caller = (name: string, options: CallOptions) =>
-    replaying.replayed('phone', options).then(() => void ended.push(name));
-  return { asked, caller, ended };
+    replaying.replayed('phone', options).then((fault) => void ended.push(`${name} ${fault?.code ?? 'goes on'}`));
+  return { asked, caller, ended, signal };
 };
 
 describe('a replay', () => {
   it('goes on for everybody else when whoever was first has no more time', async () => {
-    const { asked, caller, ended } = stage();
+    const { asked, caller, ended, signal } = stage();
     const controller = new AbortController();
     const first = caller('first', { byMs: 0, signal: controller.signal });
     const second = caller('second', { byMs: 30_000 });
@@ -62,30 +64,33 @@ describe('a replay', () => {
     await turn();
     controller.abort();
     await first;
-    assert.deepEqual(ended, ['first']);
+    assert.deepEqual(ended, ['first PLUGIN_UNREACHABLE']);
     for (let at = 1; at < 4; at++) {
       assert.equal(asked.length, at + 1);
-      assert.deepEqual(ended, ['first']);
+      assert.deepEqual(ended, ['first PLUGIN_UNREACHABLE']);
       asked[at]?.answer(true);
       await turn();
     }
     await second;
+    assert.deepEqual(ended.slice(1), ['second goes on']);
     assert.deepEqual(
       asked.map((one) => [one.method, one.options]),
-      ['capabilities', 'spaces', 'pool', 'address'].map((method) => [method, {}]),
+      ['capabilities', 'spaces', 'pool', 'address'].map((method) => [method, { signal }]),
     );
     await caller('third', {});
     assert.equal(asked.length, 4);
   });
 
-  it('that failed is made anew for whoever comes next, also when nobody has waited for its end', async () => {
-    const { asked, caller } = stage();
+  it('that failed is made anew for whoever comes next, and nobody goes on without it', async () => {
+    const { asked, caller, ended } = stage();
     const controller = new AbortController();
     const first = caller('first', { signal: controller.signal });
     controller.abort();
     await first;
+    const waiting = caller('waiting', {});
     asked[0]?.answer(false);
-    await turn();
+    await waiting;
+    assert.deepEqual(ended, ['first PLUGIN_UNREACHABLE', 'waiting PLUGIN_UNREACHABLE']);
     void caller('second', {});
     await turn();
     assert.equal(asked.length, 2);
