@@ -269,7 +269,7 @@ const move = (rows: Map<string, EndpointRow>, event: Event, at: At): void => {
 
 export const endpoints: Projection<EndpointRow> = {
   name: 'endpoints',
-  version: 3,
+  version: 4,
   handles: [
     'EndpointCreateRequested',
     'EndpointSettled',
