@@ -9,7 +9,7 @@ import { inspection, listing } from './listing.ts';
 import { describeBindings, parsePort, portForm } from './port-values.ts';
 import { type Call, type Options, type Spec, UsageError } from './spec.ts';
 import { type Column, orDash } from './table.ts';
-import { parsePairs } from './values.ts';
+import { parseDriverOptions, parsePairs } from './values.ts';
 
 type EndpointRow = ViewRows['endpoints'];
 
@@ -100,7 +100,7 @@ const create = verb(
       network,
       name,
       ...endpointFields(textsOf(call)),
-      options: parsePairs(call.texts('opt'), '-o'),
+      options: parseDriverOptions(call.texts('opt'), '-o'),
       labels: parsePairs(call.texts('label'), '--label'),
     };
     return (client, options) => client.createEndpoint(input, options);

@@ -1,15 +1,23 @@
 /** `ls` and `inspect` over a view: the same for every noun. */
 import type { QueryInput, ViewName } from '../../events/queries.ts';
 import type { ViewRows } from '../../projections/views.ts';
+import type { Client } from '../client/index.ts';
 import { NotFound, printJson, withClient } from './context.ts';
 import { type Call, listOptions, type Options, type Spec } from './spec.ts';
 import { type Column, renderTable } from './table.ts';
-import { parseMoment } from './values.ts';
+import { parseMoment, splitName } from './values.ts';
 
 /** `--as-of` as a query's field. */
 export const asOfOf = (call: Call): Pick<QueryInput, 'asOf'> => {
   const text = call.text('as-of');
   return text === undefined ? {} : { asOf: parseMoment(text) };
+};
+
+/** Nothing on a host that there is not is no answer. @throws NotFound */
+const expectHost = async (client: Client, call: Call, host: string | undefined): Promise<void> => {
+  if (host === undefined) return;
+  const { rows } = await client.hosts({ ...asOfOf(call), filter: { host } });
+  if (rows.length === 0) throw new NotFound(`there is no host ${host}`, 'See `cnm host ls`.');
 };
 
 export interface Listing<View extends ViewName> {
@@ -45,9 +53,11 @@ export const listing = <View extends ViewName>(given: Listing<View>): Spec => ({
       return value === undefined ? [] : [[field, value] as const];
     });
     const filter = { ...own, ...Object.fromEntries(named), ...(host === undefined ? {} : { host }) };
-    const { position, rows: all } = await withClient(context, (client) =>
-      client.view(view, { ...asOfOf(call), filter }),
-    );
+    const { position, rows: all } = await withClient(context, async (client) => {
+      const answer = await client.view(view, { ...asOfOf(call), filter });
+      if (answer.rows.length === 0) await expectHost(client, call, host);
+      return answer;
+    });
     const rows = all.filter(passes);
     if (call.flag('json')) printJson(context, { position, rows });
     else context.out(renderTable(columns, rows, context.width));
@@ -70,7 +80,7 @@ export interface Inspection<View extends ViewName> {
 /** The one row that is meant. @throws NotFound when there is none, or several */
 export const findOne = <Row>(rows: readonly Row[], what: string, name: (row: Row) => string): Row => {
   const [row, second] = rows;
-  if (row === undefined) throw new NotFound(`there is no ${what}`);
+  if (row === undefined) throw new NotFound(`there is no ${what}`, `See \`cnm ${what.split(' ', 1)[0]} ls\`.`);
   if (second !== undefined) throw new NotFound(`${what} fits ${rows.map(name).join(' and ')}: name one of them`);
   return row;
 };
@@ -83,9 +93,11 @@ export const inspection = <View extends ViewName>(given: Inspection<View>): Spec
   run: async (call, context) => {
     const host = call.text('host');
     const filter = { ...given.filter(call), ...(host === undefined ? {} : { host }) };
-    const { position, rows } = await withClient(context, (client) =>
-      client.view(given.view, { ...asOfOf(call), filter }),
-    );
+    const { position, rows } = await withClient(context, async (client) => {
+      const answer = await client.view(given.view, { ...asOfOf(call), filter });
+      if (answer.rows.length === 0) await expectHost(client, call, host ?? splitName(call.args[0] ?? '', host).host);
+      return answer;
+    });
     const noun = given.path.slice(0, given.path.indexOf(' '));
     const row = findOne(rows, `${noun} ${call.args.join('/')}`, given.name);
     if (call.flag('json')) printJson(context, { position, ...row });

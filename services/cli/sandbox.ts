@@ -158,7 +158,11 @@ const exec: Spec = {
     const { rows } = await withClient(context, (client) => client.sandboxes({ filter }));
     const living = rows.filter(({ status }) => status !== 'removing');
     const { key, status } = findOne(living, `sandbox ${id}`, (row) => `${row.host}/${row.id}`);
-    if (status !== 'ready') throw new NotFound(`sandbox ${id} is not ready yet`);
+    if (status !== 'ready')
+      throw new NotFound(
+        `sandbox ${id} is not ready yet`,
+        'Wait for it: `cnm history sandbox` says what is under way.',
+      );
     const { execIn } = await import('../../drivers/kernel/exec.ts');
     try {
       return execIn(key, call.rest, environment());
