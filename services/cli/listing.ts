@@ -72,7 +72,8 @@ export interface Inspection<View extends ViewName> {
   readonly args: readonly string[];
   /** What is looked for, in the words of the view's filter. */
   readonly filter: (call: Call) => Readonly<Record<string, string>>;
-  readonly describe: (row: ViewRows[View]) => string;
+  /** @param position that the row reflects, for what else is asked of it */
+  readonly describe: (row: ViewRows[View], client: Client, position: number) => string | Promise<string>;
   /** For a name that fits two: how to tell this one from the other. */
   readonly name: (row: ViewRows[View]) => string;
 }
@@ -93,16 +94,15 @@ export const inspection = <View extends ViewName>(given: Inspection<View>): Spec
   run: async (call, context) => {
     const host = call.text('host');
     const filter = { ...given.filter(call), ...(host === undefined ? {} : { host }) };
-    const { position, rows } = await withClient(context, async (client) => {
-      const answer = await client.view(given.view, { ...asOfOf(call), filter });
-      if (answer.rows.length === 0) await expectHost(client, call, host ?? splitName(call.args[0] ?? '', host).host);
-      return answer;
+    return withClient(context, async (client) => {
+      const { position, rows } = await client.view(given.view, { ...asOfOf(call), filter });
+      if (rows.length === 0) await expectHost(client, call, host ?? splitName(call.args[0] ?? '', host).host);
+      const noun = given.path.slice(0, given.path.indexOf(' '));
+      const row = findOne(rows, `${noun} ${call.args.join('/')}`, given.name);
+      if (call.flag('json')) printJson(context, { position, ...row });
+      else context.out(await given.describe(row, client, position));
+      return undefined;
     });
-    const noun = given.path.slice(0, given.path.indexOf(' '));
-    const row = findOne(rows, `${noun} ${call.args.join('/')}`, given.name);
-    if (call.flag('json')) printJson(context, { position, ...row });
-    else context.out(given.describe(row));
-    return undefined;
   },
 });
 

@@ -83,6 +83,10 @@ if (inOwnNamespaces(import.meta.filename)) {
     place.json('network', 'create', 'span', '-d', 'overlay', '--host', 'h1');
     for (const name of ['span', 'h1/span']) assert.equal(place.json('network', 'inspect', name).name, 'span');
     assert.match(place.cnm('network', 'ls', '--host', 'h1').out, /^span +\w+ +all +overlay /m);
+    const way = 'eth1 on cnm-gateway, since none of its networks leads out of the host';
+    assert.match(place.cnm('sandbox', 'attach', 's', '--network', 'span').out, new RegExp(`^  way out ${way}$`, 'm'));
+    assert.match(place.cnm('sandbox', 'inspect', 's').out, new RegExp(`^way out: +${way}$`, 'm'));
+    place.json('sandbox', 'detach', 's');
     refuses('network ls --host nowhere', /^NOT_FOUND: there is no host nowhere\nnext: See `cnm host ls`/);
     refuses('network inspect nowhere/span', /^NOT_FOUND: there is no host nowhere/);
     refuses('network inspect nothing', /^NOT_FOUND: there is no network nothing\nnext: See `cnm network ls`/);
