@@ -37,7 +37,10 @@ export const codes = {
     remedy: 'Run `cnm doctor` on the host: it lists what its kernel and privileges lack.',
   },
   // Drivers
-  DRIVER_NOT_FOUND: { status: 404, remedy: 'Use a driver of `cnm driver ls`.' },
+  DRIVER_NOT_FOUND: {
+    status: 404,
+    remedy: 'Use a driver of `cnm driver ls`; of a plugin, `cnm doctor` on its host says what the directories hold.',
+  },
   DRIVER_FORBIDS: { status: 403, remedy: 'The detail says which rule of the driver is in the way (docs/drivers/).' },
   OPTION_UNSUPPORTED: { status: 400, remedy: 'Leave the option out: this version would not act on it.' },
   OPTION_IMMUTABLE: { status: 403, remedy: 'Create another network with that option, and move its sandboxes there.' },
@@ -62,7 +65,7 @@ export const codes = {
     remedy: 'Leave the field out: it is taken from the other network, or means nothing here.',
   },
   NOTHING_TO_PRUNE: { status: 404, remedy: 'Nothing: no network without endpoints matches.' },
-  IPAM_DRIVER_NOT_FOUND: { status: 400, remedy: 'Use the IPAM driver `default`.' },
+  IPAM_DRIVER_NOT_FOUND: { status: 400, remedy: 'Use the IPAM driver `default`, or one that the detail names.' },
   IPAM_INVALID: { status: 400, remedy: 'Give at most one subnet per family, and only families that the network has.' },
   // Addresses
   SUBNET_INVALID: { status: 400, remedy: 'Write the subnet in canonical form, such as 10.1.2.0/24.' },
@@ -138,11 +141,21 @@ export const codes = {
   // How accepted commands fail
   DEPENDENCY_FAILED: { status: 409, remedy: 'Look at the command it depended on: `cnm history`.' },
   TIMED_OUT: { status: 504, remedy: 'See whether the worker of the host runs; what it did too late is undone.' },
-  KERNEL_ERROR: { status: 500, remedy: "The detail has the system call, errno and the kernel's text." },
-  FOREIGN_OBJECT: { status: 409, remedy: 'Something that is not ours has that name: remove or rename it.' },
+  KERNEL_ERROR: {
+    status: 500,
+    remedy: "The detail has the step that the host could not do, and the kernel's words: look there for what it names.",
+  },
+  FOREIGN_OBJECT: {
+    status: 409,
+    remedy:
+      'Something that is not ours has that name, or that VXLAN identifier: remove or rename it, or choose another identifier.',
+  },
   BRIDGE_FULL: { status: 503, remedy: 'Wait until removed endpoints are gone, or use a second network.' },
   PLUGIN_ERROR: { status: 500, remedy: 'The detail has what the plugin said: look at the plugin.' },
-  PLUGIN_UNREACHABLE: { status: 503, remedy: 'Start the plugin: `cnm doctor` lists what the plugin directories hold.' },
+  PLUGIN_UNREACHABLE: {
+    status: 503,
+    remedy: 'Start the plugin, or mend its file: `cnm doctor` on the host says what the plugin directories hold.',
+  },
   PLUGIN_INVALID: { status: 500, remedy: 'The plugin answered what cannot be used: the detail names it.' },
   NETNS_UNUSABLE: {
     status: 409,

@@ -228,7 +228,10 @@ const applyPlan = (host: Host, firewall: Firewall, { id, operations, needs = [] 
   const transaction = begin(host);
   const work: Work = { transaction, firewall, elements: operations.filter(isElement), progress: { step: id } };
   try {
-    for (const name of needs) requireLink(host.route, host.writer, name);
+    for (const name of needs) {
+      work.progress.step = `look for interface ${name}`;
+      requireLink(host.route, host.writer, name);
+    }
     for (const run of runsOf(operations.filter((operation) => !isElement(operation)))) {
       if (run[0]?.op === 'create') createRun(work, run);
       else if (run[0]?.op === 'delete') deleteRun(work, run);

@@ -130,7 +130,8 @@ const history = (noun: (typeof subjectsOfHistory)[number]): Spec => ({
     const network = call.text('network');
     const filter = { [noun]: what, ...(network === undefined ? {} : { network }) };
     const count = await printAll(context, call, filter);
-    if (count === 0 && !call.flag('json')) throw new NotFound(`nothing is recorded about ${noun} ${what}`);
+    if (count === 0 && !call.flag('json'))
+      throw new NotFound(`nothing is recorded about ${noun} ${what}`, 'See `cnm events`.');
     return undefined;
   },
 });

@@ -57,7 +57,7 @@ export const failureOf = (error: unknown): Failure | null => {
     case 'NoAnswer':
       return failure(exits.noAnswer, 'NO_ANSWER', message);
     case 'NotFound':
-      return failure(exits.failed, 'NOT_FOUND', message);
+      return failure(exits.failed, 'NOT_FOUND', message, remedy);
     case 'NatsFault':
       return failure(code === 'CONNECT_TIMEOUT' ? exits.noAnswer : exits.failed, code, message);
     case 'HostInUse':

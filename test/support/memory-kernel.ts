@@ -207,7 +207,7 @@ export class MemoryMachine {
     const missing = (plan.needs ?? []).find((name) => !hasLink(this.#contents, name));
     if (missing !== undefined) {
       const { failure } = noLink(missing);
-      return { ok: false, fault: { ...failure, step: plan.id, undoFaults: [] } };
+      return { ok: false, fault: { ...failure, step: `look for interface ${missing}`, undoFaults: [] } };
     }
     for (const operation of plan.operations) {
       this.log.push(stepOf(operation));
