@@ -172,7 +172,8 @@ export const codeMeanings: Readonly<Record<Code, string>> = {
   CONFIG_CONFLICT:
     'The settings of the network come from another, or it only holds some for others: the field has no place beside that.',
   NOTHING_TO_PRUNE: 'No network without endpoints matches.',
-  NETWORK_DELETING: 'The network is being removed, or is stuck in its removal.',
+  NETWORK_DELETING: 'The network is being removed.',
+  NETWORK_STUCK: 'The network could not be removed: it takes nothing but a delete.',
   IPAM_DRIVER_NOT_FOUND: 'There is no such driver of address management.',
   IPAM_INVALID: 'The subnets that are asked for do not fit the network or each other.',
   SUBNET_INVALID: 'It is no subnet that a network can have.',
@@ -200,7 +201,9 @@ export const codeMeanings: Readonly<Record<Code, string>> = {
   ENDPOINT_EXISTS: 'An endpoint of the network has that name (compared without case).',
   ENDPOINT_JOINED: 'The endpoint is in a sandbox, or on its way into one.',
   ENDPOINT_NOT_JOINED: 'The endpoint is in no sandbox.',
-  ENDPOINT_DELETING: 'The endpoint is being removed, or is stuck.',
+  ENDPOINT_DELETING: 'The endpoint is being removed.',
+  ENDPOINT_STUCK:
+    'The endpoint could not be taken out of its sandbox, or not be removed: it takes nothing but a delete.',
   INTERFACE_IN_USE: 'Another interface of the sandbox has that name.',
   UPDATE_DISRUPTS: 'The update would give the sandbox another gateway, which resets connections.',
   NETWORK_FULL: 'The network has as many endpoints as its driver takes.',

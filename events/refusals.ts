@@ -57,6 +57,7 @@ export const codes = {
   NETWORK_EXISTS: { status: 409, remedy: 'Choose another name, or delete the network that holds it.' },
   NETWORK_HAS_ENDPOINTS: { status: 403, remedy: 'Delete the endpoints that are listed first.' },
   NETWORK_DELETING: { status: 409, remedy: 'Wait for its outcome.' },
+  NETWORK_STUCK: { status: 409, remedy: 'Delete it again: `cnm network inspect` says why it could not be removed.' },
   NETWORK_CONFIG_ONLY: { status: 403, remedy: 'Create a network with `configFrom` of that name, and use that one.' },
   NETWORK_OUTLET: { status: 403, remedy: 'Use another network; what is in this one comes and goes by itself.' },
   NETWORK_IN_USE: { status: 403, remedy: 'Delete the networks that are listed first.' },
@@ -119,6 +120,10 @@ export const codes = {
     remedy: 'Nothing, if it was to be out; `cnm sandbox inspect` says where a sandbox is.',
   },
   ENDPOINT_DELETING: { status: 409, remedy: 'Wait for its outcome.' },
+  ENDPOINT_STUCK: {
+    status: 409,
+    remedy: 'Delete it (again): `cnm endpoint inspect` says why it could not be taken out or removed.',
+  },
   INTERFACE_IN_USE: { status: 409, remedy: 'Choose another name for the interface, or leave it out.' },
   UPDATE_DISRUPTS: { status: 409, remedy: 'Set `disrupt` if connections through the gateway may be reset.' },
   NETWORK_FULL: { status: 503, remedy: 'A bridge takes 1023 endpoints: use a second network.' },
