@@ -97,7 +97,7 @@ export const endpointTransitions = {
 
 export const sandboxTransitions = {
   absent: { EndpointJoinRequested: 'creating' },
-  // A failed join or a leave ends the sandbox only when it was the last endpoint's.
+  // A failed join or a leave ends the sandbox only when it was the last endpoint's; it is `removing` while others are to leave it still.
   creating: { SandboxCreated: 'ready', EndpointJoinFailed: 'absent', EndpointLeaveRequested: 'removing' },
   // SandboxRemoved while endpoints are in it: they were asked to join while it was being removed, so it is made again.
   ready: { EndpointJoinFailed: 'removing', EndpointLeaveRequested: 'removing', SandboxRemoved: 'creating' },
