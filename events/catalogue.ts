@@ -189,7 +189,8 @@ export const codeMeanings: Readonly<Record<Code, string>> = {
   MAC_IN_USE: 'An endpoint of the network holds the MAC address.',
   PORT_IN_USE: 'An endpoint or a sandbox of the host holds that port, or a process listens there.',
   PORT_INVALID: 'The ports are no range, the ranges do not fit each other, or they are too many.',
-  PORT_ADDRESS_INVALID: 'Ports cannot be published at that address, or nothing says at which.',
+  PORT_ADDRESS_INVALID:
+    'Ports cannot be published at that address, or nothing says at which; or the host does not have it.',
   LEASE_INVALID: 'No open intent waits for these ports, or they are not from the worker of its host.',
   SETTLE_INVALID:
     'The intent is not open, has timed out or waits for something else, or it is not of the worker that sends this.',

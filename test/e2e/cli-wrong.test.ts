@@ -88,6 +88,10 @@ if (inOwnNamespaces(import.meta.filename)) {
     assert.match(place.cnm('sandbox', 'attach', 's', '--network', 'span').out, new RegExp(`^  way out ${way}$`, 'm'));
     assert.match(place.cnm('sandbox', 'inspect', 's').out, new RegExp(`^way out: +${way}$`, 'm'));
     place.json('sandbox', 'detach', 's');
+    refuses(
+      'sandbox attach s --network span -p 203.0.113.7:80:80',
+      /^PORT_ADDRESS_INVALID: .*\.7 is no address of this/,
+    );
     refuses('network ls --host nowhere', /^NOT_FOUND: there is no host nowhere\nnext: See `cnm host ls`/);
     refuses('network inspect nowhere/span', /^NOT_FOUND: there is no host nowhere/);
     refuses('network inspect nothing', /^NOT_FOUND: there is no network nothing\nnext: See `cnm network ls`/);
