@@ -49,7 +49,7 @@ export const codes = {
   MTU_UNFIT: {
     status: 409,
     remedy:
-      "Raise the MTU of the host's underlay to that of the network and 50 more, or make the network with a smaller MTU.",
+      "Raise the MTU of the host's underlay to that of the network and 50 more (87 where it is encrypted), or make the network with a smaller MTU.",
   },
   // Networks
   NETWORK_NOT_FOUND: { status: 404, remedy: 'Create it first, or see `cnm network ls`.' },
@@ -57,6 +57,7 @@ export const codes = {
   NETWORK_EXISTS: { status: 409, remedy: 'Choose another name, or delete the network that holds it.' },
   NETWORK_HAS_ENDPOINTS: { status: 403, remedy: 'Delete the endpoints that are listed first.' },
   NETWORK_DELETING: { status: 409, remedy: 'Wait for its outcome.' },
+  NETWORK_STUCK: { status: 409, remedy: 'Delete it again: `cnm network inspect` says why it could not be removed.' },
   NETWORK_CONFIG_ONLY: { status: 403, remedy: 'Create a network with `configFrom` of that name, and use that one.' },
   NETWORK_OUTLET: { status: 403, remedy: 'Use another network; what is in this one comes and goes by itself.' },
   NETWORK_IN_USE: { status: 403, remedy: 'Delete the networks that are listed first.' },
@@ -66,7 +67,11 @@ export const codes = {
   },
   NOTHING_TO_PRUNE: { status: 404, remedy: 'Nothing: no network without endpoints matches.' },
   IPAM_DRIVER_NOT_FOUND: { status: 400, remedy: 'Use the IPAM driver `default`, or one that the detail names.' },
-  IPAM_INVALID: { status: 400, remedy: 'Give at most one subnet per family, and only families that the network has.' },
+  IPAM_INVALID: {
+    status: 400,
+    remedy:
+      'Give at most one subnet per family, only of families that the network has, and gateway, range and auxiliary addresses with the subnet that they lie in.',
+  },
   // Addresses
   SUBNET_INVALID: { status: 400, remedy: 'Write the subnet in canonical form, such as 10.1.2.0/24.' },
   SUBNET_OVERLAPS: { status: 403, remedy: 'Choose a free subnet, or allow the overlap in `ipam.overlap`.' },
@@ -119,6 +124,10 @@ export const codes = {
     remedy: 'Nothing, if it was to be out; `cnm sandbox inspect` says where a sandbox is.',
   },
   ENDPOINT_DELETING: { status: 409, remedy: 'Wait for its outcome.' },
+  ENDPOINT_STUCK: {
+    status: 409,
+    remedy: 'Delete it (again): `cnm endpoint inspect` says why it could not be taken out or removed.',
+  },
   INTERFACE_IN_USE: { status: 409, remedy: 'Choose another name for the interface, or leave it out.' },
   UPDATE_DISRUPTS: { status: 409, remedy: 'Set `disrupt` if connections through the gateway may be reset.' },
   NETWORK_FULL: { status: 503, remedy: 'A bridge takes 1023 endpoints: use a second network.' },
@@ -127,7 +136,7 @@ export const codes = {
   SANDBOX_NOT_FOUND: { status: 404, remedy: 'Attach it first, or see `cnm sandbox ls`.' },
   SANDBOX_CONFLICT: {
     status: 409,
-    remedy: 'Use the settings that the sandbox has, or detach it first.',
+    remedy: 'Use the settings that the sandbox has, or detach it first; name each of its networks once.',
   },
   SANDBOX_FITS: { status: 409, remedy: 'Nothing: it has the way out that it needs, or something is under way in it.' },
   SANDBOX_MOVING: { status: 409, remedy: 'Wait for the outcome of the command that changes it.' },

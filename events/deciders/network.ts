@@ -53,10 +53,13 @@ const familyOf = (request: SubnetRequest): Family => {
   return request.family ?? (text.includes(':') ? 6 : 4);
 };
 
+interface FamilyRequest {
+  readonly family: Family;
+  readonly wanted: SubnetRequest;
+}
+
 /** One request per family that the network has, in the order IPv4, IPv6. */
-export const requestsOf = (
-  request: Request,
-): Result<readonly { readonly family: Family; readonly wanted: SubnetRequest }[]> => {
+export const requestsOf = (request: Request): Result<readonly FamilyRequest[]> => {
   const families: readonly Family[] = [...(request.ipv4 ? [4 as const] : []), ...(request.ipv6 ? [6 as const] : [])];
   if (families.length === 0) return invalid('a network needs IPv4 or IPv6', 'ipv4');
   for (const wanted of request.ipam.subnets) {
@@ -186,6 +189,27 @@ const heldSubnets = (request: Request): Result<readonly Subnet[]> => {
   return found(subnets);
 };
 
+/**
+ * A network's subnets, laid out as it is asked for, one per family.
+ * @param subnetFor the subnet of a family; null: somebody else chooses it later
+ */
+export const laidOut = (
+  requests: readonly FamilyRequest[],
+  needsGateway: boolean,
+  subnetFor: (request: FamilyRequest) => Result<string | null>,
+): Result<readonly Subnet[]> => {
+  const subnets: Subnet[] = [];
+  for (const request of requests) {
+    const subnet = subnetFor(request);
+    if (!subnet.ok) return subnet;
+    if (subnet.value === null) continue;
+    const layout = layOutSubnet({ ...request.wanted, subnet: subnet.value, needsGateway });
+    if (!layout.ok) return blame(layout, { kind: 'subnet', id: subnet.value });
+    subnets.push(layout.value);
+  }
+  return found(subnets);
+};
+
 const subnetsOf = (
   state: BoundaryState,
   request: Request,
@@ -208,19 +232,13 @@ const subnetsOf = (
   const kind = ipamOf(request);
   if (kind === 'null') return found([]);
   const lan = lanRoutes(state, rules.lanOf?.(request.options) ?? null);
-  const subnets: Subnet[] = [];
-  for (const { family, wanted } of requests.value) {
+  const needsGateway = kind === 'default' && rules.needsGateway(request.options);
+  return laidOut(requests.value, needsGateway, ({ family, wanted }) => {
     const isOpen = wanted.subnet === undefined && !isPartial(wanted);
     // The plugin chooses, when the network is made.
-    if (kind === 'plugin' && isOpen) continue;
-    const subnet = subnetFor(state, family, wanted, request.ipam.overlap, lan, context);
-    if (!subnet.ok) return subnet;
-    const needsGateway = kind === 'default' && rules.needsGateway(request.options);
-    const layout = layOutSubnet({ ...wanted, subnet: subnet.value, needsGateway });
-    if (!layout.ok) return blame(layout, { kind: 'subnet', id: subnet.value });
-    subnets.push(layout.value);
-  }
-  return found(subnets);
+    if (kind === 'plugin' && isOpen) return found(null);
+    return subnetFor(state, family, wanted, request.ipam.overlap, lan, context);
+  });
 };
 
 const nameTaken = (state: BoundaryState, name: string): Refusal | null => {

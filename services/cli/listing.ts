@@ -13,11 +13,14 @@ export const asOfOf = (call: Call): Pick<QueryInput, 'asOf'> => {
   return text === undefined ? {} : { asOf: parseMoment(text) };
 };
 
-/** Nothing on a host that there is not is no answer. @throws NotFound */
-const expectHost = async (client: Client, call: Call, host: string | undefined): Promise<void> => {
-  if (host === undefined) return;
-  const { rows } = await client.hosts({ ...asOfOf(call), filter: { host } });
-  if (rows.length === 0) throw new NotFound(`there is no host ${host}`, 'See `cnm host ls`.');
+/** Nothing on a host that there is not, or in a network, is no answer. @throws NotFound */
+const expect = async (client: Client, call: Call, host: string | undefined, network?: string): Promise<void> => {
+  const on = network === undefined ? host : splitName(network, host).host;
+  const at = asOfOf(call);
+  if (on !== undefined && (await client.hosts({ ...at, filter: { host: on } })).rows.length === 0)
+    throw new NotFound(`there is no host ${on}`, 'See `cnm host ls`.');
+  if (network !== undefined && (await client.networks({ ...at, filter: { network } })).rows.length === 0)
+    throw new NotFound(`there is no network ${network}`, 'See `cnm network ls`.');
 };
 
 export interface Listing<View extends ViewName> {
@@ -55,7 +58,7 @@ export const listing = <View extends ViewName>(given: Listing<View>): Spec => ({
     const filter = { ...own, ...Object.fromEntries(named), ...(host === undefined ? {} : { host }) };
     const { position, rows: all } = await withClient(context, async (client) => {
       const answer = await client.view(view, { ...asOfOf(call), filter });
-      if (answer.rows.length === 0) await expectHost(client, call, host);
+      if (answer.rows.length === 0) await expect(client, call, host, new Map(named).get('network'));
       return answer;
     });
     const rows = all.filter(passes);
@@ -93,10 +96,13 @@ export const inspection = <View extends ViewName>(given: Inspection<View>): Spec
   options: { ...listOptions, host: { value: 'HOST', help: 'only on this host' } },
   run: async (call, context) => {
     const host = call.text('host');
-    const filter = { ...given.filter(call), ...(host === undefined ? {} : { host }) };
+    const filter: Readonly<Record<string, string>> = {
+      ...given.filter(call),
+      ...(host === undefined ? {} : { host }),
+    };
     return withClient(context, async (client) => {
       const { position, rows } = await client.view(given.view, { ...asOfOf(call), filter });
-      if (rows.length === 0) await expectHost(client, call, host ?? splitName(call.args[0] ?? '', host).host);
+      if (rows.length === 0) await expect(client, call, host, filter.network);
       const noun = given.path.slice(0, given.path.indexOf(' '));
       const row = findOne(rows, `${noun} ${call.args.join('/')}`, given.name);
       if (call.flag('json')) printJson(context, { position, ...row });

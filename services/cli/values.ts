@@ -99,9 +99,9 @@ export const splitName = (
   text: string,
   named: string | undefined,
 ): { readonly host: string | undefined; readonly name: string } => {
-  const slash = text.indexOf('/');
-  if (slash < 0) return { host: named, name: text };
-  const host = text.slice(0, slash);
+  const [host = '', name, ...more] = text.split('/');
+  if (name === undefined) return { host: named, name: text };
+  if (host === '' || name === '' || more.length > 0) throw new UsageError(`${text}: write HOST/NAME or NAME`);
   if (named !== undefined && named !== host) throw new UsageError(`${text} and --host ${named}: name one host`);
-  return { host, name: text.slice(slash + 1) };
+  return { host, name };
 };

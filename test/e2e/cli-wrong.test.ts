@@ -48,6 +48,7 @@ if (inOwnNamespaces(import.meta.filename)) {
     refuses('network create a -d file', /^DRIVER_NOT_FOUND: there is no driver file/);
     refuses('network create a -d dead', /^PLUGIN_UNREACHABLE: .* plugin dead: connect ECONNREFUSED .*next: Start the/s);
     refuses('network create a -d astray', /^PLUGIN_UNREACHABLE: .*astray\.spec: Unknown protocol.*mend its file/s);
+    refuses('network create a --ipam-driver dead', /^PLUGIN_UNREACHABLE: .* plugin dead: connect ECONNREFUSED/);
     refuses('network create a --ipam-driver absent', /^IPAM_DRIVER_NOT_FOUND: there is no IPAM driver absent/);
     refuses('driver configure absent -o a=b', /^DRIVER_NOT_FOUND/);
     refuses('driver inspect absent', /^NOT_FOUND: there is no driver absent/);
@@ -87,10 +88,19 @@ if (inOwnNamespaces(import.meta.filename)) {
     assert.match(place.cnm('sandbox', 'attach', 's', '--network', 'span').out, new RegExp(`^  way out ${way}$`, 'm'));
     assert.match(place.cnm('sandbox', 'inspect', 's').out, new RegExp(`^way out: +${way}$`, 'm'));
     place.json('sandbox', 'detach', 's');
+    refuses(
+      'sandbox attach s --network span -p 203.0.113.7:80:80',
+      /^PORT_ADDRESS_INVALID: .*\.7 is no address of this/,
+    );
     refuses('network ls --host nowhere', /^NOT_FOUND: there is no host nowhere\nnext: See `cnm host ls`/);
     refuses('network inspect nowhere/span', /^NOT_FOUND: there is no host nowhere/);
     refuses('network inspect nothing', /^NOT_FOUND: there is no network nothing\nnext: See `cnm network ls`/);
     refuses('network rm nowhere/span', /^HOST_NOT_FOUND/);
+    refuses('endpoint ls nothing', /^NOT_FOUND: there is no network nothing\nnext: See `cnm network ls`/);
+    refuses('endpoint inspect nowhere/span e', /^NOT_FOUND: there is no host nowhere/);
+    refuses('endpoint inspect span e', /^NOT_FOUND: there is no endpoint span\/e/);
+    refuses('network create h1/ -d overlay', /^cnm: h1\/: write HOST\/NAME or NAME/);
+    refuses('network ls --as-of 999999', /^QUERY_POSITION_UNKNOWN: .*\nnext: Name a position/);
     refuses('sandbox attach s --network nothing', /^NETWORK_NOT_FOUND/);
     refuses('sandbox detach s', /^SANDBOX_NOT_FOUND/);
     refuses('network create web --gc never', /^cnm: gc: never is no duration/);

@@ -6,11 +6,10 @@ import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import { linuxKernel } from '../../drivers/kernel/kernel.ts';
-import { tableName } from '../../drivers/kernel/ruleset.ts';
-import { diff } from '../../drivers/plan.ts';
 import type { Kernel } from '../../drivers/port.ts';
 import { silentLogger } from '../../services/lib/logger.ts';
 import { createPlugins, type Plugins } from '../../services/plugins/plugins.ts';
+import { clearAway } from '../support/linux-lab.ts';
 import { waitFor } from '../support/nats.ts';
 import { inOwnNamespaces, ipLinks, sh, shIn, succeedsIn } from '../support/netns.ts';
 import { type PluginProcess, startVeth } from '../support/plugins/start.ts';
@@ -86,12 +85,8 @@ if (inOwnNamespaces(import.meta.filename)) {
       await system.stop();
       await plugins.close();
       await plugin.kill();
-      const { objects } = await kernel.census();
-      await kernel.apply([{ id: 'clean', operations: diff([], objects) }]);
-      await kernel.close();
+      await clearAway(kernel, { realm, host, runDir });
       await streams.stop();
-      sh(`nft delete table inet ${tableName(realm, host)} 2>/dev/null || true; umount ${runDir}`);
-      rmSync(runDir, { recursive: true });
       rmSync(sockets, { recursive: true });
     });
 

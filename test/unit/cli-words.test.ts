@@ -296,5 +296,7 @@ test('cli values: names with and without their host', () => {
   assert.deepEqual(splitName('h1/web', 'h1'), { host: 'h1', name: 'web' });
   assert.deepEqual(splitName('web', undefined), { host: undefined, name: 'web' });
   assert.deepEqual(splitName('web', 'h2'), { host: 'h2', name: 'web' });
+  for (const text of ['/web', 'h1/', 'a/b/c', '/'])
+    usage(() => splitName(text, undefined), /write HOST\/NAME or NAME$/);
   usage(() => splitName('h1/web', 'h2'), /^h1\/web and --host h2: name one host$/);
 });
