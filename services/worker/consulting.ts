@@ -37,8 +37,8 @@ export interface ConsultingOptions {
   readonly epoch: () => number;
   /** Makes the namespace of a sandbox, where there is none yet: plugins are told its path. */
   readonly open: (sandbox: SandboxFacts) => Promise<Fault | null>;
-  /** Called when a unit need not wait any more. */
-  readonly wake: () => void;
+  /** Called when the unit of an intent need not wait any more. */
+  readonly wake: (intent: string) => void;
   readonly onFault: (error: unknown) => void;
 }
 
@@ -222,7 +222,8 @@ export class Consulting {
       .then((fault) => {
         active.fault = fault;
         active.hasEnded = true;
-        if (!this.isClosed) this.#options.wake();
+        const [first] = unit.intents;
+        if (!this.isClosed && first) this.#options.wake(first.meta.id);
       })
       .catch(this.#options.onFault);
   }

@@ -15,6 +15,7 @@ import type { Clock } from '../lib/clock.ts';
 import { type Boundary, boundaryOf, type FollowedRealm, followRealm } from '../lib/realm.ts';
 import type { Stream } from '../lib/stream.ts';
 import type { Plugins } from '../plugins/plugins.ts';
+import { Backlog } from './backlog.ts';
 import { Consulting } from './consulting.ts';
 import { Encryption, encrypting } from './encryption.ts';
 import { Execution, type Prepared, type Task, taskOf } from './execution.ts';
@@ -23,7 +24,7 @@ import { Outbox } from './outbox.ts';
 import { Peers } from './peers.ts';
 import { Present } from './present.ts';
 import { statedBy, statementOf } from './statement.ts';
-import { nextBatch, type Unit } from './units.ts';
+import type { Unit } from './units.ts';
 
 export interface WorkerOptions {
   readonly realm: string;
@@ -87,8 +88,6 @@ export const createWorker = (options: WorkerOptions): Worker => new HostWorker(o
 class HostWorker implements Worker {
   readonly failed: Promise<never>;
   readonly #options: WorkerOptions;
-  /** Intents that are being executed, or reported and not yet folded in. */
-  readonly #busy = new Set<string>();
   /** Incarnations of sandboxes that the log knows as made. */
   readonly #announced = new Set<string>();
   readonly #failure = Promise.withResolvers<never>();
@@ -102,6 +101,8 @@ class HostWorker implements Worker {
   readonly #encryption: Encryption;
   readonly #leasing: Leasing;
   #consulting: Consulting | null = null;
+  /** Null until intents are taken. */
+  #backlog: Backlog | null = null;
   readonly #dns: Dns;
   #wake: () => void = () => undefined;
   #stopped = false;
@@ -118,7 +119,7 @@ class HostWorker implements Worker {
       commands,
       kernel,
       clock,
-      wake: () => this.#wake(),
+      wake: (intent) => this.#ready(intent),
       onFault: (error) => this.#fail(error),
     });
     this.#peers = new Peers({
@@ -257,7 +258,7 @@ class HostWorker implements Worker {
       logger,
       epoch: () => this.#epoch,
       open: (sandbox) => this.#execution?.open(sandbox) ?? Promise.resolve(null),
-      wake: () => this.#wake(),
+      wake: (intent) => this.#ready(intent),
       onFault: (error) => this.#fail(error),
     });
     return this.#consulting;
@@ -271,12 +272,16 @@ class HostWorker implements Worker {
     if (type === 'HostLapsed' && data.host === this.#options.host) this.#returned(data.epoch);
     this.#leasing.note(event);
     consulting.note(event);
-    if (isTerminal(type)) {
-      this.#busy.delete(meta.causationid);
-      this.#leasing.forget(meta.causationid);
-    }
+    this.#backlog?.note(event);
+    if (isTerminal(type)) this.#leasing.forget(meta.causationid);
     if (type === 'SandboxCreated') this.#announced.add(data.sandbox.incarnation);
     if (type === 'SandboxRemoved') this.#announced.delete(data.sandbox.incarnation);
+  }
+
+  /** A unit need not wait any more for what was asked for it. */
+  #ready(intent: string): void {
+    this.#backlog?.touch(intent);
+    this.#wake();
   }
 
   /** Tunnels begin at the address of the host. */
@@ -335,8 +340,8 @@ class HostWorker implements Worker {
     // Plugins are told of ports, so these come first.
     const isReady = (unit: Unit): boolean =>
       this.#leasing.isReady(state, unit) && (this.#leasing.faultOf(unit) !== null || consulting.isReady(unit));
-    const batch = nextBatch(state, this.#busy, isReady, (intent) => consulting.isApart(intent));
-    for (const { intents } of batch) for (const { meta } of intents) this.#busy.add(meta.id);
+    this.#backlog ??= new Backlog(state);
+    const batch = this.#backlog.take(isReady);
     return [...execution.takeDue(), ...batch.map((unit) => taskOf(unit, faultOf(unit)))];
   }
 
