@@ -18,7 +18,7 @@ import { Discovering } from './discovering.ts';
 import { deletionOf, endpointParting, inverseOf, isForeign, networkIdOf } from './gone.ts';
 import { Holding, isSameSpace } from './holding.ts';
 import { settledView } from './inmates.ts';
-import { type Parting, Partings } from './parting.ts';
+import { once, type Parting, Partings } from './parting.ts';
 import { Replaying } from './replaying.ts';
 import { Settling } from './settling.ts';
 import type { Unit } from './units.ts';
@@ -56,10 +56,6 @@ const makes = ({ intents }: Unit): boolean => intents.some(({ type }) => isConst
 /** A move is done or taken back as a whole: whoever leaves in it is spoken of when it is done. */
 const leavesFirst = (unit: Unit): boolean => !makes(unit);
 
-const without = (partings: readonly Parting[]): readonly Parting[] => [
-  ...new Map(partings.map((parting) => [JSON.stringify(parting), parting])).values(),
-];
-
 export class Consulting {
   readonly #options: ConsultingOptions;
   readonly #desk: Desk;
@@ -90,6 +86,7 @@ export class Consulting {
       plugins,
       settling: this.#settling,
       partings: this.#partings,
+      isHeld: (parting) => this.#holding.isHeld(parting),
       isPlugin: (driver) => !isBuiltIn(driver),
       replayed: (ipam, call) => replaying.replayed(ipam, call),
       open,
@@ -291,7 +288,7 @@ export class Consulting {
     const all = unit.intents.toReversed().flatMap((intent) => inverseOf(this.#desk, intent, isUnknown));
     const revoked = this.#revoked(unit);
     // A plugin that forgot what it gave gives it twice: it is not to be released for who was refused it.
-    const due = without([...revoked, ...own, ...all]).filter((parting) => !this.#holding.isHeld(parting));
+    const due = once([...revoked, ...own, ...all]).filter((parting) => !this.#holding.isHeld(parting));
     await this.#partings.tell(due, options);
     // Of a move: what was not there to return has left all the same.
     const gone = unit.intents.filter(({ data }) => !('endpointId' in data && course.returned.has(data.endpointId)));
