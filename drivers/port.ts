@@ -34,7 +34,7 @@ export interface KernelFault {
     | 'PORT_IN_USE'
     | 'PORT_ADDRESS_INVALID'
     | 'SYSCTL_INVALID';
-  /** `create veth cvabc`, `delete netns /run/...`. */
+  /** `create veth cvabc`, `delete netns /run/...`: `stepOf` of the operation, where it was one. */
   readonly step: string;
   /** `EEXIST`, or empty when no system call failed. */
   readonly errno: string;

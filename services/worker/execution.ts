@@ -6,6 +6,7 @@ import { type Fault, isConstructive, type SandboxFacts } from '../../events/even
 import type { BoundaryState } from '../../events/state.ts';
 import type { Dns } from '../dns/dns.ts';
 import type { Clock } from '../lib/clock.ts';
+import { blamed } from './blame.ts';
 import { remains, repairPlans, repairs } from './census.ts';
 import type { Consulting } from './consulting.ts';
 import { type Course, courseOf, isInTheWay, needsOf, operationsOf, takeBack } from './course.ts';
@@ -285,9 +286,9 @@ export class Execution {
     };
   }
 
-  #settle({ task, course }: Prepared, fault: KernelFault | undefined): void {
+  #settle({ task, course, plan }: Prepared, fault: KernelFault | undefined): void {
     const { unit } = task;
-    if (fault) this.#afterFault(task, kernelFault(fault));
+    if (fault) this.#afterFault(task, blamed(this.#options.state, plan.operations, kernelFault(fault)));
     else {
       const following = this.#options.consulting.follow(unit, course, task.fault ? 'undone' : 'done');
       if (following === null) this.#end(task, course);
