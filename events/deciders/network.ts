@@ -96,7 +96,7 @@ export const realmOverlap = (state: BoundaryState, subnet: string): Refusal | nu
 };
 
 /** What the host reaches over this link, and over no other. */
-const lanRoutes = (state: BoundaryState, link: string | null): readonly string[] => {
+export const lanRoutes = (state: BoundaryState, link: string | null): readonly string[] => {
   const { [link ?? '']: own = [], ...others } = state.facts.get('host')?.linkRoutes ?? {};
   const elsewhere = new Set(Object.values(others).flat());
   return own.filter((route) => !elsewhere.has(route));
