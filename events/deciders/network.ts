@@ -278,10 +278,16 @@ const holder = (request: Request, dns: NetworkFacts['dns'], context: Context): D
   return accept({ type: 'NetworkCreateRequested', data: { network } });
 };
 
-export const createNetwork: Decide<'CreateNetwork'> = (state, said, context) => {
-  const taken = nameTaken(state, said.name);
+/** A driver that is somebody else's may do without a gateway, but not without one that was asked for. */
+const gatewaysAsked = ({ ipam }: Request, { remote }: DriverRules): { readonly gateways?: Family[] } => {
+  const asked = ipam.subnets.filter(({ gateway }) => gateway !== undefined).map(familyOf);
+  return remote && asked.length > 0 ? { gateways: asked } : {};
+};
+
+export const createNetwork: Decide<'CreateNetwork'> = (state, asked, context) => {
+  const taken = nameTaken(state, asked.name);
   if (taken) return taken;
-  const meant = withConfig(state, said);
+  const meant = withConfig(state, asked);
   if (!meant.ok) return meant;
   const request = meant.value;
   const dns = dnsOf(request.dns);
@@ -303,7 +309,8 @@ export const createNetwork: Decide<'CreateNetwork'> = (state, said, context) => 
   const [ipv4, ipv6] = [addresses && request.ipv4, addresses && request.ipv6];
   const host = state.facts.get('host');
   const mtu = rules.value.mtu(request.options, state.drivers.get(driver)?.options ?? {}, host, []);
-  const bare = recorded(request, dns.value, subnets.value, context);
+  const said = recorded(request, dns.value, subnets.value, context);
+  const bare = { ...said, ipam: { ...said.ipam, ...gatewaysAsked(request, rules.value) } };
   const parent = rules.value.parentOf(bare, host);
   if (parent !== null && 'ok' in parent) return parent;
   const defaultRoute = rules.value.defaultRoute(request.options);

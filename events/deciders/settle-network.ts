@@ -95,15 +95,19 @@ const ofPlugin = (
   return stray ? invalid(`the network has no IPv${stray.family}`, stray.family) : found(subnets);
 };
 
-/** Our own subnets stay as they were decided; the driver may only do without a gateway. */
-const withoutGateways = (asked: readonly Subnet[], answers: readonly Answer[]): Result<readonly Subnet[]> => {
+/** Our own subnets stay as they were decided; the driver may only do without a gateway that nobody asked for. */
+const withoutGateways = (
+  { subnets: asked, ipam }: Pick<NetworkFacts, 'subnets' | 'ipam'>,
+  answers: readonly Answer[],
+): Result<readonly Subnet[]> => {
   const subnets: Subnet[] = [];
   for (const one of asked) {
     const answer = answers.find(({ family }) => family === one.family);
     if (!answer) return invalid(`nothing is said of the subnet of IPv${one.family}`, one.family);
     if (answer.subnet !== one.subnet) return differs('SUBNET_INVALID', 'subnet', one.subnet, answer.subnet);
-    if (answer.gateway !== null && answer.gateway !== one.gateway)
-      return differs('ADDRESS_INVALID', 'gateway', one.gateway ?? 'none', answer.gateway);
+    const mayGo = answer.gateway === null && ipam.gateways?.includes(one.family) !== true;
+    if (!mayGo && answer.gateway !== one.gateway)
+      return differs('ADDRESS_INVALID', 'gateway', one.gateway ?? 'none', answer.gateway ?? 'none');
     subnets.push({ ...one, gateway: answer.gateway });
   }
   return found(subnets);
@@ -123,9 +127,7 @@ export const settleNetwork = (
     return refuse('SETTLE_INVALID', `network ${asked.name} leaves nothing open`, [
       { kind: 'network', id: asked.id, name: asked.name },
     ]);
-  const subnets = isPlugins
-    ? ofPlugin(state, row, asked.subnets, answers, rules)
-    : withoutGateways(asked.subnets, answers);
+  const subnets = isPlugins ? ofPlugin(state, row, asked.subnets, answers, rules) : withoutGateways(asked, answers);
   if (!subnets.ok) return subnets;
   const settled: NetworkFacts = { ...row.facts, subnets: [...subnets.value] };
   const others = [...state.networks.values()].map(({ facts }) => facts);

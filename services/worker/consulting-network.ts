@@ -190,6 +190,7 @@ export const prepareNetwork = async (
       if (!checked.ok) return checked.fault;
       if (checked.value.skipIpv4) skips.add(4);
       if (checked.value.skipIpv6) skips.add(6);
+      for (const family of network.ipam.gateways ?? []) skips.delete(family);
     }
   }
   const untold = isForeign(network) ? await desk.replayed(network.ipam.driver, run.options) : null;

@@ -98,6 +98,23 @@ describe('a worker and the plugin of a network', () => {
     await system.check();
   });
 
+  it('lets it do without a gateway, but for one that was asked for', async () => {
+    plugins.answers = {
+      'NetworkDriver.GetCapabilities': () => ({ Scope: 'local', GwAllocChecker: true }),
+      'NetworkDriver.GwAllocCheck': () => ({ SkipIPv4: true, SkipIPv6: true }),
+    };
+    plugins.go('other');
+    plugins.come('other');
+    const gatewayOfNext = async (name: string, subnet: object) => {
+      await system.run('CreateNetwork', { name, driver: 'other', ipam: { subnets: [subnet] } });
+      const [data] = (bodyOf('CreateNetwork') as unknown as { IPv4Data: { Gateway?: string }[] }).IPv4Data;
+      return data?.Gateway;
+    };
+    assert.equal(await gatewayOfNext('free', { subnet: '10.71.0.0/24' }), undefined);
+    assert.equal(await gatewayOfNext('own', { subnet: '10.72.0.0/24', gateway: '10.72.0.1' }), '10.72.0.1/24');
+    await system.check();
+  });
+
   it('tells it when its endpoint begins and ends to carry the default route of a sandbox', async () => {
     plugins.answers = { 'NetworkDriver.Join': ({ body }) => joined(body) };
     await attach('web', 'lan');
