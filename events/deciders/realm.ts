@@ -18,7 +18,8 @@ import {
   type Result,
   rulesOf,
 } from './context.ts';
-import { checkIpam, laidOut, recorded, requestsOf } from './network.ts';
+import { recorded } from './network.ts';
+import { checkIpam, laidOut, requestsOf } from './network-subnets.ts';
 import { dnsOf } from './settings.ts';
 
 type Request = CommandData<'CreateNetwork'>;

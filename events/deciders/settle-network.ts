@@ -9,7 +9,7 @@ import { type Refusal, refuse } from '../refusals.ts';
 import { ipamOf, isWide } from '../settled.ts';
 import type { BoundaryState, NetworkRow } from '../state.ts';
 import { accept, blame, type Context, type Decision, found, type Result, rulesOf } from './context.ts';
-import { lanRoutes, realmOverlap } from './network.ts';
+import { lanRoutes, realmOverlap } from './network-subnets.ts';
 
 type Answer = Extract<Settlement, { kind: 'network' }>['subnets'][number];
 
