@@ -110,6 +110,9 @@ export const audited = async (cluster: TestCluster): Promise<Ledger> => {
     commits.filter((count) => count !== 1),
     [],
   );
-  assert.deepEqual([...open.values()], []);
+  assert.deepEqual(
+    [...open.values()].map(({ type, meta }) => `${type} ${meta.id}`),
+    [],
+  );
   return { asked: asked.size, ended, events };
 };
