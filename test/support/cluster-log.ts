@@ -56,7 +56,10 @@ const readAll = async (cluster: TestCluster, name: string): Promise<readonly Mes
   const stream = jetStream(await cluster.connect(), name);
   const last = await stream.last();
   const reader = stream.read({ from: 1 }, (message) => messages.push(message));
-  await waitFor(() => (messages.at(-1)?.position ?? 0) >= last, { what: `${name} up to ${last}`, timeoutMs: electionMs });
+  await waitFor(() => (messages.at(-1)?.position ?? 0) >= last, {
+    what: `${name} up to ${last}`,
+    timeoutMs: electionMs,
+  });
   await reader.stop();
   return messages;
 };
