@@ -344,6 +344,7 @@ export const mortal = (
         // A process takes its sockets along: a worker in this one closes them when it cannot go on.
         return { ...reader, closed: Promise.race([reader.closed, death.promise]), stop: () => reader.stop() };
       },
+      first: () => alive('first', () => log.first()),
       last: () => alive('last', () => log.last()),
       lastOn: (subject) => alive('lastOn', () => log.lastOn(subject)),
       get: (position) => alive('get', () => log.get(position)),
@@ -376,6 +377,7 @@ export const delayed = (log: Stream) => {
       appendAll: (messages) => log.appendAll(messages),
       read: (options, onMessage) =>
         log.read(options, (message) => (held ? void held.push(() => onMessage(message)) : onMessage(message))),
+      first: () => log.first(),
       last: () => log.last(),
       lastOn: (subject) => log.lastOn(subject),
       get: (position) => log.get(position),
