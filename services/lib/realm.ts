@@ -93,7 +93,7 @@ export interface RealmListener {
   /** A command has ended, with its record. */
   ended?(record: CommandRecord): void;
   /** A commit is folded in. */
-  folded?(boundary: Boundary, position: number): void;
+  folded?(boundary: Boundary, position: number, message: Message): void;
 }
 
 /** The key of the command whose record an event moves on. */
@@ -122,7 +122,7 @@ export const applyMessage = (realm: Realm, message: Message, listener: RealmList
     realm.roundFrom = Math.max(realm.roundFrom, from);
   } else boundary.outcomeHead = message;
   realm.position = message.position;
-  listener.folded?.(boundary, message.position);
+  listener.folded?.(boundary, message.position, message);
 };
 
 /** A realm that follows the log, and lets callers wait for a position. */
