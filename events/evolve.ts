@@ -171,6 +171,8 @@ const evolveModel = (state: BoundaryState, event: Event): void => {
     case 'CommandRefused':
     case 'CommandTimedOut':
     case 'DriverConfigured':
+    case 'ParkedRetried':
+    case 'ParkedDiscarded':
       return;
     default:
       event satisfies never;

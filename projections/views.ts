@@ -16,6 +16,7 @@ import { type NameRow, names } from './names.ts';
 import { countEndpoints, type NetworkRow, networks } from './networks.ts';
 import { ObservedMap, type ViewObserver } from './observer.ts';
 import { originOf } from './origin.ts';
+import { type ParkedRow, parked } from './parked.ts';
 import { followGateways, followPorts } from './port-map.ts';
 import { nameFound, type PortRow, ports } from './ports.ts';
 import type { At, Projection } from './projection.ts';
@@ -32,6 +33,7 @@ export interface ViewRows {
   readonly drivers: DriverRow;
   readonly commands: CommandRow;
   readonly garbage: GarbageRow;
+  readonly parked: ParkedRow;
 }
 
 export type Rows = { readonly [View in ViewName]: Map<string, ViewRows[View]> };
@@ -75,6 +77,7 @@ const mapsOf = (rows: Rows | null, commands: Rows['commands'], observer: ViewObs
     drivers: new Map(rows?.drivers),
     commands,
     garbage: new Map(rows?.garbage),
+    parked: new Map(rows?.parked),
   };
 };
 
@@ -128,6 +131,7 @@ export const projections: { readonly [View in ViewName]: Projection<ViewRows[Vie
   drivers,
   commands,
   garbage,
+  parked,
 };
 
 type Fold = (rows: Rows, event: Event, at: At) => unknown;

@@ -26,7 +26,7 @@ import { applyMessage, boundaryOf, emptyRealm, type FollowedRealm, followRealm }
 import type { Append, Appended, Message, Reader, Stream } from '../lib/stream.ts';
 import { answersOf, decidedAnswers, endedAnswer } from './answers.ts';
 import { type Intake, takeIn } from './intake.ts';
-import { type Batch, decideRound, type Round } from './round.ts';
+import { type Batch, decideRound, type Round, type RoundContext } from './round.ts';
 
 export interface ControllerOptions {
   readonly realm: string;
@@ -40,6 +40,8 @@ export interface ControllerOptions {
   readonly quarantineMs: number;
   /** Pools of automatic IPv4 subnets of realm networks. */
   readonly realmPools?: readonly SubnetPool[];
+  /** `nats`: the server lets each user publish under its own actor only; `claim` when left out. */
+  readonly actorProof?: RoundContext['actorProof'];
 }
 
 export interface Controller {
@@ -202,6 +204,7 @@ class ActiveController implements Controller {
         quarantineMs,
         realmPools,
         realmUla: realmUlaOf(realm),
+        actorProof: this.#options.actorProof ?? 'claim',
         newId: () => clock.randomId(12),
         log: logger,
       });

@@ -6,7 +6,7 @@ import type { KernelObject } from '../../drivers/objects.ts';
 import type { Kernel } from '../../drivers/port.ts';
 import { drivers as builtInDrivers } from '../../drivers/registry.ts';
 import type { CommandInput, CommandType } from '../../events/commands.ts';
-import { decodeCommit, type Event } from '../../events/envelope.ts';
+import { decodeCommit, type Event, type Meta } from '../../events/envelope.ts';
 import { isFailure, isIntent, isTerminal } from '../../events/events.ts';
 import { DEFAULT_IPV4_POOLS } from '../../events/ipam.ts';
 import { commandId, subjects } from '../../events/names.ts';
@@ -68,6 +68,7 @@ export interface SystemOptions extends Streams {
   readonly runDir: string;
   readonly drivers?: ReadonlyMap<string, Driver>;
   readonly clock?: Clock;
+  readonly actorProof?: Meta['actorproof'];
   /** Answers go there too. */
   readonly publish?: (subject: string, body: string) => void;
 }
@@ -124,12 +125,12 @@ export class System {
   }
 
   async startController(): Promise<Controller> {
-    const { log, commands, drivers = builtInDrivers, clock = systemClock } = this.options;
+    const { log, commands, drivers = builtInDrivers, clock = systemClock, actorProof = 'claim' } = this.options;
     const publish = (subject: string, body: string): void => {
       this.options.publish?.(subject, body);
       this.#answered(JSON.parse(body) as Answer);
     };
-    const context = { realm, log, commands, drivers, clock, logger };
+    const context = { realm, log, commands, drivers, clock, logger, actorProof };
     const controller = createController({ ...context, publish, quarantineMs: 60_000 });
     await controller.start();
     controller.activate();
