@@ -1,5 +1,5 @@
 /**
- * All benches, or those that are named: attach, dns, execs, peers, ports, rebuild. Each runs in a namespace of its own; results go to bench/results.json
+ * All benches, or those that are named: attach, dns, execs, peers, plugin, ports, rebuild. Each runs in a namespace of its own; results go to bench/results.json
  * and to standard output.
  *
  *     npm run bench [-- NAME...]
@@ -8,7 +8,15 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { inOwnNamespace, machine } from './lib.ts';
 
-const programs = { attach: [], dns: [], execs: [], peers: [], ports: [], rebuild: ['1000000', '1'] } as const;
+const programs = {
+  attach: [],
+  dns: [],
+  execs: [],
+  peers: [],
+  plugin: [],
+  ports: [],
+  rebuild: ['1000000', '1'],
+} as const;
 type Name = keyof typeof programs;
 
 const isName = (text: string): text is Name => text in programs;

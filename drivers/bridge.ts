@@ -64,8 +64,9 @@ export const bridgeDriver: Driver = builtIn(
     checkEndpoint,
   },
   {
-    presence: () => [],
-    network: networkObjects,
+    // The way out of others is there while somebody goes that way.
+    presence: (host, network) => (network.outlet ? networkObjects(host, network) : []),
+    network: (host, network) => (network.outlet ? [] : networkObjects(host, network)),
     endpoint: () => [],
     join: joinObjects,
     publish: publishedObjects,

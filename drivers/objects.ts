@@ -244,9 +244,16 @@ export const formatTag = (tag: Tag): string => `cnm:${tag.realm}:${tag.host}:${t
 
 const entities = { n: 'network', e: 'endpoint', s: 'sandbox' } as const;
 
+/** What an interface carries that came from the host: also the name that it had there, so that it goes back to it whoever sends it. */
+export const formatMovedTag = (tag: Tag, link: string): string =>
+  link === '' ? formatTag(tag) : `${formatTag(tag)}:${link}`;
+
+/** The name on the host that a text tells of; null where it tells of none. */
+export const movedFrom = (text: string): string | null => (parseTag(text) ? (text.split(':')[5] ?? null) : null);
+
 /** The tag that a text carries, or null when it is not one of ours. */
 export const parseTag = (text: string): Tag | null => {
-  const match = /^cnm:([^:]+):([^:]+):([nes]):([0-9a-z]+)$/.exec(text);
+  const match = /^cnm:([^:]+):([^:]+):([ns](?=:[0-9a-z]+$)|e):([0-9a-z]+)(?::[^/:\s]+)?$/.exec(text);
   if (!match) return null;
   const [, realm = '', host = '', letter = '', id = ''] = match;
   return { realm, host, entity: entities[letter as keyof typeof entities], id };

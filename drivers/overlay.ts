@@ -57,15 +57,8 @@ const checkNetwork = (network: NetworkFacts): Refusal | null => {
   return checkMtu(network, 'MTU_UNFIT');
 };
 
-const checkEndpoint = (endpoint: EndpointFacts, network: NetworkFacts): Refusal | null => {
-  const problem = checkOptions('an endpoint of driver overlay', endpoint.options, {});
-  if (problem) return problem;
-  const [port] = endpoint.ports;
-  if (port === undefined) return checkRoutes(endpoint);
-  return refuse('DRIVER_FORBIDS', `network ${network.name} (overlay) publishes no ports`, [
-    { kind: 'port', id: `${port.protocol}/${port.port}` },
-  ]);
-};
+const checkEndpoint = (endpoint: EndpointFacts): Refusal | null =>
+  checkOptions('an endpoint of driver overlay', endpoint.options, {}) ?? checkRoutes(endpoint);
 
 export const overlayDriver: Driver = builtIn(
   {
@@ -77,7 +70,7 @@ export const overlayDriver: Driver = builtIn(
     ],
     needsGateway: () => false,
     hasMac: true,
-    defaultRoute: () => 'none',
+    defaultRoute: () => 'outlet',
     addresses: true,
     sandbox: 'own',
     exclusive: false,

@@ -4,9 +4,31 @@
  */
 
 import { everywhere } from '../events/leases.ts';
-import { builtIn, type Driver, nothingDesired } from './driver.ts';
-import { checkRoutes } from './interfaces.ts';
+import { builtIn, type Driver, type HostContext, type Join, nothingDesired, tagOf } from './driver.ts';
+import { addressesOf, checkRoutes, routesOf } from './interfaces.ts';
+import type { KernelObject } from './objects.ts';
 import { checkOptions } from './options.ts';
+
+/** The link that its carrier has made for it on the host, if any, with the addresses of the endpoint and the routes of both. */
+const joinObjects = (host: HostContext, join: Join): readonly KernelObject[] => {
+  const { plug, endpoint, sandbox, interface: name } = join;
+  if (plug === null || plug.link === null || name === null) return [];
+  const routes = [...endpoint.routes, ...plug.routes];
+  return [
+    {
+      kind: 'device',
+      netns: sandbox.key,
+      name,
+      source: { type: 'moved' },
+      mac: endpoint.mac,
+      mtu: null,
+      addresses: addressesOf(endpoint),
+      birth: { sysctls: endpoint.sysctls, link: plug.link },
+      tag: tagOf(host, 'endpoint', endpoint.id),
+    },
+    ...routesOf(host, { ...join, endpoint: { ...endpoint, routes } }, name),
+  ];
+};
 
 /** The driver of that name; whether anybody carries it out is not known here. */
 export const remoteDriver = (name: string): Driver =>
@@ -39,5 +61,5 @@ export const remoteDriver = (name: string): Driver =>
       checkNetwork: () => null,
       checkEndpoint: (endpoint) => checkRoutes(endpoint),
     },
-    nothingDesired,
+    { ...nothingDesired, join: joinObjects },
   );

@@ -48,6 +48,8 @@ export const commandMeanings: Readonly<Record<CommandType, string>> = {
   DetachSandbox: 'Takes all endpoints out of a sandbox, and deletes those that AttachSandbox made.',
   SuspectEndpoint: 'Sent by collectors, step one: this endpoint has been without a sandbox for its grace period.',
   CollectEndpoint: 'Sent by collectors, step two: it was suspected, and nothing has happened to it since.',
+  MendSandbox:
+    'Sent by collectors: this sandbox has a way out that it does not need, or needs one that it does not have.',
   LeasePorts: 'Sent by workers: host ports that were found free for an intent that waits for them.',
   SettleIntent: 'Sent by workers: what an intent left open, as the plugin that carries the network has answered.',
   LapseHost: 'Sent by collectors: the worker of this host has not renewed its lease.',
@@ -167,6 +169,8 @@ export const codeMeanings: Readonly<Record<Code, string>> = {
   NETWORK_EXISTS: 'A network of the host has that name (compared without case).',
   NETWORK_HAS_ENDPOINTS: 'The network has endpoints that are not being deleted.',
   NETWORK_CONFIG_ONLY: 'The network only holds settings for others: it takes no endpoints.',
+  NETWORK_OUTLET:
+    'The network is the way out of sandboxes whose networks have none: it takes no endpoints but those that are made for it.',
   NETWORK_IN_USE: 'Other networks have their settings from this one.',
   CONFIG_CONFLICT:
     'The settings of the network come from another, or it only holds some for others: the field has no place beside that.',
@@ -207,6 +211,7 @@ export const codeMeanings: Readonly<Record<Code, string>> = {
   SANDBOX_NOT_FOUND: 'There is no such sandbox.',
   SANDBOX_CONFLICT:
     'The sandbox exists with other settings (namespace, names, DNS, hosts, ports), or a network stands twice.',
+  SANDBOX_FITS: 'The sandbox has the way out that it needs and no other, or something is under way in it.',
   SANDBOX_MOVING: 'The sandbox is being moved to another network, which may still fail.',
   NAME_INVALID: 'It is no host or domain name.',
   DNS_INVALID: 'It is no IP address of a server, or no option of resolv.conf.',

@@ -2,7 +2,7 @@
  * What became of a command: the one fold that controllers (answers), views (`commands`) and clients share. A command ends once, with
  * the first terminal event in log order: every intent reported, one failed, or timed out. What is reported later changes nothing.
  */
-import { type Event, needsExecution } from './envelope.ts';
+import { type Event, isBeside, needsExecution } from './envelope.ts';
 import { type Culprit, type Fault, isFailure, isIntent, isTerminal, type PortBinding } from './events.ts';
 
 export interface EndpointResult {
@@ -161,8 +161,9 @@ const intend: Step = (record, event) => {
   learn(record, event);
 };
 
-/** An intent that nobody has to execute: a command has only such, or only others. */
+/** An intent that nobody has to execute: done with its decision. Beside others, which come before it, it is not what the command is about. */
 const enact: Step = (record, event, position) => {
+  if (record.open.length > 0) return;
   learn(record, event);
   end(record, 'succeeded', event, position);
 };
@@ -191,9 +192,8 @@ const succeed: Step = (record, event, position) => end(record, 'succeeded', even
  */
 export const commandStep = (before: CommandRecord | undefined, event: Event): Step | null => {
   const { type, meta } = event;
+  if (isBeside(event)) return null;
   if (isIntent(type)) return needsExecution(event) ? intend : enact;
-  // It stands beside the creation that it admits, on another subject: that one tells what becomes of the command.
-  if (type === 'EndpointAdmitted') return null;
   if (type === 'CommandRefused') return refuse;
   if (before !== undefined && before.status !== 'accepted') return null;
   if (isTerminal(type)) return report;

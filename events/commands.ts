@@ -230,6 +230,8 @@ const data = {
   SuspectEndpoint: z.strictObject({ endpointId: Id, generation: z.int() }),
   /** Collector, step two: nothing has happened to it since. */
   CollectEndpoint: z.strictObject({ endpointId: Id, generation: z.int() }),
+  /** Collector: this sandbox has a way out that it does not need, or needs one that it does not have, and nothing is under way in it. */
+  MendSandbox: z.strictObject({ incarnation: Id }),
   /** Worker: host ports that it has found free for an intent that it holds; they are its own once this is accepted. */
   LeasePorts: z.strictObject({
     intent: z.string(),
@@ -295,6 +297,7 @@ export const Command = z.discriminatedUnion('type', [
   message('DetachSandbox'),
   message('SuspectEndpoint'),
   message('CollectEndpoint'),
+  message('MendSandbox'),
   message('LeasePorts'),
   message('SettleIntent'),
   message('LapseHost'),

@@ -4,6 +4,7 @@ import type { Context, Decision } from './deciders/context.ts';
 import { createEndpoint, deleteEndpoint } from './deciders/endpoint.ts';
 import { lapseHost } from './deciders/hosts.ts';
 import { configureDriver, createNetwork, deleteNetwork, pruneNetworks } from './deciders/network.ts';
+import { mendSandbox } from './deciders/outlet.ts';
 import { discardParked, retryParked } from './deciders/parked.ts';
 import { leasePorts } from './deciders/ports.ts';
 import { createRealmNetwork } from './deciders/realm.ts';
@@ -51,6 +52,8 @@ export const decide = (state: BoundaryState, command: Command, context: Context)
       return suspectEndpoint(state, command.data, context);
     case 'CollectEndpoint':
       return collectEndpoint(state, command.data, context);
+    case 'MendSandbox':
+      return mendSandbox(state, command.data, context);
     case 'LeasePorts':
       return leasePorts(state, command.data, context);
     case 'SettleIntent':

@@ -3,7 +3,7 @@
  * (CloudEvents 1.0.2, json-format.md section 4), stored as one message on its boundary's subject.
  */
 import { z } from 'zod';
-import { type EventType, eventData, type Fact, isIntent } from './events.ts';
+import { type EventType, eventData, type Fact, isConstructive, isIntent } from './events.ts';
 import { type ForeignReports, foreignReports, isOwn } from './foreign-reports.ts';
 import { laterVersions, upcasts } from './upcasts.ts';
 
@@ -52,6 +52,8 @@ export const Meta = z.object({
   executors: z.string().optional(),
   /** Of intents: when the command ends as timed out, RFC 3339. */
   deadline: z.string().optional(),
+  /** Of intents of a command that both makes and takes away: it is done as a whole, or everything is as it was. */
+  revertible: z.boolean().optional(),
   traceparent: z.string().optional(),
 });
 export type Meta = z.infer<typeof Meta>;
@@ -62,6 +64,20 @@ export type EventOf<T extends EventType> = Extract<Event, { type: T }>;
 
 /** Whether some host has to act on it: an intent without executors is done with its decision. */
 export const needsExecution = ({ type, meta }: Event): boolean => isIntent(type) && meta.executors !== '';
+
+const takesAway: ReadonlySet<EventType> = new Set(['EndpointLeaveRequested', 'EndpointDeleteRequested']);
+
+/** Whether facts of one command both make something and take something away. */
+export const isMixed = (facts: readonly Fact[]): boolean =>
+  facts.some(({ type }) => isConstructive(type)) && facts.some(({ type }) => takesAway.has(type));
+
+/** Whether an intent is one of a command that is done as a whole or reverted. Before there was a mark for it only moves were. */
+export const isRevertible = ({ meta }: Event): boolean =>
+  meta.revertible === true || meta.commandtype === 'MoveSandbox';
+
+/** Whether an event stands beside others that tell what becomes of its command: an admission, or a way out that is made with its first endpoint. */
+export const isBeside = ({ type, data }: Event): boolean =>
+  type === 'EndpointAdmitted' || (type === 'NetworkCreateRequested' && data.network.outlet);
 
 /** Current version of every event type; writers write these. */
 export const eventVersions: Readonly<Record<EventType, number>> = Object.fromEntries(

@@ -4,7 +4,7 @@
  * is a new version with an upcast (events/envelope.ts).
  */
 import { z } from 'zod';
-import { type CommandType, Gc, InterfaceName, Protocol } from './commands.ts';
+import { Gc, InterfaceName, Protocol } from './commands.ts';
 import { Actor, CommandId, EndpointName, HostName, Id, NetworkName, RealmName, SandboxId } from './names.ts';
 
 const Texts = z.record(z.string(), z.string());
@@ -61,8 +61,11 @@ export const NetworkFacts = z.object({
   dns: Dns,
   /** `realm`: on every host, and its names, addresses and MACs are unique over all of them. */
   scope: z.enum(['host', 'realm']),
-  /** What carries a default route out of it: the gateway of its subnet, the link itself, what a plugin said of the endpoint, nothing. */
-  defaultRoute: z.enum(['gateway', 'link', 'endpoint', 'none']),
+  /**
+   * What carries a default route out of it: the gateway of its subnet, the link itself, what a plugin said of the endpoint, an endpoint
+   * of ours in a network that is made for it (`outlet`), nothing.
+   */
+  defaultRoute: z.enum(['gateway', 'link', 'endpoint', 'outlet', 'none']),
   /** Made by us: the way out of sandboxes none of whose networks has one. */
   outlet: z.boolean(),
   /** How its frames travel from host to host; null where they do not. */
@@ -379,20 +382,8 @@ export type OutcomeType = keyof typeof outcomes;
 export type EventType = DecisionType | OutcomeType;
 export type EventData<T extends EventType> = z.infer<(typeof eventData)[T]>;
 
-/** The command that a fact belongs to, where that is not the one that is being decided. */
-export interface Behalf {
-  readonly actor: string;
-  readonly commandid: string;
-  readonly correlationid: string;
-  readonly command: CommandType;
-  /** When it ends as timed out, RFC 3339. */
-  readonly deadline: string;
-}
-
 /** What happened, without its envelope. */
-export type Fact = {
-  [T in EventType]: { readonly type: T; readonly data: Readonly<EventData<T>>; readonly behalf?: Behalf };
-}[EventType];
+export type Fact = { [T in EventType]: { readonly type: T; readonly data: Readonly<EventData<T>> } }[EventType];
 export type FactOf<T extends EventType> = Extract<Fact, { type: T }>;
 
 export { type IntentType, isConstructive, isFailure, isIntent, isTerminal, outcomesOf } from './outcomes.ts';

@@ -1,6 +1,6 @@
 /** How events change the endpoints of a boundary's state, and with them the sandboxes that they are in. */
 import { endpointLifeAfter, type LifeAfter } from './endpoint-life.ts';
-import type { Event, EventOf } from './envelope.ts';
+import { type Event, type EventOf, isRevertible } from './envelope.ts';
 import { type EndpointFacts, type EndpointSettings, isFailure } from './events.ts';
 import { joinSandbox, leaveSandbox, reelect, removeSandbox, returnToSandbox } from './evolve-sandboxes.ts';
 import { hold, release } from './holdings.ts';
@@ -91,7 +91,7 @@ const membershipAfter = (row: EndpointRow, event: Event, after: LifeAfter): Endp
 
 /** A name is free at the delete intent; only where that is part of a move it is kept until the end, since it may come back. */
 const keepName = (state: BoundaryState, row: EndpointRow, event: Event, after: LifeAfter): void => {
-  if (event.type === 'EndpointDeleteRequested' && event.meta.commandtype === 'MoveSandbox') return;
+  if (event.type === 'EndpointDeleteRequested' && isRevertible(event)) return;
   if (after.status === 'deleting' || event.type === 'EndpointDeleteFailed') freeName(state, row);
 };
 

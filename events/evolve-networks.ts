@@ -5,7 +5,15 @@ import { endEndpoint } from './evolve-endpoints.ts';
 import { holdAddresses } from './holdings.ts';
 import { addressPool, holdSubnet, releaseSubnet } from './ipam.ts';
 import { isWide } from './settled.ts';
-import { type BoundaryState, cellOf, homeOf, type NetworkCell, type NetworkRow, networkOf } from './state.ts';
+import {
+  type BoundaryState,
+  cellOf,
+  homeOf,
+  isRecordOnly,
+  type NetworkCell,
+  type NetworkRow,
+  networkOf,
+} from './state.ts';
 import { networkTransitions, nextStatus } from './states.ts';
 import { Table } from './table.ts';
 import { endUpdate } from './updates.ts';
@@ -39,6 +47,7 @@ const createNetwork = (state: BoundaryState, event: EventOf<'NetworkCreateReques
     others: new Table(journal),
   };
   home.cells.set(network.id, cell);
+  if (network.outlet) state.outlets.set(network.id, true);
 };
 
 /** Subnets in the place of those that were asked for. What endpoints hold already they hold on. */
@@ -81,16 +90,18 @@ const end = (state: BoundaryState, { facts }: NetworkRow, event: Event): void =>
     if (vni !== null && state.shared.vnis.get(vni) === facts.id) state.shared.vnis.delete(vni);
   }
   home.networks.delete(facts.id);
+  state.outlets.delete(facts.id);
   home.cells.delete(facts.id);
 };
 
 /**
- * A realm network that is to be deleted ends with the last of its endpoints: nobody reports it, and until then hosts have to know what
- * it is that they take down.
+ * A network that is only on record and is to be deleted ends with the last of its endpoints: nobody reports it, and until then hosts
+ * have to know what it is that they take down.
  */
 export const endVacant = (state: BoundaryState, networkId: string, event: Event): void => {
-  const row = state.shared.networks.get(networkId);
-  if (row?.status === 'deleting' && state.shared.cells.get(networkId)?.endpoints.size === 0) end(state, row, event);
+  const row = networkOf(state, networkId);
+  if (row?.status !== 'deleting' || !isRecordOnly(row.facts)) return;
+  if (cellOf(state, networkId)?.endpoints.size === 0) end(state, row, event);
 };
 
 const evolveNetwork = (state: BoundaryState, event: Event, id: string): void => {

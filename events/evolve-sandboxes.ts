@@ -1,5 +1,5 @@
 /** How events change the sandboxes of a boundary's state: made by the first join, desired no more after the last leave. */
-import type { Event, EventOf } from './envelope.ts';
+import { type Event, type EventOf, isRevertible } from './envelope.ts';
 import type { EventType, Gateways, SandboxFacts } from './events.ts';
 import { electGateways } from './gateways.ts';
 import { holdInstead } from './leases.ts';
@@ -50,7 +50,7 @@ export const leaveSandbox = (state: BoundaryState, endpoint: EndpointRow, event:
   const row = state.sandboxes.get(endpoint.sandbox?.incarnation ?? '');
   if (!row?.members.includes(endpoint.facts.id)) return;
   const members = row.members.filter((id) => id !== endpoint.facts.id);
-  const isMove = event.type === 'EndpointLeaveRequested' && event.meta.commandtype === 'MoveSandbox';
+  const isMove = event.type === 'EndpointLeaveRequested' && isRevertible(event);
   const left: SandboxRow = {
     ...row,
     members,

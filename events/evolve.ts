@@ -1,6 +1,6 @@
 /** How each event changes a boundary's state. Total: history has happened, so nothing here refuses or throws. */
 import { foldCommand } from './command-record.ts';
-import { type Event, type EventOf, needsExecution } from './envelope.ts';
+import { type Event, type EventOf, isBeside, isRevertible, needsExecution } from './envelope.ts';
 import { isConstructive, isFailure, isTerminal } from './events.ts';
 import { createEndpoint, evolveEndpoint, updateEndpoint, updateReported } from './evolve-endpoints.ts';
 import { endVacant, evolveNetworks } from './evolve-networks.ts';
@@ -17,17 +17,18 @@ export const skewMs = 5 * 60_000;
 
 const millis = (event: Event): number => Date.parse(event.meta.time);
 
-const isMove = (intent: Event | undefined): boolean => intent?.meta.commandtype === 'MoveSandbox';
+const isWhole = (intent: Event | undefined): boolean => intent !== undefined && isRevertible(intent);
 
 // ---------------------------------------------------------------- commands
 
 const remember = (state: BoundaryState, event: Event, position: number): void => {
   const key = commandKey(event.meta.actor, event.meta.commandid);
-  const digest = event.meta.commanddigest;
-  // What is decided on behalf of another command has none: that one is remembered, or was sent by nobody.
-  if (digest === undefined || state.commands.has(key)) return;
-  state.commands.set(key, { digest, decidedAt: position, endedAt: needsExecution(event) ? null : position });
-  state.remembered.push({ key, decidedMs: millis(event) });
+  if (!state.commands.has(key)) {
+    const digest = event.meta.commanddigest ?? '';
+    state.commands.set(key, { digest, decidedAt: position, endedAt: needsExecution(event) ? null : position });
+    state.remembered.push({ key, decidedMs: millis(event) });
+  }
+  if (needsExecution(event)) state.intents.set(event.meta.id, event);
 };
 
 /** Moves the record of an accepted command on; once it has ended, only its positions stay. */
@@ -50,7 +51,7 @@ const progress = (state: BoundaryState, key: string, event: Event, position: num
  */
 const close = (state: BoundaryState, event: Event): void => {
   const intent = event.meta.causationid;
-  if (state.expired.has(intent) && !isFailure(event.type) && !isMove(state.intents.get(intent))) return;
+  if (state.expired.has(intent) && !isFailure(event.type) && !isWhole(state.intents.get(intent))) return;
   state.intents.delete(intent);
   state.expired.delete(intent);
 };
@@ -63,7 +64,7 @@ const expire = (state: BoundaryState, event: EventOf<'CommandTimedOut'>): void =
   if (!state.progress.has(commandKey(event.data.actor, event.data.commandId))) return;
   for (const id of event.data.intents) {
     const intent = state.intents.get(id);
-    if (intent && (isConstructive(intent.type) || isMove(intent))) state.expired.set(id, true);
+    if (intent && (isConstructive(intent.type) || isRevertible(intent))) state.expired.set(id, true);
   }
 };
 
@@ -184,12 +185,12 @@ const evolveModel = (state: BoundaryState, event: Event): void => {
  * @param position of the event's commit in the log; while a decision is tried on it has none yet, and 0 stands for it.
  */
 export const evolve = (state: BoundaryState, event: Event, position: number): void => {
-  // It only guards: what it says is held by the creation in the same commit, on the host that remembers the command.
-  if (event.type === 'EndpointAdmitted') return;
-  if (event.meta.commandseq !== undefined) {
-    remember(state, event, position);
-    if (needsExecution(event)) state.intents.set(event.meta.id, event);
+  // An admission only guards: what it says is held by the creation in the same commit, on the host that remembers the command.
+  if (isBeside(event)) {
+    evolveModel(state, event);
+    return;
   }
+  if (event.meta.commandseq !== undefined) remember(state, event, position);
   if (event.type === 'CommandTimedOut') {
     expire(state, event);
     progress(state, commandKey(event.data.actor, event.data.commandId), event, position);

@@ -31,6 +31,8 @@ export const fieldMeanings: Readonly<Record<string, string>> = {
   'Event.executors':
     'of intents: hosts that must execute it, separated by commas; empty: nobody has to, it is done with its decision',
   'Event.deadline': 'of intents: when the command ends as timed out (RFC 3339)',
+  'Event.revertible':
+    'of intents of a command that both makes and takes away: true, it is done as a whole or everything is as it was',
   'Event.traceparent': 'as the command says',
   'Event.data': 'what happened',
   actor: 'who sent the command',
@@ -62,7 +64,7 @@ export const fieldMeanings: Readonly<Record<string, string>> = {
   driver: 'name of the driver',
   'ipam.driver': 'driver of address management: `default`, or the name of a plugin',
   defaultRoute:
-    'what carries a default route out of the network: `gateway` (of its subnet), `link` (the interface itself), `endpoint` (as its driver said of each endpoint) or `none`',
+    'what carries a default route out of the network: `gateway` (of its subnet), `link` (the interface itself), `endpoint` (as its driver said of each endpoint), `outlet` (an endpoint of its sandbox in a network that is made for it) or `none`',
   dueAt: 'when its grace period was over (RFC 3339)',
   endpoint: 'name or id of the endpoint in its network',
   'EndpointCreateRequested.endpoint': 'the endpoint',

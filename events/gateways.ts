@@ -54,7 +54,7 @@ export const canCarry = (
   family: Family,
   plug: Plug | null = null,
 ): boolean => {
-  if (internal || defaultRoute === 'none') return false;
+  if (internal || defaultRoute === 'none' || defaultRoute === 'outlet') return false;
   if (defaultRoute === 'endpoint') return plug !== null && plug[`gateway${family}`] !== null;
   return subnets.some((subnet) => subnet.family === family && (subnet.gateway !== null || defaultRoute === 'link'));
 };

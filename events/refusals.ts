@@ -59,6 +59,7 @@ export const codes = {
   NETWORK_HAS_ENDPOINTS: { status: 403, remedy: 'Delete the endpoints that are listed first.' },
   NETWORK_DELETING: { status: 409, remedy: 'Wait for its outcome.' },
   NETWORK_CONFIG_ONLY: { status: 403, remedy: 'Create a network with `configFrom` of that name, and use that one.' },
+  NETWORK_OUTLET: { status: 403, remedy: 'Use another network; what is in this one comes and goes by itself.' },
   NETWORK_IN_USE: { status: 403, remedy: 'Delete the networks that are listed first.' },
   CONFIG_CONFLICT: {
     status: 403,
@@ -129,6 +130,7 @@ export const codes = {
     status: 409,
     remedy: 'Use the settings that the sandbox has, or detach it first.',
   },
+  SANDBOX_FITS: { status: 409, remedy: 'Nothing: it has the way out that it needs, or something is under way in it.' },
   SANDBOX_MOVING: { status: 409, remedy: 'Wait for the outcome of the move.' },
   NAME_INVALID: { status: 400, remedy: 'Use letters, digits, "-", "_" and ".", beginning with a letter or digit.' },
   DNS_INVALID: { status: 400, remedy: 'Give servers as IP addresses, and options as words of resolv.conf.' },

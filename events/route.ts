@@ -178,6 +178,8 @@ const unaddressed = (places: Places, command: Exclude<Command, CommandOf<'RetryP
     case 'SuspectEndpoint':
     case 'CollectEndpoint':
       return where(hosts, 'the endpoint', (state) => state.endpoints.has(command.data.endpointId));
+    case 'MendSandbox':
+      return where(hosts, 'the sandbox', (state) => state.sandboxes.has(command.data.incarnation));
     case 'LapseHost':
       return named(hosts, command.data.host);
     case 'ExpireCommand': {

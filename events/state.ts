@@ -9,6 +9,7 @@ import type {
   EndpointFacts,
   EndpointSettings,
   EventData,
+  Fact,
   Gateways,
   NetworkFacts,
   NetworkSettings,
@@ -90,7 +91,7 @@ export interface SandboxRow {
   /** Ids of the endpoints in it, in the order in which they joined. */
   readonly members: readonly string[];
   readonly gateways: Gateways;
-  /** Event id of the leave in its latest move to another network; open while the move is. */
+  /** Event id of the latest leave that may be reverted, as in a move to another network; open while that is. */
   readonly move: string | null;
 }
 
@@ -139,6 +140,8 @@ export interface BoundaryState {
   /** Lower-case name to id of the incarnation that holds it. */
   readonly networkNames: Table<string, string>;
   readonly cells: Table<string, NetworkCell>;
+  /** Ids of the host's networks that are the way out of others. */
+  readonly outlets: Table<string, true>;
   /** Subnets of all networks of the host that are not gone, and the host's own routes. */
   readonly subnets: SubnetSpace;
   readonly endpoints: Table<string, EndpointRow>;
@@ -160,7 +163,7 @@ export interface BoundaryState {
   readonly expired: Table<string, true>;
 }
 
-/** Whether a move of this sandbox to another network is not reported yet. */
+/** Whether a change of this sandbox that may be reverted, such as a move to another network, is not reported yet. */
 export const isMoving = (state: BoundaryState, row: SandboxRow | undefined): boolean =>
   row !== undefined && row.move !== null && state.intents.has(row.move);
 
@@ -195,6 +198,7 @@ export const initialState = (shared: SharedState = sharedState()): BoundaryState
     networks: new Table(journal),
     networkNames: new Table(journal),
     cells: new Table(journal),
+    outlets: new Table(journal),
     subnets: subnetSpace(journal),
     endpoints: new Table(journal),
     sandboxes: new Table(journal),
@@ -218,6 +222,20 @@ export const cellOf = (state: BoundaryState, id: string): NetworkCell | undefine
   state.cells.get(id) ?? state.shared.cells.get(id);
 
 export type NetworkHome = Pick<SharedState, 'journal' | 'networks' | 'networkNames' | 'cells'>;
+
+/**
+ * Whether a network is only on record: nobody has to do anything for it until an endpoint joins, so its creation and deletion are done
+ * with their decision. Hosts make of it what a join needs, and take that away behind the last leave.
+ */
+export const isRecordOnly = ({ scope, outlet }: Pick<NetworkFacts, 'scope' | 'outlet'>): boolean =>
+  scope === 'realm' || outlet;
+
+/** The host that has to execute an intent that is decided on its boundary; empty: nobody. */
+export const executorOf = (state: BoundaryState, fact: Fact, host: string): string => {
+  const id = 'networkId' in fact.data && fact.type.startsWith('Network') ? fact.data.networkId : '';
+  const facts = fact.type === 'NetworkCreateRequested' ? fact.data.network : networkOf(state, id)?.facts;
+  return facts && isRecordOnly(facts) ? '' : host;
+};
 
 /** Where networks of a scope are kept. */
 export const homeOf = (state: BoundaryState, scope: NetworkFacts['scope']): NetworkHome =>

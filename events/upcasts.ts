@@ -42,10 +42,15 @@ const network3 = (facts: unknown): Data => {
   };
 };
 
-/** Before version 4 our own address management was the only one. */
+/** Before version 4 our own address management was the only one, and nothing led out of networks on several hosts. */
 const network4 = (facts: unknown): Data => {
   const { subnets, ...rest } = facts as Data & { readonly subnets: readonly Data[] };
-  return { ...rest, subnets: subnets.map((subnet) => ({ ...subnet, pool: null })), outlet: false };
+  return {
+    ...rest,
+    subnets: subnets.map((subnet) => ({ ...subnet, pool: null })),
+    defaultRoute: rest.tunnel === null ? rest.defaultRoute : 'outlet',
+    outlet: false,
+  };
 };
 
 const endpoint3 = (facts: unknown): Data => ({ ...(facts as Data), wanted: null });

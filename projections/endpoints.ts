@@ -151,7 +151,8 @@ const membershipAfter = (row: EndpointRow, event: Event, { status }: LifeAfter):
     case 'EndpointJoined': {
       const { sandbox, sandboxIncarnation, joinId, plug } = row;
       const { key, routes } = event.data;
-      return { sandbox, sandboxIncarnation, sandboxKey: key, joinId, interface: event.data.interface, plug, routes };
+      const link = event.data.interface ?? row.interface;
+      return { sandbox, sandboxIncarnation, sandboxKey: key, joinId, interface: link, plug, routes };
     }
     case 'EndpointJoinFailed':
     case 'EndpointLeft':

@@ -89,6 +89,8 @@ export const names: Projection<NameRow> = {
     const { endpointBefore: before } = at;
     if (!before) return;
     const endpoint = at.endpoints.get(before.id);
+    // A way out has no names: nobody is to be found there.
+    if (before.origin === 'outlet') return;
     if (endpoint && event.type === 'EndpointJoined') rows.set(before.id, rowOf(endpoint, event, at));
     else if (endpoint && event.type === 'EndpointUpdated') {
       const row = rows.get(before.id);

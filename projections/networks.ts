@@ -1,6 +1,7 @@
 /** View `networks`: what each network is and in which state; deleted ones disappear. Key: the network's id. */
 import { type Event, type EventOf, needsExecution } from '../events/envelope.ts';
 import { type Fault, isIntent, type NetworkFacts, type NetworkSettings } from '../events/events.ts';
+import { isRecordOnly } from '../events/state.ts';
 import { type NetworkStatus, networkTransitions } from '../events/states.ts';
 import { endUpdate, type Update } from '../events/updates.ts';
 import { type At, isLate, labelNames, type Projection } from './projection.ts';
@@ -73,9 +74,8 @@ const settled = (row: NetworkRow, { data }: EventOf<'NetworkSettled'>, at: At): 
   changedPosition: at.position,
 });
 
-/** Nobody reports the end of a realm network: it is over with the last of its endpoints. */
-const isOver = ({ scope, status, endpoints }: NetworkRow): boolean =>
-  scope === 'realm' && status === 'deleting' && endpoints === 0;
+/** Nobody reports the end of a network that is only on record: it is over with the last of its endpoints. */
+const isOver = (row: NetworkRow): boolean => isRecordOnly(row) && row.status === 'deleting' && row.endpoints === 0;
 
 const move = (rows: Rows, event: Event, at: At): void => {
   const row = at.networkBefore;
@@ -144,7 +144,7 @@ export const networks: Projection<NetworkRow> = {
         move(rows, event, at);
     }
   },
-  fields: ['id', 'name', 'host', 'driver', 'status', 'internal', 'ipv4', 'ipv6', 'configOnly', 'configFrom'],
+  fields: ['id', 'name', 'host', 'driver', 'status', 'internal', 'ipv4', 'ipv6', 'configOnly', 'configFrom', 'outlet'],
   references: ['network', 'label', 'dangling', 'scope', 'type'],
   refer: (row, reference) => {
     switch (reference) {

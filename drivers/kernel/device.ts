@@ -2,7 +2,15 @@
  * Devices: interfaces inside sandboxes that have no end on the host. Those of kinds macvlan and ipvlan are born there; any other is
  * moved there and back (move.ts). The tag is the alias of the interface itself.
  */
-import { type Device, type DeviceSource, formatTag, type Tag } from '../objects.ts';
+import {
+  type Device,
+  type DeviceSource,
+  formatMovedTag,
+  formatTag,
+  movedFrom,
+  parseTag,
+  type Tag,
+} from '../objects.ts';
 import { formatMac, parseMac } from './address.ts';
 import { bear } from './birth.ts';
 import { expectNone, KernelFailure } from './failure.ts';
@@ -35,13 +43,24 @@ export const describeDevice = (
   kind: 'device',
   netns,
   name: link.name,
-  source: sourceOf(link, names.get(link.peer) ?? ''),
+  // What came from the host may be of any kind.
+  source: movedFrom(link.alias) === null ? sourceOf(link, names.get(link.peer) ?? '') : { type: 'moved' },
   mac: formatMac(link.mac),
   mtu: link.mtu,
   // One that is down carries nothing: shown without addresses, it is repaired.
   addresses: link.up ? addressesOf(inside.addresses, link.index) : [],
-  birth: { sysctls: {}, link: '' },
+  birth: { sysctls: {}, link: movedFrom(link.alias) ?? '' },
   tag,
+});
+
+/** The alias of a device. @param now the one that it has, which knows where it came from */
+const aliasOf = ({ source, birth, tag }: Device, now = ''): string =>
+  source.type === 'moved' ? formatMovedTag(tag, movedFrom(now) ?? birth.link) : formatTag(tag);
+
+/** What was done at its birth is not seen, but for where it came from. */
+const withBirth = (seen: Device, { birth }: Device): Device => ({
+  ...seen,
+  birth: { ...birth, link: seen.birth.link || birth.link },
 });
 
 const isPassthru = ({ source }: Device): boolean => source.type === 'macvlan' && source.mode === 'passthru';
@@ -72,17 +91,26 @@ const discard = (host: Host, device: Device, index: number): void => {
   }
 };
 
-/** Makes a device whose name is free inside, or held by a dead link only. */
-const make = (transaction: Transaction, socket: NetlinkSocket, descriptor: number, device: Device): void => {
+/**
+ * Makes a device whose name is free inside, or held by a dead link only.
+ * @param from name on the host of one that is moved
+ */
+const make = (
+  transaction: Transaction,
+  socket: NetlinkSocket,
+  descriptor: number,
+  device: Device,
+  from = device.birth.link,
+): void => {
   const { host } = transaction;
-  const { source, name, birth, addresses, tag } = device;
+  const { source, name, birth, addresses } = device;
   freeName(host, socket, name, device.netns);
   const index =
     source.type === 'moved'
-      ? fetchLink(host, socket, descriptor, device)
+      ? fetchLink(host, socket, descriptor, device, from)
       : bear(host, socket, descriptor, device, source);
   transaction.undo.push({ what: `remove device ${name}`, run: () => discard(host, device, index) });
-  const inner = { index, name, birth, addresses, tag, ...lateChanges(device) };
+  const inner = { index, name, birth, addresses, alias: aliasOf(device), ...lateChanges(device) };
   encodeInner(host, socket, [inner], () => enter(host, descriptor));
   getLinkByIndex(host.writer, index);
   expectNone(socket.request(host.writer));
@@ -92,7 +120,7 @@ const make = (transaction: Transaction, socket: NetlinkSocket, descriptor: numbe
 const adjust = (host: Host, socket: NetlinkSocket, link: LinkRecord, device: Device): void => {
   const routes = listRoutes(socket, host.writer).filter((route) => route.index === link.index);
   const writer = host.writer.reset();
-  prepareLink(writer, link.index, { quiet: isQuiet(host, device.birth), alias: formatTag(device.tag) });
+  prepareLink(writer, link.index, { quiet: isQuiet(host, device.birth), alias: aliasOf(device, link.alias) });
   // A hardware address that is given again makes the kernel forget all neighbours (arp_netdev_event).
   const isOther = device.mac !== null && device.mac !== formatMac(link.mac);
   if (link.name !== device.name) {
@@ -157,20 +185,20 @@ const putAway = (
 ): void => {
   const { host, undo, reaps } = transaction;
   const what = `restore device ${device.name}`;
-  const remake = (again: Device): void =>
+  const remake = (from?: string): void =>
     undoing(host, (inner) => {
       inside(host, device.netns, (other, descriptor) => {
-        make(inner, other, descriptor, again);
+        make(inner, other, descriptor, device, from);
         restoreRoutes(host, other, routes);
       });
     });
   if (device.source.type === 'moved') {
     const name = sendBack(host, socket, link, device);
-    undo.push({ what, run: () => remake({ ...device, birth: { ...device.birth, link: name } }) });
+    undo.push({ what, run: () => remake(name) });
   } else if (isPassthru(device)) {
     deleteLink(host.writer.reset(), link.index);
     expectNone(socket.request(host.writer).filter(stillThere));
-    undo.push({ what, run: () => remake(device) });
+    undo.push({ what, run: () => remake() });
   } else {
     undo.push({ what, run: () => takeBack(host, link, device, routes) });
     retire(host, socket, link, device);
@@ -180,7 +208,12 @@ const putAway = (
 };
 
 const carrierOf = (host: Host, links: readonly LinkRecord[], tags: readonly Tag[]): LinkRecord | undefined =>
-  links.find((link) => !isDead(host, link) && tags.some((tag) => formatTag(tag) === link.alias));
+  links.find((link) => !isDead(host, link) && tagAmong(tags, link) !== undefined);
+
+const tagAmong = (tags: readonly Tag[], { alias }: LinkRecord): Tag | undefined => {
+  const tag = parseTag(alias);
+  return tag === null ? undefined : tags.find((candidate) => formatTag(candidate) === formatTag(tag));
+};
 
 const namesNow = (host: Host): Names =>
   new Map(listLinks(host.route, host.writer).map((link) => [link.index, link.name]));
@@ -192,9 +225,9 @@ export const ensureDevice = (transaction: Transaction, device: Device, tags: rea
     const found = readSnapshot(host, socket);
     const link = carrierOf(host, found.links, tags);
     if (link === undefined) return make(transaction, socket, descriptor, device);
-    const tag = tags.find((candidate) => formatTag(candidate) === link.alias) ?? device.tag;
+    const tag = tagAmong(tags, link) ?? device.tag;
     const seen = describeDevice({ ...link, up: true }, device.netns, found, namesNow(host), tag);
-    const before = { ...seen, birth: device.birth };
+    const before = withBirth(seen, device);
     const routes = found.routes.filter((route) => route.index === link.index);
     if (!sameSource(before.source, device.source)) {
       putAway(transaction, socket, link, before, routes, true);
@@ -219,7 +252,7 @@ export const removeDevice = (transaction: Transaction, device: Device, reap = tr
       if (link === undefined) return;
       const before = describeDevice({ ...link, up: true }, device.netns, found, namesNow(host), device.tag);
       const routes = found.routes.filter((route) => route.index === link.index);
-      putAway(transaction, socket, link, { ...before, birth: device.birth }, routes, reap);
+      putAway(transaction, socket, link, withBirth(before, device), routes, reap);
     });
   } finally {
     close(descriptor);

@@ -1,5 +1,5 @@
 /** Brings new interfaces inside a namespace into use: inner ends of veth pairs, and devices without a host end. */
-import { type Cidr, formatTag, type Tag, type Veth } from '../objects.ts';
+import type { Cidr, Veth } from '../objects.ts';
 import { expectNone } from './failure.ts';
 import type { Host } from './host.ts';
 import { addressEntry } from './inside.ts';
@@ -13,10 +13,11 @@ export interface Inner {
   readonly name: string;
   readonly birth: Birth;
   readonly addresses: readonly Cidr[];
-  /** Where the interface itself carries it: a veth pair's is at its host end. */
-  readonly tag?: Tag;
+  /** With its tag, where the interface itself carries it: a veth pair's is at its host end. */
+  readonly alias?: string;
   /** Where the one that it was made with is not the one that it is to have. */
   readonly mac?: Uint8Array;
+  readonly mtu?: number;
 }
 
 /** The inner end of a pair. */
@@ -46,12 +47,13 @@ const giveSettings = (host: Host, socket: NetlinkSocket, inner: readonly Inner[]
 /** Leaves messages in the host's writer that bring interfaces up with their addresses, to be sent to the socket. */
 export const encodeInner = (host: Host, socket: NetlinkSocket, inner: readonly Inner[], enter: () => void): void => {
   const writer = host.writer.reset();
-  for (const { index, birth, tag } of inner) {
-    prepareLink(writer, index, { quiet: isQuiet(host, birth), ...(tag && { alias: formatTag(tag) }) });
+  for (const { index, birth, alias } of inner) {
+    prepareLink(writer, index, { quiet: isQuiet(host, birth), ...(alias !== undefined && { alias }) });
   }
   giveSettings(host, socket, inner, enter);
-  for (const { index, addresses, mac } of inner) {
+  for (const { index, addresses, mac, mtu } of inner) {
     if (mac !== undefined) setLink(writer, index, { mac });
+    if (mtu !== undefined) setLink(writer, index, { mtu });
     setLink(writer, index, { up: true });
     for (const cidr of addresses) newAddress(writer, addressEntry(index, cidr));
   }

@@ -71,6 +71,12 @@ export const movingSandbox = (state: BoundaryState, row: SandboxRow | undefined)
 export const sandboxOf = (state: BoundaryState, row: EndpointRow): SandboxRow | undefined =>
   state.sandboxes.get(row.sandbox?.incarnation ?? '');
 
+/** Nobody's but ours: what is in it comes and goes by itself. */
+export const ours = (row: NetworkRow): Refusal =>
+  refuse('NETWORK_OUTLET', `network ${row.facts.name} is the way out of sandboxes whose networks have none`, [
+    networkCulprit(row),
+  ]);
+
 /** The network that a reference names, if the state table lets this command have it. */
 export const networkFor = (
   state: BoundaryState,
@@ -82,6 +88,7 @@ export const networkFor = (
   const answer: 'accepted' | Code = command === null ? 'accepted' : networkAnswers[command][row.status];
   if (command === 'CreateEndpoint' && row.facts.configOnly)
     return refuse('NETWORK_CONFIG_ONLY', `network ${row.facts.name} only holds settings`, [networkCulprit(row)]);
+  if (row.facts.outlet && (command === 'CreateEndpoint' || command === 'UpdateNetwork')) return ours(row);
   if (answer === 'accepted') return found(row);
   return refuse(answer, `network ${row.facts.name} is ${row.status}`, [networkCulprit(row)]);
 };
@@ -101,6 +108,8 @@ export const endpointFor = (
       { kind: 'endpoint', id: ref.endpoint },
     ]);
   const answer: 'accepted' | Code = endpointAnswers[command][row.status];
+  // What could not be removed can be deleted all the same.
+  if (row.facts.origin === 'outlet' && command !== 'DeleteEndpoint') return ours(network.value);
   if (answer === 'accepted')
     return movingSandbox(state, sandboxOf(state, row)) ?? found({ network: network.value, endpoint: row });
   const detail = row.sandbox ? `${row.status} (sandbox ${row.sandbox.id})` : row.status;

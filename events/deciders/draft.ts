@@ -213,20 +213,20 @@ export interface Joining {
   readonly endpoint: EndpointFacts;
   /** Names of interfaces that the command asks for elsewhere. */
   readonly reserved?: ReadonlySet<string>;
-  /** The endpoint that the same command takes out. */
-  readonly instead?: string;
+  /** The endpoints that the same command takes out. */
+  readonly instead?: readonly string[];
 }
 
 /** Joins an endpoint: the intent, and the sandbox as it is afterwards. */
 export const join = (
   state: BoundaryState,
   draft: Draft,
-  { network, endpoint, reserved = new Set(), instead }: Joining,
+  { network, endpoint, reserved = new Set(), instead = [] }: Joining,
   context: Context,
 ): Result<{ readonly fact: Fact; readonly draft: Draft }> => {
   const rules = driverOf(network.facts, context, state.facts.get('host'));
   if (!rules.ok) return rules;
-  const staying = draft.members.filter((member) => member.endpoint.id !== instead);
+  const staying = draft.members.filter((member) => !instead.includes(member.endpoint.id));
   const problem =
     exclusiveConflict(staying, network, context) ??
     routeTaken(staying, endpoint) ??
@@ -253,9 +253,16 @@ export const join = (
   return found({ fact: { type: 'EndpointJoinRequested', data }, draft: { ...draft, members, gateways } });
 };
 
-/** Takes a member out of a sandbox: the intent, and the sandbox as it is afterwards. */
-export const leave = (draft: Draft, endpoint: EndpointRow): { readonly fact: Fact; readonly draft: Draft } => {
-  const index = draft.members.findIndex((member) => member.endpoint.id === endpoint.facts.id);
+/**
+ * Takes a member out of a sandbox: the intent, and the sandbox as it is afterwards.
+ * @param among the members when the command came: its place among them is what it goes back to
+ */
+export const leave = (
+  draft: Draft,
+  endpoint: EndpointRow,
+  among = draft.members,
+): { readonly fact: Fact; readonly draft: Draft } => {
+  const index = among.findIndex((member) => member.endpoint.id === endpoint.facts.id);
   const members = draft.members.filter((member) => member.endpoint.id !== endpoint.facts.id);
   const gateways = electOf(members);
   const { id: endpointId, networkId, name } = endpoint.facts;

@@ -31,6 +31,7 @@ import {
   type Result,
   sandboxOf,
 } from './context.ts';
+import { outletNetwork } from './outlet-network.ts';
 import { type Claims, claim, leasesFor, outletOf, type PortRequest } from './ports.ts';
 import { admissionTo } from './realm.ts';
 import { checkSysctls, linkLocalOf, routesOf } from './settings.ts';
@@ -240,14 +241,20 @@ const extrasOf = (
   return ports.ok ? found({ ports: ports.value, linkLocal: linkLocal.value, routes: routes.value }) : ports;
 };
 
-/** The leases of an endpoint's ports: of the families that its network can publish. */
+/** The leases of an endpoint's ports: of the families that its network can publish, or the way out that it is given. */
 export const portsThrough = (
   state: BoundaryState,
   network: NetworkFacts,
   ports: readonly PortRequest[],
   context: Context,
-): Result<PublishedPort[]> =>
-  leasesFor(ports, outletOf(`network ${network.name}`, { 4: network, 6: network }, state, context));
+): Result<PublishedPort[]> => {
+  const what = `network ${network.name}`;
+  if (ports.length === 0 || network.internal || network.defaultRoute !== 'outlet')
+    return leasesFor(ports, outletOf(what, { 4: network, 6: network }, state, context));
+  const way = outletNetwork(state, context);
+  if (!way.ok) return way;
+  return leasesFor(ports, outletOf(what, { 4: way.value.network, 6: null }, state, context));
+};
 
 /**
  * The facts of a new endpoint in a network, or why it cannot be.

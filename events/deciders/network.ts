@@ -6,7 +6,7 @@ import { type Family, overlaps, parseCidr } from '../ip.ts';
 import { checkSubnet, chooseSubnet, layOutSubnet, type SubnetPool, ulaPool } from '../ipam.ts';
 import { type Refusal, refuse } from '../refusals.ts';
 import { ipamOf } from '../settled.ts';
-import { type BoundaryState, cellOf, type EndpointRow, isMoving, namedIn } from '../state.ts';
+import { type BoundaryState, cellOf, type EndpointRow, isMoving, isRecordOnly, namedIn } from '../state.ts';
 import { networkAnswers } from '../states.ts';
 import {
   accept,
@@ -119,6 +119,16 @@ const subnetFor = (
   if (isPartial(wanted)) return invalid('gateway, range and aux need the subnet that they lie in', 'ipam.subnets');
   const facts = state.facts.get('host');
   const pools: readonly SubnetPool[] = family === 4 ? (facts?.pools ?? []) : facts ? [ulaPool(facts.ula)] : [];
+  return chosenSubnet(state, family, pools, context);
+};
+
+/** A subnet out of pools of the host that nobody has. */
+export const chosenSubnet = (
+  state: BoundaryState,
+  family: Family,
+  pools: readonly SubnetPool[],
+  context: Context,
+): Result<string> => {
   const chosen = chooseSubnet(state.subnets, family, pools, context);
   if (!chosen.ok) return blame(chosen, { kind: 'host', id: context.host });
   return realmOverlap(state, chosen.value.subnet) ?? found(chosen.value.subnet);
@@ -335,8 +345,13 @@ export const pruneNetworks: Decide<'PruneNetworks'> = (state, { labels, not, unt
     return refuse('NOTHING_TO_PRUNE', `host ${context.host} has no such network without endpoints`, [
       { kind: 'host', id: context.host },
     ]);
+  // What nobody executes must not come first in a command.
+  const inOrder = [
+    ...idle.filter(({ facts }) => !isRecordOnly(facts)),
+    ...idle.filter(({ facts }) => isRecordOnly(facts)),
+  ];
   return accept(
-    ...idle.map(
+    ...inOrder.map(
       ({ facts: { id: networkId, name } }): Fact => ({ type: 'NetworkDeleteRequested', data: { networkId, name } }),
     ),
   );

@@ -12,6 +12,7 @@ import {
   found,
   movingSandbox,
   networkFor,
+  ours,
   type Result,
   rulesOf,
   sandboxOf,
@@ -28,6 +29,8 @@ import {
   withPorts,
 } from './draft.ts';
 import { deletion, newEndpoint } from './endpoint.ts';
+import { isOutlet, needsOutlet, outletFacts, withoutIdleOutlet } from './outlet.ts';
+import { outletNetwork } from './outlet-network.ts';
 import { type Claims, claim, leasesFor, outletOf, type PortRequest } from './ports.ts';
 import { admissionTo } from './realm.ts';
 
@@ -43,7 +46,10 @@ export const joinEndpoint: Decide<'JoinEndpoint'> = (state, data, context) => {
   const draft = startDraft(state, data, isHostDriver(network, context), context);
   if (!draft.ok) return draft;
   const joined = join(state, draft.value, { network, endpoint: endpoint.facts }, context);
-  return joined.ok ? accept(joined.value.fact) : joined;
+  if (!joined.ok) return joined;
+  const changed = { before: draft.value.members, draft: joined.value.draft };
+  const outlet = outletFacts(state, changed, context);
+  return outlet.ok ? accept(joined.value.fact, ...outlet.value) : outlet;
 };
 
 // ---------------------------------------------------------------- AttachSandbox
@@ -90,9 +96,12 @@ const sandboxPorts = (
 ): Result<Draft> => {
   if (ports.length === 0) return found(draft);
   const all = [...draft.members, ...attached];
-  const gateways = electOf(all);
-  const networkOf = (id: string | null) => all.find(({ endpoint }) => endpoint.id === id)?.network.facts ?? null;
-  const networks = { 4: networkOf(gateways.ipv4), 6: networkOf(gateways.ipv6) };
+  const own = all.filter((member) => !isOutlet(member));
+  const gateways = electOf(own);
+  const networkOf = (id: string | null) => own.find(({ endpoint }) => endpoint.id === id)?.network.facts ?? null;
+  const way = needsOutlet(all) ? outletNetwork(state, context) : null;
+  if (way && !way.ok) return way;
+  const networks = { 4: way?.value.network ?? networkOf(gateways.ipv4), 6: networkOf(gateways.ipv6) };
   const outlet = outletOf(`sandbox ${draft.facts.id}`, networks, state, context);
   const leases = leasesFor(ports, outlet);
   if (!leases.ok) return leases;
@@ -125,12 +134,13 @@ export const attachSandbox: Decide<'AttachSandbox'> = (state, data, context) => 
     if (!admission.ok) return admission;
     facts.push(...admission.value, { type: 'EndpointCreateRequested', data: { endpoint } }, joined.value.fact);
   }
-  return accept(...facts);
+  const way = outletFacts(state, { before: started.value.members, draft }, context);
+  return way.ok ? accept(...facts, ...way.value) : way;
 };
 
 // ---------------------------------------------------------------- leaving
 
-export const leaveEndpoint: Decide<'LeaveEndpoint'> = (state, data) => {
+export const leaveEndpoint: Decide<'LeaveEndpoint'> = (state, data, context) => {
   const target = endpointFor(state, data, 'LeaveEndpoint');
   if (!target.ok) return target;
   const { endpoint } = target.value;
@@ -139,7 +149,10 @@ export const leaveEndpoint: Decide<'LeaveEndpoint'> = (state, data) => {
     return refuse('ENDPOINT_NOT_JOINED', `endpoint ${endpoint.facts.name} is in no sandbox`, [
       endpointCulprit(endpoint),
     ]);
-  return accept(leave(draftOf(state, sandbox), endpoint).fact);
+  const draft = draftOf(state, sandbox);
+  const left = leave(draft, endpoint);
+  const way = outletFacts(state, { before: draft.members, draft: left.draft }, context);
+  return way.ok ? accept(left.fact, ...way.value) : way;
 };
 
 const named = (state: BoundaryState, id: string): Result<SandboxRow> => {
@@ -159,7 +172,7 @@ export const detachSandbox: Decide<'DetachSandbox'> = (state, { sandbox: id }) =
     const left = leave(draft, endpoint);
     draft = left.draft;
     facts.push(left.fact);
-    if (endpoint.facts.origin === 'attach') facts.push(deletion(endpoint, 'detach'));
+    if (endpoint.facts.origin !== 'endpoint') facts.push(deletion(endpoint, 'detach'));
   }
   return accept(...facts);
 };
@@ -178,6 +191,7 @@ export const moveSandbox: Decide<'MoveSandbox'> = (state, { sandbox: id, from, t
   if (!row.ok) return row;
   const source = networkFor(state, from, null);
   if (!source.ok) return source;
+  if (source.value.facts.outlet) return ours(source.value);
   const old = memberIn(state, row.value, source.value);
   if ('ok' in old) return old;
   const { network: ref, name = id, ...options } = to;
@@ -185,18 +199,29 @@ export const moveSandbox: Decide<'MoveSandbox'> = (state, { sandbox: id, from, t
   if (!network.ok) return network;
   const endpoint = newEndpoint(state, network.value, { name, ...options }, 'attach', context, new Map());
   if (!endpoint.ok) return endpoint;
-  const joining = { network: network.value, endpoint: endpoint.value, instead: old.facts.id };
-  const joined = join(state, draftOf(state, row.value), joining, context);
+  const draft = draftOf(state, row.value);
+  const arriving = { network: network.value, endpoint: endpoint.value };
+  const staying = withoutIdleOutlet([
+    ...draft.members.filter((member) => member.endpoint.id !== old.facts.id),
+    arriving,
+  ]);
+  const instead = draft.members
+    .map((member) => member.endpoint.id)
+    .filter((one) => !staying.some(({ endpoint: { id } }) => id === one));
+  const joined = join(state, draft, { ...arriving, instead }, context);
   if (!joined.ok) return joined;
   const admission = admissionTo(state, network.value, endpoint.value, context);
   if (!admission.ok) return admission;
   const left = leave(joined.value.draft, old);
   const gone = old.facts.origin === 'attach' ? [deletion(old, 'detach')] : [];
+  const way = outletFacts(state, { before: draft.members, draft: left.draft }, context);
+  if (!way.ok) return way;
   return accept(
     ...admission.value,
     { type: 'EndpointCreateRequested', data: { endpoint: endpoint.value } },
     joined.value.fact,
     left.fact,
     ...gone,
+    ...way.value,
   );
 };

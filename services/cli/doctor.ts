@@ -122,6 +122,23 @@ const checkForwarding = async (): Promise<Check> => {
   return info('forwarding', 'off: nothing leaves or enters through this host yet', remedy);
 };
 
+/** What the plugin directories hold; nobody is asked, since plugins begin with their first network. */
+const checkPlugins = async ({ pluginSockets: sockets, pluginSpecs: specs }: Config): Promise<readonly Check[]> => {
+  const { pluginNames } = await import('../plugins/discovery.ts');
+  const { whereIsPlugin } = await import('../plugins/plugins.ts');
+  const directories = { sockets, specs };
+  const checks = pluginNames(directories).flatMap((name): readonly Check[] => {
+    const found = whereIsPlugin(name, directories);
+    if (found === null) return [];
+    const { file, problem } = found;
+    return problem === null
+      ? [ok(`plugin ${name}`, file)]
+      : [bad(`plugin ${name}`, `${file}: ${problem}`, 'mend the file, or remove it: docs/drivers/remote.md')];
+  });
+  if (checks.length > 0) return checks;
+  return [info('plugins', `none in ${[...sockets, ...specs].join(', ')}`)];
+};
+
 const marks = { ok: 'ok  ', bad: 'BAD ', info: '    ' } as const;
 
 const describe = ({ name, result, says, remedy }: Check): string =>
@@ -144,7 +161,8 @@ const doctor: Spec = {
     } catch (error) {
       checks.push(bad('kernel', error instanceof Error ? error.message : String(error), rootless));
     }
-    checks.push(await checkForwarding(), checkServerBinary(config), ...(await checkServer(config)));
+    checks.push(await checkForwarding(), ...(await checkPlugins(config)));
+    checks.push(checkServerBinary(config), ...(await checkServer(config)));
     const healthy = checks.every(({ result }) => result !== 'bad');
     if (call.flag('json')) printJson(context, { healthy, checks });
     else context.out(checks.map(describe).join(''));

@@ -32,13 +32,19 @@ const routesOf = ({ routes, routesAsked }: EndpointRow): string =>
     .map(({ destination, gateway }) => (gateway ? `${destination} via ${gateway}` : `${destination} on the link`))
     .join(', ');
 
+const originText: Readonly<Record<EndpointRow['origin'], string>> = {
+  endpoint: '',
+  attach: ' by an attach',
+  outlet: ' as the way out of its sandbox',
+};
+
 export const describeEndpoint = (row: EndpointRow): string =>
   describeFields({
     name: row.name,
     id: row.id,
     network: `${row.host}/${row.network} (${row.networkId})`,
     status: `${row.status} since ${shortTime(row.since)}`,
-    created: `${shortTime(row.createdAt)}${row.origin === 'attach' ? ' by an attach' : ''}`,
+    created: `${shortTime(row.createdAt)}${originText[row.origin]}`,
     ipv4: row.ipv4,
     ipv6: row.ipv6,
     'link-local': row.linkLocal.join(' '),

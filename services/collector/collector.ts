@@ -10,7 +10,7 @@ import { commandKey, isLapsed } from '../../events/state.ts';
 import type { Clock } from '../lib/clock.ts';
 import { type Boundary, boundaryOf, type FollowedRealm, followRealm } from '../lib/realm.ts';
 import type { Stream } from '../lib/stream.ts';
-import { collectorActor, commandDue, type Due, dueId, endpointDue, nameOfId } from './due.ts';
+import { collectorActor, commandDue, type Due, dueId, endpointDue, nameOfId, sandboxDue } from './due.ts';
 import { Liveness } from './liveness.ts';
 import { Schedule } from './schedule.ts';
 
@@ -47,7 +47,7 @@ const askAgainMs = (refusals: number): number => Math.min(1_000 * 2 ** (refusals
 
 export const createCollector = (options: CollectorOptions): Collector => new TimedCollector(options);
 
-/** An endpoint or a command that something may become of. */
+/** An endpoint, a sandbox or a command that something may become of. */
 interface Watched {
   readonly boundary: Boundary;
   readonly due: Due;
@@ -64,7 +64,7 @@ class TimedCollector implements Collector {
   readonly #options: CollectorOptions;
   readonly #confirmMs: number;
   readonly #schedule = new Schedule();
-  /** By `endpoint ID` or `command KEY`. */
+  /** By `endpoint ID`, `sandbox INCARNATION` or `command KEY`. */
   readonly #watched = new Map<string, Watched>();
   /** The key of what is watched, by the name of what is due, to find it when it is refused. */
   readonly #keys = new Map<string, string>();
@@ -91,7 +91,10 @@ class TimedCollector implements Collector {
 
   async start(): Promise<void> {
     this.#followed = followRealm(this.#options.log, {
-      listener: { before: (_, event) => this.#see(event), folded: (boundary) => this.#settle(boundary) },
+      listener: {
+        before: (boundary, event) => this.#see(event, boundary),
+        folded: (boundary) => this.#settle(boundary),
+      },
     });
     this.#followed.reader.closed.catch((error) => this.#fail(error));
     await this.#followed.reader.caughtUp;
@@ -122,7 +125,7 @@ class TimedCollector implements Collector {
   }
 
   /** Notes what an event has to do with; what follows from it is seen when its commit is folded in. */
-  #see(event: Event): void {
+  #see(event: Event, { state }: Boundary): void {
     const { actor, commandid } = event.meta;
     if (event.type === 'CommandRefused') {
       if (actor === collectorActor) this.#refused(commandid, Date.parse(event.meta.time));
@@ -140,6 +143,10 @@ class TimedCollector implements Collector {
     const endpointId = event.type === 'EndpointCreateRequested' ? event.data.endpoint.id : endpointIn(event.data);
     if (endpointId === null) return;
     this.#touched.add(`endpoint ${endpointId}`);
+    // What leaves a sandbox, and what comes into one.
+    const left = state.endpoints.get(endpointId)?.sandbox?.incarnation;
+    if (left !== undefined) this.#touched.add(`sandbox ${left}`);
+    if (event.type === 'EndpointJoined') this.#touched.add(`sandbox ${event.data.sandbox.incarnation}`);
     if (event.type === 'EndpointSuspected') this.#suspectedMs.set(endpointId, Date.parse(event.meta.time));
   }
 
@@ -159,14 +166,17 @@ class TimedCollector implements Collector {
     this.#arm();
   }
 
-  /** Looks at an endpoint or a command anew. O(log n) of what is watched. */
+  #dueOf(kind: string, id: string, { state }: Boundary): Due | null {
+    if (kind === 'endpoint') return endpointDue(state, id, this.#suspectedMs.get(id), this.#confirmMs);
+    return kind === 'sandbox' ? sandboxDue(state, id) : commandDue(state, id);
+  }
+
+  /** Looks at an endpoint, a sandbox or a command anew. O(log n) of what is watched. */
   #watch(key: string, boundary: Boundary): Watched | null {
     const space = key.indexOf(' ');
     const isEndpoint = key.startsWith('endpoint ');
     const id = key.slice(space + 1);
-    const due = isEndpoint
-      ? endpointDue(boundary.state, id, this.#suspectedMs.get(id), this.#confirmMs)
-      : commandDue(boundary.state, id);
+    const due = this.#dueOf(key.slice(0, space), id, boundary);
     const before = this.#watched.get(key);
     if (before && before.due.name !== due?.name) this.#keys.delete(before.due.name);
     if (due === null) {

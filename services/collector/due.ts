@@ -1,6 +1,7 @@
 /** What falls due for a collector, as commands with ids that are the same whoever computes them. Pure but for the digest of long names. */
 import { createHash } from 'node:crypto';
 import type { CommandData } from '../../events/commands.ts';
+import { isAstray } from '../../events/deciders/outlet.ts';
 import { verdictOn } from '../../events/deciders/upkeep.ts';
 import { commandId } from '../../events/names.ts';
 import type { BoundaryState } from '../../events/state.ts';
@@ -8,12 +9,15 @@ import type { BoundaryState } from '../../events/state.ts';
 /** The actor of collectors: permissions are granted on it. */
 export const collectorActor = 'collector';
 
-type AskedType = 'SuspectEndpoint' | 'CollectEndpoint' | 'ExpireCommand' | 'LapseHost';
+type AskedType = 'SuspectEndpoint' | 'CollectEndpoint' | 'ExpireCommand' | 'MendSandbox' | 'LapseHost';
 type Asked = { [T in AskedType]: { readonly type: T; readonly data: CommandData<T> } }[AskedType];
 
 /** A command that becomes due at a time, if nothing happens before. */
 export interface Due {
-  /** `suspect/ENDPOINT/GENERATION`, `collect/ENDPOINT/GENERATION`, `expire/ACTOR/COMMAND`, `lapse/HOST/EPOCH`: one per thing to be done. */
+  /**
+   * `suspect/ENDPOINT/GENERATION`, `collect/ENDPOINT/GENERATION`, `expire/ACTOR/COMMAND`, `mend/SANDBOX/ENDPOINT/GENERATION/...`, `lapse/HOST/EPOCH`:
+   * one per thing to be done.
+   */
   readonly name: string;
   readonly dueMs: number;
   readonly command: Asked;
@@ -62,6 +66,20 @@ export const commandDue = (state: BoundaryState, key: string): Due | null => {
   };
 };
 
+/**
+ * The way out that a sandbox needs and does not have, or the other way round. What fails is asked for again when something has happened
+ * to one of its endpoints. O(its endpoints).
+ */
+export const sandboxDue = (state: BoundaryState, incarnation: string): Due | null => {
+  const sandbox = state.sandboxes.get(incarnation);
+  if (!sandbox || !isAstray(state, sandbox)) return null;
+  const rows = sandbox.members.flatMap((id) => state.endpoints.get(id) ?? []);
+  const what = rows.map(({ facts: { id }, generation }) => `/${id}/${generation}`).join('');
+  const dueMs = Math.max(...rows.map(({ idleSince }) => Date.parse(idleSince)));
+  const data = { incarnation };
+  return { name: nameOf('mend', `${incarnation}${what}`), dueMs, command: { type: 'MendSandbox', data } };
+};
+
 /** That a host's worker has given no sign of life since a time, by the server's clock. */
 export const lapseDue = (host: string, epoch: number, sinceMs: number, silentMs: number): Due => {
   const data = { host, epoch, since: new Date(sinceMs).toISOString() };
@@ -80,6 +98,6 @@ export const dueId = ({ name, dueMs }: Due, refusals: number, nowMs: number): st
 
 /** The name of what a command id of a collector asks for, or null when it is none of theirs. */
 export const nameOfId = (id: string): string | null => {
-  const match = /^[0-9a-z]+-(suspect|collect|expire)(?:-[0-9]+)?(\/.*)$/.exec(id);
+  const match = /^[0-9a-z]+-(suspect|collect|expire|mend)(?:-[0-9]+)?(\/.*)$/.exec(id);
   return match ? `${match[1]}${match[2]}` : null;
 };

@@ -7,14 +7,14 @@ import type { Logger } from 'pino';
 import { type Context, decide } from '../../events/decide.ts';
 import { checkId } from '../../events/deciders/upkeep.ts';
 import type { DriverRules } from '../../events/driver-rules.ts';
-import { type Event, encodeEvent, eventVersions, type Meta } from '../../events/envelope.ts';
+import { type Event, encodeEvent, eventVersions, isMixed, type Meta } from '../../events/envelope.ts';
 import { type Fact, isIntent } from '../../events/events.ts';
 import { evolve, memoryMs } from '../../events/evolve.ts';
 import type { SubnetPool } from '../../events/ipam.ts';
 import { commandId, mintedMs } from '../../events/names.ts';
 import { type Refusal, refuse } from '../../events/refusals.ts';
 import { type Place, routeCommand } from '../../events/route.ts';
-import { commandKey } from '../../events/state.ts';
+import { commandKey, executorOf } from '../../events/state.ts';
 import type { Journal } from '../../events/table.ts';
 import { aboutOf } from '../lib/about.ts';
 import { type Boundary, boundaryOf, knownHosts, networkBoundary, type Realm } from '../lib/realm.ts';
@@ -200,9 +200,7 @@ class RoundInProgress {
         facts.filter((fact) => this.#home(fact, batch) === home),
       ),
     }));
-    const events = (shares.find(({ home }) => home === batch)?.events ?? []).filter(
-      ({ meta }) => meta.commandid === intake.id,
-    );
+    const events = shares.find(({ home }) => home === batch)?.events ?? [];
     let encoded: readonly (readonly string[])[];
     try {
       encoded = shares.map((share) => share.events.map(encodeEvent));
@@ -234,10 +232,16 @@ class RoundInProgress {
     const { nowMs, realmName, actorProof: actorproof } = this.#context;
     const deadlineMs = intake.command.ok ? intake.command.value.deadlineMs : 0;
     const first = batch.events.length;
-    return facts.map(({ behalf, ...fact }, index): Event => {
-      const deadline = behalf?.deadline ?? new Date(nowMs + deadlineMs).toISOString();
-      const intent = isIntent(fact.type) ? { executors: batch.boundary.host ?? '', deadline } : {};
-      const own = {
+    const revertible = isMixed(facts) ? { revertible: true } : {};
+    return facts.map((fact, index): Event => {
+      const deadline = new Date(nowMs + deadlineMs).toISOString();
+      const executors = executorOf(batch.boundary.state, fact, batch.boundary.host ?? '');
+      const intent = isIntent(fact.type) ? { executors, deadline, ...revertible } : {};
+      const meta: Event['meta'] = {
+        id: `${batch.commitId}.${first + index}`,
+        source: `/cnm/${realmName}/controller`,
+        subject: aboutOf(fact, `${intake.actor}/${intake.id}`),
+        time: new Date(nowMs).toISOString(),
         actor: intake.actor,
         actorproof,
         commandid: intake.id,
@@ -246,22 +250,6 @@ class RoundInProgress {
         commandtype: intake.type,
         commandseq: intake.sequence,
         commanddigest: intake.digest,
-      };
-      // Caused by this command all the same, and part of another.
-      const others = behalf && {
-        actor: behalf.actor,
-        commandid: behalf.commandid,
-        correlationid: behalf.correlationid,
-        causationid: intake.id,
-        commandtype: behalf.command,
-        commandseq: intake.sequence,
-      };
-      const meta: Event['meta'] = {
-        id: `${batch.commitId}.${first + index}`,
-        source: `/cnm/${realmName}/controller`,
-        subject: aboutOf(fact, `${intake.actor}/${intake.id}`),
-        time: new Date(nowMs).toISOString(),
-        ...(others ?? own),
         ...intent,
         ...(intake.traceparent === undefined ? {} : { traceparent: intake.traceparent }),
       };

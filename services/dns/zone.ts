@@ -25,6 +25,9 @@ export interface ZonePeer {
   readonly ipv6: string | null;
 }
 
+/** Nobody is to be found in a network that is only a way out. */
+const isNameless = ({ member }: ZoneEntry): boolean => member?.network.outlet === true;
+
 /** An endpoint as lookups see it. Names are in lower case. */
 export interface ZoneEntry {
   /** Null for one on another host: no sandbox of ours asks through it. */
@@ -207,7 +210,7 @@ export class Zone {
     const entries = joined.sort((a, b) => b.member.endpoint.gatewayPriority - a.member.endpoint.gatewayPriority);
     return {
       sights: entries.flatMap((entry): readonly Sight[] => {
-        const network = this.#networks.get(entry.network.id);
+        const network = isNameless(entry) ? undefined : this.#networks.get(entry.network.id);
         return network ? [{ entry, network }] : [];
       }),
       forwards: entries.some(({ member }) => leadsOut(member.network)),
@@ -216,6 +219,7 @@ export class Zone {
   }
 
   #list(entry: ZoneEntry): void {
+    if (isNameless(entry)) return;
     const { id, name } = entry.network;
     const network = this.#networks.get(id) ?? {
       id,

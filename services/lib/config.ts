@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { checkPools, DEFAULT_IPV4_POOLS, DEFAULT_REALM_POOLS, type SubnetPool } from '../../events/ipam-subnets.ts';
 import { Actor, HostName, RealmName } from '../../events/names.ts';
+import { CALL_TIMEOUT_MS, SOCKET_DIRECTORIES, SPEC_DIRECTORIES } from '../plugins/defaults.ts';
 
 export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export type LogLevel = (typeof logLevels)[number];
@@ -37,6 +38,11 @@ export interface Config {
   readonly netnsRoots: readonly string[];
   /** Address or interface by which other hosts reach this one; null: that of the default route. */
   readonly underlay: string | null;
+  /** Directories of plugins: of their sockets, and of the files that say where else they are. */
+  readonly pluginSockets: readonly string[];
+  readonly pluginSpecs: readonly string[];
+  /** What a call of a plugin has at most. */
+  readonly pluginTimeoutMs: number;
   readonly quarantineMs: number;
   readonly confirmMs: number;
   /** The operator answers for it that the server lets each user publish under its own actor only. */
@@ -75,6 +81,9 @@ export const variables = {
   CNM_ULA: "/48 of automatic IPv6 subnets, within fd00::/8 (made from the machine's id)",
   CNM_NETNS_ROOTS: 'directories under which namespaces of callers may lie, with colons (/run:/var/run:/proc)',
   CNM_UNDERLAY: 'IPv4 address or interface by which other hosts reach this one (that of the default route)',
+  CNM_PLUGIN_SOCKETS: `directories of plugins' sockets, with colons (${SOCKET_DIRECTORIES.join(':')})`,
+  CNM_PLUGIN_SPECS: `directories of plugins' .spec and .json files, with colons (${SPEC_DIRECTORIES.join(':')})`,
+  CNM_PLUGIN_TIMEOUT_MS: `how long a call of a plugin may take, at most (${CALL_TIMEOUT_MS})`,
   CNM_QUARANTINE_MS: 'how long a released address rests before it is given out again (60000)',
   CNM_CONFIRM_MS: 'how long a suspected endpoint stays before it is collected (5000)',
   CNM_ACTORS:
@@ -151,6 +160,11 @@ const wholeMs = z
 
 const absolute = z.string().startsWith('/', 'an absolute path');
 
+const Directories = z
+  .string()
+  .transform((text) => text.split(':'))
+  .pipe(z.array(absolute));
+
 /** dev_valid_name() of the kernel: IFNAMSIZ is 16 with the closing zero. */
 const InterfaceName = z.string().regex(/^(?!\.{1,2}$)[^\s/:]{1,15}$/);
 
@@ -204,12 +218,11 @@ const Environment = z.object({
     .string()
     .regex(/^fd[0-9a-f]{2}:[0-9a-f]{1,4}:[0-9a-f]{1,4}::\/48$/, 'a /48 within fd00::/8, such as fd12:3456:789a::/48')
     .optional(),
-  CNM_NETNS_ROOTS: z
-    .string()
-    .transform((text) => text.split(':'))
-    .pipe(z.array(absolute))
-    .optional(),
+  CNM_NETNS_ROOTS: Directories.optional(),
   CNM_UNDERLAY: z.union([z.ipv4(), InterfaceName], 'an IPv4 address or the name of an interface').optional(),
+  CNM_PLUGIN_SOCKETS: Directories.optional(),
+  CNM_PLUGIN_SPECS: Directories.optional(),
+  CNM_PLUGIN_TIMEOUT_MS: wholeMs.refine((ms) => ms > 0, 'more than 0').optional(),
   CNM_QUARANTINE_MS: wholeMs.optional(),
   CNM_CONFIRM_MS: wholeMs.optional(),
   CNM_ACTORS: z.enum(['claimed', 'authenticated'], 'either claimed or authenticated').optional(),
@@ -271,6 +284,9 @@ export const readConfig = (
     ula: settings.CNM_ULA ?? ulaOf(machine, realm, host),
     netnsRoots: settings.CNM_NETNS_ROOTS ?? ['/run', '/var/run', '/proc'],
     underlay: settings.CNM_UNDERLAY ?? null,
+    pluginSockets: settings.CNM_PLUGIN_SOCKETS ?? SOCKET_DIRECTORIES,
+    pluginSpecs: settings.CNM_PLUGIN_SPECS ?? SPEC_DIRECTORIES,
+    pluginTimeoutMs: settings.CNM_PLUGIN_TIMEOUT_MS ?? CALL_TIMEOUT_MS,
     quarantineMs: settings.CNM_QUARANTINE_MS ?? 60_000,
     confirmMs: settings.CNM_CONFIRM_MS ?? 5_000,
     actorsProven: settings.CNM_ACTORS === 'authenticated',

@@ -6,10 +6,6 @@ import { readdirSync, readFileSync, type Stats, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type AddressRead, readJson, readSpec } from './address.ts';
 
-/** Docker's. */
-export const SOCKET_DIRECTORIES: readonly string[] = ['/run/docker/plugins'];
-export const SPEC_DIRECTORIES: readonly string[] = ['/etc/docker/plugins', '/usr/lib/docker/plugins'];
-
 export interface Directories {
   readonly sockets: readonly string[];
   readonly specs: readonly string[];

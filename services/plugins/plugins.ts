@@ -1,7 +1,8 @@
 /** The host side of Docker's protocol for remote network and IPAM drivers: which plugins there are, and calls of them. */
 import { type Clock, systemClock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
-import { findPlugin, pluginNames, SOCKET_DIRECTORIES, SPEC_DIRECTORIES } from './discovery.ts';
+import { CALL_TIMEOUT_MS, SOCKET_DIRECTORIES, SPEC_DIRECTORIES } from './defaults.ts';
+import { findPlugin, pluginNames } from './discovery.ts';
 import { type IpamPlugin, ipamPlugin } from './ipam-plugin.ts';
 import { type NetworkPlugin, networkPlugin } from './network-plugin.ts';
 import { Plugin } from './plugin.ts';
@@ -36,8 +37,6 @@ export interface PluginsOptions {
   readonly clock?: Clock;
   readonly logger: Logger;
 }
-
-export const CALL_TIMEOUT_MS = 5_000;
 
 export const createPlugins = (options: PluginsOptions): Plugins => {
   const { sockets = SOCKET_DIRECTORIES, specs = SPEC_DIRECTORIES, timeoutMs = CALL_TIMEOUT_MS } = options;

@@ -138,6 +138,7 @@ const startWorker = async (deps: ServiceDeps): Promise<Part> => {
   const { createWorker } = await import('../worker/worker.ts');
   const { holdHost } = await import('../worker/tenure.ts');
   const { hostServers: watchServers } = await import('../dns/upstreams.ts');
+  const { createPlugins } = await import('../plugins/plugins.ts');
   const { config, clock } = deps;
   const { realm, host, pools, ula, netnsRoots } = config;
   const runDir = hostRunDir(config);
@@ -148,8 +149,10 @@ const startWorker = async (deps: ServiceDeps): Promise<Part> => {
   try {
     const kernel = await linuxKernel({ realm, host, runDir, resolverPort: RESOLVER_PORT, underlay: config.underlay });
     const [log, commands, hostServers] = [stream('log'), stream('commands'), watchServers()];
+    const { pluginSockets: sockets, pluginSpecs: specs, pluginTimeoutMs: timeoutMs } = config;
+    const plugins = createPlugins({ sockets, specs, timeoutMs, clock, logger });
     const place = { realm, host, runDir, pools, ula, netnsRoots };
-    const worker = createWorker({ ...place, log, commands, kernel, drivers, hostServers, clock, logger });
+    const worker = createWorker({ ...place, log, commands, kernel, drivers, plugins, hostServers, clock, logger });
     await Promise.race([worker.start(), worker.failed]);
     linkOf(connection).watch({ restored: () => worker.lookAround() });
     const service = register('worker', opened, deps);
@@ -159,6 +162,7 @@ const startWorker = async (deps: ServiceDeps): Promise<Part> => {
       stop: async () => {
         await service.stop();
         await worker.stop();
+        await plugins.close();
         hostServers.close();
         await kernel.close();
         await tenure.stop();

@@ -61,9 +61,10 @@ const joinEffect = ({ state, deployment }: Scene, data: JoinOrLeave): Effect | M
 
 const leaveEffect = ({ state, deployment, present }: Scene, data: JoinOrLeave): Effect => {
   const subject = subjectOf(state, data);
-  // Its creation failed: nothing is known of it but what carries its tag.
-  if ('missing' in subject) return { ensure: [], remove: present.of('endpoint', data.endpointId) };
-  return driverOf(deployment, subject.network)?.leave(deployment.host, joinOf(subject, data)) ?? nothing;
+  // Its creation failed, or somebody else has said what it is: what is known of it is what carries its tag.
+  if ('missing' in subject || driverOf(deployment, subject.network).remote)
+    return { ensure: [], remove: present.of('endpoint', data.endpointId) };
+  return driverOf(deployment, subject.network).leave(deployment.host, joinOf(subject, data));
 };
 
 /** Whatever carries the endpoint's tag goes too: a leave may have failed before. */
@@ -140,10 +141,10 @@ const networkEffect = (scene: Scene, facts: NetworkFacts): Effect => {
  */
 export const effectOf = (scene: Scene, intent: Event): Effect | Missing => {
   const { state, deployment } = scene;
-  const { host, drivers } = deployment;
+  const { host } = deployment;
   switch (intent.type) {
     case 'DriverConfigureRequested':
-      return drivers.get(intent.data.driver)?.configure(host) ?? missing(`driver ${intent.data.driver}`);
+      return driverOf(deployment, intent.data).configure(host);
     case 'NetworkCreateRequested': {
       const { network } = intent.data;
       return driverOf(deployment, network)?.createNetwork(host, network) ?? missing(`driver ${network.driver}`);

@@ -1,11 +1,13 @@
 /** Executes units: plans to the kernel, results to reports. What fails is taken back before it is reported as failed. */
 import type { Logger } from 'pino';
+import { objectKey } from '../../drivers/objects.ts';
 import type { Census, Kernel, KernelFault, Plan } from '../../drivers/port.ts';
-import { type Fault, isConstructive } from '../../events/events.ts';
+import { type Fault, isConstructive, type SandboxFacts } from '../../events/events.ts';
 import type { BoundaryState } from '../../events/state.ts';
 import type { Dns } from '../dns/dns.ts';
 import type { Clock } from '../lib/clock.ts';
 import { remains, repairPlans, repairs } from './census.ts';
+import type { Consulting } from './consulting.ts';
 import { type Course, courseOf, isInTheWay, needsOf, operationsOf, takeBack } from './course.ts';
 import type { Scene } from './inmates.ts';
 import { hasChosenPorts } from './leasing.ts';
@@ -14,6 +16,7 @@ import type { Peers } from './peers.ts';
 import { vacated } from './presence.ts';
 import { isUnknown, type Present } from './present.ts';
 import { deadlineFault, dependencyFault, doneReports, failedReports, kernelFault, type Report } from './reports.ts';
+import { Restoring } from './restoring.ts';
 import { type Deployment, netnsOf } from './sandbox.ts';
 import type { Unit } from './units.ts';
 
@@ -26,12 +29,14 @@ export interface ExecutionOptions {
   readonly dns: Dns;
   readonly present: Present;
   readonly peers: Pick<Peers, 'set' | 'forget'>;
+  readonly consulting: Pick<Consulting, 'follow' | 'lend' | 'isClosed'>;
   /** Incarnations of sandboxes that the log knows as made. */
   readonly announced: ReadonlySet<string>;
   /** Takes the outcomes of one unit. */
   readonly report: (reports: readonly Report[]) => void;
   /** Called when a task is due that had to wait. */
   readonly wake: () => void;
+  readonly onFault: (error: unknown) => void;
 }
 
 /** A unit on its way. */
@@ -77,6 +82,7 @@ export class Execution {
   readonly #scene: Scene;
   readonly #present: Present;
   readonly #naming: Naming;
+  readonly #restoring: Restoring;
   readonly #timers = new Set<() => void>();
   #due: Task[] = [];
   #repairDue = false;
@@ -90,6 +96,11 @@ export class Execution {
     this.#present = options.present;
     this.#scene = { state: options.state, deployment: options.deployment, present: this.#present };
     this.#naming = new Naming(options.dns, this.#scene);
+    this.#restoring = new Restoring({
+      lend: (endpointId) => options.consulting.lend(endpointId),
+      repair: () => this.repairLater(),
+      onFault: options.onFault,
+    });
   }
 
   /** Before anything is executed: names as the log has them, and the kernel as it says. */
@@ -105,7 +116,7 @@ export class Execution {
     const census = await kernel.census();
     for (const unknown of census.unknown) logger.warn(unknown, 'could not be read, left alone');
     this.#present.replace(census);
-    const plans = repairPlans(repairs(this.#scene, census));
+    const plans = repairPlans(this.#restoring.possible(repairs(this.#scene, census)));
     let failed = plans.length === 0 ? 0 : await this.#repair(plans);
     for (const { what, fault } of await this.#naming.openAll()) {
       logger.error({ sandbox: what, fault }, 'names are not answered, trying again later');
@@ -255,12 +266,29 @@ export class Execution {
   }
 
   #settle({ task, course }: Prepared, fault: KernelFault | undefined): void {
-    const { state, deployment, announced, report } = this.#options;
     const { unit } = task;
     if (fault) this.#afterFault(task, kernelFault(fault));
-    else if (task.fault) {
+    else {
+      const following = this.#options.consulting.follow(unit, course, task.fault ? 'undone' : 'done');
+      if (following === null) this.#end(task, course);
+      // Apart from the loop: its intents are busy until they are reported, and nobody else's are.
+      else following.then((late) => this.#followed(task, course, late)).catch(this.#options.onFault);
+    }
+  }
+
+  /** @param late why it is taken back although the kernel has done it */
+  #followed(task: Task, course: Course, late: Fault | null): void {
+    if (this.#options.consulting.isClosed) return;
+    if (late && !task.fault) this.#due.push({ unit: task.unit, fault: late, tries: 0 });
+    else this.#end(task, course);
+    this.#options.wake();
+  }
+
+  #end({ unit, fault }: Task, course: Course): void {
+    const { state, deployment, announced, report } = this.#options;
+    if (fault) {
       this.#naming.undone(unit, course);
-      report(failedReports(unit, task.fault, course, announced));
+      report(failedReports(unit, fault, course, announced));
     } else if (unit.intents.some(({ meta }) => state.expired.has(meta.id))) {
       // The deadline passed while the kernel was at work.
       this.#due.push({ unit, fault: deadlineFault, tries: 0 });
@@ -268,6 +296,20 @@ export class Execution {
       this.#naming.done(unit, course);
       report(doneReports(state, deployment, unit, course, announced));
     }
+  }
+
+  /** Makes the namespace of a sandbox that is about to be joined, where there is none yet. */
+  async open(sandbox: SandboxFacts): Promise<Fault | null> {
+    const { kernel, deployment } = this.#options;
+    const netns = netnsOf(deployment, sandbox);
+    const found = netns === null ? undefined : this.#present.get(objectKey(netns));
+    if (netns === null || found?.tag.id === netns.tag.id) return null;
+    const operations = [{ op: 'create', object: netns }] as const;
+    await this.#naming.release(operations);
+    const [result] = await kernel.apply([{ id: `open/${sandbox.incarnation}`, operations }]);
+    if (result?.ok === false) return kernelFault(result.fault);
+    this.#present.apply(operations);
+    return null;
   }
 
   #afterFault(task: Task, fault: Fault): void {

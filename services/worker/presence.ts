@@ -1,5 +1,5 @@
-/** Networks that span hosts are in the kernel of a host while somebody there is in them. Pure. */
-
+/** Networks that are only on record (`isRecordOnly`) are in the kernel of a host while somebody there is in them. Pure. */
+import type { Bridge, KernelObject } from '../../drivers/objects.ts';
 import { diff } from '../../drivers/plan.ts';
 import type { Plan } from '../../drivers/port.ts';
 import type { Event } from '../../events/envelope.ts';
@@ -12,6 +12,8 @@ const wantedBy = (intents: Iterable<Event>): ReadonlySet<string> => {
   return ids;
 };
 
+const isBridge = (object: KernelObject): object is Bridge => object.kind === 'bridge';
+
 export interface Vacated {
   readonly networkId: string;
   readonly plan: Plan;
@@ -19,11 +21,13 @@ export interface Vacated {
 
 /**
  * What takes networks out of the kernel that nobody on this host is in any more, nor about to be. Behind a batch, before its reports: so
- * two that leave in one batch need not know of each other. Complexity: the tunnels there, and the open
+ * two that leave in one batch need not know of each other. Complexity: the tunnels and ways out there, and the open
  * intents where one of them is idle.
  */
 export const vacated = ({ state, present }: Scene): readonly Vacated[] => {
-  const idle = present.tunnels().filter(({ bridge }) => !present.isInUse(bridge));
+  const ways = [...state.outlets.keys()].flatMap((id) => present.of('network', id)).filter(isBridge);
+  const there = [...present.tunnels(), ...ways.map(({ name, tag }) => ({ bridge: name, tag }))];
+  const idle = there.filter(({ bridge }) => !present.isInUse(bridge));
   if (idle.length === 0) return [];
   const wanted = wantedBy(state.intents.values());
   return idle

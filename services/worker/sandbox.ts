@@ -37,7 +37,7 @@ export interface SandboxView {
 export const families = [4, 6] as const;
 
 /** A driver that is none of ours is carried out by somebody else. */
-export const driverOf = ({ drivers }: Deployment, { driver }: NetworkFacts): Driver =>
+export const driverOf = ({ drivers }: Deployment, { driver }: Pick<NetworkFacts, 'driver'>): Driver =>
   drivers.get(driver) ?? remoteDriver(driver);
 
 export const netnsOf = ({ host }: Deployment, sandbox: SandboxFacts): Netns | null =>

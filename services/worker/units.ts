@@ -18,18 +18,32 @@ const batchUnitsMax = 16;
 /** How many open units are looked at for a batch, those that are under way included. */
 const lookAheadMax = 512;
 
-/** The open intents as units, in log order. What is late in part is late as a whole: a move is executed or taken back, never both. */
-export const openUnits = (state: BoundaryState, most = Number.POSITIVE_INFINITY): readonly Unit[] => {
-  const units = new Map<string, { readonly intents: Event[]; expired: boolean }>();
+/**
+ * The open intents as units, in log order. What is late in part is late as a whole: a move is executed or taken back, never both.
+ * @param isApart of intents that others are not to wait behind: their units come on top of `most`
+ */
+export const openUnits = (
+  state: BoundaryState,
+  most = Number.POSITIVE_INFINITY,
+  isApart: (intent: Event) => boolean = () => false,
+): readonly Unit[] => {
+  const units = new Map<string, { readonly intents: Event[]; expired: boolean; apart: boolean }>();
+  let apart = 0;
   for (const intent of state.intents.values()) {
     const expired = state.expired.has(intent.meta.id);
     const key = commandKey(intent.meta.actor, intent.meta.commandid);
-    const unit = units.get(key);
+    let unit = units.get(key);
     if (unit) {
       unit.intents.push(asSettled(state, intent));
       unit.expired ||= expired;
-    } else if (units.size < most) units.set(key, { intents: [asSettled(state, intent)], expired });
-    else break;
+    } else {
+      if (units.size - apart >= most) break;
+      unit = { intents: [asSettled(state, intent)], expired, apart: false };
+      units.set(key, unit);
+    }
+    if (unit.apart || !isApart(intent)) continue;
+    unit.apart = true;
+    apart += 1;
   }
   return [...units].map(([id, { intents, expired }]) => ({ id, intents, expired }));
 };
@@ -96,16 +110,18 @@ const scopeOf = (state: BoundaryState, intent: Event): Scope => {
  * holds whatever becomes of the others, and every plan is made from a state that knows the end of all that it depends on.
  * Complexity: the units looked at, each with the ids it names.
  * @param isReady whether nothing else is to be waited for, asked of each unit whose turn it is
+ * @param isApart of intents whose units may wait long for somebody else: any number of them hides nobody
  */
 export const nextBatch = (
   state: BoundaryState,
   busy: ReadonlySet<string>,
   isReady: (unit: Unit) => boolean = () => true,
+  isApart?: (intent: Event) => boolean,
 ): readonly Unit[] => {
   const written = new Set<string>();
   const read = new Set<string>();
   const batch: Unit[] = [];
-  for (const unit of openUnits(state, lookAheadMax)) {
+  for (const unit of openUnits(state, lookAheadMax, isApart)) {
     const scopes = unit.intents.map((intent) => scopeOf(state, intent));
     const sandbox = sandboxOf(state, unit);
     const writes = [...scopes.flatMap((scope) => scope.writes), ...(sandbox ? [placeOf(sandbox)] : [])];

@@ -6,7 +6,7 @@ import type { Logger } from 'pino';
 import type { Driver, HostContext } from '../../drivers/driver.ts';
 import type { Kernel, KernelFacts } from '../../drivers/port.ts';
 import { type Event, eventVersions } from '../../events/envelope.ts';
-import { type EventData, isTerminal } from '../../events/events.ts';
+import { type EventData, type Fault, isTerminal } from '../../events/events.ts';
 import type { SubnetPool } from '../../events/ipam.ts';
 import { subjects } from '../../events/names.ts';
 import { createDns, type Dns } from '../dns/dns.ts';
@@ -14,12 +14,14 @@ import type { HostServers } from '../dns/upstreams.ts';
 import type { Clock } from '../lib/clock.ts';
 import { type Boundary, boundaryOf, type FollowedRealm, followRealm } from '../lib/realm.ts';
 import type { Stream } from '../lib/stream.ts';
+import type { Plugins } from '../plugins/plugins.ts';
+import { Consulting } from './consulting.ts';
 import { Execution, type Prepared, type Task, taskOf } from './execution.ts';
 import { Leasing } from './leasing.ts';
 import { Outbox } from './outbox.ts';
 import { Peers } from './peers.ts';
 import { Present } from './present.ts';
-import { nextBatch } from './units.ts';
+import { nextBatch, type Unit } from './units.ts';
 
 export interface WorkerOptions {
   readonly realm: string;
@@ -39,6 +41,8 @@ export interface WorkerOptions {
   /** /48 of automatic IPv6 subnets. */
   readonly ula: string;
   readonly netnsRoots: readonly string[];
+  /** Drivers of networks and addresses in processes of their own. */
+  readonly plugins: Plugins;
 }
 
 export interface Worker {
@@ -85,6 +89,7 @@ class HostWorker implements Worker {
   readonly #present = new Present();
   readonly #peers: Peers;
   readonly #leasing: Leasing;
+  #consulting: Consulting | null = null;
   readonly #dns: Dns;
   #wake: () => void = () => undefined;
   #stopped = false;
@@ -120,14 +125,17 @@ class HostWorker implements Worker {
   }
 
   async start(): Promise<void> {
-    const { realm, host, log, clock, logger, kernel, drivers, hostServers } = this.#options;
+    const { realm, host, log, clock, logger, kernel, drivers, hostServers, plugins } = this.#options;
     const followed = followRealm(log, {
       // What is decided here and for all hosts, and what all hosts report: who is in a network elsewhere stands in those reports.
       subjects: [subjects.host(host), 'cnm.event.realm.>', 'cnm.outcome.>'],
       listener: {
         before: (boundary, event) => {
-          if (boundary.host === host) this.#note(event);
-          else if (boundary.host !== null) this.#peers.note(boundary.host, event);
+          if (boundary.host === null) return;
+          const consulting = this.#consultingOn(boundaryOf(followed.realm, host).state);
+          consulting.noteHost(boundary.host, event);
+          if (boundary.host === host) this.#note(event, consulting);
+          else this.#peers.note(boundary.host, event);
         },
         folded: (boundary, position) => this.#folded(boundary, position),
       },
@@ -147,6 +155,8 @@ class HostWorker implements Worker {
       const data = this.#facts(found, this.#epoch);
       return { fact: { type: 'HostFacts', data }, intent: null };
     });
+    const consulting = this.#consultingOn(boundary.state);
+    consulting.begin();
     const execution = new Execution({
       kernel,
       clock,
@@ -156,15 +166,18 @@ class HostWorker implements Worker {
       dns: this.#dns,
       present: this.#present,
       peers: this.#peers,
+      consulting,
       announced: this.#announced,
       report: (reports) => outbox.push(reports),
       wake: () => this.#wake(),
+      onFault,
     });
     await execution.begin();
     this.#execution = execution;
     await this.#peers.begin();
     this.#watchFacts(outbox, boundary);
-    this.#loop = this.#run(boundary, execution)
+    plugins.onChange(() => this.#restate());
+    this.#loop = this.#run(boundary, execution, consulting)
       .catch((error) => this.#fail(error))
       .finally(() => execution.close());
   }
@@ -174,6 +187,7 @@ class HostWorker implements Worker {
     this.#cancelFacts();
     this.#wake();
     this.#leasing.stop();
+    this.#consulting?.close();
     this.#peers.close();
     await this.#loop;
     await this.#outbox?.close();
@@ -190,6 +204,7 @@ class HostWorker implements Worker {
     this.#stopped = true;
     this.#cancelFacts();
     this.#leasing.stop();
+    this.#consulting?.close();
     this.#peers.close();
     this.#failure.reject(error);
     this.#wake();
@@ -197,13 +212,34 @@ class HostWorker implements Worker {
     void this.#dns.close();
   }
 
-  #note(event: Event): void {
+  /** Its networks are those of this state, which is there as soon as something of it is. */
+  #consultingOn(state: Boundary['state']): Consulting {
+    const { realm, host, plugins, drivers, commands, clock, logger } = this.#options;
+    this.#consulting ??= new Consulting({
+      realm,
+      host,
+      state,
+      plugins,
+      isBuiltIn: (driver) => drivers.has(driver),
+      commands,
+      clock,
+      logger,
+      epoch: () => this.#epoch,
+      open: (sandbox) => this.#execution?.open(sandbox) ?? Promise.resolve(null),
+      wake: () => this.#wake(),
+      onFault: (error) => this.#fail(error),
+    });
+    return this.#consulting;
+  }
+
+  #note(event: Event, consulting: Consulting): void {
     const { type, data, meta } = event;
     if (type === 'HostFacts') this.#noteFacts(data);
     const isLeft = type === 'EndpointLeaveFailed' || type === 'EndpointDeleteFailed' || type === 'NetworkDeleteFailed';
     if (isLeft && data.fault.code !== 'DEPENDENCY_FAILED') this.#execution?.repairLater();
     if (type === 'HostLapsed' && data.host === this.#options.host) this.#returned(data.epoch);
     this.#leasing.note(event);
+    consulting.note(event);
     if (isTerminal(type)) {
       this.#busy.delete(meta.causationid);
       this.#leasing.forget(meta.causationid);
@@ -226,7 +262,7 @@ class HostWorker implements Worker {
   }
 
   /** Batches do not touch each other, so the kernel is given the next one while it is at work on one: it never waits for plans. */
-  async #run({ state }: Boundary, execution: Execution): Promise<void> {
+  async #run({ state }: Boundary, execution: Execution, consulting: Consulting): Promise<void> {
     const running = new Set<Promise<void>>();
     const reconcile = async (): Promise<void> => {
       await Promise.all(running);
@@ -244,7 +280,7 @@ class HostWorker implements Worker {
     };
     while (!this.#stopped) {
       if (execution.isRepairDue) await reconcile();
-      const tasks = running.size < batchesMax ? this.#take(state, execution) : [];
+      const tasks = running.size < batchesMax ? this.#take(state, execution, consulting) : [];
       if (tasks.length > 0) {
         let prepared = execution.prepare(tasks);
         if (!prepared) {
@@ -262,10 +298,14 @@ class HostWorker implements Worker {
     await Promise.all(running);
   }
 
-  #take(state: Boundary['state'], execution: Execution): readonly Task[] {
-    const batch = nextBatch(state, this.#busy, (unit) => this.#leasing.isReady(state, unit));
+  #take(state: Boundary['state'], execution: Execution, consulting: Consulting): readonly Task[] {
+    const faultOf = (unit: Unit): Fault | null => this.#leasing.faultOf(unit) ?? consulting.faultOf(unit);
+    // Plugins are told of ports, so these come first.
+    const isReady = (unit: Unit): boolean =>
+      this.#leasing.isReady(state, unit) && (this.#leasing.faultOf(unit) !== null || consulting.isReady(unit));
+    const batch = nextBatch(state, this.#busy, isReady, (intent) => consulting.isApart(intent));
     for (const { intents } of batch) for (const { meta } of intents) this.#busy.add(meta.id);
-    return [...execution.takeDue(), ...batch.map((unit) => taskOf(unit, this.#leasing.faultOf(unit)))];
+    return [...execution.takeDue(), ...batch.map((unit) => taskOf(unit, faultOf(unit)))];
   }
 
   /** Facts go on the log again when they have changed, so that no subnet is chosen over a route that has come since. */
@@ -280,6 +320,7 @@ class HostWorker implements Worker {
         outbox.push([{ fact: { type: 'HostFacts', data }, intent: null }]);
       this.#watchFacts(outbox, boundary);
     };
+    this.#cancelFacts();
     this.#cancelFacts = clock.after(factsEveryMs, () => {
       look().catch((error) => {
         if (!this.#stopped) this.#fail(error);
@@ -287,19 +328,24 @@ class HostWorker implements Worker {
     });
   }
 
-  /** We were taken for dead, and are not: a new epoch says so. Who is fenced cannot state one. */
-  #returned(epoch: number): void {
-    const { logger, kernel } = this.#options;
-    if (this.#epoch !== epoch) return;
-    this.#epoch = epoch + 1;
-    logger.warn({ epoch: this.#epoch }, 'this host was found to be away, and is not');
+  /** States the host's facts at once: whatever waits for them shall not wait for the next look. */
+  #restate(): void {
     const state = async (): Promise<void> => {
-      const data = this.#facts(await kernel.facts(), this.#epoch);
+      const data = this.#facts(await this.#options.kernel.facts(), this.#epoch);
       if (!this.#stopped) this.#outbox?.push([{ fact: { type: 'HostFacts', data }, intent: null }]);
     };
+    if (this.#stopped) return;
     state().catch((error) => {
       if (!this.#stopped) this.#fail(error);
     });
+  }
+
+  /** We were taken for dead, and are not: a new epoch says so. Who is fenced cannot state one. */
+  #returned(epoch: number): void {
+    if (this.#epoch !== epoch) return;
+    this.#epoch = epoch + 1;
+    this.#options.logger.warn({ epoch: this.#epoch }, 'this host was found to be away, and is not');
+    this.#restate();
   }
 
   #facts(facts: KernelFacts, epoch: number): EventData<'HostFacts'> {
@@ -318,7 +364,7 @@ class HostWorker implements Worker {
       underlay: facts.underlay && { ...facts.underlay },
       vlans: [...facts.vlans],
       linkRoutes: Object.fromEntries(Object.entries(facts.linkRoutes).map(([link, routes]) => [link, [...routes]])),
-      drivers: [],
+      drivers: [...this.#options.plugins.names()],
     };
   }
 }

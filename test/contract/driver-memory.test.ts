@@ -9,6 +9,10 @@ const open = async (machine = new MemoryMachine()) => {
   return {
     kernel,
     runDir: '/run/cnm',
+    machine: {
+      addLink: (name: string) => machine.addForeign(`link ${name}`),
+      removeLink: (name: string) => machine.removeForeign(`link ${name}`),
+    },
     traces: async () => machine.objects().map(objectKey),
     close: () => kernel.close(),
   };

@@ -4,6 +4,7 @@ import type { Code } from '../../events/refusals.ts';
 import { ipvlan } from './profiles/ipvlan.ts';
 import { macvlan } from './profiles/macvlan.ts';
 import { type Profile, sandboxFiles } from './profiles/profile.ts';
+import { remote } from './profiles/remote.ts';
 
 export const profiles: readonly Profile[] = [
   {
@@ -35,6 +36,7 @@ export const profiles: readonly Profile[] = [
   },
   macvlan,
   ipvlan,
+  remote,
 ];
 
 interface Exception {
@@ -68,6 +70,7 @@ export const exceptions: readonly Exception[] = [
       host: 'OPTION_UNSUPPORTED',
       macvlan: 'OPTION_UNSUPPORTED',
       ipvlan: 'OPTION_UNSUPPORTED',
+      weave: 'OPTION_UNSUPPORTED',
     },
   },
   {

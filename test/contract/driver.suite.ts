@@ -10,14 +10,18 @@ import type { CommandInput, CommandType } from '../../events/commands.ts';
 import { hostNetns } from '../../events/deciders/sandbox.ts';
 import type { Outcome } from '../../events/queries.ts';
 import { elementsOf } from '../support/driver-facts.ts';
+import { linkPlugins, type Machine } from '../support/plugins/links.ts';
 import { memoryStreams, mortal, System } from '../support/system.ts';
 import { exceptions, profiles, variants } from './driver-profiles.ts';
 import type { Profile } from './profiles/profile.ts';
+import { remote } from './profiles/remote.ts';
 
 /** A machine of its own for a host of the tests' realm and name. */
 export interface DriverHarness {
   readonly kernel: Kernel;
   readonly runDir: string;
+  /** Where a plugin makes its links. */
+  readonly machine: Machine;
   /** What of ours is on the machine, seen from outside. */
   traces(): Promise<readonly string[]>;
   close(): Promise<void>;
@@ -101,7 +105,9 @@ const conforms = (profile: Profile, open: () => Promise<DriverHarness>): void =>
   beforeEach(async () => {
     harness = await open();
     breaks = breakable(harness.kernel);
-    system = await new System({ ...memoryStreams(), kernel: breaks.kernel, runDir: harness.runDir }).start();
+    const plugins = linkPlugins([remote.driver], harness.machine);
+    const { runDir } = harness;
+    system = await new System({ ...memoryStreams(), kernel: breaks.kernel, plugins, runDir }).start();
   });
   afterEach(async () => {
     await system.stop();

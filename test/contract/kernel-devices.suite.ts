@@ -272,26 +272,93 @@ export const devicesSuite = (name: string, open: () => Promise<KernelHarness>): 
       assert.deepEqual(diff(objects, (await kernel().census()).objects), []);
     });
 
+    const moved = (link = 'up0', change: Partial<Device> = {}): Device =>
+      device({ source: { type: 'moved' }, birth: { sysctls: {}, link }, ...change });
+
     it('takes an interface of the host into a sandbox, and sends it back', async () => {
       await use().addLink('up0');
-      const moved = device({ source: { type: 'moved' }, birth: { sysctls: {}, link: 'up0' } });
-      const seen = { ...moved, birth: { sysctls: {}, link: '' } };
-      await faultOf(together(create('', [box(), moved]), broken()));
+      await faultOf(together(create('', [box(), moved()]), broken()));
       assert.deepEqual([await use().linksIn(null), (await kernel().census()).objects], [['up0'], []]);
-      await apply(create('box', [box(), moved, route()]), create('again', [moved]));
-      await holds(box(), seen, route());
+      await apply(create('box', [box(), moved(), route()]), create('again', [moved()]));
+      await holds(box(), moved(), route());
       assert.deepEqual(await use().linksIn(null), []);
-      await faultOf(together(remove('', [moved, route()]), broken()));
-      await holds(box(), seen, route());
-      await apply(remove('leave', [moved, route()]));
+      await faultOf(together(remove('', [moved(), route()]), broken()));
+      await holds(box(), moved(), route());
+      await apply(remove('leave', [moved(), route()]));
       assert.deepEqual(await use().linksIn(null), ['up0']);
-      await apply(create('back', [moved]), remove('box', [box(), moved]));
+      await apply(create('back', [moved()]), remove('box', [box(), moved()]));
       assert.deepEqual(await use().linksIn(null), ['up0']);
-      assert.equal(
-        (await faultOf(create('x', [box(), { ...moved, birth: { sysctls: {}, link: 'up7' } }]))).errno,
-        'ENODEV',
-      );
+      await apply(remove('gone', [moved()]));
+      assert.equal((await faultOf(create('x', [box(), moved('up7')]))).errno, 'ENODEV');
       await holds();
+    });
+
+    it('knows after a restart what an interface was called on the host, and adopts it', async () => {
+      await use().addLink('up0');
+      await apply(create('box', [box(), moved(), route()]));
+      await use().restart();
+      await holds(box(), moved(), route());
+      const { objects } = await kernel().census();
+      assert.deepEqual(diff([box(), moved(), route()], objects), []);
+      await apply(create('again', [moved()]));
+      await holds(box(), moved(), route());
+      // by what was seen alone, as it is when the log knows nothing of the endpoint any more
+      await apply({ id: 'leave', operations: diff([], objects) });
+      assert.deepEqual(await use().linksIn(null), ['up0']);
+      await holds();
+    });
+
+    it('gives one that has moved another tag, other addresses and another MTU, and it still goes home', async () => {
+      await use().addLink('up0');
+      await apply(create('box', [box(), moved()]));
+      const other = moved('', { addresses: ['10.7.0.9/16'], mtu: 1400, tag: tag('endpoint', 'e7x9') });
+      await faultOf(together(update(moved(), other), broken()));
+      await holds(box(), moved());
+      await apply(update(moved(), other));
+      await holds(box(), moved('up0', { addresses: ['10.7.0.9/16'], mtu: 1400, tag: tag('endpoint', 'e7x9') }));
+      await apply(remove('leave', [other]), remove('box', [box()]));
+      assert.deepEqual(await use().linksIn(null), ['up0']);
+    });
+
+    it('sends one home under a name of ours when its own is taken', async () => {
+      await use().addLink('up0');
+      await apply(create('box', [box(), moved()]));
+      await use().addForeignBridge('up0');
+      await faultOf(together(remove('', [moved()]), broken()));
+      await holds(box(), moved());
+      await apply(remove('box', [box(), moved()]));
+      assert.deepEqual([...(await use().linksIn(null))].sort(), ['cne7x2', 'up0']);
+      await holds();
+    });
+
+    it('takes nothing of ours from the host, and nothing to where its name is taken', async () => {
+      await use().addLink('up0');
+      const pair = veth({ network: 1, number: 2, netns: use().path('s2') });
+      const all = [...network(1), box(), pair];
+      await apply(create('all', all));
+      for (const link of all.flatMap((object) =>
+        object.kind === 'veth' || object.kind === 'bridge' ? [object.name] : [],
+      )) {
+        const fault = await faultOf(create('x', [moved(link, { name: 'eth7' })]));
+        assert.equal(fault.code, 'FOREIGN_OBJECT', link);
+      }
+      assert.equal((await faultOf(create('x', [moved()]))).code, 'FOREIGN_OBJECT');
+      assert.deepEqual(await use().linksIn(null), ['up0']);
+      await holds(...all);
+    });
+
+    it('takes one to where another has left, under the same name', async () => {
+      await use().addLink('up0');
+      await use().addLink('up1');
+      const next = moved('up1', { tag: tag('endpoint', 'e7x3') });
+      await apply(create('box', [box(), moved(), route()]));
+      await apply(together(remove('', [moved(), route()]), create('', [next, route()])));
+      await holds(box(), next, route());
+      assert.deepEqual(await use().linksIn(null), ['up0']);
+      await faultOf(together(remove('', [next, route()]), create('', [moved()]), broken()));
+      await holds(box(), next, route());
+      await apply(remove('box', [box(), next, route()]));
+      assert.deepEqual(await use().linksIn(null), ['up0', 'up1']);
     });
   });
 };

@@ -3,7 +3,7 @@
     python3 fabric.py HOST PORT --name NAME --state FILE [--login USER:PASSWORD] [--die]
 
 The fabric itself is FILE, a JSON document with its networks and ports: what a switch would be. It touches no kernel. Options of a
-network have it misbehave: `fail=join` refuses every join, `hang=join` never ends one, `late=join` is done when a file FILE.go is there. With
+network have it misbehave: `fail=create` refuses it, `fail=join` refuses every join, `hang=join` never ends one, `late=join` is done when a file FILE.go is there. With
 --die it kills itself between the first join and its report. Prints a line of JSON for whatever happens to it, and ends with 3 when another worker has its host.
 """
 import argparse
@@ -50,6 +50,8 @@ class Fabric:
         """What we have to say before an intent is carried out (SettleIntent): the MAC address, where nobody asked for one."""
         if kind_of(intent) != "EndpointCreateRequested" or intent["data"]["endpoint"]["mac"]:
             return None
+        if intent["data"]["endpoint"]["networkId"] not in self.networks:
+            return None
         digest = hashlib.sha256(intent["data"]["endpoint"]["id"].encode()).digest()
         mac = "02:fa:" + ":".join("%02x" % byte for byte in digest[:4])
         return {"kind": "endpoint", "ipv4": None, "ipv6": None, "mac": mac}
@@ -75,6 +77,8 @@ class Fabric:
                     raise Fault("DRIVER_NOT_HERE", f"this host has no driver {network['driver']}")
                 if network["ipam"]["driver"] not in ("default", "null"):
                     raise Fault("FABRIC_REFUSED", "the fabric manages no addresses")
+                if network["options"].get("fail") == "create":
+                    raise Fault("FABRIC_REFUSED", "the fabric was told to refuse this network")
                 self.networks[network["id"]] = network["options"]
             case "NetworkDeleteRequested":
                 self.networks.pop(data["networkId"], None)

@@ -1,5 +1,6 @@
 // One network over several hosts, each with a worker process and a kernel namespace of its own: traffic, names, departure, healing.
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { after, before, test } from 'node:test';
 import { type Client, CommandRefused } from '../../services/client/index.ts';
 import { type Hosts, serverAddress, startHosts } from '../support/hosts.ts';
@@ -36,7 +37,7 @@ if (inOwnNamespaces(import.meta.filename)) {
     const accepted = await client.attachSandbox({ sandbox, networks: [{ network: 'span' }] }, { host });
     const { position } = await accepted.outcome;
     const { rows } = await client.sandboxes({ filter: { sandbox }, atLeast: position });
-    const endpoints = await client.endpoints({ filter: { sandbox }, atLeast: position });
+    const endpoints = await client.endpoints({ filter: { sandbox, network: 'span' }, atLeast: position });
     const address = endpoints.rows[0]?.ipv4?.split('/')[0];
     return { key: rows[0]?.key ?? assert.fail(`no sandbox ${sandbox}`), address: address ?? assert.fail('no address') };
   };
@@ -66,6 +67,37 @@ if (inOwnNamespaces(import.meta.filename)) {
     assert.equal(mtuIn(shIn(a.key, 'ip -o link show eth0')), mtu);
     assert.ok(succeedsIn(a.key, `ping -c1 -W1 -M do -s ${mtu - 28} ${b.address}`));
     assert.ok(!succeedsIn(a.key, `ping -c1 -W1 -M do -s ${mtu - 27} ${b.address}`));
+  });
+
+  test('overlay: each sandbox gets out through its host, and is reached from outside at ports of the host', async () => {
+    const a = { key: (await client.sandboxes({ filter: { sandbox: 'a' } })).rows[0]?.key ?? '', address: '' };
+    assert.ok(reaches(a, { key: '', address: serverAddress }));
+    const ports = [{ hostPort: 8080, port: 80, hostAddress: 'any' }];
+    const attached = await client.attachSandbox(
+      { sandbox: 'p', networks: [{ network: 'span' }], ports },
+      { host: 'h2' },
+    );
+    const { position, sandbox } = await attached.outcome;
+    const server = spawn('nsenter', [`--net=${sandbox?.key}`, 'python3', '-m', 'http.server', '80'], {
+      stdio: 'ignore',
+    });
+    try {
+      const asked = () =>
+        fetch(`http://${lab.at(1).address}:8080/`, { signal: AbortSignal.timeout(2_000) }).then(
+          ({ status }) => status,
+          () => 0,
+        );
+      await waitFor(async () => (await asked()) === 200, { what: 'the published port on h2', timeoutMs: 10_000 });
+    } finally {
+      server.kill('SIGKILL');
+    }
+    const { rows } = await client.networks({ filter: { outlet: 'true' }, atLeast: position });
+    assert.deepEqual(rows.map(({ host, name }) => `${host}/${name}`).sort(), [
+      'h1/cnm-gateway',
+      'h2/cnm-gateway',
+      'h3/cnm-gateway',
+    ]);
+    await detach('h2', 'p');
   });
 
   test('overlay: what somebody else removes of the tables comes back, and the address of one who left is not kept', async () => {
@@ -111,5 +143,7 @@ if (inOwnNamespaces(import.meta.filename)) {
     await (await client.deleteNetwork({ network: 'span' })).outcome;
     const bridges = () => lab.hosts.map((host) => host.exec('ip -br link show type bridge').trim()).join('');
     await waitFor(() => bridges() === '', { what: 'no bridge on any host', timeoutMs: 10_000 });
+    for (const host of ['h1', 'h2', 'h3']) await (await client.pruneNetworks({}, { host })).outcome;
+    assert.deepEqual((await client.networks({})).rows, [], 'nor a record of the ways out');
   });
 }

@@ -146,20 +146,23 @@ if (inOwnNamespaces(import.meta.filename)) {
   test('third party: changes in place, settings of the driver and the pruning of networks reach it too', async () => {
     const wide = { name: 'wide', driver: 'fabric', labels: { tier: 'test' } };
     await (await client.createNetwork(wide)).outcome;
-    await (await attach('c0', 'wide')).outcome;
+    const networks = [{ network: 'wide' }, { network: 'lan' }];
+    await (await client.attachSandbox({ sandbox: 'c0', networks })).outcome;
     await (await client.updateNetwork({ network: 'wide', labels: { tier: 'gone' } })).outcome;
     const updated = await client.updateEndpoint({ network: 'wide', endpoint: 'c0', aliases: ['www'] });
     const { position } = await updated.outcome;
-    assert.deepEqual((await client.endpoints({ filter: { sandbox: 'c0' }, atLeast: position })).rows[0]?.aliases, [
-      'www',
-    ]);
+    assert.deepEqual(
+      (await client.endpoints({ filter: { network: 'wide', sandbox: 'c0' }, atLeast: position })).rows[0]?.aliases,
+      ['www'],
+    );
     const publishing = await client.updateEndpoint({
       network: 'wide',
       endpoint: 'c0',
       ports: [{ hostPort: 80, port: 80 }],
     });
     assert.equal((await failure(publishing)).code, 'FABRIC_REFUSED');
-    assert.deepEqual((await endpointOf('c0'))?.ports, [], 'what was before holds');
+    const inWide = await client.endpoints({ filter: { network: 'wide', sandbox: 'c0' } });
+    assert.deepEqual(inWide.rows[0]?.ports, [], 'what was before holds');
     await (await client.configureDriver({ driver: 'fabric', options: {} })).outcome;
     await detach('c0');
     await (await client.pruneNetworks({ labels: ['tier=gone'] }, { host: 'fab-1' })).outcome;
@@ -175,6 +178,17 @@ if (inOwnNamespaces(import.meta.filename)) {
     assert.deepEqual(portsNow(), []);
     assert.equal((await client.endpoints({ filter: { network: 'bad' } })).rows.length, 0);
     assert.equal((await client.sandboxes({ filter: { sandbox: 'c2' } })).rows.length, 0);
+  });
+
+  test('third party: what stands on a network that the driver refuses fails with it', async () => {
+    process.kill(fabric.pid, 'SIGSTOP');
+    const network = await client.createNetwork({ name: 'none', driver: 'fabric', options: { fail: 'create' } });
+    const endpoint = await client.createEndpoint({ network: 'none', name: 'e' });
+    process.kill(fabric.pid, 'SIGCONT');
+    assert.equal((await failure(network)).code, 'FABRIC_REFUSED');
+    assert.equal((await failure(endpoint)).code, 'DEPENDENCY_FAILED');
+    assert.equal((await client.networks({ filter: { name: 'none' } })).rows.length, 0);
+    assert.deepEqual(portsNow(), []);
   });
 
   test('third party: a move to a network that refuses it leaves the sandbox where it was', async () => {
@@ -197,7 +211,7 @@ if (inOwnNamespaces(import.meta.filename)) {
     await waitFor(() => portsNow().some(({ sandbox }) => sandbox !== null), { what: 'the join to be under way' });
     await (await attach('c5', 'lan')).outcome;
     assert.equal((await failure(accepted)).code, 'TIMED_OUT');
-    await fabric.saying('undone', 4);
+    await fabric.saying('undone', 6);
     assert.equal(fabric.said('undone').at(-1)?.code, 'TIMED_OUT');
     await waitFor(async () => (await reportsOf(accepted.commandid)).length === 2, { what: 'the report' });
     assert.deepEqual(await reportsOf(accepted.commandid), ['EndpointCreateFailed', 'EndpointJoinFailed']);
@@ -209,7 +223,7 @@ if (inOwnNamespaces(import.meta.filename)) {
     const accepted = await attach('c11', 'far', 1_000);
     assert.equal((await failure(accepted)).code, 'TIMED_OUT');
     writeFileSync(`${stateFile()}.go`, '');
-    await fabric.saying('undone', 5);
+    await fabric.saying('undone', 7);
     await waitFor(async () => (await reportsOf(accepted.commandid)).length === 6, { what: 'both reports' });
     assert.deepEqual(await reportsOf(accepted.commandid), [
       ...['EndpointCreated', 'EndpointJoined', 'SandboxCreated'],
@@ -345,9 +359,9 @@ if (inOwnNamespaces(import.meta.filename)) {
     }
     assert.equal(open.size, 0);
     // done: five networks made and removed, six sandboxes attached and detached, one endpoint by hand, and the changes in place
-    const done = 5 * 2 + 6 * 4 + 4 + 9;
-    // refused 2, the move 4, late 2 and 2 and 2, and one update
-    assert.deepEqual(counts, { done, failed: 2 + 4 + 2 + 2 + 2 + 1, tooLate: 2 });
+    const done = 5 * 2 + 6 * 4 + 4 + 13;
+    // refused 2, a network and what stood on it 2, the move 4, late 2 and 2 and 2, and one update
+    assert.deepEqual(counts, { done, failed: 2 + 2 + 4 + 2 + 2 + 2 + 1, tooLate: 2 });
     assert.deepEqual(fabricState(stateFile()), { networks: {}, ports: {} });
   });
 }

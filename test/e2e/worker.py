@@ -237,8 +237,9 @@ class Worker:
             self.take_back(unit, fault)
             return True
         self.driver.carried_out(unit)
-        joins = [intent for intent in unit if kind_of(intent) == "EndpointJoinRequested"]
-        facts = [fact for intent in unit for fact in (self.done(intent), *(self.sandbox_made(intent) if intent in joins else ()))]
+        facts = []
+        for intent in unit:
+            facts += [self.done(intent), *self.sandbox_made(intent, facts)]
         self.tell(facts + self.sandboxes_gone(unit))
         return True
 
@@ -282,9 +283,12 @@ class Worker:
                          interface=self.driver.interface(data), key=data["sandbox"]["key"], routes=[], ports=[], peer=None)
         return (DONE[kind], intent["subject"], facts, intent)
 
-    def sandbox_made(self, intent):
+    def sandbox_made(self, intent, facts):
+        """The sandbox of a join, where neither the log nor what is to be reported before knows it as made."""
+        if kind_of(intent) != "EndpointJoinRequested":
+            return []
         sandbox = intent["data"]["sandbox"]
-        if sandbox["incarnation"] in self.sandboxes:
+        if sandbox["incarnation"] in self.sandboxes or any(fact[0].startswith("SandboxCreated") for fact in facts):
             return []
         return [("SandboxCreated.v2", f"sandbox/{sandbox['id']}", {"sandbox": sandbox}, intent)]
 

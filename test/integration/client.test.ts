@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { pino } from 'pino';
+import { cloudType, eventVersions } from '../../events/envelope.ts';
 import { subjects } from '../../events/names.ts';
 import {
   type Client,
@@ -141,7 +142,7 @@ test('client: queries read what one has written, and the past', async () => {
   const events = await client.events({ filter: { network: 'seen' } });
   assert.deepEqual(
     events.rows.map(({ type }) => type),
-    ['cnm.NetworkCreateRequested.v3', 'cnm.NetworkCreated.v1'],
+    [cloudType('NetworkCreateRequested', eventVersions.NetworkCreateRequested), 'cnm.NetworkCreated.v1'],
   );
   const malformed = (error: unknown) => error instanceof QueryFailed && error.code === 'QUERY_MALFORMED';
   await assert.rejects(client.networks({ filter: { color: 'red' } }), malformed);

@@ -8,10 +8,12 @@ import { type Collector, createCollector } from '../../services/collector/collec
 import type { Controller } from '../../services/controller/controller.ts';
 import type { Clock } from '../../services/lib/clock.ts';
 import { type MemoryStream, memoryStream } from '../support/memory-stream.ts';
+import { able } from '../support/realm-stage.ts';
 import {
   type Answered,
   eventsOn,
   FakeClock,
+  fault,
   Reporter,
   silent,
   startController,
@@ -268,6 +270,32 @@ test('a controller whose clock is behind is asked again until it agrees', async 
   assert.equal(new Set(refusals.map(({ meta }) => meta.commandid)).size, refusals.length, 'under an id of its own');
 });
 
+test('a sandbox that a failure has left without its way out gets it, once and by whichever collector', async () => {
+  const stage = new Stage();
+  stage.reporter.facts = able('h1');
+  await stage.start();
+  for (const name of ['span', 'wide']) await stage.send('CreateNetwork', { name, driver: 'overlay' });
+  await Promise.all([stage.collector().start(), stage.collector().start()]);
+  stage.reporter.isPaused = true;
+  const failing = await stage.send('AttachSandbox', { sandbox: 's1', networks: [{ network: 'span' }] });
+  await stage.send('AttachSandbox', { sandbox: 's1', networks: [{ network: 'wide' }] });
+  stage.reporter.verdict = ({ meta }) => (meta.commandid === failing ? fault() : null);
+  stage.reporter.isPaused = false;
+  stage.reporter.work();
+  await turn();
+  assert.equal(stage.events('EndpointCreateFailed').length, 2, 'the way out went with the command that it came with');
+  await stage.wait(10);
+  assert.deepEqual(
+    stage.asked().map((id) => /-(mend)\//.exec(id)?.[1]),
+    ['mend'],
+  );
+  const last = stage.events('EndpointJoined').at(-1);
+  assert.equal(last?.meta.actor, 'collector');
+  assert.equal(stage.events('NetworkCreateRequested').length, 3, 'in the network that was there');
+  await stage.wait(day);
+  assert.equal(stage.asked().length, 1, 'and that was all');
+});
+
 test('an endpoint whose network is undone is forgotten', async () => {
   const stage = await staged();
   await stage.collector().start();
@@ -311,6 +339,9 @@ test('a log that cannot be read is loud', async () => {
   const collector = stage.collector();
   await collector.start();
   await stage.reporter.stop();
-  await stage.log.append({ subject: subjects.outcome('h9'), body: '[{"type":"cnm.Nonsense.v1"}]', id: 'x' });
+  // of somebody else it would just not count
+  const body = '[{"type":"cnm.Nonsense.v1","source":"/cnm/test/worker/h9"}]';
+  await stage.log.append({ subject: subjects.outcome('h9'), body: '[{"type":"cnm.Nonsense.v1"}]', id: 'y' });
+  await stage.log.append({ subject: subjects.outcome('h9'), body, id: 'x' });
   await assert.rejects(collector.failed, { code: 'LOG_UNREADABLE' });
 });

@@ -39,7 +39,10 @@ it('joint commits are stored together, each chained to the one before on its sub
     await send('CreateNetwork', { name: 'web', driver: 'overlay' }, null);
     for (const [index, host] of ['h1', 'h2', 'h1', 'h2'].entries())
       await send('AttachSandbox', { sandbox: `s${index}`, networks: [{ network: 'web' }] }, host);
-    await until(() => eventsOn(logged).filter(({ type }) => type === 'EndpointJoined').length === 4, 'all is read');
+    await until(
+      () => eventsOn(logged).filter(({ type }) => type === 'EndpointJoined').length === 8,
+      'all is read, the ways out too',
+    );
     const heads = new Map<string, Message>();
     for (const message of logged) {
       const head = heads.get(message.subject);

@@ -9,13 +9,15 @@ const overlay = { driver: 'overlay' };
 const attach = (sandbox: string, name = sandbox) => ({ sandbox, networks: [{ network: 'web', name }] });
 
 const networksIn = (stage: RealmStage) => [...stage.realm().shared.networks.values()];
+/** Of endpoints in networks of the realm: their sandboxes' ways out are the host's own. */
 const creations = (stage: RealmStage) =>
   stage
     .events()
     .filter(
       (event): event is EventOf<'EndpointCreateRequested'> & { position: number } =>
-        event.type === 'EndpointCreateRequested',
+        event.type === 'EndpointCreateRequested' && event.data.endpoint.origin !== 'outlet',
     );
+const ofRealm = (stage: RealmStage) => stage.viewed().filter(([, host]) => host === '');
 const admissions = (stage: RealmStage) =>
   stage
     .events()
@@ -59,7 +61,13 @@ describe('networks of the realm', () => {
     const { scope, driver, mtu, defaultRoute, tunnel } = row.facts;
     assert.deepEqual(
       { scope, driver, mtu, defaultRoute, tunnel },
-      { scope: 'realm', driver: 'overlay', mtu: 1450, defaultRoute: 'none', tunnel: { port: 4789, encrypted: false } },
+      {
+        scope: 'realm',
+        driver: 'overlay',
+        mtu: 1450,
+        defaultRoute: 'outlet',
+        tunnel: { port: 4789, encrypted: false },
+      },
     );
     const [ipv4, ipv6] = row.facts.subnets;
     assert.deepEqual([ipv4?.subnet, ipv4?.gateway, ipv4?.vni, ipv6?.vni], ['10.204.0.0/24', null, 4096, 4096]);
@@ -105,7 +113,7 @@ describe('networks of the realm', () => {
     await stage.run('CreateNetwork', { name: 'web', ...overlay });
     await stage.run('AttachSandbox', attach('a'), 'h1');
     await stage.run('AttachSandbox', attach('b'), 'h2');
-    assert.deepEqual(stage.viewed(), [['web', '', 'active', 2]]);
+    assert.deepEqual(ofRealm(stage), [['web', '', 'active', 2]]);
     assert.equal(await stage.code('DeleteNetwork', { network: 'web' }), 'NETWORK_HAS_ENDPOINTS');
     await stage.run('DetachSandbox', { sandbox: 'a' });
     const late = stage.reporters.get('h2') ?? assert.fail();
@@ -116,13 +124,13 @@ describe('networks of the realm', () => {
       networksIn(stage).map(({ status }) => status),
       ['deleting'],
     );
-    assert.deepEqual(stage.viewed(), [['web', '', 'deleting', 1]]);
+    assert.deepEqual(ofRealm(stage), [['web', '', 'deleting', 1]]);
     assert.equal(await stage.code('CreateEndpoint', { network: 'web', name: 'c' }, 'h1'), 'NETWORK_NOT_FOUND');
     late.isPaused = false;
     late.work();
     await stage.settled();
     const { shared } = stage.realm();
-    assert.deepEqual(stage.viewed(), []);
+    assert.deepEqual(ofRealm(stage), []);
     assert.deepEqual([shared.networks.size, shared.cells.size, shared.vnis.size], [0, 0, 0]);
     await stage.run('CreateNetwork', { name: 'web', ...overlay });
     assert.deepEqual(
@@ -168,7 +176,9 @@ describe('networks of the realm', () => {
     assert.equal(await create('own'), 'NETWORK_EXISTS', 'on a host');
     assert.equal(await create('db', { ipam: { subnets: [{ subnet: '10.9.0.0/25' }] } }), 'SUBNET_OVERLAPS', 'a host');
     const port = { sandbox: 'box', networks: [{ network: 'web', ports: [{ port: 80, hostPort: 80 }] }] };
-    assert.notEqual(await stage.code('AttachSandbox', port, 'h1'), 'succeeded');
+    const onHost = (host: string) => stage.code('AttachSandbox', { ...port, sandbox: host }, host);
+    assert.deepEqual([await onHost('h1'), await onHost('h2')], ['succeeded', 'succeeded'], 'ports are each host’s own');
+    assert.equal(await stage.code('AttachSandbox', { ...port, sandbox: 'other' }, 'h1'), 'PORT_IN_USE');
   });
 
   it('take labels anew, and nothing else', async () => {

@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import type { KernelObject } from '../../drivers/objects.ts';
+import { delayed } from '../support/delayed.ts';
 import { MemoryMachine, memoryKernel } from '../support/memory-kernel.ts';
 import { waitFor } from '../support/nats.ts';
-import { delayed, host, memoryStreams, realm, type Sent, System } from '../support/system.ts';
+import { host, memoryStreams, realm, type Sent, System } from '../support/system.ts';
 
 describe('a worker and deadlines', () => {
   let machine = new MemoryMachine();

@@ -6,10 +6,18 @@ import type { Operation } from '../../drivers/port.ts';
 import { MemoryMachine, memoryKernel } from '../support/memory-kernel.ts';
 import { host, type Mortal, memoryStreams, mortal, realm, type Sent, System } from '../support/system.ts';
 
-const network = fc.constantFrom('a', 'b', 'c');
+const network = fc.constantFrom('a', 'b', 'c', 'd');
 const endpoint = fc.constantFrom('e', 'f');
 const sandbox = fc.constantFrom('one', 'two');
-const kinds = fc.constantFrom<Operation['object']['kind']>('netns', 'bridge', 'element', 'veth', 'route', 'file');
+const kinds = fc.constantFrom<Operation['object']['kind']>(
+  'netns',
+  'bridge',
+  'vxlan',
+  'element',
+  'veth',
+  'route',
+  'file',
+);
 /** Small numbers, so that they clash; 0 is for the host to choose. */
 const hostPort = fc.constantFrom(0, 0, 80, 81, 82);
 const ports = fc.array(hostPort, { maxLength: 2 });
@@ -103,10 +111,12 @@ class Play {
   #fuse = Number.POSITIVE_INFINITY;
 
   async start(): Promise<void> {
+    const underlay = { address: '192.0.2.1', device: 'up0', mtu: 1500 };
+    this.#machine.facts = { ...this.#machine.facts, underlay };
     await this.#begin();
     await this.#system.startController();
     // Without networks there would be little to do.
-    for (const name of ['a', 'b', 'c'] as const) await this.act({ do: 'createNetwork', network: name });
+    for (const name of ['a', 'b', 'c', 'd'] as const) await this.act({ do: 'createNetwork', network: name });
   }
 
   async #begin(): Promise<void> {
@@ -146,6 +156,8 @@ class Play {
           name: step.network,
           ipv6: step.network === 'b',
           internal: step.network === 'c',
+          // The one that others are led out for.
+          driver: step.network === 'd' ? 'overlay' : 'bridge',
         });
       case 'deleteNetwork':
         return this.#send('DeleteNetwork', { network: step.network });
@@ -241,13 +253,15 @@ class Play {
   }
 
   async #clear(): Promise<void> {
-    const { sandboxes, endpoints, networks } = await this.#system.state();
+    const { sandboxes, endpoints } = await this.#system.state();
     for (const { facts } of sandboxes.values()) await this.#system.run('DetachSandbox', { sandbox: facts.id });
     const left = (await this.#system.state()).endpoints;
     for (const { facts } of endpoints.values())
       if (left.has(facts.id))
         await this.#system.run('DeleteEndpoint', { network: facts.networkId, endpoint: facts.id });
-    for (const { facts } of networks.values()) await this.#system.run('DeleteNetwork', { network: facts.id });
+    const { networks, shared } = await this.#system.state();
+    for (const { facts } of [...networks.values(), ...shared.networks.values()])
+      await this.#system.run('DeleteNetwork', { network: facts.id });
   }
 
   async end(): Promise<void> {
@@ -260,8 +274,9 @@ class Play {
     await this.#clear();
     const objects = await this.#system.check();
     assert.deepEqual(objects, []);
-    const { endpoints, networks, sandboxes, expired } = await this.#system.state();
-    assert.deepEqual([endpoints.size, networks.size, sandboxes.size, expired.size], [0, 0, 0, 0]);
+    const { endpoints, networks, sandboxes, expired, shared } = await this.#system.state();
+    const left = [endpoints, networks, sandboxes, expired, shared.networks].map(({ size }) => size);
+    assert.deepEqual(left, [0, 0, 0, 0, 0]);
     await this.#system.stop();
   }
 }

@@ -35,6 +35,11 @@ if (inOwnNamespaces(import.meta.filename)) {
     return {
       kernel,
       runDir,
+      machine: {
+        addLink: (name: string) =>
+          sh(`ip link show ${name}h >/dev/null 2>&1 || ip link add ${name} type veth peer name ${name}h`),
+        removeLink: (name: string) => sh(`ip link del ${name}h 2>/dev/null || true`),
+      },
       traces: async () => [
         ...ipLinks().flatMap(({ ifname }) => (ifname === 'lo' ? [] : [ifname])),
         ...filesIn(join(runDir, 'netns')),

@@ -101,6 +101,35 @@ if (inOwnNamespaces(import.meta.filename)) {
       }
     });
 
+    it('takes an interface of whatever kind for what somebody gave us, repairs it, and gives it back', async () => {
+      const given = device({
+        ...{ name: 'eth1', source: { type: 'moved' }, birth: { sysctls: {}, link: 'pv0' } },
+        ...{ mac: null, mtu: null, addresses: ['10.8.0.2/24'], tag: tag('endpoint', 'e9') },
+      });
+      const wanted = [...all(), given];
+      const difference = async (): Promise<readonly string[]> => {
+        const operations = diff(wanted, (await kernel.census()).objects);
+        await apply({ id: 'repair', operations });
+        return operations.map(({ op, object }) => `${op} ${object.kind}`);
+      };
+      sh('ip link add pv0 link cpn7 address 02:00:00:00:00:09 type macvlan mode private');
+      assert.deepEqual(await difference(), ['create device']);
+      assert.deepEqual(await difference(), []);
+      for (const command of ['ip link set eth1 down', 'ip addr flush dev eth1']) {
+        shIn(path(), command);
+        assert.deepEqual([command, await difference(), await difference()], [command, ['update device'], []]);
+      }
+      await kernel.close();
+      kernel = await linuxKernel({ ...owner, runDir });
+      assert.deepEqual(await difference(), []);
+      const { objects } = await kernel.census();
+      await apply({ id: 'gone', operations: diff(all(), objects) });
+      const [back] = ipLinks().filter(({ ifname }) => ifname === 'pv0');
+      assert.deepEqual([back?.address, back?.ifalias], ['02:00:00:00:00:09', undefined]);
+      assert.deepEqual(inner(), ['lo', 'eth0']);
+      sh('ip link del pv0');
+    });
+
     it('has no generated address, and no interface of the host by its name is in the way', async () => {
       assert.doesNotMatch(shIn(path(), 'ip -6 addr show dev eth0 scope link'), /inet6/);
       sh('ip link add eth5 type veth peer far5');

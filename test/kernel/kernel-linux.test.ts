@@ -41,8 +41,11 @@ if (inOwnNamespaces(import.meta.filename)) {
         links.push(name);
       },
       linksIn: async (path) => {
-        const names = ipLinks(path ?? undefined).map(({ ifname }) => ifname);
-        return names.filter((name) => (path === null ? links.includes(name) : name !== 'lo')).sort();
+        const others = ipLinks(path ?? undefined).filter(
+          ({ ifname, ifalias }) =>
+            ifname !== 'lo' && (path !== null || !(ifname.startsWith('far-') || ifalias?.startsWith('cnm'))),
+        );
+        return others.map(({ ifname }) => ifname).sort();
       },
       has: async (kind) => hasKind(kind),
       bringNamespace: async (name) => {

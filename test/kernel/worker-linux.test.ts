@@ -22,13 +22,15 @@ const workerProcess = (url: string, runDir: string): string => `
   import { hostServers } from '${new URL('../../services/dns/upstreams.ts', import.meta.url)}';
   import { connectNats } from '${new URL('../../services/nats/connection.ts', import.meta.url)}';
   import { jetStream } from '${new URL('../../services/nats/jetstream.ts', import.meta.url)}';
+  import { createPlugins } from '${new URL('../../services/plugins/plugins.ts', import.meta.url)}';
   import { createWorker } from '${new URL('../../services/worker/worker.ts', import.meta.url)}';
   const logger = pino({ level: 'silent' });
   const place = { realm: '${realm}', host: '${host}', runDir: '${runDir}' };
   const kernel = await linuxKernel(place);
   const connection = await connectNats({ url: '${url}', role: 'worker', log: logger });
   const [log, commands] = [jetStream(connection, 'CNM_LOG'), jetStream(connection, 'CNM_COMMANDS')];
-  const worker = createWorker({ ...place, log, commands, kernel, drivers, hostServers: hostServers(), clock: systemClock, logger, ula: 'fd00:1:2::/48',
+  const plugins = createPlugins({ sockets: [], specs: [], logger });
+  const worker = createWorker({ ...place, log, commands, kernel, drivers, plugins, hostServers: hostServers(), clock: systemClock, logger, ula: 'fd00:1:2::/48',
     pools: [{ base: '10.200.0.0/14', size: 24 }], netnsRoots: ['/run', '/tmp'] });
   await worker.start();
   console.log('started');`;

@@ -1,7 +1,7 @@
 /** The invariants of design.md section 7 that the log alone can show, checked at every position; and a state as plain data. */
 import assert from 'node:assert/strict';
 import { verdictOn } from '../../events/deciders/upkeep.ts';
-import type { Event } from '../../events/envelope.ts';
+import { type Event, isRevertible, needsExecution } from '../../events/envelope.ts';
 import { type EventType, isConstructive, isFailure, isIntent } from '../../events/events.ts';
 import { overlaps, parseCidr, parseSubnet } from '../../events/ip.ts';
 import { holderOf } from '../../events/ipam.ts';
@@ -76,7 +76,8 @@ const checkNetwork = (state: BoundaryState, { facts }: NetworkRow, endpoints: re
   for (const row of named) assert.equal(cell.names.get(row.facts.name.toLowerCase()), row.facts.id);
   for (const id of cell.names.values()) {
     const row = state.endpoints.get(id);
-    const isMoving = state.intents.get(row?.leave?.intent ?? '')?.meta.commandtype === 'MoveSandbox';
+    const leave = state.intents.get(row?.leave?.intent ?? '');
+    const isMoving = leave !== undefined && isRevertible(leave);
     assert.ok(row?.status !== 'deleting' || isMoving, 'a name is free at the delete intent, but for a move');
   }
   assert.equal(cell.endpoints.size, endpoints.length, `endpoints of ${facts.name}`);
@@ -171,7 +172,8 @@ const checkGateways = (state: BoundaryState): void => {
     for (const [family, key] of [[4, 'ipv4'] as const, [6, 'ipv6'] as const]) {
       const able = rows.filter(({ networkId }) => {
         const network = state.networks.get(networkId)?.facts ?? assert.fail(`no network ${networkId}`);
-        return !network.internal && network.subnets.find((subnet) => subnet.family === family)?.gateway;
+        if (network.internal || network.defaultRoute === 'outlet') return false;
+        return network.subnets.find((subnet) => subnet.family === family)?.gateway;
       });
       const highest = Math.max(...able.map(({ gatewayPriority }) => gatewayPriority));
       const first = able.find(({ gatewayPriority }) => gatewayPriority === highest);
@@ -246,6 +248,8 @@ export class Checker {
   readonly realm: Realm = emptyRealm();
   /** Pairs of state and event that the tables do not know. */
   readonly impossible: string[] = [];
+  /** Ids of commands that were refused or failed. */
+  readonly failed = new Set<string>();
   readonly #decidedAt = new Map<string, number>();
   readonly #ended = new Set<string>();
   readonly #accepted = new Set<string>();
@@ -294,16 +298,17 @@ export class Checker {
     if (commandseq !== undefined) {
       assert.equal(this.#decidedAt.get(key) ?? position, position, `command ${key} was decided twice`);
       this.#decidedAt.set(key, position);
-      if (isIntent(event.type)) this.#accepted.add(key);
+      if (needsExecution(event)) this.#accepted.add(key);
     }
     this.#countImpossible(state, event);
     if (event.type === 'CommandTimedOut' && state.progress.has(commandKey(event.data.actor, event.data.commandId))) {
       for (const id of event.data.intents) {
         const intent = state.intents.get(id);
         // A move that was done stays done.
-        if (intent && isConstructive(intent.type) && intent.meta.commandtype !== 'MoveSandbox') this.#late.add(id);
+        if (intent && isConstructive(intent.type) && !isRevertible(intent)) this.#late.add(id);
       }
     }
+    if (isFailure(event.type) || event.type === 'CommandRefused') this.failed.add(commandid);
     if (isFailure(event.type)) this.#late.delete(event.meta.causationid);
     if (event.type === 'EndpointSuspected') this.#checkGarbage(state, event, false);
     if (event.type === 'EndpointDeleteRequested' && event.data.cause === 'garbage')

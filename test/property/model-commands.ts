@@ -43,7 +43,7 @@ export const command = fc.oneof(
     arbitrary: fc
       .record({
         name: networkName,
-        driver: fc.constantFrom('bridge', 'bridge', 'bridge', 'bridge', 'host', 'null'),
+        driver: fc.constantFrom('bridge', 'bridge', 'deep', 'deep', 'host', 'null'),
         subnet: maybe(fc.constantFrom('10.1.0.0/29', '10.1.0.0/24', '10.1.0.0/30', 'fd00::/64')),
         overlap: fc.boolean(),
         gc,
@@ -57,7 +57,7 @@ export const command = fc.oneof(
           name,
           driver,
           gc: isConfig ? undefined : period,
-          internal: isInternal && driver === 'bridge' && !isConfig,
+          internal: isInternal && (driver === 'bridge' || driver === 'deep') && !isConfig,
           configOnly: isConfig,
           configFrom,
           ipv6: subnet?.includes(':') ?? false,

@@ -115,7 +115,7 @@ const at = <T>(list: readonly T[], index: number): T | undefined => list[index %
 const aimed = (state: BoundaryState, { command: sent, aim: how, pick }: Extract<Move, { kind: 'send' }>): object => {
   const ref = ({ facts }: { facts: { id: string; name: string } }): string => (how === 'id' ? facts.id : facts.name);
   const open = [...state.networks.values()].filter(
-    ({ status, facts }) => networkAnswers.CreateEndpoint[status] === 'accepted' && !facts.configOnly,
+    ({ status, facts }) => networkAnswers.CreateEndpoint[status] === 'accepted' && !facts.configOnly && !facts.outlet,
   );
   switch (sent.type) {
     case 'UpdateEndpoint':
@@ -219,7 +219,7 @@ const migrate = (model: Model, step: Extract<Move, { kind: 'migrate' }>, serial:
   model.decide();
   const state = () => model.stateOf(worker.host);
   const networks = [...state().networks.values()].filter(
-    ({ facts, status }) => status === 'active' && !facts.configOnly,
+    ({ facts, status }) => status === 'active' && !facts.configOnly && !facts.outlet,
   );
   const own = { sandbox: step.sandbox, ports: step.ports };
   if (!state().sandboxIds.has(step.sandbox))
@@ -316,6 +316,7 @@ export const play = (model: Model, steps: readonly Move[]): void => {
       );
     send('CreateNetwork', { name: 'web', gc: 1_000, ipam: { subnets } });
     send('CreateNetwork', { name: 'back' });
+    send('CreateNetwork', { name: 'db', driver: 'deep' });
     send('CreateEndpoint', { network: 'web', name: 'a' });
   }
   for (const [serial, step] of steps.entries()) apply(model, step, serial);

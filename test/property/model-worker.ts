@@ -1,6 +1,6 @@
 /** The worker of a host in the model: what it executes, in which order, and what it says about it. */
 import assert from 'node:assert/strict';
-import { commitHeaders, type Event, encodeCommit, eventVersions } from '../../events/envelope.ts';
+import { commitHeaders, type Event, encodeCommit, eventVersions, isRevertible } from '../../events/envelope.ts';
 import { type Fact, type Fault, isConstructive } from '../../events/events.ts';
 import { type OpenLease, openLeases } from '../../events/leases.ts';
 import { commandId, subjects, workerActor } from '../../events/names.ts';
@@ -89,8 +89,8 @@ export class ModelWorker extends Follower<Place> {
   #units(): readonly (readonly Event[])[] {
     const units = new Map<string, Event[]>();
     for (const intent of this.#state.intents.values()) {
-      const { id, actor, commandid, commandtype } = intent.meta;
-      const key = commandtype === 'MoveSandbox' ? `${actor} ${commandid}` : id;
+      const { id, actor, commandid } = intent.meta;
+      const key = isRevertible(intent) ? `${actor} ${commandid}` : id;
       const unit = units.get(key);
       if (unit) unit.push(intent);
       else units.set(key, [intent]);
@@ -186,8 +186,7 @@ export class ModelWorker extends Follower<Place> {
     const endpointId = data.endpointId ?? '';
     if (intent.type === 'EndpointJoinRequested' && this.#unable.has(endpointId)) return fault('DEPENDENCY_FAILED');
     const isDone = verdict || isMissing;
-    const isMove = intent.meta.commandtype === 'MoveSandbox';
-    if (intent.type === 'EndpointLeaveRequested' && !isDone && !isMove) this.#unable.add(endpointId);
+    if (intent.type === 'EndpointLeaveRequested' && !isDone && !isRevertible(intent)) this.#unable.add(endpointId);
     return isDone ? null : fault();
   }
 
@@ -195,7 +194,7 @@ export class ModelWorker extends Follower<Place> {
   #sandboxReports(intent: Event, isFailed: boolean): readonly { readonly fact: Fact; readonly intent: Event }[] {
     if (intent.type !== 'EndpointJoinRequested' && intent.type !== 'EndpointLeaveRequested') return [];
     // A move that failed leaves the sandbox as it was.
-    if (isFailed && intent.meta.commandtype === 'MoveSandbox') return [];
+    if (isFailed && isRevertible(intent)) return [];
     const { sandbox } = intent.data;
     const { incarnation } = sandbox;
     const removed = { fact: { type: 'SandboxRemoved', data: { sandbox } } as const, intent };

@@ -9,7 +9,7 @@ import { batchType, commitHeaders, joinCommit } from '../../events/envelope.ts';
 import { DEFAULT_REALM_POOLS } from '../../events/ipam.ts';
 import { subjects } from '../../events/names.ts';
 import type { BoundaryState } from '../../events/state.ts';
-import { commandDue, type Due, dueId, endpointDue } from '../../services/collector/due.ts';
+import { commandDue, type Due, dueId, endpointDue, sandboxDue } from '../../services/collector/due.ts';
 import { type Intake, takeIn } from '../../services/controller/intake.ts';
 import { decideRound } from '../../services/controller/round.ts';
 import { chainHash } from '../../services/lib/hash.ts';
@@ -21,7 +21,19 @@ import { Follower, type Lag, ModelWorker, messageOf, type Place, type Stored } f
 
 /** A bridge that takes three endpoints, so that networks are full soon. */
 const smallBridge: DriverRules = { ...bridgeDriver, endpointsMax: 3 };
-const drivers: ReadonlyMap<string, DriverRules> = new Map([...builtInDrivers, ['bridge', smallBridge]]);
+/** One whose networks are led out through another, as overlays are. */
+const deepDriver: DriverRules = {
+  ...smallBridge,
+  name: 'deep',
+  defaultRoute: () => 'outlet',
+  canPublish: () => false,
+  checkEndpoint: () => null,
+};
+const drivers: ReadonlyMap<string, DriverRules> = new Map([
+  ...builtInDrivers,
+  ['bridge', smallBridge],
+  ['deep', deepDriver],
+]);
 
 const logger = pino({ level: 'silent' });
 const quarantineMs = 60_000;
@@ -113,6 +125,7 @@ export class Model implements Place {
   nowMs = startMs;
   #serial = 0;
   readonly #suspectedMs = new Map<string, number>();
+  readonly #mended = new Set<string>();
 
   constructor(controllers: number, hosts: readonly string[]) {
     this.controllers = Array.from({ length: controllers }, () => new ModelController(this));
@@ -156,6 +169,7 @@ export class Model implements Place {
       const dues: (Due | null)[] = [
         ...[...state.endpoints.keys()].map((id) => endpointDue(state, id, this.#suspectedMs.get(id), confirmMs)),
         ...[...state.progress.keys()].map((key) => commandDue(state, key)),
+        ...[...state.sandboxes.keys()].map((id) => sandboxDue(state, id)),
       ];
       for (const due of dues) {
         if (due === null || due.dueMs > this.nowMs) continue;
@@ -163,6 +177,25 @@ export class Model implements Place {
         this.send(subjects.command('collector', worker.host), body);
       }
     }
+  }
+
+  /** What of sandboxes is to be mended, by the id of the command that asks for it. */
+  astray(): ReadonlyMap<string, Due> {
+    const dues = this.workers.flatMap(({ host }) => {
+      const state = this.stateOf(host);
+      return [...state.sandboxes.keys()].flatMap((id) => sandboxDue(state, id) ?? []);
+    });
+    return new Map(dues.map((due) => [dueId(due, 0, this.nowMs), due]));
+  }
+
+  /** Asks for all of it that was not asked for before. */
+  #mend(): boolean {
+    const fresh = [...this.astray()].filter(([id]) => !this.#mended.has(id));
+    for (const [id, { command }] of fresh) {
+      this.#mended.add(id);
+      this.send(subjects.command('collector', null), JSON.stringify({ id, ...command }));
+    }
+    return fresh.length > 0;
   }
 
   /** Lets the controllers decide all that was sent. */
@@ -176,7 +209,7 @@ export class Model implements Place {
     for (let turn = 0; turn < 200; turn++) {
       this.decide();
       const worked = this.workers.map((worker) => worker.work(50, 0, []));
-      if (worked.includes(true) || !this.controllers.every(({ isIdle }) => isIdle)) continue;
+      if (worked.includes(true) || !this.controllers.every(({ isIdle }) => isIdle) || this.#mend()) continue;
       for (const worker of this.workers) worker.census();
       return;
     }

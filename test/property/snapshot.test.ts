@@ -2,12 +2,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { decodeCommit } from '../../events/envelope.ts';
 import { viewNames } from '../../events/queries.ts';
 import { compareViews, linesOf } from '../../projections/compare.ts';
 import type { RowChange } from '../../projections/observer.ts';
 import { SnapshotInvalid, snapshotLines, viewsOf } from '../../projections/snapshot.ts';
 import { applyCommit, createViews, type Views } from '../../projections/views.ts';
 import { historyOf, type RandomCommit, type Roll } from '../support/random-history.ts';
+import { Model } from './model.ts';
+import { moves, play } from './model-moves.ts';
 
 const unit = fc.noBias(fc.nat({ max: 9_999 })).map((n) => n / 10_000);
 const rolls: fc.Arbitrary<readonly Roll[]> = fc.array(fc.tuple(unit, unit, unit, unit), {
@@ -50,6 +53,25 @@ test('snapshots: folding goes on from one at any position as from the opening', 
     { numRuns: 1_000 },
   );
   assert.ok(left > 1_000, `only ${left} commands were left out`);
+});
+
+test('snapshots: nor does it matter in histories that the deciders have made', () => {
+  fc.assert(
+    fc.property(moves, fc.nat(), (steps, cut) => {
+      const model = new Model(2, ['h1', 'h2']);
+      play(model, steps);
+      const commits = model.log.map((message) => ({
+        subject: message.subject,
+        position: message.position,
+        events: decodeCommit(message.body, message.subject),
+      }));
+      const at = cut % (commits.length + 1);
+      const second = fold(commits.slice(at), viewsOf(snapshotLines(fold(commits.slice(0, at)), 'needed')));
+      const others = compareViews(second, fold(commits)).filter(({ view }) => view !== 'commands');
+      assert.deepEqual(others, []);
+    }),
+    { numRuns: 100 },
+  );
 });
 
 test('snapshots: what is no snapshot is refused', () => {

@@ -107,7 +107,11 @@ const checkVxlan = (contents: Contents, vxlan: Vxlan): void => {
 const checkDevice = (contents: Contents, device: Device): void => {
   requireNamespace(contents, device.netns);
   if (device.source.type !== 'moved') requireLink(contents, device.source.parent);
-  else if (!contents.objects.has(objectKey(device))) requireLink(contents, device.birth.link);
+  else if (!contents.objects.has(objectKey(device))) {
+    const ours = contents.objects.get(`link ${device.birth.link}`);
+    if (ours) throw refuse('FOREIGN_OBJECT', `interface ${device.birth.link} is one of ours`);
+    requireLink(contents, device.birth.link);
+  }
   checkPassthru(contents, device);
   if (veths(contents).some(({ netns, peer }) => netns === device.netns && peer.name === device.name)) {
     throw refuse('FOREIGN_OBJECT', `interface ${device.name} in ${device.netns} is there and not ours`);

@@ -4,7 +4,14 @@
  */
 import { SOCK } from '../../drivers/kernel/constants.ts';
 import { openListener } from '../../drivers/kernel/listener.ts';
-import { type Element, formatTag, type KernelObject, objectKey, type Vxlan } from '../../drivers/objects.ts';
+import {
+  type Device,
+  type Element,
+  formatTag,
+  type KernelObject,
+  objectKey,
+  type Vxlan,
+} from '../../drivers/objects.ts';
 import type { Census, Kernel, KernelFacts, Operation, Plan, PlanResult, PortSearch } from '../../drivers/port.ts';
 import {
   type Contents,
@@ -254,7 +261,7 @@ export class MemoryMachine {
     if (foreign !== undefined) throw refuse('FOREIGN_OBJECT', `${key} is there and not ours: ${foreign}`);
     const present = this.#objects.get(key);
     if (op === 'delete') {
-      if (present && sameTag(present.tag, object.tag)) this.#remove(present, object);
+      if (present && sameTag(present.tag, object.tag)) this.#remove(present);
       return;
     }
     if (op === 'create') checkNew(this.#contents, object);
@@ -266,9 +273,16 @@ export class MemoryMachine {
     }
     checkObject(this.#contents, object);
     if (object.kind === 'vxlan') this.#makeTunnel(object);
-    if (object.kind === 'device' && object.source.type === 'moved') this.#foreign.delete(`link ${object.birth.link}`);
     if (object.kind === 'netns') this.#namespaces.add(object.path);
-    this.#objects.set(key, object);
+    this.#objects.set(key, object.kind === 'device' ? this.#fetched(object, present) : object);
+  }
+
+  /** What comes from the host is there no more; and where it came from stays what it was. */
+  #fetched(device: Device, present: KernelObject | undefined): Device {
+    if (device.source.type !== 'moved') return device;
+    if (present?.kind === 'device') return { ...device, birth: { ...device.birth, link: present.birth.link } };
+    this.#foreign.delete(`link ${device.birth.link}`);
+    return device;
   }
 
   get #contents(): Contents {
@@ -286,7 +300,7 @@ export class MemoryMachine {
     this.tunnels.add(vxlan.name);
   }
 
-  #remove(object: KernelObject, asked = object): void {
+  #remove(object: KernelObject): void {
     this.#objects.delete(objectKey(object));
     if (object.kind === 'vxlan') this.tunnels.remove(object.name);
     if (object.kind === 'file') this.#edits.delete(object.path);
@@ -296,13 +310,19 @@ export class MemoryMachine {
     } else if (object.kind === 'veth') this.#dropRoutes(object.netns, object.peer.name);
     else if (object.kind === 'device') {
       this.#dropRoutes(object.netns, object.name);
-      if (object.source.type === 'moved' && asked.kind === 'device') this.addForeign(`link ${asked.birth.link}`);
+      if (object.source.type === 'moved') this.addForeign(`link ${this.#nameAtHome(object)}`);
     } else if (object.kind === 'bridge') {
       for (const port of this.#objects.values()) {
         if ((port.kind === 'veth' || port.kind === 'vxlan') && port.bridge === object.name)
           this.#objects.set(objectKey(port), { ...port, bridge: '' });
       }
     }
+  }
+
+  /** Its old name, or one of ours where that is taken. */
+  #nameAtHome({ birth, tag }: Device): string {
+    const isTaken = this.#foreign.has(`link ${birth.link}`) || this.#objects.has(`link ${birth.link}`);
+    return isTaken ? `cn${tag.id}` : birth.link;
   }
 
   #dropRoutes(netns: string, device: string): void {

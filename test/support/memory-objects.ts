@@ -18,10 +18,11 @@ const inOrder = (addresses: readonly string[]): readonly string[] => {
   return addresses.toSorted((a, b) => place(a) - place(b));
 };
 
-/** An object as a census shows it. What was done at its birth cannot be seen. */
+/** An object as a census shows it. What was done at its birth cannot be seen, but for where it came from. */
 export const seen = (object: KernelObject): KernelObject => {
   if (object.kind === 'device') {
-    return { ...object, addresses: inOrder(object.addresses), birth: { sysctls: {}, link: '' } };
+    const link = object.source.type === 'moved' ? object.birth.link : '';
+    return { ...object, addresses: inOrder(object.addresses), birth: { sysctls: {}, link } };
   }
   if (object.kind !== 'veth') return object;
   const peer = { ...object.peer, addresses: inOrder(object.peer.addresses) };

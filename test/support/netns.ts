@@ -42,6 +42,7 @@ export const succeedsIn = (netns: string, command: string): boolean =>
 export interface IpLink {
   readonly ifname: string;
   readonly ifindex: number;
+  readonly address?: string;
   readonly ifalias?: string;
   readonly mtu: number;
   readonly operstate: string;

@@ -76,7 +76,7 @@ export const givenIn = (options: WorldOptions, ...steps: readonly Step[]): Given
           for (const [index, { data: fields = {} }] of expected.entries())
             assert.partialDeepStrictEqual(got[index]?.data, fields);
           // what is decided must be storable, and its fold must not throw
-          for (const fact of got) world.record(fact, { type, id: 'mhx3k2p1-spec' });
+          world.recordAll(got, { type, id: 'mhx3k2p1-spec' });
           return got;
         },
         recordsNothing: () => assert.deepEqual(facts(), []),

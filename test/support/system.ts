@@ -6,8 +6,8 @@ import type { KernelObject } from '../../drivers/objects.ts';
 import type { Kernel } from '../../drivers/port.ts';
 import { drivers as builtInDrivers } from '../../drivers/registry.ts';
 import type { CommandInput, CommandType } from '../../events/commands.ts';
-import { decodeCommit, type Event, type Meta } from '../../events/envelope.ts';
-import { isFailure, isIntent, isTerminal } from '../../events/events.ts';
+import { decodeCommit, type Event, type Meta, needsExecution } from '../../events/envelope.ts';
+import { isFailure, isTerminal } from '../../events/events.ts';
 import { DEFAULT_IPV4_POOLS } from '../../events/ipam.ts';
 import { commandId, subjects } from '../../events/names.ts';
 import type { Accepted, Answer, Outcome, Refused } from '../../events/queries.ts';
@@ -20,11 +20,13 @@ import type { Message, Stream } from '../../services/lib/stream.ts';
 import { connectNats } from '../../services/nats/connection.ts';
 import { jetStream } from '../../services/nats/jetstream.ts';
 import { provision } from '../../services/nats/streams.ts';
+import type { Plugins } from '../../services/plugins/plugins.ts';
 import { repairs } from '../../services/worker/census.ts';
 import { Present } from '../../services/worker/present.ts';
 import { createWorker, type Worker } from '../../services/worker/worker.ts';
 import { type MemoryStream, memoryStream } from './memory-stream.ts';
 import { startNats, type TestNats, waitFor } from './nats.ts';
+import { fakePlugins } from './plugins/fake.ts';
 import { assertRoutesShown } from './shown-routes.ts';
 
 export interface Streams {
@@ -67,6 +69,7 @@ export interface SystemOptions extends Streams {
   readonly kernel: Kernel;
   readonly runDir: string;
   readonly drivers?: ReadonlyMap<string, Driver>;
+  readonly plugins?: Plugins;
   readonly clock?: Clock;
   readonly actorProof?: Meta['actorproof'];
   /** Answers go there too. */
@@ -112,13 +115,14 @@ export class System {
       commands,
       kernel,
       drivers = builtInDrivers,
+      plugins = fakePlugins([]),
       clock = systemClock,
       runDir,
     } = { ...this.options, ...more };
     const netnsRoots = ['/run', '/tmp'];
     const pools = DEFAULT_IPV4_POOLS;
     const place = { realm, host, runDir, pools, netnsRoots, ula: 'fd00:1:2::/48' };
-    const worker = createWorker({ ...place, log, commands, kernel, drivers, hostServers, clock, logger });
+    const worker = createWorker({ ...place, log, commands, kernel, drivers, plugins, hostServers, clock, logger });
     await Promise.race([worker.start(), worker.failed]);
     this.worker = worker;
     return worker;
@@ -250,9 +254,10 @@ export class System {
     assertEndedOnce(events);
     assertLivedOnce(events);
     const drivers = this.options.drivers ?? builtInDrivers;
-    const deployment = { host: { realm, host }, drivers, resolvConf: hostServers.config };
     const look = async () => {
       const [state, census] = [await this.state(), await this.options.kernel.census()];
+      const underlay = state.facts.get('host')?.underlay ?? null;
+      const deployment = { host: { realm, host, underlay }, drivers, resolvConf: hostServers.config };
       const ended = [...state.sandboxes.values()].filter(
         ({ status, members }) => status !== 'ready' || members.length === 0,
       );
@@ -286,7 +291,7 @@ const assertLivedOnce = (events: readonly Event[]): void => {
 export const assertEndedOnce = (events: readonly Event[]): void => {
   const outcomes = new Map<string, Event[]>();
   for (const event of events) {
-    if (isIntent(event.type)) outcomes.set(event.meta.id, []);
+    if (needsExecution(event)) outcomes.set(event.meta.id, []);
     else if (isTerminal(event.type)) {
       const known = outcomes.get(event.meta.causationid);
       assert.ok(known, `${event.type} reports on an intent`);
@@ -364,33 +369,6 @@ export const mortal = (
         Promise.race([alive('openResolver', () => kernel.openResolver(netns, port)), death.promise]),
       settled: () => alive('settled', () => kernel.settled()),
       close: () => alive('close', () => kernel.close()),
-    },
-  };
-};
-
-/** A log whose deliveries to one reader can be held up, so that what it knows is old. */
-export const delayed = (log: Stream) => {
-  let held: (() => void)[] | null = null;
-  return {
-    log: {
-      name: log.name,
-      append: (message) => log.append(message),
-      appendAll: (messages) => log.appendAll(messages),
-      read: (options, onMessage) =>
-        log.read(options, (message) => (held ? void held.push(() => onMessage(message)) : onMessage(message))),
-      first: () => log.first(),
-      last: () => log.last(),
-      lastOn: (subject) => log.lastOn(subject),
-      get: (position) => log.get(position),
-      positionAt: (timeMs) => log.positionAt(timeMs),
-    } satisfies Stream,
-    hold: (): void => {
-      held ??= [];
-    },
-    release: (): void => {
-      const late = held ?? [];
-      held = null;
-      for (const deliver of late) deliver();
     },
   };
 };

@@ -15,12 +15,14 @@ import {
   encodeCommit,
   encodeEvent,
   eventVersions,
+  isMixed,
+  isRevertible,
 } from '../../events/envelope.ts';
 import { type EventData, type EventType, type Fact, type Fault, isIntent, outcomesOf } from '../../events/events.ts';
 import { evolve } from '../../events/evolve.ts';
 import { DEFAULT_REALM_POOLS } from '../../events/ipam.ts';
 import { commandId, subjects } from '../../events/names.ts';
-import { type BoundaryState, type EndpointRow, initialState, type NetworkRow } from '../../events/state.ts';
+import { type BoundaryState, type EndpointRow, executorOf, initialState, type NetworkRow } from '../../events/state.ts';
 import { type Controller, type ControllerOptions, createController } from '../../services/controller/controller.ts';
 import { aboutOf } from '../../services/lib/about.ts';
 import type { Clock } from '../../services/lib/clock.ts';
@@ -64,7 +66,7 @@ export const fault = (code = 'KERNEL_ERROR'): Fault => ({
 
 /** What is said of the removals of a move that failed. */
 const revertedOf = (intent: Event, problem: Fault): Fact | null => {
-  if (intent.meta.commandtype !== 'MoveSandbox') return null;
+  if (!isRevertible(intent)) return null;
   if (intent.type === 'EndpointLeaveRequested') {
     const { last: _, gateways: __, ...data } = intent.data;
     return { type: 'EndpointLeaveReverted', data: { ...data, fault: problem } };
@@ -158,22 +160,34 @@ export class World {
     const decision = this.decide(type, data, sender);
     if (!decision.ok) return assert.fail(`${type} was refused: ${decision.code} ${decision.detail}`);
     const id = sender.id ?? commandId(this.nowMs, `c${this.newId()}`);
-    return decision.facts.map((fact) => this.record(fact, { type, ...sender, id }));
+    return this.recordAll(decision.facts, { type, ...sender, id });
+  }
+
+  /** Folds a decision. */
+  recordAll(
+    facts: readonly Fact[],
+    command: Sender & { readonly type: string; readonly id: string },
+  ): readonly Event[] {
+    const revertible = isMixed(facts) ? { revertible: true } : {};
+    return facts.map((fact) => this.record(fact, command, revertible));
   }
 
   /** Folds a decision's fact. */
-  record(fact: Fact, command: Sender & { readonly type: string; readonly id: string }): Event {
-    const { behalf } = fact;
-    const deadline = behalf?.deadline ?? new Date(this.nowMs + (command.deadlineMs ?? 30_000)).toISOString();
+  record(
+    fact: Fact,
+    command: Sender & { readonly type: string; readonly id: string },
+    more: Partial<Event['meta']> = {},
+  ): Event {
+    const deadline = new Date(this.nowMs + (command.deadlineMs ?? 30_000)).toISOString();
     return this.#fold(fact, {
-      actor: behalf?.actor ?? command.actor ?? 'alice',
-      commandid: behalf?.commandid ?? command.id,
-      correlationid: behalf?.correlationid ?? command.id,
+      actor: command.actor ?? 'alice',
+      commandid: command.id,
+      correlationid: command.id,
       causationid: command.id,
-      commandtype: behalf?.command ?? command.type,
+      commandtype: command.type,
       commandseq: this.log.length,
-      ...(behalf ? {} : { commanddigest: 'digest' }),
-      ...(isIntent(fact.type) ? { executors: this.host, deadline } : {}),
+      commanddigest: 'digest',
+      ...(isIntent(fact.type) ? { executors: executorOf(this.state, fact, this.host), deadline, ...more } : {}),
     });
   }
 
@@ -220,16 +234,16 @@ export class World {
     return rows.at(-1) ?? assert.fail(`no endpoint ${name}`);
   }
 
-  #fold({ type, data }: Fact, more: Omit<Event['meta'], 'id' | 'source' | 'subject' | 'time'>): Event {
+  #fold(fact: Fact, more: Omit<Event['meta'], 'id' | 'source' | 'subject' | 'time'>): Event {
     const position = this.log.length + 1;
     const meta: Event['meta'] = {
       id: `commit${position}.0`,
       source: '/cnm/test/world',
-      subject: aboutOf({ type, data } as Fact),
+      subject: aboutOf(fact),
       time: new Date(this.nowMs).toISOString(),
       ...more,
     };
-    const event = { type, data, version: eventVersions[type], meta } as Event;
+    const event = { ...fact, version: eventVersions[fact.type], meta } as Event;
     encodeEvent(event);
     this.log.push(event);
     evolve(this.state, event, position);

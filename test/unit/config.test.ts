@@ -54,6 +54,17 @@ test('config: hosts in the plural: copies of the streams, and how others reach t
   assert.deepEqual([...wrong, ...places], [1, 1, 1, 1, 1]);
 });
 
+test('config: where plugins are, and how long they may take', () => {
+  const config = configOf({});
+  assert.deepEqual(config.pluginSockets, ['/run/docker/plugins']);
+  assert.deepEqual(config.pluginSpecs, ['/etc/docker/plugins', '/usr/lib/docker/plugins']);
+  assert.equal(config.pluginTimeoutMs, 5_000);
+  const own = configOf({ CNM_PLUGIN_SOCKETS: '/a:/b', CNM_PLUGIN_SPECS: '/c', CNM_PLUGIN_TIMEOUT_MS: '200' });
+  assert.deepEqual([own.pluginSockets, own.pluginSpecs, own.pluginTimeoutMs], [['/a', '/b'], ['/c'], 200]);
+  const wrong = { CNM_PLUGIN_SOCKETS: 'a:/b', CNM_PLUGIN_SPECS: ':', CNM_PLUGIN_TIMEOUT_MS: '0' };
+  for (const [name, value] of Object.entries(wrong)) assert.notEqual(problemsOf({ [name]: value }).length, 0, name);
+});
+
 test('config: all problems are told at once, each with its variable and value', () => {
   const problems = problemsOf({
     CNM_HOST: 'a b',

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Driver, Effect } from '../../drivers/driver.ts';
-import { formatTag, type KernelObject, parseTag } from '../../drivers/objects.ts';
+import { formatMovedTag, formatTag, type KernelObject, movedFrom, parseTag } from '../../drivers/objects.ts';
 import { checkOptions, flag, listOf, oneOf, wholeNumber } from '../../drivers/options.ts';
 import { drivers } from '../../drivers/registry.ts';
 import type { EndpointFacts } from '../../events/events.ts';
@@ -146,4 +146,13 @@ test('tags fit into the kernel and come back', () => {
   assert.ok(formatTag(longest).length <= 128);
   for (const foreign of ['', 'docker0', 'cnm:r:h:x:1', 'cnm:r:h:n', 'cnm:r:h:n:1:2', 'CNM:r:h:n:1', 'cnm:r:h:n:A'])
     assert.equal(parseTag(foreign), null, foreign);
+  const tag = { realm: 'r', host: 'h', entity: 'endpoint', id: '1' } as const;
+  assert.deepEqual([formatMovedTag(tag, 'pc0'), formatMovedTag(tag, '')], ['cnm:r:h:e:1:pc0', formatTag(tag)]);
+  for (const text of ['cnm:r:h:e:1:pc0', 'cnm:r:h:e:1']) assert.deepEqual(parseTag(text), tag);
+  assert.deepEqual(['cnm:r:h:e:1:pc0', 'cnm:r:h:e:1', 'cnm:r:h:e:1:a/b', 'pc0'].map(movedFrom), [
+    'pc0',
+    null,
+    null,
+    null,
+  ]);
 });

@@ -40,6 +40,19 @@ describe('units', () => {
       [true],
     );
   });
+
+  it('that wait for somebody else hide nobody: they come on top of those that are looked at', () => {
+    const world = withNetworks('a', 'b');
+    for (let at = 0; at < 5; at++) world.run('CreateEndpoint', { network: 'a', name: `e${at}` });
+    world.run('AttachSandbox', { sandbox: 'box', networks: [{ network: 'b' }, { network: 'a' }] });
+    for (let at = 0; at < 5; at++) world.run('CreateEndpoint', { network: 'b', name: `e${at}` });
+    const apart = [...world.state.networks.values()].find(({ facts }) => facts.name === 'a')?.facts.id;
+    const isApart: Parameters<typeof openUnits>[2] = ({ type, data }) =>
+      (type === 'EndpointCreateRequested' ? data.endpoint.networkId : '') === apart;
+    assert.equal(openUnits(world.state, 2).length, 2);
+    assert.equal(openUnits(world.state, 2, isApart).length, 6 + 2);
+    assert.equal(openUnits(world.state, 9, isApart).length, 11);
+  });
 });
 
 describe('a batch', () => {

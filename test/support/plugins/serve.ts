@@ -2,7 +2,7 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { Server } from 'node:net';
 import { createInterface } from 'node:readline';
-import { type Asked, type Behaviours, type Exchange, wellAnswer } from './behaviour.ts';
+import { type Asked, type Behaviour, type Behaviours, type Exchange, wellAnswer } from './behaviour.ts';
 
 /** A line of the standard input: `behaviours` replace the ones before, `answers` are given in order and come first. */
 export interface Order {
@@ -24,13 +24,15 @@ const answer = (response: ServerResponse, status: number, body: string): void =>
   response.end(body);
 };
 
+export const behaviourOf = (method: string): Behaviour => behaviours[method] ?? behaviours['*'] ?? { kind: 'well' };
+
 const act = (request: IncomingMessage, response: ServerResponse, method: string): void => {
   const next = answers.shift();
   if (next !== undefined) {
     answer(response, next.status, `${JSON.stringify(next.answer)}\n`);
     return;
   }
-  const does = behaviours[method] ?? behaviours['*'] ?? { kind: 'well' };
+  const does = behaviourOf(method);
   if (does.kind === 'well') answer(response, 200, wellAnswer(method));
   if (does.kind === 'says') answer(response, does.status ?? 200, does.body);
   if (does.kind === 'slow') setTimeout(() => answer(response, 200, wellAnswer(method)), does.ms);

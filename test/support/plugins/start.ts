@@ -66,6 +66,8 @@ const end = async (child: ChildProcess): Promise<void> => {
 };
 
 export const startOnSocket = (path: string): Promise<PluginProcess> => launch('on-socket.ts', [path]);
+/** One that makes bridges and veth pairs, in the namespace of this process. */
+export const startVeth = (path: string): Promise<PluginProcess> => launch('veth.ts', [path]);
 export const startOnPort = (): Promise<PluginProcess> => launch('on-port.ts', []);
 export const startOverTls = (cert: string, key: string, clientCa?: string): Promise<PluginProcess> =>
   launch('over-tls.ts', clientCa === undefined ? [cert, key] : [cert, key, clientCa]);
