@@ -70,8 +70,11 @@ export interface Service {
   stop(): Promise<void>;
 }
 
-/** Starts `cnm up` in folders of its own, under `wrapper` (such as strace) when given. */
-export const startService = async (wrapper: readonly string[] = []): Promise<Service> => {
+/** Starts `cnm up` in folders of its own, under `wrapper` (such as strace) when given, and with other settings. */
+export const startService = async (
+  wrapper: readonly string[] = [],
+  settings: Readonly<Record<string, string>> = {},
+): Promise<Service> => {
   const folder = mkdtempSync(join(tmpdir(), 'cnm-bench-'));
   const env = {
     ...process.env,
@@ -80,6 +83,7 @@ export const startService = async (wrapper: readonly string[] = []): Promise<Ser
     CNM_HOST: 'bench',
     CNM_REALM: 'bench',
     CNM_LOG_LEVEL: process.env.CNM_LOG_LEVEL ?? 'error',
+    ...settings,
   };
   const command = [...wrapper, join(import.meta.dirname, '../services/cli/cnm'), 'up'];
   const child: ChildProcess = spawn(command[0] ?? '', command.slice(1), { env, stdio: ['ignore', 'pipe', 'inherit'] });
@@ -98,13 +102,13 @@ export const startService = async (wrapper: readonly string[] = []): Promise<Ser
     stop: async () => {
       const ended = new Promise((resolve) => child.once('exit', resolve));
       // A wrapper may keep signals to itself: the service says who it is.
-      const { pid } = JSON.parse(readFileSync(join(folder, 'run', 'bench-bench.json'), 'utf8')) as {
+      const { pid } = JSON.parse(readFileSync(join(folder, 'run', `bench-${env.CNM_HOST}.json`), 'utf8')) as {
         readonly pid: number;
       };
       process.kill(pid, 'SIGTERM');
       await ended;
       // The worker leaves its tmpfs of namespace files mounted, since sandboxes outlive it.
-      execFileSync('umount', ['--lazy', join(folder, 'run', 'bench-bench')]);
+      execFileSync('umount', ['--lazy', join(folder, 'run', `bench-${env.CNM_HOST}`)]);
       rmSync(folder, { recursive: true, force: true });
     },
   };

@@ -55,6 +55,12 @@ export interface Veth {
 }
 
 /**
+ * UDP port of tunnels whose packets are encrypted between hosts. Whatever else comes or goes there is dropped by the kernel, as long as one
+ * of these tunnels is there.
+ */
+export const encryptedPort = 4790;
+
+/**
  * A tunnel in the host's namespace, a port of `bridge`: frames for the hardware addresses that it is told of go to other hosts
  * (RFC 7348). It learns nothing and floods nothing; who is where, `Kernel.setPeers` says.
  */

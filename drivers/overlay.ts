@@ -3,13 +3,14 @@
  * identifiers are decided for all hosts together; what each host makes of it is the network's presence there.
  */
 import type { EndpointFacts, NetworkFacts } from '../events/events.ts';
-import { type Refusal, refuse } from '../events/refusals.ts';
+import type { Refusal } from '../events/refusals.ts';
 
 import { joinObjects } from './bridge.ts';
 import { prefixRule } from './bridge-options.ts';
 import { builtIn, type Driver, nothingDesired } from './driver.ts';
 import { checkRoutes } from './interfaces.ts';
 import { checkMtu, mtuOption, mtuRule } from './mtu.ts';
+import { encryptedPort } from './objects.ts';
 import { checkOptions, type OptionRule, oneOf, wholeNumber } from './options.ts';
 import { presenceObjects } from './overlay-network.ts';
 
@@ -31,7 +32,13 @@ const networkRules: Readonly<Record<string, OptionRule>> = {
 };
 
 /** What VXLAN over IPv4 adds to a packet, bytes: Ethernet 14, VXLAN 8, UDP 8, IPv4 20. */
-const overhead = 50;
+const vxlanOverhead = 50;
+
+/**
+ * What ESP adds to that (RFC 4303, RFC 4106), bytes: number and counter 8, nonce 8, padding to a multiple of four at most 3, its length and
+ * the next header 2, check value 16.
+ */
+const espOverhead = 37;
 
 /** UDP port: IANA's of VXLAN. */
 const port = 4789;
@@ -44,16 +51,12 @@ type Options = Readonly<Record<string, string>>;
 const isEncrypted = (options: Options): boolean =>
   options[option.encrypted] !== undefined && options[option.encrypted] !== 'false';
 
+const overheadOf = (options: Options): number => vxlanOverhead + (isEncrypted(options) ? espOverhead : 0);
+
 const checkNetwork = (network: NetworkFacts): Refusal | null => {
   const { options } = network;
   const problem = checkOptions('driver overlay', options, networkRules);
   if (problem) return problem;
-  // A kernel that could encrypt is not enough without keys: better no network than a plain one that was asked to be secret.
-  if (isEncrypted(options))
-    return refuse('CAPABILITY_MISSING', 'driver overlay has no keys to encrypt with', [
-      { kind: 'capability', id: 'encryption' },
-      { kind: 'option', id: option.encrypted, detail: options[option.encrypted] ?? '' },
-    ]);
   return checkMtu(network, 'MTU_UNFIT');
 };
 
@@ -77,11 +80,18 @@ export const overlayDriver: Driver = builtIn(
     networksMax: Number.POSITIVE_INFINITY,
     endpointsMax,
     updatableOptions: [],
-    mtu: (options, _config, _host, underlays) => Number(options[option.mtu] ?? Math.min(...underlays) - overhead),
+    mtu: (options, _config, _host, underlays) =>
+      Number(options[option.mtu] ?? Math.min(...underlays) - overheadOf(options)),
     parentOf: () => null,
     tunnelOf: (options) => {
       const vni = options[option.vni];
-      return { port, encrypted: isEncrypted(options), overhead, vni: vni === undefined ? null : Number(vni) };
+      const encrypted = isEncrypted(options);
+      return {
+        port: encrypted ? encryptedPort : port,
+        encrypted,
+        overhead: overheadOf(options),
+        vni: vni === undefined ? null : Number(vni),
+      };
     },
     interfacePrefix: ({ options }) => options[option.prefix] ?? 'eth',
     canPublish: () => false,

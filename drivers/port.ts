@@ -131,6 +131,36 @@ export type PeerResult =
   | { readonly ok: true; readonly corrected: number }
   | { readonly ok: false; readonly fault: KernelFault };
 
+/** What encrypts packets in one direction between two hosts (ESP, RFC 4303; "security association"), without its key. */
+export interface Association {
+  /** IPv4 addresses of the hosts. */
+  readonly source: string;
+  readonly destination: string;
+  /** Names it at the destination, 32 bits. */
+  readonly spi: number;
+}
+
+export interface KeyedAssociation extends Association {
+  /** Hexadecimal: 32 bytes of AES-256-GCM and 4 of salt (RFC 4106). It is shown to nobody, and never logged. */
+  readonly key: string;
+}
+
+export interface Associations {
+  /** Ours, in the order in which they were added. */
+  readonly present: readonly Association[];
+  /** Whether plain packets of encrypted tunnels are dropped. */
+  readonly guarded: boolean;
+}
+
+export interface AssociationChange {
+  /** Plain packets of encrypted tunnels are to be dropped. False: no longer, if no such tunnel is there. */
+  readonly guard: boolean;
+  /** None of them there. */
+  readonly add: readonly KeyedAssociation[];
+  /** Afterwards. They may be gone. */
+  readonly remove: readonly Association[];
+}
+
 export interface Kernel {
   /** Applies plans in order, each all or nothing; one result per plan. Plans handed in together share system calls where they can. */
   apply(plans: readonly Plan[]): Promise<readonly PlanResult[]>;
@@ -142,6 +172,12 @@ export interface Kernel {
   changePeers(changes: readonly PeerChange[]): Promise<readonly PeerResult[]>;
   /** As `setPeers`, for all tables that are known: they are forgotten with their tunnel, and with the process. */
   checkPeers(): Promise<readonly (PeerResult & { readonly tunnel: string })[]>;
+  /** What there is to encrypt with, of this realm. A tunnel at `encryptedPort` is never made without its guard. */
+  associations(): Promise<
+    { readonly ok: true; readonly found: Associations } | { readonly ok: false; readonly fault: KernelFault }
+  >;
+  /** In order with `apply`. Not all or nothing: who is told of a fault looks again. */
+  changeAssociations(change: AssociationChange): Promise<PlanResult>;
   /** The first of as many free host ports as each search asks for; null where there are none. They are not held. */
   findPorts(searches: readonly PortSearch[]): Promise<readonly (number | null)[]>;
   /**

@@ -53,6 +53,7 @@ export const commandMeanings: Readonly<Record<CommandType, string>> = {
   LeasePorts: 'Sent by workers: host ports that were found free for an intent that waits for them.',
   SettleIntent: 'Sent by workers: what an intent left open, as the plugin that carries the network has answered.',
   LapseHost: 'Sent by collectors: the worker of this host has not renewed its lease.',
+  RotateTunnelKeys: 'Gives all encrypted networks new keys, on every host; no connection is reset.',
   ExpireCommand: 'Sent by collectors: the deadline of this command has passed.',
   RetryParked: 'Readers that have parked this event, since they could not fold it, try again.',
   DiscardParked: 'Readers that have parked this event go on without it.',
@@ -64,6 +65,7 @@ export const eventMeanings: Readonly<Record<EventType, string>> = {
   CommandTimedOut: 'A command ended at its deadline, unreported. What its host does too late is undone.',
   HostLapsed:
     "A host's worker shows no sign of life. What it was asked to do waits for it, as long as deadlines allow.",
+  TunnelKeysRotated: 'Packets of encrypted networks get keys of this generation; no key stands in the log.',
   DriverConfigureRequested: 'A driver is to have these options.',
   NetworkCreateRequested: 'A network is to be made; its name and subnets are taken from now on.',
   NetworkUpdateRequested: 'A network is to have these settings; decisions follow them from now on.',
@@ -72,7 +74,7 @@ export const eventMeanings: Readonly<Record<EventType, string>> = {
   EndpointUpdateRequested:
     'An endpoint is to have these settings. Ports of before and of now are both held until it is reported.',
   EndpointAdmitted:
-    'An endpoint of a realm network holds its name, addresses and MAC there from now on; one atomic commit with its creation on its host.',
+    'An endpoint of a realm network holds its name, addresses and MAC there from now on, if the next commit on the subject of its host creates it.',
   PortsLeased: 'Host ports were found and are leased from now on, so that the intent can be executed.',
   NetworkSettled:
     'The subnets of a network are known, as its driver of address management gave them: taken from now on.',

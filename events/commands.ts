@@ -248,6 +248,8 @@ const data = {
   SettleIntent: z.strictObject({ intent: z.string(), epoch: z.int(), answer: Settlement }),
   /** Collector: the worker that stated this epoch has not renewed its lease; since then, as far as is known. */
   LapseHost: z.strictObject({ host: HostName, epoch: z.int(), since: z.iso.datetime() }),
+  /** New keys for all encrypted networks, on every host. */
+  RotateTunnelKeys: z.strictObject({}),
   /** Timer: this command's deadline has passed. */
   ExpireCommand: z.strictObject({ actor: z.string(), commandId: CommandId }),
   /** An event that readers have parked, since they could not fold it: they try again. */
@@ -301,6 +303,7 @@ export const Command = z.discriminatedUnion('type', [
   message('LeasePorts'),
   message('SettleIntent'),
   message('LapseHost'),
+  message('RotateTunnelKeys'),
   message('ExpireCommand'),
   message('RetryParked'),
   message('DiscardParked'),

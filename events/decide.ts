@@ -10,6 +10,7 @@ import { leasePorts } from './deciders/ports.ts';
 import { createRealmNetwork } from './deciders/realm.ts';
 import { attachSandbox, detachSandbox, joinEndpoint, leaveEndpoint, moveSandbox } from './deciders/sandbox.ts';
 import { settleIntent } from './deciders/settle.ts';
+import { rotateTunnelKeys } from './deciders/tunnels.ts';
 import { updateEndpoint, updateNetwork } from './deciders/update.ts';
 import { collectEndpoint, expireCommand, suspectEndpoint } from './deciders/upkeep.ts';
 import type { BoundaryState } from './state.ts';
@@ -60,6 +61,8 @@ export const decide = (state: BoundaryState, command: Command, context: Context)
       return settleIntent(state, command.data, context);
     case 'LapseHost':
       return lapseHost(state, command.data, context);
+    case 'RotateTunnelKeys':
+      return rotateTunnelKeys(state, command.data, context);
     case 'ExpireCommand':
       return expireCommand(state, command.data, context);
     case 'RetryParked':

@@ -20,6 +20,11 @@ export const commitHeaders = {
    * every command up to THROUGH that belongs to this boundary is decided with this commit.
    */
   commands: 'Cnm-Commands',
+  /**
+   * Of admissions that stand ahead of what they admit: `SUBJECT=POSITION`, with commas. What is admitted is created by the next commit on
+   * SUBJECT, guarded by POSITION, or never.
+   */
+  awaits: 'Cnm-Awaits',
 } as const;
 
 /** Attributes that an event carries beside what happened. */
@@ -27,7 +32,10 @@ export const Meta = z.object({
   /** `COMMIT.INDEX`: unique in the log. */
   id: z.string(),
   source: z.string(),
-  /** What it is about: `network/ID`, `endpoint/ID`, `sandbox/ID`, `host/NAME`, `command/ACTOR/ID`, `driver/NAME`, `realm/NAME`, `parked/SEQ.INDEX`. */
+  /**
+   * What it is about: `network/ID`, `endpoint/ID`, `sandbox/ID`, `host/NAME`, `command/ACTOR/ID`, `driver/NAME`, `keys/GENERATION`,
+   * `realm/NAME`, `parked/SEQ.INDEX`.
+   */
   subject: z.string(),
   /** When it happened, RFC 3339 in UTC with milliseconds. */
   time: z.string(),

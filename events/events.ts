@@ -216,6 +216,8 @@ const decisions = {
   CommandTimedOut: z.object({ actor: Actor, commandId: CommandId, command: z.string(), intents: z.array(z.string()) }),
   /** Its worker of this epoch has shown no sign of life; over with the next HostFacts. */
   HostLapsed: z.object({ host: HostName, epoch: z.int(), since: z.string() }),
+  /** Packets of encrypted networks get keys of this generation; the first, before any rotation, is 0. */
+  TunnelKeysRotated: z.object({ generation: z.int() }),
   DriverConfigureRequested: z.object({ driver: z.string(), options: Texts }),
   NetworkCreateRequested: z.object({ network: NetworkFacts }),
   NetworkUpdateRequested: z.object({ ...network, settings: NetworkSettings }),

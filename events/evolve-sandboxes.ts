@@ -74,8 +74,9 @@ export const returnToSandbox = (state: BoundaryState, event: EventOf<'EndpointLe
   const row = state.sandboxes.get(sandbox.incarnation) ?? start(state, sandbox, 'ready');
   if (row.members.includes(endpointId)) return;
   const members = row.members.toSpliced(before.index, 0, endpointId);
-  const status = statusOr(row.status, event.type);
-  state.sandboxes.set(sandbox.incarnation, { ...row, status, members, gateways: elect(state, members) });
+  // Whoever was in it and is again says that it is there, even if others have joined since it was left.
+  const after = { ...row, status: 'ready', members, gateways: elect(state, members) } as const;
+  state.sandboxes.set(sandbox.incarnation, after);
   if (!state.sandboxIds.has(sandbox.id)) state.sandboxIds.set(sandbox.id, sandbox.incarnation);
 };
 

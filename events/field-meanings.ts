@@ -72,6 +72,7 @@ export const fieldMeanings: Readonly<Record<string, string>> = {
   drivers: 'drivers beyond the built-in ones that the worker carries out',
   endpoints: 'endpoints that the command made or touched',
   encrypted: 'frames between hosts are encrypted',
+  'TunnelKeysRotated.generation': 'counts the rotations',
   epoch: 'id of this log',
   'HostFacts.epoch':
     'counts the workers of the host and their returns: one more than in the statement before; 0 where that was not counted',

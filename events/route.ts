@@ -126,6 +126,7 @@ export const routeCommand = (places: Places, command: Command, subjectHost: stri
   // Whatever host the sender has named.
   if (command.type === 'RetryParked' || command.type === 'DiscardParked') return ofRealm;
   if (command.type === 'CreateNetwork' && places.drivers.get(command.data.driver)?.scope === 'realm') return ofRealm;
+  if (command.type === 'RotateTunnelKeys') return ofRealm;
   const routed = subjectHost === null ? unaddressed(places, command) : named(places.hosts, subjectHost);
   if (!routed.ok || routed.place.kind !== 'host') return routed;
   const { host } = routed.place;
@@ -141,7 +142,9 @@ const references = (command: Command): readonly string[] => {
   return 'network' in command.data ? [command.data.network] : [];
 };
 
-const unaddressed = (places: Places, command: Exclude<Command, CommandOf<'RetryParked' | 'DiscardParked'>>): Routed => {
+type Placed = Exclude<Command, CommandOf<'RetryParked' | 'DiscardParked' | 'RotateTunnelKeys'>>;
+
+const unaddressed = (places: Places, command: Placed): Routed => {
   const { hosts } = places;
   switch (command.type) {
     case 'ConfigureDriver':

@@ -126,6 +126,8 @@ export interface SharedState {
   readonly vnis: Table<number, string>;
   /** The identifier that was given last: the next one is looked for behind it, so that none is used again soon. */
   readonly vniCursor: Table<'last', number>;
+  /** Generation of the keys of encrypted networks; 0 before the first rotation. */
+  readonly tunnelKeys: Table<'generation', number>;
 }
 
 export interface BoundaryState {
@@ -183,6 +185,7 @@ export const sharedState = (): SharedState => {
     subnets: subnetSpace(journal),
     vnis: new Table(journal),
     vniCursor: new Table(journal),
+    tunnelKeys: new Table(journal),
   };
 };
 

@@ -197,12 +197,11 @@ const stay = (rows: Rows, event: EventOf<'EndpointLeaveReverted'>, at: At): void
   };
   if (row.members.some((member) => member.endpointId === endpointId)) return;
   const members = row.members.toSpliced(before.index, 0, memberOf(endpointBefore, event));
-  const after = nextStatus(sandboxTransitions, row.status, event.type);
-  const status = after === 'absent' ? row.status : after;
   rows.set(row.incarnation, {
     ...row,
-    status,
-    removingAt: removingAfter(row, status, event.meta.time),
+    status: 'ready',
+    readyAt: readyAfter(row, 'ready', event.meta.time),
+    removingAt: null,
     members,
     leaving: row.leaving.filter((id) => id !== endpointId),
     gateways: elected(members, at),

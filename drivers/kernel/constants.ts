@@ -127,8 +127,25 @@ export const MACVLAN = { private: 1, vepa: 2, bridge: 4, passthru: 8 } as const;
 export const IPVLAN = { l2: 0, l3: 1, l3s: 2 } as const;
 export const IPVLAN_FLAG = { bridge: 0, private: 1, vepa: 2 } as const;
 
-/** linux/xfrm.h, linux/in.h */
-export const XFRM = { NEWSA: 16, ALG_AEAD: 18, MODE_TRANSPORT: 0, ESP: 50 } as const;
+/** linux/xfrm.h: message types, attributes, directions of a policy; linux/in.h: protocols. */
+export const XFRM = {
+  NEWSA: 16,
+  DELSA: 17,
+  GETSA: 18,
+  NEWPOLICY: 19,
+  DELPOLICY: 20,
+  GETPOLICY: 21,
+  TMPL: 5,
+  SRCADDR: 13,
+  ALG_AEAD: 18,
+  REPLAY_ESN_VAL: 23,
+  STATE_ESN: 128,
+  MODE_TRANSPORT: 0,
+  IN: 0,
+  OUT: 1,
+  ESP: 50,
+  UDP: 17,
+} as const;
 
 /** linux/socket.h, asm-generic/socket.h */
 export const AF = { UNSPEC: 0, INET: 2, BRIDGE: 7, INET6: 10, NETLINK: 16, PACKET: 17 } as const;

@@ -75,7 +75,7 @@ const indexSpan = 0x60000000;
 const indexWindow = 1 << 20;
 
 /** FNV-1a */
-const hash = (text: string): number => {
+export const hash = (text: string): number => {
   let value = 0x811c9dc5;
   for (let at = 0; at < text.length; at++) value = Math.imul(value ^ text.charCodeAt(at), 0x01000193) >>> 0;
   return value;

@@ -140,6 +140,9 @@ export const linuxKernel = async (options: LinuxKernelOptions): Promise<Kernel> 
     setPeers: async (tables) => (await thread.call({ call: 'setPeers', tables })) as readonly PeerResult[],
     changePeers: async (changes) => (await thread.call({ call: 'changePeers', changes })) as readonly PeerResult[],
     checkPeers: async () => (await thread.call({ call: 'checkPeers' })) as Awaited<ReturnType<Kernel['checkPeers']>>,
+    associations: async () =>
+      (await thread.call({ call: 'associations' })) as Awaited<ReturnType<Kernel['associations']>>,
+    changeAssociations: async (change) => (await thread.call({ call: 'changeAssociations', change })) as PlanResult,
     findPorts: async (searches) => (await thread.call({ call: 'findPorts', searches })) as readonly (number | null)[],
     openResolver: async (netns, port) =>
       (await thread.call({ call: 'openResolver', netns, port })) as Awaited<ReturnType<Kernel['openResolver']>>,

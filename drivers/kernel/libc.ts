@@ -72,6 +72,12 @@ export const fcntl = bound<(fd: number, command: number, argument: number) => nu
   'int',
   'int',
 ]);
+/** For calls that C libraries lack; of the form that `sched_setattr` has. */
+export const syscall = bound<(number: number, pid: number, attributes: Bytes, flags: number) => number>(
+  'syscall',
+  'long',
+  ['long', 'long', 'void *', 'ulong'],
+);
 /** `handler` is `SIG_DFL`: 0. */
 export const signal = bound<(signal: number, handler: number) => unknown>('signal', 'void *', ['int', 'intptr_t']);
 export const execvpe = bound<

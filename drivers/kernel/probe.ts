@@ -119,7 +119,8 @@ const probeEsp = (host: Host): boolean =>
       source: addressOf(1),
       destination: addressOf(2),
       spi: 256,
-      key: new Uint8Array(20),
+      reqid: 1,
+      key: new Uint8Array(36),
     });
     return socket.request(host.writer).length === 0;
   });

@@ -1,5 +1,5 @@
 /** What the threads of a kernel say to each other: as JSON, which costs half of what a structured clone of plans does. */
-import type { PeerChange, PeerTable, Plan, PortSearch } from '../port.ts';
+import type { AssociationChange, PeerChange, PeerTable, Plan, PortSearch } from '../port.ts';
 
 export interface ThreadOptions {
   readonly realm: string;
@@ -17,9 +17,10 @@ export type Request =
   | { readonly id: number; readonly call: 'apply'; readonly plans: readonly Plan[] }
   | { readonly id: number; readonly call: 'setPeers'; readonly tables: readonly PeerTable[] }
   | { readonly id: number; readonly call: 'changePeers'; readonly changes: readonly PeerChange[] }
+  | { readonly id: number; readonly call: 'changeAssociations'; readonly change: AssociationChange }
   | { readonly id: number; readonly call: 'findPorts'; readonly searches: readonly PortSearch[] }
   | { readonly id: number; readonly call: 'openResolver'; readonly netns: string; readonly port: number }
-  | { readonly id: number; readonly call: 'checkPeers' | 'census' | 'facts' | 'close' };
+  | { readonly id: number; readonly call: 'checkPeers' | 'associations' | 'census' | 'facts' | 'close' };
 
 export type Reply =
   | { readonly id: number; readonly ok: true; readonly value: unknown }

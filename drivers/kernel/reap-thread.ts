@@ -2,7 +2,7 @@
  * The second thread: it removes what the first has silenced. It stands in the host's namespace, which it leaves only to open sockets in
  * others.
  */
-import { getPriority, setPriority } from 'node:os';
+import { getPriority } from 'node:os';
 import { promisify } from 'node:util';
 import { type MessagePort, workerData } from 'node:worker_threads';
 import { NL } from './constants.ts';
@@ -10,12 +10,13 @@ import { type ReapJob, threadNamespace } from './host.ts';
 import { C, check, close, open, setns } from './libc.ts';
 import { NetlinkSocket } from './netlink.ts';
 import { Reaper } from './reaper.ts';
+import { schedule } from './scheduling.ts';
 
 const { port, pending } = workerData as { readonly port: MessagePort; readonly pending: SharedArrayBuffer };
 const count = new Int32Array(pending);
 
-// This thread's own nice value (sched(7)): what is dead already can wait for what is being made.
-setPriority(Math.max(10, getPriority()));
+// What is dead already can wait for what is being made.
+schedule({ nice: Math.max(10, getPriority()), sliceMs: null });
 
 const home = check(open(threadNamespace, C.O_RDONLY | C.O_CLOEXEC, 0), `open ${threadNamespace}`);
 const socket = new NetlinkSocket(NL.ROUTE).widen();

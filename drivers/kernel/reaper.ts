@@ -1,6 +1,7 @@
 /**
- * Removes what has been silenced. The kernel's part of it holds the lock that all set-up needs, in one stretch per batch: 94 ms
- * for 200 namespaces, 506 ms for 1,000 (kernel.md, Teardown). Hence slices, with gaps between them.
+ * Removes what has been silenced. The kernel's part of it holds the lock that all set-up needs, and on a kernel without preemption a
+ * processor, in one stretch per batch: 94 ms for 200 namespaces, 506 ms for 1,000 (kernel.md, Teardown). Hence slices, with gaps between
+ * them; and links before the namespace that they lead into, or both would go in one stretch.
  */
 import type { ReapJob } from './host.ts';
 import { batchBytes } from './host.ts';
@@ -9,7 +10,8 @@ import { AnswerLost, type NetlinkSocket } from './netlink.ts';
 import { deleteGroup, getLinkByIndex, setLink } from './rtnetlink.ts';
 import { MessageWriter } from './writer.ts';
 
-const linksPerSliceMax = 50;
+/** Some 10 ms in one stretch. A slice waits as long for the kernel's grace periods, however small it is. */
+const linksPerSliceMax = 25;
 
 export interface ReaperOptions {
   readonly socket: NetlinkSocket;
@@ -20,10 +22,8 @@ export interface ReaperOptions {
   readonly done: (jobs: number) => void;
 }
 
-/** Between slices, and between two looks at one. */
+/** Between slices. */
 const gapMs = 4;
-/** A namespace that somebody still lives in does not go; its links are deleted after this many looks. */
-const looksMax = 50;
 const retryMs = 250;
 
 export class Reaper {
@@ -75,17 +75,10 @@ export class Reaper {
   }
 
   async #reap(slice: readonly ReapJob[]): Promise<void> {
-    const loose = slice.filter((job) => job.namespace < 0).flatMap((job) => job.links);
     const housed = slice.filter((job) => job.namespace >= 0);
     for (const job of housed) if (job.inside) await this.#deleteInside(job.namespace, job.inside);
+    await this.#delete(slice.flatMap((job) => job.links));
     for (const job of housed) close(job.namespace);
-    if (loose.length > 0) await this.#delete(loose);
-    const links = housed.flatMap((job) => job.links);
-    for (let look = 0; look < looksMax; look++) {
-      if (this.#stopped || this.#left(links).length === 0) return;
-      await this.#options.sleep(gapMs);
-    }
-    await this.#delete(this.#left(links));
   }
 
   /** What is inside a namespace that lives on. */

@@ -1,6 +1,6 @@
 /** The thread that enters namespaces: everything it does is synchronous, one request after the other. */
-import { setPriority } from 'node:os';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { changeAssociations, readAssociations } from './associations.ts';
 import { takeCensus } from './census.ts';
 import { announce, applyPlans } from './executor.ts';
 import { readFacts } from './facts.ts';
@@ -13,23 +13,16 @@ import { dropListeners, openResolver } from './listener.ts';
 import { mountRunDirectory } from './netns.ts';
 import { changePeers, checkPeers, setPeers } from './peers.ts';
 import type { Reply, Request, ThreadOptions } from './protocol.ts';
+import { schedule } from './scheduling.ts';
 import { closeSpares, spareSpace } from './spare.ts';
 
 const { options, reaper } = workerData as { readonly options: ThreadOptions; readonly reaper: MessagePort };
 const pending = new Int32Array(options.pending);
 
-/**
- * Nice value of this thread (sched(7)), before that of the loop that answers: system calls here are the longest part of every change, one
- * after the other, and whoever interrupts them makes all wait longer; a fifth of a burst's rate on two processors. It holds for what is
- * made ahead too: a change that comes meanwhile waits for it.
- */
-const kernelNice = -15;
-
-try {
-  setPriority(kernelNice);
-} catch {
-  // Without CAP_SYS_NICE it stays as it is, which costs only time.
-}
+// Before the loop that answers: system calls here are the longest part of every change, one after the other, and whoever interrupts them
+// makes all wait longer; a fifth of a burst's rate on two processors. It holds for what is made ahead too: a change that comes meanwhile
+// waits for it. Without CAP_SYS_NICE it stays as it is, which costs only time.
+schedule({ nice: -15, sliceMs: 0.2 });
 
 const handOver = (host: Host): void => {
   const jobs = host.reaps.splice(0);
@@ -68,9 +61,12 @@ const start = (): { readonly host: Host; readonly firewall: Firewall } => {
 
 const { host, firewall } = start();
 
-let sparing: NodeJS.Immediate | null = null;
+/** Whoever waits for an answer goes first: on this thread's processor, often enough, with what is decided next. */
+const idleMs = 1;
 
-/** Between requests. What cannot be made now, is made when it is needed, and it is said then why it cannot. */
+let sparing: NodeJS.Timeout | null = null;
+
+/** When nothing has been asked for a while. What cannot be made now, is made when it is needed, and it is said then why it cannot. */
 const spare = (): void => {
   sparing = null;
   try {
@@ -82,7 +78,8 @@ const spare = (): void => {
 };
 
 const spareSoon = (): void => {
-  sparing ??= setImmediate(spare);
+  if (sparing) clearTimeout(sparing);
+  sparing = setTimeout(spare, idleMs);
 };
 
 /** A thread that could not come home must not go on. */
@@ -111,13 +108,17 @@ const answer = (request: Request): unknown => {
       return announcing(() => changePeers(host, request.changes));
     case 'checkPeers':
       return announcing(() => checkPeers(host));
+    case 'associations':
+      return readAssociations(host);
+    case 'changeAssociations':
+      return changeAssociations(host, request.change);
     case 'findPorts':
       return firewall.ports.find(request.searches);
     case 'openResolver':
       return openResolver(host, request.netns, request.port);
     case 'close':
       closeFirewall(firewall);
-      if (sparing) clearImmediate(sparing);
+      if (sparing) clearTimeout(sparing);
       closeSpares(host);
       for (const path of [...host.listeners.keys()]) dropListeners(host, path);
       host.announcer.close();

@@ -1,6 +1,7 @@
 /** Tunnels in the host's namespace. A kernel has one for each segment and port, wherever it is now: what is in the way is looked for. */
-import { formatTag, type Tag, type Vxlan } from '../objects.ts';
+import { encryptedPort, formatTag, type Tag, type Vxlan } from '../objects.ts';
 import { parseAddress } from './address.ts';
+import { guard } from './associations.ts';
 import { expectNone, foreign, KernelFailure, ownership, refused } from './failure.ts';
 import { type Host, listLinks, readLink, readLinkAt, skipIndexes, takeIndex } from './host.ts';
 import type { Refusal } from './netlink.ts';
@@ -103,6 +104,7 @@ const obstaclesMax = 2;
 /** Makes a tunnel whose name is free. */
 const create = (transaction: Transaction, vxlan: Vxlan, alias: string, obstacles = 0): void => {
   const { host } = transaction;
+  if (vxlan.port === encryptedPort) guard(host);
   const index = takeIndex(host);
   const link = { ...vxlan, index, local: parseAddress(vxlan.local) };
   const refusals = attach(host, index, vxlan, () => {

@@ -78,6 +78,17 @@ const checkKernel = async ({ realm, host, runDir, underlay }: Config): Promise<r
   return [...checks, checkUnderlay(facts)];
 };
 
+/** The kernel's part is a line of its own. */
+const checkSecret = async ({ overlaySecretFile }: Config): Promise<Check> => {
+  const { readSecret } = await import('../worker/tunnel-secret.ts');
+  const secret = readSecret(overlaySecretFile);
+  if (secret.ok) return ok('overlay secret', `${overlaySecretFile}, ${secret.bytes.length} bytes`);
+  const remedy = 'only encrypted overlays need it: `head -c 32 /dev/urandom`, the same on every host, mode 0600';
+  return overlaySecretFile === null
+    ? info('overlay secret', secret.why, remedy)
+    : bad('overlay secret', secret.why, remedy);
+};
+
 const checkServerBinary = ({ searchPath, natsUrl }: Config): Check => {
   const found = findServerBinary({ searchPath, cacheDir: serverCache });
   if (found.ok) return ok('nats-server', `${found.version} at ${found.path}`);
@@ -161,7 +172,7 @@ const doctor: Spec = {
     } catch (error) {
       checks.push(bad('kernel', error instanceof Error ? error.message : String(error), rootless));
     }
-    checks.push(await checkForwarding(), ...(await checkPlugins(config)));
+    checks.push(await checkSecret(config), await checkForwarding(), ...(await checkPlugins(config)));
     checks.push(checkServerBinary(config), ...(await checkServer(config)));
     const healthy = checks.every(({ result }) => result !== 'bad');
     if (call.flag('json')) printJson(context, { healthy, checks });

@@ -56,6 +56,7 @@ const about = (type: string, data: Data): string => {
   if (type.startsWith('Parked')) {
     return `event ${String(data.position)}.${String(data.index)}${data.reason ? `: ${text(data.reason)}` : ''}`;
   }
+  if (type === 'TunnelKeysRotated') return `generation ${String(data.generation)}`;
   if (type === 'RealmOpened') return `realm ${text(data.realm)}`;
   return text(data.driver) === '' ? '' : `driver ${text(data.driver)}`;
 };

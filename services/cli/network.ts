@@ -1,4 +1,4 @@
-/** `cnm network`: create, update, ls, inspect, rm, prune. */
+/** `cnm network`: create, update, ls, inspect, rm, prune, rotate-keys. */
 import type { ViewRows } from '../../projections/views.ts';
 import type { Client } from '../client/index.ts';
 import { printJson, type Sending, sendAndWait, sendOptions, withClient } from './context.ts';
@@ -169,6 +169,24 @@ const remove: Spec = {
   },
 };
 
+const rotateKeys: Spec = {
+  path: 'network rotate-keys',
+  args: [],
+  summary: 'give all encrypted networks new keys, on every host; no connection is reset',
+  options: sendOptions,
+  run: async (call, context) => {
+    const outcome = await withClient(context, (client) =>
+      sendAndWait(call, context, client, {
+        what: 'keys of encrypted networks',
+        send: (sender, options) => sender.rotateTunnelKeys({}, options),
+      }),
+    );
+    if (call.flag('json')) printJson(context, outcome);
+    else context.out('encrypted networks get new keys\n');
+    return undefined;
+  },
+};
+
 const mtuOption = 'com.docker.network.driver.mtu';
 const iccOption = 'com.docker.network.bridge.enable_icc';
 
@@ -240,4 +258,5 @@ export const networkSpecs: readonly Spec[] = [
   }),
   remove,
   pruneSpec,
+  rotateKeys,
 ];

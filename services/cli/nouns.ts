@@ -36,7 +36,7 @@ export const nouns: readonly Noun[] = [
   { name: 'driver', summary: 'ls, inspect, configure', load: async () => (await import('./driver.ts')).driverSpecs },
   {
     name: 'network',
-    summary: 'create, update, ls, inspect, rm, prune',
+    summary: 'create, update, ls, inspect, rm, prune, rotate-keys',
     load: async () => (await import('./network.ts')).networkSpecs,
   },
   {

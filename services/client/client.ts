@@ -111,6 +111,9 @@ export class Client extends Queries {
   readonly deleteNetwork: Send<'DeleteNetwork'> = (input, options) => this.send('DeleteNetwork', input, options);
   /** Deletes the networks of a host that have no endpoints and that match. */
   readonly pruneNetworks: Send<'PruneNetworks'> = (input, options) => this.send('PruneNetworks', input, options);
+  /** Gives all encrypted networks new keys, on every host. */
+  readonly rotateTunnelKeys: Send<'RotateTunnelKeys'> = (input, options) =>
+    this.send('RotateTunnelKeys', input, options);
   readonly createEndpoint: Send<'CreateEndpoint'> = (input, options) => this.send('CreateEndpoint', input, options);
   /** Changes aliases, published ports or the gateway priority of an endpoint in place. */
   readonly updateEndpoint: Send<'UpdateEndpoint'> = (input, options) => this.send('UpdateEndpoint', input, options);

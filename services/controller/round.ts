@@ -53,10 +53,16 @@ export interface Batch {
   bytes: number;
 }
 
+/**
+ * How the batches of a round hang together. `apart`: not at all. `admitted`: hosts create what networks of the realm admit, so the
+ * admissions are stored before. `joint`: what was decided for all hosts stands on the hosts' boundaries too, or they stand on it, or one host
+ * creates under a name that another lets go of in this round, so all are stored together, or none.
+ */
+export type Bond = 'apart' | 'admitted' | 'joint';
+
 export interface Round {
   readonly batches: readonly Batch[];
-  /** What they say belongs together: all of them are appended, or none. */
-  readonly joint: boolean;
+  readonly bond: Bond;
   /** Commands that did not fit any more. */
   readonly rest: readonly Intake[];
 }
@@ -77,10 +83,12 @@ const refused = (intake: Intake, { code, detail, culprits }: Refusal): Fact => (
 
 class RoundInProgress {
   readonly batches = new Map<Boundary, Batch>();
-  joint = false;
+  bond: Bond = 'apart';
   readonly #realm: Realm;
   readonly #context: RoundContext;
   readonly #journals = new Set<Journal>();
+  /** Who has let go of a name in this round, by network and name. */
+  readonly #released = new Map<string, Batch>();
 
   constructor(realm: Realm, context: RoundContext) {
     this.#realm = realm;
@@ -209,8 +217,8 @@ class RoundInProgress {
       if (refusal) throw error;
       return this.#record(batch, intake, this.#faulty(intake, error));
     }
-    // What is decided for all hosts stands on the hosts' boundaries too, or they stand on it.
-    if (!refusal && (shares.length > 1 || batch.boundary.host === null)) this.joint = true;
+    if ((!refusal && batch.boundary.host === null) || this.#succeeds(batch, facts)) this.bond = 'joint';
+    else if (shares.length > 1 && this.bond === 'apart') this.bond = 'admitted';
     for (const [index, { home, events: own }] of shares.entries()) {
       for (const event of own) evolve(home.boundary.state, event, 0);
       for (const text of encoded[index] ?? []) {
@@ -219,6 +227,18 @@ class RoundInProgress {
       }
     }
     return { refusal, events };
+  }
+
+  /** Whether some endpoint takes a name that another host lets go of in this round. */
+  #succeeds(batch: Batch, facts: readonly Fact[]): boolean {
+    let succeeds = false;
+    for (const { type, data } of facts) {
+      if (type !== 'EndpointDeleteRequested' && type !== 'EndpointAdmitted') continue;
+      const key = `${data.networkId} ${data.name.toLowerCase()}`;
+      if (type === 'EndpointDeleteRequested') this.#released.set(key, batch);
+      else if ((this.#released.get(key) ?? batch) !== batch) succeeds = true;
+    }
+    return succeeds;
   }
 
   /** A defect must not stop the stream: the command is refused, and the defect is loud in our own log. */
@@ -259,6 +279,14 @@ class RoundInProgress {
 }
 
 /**
+ * Batches of a joint round in the order in which they are appended: the realm first, so that whoever reads a host's commit knows what it stands on.
+ */
+export const inLogOrder = (batches: readonly Batch[]): readonly Batch[] =>
+  batches
+    .filter(({ events }) => events.length > 0)
+    .sort((a, b) => Number(a.boundary.host !== null) - Number(b.boundary.host !== null));
+
+/**
  * Decides as many commands as fit. The states are as before when it returns.
  * Complexity: linear in the commands; each costs what its decider costs.
  */
@@ -273,5 +301,5 @@ export const decideRound = (realm: Realm, intakes: readonly Intake[], context: R
   } finally {
     round.rollback();
   }
-  return { batches: [...round.batches.values()], joint: round.joint, rest: intakes.slice(fitting) };
+  return { batches: [...round.batches.values()], bond: round.bond, rest: intakes.slice(fitting) };
 };

@@ -15,6 +15,8 @@ export const aboutOf = (fact: Fact, command = ''): string => {
       return `host/${fact.data.host}`;
     case 'RealmOpened':
       return `realm/${fact.data.realm}`;
+    case 'TunnelKeysRotated':
+      return `keys/${fact.data.generation}`;
     case 'CommandRefused':
       return `command/${command}`;
     case 'CommandTimedOut':

@@ -38,6 +38,8 @@ export interface Config {
   readonly netnsRoots: readonly string[];
   /** Address or interface by which other hosts reach this one; null: that of the default route. */
   readonly underlay: string | null;
+  /** Of encrypted overlays; null: none. */
+  readonly overlaySecretFile: string | null;
   /** Directories of plugins: of their sockets, and of the files that say where else they are. */
   readonly pluginSockets: readonly string[];
   readonly pluginSpecs: readonly string[];
@@ -81,6 +83,8 @@ export const variables = {
   CNM_ULA: "/48 of automatic IPv6 subnets, within fd00::/8 (made from the machine's id)",
   CNM_NETNS_ROOTS: 'directories under which namespaces of callers may lie, with colons (/run:/var/run:/proc)',
   CNM_UNDERLAY: 'IPv4 address or interface by which other hosts reach this one (that of the default route)',
+  CNM_OVERLAY_SECRET_FILE:
+    'file with the secret of encrypted overlays, 32 bytes or more, the same on every host, mode 0600 (none)',
   CNM_PLUGIN_SOCKETS: `directories of plugins' sockets, with colons (${SOCKET_DIRECTORIES.join(':')})`,
   CNM_PLUGIN_SPECS: `directories of plugins' .spec and .json files, with colons (${SPEC_DIRECTORIES.join(':')})`,
   CNM_PLUGIN_TIMEOUT_MS: `how long a call of a plugin may take, at most (${CALL_TIMEOUT_MS})`,
@@ -220,6 +224,7 @@ const Environment = z.object({
     .optional(),
   CNM_NETNS_ROOTS: Directories.optional(),
   CNM_UNDERLAY: z.union([z.ipv4(), InterfaceName], 'an IPv4 address or the name of an interface').optional(),
+  CNM_OVERLAY_SECRET_FILE: absolute.optional(),
   CNM_PLUGIN_SOCKETS: Directories.optional(),
   CNM_PLUGIN_SPECS: Directories.optional(),
   CNM_PLUGIN_TIMEOUT_MS: wholeMs.refine((ms) => ms > 0, 'more than 0').optional(),
@@ -284,6 +289,7 @@ export const readConfig = (
     ula: settings.CNM_ULA ?? ulaOf(machine, realm, host),
     netnsRoots: settings.CNM_NETNS_ROOTS ?? ['/run', '/var/run', '/proc'],
     underlay: settings.CNM_UNDERLAY ?? null,
+    overlaySecretFile: settings.CNM_OVERLAY_SECRET_FILE ?? null,
     pluginSockets: settings.CNM_PLUGIN_SOCKETS ?? SOCKET_DIRECTORIES,
     pluginSpecs: settings.CNM_PLUGIN_SPECS ?? SPEC_DIRECTORIES,
     pluginTimeoutMs: settings.CNM_PLUGIN_TIMEOUT_MS ?? CALL_TIMEOUT_MS,

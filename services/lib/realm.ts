@@ -5,7 +5,7 @@ import { evolve, forget } from '../../events/evolve.ts';
 import { decodeToken, subjects } from '../../events/names.ts';
 import { type BoundaryState, commandKey, initialState, type SharedState, sharedState } from '../../events/state.ts';
 import { eventsOf } from './commit.ts';
-import type { Message, Reader, Stream } from './stream.ts';
+import { batchHeaders, type Message, type Reader, type Stream } from './stream.ts';
 
 export interface Boundary {
   /** Subject of its decisions, the one that is guarded. */
@@ -27,8 +27,15 @@ export interface Realm {
   /** Of realm networks, by id: each has a head of its own, and the state of the boundary of no host. */
   readonly networks: Map<string, Boundary>;
   readonly shared: SharedState;
+  /**
+   * Subjects of hosts whose next commit may create what is admitted already: nothing is decided on what is unique in networks of
+   * the realm before it is there, or can come no more.
+   */
+  readonly awaited: Set<string>;
   /** Position of the last commit that is folded in. */
   position: number;
+  /** What follows belongs to the same atomic batch: until it is folded in as well, nothing may be decided. */
+  isTorn: boolean;
   /** Every command before this position in the command stream is decided, on whatever boundary. */
   roundFrom: number;
 }
@@ -37,7 +44,9 @@ export const emptyRealm = (): Realm => ({
   boundaries: new Map(),
   networks: new Map(),
   shared: sharedState(),
+  awaited: new Set(),
   position: 0,
+  isTorn: false,
   roundFrom: 1,
 });
 
@@ -86,6 +95,20 @@ const roundOf = (message: Message): { readonly from: number; readonly through: n
   return { from, through };
 };
 
+export const awaitingText = (heads: readonly (readonly [subject: string, position: number])[]): string =>
+  heads.map(([subject, position]) => `${subject}=${position}`).join(',');
+
+/** Whoever has committed to a subject since has ended the wait for it, whatever came. */
+const noteAwaited = (realm: Realm, message: Message): void => {
+  realm.awaited.delete(message.subject);
+  const text = message.header(commitHeaders.awaits);
+  for (const part of text === '' ? [] : text.split(',')) {
+    const [subject = '', position = ''] = part.split('=');
+    const head = boundaryFor(realm, subject).head?.position ?? 0;
+    if (head === Number(position)) realm.awaited.add(subject);
+  }
+};
+
 /** What a listener is told, in log order. */
 export interface RealmListener {
   /** Before an event changes the state. */
@@ -118,8 +141,10 @@ export const applyMessage = (realm: Realm, message: Message, listener: RealmList
   if (isDecision) {
     const { from, through } = roundOf(message);
     boundary.head = message;
+    noteAwaited(realm, message);
     boundary.decidedThrough = Math.max(boundary.decidedThrough, through);
     realm.roundFrom = Math.max(realm.roundFrom, from);
+    realm.isTorn = message.header(batchHeaders.id) !== '' && message.header(batchHeaders.commit) === '';
   } else boundary.outcomeHead = message;
   realm.position = message.position;
   listener.folded?.(boundary, message.position, message);

@@ -23,6 +23,13 @@ export interface Message {
   readonly pending: number;
 }
 
+/** Headers that messages of an atomic batch are stored with (ADR-50 of NATS); `commit` has the last one alone. */
+export const batchHeaders = {
+  id: 'Nats-Batch-Id',
+  sequence: 'Nats-Batch-Sequence',
+  commit: 'Nats-Batch-Commit',
+} as const;
+
 export interface Append {
   readonly subject: string;
   readonly body: Uint8Array | string;

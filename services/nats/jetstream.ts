@@ -17,7 +17,16 @@ import {
 } from '@nats-io/transport-node';
 import type { Logger } from 'pino';
 import { type Clock, sleep, systemClock } from '../lib/clock.ts';
-import type { Append, Appended, AppendedAll, Message, Reader, ReadOptions, Stream } from '../lib/stream.ts';
+import {
+  type Append,
+  type Appended,
+  type AppendedAll,
+  batchHeaders,
+  type Message,
+  type Reader,
+  type ReadOptions,
+  type Stream,
+} from '../lib/stream.ts';
 import { Acks } from './acks.ts';
 import { describeError, NatsFault, type NatsFaultCode } from './fault.ts';
 import { type Link, LinkLost, linkOf } from './link.ts';
@@ -84,8 +93,8 @@ export const storedHeaders = (
     : [['Nats-Expected-Last-Subject-Sequence', String(message.expectedLast)] as const]),
   ...(batch === undefined
     ? []
-    : [['Nats-Batch-Id', batch.id] as const, ['Nats-Batch-Sequence', String(batch.sequence)] as const]),
-  ...(batch?.isLast === true ? [['Nats-Batch-Commit', '1'] as const] : []),
+    : [[batchHeaders.id, batch.id] as const, [batchHeaders.sequence, String(batch.sequence)] as const]),
+  ...(batch?.isLast === true ? [[batchHeaders.commit, '1'] as const] : []),
 ];
 
 /** Refuses what the server would store under a literal `*` or drop silently. @throws NatsFault MESSAGE_INVALID */

@@ -1,18 +1,19 @@
-/** Who goes first when processors are short. Nice values (sched(7)) are a thread's own on Linux, and what it starts inherits them. */
-import { setPriority } from 'node:os';
+/** Who goes first when processors are short. Both values are a thread's own on Linux, and what it starts inherits them. */
+import { type Scheduling, schedule } from '../../drivers/kernel/scheduling.ts';
 import type { Logger } from '../lib/logger.ts';
 
 /**
  * Everything goes through nats-server, in little steps, and somebody waits for each query; the kernel's changes come next (-15,
- * drivers/kernel/setup-thread.ts); then the loop that decides; everybody else; what is torn down comes last.
+ * drivers/kernel/setup-thread.ts); then the loop that decides; everybody else; what is torn down comes last. All of them work for less than
+ * a millisecond at a time and then wait for another: nobody is to wait for a whole slice of somebody who has time.
  */
-const nice = { server: -18, queries: -18, loop: -10 } as const;
+const scheduling = {
+  server: { nice: -18, sliceMs: 0.1 },
+  queries: { nice: -18, sliceMs: 0.1 },
+  loop: { nice: -10, sliceMs: 0.1 },
+} as const satisfies Record<string, Scheduling>;
 
 /** For the calling thread. Without the privilege it stays as it is, which costs only latency under load. */
-export const putFirst = (who: keyof typeof nice, logger: Logger): void => {
-  try {
-    setPriority(nice[who]);
-  } catch (error) {
-    logger.debug({ err: error }, 'priority stays as it is');
-  }
+export const putFirst = (who: keyof typeof scheduling, logger: Logger): void => {
+  if (!schedule(scheduling[who])) logger.debug({ who }, 'priority stays as it is');
 };

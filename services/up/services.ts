@@ -136,6 +136,7 @@ const startWorker = async (deps: ServiceDeps): Promise<Part> => {
   const { linuxKernel } = await import('../../drivers/kernel/kernel.ts');
   const { drivers } = await import('../../drivers/registry.ts');
   const { createWorker } = await import('../worker/worker.ts');
+  const { readSecret } = await import('../worker/tunnel-secret.ts');
   const { holdHost } = await import('../worker/tenure.ts');
   const { hostServers: watchServers } = await import('../dns/upstreams.ts');
   const { createPlugins } = await import('../plugins/plugins.ts');
@@ -149,9 +150,11 @@ const startWorker = async (deps: ServiceDeps): Promise<Part> => {
   try {
     const kernel = await linuxKernel({ realm, host, runDir, resolverPort: RESOLVER_PORT, underlay: config.underlay });
     const [log, commands, hostServers] = [stream('log'), stream('commands'), watchServers()];
+    const secret = readSecret(config.overlaySecretFile);
+    if (!secret.ok && config.overlaySecretFile !== null) logger.warn({ why: secret.why }, 'no encrypted overlays here');
     const { pluginSockets: sockets, pluginSpecs: specs, pluginTimeoutMs: timeoutMs } = config;
     const plugins = createPlugins({ sockets, specs, timeoutMs, clock, logger });
-    const place = { realm, host, runDir, pools, ula, netnsRoots };
+    const place = { realm, host, runDir, pools, ula, netnsRoots, secret: secret.ok ? secret.bytes : null };
     const worker = createWorker({ ...place, log, commands, kernel, drivers, plugins, hostServers, clock, logger });
     await Promise.race([worker.start(), worker.failed]);
     linkOf(connection).watch({ restored: () => worker.lookAround() });

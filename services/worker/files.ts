@@ -43,7 +43,9 @@ const hosts = (view: SandboxView): string => {
   const extra = view.facts.extraHosts.flatMap(({ name, address }) =>
     (address === 'host-gateway' ? hostGateways(view) : [address]).map((one) => `${one}\t${name}`),
   );
-  const own = view.inmates.flatMap(({ endpoint }) =>
+  // What is only a way out has no names.
+  const named = view.inmates.filter(({ network }) => !network.outlet);
+  const own = named.flatMap(({ endpoint }) =>
     [endpoint.ipv4, endpoint.ipv6].flatMap((cidr) =>
       cidr === null ? [] : [`${cidr.slice(0, cidr.indexOf('/'))}\t${names}`],
     ),

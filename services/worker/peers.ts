@@ -29,8 +29,10 @@ export interface PeersOptions {
 
 /** After a change, so that a burst of them is looked at once. */
 const soonMs = 500;
-/** Between looks at whole tables; longer where a look takes long, so that it is never more than a fiftieth of the time. */
-const [everyMs, everyShare] = [2_000, 50];
+/** Between looks at whole tables while nothing changes. */
+const everyMs = 2_000;
+/** A look is never more than a fiftieth of the time: where it takes long, the next one is later. */
+const everyShare = 50;
 
 interface Tunnel {
   readonly device: string;
@@ -47,6 +49,10 @@ export class Peers {
   readonly #kept = new Set<string>();
   #begun = false;
   #closed = false;
+  /** When the next look is due, in monotonic milliseconds. */
+  #dueMs = Number.POSITIVE_INFINITY;
+  /** How long the last one took, milliseconds. */
+  #tookMs = 0;
   #cancel: () => void = () => undefined;
 
   constructor(options: PeersOptions) {
@@ -87,7 +93,7 @@ export class Peers {
     }
     if (changes.length === 0) return;
     kernel.changePeers(changes).then((results) => this.#judge(results), this.#options.onFault);
-    this.#lookIn(soonMs);
+    this.#lookIn(this.#pauseOf(soonMs));
   }
 
   /** Whole tables of these networks: their tunnels have just been made, or are there since before this process. */
@@ -117,12 +123,21 @@ export class Peers {
     this.#cancel();
   }
 
+  #pauseOf(leastMs: number): number {
+    return Math.max(leastMs, everyShare * this.#tookMs);
+  }
+
+  /** One that is due earlier stays, so that changes without end do not put it off for ever. */
   #lookIn(delayMs: number): void {
+    const { clock, onFault } = this.#options;
+    const dueMs = clock.monotonicMs() + delayMs;
+    if (this.#closed || dueMs >= this.#dueMs) return;
     this.#cancel();
-    if (this.#closed) return;
-    this.#cancel = this.#options.clock.after(delayMs, () => {
+    this.#dueMs = dueMs;
+    this.#cancel = clock.after(delayMs, () => {
+      this.#dueMs = Number.POSITIVE_INFINITY;
       this.#check().catch((error) => {
-        if (!this.#closed) this.#options.onFault(error);
+        if (!this.#closed) onFault(error);
       });
     });
   }
@@ -131,7 +146,8 @@ export class Peers {
     const { clock, kernel } = this.#options;
     const startMs = clock.monotonicMs();
     this.#judge(await kernel.checkPeers());
-    this.#lookIn(Math.max(everyMs, everyShare * (clock.monotonicMs() - startMs)));
+    this.#tookMs = clock.monotonicMs() - startMs;
+    this.#lookIn(this.#pauseOf(everyMs));
   }
 
   #judge(results: readonly PeerResult[]): void {

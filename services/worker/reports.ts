@@ -186,15 +186,18 @@ export const doneReports = (
   course: Course,
   announced: ReadonlySet<string>,
 ): readonly Report[] => {
-  const made = new Set(announced);
+  const said = new Set<string>();
+  // Left by its last endpoint and joined again in one command, it is there already and to be said so once more.
+  const isKnown = (incarnation: string): boolean =>
+    said.has(incarnation) || (announced.has(incarnation) && state.sandboxes.get(incarnation)?.status !== 'creating');
   const ports = course.view ? bindingsIn(deployment, course.view) : [];
   const reports = unit.intents.flatMap((intent, index): readonly Report[] => {
     const device = intent.type === 'EndpointJoinRequested' ? intent.data.interface : null;
     const routes = routesOf(course, course.effects[index] ?? nothing, device);
     const fact = done(intent, { routes, ports, peer: peerOf(state, intent) });
     if (!fact) return [];
-    if (intent.type !== 'EndpointJoinRequested' || made.has(intent.data.sandbox.incarnation)) return [{ fact, intent }];
-    made.add(intent.data.sandbox.incarnation);
+    if (intent.type !== 'EndpointJoinRequested' || isKnown(intent.data.sandbox.incarnation)) return [{ fact, intent }];
+    said.add(intent.data.sandbox.incarnation);
     return [
       { fact, intent },
       { fact: { type: 'SandboxCreated', data: { sandbox: intent.data.sandbox } }, intent },

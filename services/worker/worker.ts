@@ -5,7 +5,7 @@
 import type { Logger } from 'pino';
 import type { Driver, HostContext } from '../../drivers/driver.ts';
 import type { Kernel, KernelFacts } from '../../drivers/port.ts';
-import { type Event, eventVersions } from '../../events/envelope.ts';
+import type { Event } from '../../events/envelope.ts';
 import { type EventData, type Fault, isTerminal } from '../../events/events.ts';
 import type { SubnetPool } from '../../events/ipam.ts';
 import { subjects } from '../../events/names.ts';
@@ -16,11 +16,13 @@ import { type Boundary, boundaryOf, type FollowedRealm, followRealm } from '../l
 import type { Stream } from '../lib/stream.ts';
 import type { Plugins } from '../plugins/plugins.ts';
 import { Consulting } from './consulting.ts';
+import { Encryption, encrypting } from './encryption.ts';
 import { Execution, type Prepared, type Task, taskOf } from './execution.ts';
 import { Leasing } from './leasing.ts';
 import { Outbox } from './outbox.ts';
 import { Peers } from './peers.ts';
 import { Present } from './present.ts';
+import { statedBy, statementOf } from './statement.ts';
 import { nextBatch, type Unit } from './units.ts';
 
 export interface WorkerOptions {
@@ -41,6 +43,8 @@ export interface WorkerOptions {
   /** /48 of automatic IPv6 subnets. */
   readonly ula: string;
   readonly netnsRoots: readonly string[];
+  /** Of encrypted networks, the same on every host; null or left out: this host can be in none. */
+  readonly secret?: Uint8Array | null;
   /** Drivers of networks and addresses in processes of their own. */
   readonly plugins: Plugins;
 }
@@ -88,6 +92,7 @@ class HostWorker implements Worker {
   #execution: Execution | null = null;
   readonly #present = new Present();
   readonly #peers: Peers;
+  readonly #encryption: Encryption;
   readonly #leasing: Leasing;
   #consulting: Consulting | null = null;
   readonly #dns: Dns;
@@ -120,6 +125,19 @@ class HostWorker implements Worker {
       repair: () => this.#execution?.repairLater(),
       onFault: (error) => this.#fail(error),
     });
+    this.#encryption = new Encryption({
+      realm: options.realm,
+      host,
+      kernel,
+      clock,
+      logger,
+      secret: options.secret ?? null,
+      present: this.#present,
+      hosts: () => (this.#followed ? statedBy(this.#followed.realm) : []),
+      generation: () => this.#followed?.realm.shared.tunnelKeys.get('generation') ?? 0,
+      renew: () => this.#renew('keys of encrypted networks are taken anew'),
+      onFault: (error) => this.#fail(error),
+    });
     this.failed = this.#failure.promise;
     this.failed.catch(() => undefined);
   }
@@ -131,6 +149,7 @@ class HostWorker implements Worker {
       subjects: [subjects.host(host), 'cnm.event.realm.>', 'cnm.outcome.>'],
       listener: {
         before: (boundary, event) => {
+          this.#encryption.note(event);
           if (boundary.host === null) return;
           const consulting = this.#consultingOn(boundaryOf(followed.realm, host).state);
           consulting.noteHost(boundary.host, event);
@@ -165,7 +184,7 @@ class HostWorker implements Worker {
       deployment: { host: hostOf(realm, boundary, host), drivers, resolvConf: () => hostServers.config() },
       dns: this.#dns,
       present: this.#present,
-      peers: this.#peers,
+      peers: encrypting(this.#peers, this.#encryption),
       consulting,
       announced: this.#announced,
       report: (reports) => outbox.push(reports),
@@ -174,6 +193,7 @@ class HostWorker implements Worker {
     });
     await execution.begin();
     this.#execution = execution;
+    await this.#encryption.begin();
     await this.#peers.begin();
     this.#watchFacts(outbox, boundary);
     plugins.onChange(() => this.#restate());
@@ -189,6 +209,7 @@ class HostWorker implements Worker {
     this.#leasing.stop();
     this.#consulting?.close();
     this.#peers.close();
+    this.#encryption.close();
     await this.#loop;
     await this.#outbox?.close();
     await this.#followed?.reader.stop();
@@ -197,6 +218,7 @@ class HostWorker implements Worker {
 
   lookAround(): void {
     this.#peers.look();
+    this.#encryption.lookSoon();
   }
 
   /** Bugs and fences end it: nothing more is done to the kernel, and nothing more is reported. */
@@ -206,6 +228,7 @@ class HostWorker implements Worker {
     this.#leasing.stop();
     this.#consulting?.close();
     this.#peers.close();
+    this.#encryption.close();
     this.#failure.reject(error);
     this.#wake();
     // Whoever comes next for this host answers in its place.
@@ -257,6 +280,7 @@ class HostWorker implements Worker {
   #folded({ host, outcomeHead }: Boundary, position: number): void {
     if (host === this.#options.host && outcomeHead?.position === position) this.#outbox?.check(outcomeHead);
     this.#peers.tell();
+    this.#encryption.tell();
     this.#dns.reached(position);
     this.#wake();
   }
@@ -342,29 +366,16 @@ class HostWorker implements Worker {
 
   /** We were taken for dead, and are not: a new epoch says so. Who is fenced cannot state one. */
   #returned(epoch: number): void {
-    if (this.#epoch !== epoch) return;
-    this.#epoch = epoch + 1;
-    this.#options.logger.warn({ epoch: this.#epoch }, 'this host was found to be away, and is not');
+    if (this.#epoch === epoch) this.#renew('this host was found to be away, and is not');
+  }
+
+  #renew(why: string): void {
+    this.#epoch += 1;
+    this.#options.logger.warn({ epoch: this.#epoch }, why);
     this.#restate();
   }
 
   #facts(facts: KernelFacts, epoch: number): EventData<'HostFacts'> {
-    const { host, runDir, ula, pools, netnsRoots } = this.#options;
-    return {
-      ...facts,
-      host,
-      runDir,
-      ula,
-      routes: [...facts.routes],
-      capabilities: { ...facts.capabilities },
-      pools: pools.map((pool) => ({ ...pool })),
-      netnsRoots: [...netnsRoots],
-      reads: { ...eventVersions },
-      epoch,
-      underlay: facts.underlay && { ...facts.underlay },
-      vlans: [...facts.vlans],
-      linkRoutes: Object.fromEntries(Object.entries(facts.linkRoutes).map(([link, routes]) => [link, [...routes]])),
-      drivers: [...this.#options.plugins.names()],
-    };
+    return statementOf(this.#options, facts, epoch);
   }
 }

@@ -36,6 +36,10 @@ export interface KernelHarness {
   losePeer(tunnel: string, peer: Peer): Promise<void>;
   /** Somebody adds an entry to a tunnel of ours. */
   addStranger(tunnel: string, peer: Peer): Promise<void>;
+  /** Whether the kernel can encrypt; without, associations cannot be added. */
+  encrypts(): Promise<boolean>;
+  /** Somebody removes all associations and guards: `ip xfrm state flush; ip xfrm policy flush`. */
+  flushAssociations(): Promise<void>;
   /** Somebody deletes a link. */
   loseLink(name: string): Promise<void>;
   /** Removes everything. */

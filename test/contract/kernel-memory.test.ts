@@ -1,6 +1,7 @@
 import { owner } from '../support/kernel-objects.ts';
 import { MemoryMachine, memoryKernel } from '../support/memory-kernel.ts';
 import { kernelSuite } from './kernel.suite.ts';
+import { associationsSuite } from './kernel-associations.suite.ts';
 import { devicesSuite } from './kernel-devices.suite.ts';
 import type { KernelHarness } from './kernel-harness.ts';
 import { peersSuite } from './kernel-peers.suite.ts';
@@ -38,6 +39,11 @@ const open = async (): Promise<KernelHarness> => {
     peersOf: async (tunnel) => machine.tunnels.of(tunnel),
     losePeer: async (tunnel, { mac }) => machine.tunnels.tamper(tunnel, mac, null),
     addStranger: async (tunnel, peer) => machine.tunnels.tamper(tunnel, peer.mac, peer),
+    encrypts: async () => true,
+    flushAssociations: async () => {
+      machine.associations.lose();
+      machine.associations.guarded = false;
+    },
     loseLink: async (name) => machine.tamper(`link ${name}`, null),
     close: () => kernel.close(),
   };
@@ -47,3 +53,4 @@ kernelSuite('memory', open);
 sandboxSuite('memory', open);
 devicesSuite('memory', open);
 peersSuite('memory', open);
+associationsSuite('memory', open);

@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { eventVersions } from '../../events/envelope.ts';
 import { waitFor } from '../support/nats.ts';
 import { inOwnNamespaces, ipLinks, sh } from '../support/netns.ts';
 import { launcher, makePlace, type Place, type Running } from './cli-harness.ts';
@@ -48,6 +49,15 @@ if (inOwnNamespaces(import.meta.filename)) {
     const { healthy, checks } = place.json('doctor');
     assert.equal(healthy, true, JSON.stringify(checks));
     assert.match(works('doctor'), /^ok {3}veth +works$/m);
+    assert.match(
+      works('doctor'),
+      /^ +overlay secret +CNM_OVERLAY_SECRET_FILE is not set\n +-> only encrypted overlays/m,
+    );
+    const open = place.cnmWith({ CNM_OVERLAY_SECRET_FILE: import.meta.filename }, 'doctor');
+    assert.equal(open.exit, 1);
+    assert.match(open.out, /^BAD +overlay secret +\S+ has mode 0\d{3}: others must have no part in it/m);
+    assert.equal(works('network', 'rotate-keys'), 'encrypted networks get new keys\n');
+    assert.equal(place.json('network', 'rotate-keys').status, 'succeeded');
     const astray = place.cnmWith({ CNM_UNDERLAY: 'eth7' }, 'doctor');
     assert.equal(astray.exit, 1);
     assert.match(astray.out, /^BAD +underlay +CNM_UNDERLAY=eth7 is no IPv4 address .*\n +-> name one of /m);
@@ -216,7 +226,7 @@ if (inOwnNamespaces(import.meta.filename)) {
     assert.match(works('history', 'endpoint', 'p1'), /EndpointLeft/);
     fails(1, /nothing is recorded about network nowhere/, 'history', 'network', 'nowhere');
     const events = place.json('events', '--since', String(before + 1)).rows;
-    assert.equal(events[0].type, 'cnm.NetworkCreateRequested.v3');
+    assert.equal(events[0].type, `cnm.NetworkCreateRequested.v${eventVersions.NetworkCreateRequested}`);
     assert.deepEqual([events[0].actor, events[0].host], ['tester', 'h1']);
     assert.match(works('events', '--since', '1', '--type', 'HostFacts'), /host h1 kernel /);
   });
@@ -304,7 +314,7 @@ if (inOwnNamespaces(import.meta.filename)) {
   });
 
   test('cli: drivers', () => {
-    assert.match(works('driver', 'ls'), /^bridge +yes +any +1023 +-$/m);
+    assert.match(works('driver', 'ls'), /^bridge +yes +any +1023 +any +-$/m);
     works('driver', 'configure', 'bridge', '-o', 'com.docker.network.driver.mtu=1400');
     assert.match(
       works('driver', 'inspect', 'bridge'),

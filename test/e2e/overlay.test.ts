@@ -131,6 +131,18 @@ if (inOwnNamespaces(import.meta.filename)) {
     await detach('h2', 'f');
   });
 
+  test('overlay: one that is to be encrypted is refused where hosts have no secret, whatever their kernels can', async () => {
+    await assert.rejects(
+      client.createNetwork({ name: 'secret', driver: 'overlay', options: { encrypted: '' } }),
+      (error: unknown) =>
+        error instanceof CommandRefused &&
+        error.code === 'CAPABILITY_MISSING' &&
+        error.culprits.some(
+          ({ kind, id, detail }) => kind === 'capability' && id === 'esp' && /^h[123]$/.test(detail ?? ''),
+        ),
+    );
+  });
+
   test('overlay: the last one that leaves takes the network out of its host, and it is deleted when nobody is in it', async () => {
     await assert.rejects(
       client.deleteNetwork({ network: 'span' }),

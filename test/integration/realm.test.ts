@@ -1,8 +1,9 @@
 // Networks of the realm: decided once for all hosts, and what is unique in them guarded on a subject of their own.
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import type { EventOf } from '../../events/envelope.ts';
+import { commitHeaders, decodeCommit, type EventOf } from '../../events/envelope.ts';
 import { subjects } from '../../events/names.ts';
+import type { Injected } from '../support/memory-stream.ts';
 import { able, RealmStage } from '../support/realm-stage.ts';
 
 const overlay = { driver: 'overlay' };
@@ -23,11 +24,13 @@ const admissions = (stage: RealmStage) =>
     .events()
     .filter((event): event is EventOf<'EndpointAdmitted'> & { position: number } => event.type === 'EndpointAdmitted');
 
-/** Every creation in the realm has its admission right before it, in one batch, with the same name and addresses. */
-const checkAdmissions = (stage: RealmStage): void => {
+/**
+ * Every creation in the realm has its admission before it, with the same name and addresses, and that names the commit that the
+ * creation's comes behind. @returns how many were admitted and never created
+ */
+const checkAdmissions = (stage: RealmStage): number => {
   const stored = stage.log.stored();
   const admitted = new Map(admissions(stage).map((event) => [event.data.endpointId, event]));
-  assert.equal(admitted.size, creations(stage).length);
   for (const { data, position } of creations(stage)) {
     const { id: endpointId, networkId, name, ipv4, ipv6, mac } = data.endpoint;
     const admission = admitted.get(endpointId) ?? assert.fail(`${name} is not admitted`);
@@ -36,10 +39,25 @@ const checkAdmissions = (stage: RealmStage): void => {
     const [before, after] = [stored[admission.position - 1], stored[position - 1]];
     assert.equal(before?.subject, subjects.network(networkId));
     assert.equal(after?.subject, subjects.host(host));
-    assert.equal(before?.header('Nats-Batch-Id'), after?.header('Nats-Batch-Id'));
-    assert.notEqual(before?.header('Nats-Batch-Id'), '');
     assert.ok(admission.position < position);
+    const head = stored.slice(0, position - 1).findLast(({ subject }) => subject === after?.subject);
+    assert.ok(
+      before
+        ?.header(commitHeaders.awaits)
+        .split(',')
+        .includes(`${after?.subject}=${head?.position ?? 0}`),
+    );
   }
+  return admitted.size - creations(stage).length;
+};
+
+/** What becomes of appends, one each: a generator of its own, so that a failure can be repeated. */
+const fates = (seed: number, count: number): readonly (Injected | undefined)[] => {
+  let state = seed;
+  return Array.from({ length: count }, () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return ([undefined, undefined, 'conflict', 'lost', 'unacknowledged'] as const)[Math.floor((state / 2 ** 32) * 5)];
+  });
 };
 
 describe('networks of the realm', () => {
@@ -90,7 +108,7 @@ describe('networks of the realm', () => {
         ['c', '10.204.0.3/24'],
       ],
     );
-    checkAdmissions(stage);
+    assert.equal(checkAdmissions(stage), 0);
     stage.checkChain();
   });
 
@@ -222,35 +240,98 @@ describe('networks of the realm', () => {
   it('are never plain where they were asked to be encrypted', async () => {
     const create = (name: string, encrypted: string) =>
       stage.run('CreateNetwork', { name, ...overlay, options: { encrypted } });
-    // h1 and h2 have no ESP; a kernel that has it is of no use without keys
-    assert.equal((await create('web', 'true')).code, 'CAPABILITY_MISSING');
+    const encrypting = (host: string) => ({ ...able(host), capabilities: { ...able(host).capabilities, esp: true } });
+    for (const value of ['', 'true']) {
+      const refusal = await create('web', value);
+      assert.equal(refusal.code, 'CAPABILITY_MISSING');
+      assert.deepEqual(refusal.culprits, [{ kind: 'capability', id: 'esp', detail: 'h1' }]);
+    }
+    assert.equal((await create('plain', 'false')).status, 'succeeded');
     await stage.stop();
     stage = new RealmStage();
-    await stage.host('h1', { ...able('h1'), capabilities: { ...able('h1').capabilities, esp: true } });
+    for (const host of ['h1', 'h2']) await stage.host(host, encrypting(host));
     await stage.controller();
-    for (const value of ['', 'true']) assert.equal((await create('web', value)).code, 'CAPABILITY_MISSING');
-    assert.equal((await create('web', 'false')).status, 'succeeded');
-    assert.equal(networksIn(stage)[0]?.facts.tunnel?.encrypted, false);
+    assert.equal((await create('web', '')).status, 'succeeded');
+    assert.equal((await create('plain', 'false')).status, 'succeeded');
+    const [web, plain] = networksIn(stage);
+    assert.deepEqual([web?.facts.tunnel, web?.facts.mtu], [{ port: 4790, encrypted: true }, 1413]);
+    assert.deepEqual([plain?.facts.tunnel, plain?.facts.mtu], [{ port: 4789, encrypted: false }, 1450]);
+    // one that comes later, and cannot
+    await stage.host('h3');
+    const on = (network: string, host: string) => stage.run('CreateEndpoint', { network, name: host }, host);
+    const refusal = await on('web', 'h3');
+    assert.equal(refusal.code, 'CAPABILITY_MISSING');
+    assert.deepEqual(refusal.culprits, [{ kind: 'capability', id: 'esp', detail: 'h3' }]);
+    assert.equal((await on('web', 'h1')).status, 'succeeded');
+    assert.equal((await on('plain', 'h3')).status, 'succeeded');
   });
 
-  it('hold their rules with two controllers at once, whatever becomes of their appends', async () => {
-    await stage.run('CreateNetwork', { name: 'web', ...overlay });
-    await stage.controller();
-    stage.fates.push('conflict', 'lost', 'unacknowledged', 'conflict', 'unacknowledged');
-    const names = Array.from({ length: 40 }, (_, index) => `s${index}`);
-    // each name twice, on either host: one of the two is refused
-    for (const name of names)
-      for (const host of ['h1', 'h2']) await stage.send('CreateEndpoint', { network: 'web', name }, host);
-    await stage.settled();
-    const made = creations(stage).map(({ data }) => data.endpoint);
-    assert.deepEqual(made.map(({ name }) => name).sort(), [...names].sort());
-    assert.equal(new Set(made.map(({ ipv4 }) => ipv4)).size, names.length);
-    assert.equal(new Set(made.map(({ mac }) => mac)).size, names.length);
-    const refusals = stage.events().filter(({ type }) => type === 'CommandRefused');
-    assert.equal(refusals.length, names.length);
-    assert.equal(stage.fates.length, 0);
-    checkAdmissions(stage);
+  it('get new keys by a command that no host has to be named for, whatever the subject says', async () => {
+    for (const [index, host] of [null, 'h2', null].entries()) {
+      assert.equal(await stage.code('RotateTunnelKeys', {}, host), 'succeeded');
+      const generations = stage
+        .events()
+        .flatMap((event) => (event.type === 'TunnelKeysRotated' ? [event.data.generation] : []));
+      assert.deepEqual(
+        generations,
+        Array.from({ length: index + 1 }, (_, at) => at + 1),
+      );
+    }
     stage.checkChain();
+  });
+
+  for (const seed of [1, 2, 3, 4]) {
+    it(`hold their rules with two controllers at once, whatever becomes of their appends (seed ${seed})`, async () => {
+      await stage.run('CreateNetwork', { name: 'web', ...overlay });
+      await stage.controller();
+      stage.fates.push(...fates(seed, 40));
+      const names = Array.from({ length: 40 }, (_, index) => `s${index}`);
+      // each name twice, on either host: one of the two is refused
+      for (const name of names)
+        for (const host of ['h1', 'h2']) await stage.send('CreateEndpoint', { network: 'web', name }, host);
+      await stage.settled();
+      const made = creations(stage).map(({ data }) => data.endpoint);
+      assert.deepEqual(made.map(({ name }) => name).sort(), [...names].sort());
+      assert.equal(new Set(made.map(({ ipv4 }) => ipv4)).size, names.length);
+      assert.equal(new Set(made.map(({ mac }) => mac)).size, names.length);
+      const refusals = stage.events().filter(({ type }) => type === 'CommandRefused');
+      assert.equal(refusals.length, names.length);
+      assert.equal(stage.fates.length, 0);
+      checkAdmissions(stage);
+      stage.checkChain();
+    });
+  }
+
+  it('admit what is never created, and nobody decides on them before that is certain', async () => {
+    await stage.run('CreateNetwork', { name: 'web', ...overlay });
+    // the admission is stored, what it admits is not
+    stage.fates.push(undefined, 'lost');
+    assert.equal(await stage.code('CreateEndpoint', { network: 'web', name: 'a' }, 'h1'), 'succeeded');
+    assert.equal(checkAdmissions(stage), 1);
+    assert.equal(creations(stage).length, 1);
+    const onH1 = stage.log.stored().filter(({ subject }) => subject === subjects.host('h1'));
+    // the one that ends the wait, and the creation behind it
+    assert.deepEqual(
+      onH1.map(({ body }) => decodeCommit(body, subjects.host('h1')).map(({ type }) => type)),
+      [[], ['EndpointCreateRequested']],
+    );
+    assert.deepEqual([...stage.realm().awaited], []);
+    stage.checkChain();
+  });
+
+  it('wait for what another controller has admitted and may still create', async () => {
+    await stage.run('CreateNetwork', { name: 'web', ...overlay });
+    const [network] = networksIn(stage);
+    const subject = subjects.network(network?.facts.id ?? '');
+    // as one that has lost its lease and not noticed: its admission comes, its commit on h1 is late
+    const head = await stage.log.lastOn(subject);
+    await stage.log.append({
+      ...{ subject, id: 'late', body: '[]', expectedLast: head?.position ?? 0 },
+      headers: { [commitHeaders.awaits]: `${subjects.host('h1')}=0` },
+    });
+    assert.equal(await stage.code('CreateEndpoint', { network: 'web', name: 'b' }, 'h2'), 'succeeded');
+    const late = { subject: subjects.host('h1'), id: 'later', body: '[]', expectedLast: 0 };
+    assert.deepEqual(await stage.log.append(late), { kind: 'conflict' });
   });
 });
 

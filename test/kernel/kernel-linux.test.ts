@@ -5,6 +5,7 @@ import { type AddressInfo, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { linuxKernel } from '../../drivers/kernel/kernel.ts';
 import { kernelSuite } from '../contract/kernel.suite.ts';
+import { associationsSuite } from '../contract/kernel-associations.suite.ts';
 import { devicesSuite } from '../contract/kernel-devices.suite.ts';
 import type { KernelHarness } from '../contract/kernel-harness.ts';
 import { peersSuite } from '../contract/kernel-peers.suite.ts';
@@ -67,6 +68,10 @@ if (inOwnNamespaces(import.meta.filename)) {
       peersOf: async (tunnel) => peersOf(tunnel),
       losePeer: async (tunnel, peer) => losePeer(tunnel, peer),
       addStranger: async (tunnel, peer) => addPeer(tunnel, peer),
+      encrypts: async () => (await kernel.facts()).capabilities.esp,
+      flushAssociations: async () => {
+        sh('ip xfrm state flush; ip xfrm policy flush');
+      },
       loseLink: async (name) => {
         sh(`ip link del ${name}`);
       },
@@ -78,6 +83,7 @@ if (inOwnNamespaces(import.meta.filename)) {
           { id: 'clean', operations: objects.map((object) => ({ op: 'delete', object }) as const).reverse() },
         ]);
         await kernel.settled();
+        sh('ip xfrm state flush; ip xfrm policy flush');
         await kernel.close();
         for (const { ifname, ifalias } of ipLinks()) if (ifalias === 'somebody') sh(`ip link del ${ifname}`);
         for (const name of links) sh(`ip link del far-${name}`);
@@ -91,4 +97,5 @@ if (inOwnNamespaces(import.meta.filename)) {
   sandboxSuite('linux', open);
   devicesSuite('linux', open);
   peersSuite('linux', open);
+  associationsSuite('linux', open);
 }

@@ -19,11 +19,14 @@ const runModule = (source: string, ...prefix: string[]) => {
 const namespaces = (): ReadonlySet<string> =>
   new Set(readdirSync('/proc/self/task').map((task) => readlinkSync(`/proc/self/task/${task}/ns/net`)));
 
-/** As soon as a thread that makes namespaces ahead has made them; one that is lost stays where it is. */
+/** Once no thread is anywhere else to make a namespace ahead; one that is lost stays where it is. */
 const atRest = async (): Promise<ReadonlySet<string>> => {
-  for (let look = 0; look < 100 && namespaces().size > 1; look++)
+  let seen = namespaces();
+  for (let look = 0; look < 100 && seen.size > 1; look++) {
     await new Promise((resolve) => setTimeout(resolve, 20));
-  return namespaces();
+    seen = namespaces();
+  }
+  return seen;
 };
 
 const descriptors = (): number => readdirSync('/proc/self/fd').length;

@@ -3,15 +3,15 @@ import assert from 'node:assert/strict';
 import { verdictOn } from '../../events/deciders/upkeep.ts';
 import { type Event, isRevertible, needsExecution } from '../../events/envelope.ts';
 import { type EventType, isConstructive, isFailure, isIntent } from '../../events/events.ts';
-import { overlaps, parseCidr, parseSubnet } from '../../events/ip.ts';
-import { holderOf } from '../../events/ipam.ts';
 import { Releases } from '../../events/ipam-releases.ts';
-import { type BoundaryState, commandKey, type EndpointRow, type NetworkRow } from '../../events/state.ts';
+import { type BoundaryState, commandKey, type EndpointRow, networkOf } from '../../events/state.ts';
 import { endpointTransitions, networkTransitions } from '../../events/states.ts';
 import { Journal, Queue, Table } from '../../events/table.ts';
 import { chainHash } from '../../services/lib/hash.ts';
 import { applyMessage, type Boundary, emptyRealm, type Realm } from '../../services/lib/realm.ts';
-import type { Message } from '../../services/lib/stream.ts';
+import { batchHeaders, type Message } from '../../services/lib/stream.ts';
+import { Claims } from './model-admissions.ts';
+import { checkNetworks, checkShared, unique } from './model-networks.ts';
 
 // ---------------------------------------------------------------- a state as plain data
 
@@ -34,11 +34,18 @@ const plain = (value: unknown): unknown => {
 export const dump = (realm: Realm): unknown => ({
   position: realm.position,
   roundFrom: realm.roundFrom,
+  isTorn: realm.isTorn,
+  awaited: [...realm.awaited].sort(),
+  shared: plain(realm.shared),
+  networks: [...realm.networks.values()]
+    .filter(({ head }) => head !== null)
+    .map(({ subject, head, decidedThrough }) => [subject, head?.position, decidedThrough].join(' '))
+    .sort(),
   boundaries: [...realm.boundaries.values()]
     .filter(({ head, outcomeHead }) => head !== null || outcomeHead !== null)
     .map(({ subject, state, head, outcomeHead, decidedThrough }) => ({
       subject,
-      state: plain(state),
+      state: plain({ ...state, shared: null }),
       head: head?.position,
       outcomeHead: outcomeHead?.position,
       decidedThrough,
@@ -47,72 +54,6 @@ export const dump = (realm: Realm): unknown => ({
 });
 
 // ---------------------------------------------------------------- invariants of a state
-
-const unique = (what: string, keys: readonly string[]): void => {
-  assert.equal(new Set(keys).size, keys.length, `${what} held twice: ${keys.toSorted().join(', ')}`);
-};
-
-const holdsName = (row: { readonly status: string }): boolean => row.status !== 'deleting' && row.status !== 'stuck';
-const bare = (cidr: string): string => cidr.slice(0, cidr.indexOf('/'));
-
-const checkNetwork = (state: BoundaryState, { facts }: NetworkRow, endpoints: readonly EndpointRow[]): void => {
-  const cell = state.cells.get(facts.id);
-  assert.ok(cell, `network ${facts.name} has no cell`);
-  const cidrs = endpoints.flatMap(({ facts: { ipv4, ipv6 } }) => [ipv4, ipv6].filter((cidr) => cidr !== null));
-  const reserved = (facts.configOnly ? [] : facts.subnets).flatMap(({ gateway, aux }) => [
-    ...(gateway ? [gateway] : []),
-    ...Object.values(aux),
-  ]);
-  unique(`address of ${facts.name}`, [...cidrs.map(bare), ...reserved]);
-  unique(
-    `MAC of ${facts.name}`,
-    endpoints.flatMap((row) => row.facts.mac ?? []),
-  );
-  const named = endpoints.filter(holdsName);
-  unique(
-    `name in ${facts.name}`,
-    named.map((row) => row.facts.name.toLowerCase()),
-  );
-  for (const row of named) assert.equal(cell.names.get(row.facts.name.toLowerCase()), row.facts.id);
-  for (const id of cell.names.values()) {
-    const row = state.endpoints.get(id);
-    const leave = state.intents.get(row?.leave?.intent ?? '');
-    const isMoving = leave !== undefined && isRevertible(leave);
-    assert.ok(row?.status !== 'deleting' || isMoving, 'a name is free at the delete intent, but for a move');
-  }
-  assert.equal(cell.endpoints.size, endpoints.length, `endpoints of ${facts.name}`);
-  const held = cell.pools.reduce((sum, pool) => sum + pool.held.size, 0);
-  assert.equal(held, cidrs.length + reserved.length, `addresses held in ${facts.name}`);
-  for (const row of endpoints) {
-    for (const cidr of [row.facts.ipv4, row.facts.ipv6]) {
-      if (cidr === null) continue;
-      const holders: string[] = cell.pools.flatMap((pool) => holderOf(pool, cidr)?.id ?? []);
-      assert.deepEqual(holders, [row.facts.id], `${cidr} is its endpoint's`);
-      assert.ok(facts.subnets.some(({ subnet }) => isInside(cidr, subnet)));
-    }
-  }
-};
-
-const isInside = (address: string, subnet: string): boolean => {
-  const [inner, outer] = [parseCidr(address), parseSubnet(subnet)];
-  return inner !== null && outer !== null && overlaps(inner.cidr, outer);
-};
-
-const checkSubnets = (state: BoundaryState): void => {
-  const held = [...state.networks.values()].flatMap(({ facts }) =>
-    (facts.configOnly ? [] : facts.subnets).map(({ subnet }) => ({
-      subnet,
-      facts,
-      cidr: parseSubnet(subnet) ?? assert.fail(subnet),
-    })),
-  );
-  for (const [index, one] of held.entries()) {
-    for (const other of held.slice(index + 1)) {
-      if (one.facts.ipam.overlap || other.facts.ipam.overlap) continue;
-      assert.ok(!overlaps(one.cidr, other.cidr), `${one.subnet} of ${one.facts.name}, ${other.subnet}`);
-    }
-  }
-};
 
 interface Held {
   readonly owner: string;
@@ -171,8 +112,8 @@ const checkGateways = (state: BoundaryState): void => {
     const rows = members.map((id) => state.endpoints.get(id)?.facts ?? assert.fail(`no endpoint ${id}`));
     for (const [family, key] of [[4, 'ipv4'] as const, [6, 'ipv6'] as const]) {
       const able = rows.filter(({ networkId }) => {
-        const network = state.networks.get(networkId)?.facts ?? assert.fail(`no network ${networkId}`);
-        if (network.internal || network.defaultRoute === 'outlet') return false;
+        const network = networkOf(state, networkId)?.facts ?? assert.fail(`no network ${networkId}`);
+        if (network.internal || network.defaultRoute !== 'gateway') return false;
         return network.subnets.find((subnet) => subnet.family === family)?.gateway;
       });
       const highest = Math.max(...able.map(({ gatewayPriority }) => gatewayPriority));
@@ -216,25 +157,12 @@ const checkSandboxes = (state: BoundaryState): void => {
 };
 
 export const checkState = (state: BoundaryState): void => {
-  const networks = [...state.networks.values()];
-  const named = networks.filter(holdsName);
-  unique(
-    'network name',
-    named.map(({ facts }) => facts.name.toLowerCase()),
-  );
-  for (const { facts } of named) assert.equal(state.networkNames.get(facts.name.toLowerCase()), facts.id);
-  assert.equal(state.networkNames.size, named.length);
-  assert.equal(state.cells.size, networks.length);
   const endpoints = [...state.endpoints.values()];
-  for (const { facts } of endpoints) assert.ok(state.networks.has(facts.networkId), `${facts.name} is in a network`);
-  for (const row of networks) {
-    checkNetwork(
-      state,
-      row,
-      endpoints.filter(({ facts }) => facts.networkId === row.facts.id),
-    );
-  }
-  checkSubnets(state);
+  for (const { facts } of endpoints) assert.ok(networkOf(state, facts.networkId), `${facts.name} is in a network`);
+  checkNetworks(
+    state,
+    endpoints.map((row) => ({ row, home: state })),
+  );
   checkPorts(state);
   checkGateways(state);
   checkSandboxes(state);
@@ -250,9 +178,11 @@ export class Checker {
   readonly impossible: string[] = [];
   /** Ids of commands that were refused or failed. */
   readonly failed = new Set<string>();
-  readonly #decidedAt = new Map<string, number>();
+  /** Where each command was decided: the batch, or the position of the commit. */
+  readonly #decidedAt = new Map<string, string>();
   readonly #ended = new Set<string>();
   readonly #accepted = new Set<string>();
+  readonly #claims = new Claims();
   readonly #lastOn = new Map<string, Message>();
   /** Intents of timed-out commands that were open then and make something: what came too late must be reported as undone. */
   readonly #late = new Set<string>();
@@ -262,7 +192,8 @@ export class Checker {
   take(message: Message): void {
     this.#checkChain(message);
     applyMessage(this.realm, message, {
-      before: (boundary, event) => this.#before(boundary, event, message.position),
+      before: (boundary, event) =>
+        this.#before(boundary, event, message.header(batchHeaders.id) || String(message.position)),
       ended: ({ actor, commandid }) => {
         const key = commandKey(actor, commandid);
         assert.ok(!this.#ended.has(key), `command ${key} ended twice`);
@@ -270,6 +201,11 @@ export class Checker {
       },
     });
     for (const { state } of this.realm.boundaries.values()) checkState(state);
+    // In the middle of what was appended as one a name may have its next holder before the last one has let go of it.
+    this.#claims.take(message);
+    if (this.realm.isTorn) return;
+    checkShared(this.realm);
+    this.#claims.check(this.realm);
   }
 
   /** Accepted commands that have not ended. */
@@ -282,7 +218,7 @@ export class Checker {
     return [...this.#late];
   }
 
-  get decided(): ReadonlyMap<string, number> {
+  get decided(): ReadonlyMap<string, string> {
     return this.#decidedAt;
   }
 
@@ -292,12 +228,13 @@ export class Checker {
     this.#lastOn.set(message.subject, message);
   }
 
-  #before({ state }: Boundary, event: Event, position: number): void {
+  #before({ state }: Boundary, event: Event, place: string): void {
     const { actor, commandid, commandseq } = event.meta;
     const key = commandKey(actor, commandid);
-    if (commandseq !== undefined) {
-      assert.equal(this.#decidedAt.get(key) ?? position, position, `command ${key} was decided twice`);
-      this.#decidedAt.set(key, position);
+    // An admission decides nothing: its creation does.
+    if (commandseq !== undefined && event.type !== 'EndpointAdmitted') {
+      assert.equal(this.#decidedAt.get(key) ?? place, place, `command ${key} was decided twice`);
+      this.#decidedAt.set(key, place);
       if (needsExecution(event)) this.#accepted.add(key);
     }
     this.#countImpossible(state, event);
@@ -355,7 +292,7 @@ export class Checker {
     // An update moves no state.
     if (event.type === 'EndpointUpdateRequested' || event.type === 'NetworkUpdateRequested') return;
     const row =
-      data.endpointId === undefined ? state.networks.get(data.networkId ?? '') : state.endpoints.get(data.endpointId);
+      data.endpointId === undefined ? networkOf(state, data.networkId ?? '') : state.endpoints.get(data.endpointId);
     if (!row || !(isIntent(event.type) || event.meta.causationid === row.intent)) return;
     const table: Readonly<Record<string, Readonly<Partial<Record<EventType, string>>>>> =
       data.endpointId === undefined ? networkTransitions : endpointTransitions;

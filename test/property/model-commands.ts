@@ -1,7 +1,9 @@
 /** What senders of a model ask for: few names, few addresses and few ports, so that they get in each other's way. */
 import fc from 'fast-check';
 
-const networkName = fc.constantFrom('web', 'Web', 'db');
+/** Names of networks: of each host, and of the realm. */
+const hostNames = ['web', 'Web', 'db'] as const;
+const realmNames = ['span', 'Span', 'mesh'] as const;
 const endpointName = fc.constantFrom('a', 'A', 'b', 'c');
 export const sandbox = fc.constantFrom('s1', 's2');
 const maybe = <T>(values: fc.Arbitrary<T>) => fc.option(values, { nil: undefined, freq: 3 });
@@ -34,112 +36,151 @@ const wanted = fc.constantFrom(
   ...[[], [], [], [], [{ ipv4: '10.1.0.2' }], [{ ipv4: '10.1.0.3' }], [{ mac: '02:42:0a:01:00:02' }]],
   ...[[{ mac: '02:00:00:00:00:01' }], [{ ipv4: '10.1.0.3', mac: '02:00:00:00:00:01' }]],
 );
+const wantedInRealm = fc.constantFrom(
+  ...[[], [], [{ ipv4: '10.7.0.2' }], [{ ipv4: '10.7.0.3' }], [{ mac: '02:42:0a:07:00:02' }]],
+);
 const gatewayPriority = fc.constantFrom(0, 0, 1, 2);
-const endpointFields = fc.record({ interfaces: wanted, ports, gatewayPriority });
+const hostFields = fc.record({ interfaces: wanted, ports, gatewayPriority });
+const realmFields = fc.record({ interfaces: wantedInRealm, ports: fc.constant([]), gatewayPriority });
+type EndpointFields = typeof hostFields extends fc.Arbitrary<infer F> ? Partial<F> & object : never;
 
-export const command = fc.oneof(
-  {
-    weight: 3,
-    arbitrary: fc
-      .record({
-        name: networkName,
-        driver: fc.constantFrom('bridge', 'bridge', 'deep', 'deep', 'host', 'null'),
-        subnet: maybe(fc.constantFrom('10.1.0.0/29', '10.1.0.0/24', '10.1.0.0/30', 'fd00::/64')),
-        overlap: fc.boolean(),
-        gc,
-        isInternal: fc.constantFrom(false, false, false, true),
-        isConfig: fc.constantFrom(false, false, false, false, true),
-        configFrom: fc.option(networkName, { nil: undefined, freq: 8 }),
-      })
-      .map(({ name, driver, subnet, overlap, gc: period, isInternal, isConfig, configFrom }) => ({
-        type: 'CreateNetwork' as const,
-        data: optional({
-          name,
-          driver,
-          gc: isConfig ? undefined : period,
-          internal: isInternal && (driver === 'bridge' || driver === 'deep') && !isConfig,
-          configOnly: isConfig,
-          configFrom,
-          ipv6: subnet?.includes(':') ?? false,
-          ipam: { overlap, subnets: subnet === undefined ? [] : [{ subnet }] },
-        }),
+/** Networks on all hosts: few subnets and few identifiers. */
+const realmNetwork = fc
+  .record({
+    name: fc.constantFrom(...realmNames, 'web'),
+    subnet: maybe(fc.constantFrom('10.7.0.0/29', '10.7.0.0/29', '10.7.0.0/24', '10.1.0.0/29')),
+    vni: maybe(fc.constantFrom('5000', '4097')),
+    overlap: fc.boolean(),
+  })
+  .map(({ name, subnet, vni, overlap }) => ({
+    type: 'CreateNetwork' as const,
+    data: {
+      name,
+      driver: 'overlay',
+      ipam: { overlap, subnets: subnet === undefined ? [] : [{ subnet }] },
+      options: vni === undefined ? {} : { 'com.docker.network.driver.overlay.vxlanid_list': vni },
+    },
+  }));
+
+/** @param networkName names of networks @param fields of new endpoints */
+const commandsOf = (networkName: fc.Arbitrary<string>, endpointFields: fc.Arbitrary<EndpointFields>) =>
+  fc.oneof(
+    {
+      weight: 3,
+      arbitrary: fc
+        .record({
+          name: networkName,
+          driver: fc.constantFrom('bridge', 'bridge', 'deep', 'deep', 'host', 'null'),
+          subnet: maybe(fc.constantFrom('10.1.0.0/29', '10.1.0.0/24', '10.1.0.0/30', 'fd00::/64')),
+          overlap: fc.boolean(),
+          gc,
+          isInternal: fc.constantFrom(false, false, false, true),
+          isConfig: fc.constantFrom(false, false, false, false, true),
+          configFrom: fc.option(networkName, { nil: undefined, freq: 8 }),
+        })
+        .map(({ name, driver, subnet, overlap, gc: period, isInternal, isConfig, configFrom }) => ({
+          type: 'CreateNetwork' as const,
+          data: optional({
+            name,
+            driver,
+            gc: isConfig ? undefined : period,
+            internal: isInternal && (driver === 'bridge' || driver === 'deep') && !isConfig,
+            configOnly: isConfig,
+            configFrom,
+            ipv6: subnet?.includes(':') ?? false,
+            ipam: { overlap, subnets: subnet === undefined ? [] : [{ subnet }] },
+          }),
+        })),
+    },
+    {
+      weight: 2,
+      arbitrary: networkName.map((network) => ({ type: 'DeleteNetwork' as const, data: { network } })),
+    },
+    {
+      weight: 5,
+      arbitrary: fc.tuple(networkName, endpointName, endpointFields, gc).map(([network, name, fields, period]) => ({
+        type: 'CreateEndpoint' as const,
+        data: optional({ network, name, gc: period, ...optional(fields) }),
       })),
-  },
-  {
-    weight: 2,
-    arbitrary: networkName.map((network) => ({ type: 'DeleteNetwork' as const, data: { network } })),
-  },
-  {
-    weight: 5,
-    arbitrary: fc.tuple(networkName, endpointName, endpointFields, gc).map(([network, name, fields, period]) => ({
-      type: 'CreateEndpoint' as const,
-      data: optional({ network, name, gc: period, ...optional(fields) }),
-    })),
-  },
-  {
-    weight: 6,
-    arbitrary: fc.tuple(networkName, endpointName, sandbox).map(([network, endpoint, id]) => ({
-      type: 'JoinEndpoint' as const,
-      data: { network, endpoint, sandbox: id },
-    })),
-  },
-  {
-    weight: 4,
-    arbitrary: fc
-      .tuple(networkName, endpointName, maybe(ports), maybe(gatewayPriority), fc.boolean())
-      .map(([network, endpoint, wantedPorts, priority, disrupt]) => ({
-        type: 'UpdateEndpoint' as const,
-        data: optional({ network, endpoint, ports: wantedPorts, gatewayPriority: priority, disrupt }),
+    },
+    {
+      weight: 6,
+      arbitrary: fc.tuple(networkName, endpointName, sandbox).map(([network, endpoint, id]) => ({
+        type: 'JoinEndpoint' as const,
+        data: { network, endpoint, sandbox: id },
       })),
-  },
-  {
-    weight: 2,
-    arbitrary: fc.tuple(networkName, fc.constantFrom('1400', '1280', '9')).map(([network, mtu]) => ({
-      type: 'UpdateNetwork' as const,
-      data: { network, labels: { mtu }, options: { 'com.docker.network.driver.mtu': mtu } },
-    })),
-  },
-  {
-    weight: 1,
-    arbitrary: fc.constantFrom([], ['mtu'], ['mtu=1400']).map((labels) => ({
-      type: 'PruneNetworks' as const,
-      data: { labels },
-    })),
-  },
-  {
-    weight: 5,
-    arbitrary: fc
-      .tuple(sandbox, networkName, networkName, endpointName, endpointFields)
-      .map(([id, from, network, name, fields]) => ({
-        type: 'MoveSandbox' as const,
-        data: { sandbox: id, from, to: { network, name, ...optional(fields) } },
+    },
+    {
+      weight: 4,
+      arbitrary: fc
+        .tuple(networkName, endpointName, maybe(ports), maybe(gatewayPriority), fc.boolean())
+        .map(([network, endpoint, wantedPorts, priority, disrupt]) => ({
+          type: 'UpdateEndpoint' as const,
+          data: optional({ network, endpoint, ports: wantedPorts, gatewayPriority: priority, disrupt }),
+        })),
+    },
+    {
+      weight: 2,
+      arbitrary: fc.tuple(networkName, fc.constantFrom('1400', '1280', '9')).map(([network, mtu]) => ({
+        type: 'UpdateNetwork' as const,
+        data: { network, labels: { mtu }, options: { 'com.docker.network.driver.mtu': mtu } },
       })),
-  },
-  ...(['LeaveEndpoint', 'DeleteEndpoint'] as const).map((type) => ({
-    weight: 4,
-    arbitrary: fc
-      .tuple(networkName, endpointName)
-      .map(([network, endpoint]) => ({ type, data: { network, endpoint } })),
-  })),
-  {
-    weight: 4,
-    arbitrary: fc
-      .tuple(sandbox, fc.array(fc.tuple(networkName, endpointFields), { minLength: 1, maxLength: 3 }), ports)
-      .map(([id, networks, own]) => ({
-        type: 'AttachSandbox' as const,
-        data: {
-          sandbox: id,
-          ports: own,
-          networks: networks.map(([network, fields]) => ({ network, ...optional(fields) })),
-        },
+    },
+    {
+      weight: 1,
+      arbitrary: fc.constantFrom([], ['mtu'], ['mtu=1400']).map((labels) => ({
+        type: 'PruneNetworks' as const,
+        data: { labels },
       })),
-  },
-  { weight: 3, arbitrary: sandbox.map((id) => ({ type: 'DetachSandbox' as const, data: { sandbox: id } })) },
-  {
-    weight: 1,
-    arbitrary: fc.constantFrom('1400', 'x').map((mtu) => ({
-      type: 'ConfigureDriver' as const,
-      data: { driver: 'bridge', options: { 'com.docker.network.driver.mtu': mtu } },
+    },
+    {
+      weight: 5,
+      arbitrary: fc
+        .tuple(sandbox, networkName, networkName, endpointName, endpointFields)
+        .map(([id, from, network, name, fields]) => ({
+          type: 'MoveSandbox' as const,
+          data: { sandbox: id, from, to: { network, name, ...optional(fields) } },
+        })),
+    },
+    ...(['LeaveEndpoint', 'DeleteEndpoint'] as const).map((type) => ({
+      weight: 4,
+      arbitrary: fc
+        .tuple(networkName, endpointName)
+        .map(([network, endpoint]) => ({ type, data: { network, endpoint } })),
     })),
+    {
+      weight: 4,
+      arbitrary: fc
+        .tuple(sandbox, fc.array(fc.tuple(networkName, endpointFields), { minLength: 1, maxLength: 3 }), ports)
+        .map(([id, networks, own]) => ({
+          type: 'AttachSandbox' as const,
+          data: {
+            sandbox: id,
+            ports: own,
+            networks: networks.map(([network, fields]) => ({ network, ...optional(fields) })),
+          },
+        })),
+    },
+    { weight: 3, arbitrary: sandbox.map((id) => ({ type: 'DetachSandbox' as const, data: { sandbox: id } })) },
+    {
+      weight: 1,
+      arbitrary: fc.constantFrom('1400', 'x').map((mtu) => ({
+        type: 'ConfigureDriver' as const,
+        data: { driver: 'bridge', options: { 'com.docker.network.driver.mtu': mtu } },
+      })),
+    },
+  );
+
+export const command = commandsOf(fc.constantFrom(...hostNames), hostFields);
+
+/** The same for hosts that reach each other, with networks of the realm among the others. */
+export const realmCommand = fc.oneof(
+  {
+    weight: 14,
+    arbitrary: commandsOf(
+      fc.constantFrom(...hostNames, ...realmNames, ...realmNames),
+      fc.oneof(hostFields, realmFields),
+    ),
   },
+  { weight: 1, arbitrary: realmNetwork },
 );

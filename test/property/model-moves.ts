@@ -1,120 +1,154 @@
 /** Random histories: what senders, controllers, workers, collectors and the clock do, as data that fast-check can shrink. */
 import fc from 'fast-check';
 import { commandId, subjects } from '../../events/names.ts';
-import type { BoundaryState } from '../../events/state.ts';
+import { type BoundaryState, cellOf, type NetworkRow, networkOf } from '../../events/state.ts';
 import { endpointAnswers, networkAnswers } from '../../events/states.ts';
-import type { Fate, Model } from './model.ts';
-import { command, ports, sandbox } from './model-commands.ts';
+import { at, type Fate, type Model } from './model.ts';
+import { command, ports, realmCommand, sandbox } from './model-commands.ts';
+import { succeed, tear } from './model-together.ts';
 
-const who = fc.nat(1);
+/** Divides evenly by one, two and three. */
+const who = fc.nat(5);
 const lag = fc.oneof(
   { weight: 2, arbitrary: fc.constant(0) },
   { weight: 1, arbitrary: fc.integer({ min: 1, max: 6 }) },
 );
-const fates = fc.array(fc.constantFrom<Fate>('appended', 'appended', 'appended', 'lost', 'unacknowledged'), {
-  maxLength: 3,
-});
+const fates = fc.array(
+  fc.constantFrom<Fate>('appended', 'appended', 'appended', 'lost', 'unacknowledged', 'late', 'overtaken'),
+  { maxLength: 3 },
+);
 const verdicts = fc.array(fc.constantFrom(true, true, true, false), { maxLength: 4 });
 /** What a command is about: just what it says, or something that is there and suits it, by name or by id. */
 const aim = fc.constantFrom('said', 'fit', 'fit', 'fit', 'id');
 
-const move = fc.oneof(
-  {
-    weight: 12,
-    arbitrary: fc.record({
-      kind: fc.constant('send' as const),
-      command,
-      host: who,
-      actor: fc.constantFrom('alice', 'bob'),
-      aim,
-      pick: fc.nat(5),
-      deadlineMs: fc.constantFrom(1_000, 30_000),
-    }),
-  },
-  {
-    weight: 1,
-    arbitrary: fc.record({ kind: fc.constant('repeat' as const), index: fc.nat(20), altered: fc.boolean() }),
-  },
-  {
-    weight: 1,
-    arbitrary: fc.record({
-      kind: fc.constant('garbage' as const),
-      body: fc.constantFrom('', '{', '[]', '{"type":{"toString":1}}', '{"type":"Nonsense"}', `"${'x'.repeat(70_000)}"`),
-      subject: fc.constantFrom('cnm.command.alice.h1', 'cnm.command.a.b.c.d', 'cnm.command.alice._'),
-    }),
-  },
-  {
-    weight: 9,
-    arbitrary: fc.record({
-      kind: fc.constant('round' as const),
-      who,
-      take: fc.integer({ min: 1, max: 6 }),
-      lag,
-      fates,
-    }),
-  },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant('restart' as const), who }) },
-  {
-    weight: 8,
-    arbitrary: fc.record({
-      kind: fc.constant('work' as const),
-      who,
-      count: fc.integer({ min: 1, max: 5 }),
-      lag,
-      verdicts,
-    }),
-  },
-  {
-    weight: 3,
-    arbitrary: fc.record({
-      kind: fc.constant('wait' as const),
-      ms: fc.constantFrom(10, 1_100, 6_000, 31_000, 301_000, 86_400_000),
-    }),
-  },
-  { weight: 3, arbitrary: fc.record({ kind: fc.constant('collect' as const) }) },
-  // Things that happen seldom by themselves: a report that crosses a deadline, a decision that crosses a report, a collection.
-  {
-    weight: 2,
-    arbitrary: fc.record({ kind: fc.constant('overrun' as const), who, sandbox, pick: fc.nat(5), verdicts }),
-  },
-  {
-    weight: 2,
-    arbitrary: fc.record({
-      kind: fc.constant('cross' as const),
-      who,
-      sandbox,
-      pick: fc.nat(5),
-      isDecidedFirst: fc.boolean(),
-      verdicts,
-    }),
-  },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant('idle' as const), confirm: fc.boolean() }) },
-  {
-    weight: 3,
-    arbitrary: fc.record({
-      kind: fc.constant('migrate' as const),
-      who,
-      sandbox,
-      pick: fc.nat(5),
-      ports,
-      // What has happened to the sandbox when it is asked to move, and what happens to the move.
-      isSettled: fc.boolean(),
-      end: fc.constantFrom('work', 'work', 'late', 'open'),
-      verdicts,
-    }),
-  },
-);
+const moveOf = (sent: typeof command | typeof realmCommand) =>
+  fc.oneof(
+    {
+      weight: 12,
+      arbitrary: fc.record({
+        kind: fc.constant('send' as const),
+        command: sent as typeof command,
+        host: who,
+        actor: fc.constantFrom('alice', 'bob'),
+        aim,
+        pick: fc.nat(5),
+        deadlineMs: fc.constantFrom(1_000, 30_000),
+      }),
+    },
+    {
+      weight: 1,
+      arbitrary: fc.record({ kind: fc.constant('repeat' as const), index: fc.nat(20), altered: fc.boolean() }),
+    },
+    {
+      weight: 1,
+      arbitrary: fc.record({
+        kind: fc.constant('garbage' as const),
+        body: fc.constantFrom(
+          '',
+          '{',
+          '[]',
+          '{"type":{"toString":1}}',
+          '{"type":"Nonsense"}',
+          `"${'x'.repeat(70_000)}"`,
+        ),
+        subject: fc.constantFrom('cnm.command.alice.h1', 'cnm.command.a.b.c.d', 'cnm.command.alice._'),
+      }),
+    },
+    {
+      weight: 9,
+      arbitrary: fc.record({
+        kind: fc.constant('round' as const),
+        who,
+        take: fc.integer({ min: 1, max: 6 }),
+        lag,
+        fates,
+      }),
+    },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant('restart' as const), who }) },
+    { weight: 2, arbitrary: fc.record({ kind: fc.constant('arrive' as const) }) },
+    {
+      weight: 8,
+      arbitrary: fc.record({
+        kind: fc.constant('work' as const),
+        who,
+        count: fc.integer({ min: 1, max: 5 }),
+        lag,
+        verdicts,
+      }),
+    },
+    {
+      weight: 3,
+      arbitrary: fc.record({
+        kind: fc.constant('wait' as const),
+        ms: fc.constantFrom(10, 1_100, 6_000, 31_000, 301_000, 86_400_000),
+      }),
+    },
+    { weight: 3, arbitrary: fc.record({ kind: fc.constant('collect' as const) }) },
+    // Things that happen seldom by themselves: a report that crosses a deadline, a decision that crosses a report, a collection.
+    {
+      weight: 2,
+      arbitrary: fc.record({ kind: fc.constant('overrun' as const), who, sandbox, pick: fc.nat(5), verdicts }),
+    },
+    {
+      weight: 2,
+      arbitrary: fc.record({
+        kind: fc.constant('cross' as const),
+        who,
+        sandbox,
+        pick: fc.nat(5),
+        isDecidedFirst: fc.boolean(),
+        verdicts,
+      }),
+    },
+    { weight: 2, arbitrary: fc.record({ kind: fc.constant('idle' as const), confirm: fc.boolean() }) },
+    // Commands of different places in one round, and a controller that has read a part of what another one has appended as one.
+    {
+      weight: 2,
+      arbitrary: fc.record({
+        kind: fc.constant('tear' as const),
+        who,
+        pick: fc.nat(5),
+        at: fc.nat(5),
+        isByName: fc.boolean(),
+      }),
+    },
+    {
+      weight: 2,
+      arbitrary: fc.record({ kind: fc.constant('succeed' as const), who, host: who, pick: fc.nat(5), fates }),
+    },
+    {
+      weight: 3,
+      arbitrary: fc.record({
+        kind: fc.constant('migrate' as const),
+        who,
+        sandbox,
+        pick: fc.nat(5),
+        ports,
+        // What has happened to the sandbox when it is asked to move, and what happens to the move.
+        isSettled: fc.boolean(),
+        end: fc.constantFrom('work', 'work', 'late', 'open'),
+        verdicts,
+      }),
+    },
+  );
 
-export type Move = typeof move extends fc.Arbitrary<infer M> ? M : never;
+export type Move = ReturnType<typeof moveOf> extends fc.Arbitrary<infer M> ? M : never;
 
-export const moves = fc.array(move, { maxLength: 90, size: 'max' });
+export const moves = fc.array(moveOf(command), { maxLength: 90, size: 'max' });
 
-const at = <T>(list: readonly T[], index: number): T | undefined => list[index % Math.max(1, list.length)];
+/** For hosts that reach each other. */
+export const realmMoves = fc.array(moveOf(realmCommand), { maxLength: 70, size: 'max' });
+
+/** What a host sees: its own, and those of the realm. */
+const networksIn = ({ networks, shared }: BoundaryState): readonly NetworkRow[] => [
+  ...networks.values(),
+  ...shared.networks.values(),
+];
 
 /** Lets a command be about something that is there and that it may be accepted for. */
 const aimed = (state: BoundaryState, { command: sent, aim: how, pick }: Extract<Move, { kind: 'send' }>): object => {
   const ref = ({ facts }: { facts: { id: string; name: string } }): string => (how === 'id' ? facts.id : facts.name);
-  const open = [...state.networks.values()].filter(
+  const open = networksIn(state).filter(
     ({ status, facts }) => networkAnswers.CreateEndpoint[status] === 'accepted' && !facts.configOnly && !facts.outlet,
   );
   switch (sent.type) {
@@ -127,11 +161,11 @@ const aimed = (state: BoundaryState, { command: sent, aim: how, pick }: Extract<
         [...state.endpoints.values()].filter(({ status }) => answers[status] === 'accepted'),
         pick,
       );
-      const network = row && state.networks.get(row.facts.networkId);
+      const network = row && networkOf(state, row.facts.networkId);
       return row && network ? { ...sent.data, network: ref(network), endpoint: ref(row) } : sent.data;
     }
     case 'DeleteNetwork': {
-      const empty = [...state.networks.values()].filter(({ facts }) => state.cells.get(facts.id)?.endpoints.size === 0);
+      const empty = networksIn(state).filter(({ facts }) => cellOf(state, facts.id)?.endpoints.size === 0);
       const row = at(empty, pick);
       return row ? { network: ref(row) } : sent.data;
     }
@@ -150,7 +184,7 @@ const aimed = (state: BoundaryState, { command: sent, aim: how, pick }: Extract<
     case 'MoveSandbox': {
       const row = at([...state.sandboxes.values()], pick);
       const member = state.endpoints.get(at(row?.members ?? [], pick) ?? '');
-      const from = state.networks.get(member?.facts.networkId ?? '');
+      const from = networkOf(state, member?.facts.networkId ?? '');
       const to = at(open, pick + 1);
       if (!row || !from || !to) return sent.data;
       return { sandbox: row.facts.id, from: ref(from), to: { ...sent.data.to, network: ref(to) } };
@@ -171,7 +205,7 @@ const askToJoin = (model: Model, host: string, id: string, into: string, pick: n
     [...state.endpoints.values()].filter(({ status }) => status === 'created'),
     pick,
   );
-  const network = state.networks.get(row?.facts.networkId ?? '');
+  const network = networkOf(state, row?.facts.networkId ?? '');
   if (!row || !network) return;
   const data = { network: network.facts.id, endpoint: row.facts.id, sandbox: into };
   const body = { id: commandId(model.nowMs, id), type: 'JoinEndpoint', deadlineMs: 1_000, data };
@@ -218,7 +252,7 @@ const migrate = (model: Model, step: Extract<Move, { kind: 'migrate' }>, serial:
   };
   model.decide();
   const state = () => model.stateOf(worker.host);
-  const networks = [...state().networks.values()].filter(
+  const networks = networksIn(state()).filter(
     ({ facts, status }) => status === 'active' && !facts.configOnly && !facts.outlet,
   );
   const own = { sandbox: step.sandbox, ports: step.ports };
@@ -254,7 +288,8 @@ export const apply = (model: Model, step: Move, serial: number): void => {
       const data = step.aim === 'said' ? step.command.data : aimed(model.stateOf(host), step);
       const id = commandId(model.nowMs, `c${serial}`);
       const body = JSON.stringify({ id, type: step.command.type, data, deadlineMs: step.deadlineMs });
-      // Where there is one host it need not be named.
+      // Where there is one host it need not be named. Among several it may be found by what the command is about, and two controllers of
+      // which one has read less may find two: only the lease keeps them apart there.
       const named = model.workers.length === 1 && serial % 2 === 0 ? null : host;
       model.send(subjects.command(step.actor, named), body);
       return;
@@ -275,6 +310,9 @@ export const apply = (model: Model, step: Move, serial: number): void => {
     case 'restart':
       at(model.controllers, step.who)?.restart();
       return;
+    case 'arrive':
+      model.arrive();
+      return;
     case 'work':
       at(model.workers, step.who)?.work(step.count, step.lag, step.verdicts);
       return;
@@ -293,6 +331,12 @@ export const apply = (model: Model, step: Move, serial: number): void => {
     case 'migrate':
       migrate(model, step, serial);
       return;
+    case 'succeed':
+      succeed(model, step, serial);
+      return;
+    case 'tear':
+      tear(model, step, serial);
+      return;
     case 'idle':
       for (const ms of [301_000, step.confirm ? 5_000 : 100]) {
         model.nowMs += ms;
@@ -303,21 +347,4 @@ export const apply = (model: Model, step: Move, serial: number): void => {
     default:
       step satisfies never;
   }
-};
-
-/** A history that begins with a small network and an endpoint on each host. */
-export const play = (model: Model, steps: readonly Move[]): void => {
-  for (const { host } of model.workers) {
-    const subnets = [{ subnet: '10.1.0.0/29' }];
-    const send = (type: string, data: object) =>
-      model.send(
-        `cnm.command.alice.${host}`,
-        JSON.stringify({ id: commandId(model.nowMs, `${host}/${type}${model.commands.length}`), type, data }),
-      );
-    send('CreateNetwork', { name: 'web', gc: 1_000, ipam: { subnets } });
-    send('CreateNetwork', { name: 'back' });
-    send('CreateNetwork', { name: 'db', driver: 'deep' });
-    send('CreateEndpoint', { network: 'web', name: 'a' });
-  }
-  for (const [serial, step] of steps.entries()) apply(model, step, serial);
 };

@@ -7,7 +7,8 @@ import type { Gateways } from '../../events/events.ts';
 import { applyCommit, createViews, type Views } from '../../projections/views.ts';
 import { applyMessage, emptyRealm, type Realm } from '../../services/lib/realm.ts';
 import { Model } from './model.ts';
-import { moves, play } from './model-moves.ts';
+import { moves, realmMoves } from './model-moves.ts';
+import { play, playTogether } from './model-play.ts';
 
 const lines = <T>(rows: Iterable<T>, show: (row: T) => readonly unknown[]): readonly string[] =>
   [...rows].map((row) => show(row).join(' ')).sort();
@@ -17,7 +18,7 @@ const decided = (realm: Realm) => {
   const states = [...realm.boundaries.values()].map(({ state }) => state);
   return {
     networks: lines(
-      states.flatMap(({ networks }) => [...networks.values()]),
+      [...states.flatMap(({ networks }) => [...networks.values()]), ...realm.shared.networks.values()],
       ({ facts, status }) => [facts.id, status],
     ),
     endpoints: lines(
@@ -50,18 +51,33 @@ const viewed = ({ rows }: Views) => ({
   ),
 });
 
+const compare = ({ log }: Model): void => {
+  const [views, realm] = [createViews(), emptyRealm()];
+  for (const message of log) {
+    applyCommit(views, message.subject, message.position, decodeCommit(message.body, message.subject));
+    applyMessage(realm, message);
+    assert.deepEqual(viewed(views), decided(realm), `at position ${message.position}`);
+  }
+};
+
 test('the views say what the deciding fold knows, at every position', () => {
   fc.assert(
     fc.property(moves, (steps) => {
       const model = new Model(2, ['h1', 'h2']);
       play(model, steps);
-      const [views, realm] = [createViews(), emptyRealm()];
-      for (const message of model.log) {
-        applyCommit(views, message.subject, message.position, decodeCommit(message.body, message.subject));
-        applyMessage(realm, message);
-        assert.deepEqual(viewed(views), decided(realm), `at position ${message.position}`);
-      }
+      compare(model);
     }),
     { numRuns: 100 },
+  );
+});
+
+test('the views say what the deciding fold knows of networks that are on several hosts, at every position', () => {
+  fc.assert(
+    fc.property(realmMoves, (steps) => {
+      const model = new Model(2, ['h1', 'h2', 'h3'], 'together');
+      playTogether(model, steps);
+      compare(model);
+    }),
+    { numRuns: 40 },
   );
 });

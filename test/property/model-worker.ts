@@ -1,10 +1,10 @@
 /** The worker of a host in the model: what it executes, in which order, and what it says about it. */
 import assert from 'node:assert/strict';
 import { commitHeaders, type Event, encodeCommit, eventVersions, isRevertible } from '../../events/envelope.ts';
-import { type Fact, type Fault, isConstructive } from '../../events/events.ts';
+import { type EventData, type Fact, type Fault, isConstructive } from '../../events/events.ts';
 import { type OpenLease, openLeases } from '../../events/leases.ts';
 import { commandId, subjects, workerActor } from '../../events/names.ts';
-import type { BoundaryState } from '../../events/state.ts';
+import { type BoundaryState, networkOf } from '../../events/state.ts';
 import { aboutOf } from '../../services/lib/about.ts';
 import { chainHash } from '../../services/lib/hash.ts';
 import { applyMessage, boundaryOf, emptyRealm, type Realm } from '../../services/lib/realm.ts';
@@ -33,8 +33,14 @@ export interface Place {
   readonly nowMs: number;
   newId(): string;
   send(subject: string, body: string): void;
-  /** @returns the position, or null when the guard does not hold */
-  append(stored: Stored, expectedLast: number): number | null;
+  /** All or nothing. @returns the position of the last, or null when a guard does not hold */
+  append(commits: readonly Guarded[]): number | null;
+}
+
+/** A commit with the guard that it is appended under. */
+export interface Guarded {
+  readonly stored: Stored;
+  readonly expectedLast: number;
 }
 
 /** How many messages a part leaves unread before it acts. */
@@ -65,14 +71,19 @@ export class ModelWorker extends Follower<Place> {
   #announced = new Set<string>();
   /** Endpoints whose leave failed: they cannot join before. */
   #unable = new Set<string>();
+  /** Endpoints whose join fails by the report that is being made. */
+  readonly #undone = new Set<string>();
   /** Intents that no host port is found for. */
   #hopeless = new Set<string>();
   /** How often host ports were asked for. */
   readonly #attempts = new Map<string, number>();
 
-  constructor(model: Place, host: string) {
+  readonly #facts: Partial<EventData<'HostFacts'>>;
+
+  constructor(model: Place, host: string, facts: Partial<EventData<'HostFacts'>>) {
     super(model);
     this.host = host;
+    this.#facts = facts;
   }
 
   get #state(): BoundaryState {
@@ -82,7 +93,7 @@ export class ModelWorker extends Follower<Place> {
   /** Reports what it says of itself. */
   introduce(): void {
     this.fold(0);
-    this.#report([{ fact: { type: 'HostFacts', data: hostFacts(this.host) }, intent: null }]);
+    this.#report([{ fact: { type: 'HostFacts', data: hostFacts(this.host, this.#facts) }, intent: null }]);
   }
 
   /** The open intents, with those of one move together: it happens as a whole. */
@@ -109,6 +120,7 @@ export class ModelWorker extends Follower<Place> {
     const ready = waiting < 0 ? units : units.slice(0, waiting);
     const isAsking = ready.length === 0 && this.#lease(units[0] ?? []);
     if (ready.length === 0) return isAsking;
+    this.#undone.clear();
     const reports = ready.flatMap((unit, index) => {
       for (const { meta } of unit) this.#busy.add(meta.id);
       return this.#execute(unit, verdicts[index % Math.max(1, verdicts.length)] ?? true);
@@ -161,20 +173,34 @@ export class ModelWorker extends Follower<Place> {
     return unit.flatMap((intent) => {
       if (problem && intent.type === 'NetworkCreateRequested') this.#dead.add(intent.data.network.id);
       if (problem && intent.type === 'EndpointCreateRequested') this.#dead.add(intent.data.endpoint.id);
-      return [{ fact: outcomeOf(intent, problem), intent }, ...this.#sandboxReports(intent, problem !== null)];
+      return [
+        { fact: this.#told(outcomeOf(intent, problem), intent), intent },
+        ...this.#sandboxReports(intent, problem !== null),
+      ];
     });
+  }
+
+  /** With what other hosts have to know of an endpoint in a network that they have too. */
+  #told(fact: Fact, intent: Event): Fact {
+    if (!('networkId' in intent.data) || networkOf(this.#state, intent.data.networkId)?.facts.scope !== 'realm')
+      return fact;
+    const peer = { names: [`${'name' in intent.data ? intent.data.name : ''}`.toLowerCase()], services: [] };
+    if (fact.type === 'EndpointUpdated') return { ...fact, data: { ...fact.data, peer } };
+    if (fact.type !== 'EndpointJoined' || intent.type !== 'EndpointJoinRequested') return fact;
+    const { ipv4, ipv6, mac } = intent.data;
+    return { ...fact, data: { ...fact.data, ipv4, ipv6, mac, peer } };
   }
 
   #problem(intent: Event, verdict: boolean): Fault | null {
     const data = intent.data as { readonly networkId?: string; readonly endpointId?: string };
-    const { endpoints, networks, expired } = this.#state;
+    const { endpoints, expired } = this.#state;
     if (expired.has(intent.meta.id)) return fault('TIMED_OUT');
     if (this.#hopeless.has(intent.meta.id)) return fault('PORT_IN_USE');
     const networkId = intent.type === 'EndpointCreateRequested' ? intent.data.endpoint.networkId : data.networkId;
     const isMissing =
       this.#dead.has(networkId ?? '') ||
       this.#dead.has(data.endpointId ?? '') ||
-      (networkId !== undefined && !networks.has(networkId)) ||
+      (networkId !== undefined && !networkOf(this.#state, networkId)) ||
       (data.endpointId !== undefined && !endpoints.has(data.endpointId));
     if (isConstructive(intent.type) && isMissing) return fault('DEPENDENCY_FAILED');
     if (intent.type === 'NetworkDeleteRequested') {
@@ -203,12 +229,15 @@ export class ModelWorker extends Follower<Place> {
       this.#announced.delete(incarnation);
       return [removed];
     }
-    if (!isFailed && !this.#announced.has(incarnation)) {
+    const isCreating = this.#state.sandboxes.get(incarnation)?.status === 'creating';
+    if (!isFailed && (isCreating || !this.#announced.has(incarnation))) {
       this.#announced.add(incarnation);
       return [{ fact: { type: 'SandboxCreated', data: { sandbox } }, intent }];
     }
-    const others = this.#state.sandboxes.get(incarnation)?.members.some((id) => id !== intent.data.endpointId);
-    if (!isFailed || others || !this.#announced.delete(incarnation)) return [];
+    if (!isFailed) return [];
+    this.#undone.add(intent.data.endpointId);
+    const others = this.#state.sandboxes.get(incarnation)?.members.some((id) => !this.#undone.has(id));
+    if (others || !this.#announced.delete(incarnation)) return [];
     return [removed];
   }
 
@@ -230,7 +259,8 @@ export class ModelWorker extends Follower<Place> {
     const head = boundaryOf(this.realm, this.host).outcomeHead;
     const headers = head ? { [commitHeaders.prevHash]: chainHash(head) } : {};
     const subject = subjects.outcome(this.host);
-    const position = this.model.append({ subject, body: encodeCommit(events), headers }, head?.position ?? 0);
+    const stored = { subject, body: encodeCommit(events), headers };
+    const position = this.model.append([{ stored, expectedLast: head?.position ?? 0 }]);
     this.fold(this.model.log.length, position ?? assert.fail('a worker is alone on its subject'));
   }
 }

@@ -1,45 +1,10 @@
 // Random histories over several networks, sandboxes, hosts and controllers, checked at every position (design.md section 7).
-import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { foldLog } from '../../services/controller/controller.ts';
 import { Model } from './model.ts';
-import { dump } from './model-checks.ts';
-import { moves, play } from './model-moves.ts';
-
-/** After quiet: all decided, all ended, nothing pending. */
-const rest = (model: Model): void => {
-  model.settle();
-  assert.deepEqual(model.checker.open(), [], 'every accepted command has ended');
-  for (const { host } of model.workers) {
-    const state = model.stateOf(host);
-    assert.equal(state.intents.size, 0, 'every intent is reported');
-    assert.equal(state.expired.size, 0);
-    assert.equal(state.progress.size, 0);
-    const pending = ['creating', 'joining', 'leaving', 'deleting', 'removing'];
-    // A way out that is to be deleted waits for its last endpoint, which may be stuck.
-    const networks = [...state.networks.values()].filter(({ facts }) => !facts.outlet);
-    const rows = [...networks, ...state.endpoints.values(), ...state.sandboxes.values()];
-    assert.deepEqual(
-      rows.filter(({ status }) => pending.includes(status)).map(({ status, facts }) => `${facts.id} ${status}`),
-      [],
-      'nothing is under way',
-    );
-    const changing = [...state.networks.values(), ...state.endpoints.values()].filter(({ update }) => update !== null);
-    assert.deepEqual(changing, [], 'no update is under way');
-  }
-  const { failed } = model.checker;
-  const astray = [...model.astray()].filter(([id]) => !failed.has(id));
-  assert.deepEqual(astray, [], 'a sandbox has a way out if it needs one, and only then');
-  assert.deepEqual(model.checker.late(), [], 'what came too late is undone');
-  assert.deepEqual(model.checker.impossible, []);
-  const whole = dump(model.checker.realm);
-  assert.deepEqual(dump(foldLog(model.log)), whole, 'folding twice gives the same state');
-  for (const controller of model.controllers) {
-    controller.fold(0);
-    assert.deepEqual(dump(controller.realm), whole, 'whatever was tried on in between');
-  }
-};
+import { moves } from './model-moves.ts';
+import { play } from './model-play.ts';
+import { rest } from './model-rest.ts';
 
 /** More for a longer search: `MODEL_RUNS=10000 node --test test/property/model.test.ts`. */
 const numRuns = Number(process.env.MODEL_RUNS ?? 250);

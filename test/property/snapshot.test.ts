@@ -10,7 +10,8 @@ import { SnapshotInvalid, snapshotLines, viewsOf } from '../../projections/snaps
 import { applyCommit, createViews, type Views } from '../../projections/views.ts';
 import { historyOf, type RandomCommit, type Roll } from '../support/random-history.ts';
 import { Model } from './model.ts';
-import { moves, play } from './model-moves.ts';
+import { moves } from './model-moves.ts';
+import { play } from './model-play.ts';
 
 const unit = fc.noBias(fc.nat({ max: 9_999 })).map((n) => n / 10_000);
 const rolls: fc.Arbitrary<readonly Roll[]> = fc.array(fc.tuple(unit, unit, unit, unit), {

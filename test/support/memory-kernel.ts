@@ -7,12 +7,23 @@ import { openListener } from '../../drivers/kernel/listener.ts';
 import {
   type Device,
   type Element,
+  encryptedPort,
   formatTag,
   type KernelObject,
   objectKey,
   type Vxlan,
 } from '../../drivers/objects.ts';
-import type { Census, Kernel, KernelFacts, Operation, Plan, PlanResult, PortSearch } from '../../drivers/port.ts';
+import type {
+  AssociationChange,
+  Census,
+  Kernel,
+  KernelFacts,
+  Operation,
+  Plan,
+  PlanResult,
+  PortSearch,
+} from '../../drivers/port.ts';
+import { MemoryAssociations } from './memory-associations.ts';
 import {
   type Contents,
   checkNew,
@@ -25,6 +36,7 @@ import {
   rivals,
   sameTag,
 } from './memory-checks.ts';
+import { defaultFacts } from './memory-facts.ts';
 import { seen } from './memory-objects.ts';
 import { MemoryPeers, MemoryTunnels } from './memory-peers.ts';
 import { findPort, type Listener } from './memory-ports.ts';
@@ -41,31 +53,6 @@ export interface Failing {
 
 const defaultFault: Failure = { code: 'KERNEL_ERROR', errno: 'EIO', text: 'injected', retryable: false };
 
-const defaultFacts: KernelFacts = {
-  kernel: '6.18.0-memory',
-  bootId: '00000000-0000-4000-8000-000000000000',
-  routes: ['192.168.0.0/24'],
-  capabilities: {
-    netAdmin: true,
-    sysAdmin: true,
-    bridge: true,
-    veth: true,
-    nftables: true,
-    netns: true,
-    ipv6: true,
-    vxlan: true,
-    macvlan: true,
-    ipvlan: true,
-    vlan: true,
-    esp: true,
-  },
-  vlans: [],
-  linkRoutes: { eth0: ['192.168.0.0/24'] },
-  mtu: 1500,
-  underlay: null,
-  underlayAsked: null,
-};
-
 const stepOf = ({ op, object }: Operation): string => `${op} ${objectKey(object)}`;
 
 export class MemoryMachine {
@@ -77,6 +64,8 @@ export class MemoryMachine {
   readonly #listeners: Listener[] = [];
   /** What its tunnels know of other hosts. */
   readonly tunnels = new MemoryTunnels();
+  /** What encrypts its packets. */
+  readonly associations = new MemoryAssociations();
   #failings: Failing[] = [];
   #asked = 0;
   #gate: Promise<void> = Promise.resolve();
@@ -184,6 +173,11 @@ export class MemoryMachine {
     const object = this.#objects.get(key);
     if (object?.kind === 'vxlan') this.tunnels.remove(object.name);
     this.#objects.delete(key);
+  }
+
+  changeAssociations(change: AssociationChange): PlanResult {
+    const isGuarded = (object: KernelObject) => object.kind === 'vxlan' && object.port === encryptedPort;
+    return this.associations.change(change, this.objects().some(isGuarded));
   }
 
   get gate(): Promise<void> {
@@ -297,6 +291,7 @@ export class MemoryMachine {
   /** A left-over of ours with its segment makes room for it. */
   #makeTunnel(vxlan: Vxlan): void {
     for (const rival of rivals(this.#contents, vxlan)) this.#remove(rival);
+    if (vxlan.port === encryptedPort) this.associations.guarded = true;
     this.tunnels.add(vxlan.name);
   }
 
@@ -376,6 +371,8 @@ export const memoryKernel = (machine: MemoryMachine, { realm, host }: MemoryKern
     setPeers: (tables) => ask(() => tables.map((table) => peers.set(structuredClone(table)))),
     changePeers: (changes) => ask(() => changes.map((change) => peers.change(structuredClone(change)))),
     checkPeers: () => ask(() => peers.check()),
+    associations: () => ask(() => ({ ok: true as const, found: machine.associations.found })),
+    changeAssociations: (change) => ask(() => machine.changeAssociations(structuredClone(change))),
     findPorts: (searches) => ask(() => searches.map((search) => machine.findPort(search))),
     openResolver: (netns) =>
       ask(() => {

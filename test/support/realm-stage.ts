@@ -24,7 +24,7 @@ export const able = (host: string, mtu = 1500): Partial<EventData<'HostFacts'>> 
 export class RealmStage {
   readonly commands = memoryStream('COMMANDS', { nowMs: () => systemClock.nowMs() });
   /** What becomes of the next appends of decisions, one each. */
-  readonly fates: Injected[] = [];
+  readonly fates: (Injected | undefined)[] = [];
   readonly log = memoryStream('LOG', {
     nowMs: () => systemClock.nowMs(),
     inject: ({ subject }) => (subject.startsWith('cnm.event.') ? this.fates.shift() : undefined),

@@ -8,7 +8,8 @@ import type { Message } from '../../services/lib/stream.ts';
 /** The view says which routes each endpoint has, and no others. */
 export const assertRoutesShown = (messages: readonly Message[], objects: readonly KernelObject[]): void => {
   const views = createViews();
-  for (const { subject, position, body } of messages) applyCommit(views, subject, position, decodeCommit(body));
+  for (const { subject, position, body } of messages)
+    applyCommit(views, subject, position, decodeCommit(body, subject));
   const textOf = ({ destination, gateway }: { readonly destination: string; readonly gateway: string }): string =>
     `${destination} via ${gateway}`;
   for (const row of rowsOf(views, 'endpoints').values()) {

@@ -72,6 +72,9 @@ export interface SystemOptions extends Streams {
   readonly plugins?: Plugins;
   readonly clock?: Clock;
   readonly actorProof?: Meta['actorproof'];
+  /** Of encrypted networks. */
+  readonly secret?: Uint8Array | null;
+  readonly addressee?: string;
   /** Answers go there too. */
   readonly publish?: (subject: string, body: string) => void;
 }
@@ -118,10 +121,11 @@ export class System {
       plugins = fakePlugins([]),
       clock = systemClock,
       runDir,
+      secret = null,
     } = { ...this.options, ...more };
     const netnsRoots = ['/run', '/tmp'];
     const pools = DEFAULT_IPV4_POOLS;
-    const place = { realm, host, runDir, pools, netnsRoots, ula: 'fd00:1:2::/48' };
+    const place = { realm, host, runDir, pools, netnsRoots, ula: 'fd00:1:2::/48', secret };
     const worker = createWorker({ ...place, log, commands, kernel, drivers, plugins, hostServers, clock, logger });
     await Promise.race([worker.start(), worker.failed]);
     this.worker = worker;
@@ -179,7 +183,11 @@ export class System {
     const body = JSON.stringify({ ...more, id, type, data });
     // The server drops a message of an id that it has seen a moment ago; what it lets through, the controller has to know again.
     const messageId = `${id}/${this.#serial++}`;
-    void this.options.commands.append({ subject: subjects.command(actor, null), body, id: messageId });
+    void this.options.commands.append({
+      subject: subjects.command(actor, this.options.addressee ?? null),
+      body,
+      id: messageId,
+    });
     return { id, first: waiting.first.promise, outcome: waiting.outcome.promise };
   }
 
@@ -363,6 +371,8 @@ export const mortal = (
       setPeers: (tables) => alive('setPeers', () => kernel.setPeers(tables)),
       changePeers: (changes) => alive('changePeers', () => kernel.changePeers(changes)),
       checkPeers: () => alive('checkPeers', () => kernel.checkPeers()),
+      associations: () => alive('associations', () => kernel.associations()),
+      changeAssociations: (change) => alive('changeAssociations', () => kernel.changeAssociations(change)),
       findPorts: (searches) => alive('findPorts', () => kernel.findPorts(searches)),
       // A death is an answer to whoever waits for sockets, so that it lets go of those it has.
       openResolver: (netns, port) =>

@@ -44,6 +44,12 @@ test('config: names that the machine gives are made valid', () => {
   assert.equal(configOf({}, { ...root, hostname: '___' }).host, 'localhost');
 });
 
+test('config: the secret of encrypted overlays is a file, named by its whole path', () => {
+  assert.equal(configOf({}).overlaySecretFile, null);
+  assert.equal(configOf({ CNM_OVERLAY_SECRET_FILE: '/etc/cnm/secret' }).overlaySecretFile, '/etc/cnm/secret');
+  assert.equal(problemsOf({ CNM_OVERLAY_SECRET_FILE: 'secret' }).length, 1);
+});
+
 test('config: hosts in the plural: copies of the streams, and how others reach this one', () => {
   assert.deepEqual([configOf({}).natsReplicas, configOf({}).underlay], [1, null]);
   assert.equal(configOf({ CNM_NATS_REPLICAS: '3' }).natsReplicas, 3);

@@ -11,7 +11,6 @@ import { decodeLink } from '../../drivers/kernel/records.ts';
 import { newSublink } from '../../drivers/kernel/sublink.ts';
 import { newVxlan } from '../../drivers/kernel/vxlan-link.ts';
 import { MessageWriter } from '../../drivers/kernel/writer.ts';
-import { newState } from '../../drivers/kernel/xfrm.ts';
 
 /** By test/golden/netlink/record.ts. */
 const recorded = JSON.parse(
@@ -133,18 +132,6 @@ describe('messages as iproute2 sends them', () => {
   it('asks for the neighbours on one device', () => {
     const ours = parse(written((w) => neighbours.dumpNeighbours(w, AF.UNSPEC, tunnel)));
     assert.deepEqual(ours, parse(recordedBytes('dump neighbours')));
-  });
-
-  it('makes a state of ESP', () => {
-    const key = Uint8Array.from({ length: 20 }, (_, at) => at);
-    const [source, destination] = [parseAddress('192.0.2.1'), parseAddress('192.0.2.2')];
-    const ours = Buffer.from(written((w) => newState(w, { source, destination, spi: 0x100, key })));
-    const theirs = Buffer.from(recordedBytes('state'));
-    for (const bytes of [ours, theirs]) {
-      bytes.writeUInt32LE(0, 8);
-      bytes.writeUInt16LE(bytes.readUInt16LE(6) & ~NL.F_ACK, 6);
-    }
-    assert.equal(ours.toString('hex'), theirs.toString('hex'));
   });
 });
 

@@ -26,6 +26,7 @@ describe('hosts', () => {
     assert.deepEqual(all.slice(0, 2), ['127.0.0.1\tlocalhost', '::1\tlocalhost ip6-localhost ip6-loopback']);
     assert.deepEqual(hosts(view()), ['10.1.0.2\tweb1', 'fd00:1::2\tweb1']);
     assert.deepEqual(hosts({ ...view(), inmates: [] }), []);
+    assert.deepEqual(hosts(view({}, { outlet: true })), [], 'a way out has no name');
   });
 
   it('has the full name first, then the short one', () => {

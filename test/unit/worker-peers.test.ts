@@ -116,3 +116,16 @@ test('tables are looked at soon after a change, every few seconds, and at once a
   await clock.advance(10_000);
   assert.deepEqual(take(), []);
 });
+
+test('tables are looked at however often something changes', async () => {
+  const { peers, clock, make, take } = scene();
+  make();
+  peers.note('h2', { type: 'HostFacts', data: hostFacts('h2', { underlay }), meta: {} } as unknown as Event);
+  await peers.begin();
+  for (let number = 1; number <= 9; number++) {
+    peers.note('h2', joined(`e${number}`));
+    peers.tell();
+    await clock.advance(400);
+  }
+  assert.ok(take().filter((what) => what === 'check').length >= 3);
+});

@@ -16,6 +16,10 @@ const scene = `
   ip link add name cx0 index 30 type vxlan id 1 dstport 4789
   ip link set dev cx0 master br0`;
 
+const key = Array.from({ length: 36 }, (_, at) => at.toString(16).padStart(2, '0')).join('');
+const guarded = 'src 0.0.0.0/0 dst 0.0.0.0/0 proto udp dport 4790';
+const template = 'tmpl src 0.0.0.0 dst 0.0.0.0 proto esp reqid 201326593 mode transport';
+
 const commands: Readonly<Record<string, string>> = {
   vxlan: `ip link add name cx1 index 40 mtu 1450 type vxlan id 4097 local 10.99.0.1 ttl 64 nolearning proxy dstport 4789`,
   macvlan: `ip link add name cm1 index 41 link up0 address ${mac} mtu 1400 type macvlan mode bridge`,
@@ -34,7 +38,13 @@ const commands: Readonly<Record<string, string>> = {
   'put neighbour 6': `ip neigh replace fd00:1::2 dev cx0 lladdr ${mac} nud permanent`,
   'drop neighbour': `ip neigh del 10.1.0.2 dev cx0`,
   'dump neighbours': `ip neigh show dev cx0 nud all`,
-  state: `ip xfrm state add src 192.0.2.1 dst 192.0.2.2 proto esp spi 0x100 mode transport aead rfc4106(gcm(aes)) 0x000102030405060708090a0b0c0d0e0f10111213 128`,
+  'add state': `ip xfrm state add src 192.0.2.1 dst 192.0.2.2 proto esp spi 0x80000100 reqid 201326593 mode transport replay-window 1024 flag esn aead rfc4106(gcm(aes)) 0x${key} 128`,
+  'delete state': `ip xfrm state delete src 192.0.2.1 dst 192.0.2.2 proto esp spi 0x80000100`,
+  'list states': `ip xfrm state list`,
+  'add policy in': `ip xfrm policy add ${guarded} dir in ${template}`,
+  'add policy out': `ip xfrm policy add ${guarded} dir out ${template}`,
+  'delete policy': `ip xfrm policy delete ${guarded} dir out`,
+  'list policies': `ip xfrm policy list`,
 };
 
 /** The last message that was sent, as long as its header says. */

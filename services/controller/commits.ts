@@ -1,0 +1,38 @@
+/** What a controller appends: batches of a round, guarded and chained, and the empty commits that end a wait. Pure. */
+import { batchType, commitHeaders, joinCommit } from '../../events/envelope.ts';
+import { chainHash } from '../lib/hash.ts';
+import { awaitingText, type Boundary } from '../lib/realm.ts';
+import type { Append, Message } from '../lib/stream.ts';
+import type { Batch } from './round.ts';
+
+const headersOf = (head: Message | null): Readonly<Record<string, string>> => ({
+  [commitHeaders.contentType]: batchType,
+  ...(head ? { [commitHeaders.prevHash]: chainHash(head) } : {}),
+});
+
+const positionOf = (head: Message | null): number => head?.position ?? 0;
+
+/** A batch as it is appended: guarded by the last commit of its boundary, and chained to it. */
+export const commitOf = ({ boundary, head, commitId, events }: Batch, from: number, through: number): Append => ({
+  subject: boundary.subject,
+  body: joinCommit(events),
+  id: commitId,
+  expectedLast: positionOf(head),
+  headers: { ...headersOf(head), [commitHeaders.commands]: `${from}-${through}` },
+});
+
+/** A commit of admissions, ahead of the hosts' commits that create what it admits: it names what each of those is guarded by. */
+export const admissionOf = (batch: Batch, from: number, hosts: readonly Batch[]): Append => {
+  const commit = commitOf(batch, from, batch.decided.at(-1)?.intake.sequence ?? 0);
+  const awaits = awaitingText(hosts.map(({ boundary, head }) => [boundary.subject, positionOf(head)]));
+  return { ...commit, headers: { ...commit.headers, [commitHeaders.awaits]: awaits } };
+};
+
+/** Without any event: a commit that was decided before it cannot be stored any more. */
+export const fenceOf = ({ subject, head }: Boundary, id: string): Append => ({
+  subject,
+  body: joinCommit([]),
+  id,
+  expectedLast: positionOf(head),
+  headers: headersOf(head),
+});

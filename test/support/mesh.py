@@ -1,0 +1,112 @@
+"""Echo requests (RFC 792) from every namespace of a list to every address of it, in one process: test/support/mesh.ts runs this.
+
+Standard input: {"members": [{"key": path of a namespace, "address": IPv4}]}. Standard output: {"asked": n, "missing": [[from, to]]}.
+One member asks at a time, and what the kernel learnt about neighbours for it is forgotten behind it: all namespaces share one table of
+neighbours, which holds 1,024 as kernels come (net.ipv4.neigh.default.gc_thresh3).
+"""
+import ctypes
+import errno
+import json
+import os
+import select
+import socket
+import struct
+import sys
+import time
+
+CLONE_NEWNET = 0x40000000
+SO_RCVBUFFORCE = 33
+SOL_RAW, ICMP_FILTER, ECHO_REPLY = 255, 1, 0  # linux/icmp.h: types whose bit is set do not get through
+RTM_DELNEIGH, NLM_F_REQUEST = 29, 1
+INTERFACE = 'eth0'
+TRIES = 4
+TRY_S = 1.5
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def enter(key):
+    descriptor = os.open(key, os.O_RDONLY)
+    if libc.setns(descriptor, CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), f'setns {key}')
+    os.close(descriptor)
+
+
+def checksum(data):
+    total = sum(struct.unpack(f'!{len(data) // 2}H', data))
+    total = (total >> 16) + (total & 0xFFFF)
+    return ~(total + (total >> 16)) & 0xFFFF
+
+
+def echo(ident, sequence):
+    head = struct.pack('!BBHHH', 8, 0, 0, ident, sequence)
+    return struct.pack('!BBHHH', 8, 0, checksum(head), ident, sequence)
+
+
+class Member:
+    """One namespace: a socket for echoes, one for its neighbours."""
+
+    def __init__(self, key, address):
+        enter(key)
+        self.address = address
+        self.packed = socket.inet_aton(address)
+        self.echoes = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+        self.echoes.setblocking(False)
+        self.echoes.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 22)
+        self.echoes.setsockopt(SOL_RAW, ICMP_FILTER, struct.pack('=I', 0xFFFFFFFF & ~(1 << ECHO_REPLY)))
+        self.index = socket.if_nametoindex(INTERFACE)
+        self.neighbours = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+
+    def ask(self, packet, to):
+        try:
+            self.echoes.sendto(packet, (to, 0))
+        except OSError as error:
+            if error.errno not in (errno.ENOBUFS, errno.EAGAIN, errno.EHOSTUNREACH):
+                raise
+
+    def answers(self, wait_s):
+        """Identifiers and sequence numbers with the addresses that answered, as far as there are any."""
+        if not select.select([self.echoes], [], [], wait_s)[0]:
+            return
+        while True:
+            try:
+                packet = self.echoes.recv(256)
+            except BlockingIOError:
+                return
+            if packet[20] == ECHO_REPLY:
+                yield struct.unpack('!HH', packet[24:28]), packet[12:16]
+
+    def forget(self, packed):
+        """struct ndmsg and one NDA_DST; a neighbour that is not there is fine, so nobody reads the refusal."""
+        body = struct.pack('=BxxxiHBB', socket.AF_INET, self.index, 0, 0, 0) + struct.pack('=HH', 8, 1) + packed
+        self.neighbours.send(struct.pack('=IHHII', 16 + len(body), RTM_DELNEIGH, NLM_F_REQUEST, 0, 0) + body)
+
+
+def missing_from(members, asking):
+    """Members that do not answer this one."""
+    me = members[asking]
+    waiting = {at for at in range(len(members)) if at != asking}
+    for _ in range(TRIES):
+        for at in waiting:
+            me.ask(echo(asking, at), members[at].address)
+        until = time.monotonic() + TRY_S
+        while waiting and (left := until - time.monotonic()) > 0:
+            for (ident, at), source in me.answers(left):
+                if ident == asking and at in waiting and source == members[at].packed:
+                    waiting.remove(at)
+        if not waiting:
+            break
+    for at, member in enumerate(members):
+        if at != asking:
+            me.forget(member.packed)
+            member.forget(me.packed)
+    return sorted(waiting)
+
+
+def main():
+    members = [Member(**member) for member in json.load(sys.stdin)['members']]
+    missing = [[asking, at] for asking in range(len(members)) for at in missing_from(members, asking)]
+    json.dump({'asked': len(members) * (len(members) - 1), 'missing': missing}, sys.stdout)
+
+
+main()
