@@ -1,5 +1,5 @@
 /** Which boundary decides a command: that of the host it names, else the network's, else of the only host that can. Pure. */
-import type { Command } from './commands.ts';
+import type { Command, CommandOf } from './commands.ts';
 import type { DriverRules } from './driver-rules.ts';
 import { type Refusal, refuse } from './refusals.ts';
 import {
@@ -117,13 +117,16 @@ const onRealm = (places: Places, command: Command, host: string): Routed => {
   return row?.facts.scope === 'realm' ? { ok: true, place: { kind: 'network', id: row.facts.id } } : at(host);
 };
 
+const ofRealm: Routed = { ok: true, place: { kind: 'realm' } };
+
 /**
  * @param subjectHost the host in the command's subject, null where it names none
  */
 export const routeCommand = (places: Places, command: Command, subjectHost: string | null): Routed => {
-  if (command.type === 'CreateNetwork' && places.drivers.get(command.data.driver)?.scope === 'realm')
-    return { ok: true, place: { kind: 'realm' } };
-  if (command.type === 'RotateTunnelKeys') return { ok: true, place: { kind: 'realm' } };
+  // Whatever host the sender has named.
+  if (command.type === 'RetryParked' || command.type === 'DiscardParked') return ofRealm;
+  if (command.type === 'CreateNetwork' && places.drivers.get(command.data.driver)?.scope === 'realm') return ofRealm;
+  if (command.type === 'RotateTunnelKeys') return ofRealm;
   const routed = subjectHost === null ? unaddressed(places, command) : named(places.hosts, subjectHost);
   if (!routed.ok || routed.place.kind !== 'host') return routed;
   const { host } = routed.place;
@@ -139,7 +142,9 @@ const references = (command: Command): readonly string[] => {
   return 'network' in command.data ? [command.data.network] : [];
 };
 
-const unaddressed = (places: Places, command: Exclude<Command, { type: 'RotateTunnelKeys' }>): Routed => {
+type Placed = Exclude<Command, CommandOf<'RetryParked' | 'DiscardParked' | 'RotateTunnelKeys'>>;
+
+const unaddressed = (places: Places, command: Placed): Routed => {
   const { hosts } = places;
   switch (command.type) {
     case 'ConfigureDriver':

@@ -42,21 +42,24 @@ const culpritIds = (event: Event, kind: string): readonly string[] =>
     culprit.kind === kind ? [culprit.id, ...(culprit.name === undefined ? [] : [culprit.name])] : [],
   );
 
-const networkIdsOf = (event: Event): readonly string[] => {
+/** The networks that an event names, by id; in a refusal by name too. */
+export const networkIdsOf = (event: Event): readonly string[] => {
   if (event.type === 'NetworkCreateRequested') return [event.data.network.id];
   if (event.type === 'EndpointCreateRequested') return [event.data.endpoint.networkId];
   if ('networkId' in event.data) return [event.data.networkId];
   return culpritIds(event, 'network');
 };
 
-const endpointNamesOf = (event: Event): readonly string[] => {
+/** The endpoints that an event names, by name and id; in a lease of ports by id, in a refusal by what it says. */
+export const endpointNamesOf = (event: Event): readonly string[] => {
   if (event.type === 'EndpointCreateRequested') return [event.data.endpoint.name, event.data.endpoint.id];
   if ('endpointId' in event.data) return [event.data.name, event.data.endpointId];
   if (event.type === 'PortsLeased') return event.data.ports.map(({ holder }) => holder);
   return culpritIds(event, 'endpoint');
 };
 
-const sandboxNamesOf = (event: Event): readonly (string | null)[] => {
+/** The sandboxes that an event names: the caller's name and the incarnation. */
+export const sandboxNamesOf = (event: Event): readonly (string | null)[] => {
   if ('sandbox' in event.data) return [event.data.sandbox?.id ?? null, event.data.sandbox?.incarnation ?? null];
   if (event.type === 'PortsLeased') return event.data.ports.map(({ holder }) => holder);
   if (event.type === 'EndpointSuspected') return [event.data.lastSandbox];
@@ -64,7 +67,8 @@ const sandboxNamesOf = (event: Event): readonly (string | null)[] => {
   return culpritIds(event, 'sandbox');
 };
 
-const addressesOf = (event: Event): readonly string[] => {
+/** The addresses that an event names, with prefix length or without; empty text for none. */
+export const addressesOf = (event: Event): readonly string[] => {
   switch (event.type) {
     case 'NetworkCreateRequested':
       return event.data.network.subnets.flatMap(({ gateway, aux }) => [gateway ?? '', ...Object.values(aux)]);

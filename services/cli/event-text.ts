@@ -53,6 +53,9 @@ const about = (type: string, data: Data): string => {
   if (type === 'CommandTimedOut') return `${text(data.command)} of ${text(data.actor)}`;
   if (type === 'HostFacts') return `host ${text(data.host)} kernel ${text(data.kernel)}`;
   if (type === 'HostLapsed') return `host ${text(data.host)}, away since ${text(data.since)}`;
+  if (type.startsWith('Parked')) {
+    return `event ${String(data.position)}.${String(data.index)}${data.reason ? `: ${text(data.reason)}` : ''}`;
+  }
   if (type === 'TunnelKeysRotated') return `generation ${String(data.generation)}`;
   if (type === 'RealmOpened') return `realm ${text(data.realm)}`;
   return text(data.driver) === '' ? '' : `driver ${text(data.driver)}`;

@@ -69,6 +69,7 @@ export class Queries {
   readonly drivers: AskView<'drivers'> = (query) => this.view('drivers', query);
   readonly commands: AskView<'commands'> = (query) => this.view('commands', query);
   readonly garbage: AskView<'garbage'> = (query) => this.view('garbage', query);
+  readonly parked: AskView<'parked'> = (query) => this.view('parked', query);
 
   /** What became of a command of this actor, days later too; null when no command of that id has been decided. */
   async command(

@@ -1,9 +1,14 @@
-/** The three streams as configuration, and the pure check of an existing stream against what we rely on. */
+/** The streams as configuration, and the pure check of an existing stream against what we rely on. */
 import { DiscardPolicy, RetentionPolicy, StorageType, type StreamConfig, type StreamState } from '@nats-io/jetstream';
 import { nanos } from '@nats-io/transport-node';
 
 /** The streams' names on the server. */
-export const STREAMS = { commands: 'CNM_COMMANDS', log: 'CNM_LOG', lease: 'CNM_LEASE' } as const;
+export const STREAMS = {
+  commands: 'CNM_COMMANDS',
+  log: 'CNM_LOG',
+  lease: 'CNM_LEASE',
+  checkpoint: 'CNM_CHECKPOINT',
+} as const;
 
 /** A day longer than command ids are remembered (design.md section 2), so that no command expires that may still be asked for. */
 const COMMANDS_MAX_AGE_MS = 31 * 24 * 60 * 60 * 1000;
@@ -50,6 +55,22 @@ export const leaseStream: StreamDefinition = {
   subjects: ['cnm.lease.>'],
   max_msgs_per_subject: 1,
 };
+
+/** Apart from the log, so that whoever writes to that one needs no permission here. */
+export const checkpointStream: StreamDefinition = {
+  ...common,
+  name: STREAMS.checkpoint,
+  description: 'cnmbus: signed checkpoints of the log; never trimmed',
+  subjects: ['cnm.checkpoint'],
+};
+
+/** Every stream, in the order in which they are made. */
+export const streamDefinitions: readonly StreamDefinition[] = [
+  commandsStream,
+  logStream,
+  leaseStream,
+  checkpointStream,
+];
 
 /**
  * Why a stream does not give what we rely on, one sentence each; none when it does. Replicas, compression, placement, republishing,

@@ -97,6 +97,7 @@ export const answerQuery = async (deps: AnswerDeps, name: string, query: Query):
   if (name !== 'events' && name !== 'incarnations' && !isView(name)) {
     throw new QueryFault('QUERY_VIEW_UNKNOWN', `no view ${name}: there are ${queryNames.join(', ')}`);
   }
+  if (query.from !== undefined) throw new QueryFault('QUERY_MALFORMED', `${name} has no \`from\``);
   await deps.follower.reached(query.atLeast ?? 0, query.timeoutMs);
   if (name === 'events') return eventsPage(deps, query);
   return name === 'incarnations' ? incarnationsPage(deps, query) : viewPage(deps, name, query);

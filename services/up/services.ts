@@ -92,6 +92,7 @@ const startController = async (deps: ServiceDeps): Promise<Part> => {
     logger,
     quarantineMs: config.quarantineMs,
     realmPools: config.realmPools,
+    actorProof: config.actorsProven ? 'nats' : 'claim',
   });
   await controller.start();
   // a lease that is lost and won again at once must not start the next round before the last one has ended
