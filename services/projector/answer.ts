@@ -62,11 +62,14 @@ const refuseUnknown = (name: string, unknown: readonly string[], known: readonly
 const viewPage = async (deps: AnswerDeps, view: ViewName, query: Query): Promise<Page> => {
   refuseUnknown(view, unknownNames(view, query.filter), filterNames(view));
   const { follower, past } = deps;
-  const views = query.asOf === undefined ? follower.views : await past.asOf(await asOfPosition(deps, query));
+  const views =
+    query.asOf === undefined
+      ? follower.views
+      : await past.asOf(await asOfPosition(deps, query), view === 'commands' ? 'all' : 'needed');
   // Nothing is awaited from here on, so the live views stand still while they are read.
   const limits = { limit: query.limit, bytesMax: deps.bytesMax };
   const page = pageOf(views.position, selectRows(views, view, query.filter), query.after, limits);
-  if (page.next !== undefined) past.keep(views);
+  if (page.next !== undefined && views === follower.views) past.keep(views);
   return page;
 };
 

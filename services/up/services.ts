@@ -1,4 +1,5 @@
 /** The composition root: each service with its connection, its streams and whatever else it is handed. */
+import { join } from 'node:path';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { RESOLVER_PORT } from '../dns/address.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -210,7 +211,10 @@ const startProjector = async (deps: ServiceDeps): Promise<Part> => {
   const { serveQueries } = await import('../projector/serve.ts');
   const { config, clock } = deps;
   const { connection, logger, stream } = await open('projector', deps);
-  const projector = createProjector({ log: stream('log'), clock, logger });
+  const projector = createProjector(
+    { log: stream('log'), clock, logger },
+    { snapshots: { directory: join(config.dataDir, 'snapshots'), everyEvents: config.snapshotEvents } },
+  );
   const service = serveQueries(connection, projector, logger, { version: packageVersion, realm: config.realm });
   const failed = onlyFailure(projector.closed);
   await Promise.race([projector.caughtUp, failed]);
