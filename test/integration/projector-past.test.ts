@@ -6,10 +6,12 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { pino } from 'pino';
 import { encodeCommit } from '../../events/envelope.ts';
-import { viewNames } from '../../events/queries.ts';
+import { type QueryInput, viewNames } from '../../events/queries.ts';
+import { diffViews } from '../../projections/diff.ts';
 import { applyCommit, createViews, type Views } from '../../projections/views.ts';
 import { systemClock } from '../../services/lib/clock.ts';
 import { createProjector, type Projector } from '../../services/projector/projector.ts';
+import { QueryFault } from '../../services/projector/query-fault.ts';
 import { type MemoryStream, memoryStream } from '../support/memory-stream.ts';
 import type { RandomCommit } from '../support/random-history.ts';
 import { someHistory } from '../support/some-history.ts';
@@ -138,5 +140,61 @@ test('pages of commands as of a moment are of one moment, whatever is decided me
   } while (after !== undefined);
   assert.ok(rows.length > 50);
   assert.deepEqual(rows, plain([...foldTo(400).rows.commands.values()]));
+  await projector.stop();
+});
+
+test('what differs between two moments is told in pages of two moments, whatever happens meanwhile', async () => {
+  const log = memoryStream('CNM_LOG');
+  await append(log, history.slice(0, 400));
+  const projector = createProjector({ log, clock: systemClock, logger }, { snapshots: place('diff') });
+  await projector.caughtUp;
+  for (const [from, to] of [
+    [100, 400],
+    [400, 100],
+    [0, 250],
+    [250, 250],
+    [399, 400],
+  ] as const) {
+    const changes: unknown[] = [];
+    let asOf: number | undefined = to === 400 ? undefined : to;
+    let after: string | undefined;
+    do {
+      const moment = asOf === undefined ? { atLeast: 400 } : { asOf };
+      const more = after === undefined ? {} : { after };
+      const filter = { view: [...viewNames] };
+      const page = await projector.query('diff', { from, ...moment, ...more, filter, limit: 13 });
+      asOf ??= page.position;
+      assert.equal(page.position, asOf);
+      changes.push(...page.rows);
+      after = page.next;
+      const next = history[log.stored().length];
+      if (next) await append(log, [next]);
+    } while (after !== undefined);
+    const expected = [...diffViews(foldTo(from), foldTo(asOf), { views: viewNames })];
+    assert.deepEqual(changes, plain(expected), `${from} to ${to}`);
+    assert.equal(expected.length === 0, from === to);
+  }
+  await projector.stop();
+});
+
+test('a question about differences that makes no sense is refused', async () => {
+  const log = memoryStream('CNM_LOG');
+  await append(log, history.slice(0, 50));
+  const projector = createProjector({ log, clock: systemClock, logger });
+  const refused = async (query: QueryInput, code: string, detail: RegExp, name = 'diff'): Promise<void> => {
+    await assert.rejects(projector.query(name, query), (error) => {
+      assert.ok(error instanceof QueryFault);
+      assert.equal(error.code, code);
+      assert.match(error.message, detail);
+      return true;
+    });
+  };
+  await refused({}, 'QUERY_MALFORMED', /from/);
+  await refused({ from: 1 }, 'QUERY_MALFORMED', /from/, 'networks');
+  await refused({ from: 1, filter: { colour: 'red' } }, 'QUERY_MALFORMED', /colour/);
+  await refused({ from: 1, filter: { view: 'rooms' } }, 'QUERY_MALFORMED', /rooms/);
+  await refused({ from: 1, filter: { host: ['h1', 'h2'] } }, 'QUERY_MALFORMED', /host/);
+  await refused({ from: 51 }, 'QUERY_POSITION_UNKNOWN', /ends at position 50/);
+  await refused({ from: 1, asOf: 51 }, 'QUERY_POSITION_UNKNOWN', /ends at position 50/);
   await projector.stop();
 });
