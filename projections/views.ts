@@ -109,6 +109,14 @@ export const copyViews = (
   observer: null,
 });
 
+/** Puts the rows that others have folded in place of those of some views. The position must be the same; the other maps are given up. */
+export const replaceRows = (views: Views, from: Views, replaced: readonly ViewName[]): void => {
+  const taken = Object.fromEntries(replaced.map((view) => [view, from.rows[view]]));
+  const rows: Rows = { ...views.rows, ...taken };
+  views.rows = mapsOf(rows, rows.commands, views.observer);
+  views.eventsInMaps = 0;
+};
+
 /** Of the views that have most. */
 const entriesOf = ({ endpoints, sandboxes, addresses, names, ports, garbage }: Rows): number =>
   endpoints.size + sandboxes.size + addresses.size + names.size + ports.size + garbage.size;

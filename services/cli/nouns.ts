@@ -75,4 +75,9 @@ export const nouns: readonly Noun[] = [
     summary: 'what differs between two moments',
     load: async () => (await import('./diff.ts')).diffSpecs,
   },
+  {
+    name: 'rebuild',
+    summary: 'views folded anew, compared, put in place',
+    load: async () => (await import('./rebuild.ts')).rebuildSpecs,
+  },
 ];

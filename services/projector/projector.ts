@@ -9,7 +9,7 @@ import { follow } from './follower.ts';
 import { createGate } from './gate.ts';
 import { bodyOf } from './page.ts';
 import { createPast } from './past.ts';
-import { type RebuildReport, rebuildViews } from './rebuild.ts';
+import { Rebuilder, type RebuildOptions, type RebuildReport, type RollbackReport } from './rebuild.ts';
 import { createSnapshots } from './snapshots.ts';
 
 export interface ProjectorDeps {
@@ -40,8 +40,10 @@ export interface Projector {
   answer(name: string, body: string): Promise<string>;
   /** The same for callers in this process. @throws QueryFault */
   query(name: string, query?: QueryInput): Promise<QueryAnswer>;
-  /** Folds all views anew from the opening and holds them against the live ones, byte for byte. */
-  rebuild(): Promise<RebuildReport>;
+  /** Folds the views anew from the opening and holds them against the live ones, byte for byte. @throws QueryFault when it is done already */
+  rebuild(options?: RebuildOptions): Promise<RebuildReport>;
+  /** Puts back what the last rebuilding has replaced. @throws QueryFault when it has replaced nothing */
+  rollback(): Promise<RollbackReport>;
   stop(): Promise<void>;
 }
 
@@ -89,6 +91,12 @@ export const createProjector = (deps: ProjectorDeps, options: ProjectorOptions =
     };
   };
   const past = createPast({ log, live: views, gate, snapshots });
+  const onReplaced = async (): Promise<void> => {
+    past.clear();
+    await snapshots?.clear();
+    void snapshots?.live(views.position);
+  };
+  const rebuilder = new Rebuilder({ log, live: views, clock, onReplaced });
   const bytesMax = options.answerBytesMax ?? ANSWER_BYTES_MAX;
   const answering: AnswerDeps = { log, follower, past, gate, status, bytesMax };
   const answer = async (name: string, body: string): Promise<string> =>
@@ -99,7 +107,8 @@ export const createProjector = (deps: ProjectorDeps, options: ProjectorOptions =
     closed: follower.closed,
     answer,
     query: async (name, query = {}) => JSON.parse(await answer(name, JSON.stringify(query))) as QueryAnswer,
-    rebuild: () => gate(() => rebuildViews(log, views, clock)),
+    rebuild: (rebuilding) => rebuilder.rebuild(rebuilding),
+    rollback: () => rebuilder.rollback(),
     stop: async () => {
       await follower.stop();
       await snapshots?.stop();

@@ -56,6 +56,8 @@ class FileSnapshots implements Snapshots {
   #writing: Promise<void> = Promise.resolve();
   #isWriting = false;
   #madeUp: Promise<void> = Promise.resolve();
+  /** Of what is believed: what was begun before a `clear` is not kept. */
+  #generation = 0;
 
   constructor(options: SnapshotsOptions) {
     this.#options = options;
@@ -72,9 +74,11 @@ class FileSnapshots implements Snapshots {
 
   live(position: number): Promise<void> {
     this.#isLive = true;
-    this.#madeUp = this.#makeUp(position).catch((error: unknown) => {
-      this.#options.logger.warn({ err: error }, 'the snapshots of before the start are not all there');
-    });
+    this.#madeUp = this.#madeUp
+      .then(() => this.#makeUp(position))
+      .catch((error: unknown) => {
+        this.#options.logger.warn({ err: error }, 'the snapshots of before the start are not all there');
+      });
     return this.#madeUp;
   }
 
@@ -105,6 +109,7 @@ class FileSnapshots implements Snapshots {
   }
 
   async clear(): Promise<void> {
+    this.#generation++;
     await this.#writing;
     this.#decoded.clear();
     await this.#place()?.clear();
@@ -126,10 +131,12 @@ class FileSnapshots implements Snapshots {
   /** Writes views that nobody changes, behind whatever is being written. Never rejects: a disk that is full costs time, not answers. */
   #write(views: Views): Promise<void> {
     const { log, logger, clock, code } = this.#options;
+    const generation = this.#generation;
     const write = async (): Promise<void> => {
       const [folder, message] = [this.#place(), await log.get(views.position)];
       if (folder === null || message === null) return;
       const epoch = this.#options.epoch() ?? '';
+      if (generation !== this.#generation) return;
       const bytes = await encodeSnapshot(views, { epoch, code, head: chainHash(message) });
       await folder.write(views.position, bytes, clock.randomId(8));
     };
@@ -164,6 +171,7 @@ class FileSnapshots implements Snapshots {
 
   async #makeUp(until: number): Promise<void> {
     const { log, clock, everyEvents } = this.#options;
+    const generation = this.#generation;
     const newest = await this.nearest(until, 0);
     let events = 0;
     const views = newest ? copyViews(newest) : createViews();
@@ -178,7 +186,7 @@ class FileSnapshots implements Snapshots {
       clock,
       eventsPerSecond: EVENTS_PER_SECOND,
       onCommit,
-      stopped: () => this.#stopped,
+      stopped: () => this.#stopped || generation !== this.#generation,
     });
   }
 }

@@ -208,6 +208,7 @@ const startCollector = async (deps: ServiceDeps): Promise<Part> => {
 
 const startProjector = async (deps: ServiceDeps): Promise<Part> => {
   const { createProjector } = await import('../projector/projector.ts');
+  const { serveRebuild } = await import('../projector/serve-rebuild.ts');
   const { serveQueries } = await import('../projector/serve.ts');
   const { config, clock } = deps;
   const { connection, logger, stream } = await open('projector', deps);
@@ -216,6 +217,7 @@ const startProjector = async (deps: ServiceDeps): Promise<Part> => {
     { snapshots: { directory: join(config.dataDir, 'snapshots'), everyEvents: config.snapshotEvents } },
   );
   const service = serveQueries(connection, projector, logger, { version: packageVersion, realm: config.realm });
+  const rebuilding = serveRebuild(connection, service.id, { projector, clock, logger });
   const failed = onlyFailure(projector.closed);
   await Promise.race([projector.caughtUp, failed]);
   return {
@@ -223,6 +225,7 @@ const startProjector = async (deps: ServiceDeps): Promise<Part> => {
     failed,
     stop: async () => {
       await service.stop();
+      await rebuilding.stop();
       await projector.stop();
       await connection.drain();
     },
