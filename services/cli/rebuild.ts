@@ -74,7 +74,7 @@ const rebuild: Spec = {
     );
     if (all.length === 0) throw new NoAnswer('no projector runs: start `cnm up`, or `cnm serve projector`');
     if (call.flag('json')) printJson(context, { projectors: all });
-    else for (const rebuilt of all) context.out(describeRebuilt(rebuilt));
+    else for (const rebuilt of all) (rebuilt.kind === 'refused' ? context.err : context.out)(describeRebuilt(rebuilt));
     return all.every(isFine) ? exits.done : exits.failed;
   },
 };
