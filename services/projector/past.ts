@@ -38,8 +38,8 @@ interface Kept {
 class Memory implements Past {
   readonly #deps: PastDeps;
   /** By position, the least recently used first. */
-  readonly #copies = new Map<number, Kept>();
-  readonly #folding = new Map<string, Promise<Kept>>();
+  #copies = new Map<number, Kept>();
+  #folding = new Map<string, Promise<Kept>>();
 
   constructor(deps: PastDeps) {
     this.#deps = deps;
@@ -48,10 +48,11 @@ class Memory implements Past {
   async asOf(position: number, commands: Wanted): Promise<Views> {
     const { live } = this.#deps;
     if (position === live.position) return live;
-    let kept = this.#copies.get(position) ?? (await this.#folded(position, 'needed'));
+    const copies = this.#copies;
+    let kept = copies.get(position) ?? (await this.#folded(position, 'needed'));
     // What the live view has forgotten since only the log knows; that is slow, and right.
     if (commands === 'all' && !kept.whole) kept = this.#completed(kept) ?? (await this.#folded(position, 'all'));
-    this.#remember(kept);
+    this.#remember(kept, copies);
     return kept.views;
   }
 
@@ -61,16 +62,17 @@ class Memory implements Past {
   }
 
   clear(): void {
-    this.#copies.clear();
-    this.#folding.clear();
+    // What is being folded on from them is not kept either.
+    this.#copies = new Map();
+    this.#folding = new Map();
   }
 
-  #remember(kept: Kept): void {
+  #remember(kept: Kept, copies = this.#copies): void {
     const { position } = kept.views;
-    this.#copies.delete(position);
-    this.#copies.set(position, kept);
-    const [oldest] = this.#copies.keys();
-    if (this.#copies.size > COPIES_MAX && oldest !== undefined) this.#copies.delete(oldest);
+    copies.delete(position);
+    copies.set(position, kept);
+    const [oldest] = copies.keys();
+    if (copies.size > COPIES_MAX && oldest !== undefined) copies.delete(oldest);
   }
 
   /** With the commands that the live view still has; null when it has forgotten some of those. */

@@ -77,7 +77,8 @@ class FileSnapshots implements Snapshots {
     this.#madeUp = this.#madeUp
       .then(() => this.#makeUp(position))
       .catch((error: unknown) => {
-        this.#options.logger.warn({ err: error }, 'the snapshots of before the start are not all there');
+        if (!this.#stopped)
+          this.#options.logger.warn({ err: error }, 'the snapshots of before the start are not all there');
       });
     return this.#madeUp;
   }
@@ -117,7 +118,7 @@ class FileSnapshots implements Snapshots {
 
   async stop(): Promise<void> {
     this.#stopped = true;
-    await this.#madeUp;
+    // Making up for missing ones ends at the next commit that it reads; a server that is away must not hold up the end.
     await this.#writing;
   }
 
@@ -136,7 +137,7 @@ class FileSnapshots implements Snapshots {
       const [folder, message] = [this.#place(), await log.get(views.position)];
       if (folder === null || message === null) return;
       const epoch = this.#options.epoch() ?? '';
-      if (generation !== this.#generation) return;
+      if (this.#stopped || generation !== this.#generation) return;
       const bytes = await encodeSnapshot(views, { epoch, code, head: chainHash(message) });
       await folder.write(views.position, bytes, clock.randomId(8));
     };
