@@ -3,6 +3,8 @@
  * `["VIEW", "KEY", row]` for each row, view by view, in the order in which the rows came into it.
  */
 import { type ViewName, viewNames } from '../events/queries.ts';
+import type { CommandRow } from './commands.ts';
+import { isNeeded } from './past-commands.ts';
 import { createViews, type Views } from './views.ts';
 
 /** First line: the state that the rows are of. Others may add what they need to trust it. */
@@ -17,8 +19,6 @@ export interface SnapshotStart {
  */
 export type CommandsKept = 'all' | 'needed';
 
-const isNeeded = (status: string): boolean => status === 'accepted' || status === 'timed-out';
-
 /** The lines without `\n`; nobody may fold into the views meanwhile. */
 export const snapshotLines = function* (
   views: Views,
@@ -29,8 +29,7 @@ export const snapshotLines = function* (
   yield JSON.stringify({ ...start, ...more });
   for (const view of viewNames) {
     for (const [key, row] of views.rows[view]) {
-      if (commands === 'needed' && view === 'commands' && !isNeeded(views.rows.commands.get(key)?.status ?? ''))
-        continue;
+      if (commands === 'needed' && view === 'commands' && !isNeeded((row as CommandRow).status)) continue;
       yield JSON.stringify([view, key, row]);
     }
   }

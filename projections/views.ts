@@ -46,6 +46,8 @@ export interface Views {
   position: number;
   /** The latest day that an event names, `YYYY-MM-DD`: the log's own clock. */
   day: string;
+  /** Of the last commit at which commands were forgotten since these views were begun with; 0: none. */
+  forgottenAt: number;
   /** Told of rows that change. */
   readonly observer: ViewObserver | null;
 }
@@ -87,17 +89,33 @@ export const createViews = (observer: ViewObserver | null = null): Views => ({
   eventsInMaps: 0,
   position: 0,
   day: '',
+  forgottenAt: 0,
   observer,
 });
 
-/** The same views to go on with independently, and unobserved. Complexity: the number of rows, which are shared. */
-export const copyViews = ({ rows, position, day }: Views): Views => ({
-  rows: mapsOf(rows, new Map(rows.commands), null),
+/**
+ * The same views to go on with independently, and unobserved. Complexity: the number of rows, which are shared.
+ * @param commands the map of commands to use, which becomes the copy's own; one of all of them when left out
+ */
+export const copyViews = (
+  { rows, position, day, forgottenAt }: Views,
+  commands: Rows['commands'] = new Map(rows.commands),
+): Views => ({
+  rows: mapsOf(rows, commands, null),
   eventsInMaps: 0,
   position,
   day,
+  forgottenAt,
   observer: null,
 });
+
+/** Puts the rows that others have folded in place of those of some views. The position must be the same; the other maps are given up. */
+export const replaceRows = (views: Views, from: Views, replaced: readonly ViewName[]): void => {
+  const taken = Object.fromEntries(replaced.map((view) => [view, from.rows[view]]));
+  const rows: Rows = { ...views.rows, ...taken };
+  views.rows = mapsOf(rows, rows.commands, views.observer);
+  views.eventsInMaps = 0;
+};
 
 /** Of the views that have most. */
 const entriesOf = ({ endpoints, sandboxes, addresses, names, ports, garbage }: Rows): number =>
@@ -293,7 +311,7 @@ export const applyCommit = (views: Views, subject: string, position: number, eve
   const day = time.slice(0, 10);
   if (day > views.day) {
     views.day = day;
-    forgetCommands(rows.commands, day);
+    if (forgetCommands(rows.commands, day) > 0) views.forgottenAt = position;
   }
   renewMaps(views, events.length);
 };

@@ -70,4 +70,14 @@ export const nouns: readonly Noun[] = [
     summary: 'of a network, endpoint, sandbox or address',
     load: async () => (await import('./events.ts')).eventSpecs,
   },
+  {
+    name: 'diff',
+    summary: 'what differs between two moments',
+    load: async () => (await import('./diff.ts')).diffSpecs,
+  },
+  {
+    name: 'rebuild',
+    summary: 'views folded anew, compared, put in place',
+    load: async () => (await import('./rebuild.ts')).rebuildSpecs,
+  },
 ];

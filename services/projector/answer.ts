@@ -3,6 +3,8 @@ import { z } from 'zod';
 import { Query, type ViewName, viewNames } from '../../events/queries.ts';
 import { filterNames, isMeant, selectRows, unknownNames } from '../../projections/filter.ts';
 import type { Stream } from '../lib/stream.ts';
+import { positionOf } from './as-of-position.ts';
+import { diffPage } from './diff-page.ts';
 import type { Follower } from './follower.ts';
 import type { Gate } from './gate.ts';
 import { type Page, pageOf } from './page.ts';
@@ -20,8 +22,8 @@ export interface AnswerDeps {
   readonly bytesMax: number;
 }
 
-/** What can be asked on `cnm.query.<name>`: a view, the recorded events, every network there ever was, or how the projector is. */
-export const queryNames = [...viewNames, 'events', 'incarnations', 'status'] as const;
+/** What can be asked on `cnm.query.<name>`: a view, the recorded events, every network there ever was, what differs between two moments, or how the projector is. */
+export const queryNames = [...viewNames, 'events', 'incarnations', 'diff', 'status'] as const;
 
 const isView = (name: string): name is ViewName => viewNames.some((view) => view === name);
 
@@ -38,20 +40,8 @@ export const parseQuery = (body: string): Query => {
   return query.data;
 };
 
-/** The position that `asOf` names, a position that the log holds or the last one recorded at that time, once the views hold it too. */
-const asOfPosition = async ({ log, follower }: AnswerDeps, query: Query): Promise<number> => {
-  const { asOf, timeoutMs } = query;
-  if (asOf === undefined) return follower.views.position;
-  const isTime = typeof asOf === 'string';
-  const position = isTime ? (await log.positionAt(Date.parse(asOf) + 1)) - 1 : asOf;
-  if (position <= follower.views.position) return position;
-  const last = isTime ? position : await log.last();
-  if (position > last) {
-    throw new QueryFault('QUERY_POSITION_UNKNOWN', `the log ends at position ${last}, before ${position}`);
-  }
-  await follower.reached(position, timeoutMs);
-  return position;
-};
+const asOfPosition = (deps: AnswerDeps, { asOf, timeoutMs }: Query): Promise<number> =>
+  positionOf(deps, asOf, timeoutMs);
 
 const refuseUnknown = (name: string, unknown: readonly string[], known: readonly string[]): void => {
   if (unknown.length === 0) return;
@@ -62,11 +52,14 @@ const refuseUnknown = (name: string, unknown: readonly string[], known: readonly
 const viewPage = async (deps: AnswerDeps, view: ViewName, query: Query): Promise<Page> => {
   refuseUnknown(view, unknownNames(view, query.filter), filterNames(view));
   const { follower, past } = deps;
-  const views = query.asOf === undefined ? follower.views : await past.asOf(await asOfPosition(deps, query));
+  const views =
+    query.asOf === undefined
+      ? follower.views
+      : await past.asOf(await asOfPosition(deps, query), view === 'commands' ? 'all' : 'needed');
   // Nothing is awaited from here on, so the live views stand still while they are read.
   const limits = { limit: query.limit, bytesMax: deps.bytesMax };
   const page = pageOf(views.position, selectRows(views, view, query.filter), query.after, limits);
-  if (page.next !== undefined) past.keep(views);
+  if (page.next !== undefined && views === follower.views) past.keep(views);
   return page;
 };
 
@@ -94,11 +87,12 @@ export const answerQuery = async (deps: AnswerDeps, name: string, query: Query):
   if (name === 'status') {
     return { position: deps.follower.views.position, rows: [JSON.stringify(await deps.status())] };
   }
-  if (name !== 'events' && name !== 'incarnations' && !isView(name)) {
+  if (name !== 'events' && name !== 'incarnations' && name !== 'diff' && !isView(name)) {
     throw new QueryFault('QUERY_VIEW_UNKNOWN', `no view ${name}: there are ${queryNames.join(', ')}`);
   }
-  if (query.from !== undefined) throw new QueryFault('QUERY_MALFORMED', `${name} has no \`from\``);
+  if (query.from !== undefined && name !== 'diff') throw new QueryFault('QUERY_MALFORMED', `${name} has no \`from\``);
   await deps.follower.reached(query.atLeast ?? 0, query.timeoutMs);
   if (name === 'events') return eventsPage(deps, query);
+  if (name === 'diff') return diffPage(deps, query);
   return name === 'incarnations' ? incarnationsPage(deps, query) : viewPage(deps, name, query);
 };

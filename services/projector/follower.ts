@@ -43,10 +43,18 @@ interface Waiter {
   readonly reject: (reason: QueryFault) => void;
 }
 
+export interface FollowDeps {
+  readonly log: Stream;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Told of each commit that is folded in. */
+  readonly passed?: (events: number) => void;
+}
+
 const WAITERS_MAX = 10_000;
 
 /** Starts following. Stops for good at the first commit that this version cannot read: views with holes would be lies. */
-export const follow = (log: Stream, clock: Clock, logger: Logger): Follower => {
+export const follow = ({ log, clock, logger, passed }: FollowDeps): Follower => {
   const views = createViews();
   const networks = new Map<string, KnownNetwork>();
   const waiters = new Set<Waiter>();
@@ -72,6 +80,7 @@ export const follow = (log: Stream, clock: Clock, logger: Logger): Follower => {
       } else if (event.type === 'RealmOpened') opening ??= event.data;
     }
     applyCommit(views, message.subject, message.position, events);
+    passed?.(events.length);
     if (waiters.size > 0) release();
   };
   const fail = (reason: unknown): void => {

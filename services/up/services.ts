@@ -1,4 +1,5 @@
 /** The composition root: each service with its connection, its streams and whatever else it is handed. */
+import { join } from 'node:path';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { RESOLVER_PORT } from '../dns/address.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -207,11 +208,16 @@ const startCollector = async (deps: ServiceDeps): Promise<Part> => {
 
 const startProjector = async (deps: ServiceDeps): Promise<Part> => {
   const { createProjector } = await import('../projector/projector.ts');
+  const { serveRebuild } = await import('../projector/serve-rebuild.ts');
   const { serveQueries } = await import('../projector/serve.ts');
   const { config, clock } = deps;
   const { connection, logger, stream } = await open('projector', deps);
-  const projector = createProjector({ log: stream('log'), clock, logger });
+  const projector = createProjector(
+    { log: stream('log'), clock, logger },
+    { snapshots: { directory: join(config.dataDir, 'snapshots'), everyEvents: config.snapshotEvents } },
+  );
   const service = serveQueries(connection, projector, logger, { version: packageVersion, realm: config.realm });
+  const rebuilding = serveRebuild(connection, service.id, { projector, clock, logger });
   const failed = onlyFailure(projector.closed);
   await Promise.race([projector.caughtUp, failed]);
   return {
@@ -219,6 +225,7 @@ const startProjector = async (deps: ServiceDeps): Promise<Part> => {
     failed,
     stop: async () => {
       await service.stop();
+      await rebuilding.stop();
       await projector.stop();
       await connection.drain();
     },

@@ -225,10 +225,27 @@ if (inOwnNamespaces(import.meta.filename)) {
     assert.match(works('history', 'address', endpoints[0].ipv4.replace(/\/.*/, '')), /EndpointCreateRequested/);
     assert.match(works('history', 'endpoint', 'p1'), /EndpointLeft/);
     fails(1, /nothing is recorded about network nowhere/, 'history', 'network', 'nowhere');
+    const between = works('diff', String(before), String(then));
+    assert.match(between, /^\+ network past on h1$/m);
+    assert.match(between, /^\+ sandbox p1 on h1$/m);
+    assert.match(works('diff', String(then)), /^- endpoint past\/p1 on h1$/m);
+    assert.equal(works('diff', String(before), '--network', 'nowhere'), '');
+    fails(1, /QUERY_POSITION_UNKNOWN/, 'diff', '999999');
+    fails(2, /FROM is missing/, 'diff');
     const events = place.json('events', '--since', String(before + 1)).rows;
     assert.equal(events[0].type, `cnm.NetworkCreateRequested.v${eventVersions.NetworkCreateRequested}`);
     assert.deepEqual([events[0].actor, events[0].host], ['tester', 'h1']);
     assert.match(works('events', '--since', '1', '--type', 'HostFacts'), /host h1 kernel /);
+  });
+
+  test('cli: views are rebuilt, compared, put in place and put back', () => {
+    assert.match(works('rebuild', 'all', '--dry-run'), /^projector \w+: all at position \d+ is equal \(/);
+    const { projectors } = place.json('rebuild', 'endpoints', '--rate', '50000');
+    assert.deepEqual([projectors.length, projectors[0].equal, projectors[0].swapped], [1, true, true]);
+    assert.match(works('rebuild', 'endpoints', '--rollback'), /: put back endpoints at position \d+$/m);
+    fails(1, /no view was replaced/, 'rebuild', 'all', '--rollback');
+    fails(2, /no view rooms/, 'rebuild', 'rooms');
+    fails(2, /events per second/, 'rebuild', 'all', '--rate', 'fast');
   });
 
   test('cli: events are followed, one JSON line each', async () => {
