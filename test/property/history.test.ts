@@ -6,8 +6,11 @@ import { decodeCommit, type Event } from '../../events/envelope.ts';
 import { createMatcher, type EventFilter, emptyMemory } from '../../projections/event-filter.ts';
 import { candidates, EventIndex } from '../../projections/event-index.ts';
 import { portsNamedBy } from '../../projections/event-ports.ts';
+import { holdings, type Interval, isHeldAt, Ledger } from '../../projections/ledger.ts';
+import { observedViews } from '../../projections/observer.ts';
 import { originOf } from '../../projections/origin.ts';
 import { bareAddress } from '../../projections/projection.ts';
+import { applyCommit, createViews, type Views } from '../../projections/views.ts';
 import { historyOf, type RandomCommit, type Roll } from '../support/random-history.ts';
 import { Model } from './model.ts';
 import { moves } from './model-moves.ts';
@@ -147,6 +150,71 @@ test('index: leads to what a scan finds, in histories that the deciders have mad
         events: decodeCommit(body, subject),
       }));
       checkAll(commits, which);
+    }),
+    { numRuns: 30 },
+  );
+});
+
+const lineOf = ({
+  kind,
+  what,
+  host,
+  networkId,
+  network,
+  holderKind,
+  holderId,
+  holder,
+}: Omit<Interval, 'from' | 'until'>) =>
+  JSON.stringify([kind, what, host, networkId, network, holderKind, holderId, holder]);
+
+const heldIn = ({ rows }: Views): readonly string[] => {
+  const lines = observedViews.flatMap((view) =>
+    // The row is one of this view.
+    [...rows[view].values()].flatMap((row) => holdings(view, row as never)).map(lineOf),
+  );
+  return [...new Set(lines)].sort();
+};
+
+const held = { positions: 0, lines: 0, ended: 0 };
+
+/** At every position the ledger of the whole log says what the views said there; no interval is empty, and none of one holder overlaps. */
+const checkLedger = (commits: readonly RandomCommit[]): void => {
+  const ledger = new Ledger();
+  const views = createViews(ledger);
+  const plain = createViews();
+  const expected: (readonly string[])[] = [];
+  for (const { subject, position, events } of commits) {
+    applyCommit(views, subject, position, events);
+    applyCommit(plain, subject, position, events);
+    expected.push(heldIn(plain));
+  }
+  const all = [...ledger.all()];
+  assert.equal(all.length, ledger.size().intervals);
+  for (const [n, { position }] of commits.entries()) {
+    const lines = all.filter((interval) => isHeldAt(interval, position)).map(lineOf);
+    assert.deepEqual(lines.sort(), expected[n], `position ${position}`);
+    held.positions += 1;
+    held.lines += lines.length;
+  }
+  held.ended += all.filter(({ until }) => until !== null).length;
+};
+
+test('ledger: says at every position what the views said there, in histories of every kind', () => {
+  fc.assert(
+    fc.property(rolls, (list) => checkLedger(historyOf(list).commits)),
+    { numRuns: 100 },
+  );
+  assert.ok(held.positions > 2_000 && held.lines > 10_000 && held.ended > 100, JSON.stringify(held));
+});
+
+test('ledger: and in histories that the deciders have made', () => {
+  fc.assert(
+    fc.property(moves, (steps) => {
+      const model = new Model(2, ['h1', 'h2']);
+      play(model, steps);
+      checkLedger(
+        model.log.map(({ subject, position, body }) => ({ subject, position, events: decodeCommit(body, subject) })),
+      );
     }),
     { numRuns: 30 },
   );
