@@ -5,6 +5,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { eventVersions } from '../../events/envelope.ts';
+import type { HistoryRow } from '../../events/past-queries.ts';
 import { waitFor } from '../support/nats.ts';
 import { inOwnNamespaces, ipLinks, sh } from '../support/netns.ts';
 import { launcher, makePlace, type Place, type Running } from './cli-harness.ts';
@@ -214,13 +215,37 @@ if (inOwnNamespaces(import.meta.filename)) {
     works('network', 'create', 'past');
     const { endpoints } = place.json('sandbox', 'attach', 'p1', '--network', 'past');
     const then = place.json('network', 'ls').position;
+    const address = endpoints[0].ipv4.replace(/\/.*/, '');
+    const chain = new RegExp(
+      `-> endpoint past/p1 \\(${endpoints[0].id}\\) -> EndpointCreateRequested .*AttachSandbox .* by tester \\(claimed\\)`,
+    );
+    const link = ipLinks().find(({ ifalias = '' }) => ifalias.endsWith(`:e:${endpoints[0].id}`));
+    assert.match(works('why', link?.ifname ?? assert.fail('no link of it')), chain);
+    assert.match(works('why', address), chain);
+    assert.match(works('why', place.json('sandbox', 'inspect', 'p1').key), /-> sandbox p1 .*AttachSandbox/);
+    fails(1, /not ours/, 'why', 'lo');
+    fails(1, /no interface nosuch here: not ours/, 'why', 'nosuch');
+    fails(1, /nobody listens: not ours/, 'why', '9/udp');
     works('sandbox', 'detach', 'p1');
     works('network', 'rm', 'past');
     assert.match(works('network', 'ls', '--as-of', String(then)), /^past /m);
     assert.match(works('sandbox', 'inspect', 'p1', '--as-of', String(then)), /^status: +ready$/m);
     fails(1, /there is no sandbox p1/, 'sandbox', 'inspect', 'p1');
-    const types = place.json('history', 'sandbox', 'p1').rows.map(({ type }: { type: string }) => type.split('.')[1]);
-    assert.deepEqual(types.filter((type: string) => type === 'EndpointJoined').length, 1);
+    const told: readonly HistoryRow[] = place.json('history', 'sandbox', 'p1').rows;
+    assert.deepEqual(
+      told.map(({ command, status, actor }) => [command, status, actor]),
+      [
+        ['AttachSandbox', 'succeeded', 'tester'],
+        ['DetachSandbox', 'succeeded', 'tester'],
+      ],
+    );
+    const types = told.flatMap((row) => row.events.map(({ type }) => type));
+    assert.equal(types.filter((type) => type === 'EndpointJoined').length, 1);
+    const [held] = place.json('ledger', 'address', address, '--network', 'past').rows;
+    assert.deepEqual([held.holder, held.from.command, held.until.command], ['p1', 'AttachSandbox', 'DetachSandbox']);
+    assert.match(works('ledger', 'address', address, '--as-of', String(then)), /endpoint p1/);
+    fails(1, /nobody held address/, 'ledger', 'address', '203.0.113.9');
+    fails(1, /held by endpoint p1 until .*: not ours/, 'why', address);
     assert.match(works('history', 'network', 'past'), /NetworkDeleted/);
     assert.match(works('history', 'address', endpoints[0].ipv4.replace(/\/.*/, '')), /EndpointCreateRequested/);
     assert.match(works('history', 'endpoint', 'p1'), /EndpointLeft/);
