@@ -57,6 +57,19 @@ const freeBefore = (stay: Stay, first: number): Question => ({
   },
 });
 
+/** A position at which it is gone for sure. */
+const freeAfter = (stay: Stay & { readonly gone: number }, asOf: number): Question => ({
+  kind: 'given up',
+  text: `that ${stay.id} had nothing any more at ${asOf}`,
+  check: async (ask) => {
+    const { address, mac, hostPort, name } = stay;
+    for (const [kind, what] of Object.entries({ address, mac, name, port: `tcp/${hostPort}` })) {
+      const holders = await ask('ledger', { filter: { kind, what, network: stay.networkId }, asOf });
+      assert.ok(!holders.some(({ holderId }) => holderId === stay.id), kind);
+    }
+  },
+});
+
 const members = (book: Book, network: string, asOf: number): Question => ({
   kind: 'members',
   text: `who was in ${network} at ${asOf}`,
@@ -116,6 +129,7 @@ const doneBy = (book: Book, actor: string): Question => ({
 export const questionsOf = (book: Book, last: number, count: number, random: () => number): readonly Question[] => {
   const stays = book.stays.filter((stay) => (stay.leaving ?? last + 1) > stay.accepted);
   const joined = stays.filter(isJoined);
+  const gone = stays.filter((stay): stay is Stay & { gone: number } => stay.gone !== null);
   const networks = [...new Set(stays.map(({ network }) => network))];
   const actors = [...new Set(stays.map(({ actor }) => actor))];
   const firstOf = (stay: Stay): number =>
@@ -144,6 +158,10 @@ export const questionsOf = (book: Book, last: number, count: number, random: () 
     () => {
       const stay = pick(stays, random);
       return freeBefore(stay, firstOf(stay));
+    },
+    () => {
+      const stay = pick(gone, random);
+      return freeAfter(stay, random() < 0.5 ? stay.gone : between(stay.gone, last, random));
     },
     () => members(book, pick(networks, random), between(1, last, random)),
     () => outcome(pick(book.commands, random)),
