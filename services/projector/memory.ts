@@ -19,6 +19,11 @@ export class Memory {
     for (const event of events) this.index.add(event, position);
   }
 
+  size(): { readonly index: ReturnType<EventIndex['size']>; readonly ledger: ReturnType<Ledger['size']> } {
+    return { index: this.index.size(), ledger: this.ledger.size() };
+  }
+
+  /** The rows of a history that is being read. */
   history(asked: string): readonly HistoryRow[] | null {
     const rows = this.#histories.get(asked);
     if (!rows) return null;

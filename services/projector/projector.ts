@@ -6,6 +6,7 @@ import type { Stream } from '../lib/stream.ts';
 import { type AnswerDeps, answerQuery, parseQuery } from './answer.ts';
 import { follow } from './follower.ts';
 import { createGate } from './gate.ts';
+import type { Memory } from './memory.ts';
 import { bodyOf } from './page.ts';
 import { createPast } from './past.ts';
 import { type RebuildReport, rebuildViews } from './rebuild.ts';
@@ -32,6 +33,8 @@ export interface Projector {
   query(name: string, query?: QueryInput): Promise<QueryAnswer>;
   /** Folds all views anew from the opening and holds them against the live ones, byte for byte. */
   rebuild(): Promise<RebuildReport>;
+  /** How much it keeps of the past beside the views. */
+  remembered(): ReturnType<Memory['size']>;
   stop(): Promise<void>;
 }
 
@@ -77,6 +80,7 @@ export const createProjector = (deps: ProjectorDeps, options: ProjectorOptions =
     answer,
     query: async (name, query = {}) => JSON.parse(await answer(name, JSON.stringify(query))) as QueryAnswer,
     rebuild: () => gate(() => rebuildViews(log, views, clock)),
+    remembered: () => follower.memory.size(),
     stop: () => follower.stop(),
   };
 };
