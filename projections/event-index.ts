@@ -176,6 +176,10 @@ const learning = (
   return lists;
 };
 
+/** Whether a matcher of this filter has to see what came before the events that are asked for: who got what, and who is meant. */
+export const looksBack = ({ endpoint, sandbox, address, mac, port }: EventFilter): boolean =>
+  [endpoint, sandbox, address, mac, port].some((text) => text !== undefined);
+
 /**
  * Positions, ascending, among which are all that a matcher of this filter passes and learns from when it starts with nothing but
  * `networkIds`, the networks that the filter means. Null: the filter names nothing that is indexed.

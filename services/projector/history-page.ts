@@ -5,7 +5,7 @@ import { subjects } from '../../events/names.ts';
 import type { HistoryRow } from '../../events/past-queries.ts';
 import type { Query } from '../../events/queries.ts';
 import { createMatcher, type EventFilter, emptyMemory } from '../../projections/event-filter.ts';
-import { candidates } from '../../projections/event-index.ts';
+import { candidates, looksBack } from '../../projections/event-index.ts';
 import { parsePort } from '../../projections/event-ports.ts';
 import { isBehind } from '../../projections/event-position.ts';
 import { commandsToldBy, historyRows, type Placed, Records } from '../../projections/history.ts';
@@ -39,7 +39,7 @@ export const historyKeys = [
 ] as const;
 
 /** So many events are a page that nobody reads: narrow it down. */
-const EVENTS_MAX = 100_000;
+const EVENTS_MAX = 50_000;
 
 const malformed = (detail: string): QueryFault => new QueryFault('QUERY_MALFORMED', detail);
 
@@ -113,8 +113,9 @@ const matchedEvents = async (
     await ofHost(deps, filter.host ?? '', { from: Math.max(1, from.position), until }, take);
     return matched;
   }
-  const past = positions.filter((position) => position <= until);
-  for await (const message of commitsAt(deps.log, past)) take(message);
+  const first = looksBack(filter) ? 1 : from.position;
+  const wanted = positions.filter((position) => position >= first && position <= until);
+  for await (const message of commitsAt(deps.log, wanted)) take(message);
   return matched;
 };
 

@@ -26,6 +26,9 @@ const between = (from: number, until: number, random: () => number): number =>
 const during = (stay: Stay, last: number, random: () => number): number =>
   between(stay.accepted, (stay.leaving ?? last + 1) - 1, random);
 
+/** Positions in which an actor is watched. */
+const STRETCH = 300;
+
 interface Known extends Stay {
   readonly joined: number;
 }
@@ -115,13 +118,21 @@ const doneTo = (stay: Stay, key: 'endpoint' | 'address' | 'mac' | 'port', what: 
   },
 });
 
-const doneBy = (book: Book, actor: string): Question => ({
+/** What an actor did in a stretch of the log. */
+const doneBy = (book: Book, actor: string, since: number, asOf: number): Question => ({
   kind: 'history of actor',
-  text: `what ${actor} did`,
+  text: `what ${actor} did from ${since} to ${asOf}`,
   check: async (ask) => {
-    const rows = await ask('history', { filter: { actor } });
+    const rows = await ask('history', { filter: { actor, since: String(since) }, asOf });
+    const ids = new Set(rows.map(({ commandid }) => commandid));
     const own = book.commands.filter((told) => told.actor === actor);
-    assert.deepEqual(rows.map(({ commandid }) => commandid).toSorted(), own.map(({ id }) => id).toSorted());
+    const decided = own.filter(({ first }) => first.position >= since && first.position <= asOf);
+    for (const { id } of decided) assert.ok(ids.has(id), `${id} is missing`);
+    // What was decided before and was told of in between is there too.
+    const possible = new Set(own.filter(({ first }) => first.position <= asOf).map(({ id }) => id));
+    for (const { commandid } of rows) assert.ok(possible.has(String(commandid)), `${String(commandid)} is too much`);
+    const before = own.filter(({ first, end }) => first.position < since && end !== null && end.position < since);
+    for (const { id } of before) assert.ok(!ids.has(id), `${id} is too much`);
   },
 });
 
@@ -181,7 +192,10 @@ export const questionsOf = (book: Book, last: number, count: number, random: () 
       const stay = pick(joined, random);
       return doneTo(stay, 'port', `tcp/${stay.hostPort}`);
     },
-    () => doneBy(book, pick(actors, random)),
+    () => {
+      const since = between(1, last, random);
+      return doneBy(book, pick(actors, random), since, Math.min(last, since + STRETCH));
+    },
   ];
   return Array.from({ length: count }, (_, n) => (kinds[n % kinds.length] ?? assert.fail())());
 };
