@@ -65,7 +65,7 @@ const serve = async (url: string): Promise<void> => {
   await projector.caughtUp;
   globalThis.gc?.();
   const heapMb = Math.round((process.memoryUsage().heapUsed - before) / 1e6);
-  const ready = { ready_ms: Math.round(performance.now() - startedMs), heap_mb: heapMb, events: await log.last() };
+  const ready = { ready_ms: Math.round(performance.now() - startedMs), heap_mb: heapMb, positions: await log.last() };
   console.log(JSON.stringify({ ...ready, ...projector.remembered() }));
   await new Promise((resolve) => process.stdin.once('end', resolve).resume());
   await service.stop();
