@@ -1,7 +1,9 @@
 // The command line as a user drives it, against a `cnm up` with the real kernel, in namespaces of the test's own.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { eventVersions } from '../../events/envelope.ts';
@@ -210,7 +212,7 @@ if (inOwnNamespaces(import.meta.filename)) {
     assert.match(works('network', 'prune'), /^nothing to delete/);
   });
 
-  test('cli: the past and its reasons can be asked for', () => {
+  test('cli: the past and its reasons can be asked for', async () => {
     const before = place.json('status').streams.log.last;
     works('network', 'create', 'past');
     const { endpoints } = place.json('sandbox', 'attach', 'p1', '--network', 'past');
@@ -226,6 +228,15 @@ if (inOwnNamespaces(import.meta.filename)) {
     fails(1, /not ours/, 'why', 'lo');
     fails(1, /no interface nosuch here: not ours/, 'why', 'nosuch');
     fails(1, /nobody listens: not ours/, 'why', '9/udp');
+    const server = createServer().listen(18_080, '127.0.0.1');
+    await once(server, 'listening');
+    fails(1, new RegExp(`port 18080/tcp of pid ${process.pid} \\(.*\\): not ours`), 'why', '18080');
+    server.close();
+    works('sandbox', 'attach', 'p2', '--network', 'past', '-p', '18081:80');
+    assert.match(works('why', '18081'), /^port 18081\/tcp -> sandbox p2 .*AttachSandbox .* by tester/);
+    assert.match(works('history', 'port', '18081/tcp'), /AttachSandbox +succeeded/);
+    assert.equal(place.json('ledger', 'port', 'h1/tcp/18081').rows[0].holder, 'p2');
+    works('sandbox', 'detach', 'p2');
     works('sandbox', 'detach', 'p1');
     works('network', 'rm', 'past');
     assert.match(works('network', 'ls', '--as-of', String(then)), /^past /m);
