@@ -1,6 +1,6 @@
 /**
- * All benches, or those that are named: attach, dns, execs, overlay, peers, plugin, ports, rebuild. Each runs in a namespace of its own; results go
- * to bench/results.json and to standard output.
+ * All benches, or those that are named: attach, dns, execs, overlay, past, peers, plugin, ports, rebuild. Each runs in a namespace of its own;
+ * results go to bench/results.json and to standard output.
  *
  *     npm run bench [-- NAME...]
  */
@@ -13,6 +13,7 @@ const programs = {
   dns: [],
   execs: [],
   overlay: [],
+  past: ['100000', '1000'],
   peers: [],
   plugin: [],
   ports: [],

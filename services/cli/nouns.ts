@@ -67,8 +67,18 @@ export const nouns: readonly Noun[] = [
   },
   {
     name: 'history',
-    summary: 'of a network, endpoint, sandbox or address',
-    load: async () => (await import('./events.ts')).eventSpecs,
+    summary: 'of a network, endpoint, sandbox, address, mac, port, host, command or actor',
+    load: async () => (await import('./history.ts')).historySpecs,
+  },
+  {
+    name: 'ledger',
+    summary: 'who held an address, mac, port or name, and when',
+    load: async () => (await import('./ledger.ts')).ledgerSpecs,
+  },
+  {
+    name: 'why',
+    summary: 'what an interface, address, port or namespace of this host is for',
+    load: async () => (await import('./why.ts')).whySpecs,
   },
   {
     name: 'diff',

@@ -7,6 +7,8 @@ import { positionOf } from './as-of-position.ts';
 import { diffPage } from './diff-page.ts';
 import type { Follower } from './follower.ts';
 import type { Gate } from './gate.ts';
+import { historyPage } from './history-page.ts';
+import { ledgerPage } from './ledger-page.ts';
 import { type Page, pageOf } from './page.ts';
 import type { Past } from './past.ts';
 import { QueryFault } from './query-fault.ts';
@@ -22,8 +24,11 @@ export interface AnswerDeps {
   readonly bytesMax: number;
 }
 
-/** What can be asked on `cnm.query.<name>`: a view, the recorded events, every network there ever was, what differs between two moments, or how the projector is. */
-export const queryNames = [...viewNames, 'events', 'incarnations', 'diff', 'status'] as const;
+/**
+ * What can be asked on `cnm.query.<name>`: a view, the recorded events, what was done to a thing, who held what, every network there ever
+ * was, what differs between two moments, or how the projector is.
+ */
+export const queryNames = [...viewNames, 'events', 'history', 'ledger', 'incarnations', 'diff', 'status'] as const;
 
 const isView = (name: string): name is ViewName => viewNames.some((view) => view === name);
 
@@ -82,17 +87,30 @@ const eventsPage = async (deps: AnswerDeps, query: Query): Promise<Page> => {
   return gate(() => recordedEvents({ log, networks: follower.networks, bytesMax }, query, until));
 };
 
+const pastPage = async (deps: AnswerDeps, name: 'history' | 'ledger', query: Query): Promise<Page> => {
+  const { log, follower, gate, bytesMax } = deps;
+  const { networks, memory, views } = follower;
+  const until = await asOfPosition(deps, query);
+  const all = { log, networks, memory, bytesMax, hosts: () => [...views.rows.hosts.keys()] };
+  if (name === 'history') return gate(() => historyPage(all, query, until));
+  return query.asOf === undefined
+    ? gate(() => ledgerPage(all, query, until, null))
+    : gate(() => ledgerPage(all, query, until, until));
+};
+
 /** Answers a query. @throws QueryFault */
 export const answerQuery = async (deps: AnswerDeps, name: string, query: Query): Promise<Page> => {
   if (name === 'status') {
     return { position: deps.follower.views.position, rows: [JSON.stringify(await deps.status())] };
   }
-  if (name !== 'events' && name !== 'incarnations' && name !== 'diff' && !isView(name)) {
+  const isPast = name === 'history' || name === 'ledger';
+  if (name !== 'events' && name !== 'incarnations' && name !== 'diff' && !isPast && !isView(name)) {
     throw new QueryFault('QUERY_VIEW_UNKNOWN', `no view ${name}: there are ${queryNames.join(', ')}`);
   }
   if (query.from !== undefined && name !== 'diff') throw new QueryFault('QUERY_MALFORMED', `${name} has no \`from\``);
   await deps.follower.reached(query.atLeast ?? 0, query.timeoutMs);
   if (name === 'events') return eventsPage(deps, query);
   if (name === 'diff') return diffPage(deps, query);
+  if (isPast) return pastPage(deps, name, query);
   return name === 'incarnations' ? incarnationsPage(deps, query) : viewPage(deps, name, query);
 };

@@ -7,6 +7,7 @@ import { type AnswerDeps, answerQuery, parseQuery } from './answer.ts';
 import { foldCode } from './fold-code.ts';
 import { follow } from './follower.ts';
 import { createGate } from './gate.ts';
+import type { Memory } from './memory.ts';
 import { bodyOf } from './page.ts';
 import { createPast } from './past.ts';
 import { Rebuilder, type RebuildOptions, type RebuildReport, type RollbackReport } from './rebuild.ts';
@@ -44,6 +45,8 @@ export interface Projector {
   rebuild(options?: RebuildOptions): Promise<RebuildReport>;
   /** Puts back what the last rebuilding has replaced. @throws QueryFault when it has replaced nothing */
   rollback(): Promise<RollbackReport>;
+  /** How much it keeps of the past beside the views. */
+  remembered(): ReturnType<Memory['size']>;
   stop(): Promise<void>;
 }
 
@@ -109,6 +112,7 @@ export const createProjector = (deps: ProjectorDeps, options: ProjectorOptions =
     query: async (name, query = {}) => JSON.parse(await answer(name, JSON.stringify(query))) as QueryAnswer,
     rebuild: (rebuilding) => rebuilder.rebuild(rebuilding),
     rollback: () => rebuilder.rollback(),
+    remembered: () => follower.memory.size(),
     stop: async () => {
       await follower.stop();
       await snapshots?.stop();
