@@ -6,7 +6,7 @@ import type { LedgerRow } from '../events/past-queries.ts';
 import type { EndpointRow } from './endpoints.ts';
 import type { EventPosition } from './event-position.ts';
 import type { NameRow } from './names.ts';
-import type { ObservedView, RowChange, ViewObserver } from './observer.ts';
+import { type ObservedView, observedViews, type RowChange, type ViewObserver } from './observer.ts';
 import type { PortRow } from './ports.ts';
 import type { ViewRows } from './views.ts';
 
@@ -71,6 +71,26 @@ const keepsAll = ({ view, before, after }: RowChange): boolean => {
   }
 };
 
+/** Of which view's rows each kind is told. */
+const kindOf: { readonly [View in ObservedView]: Holding['kind'] } = {
+  endpoints: 'mac',
+  addresses: 'address',
+  names: 'name',
+  ports: 'port',
+};
+
+/** Moves what is kept under keys of one kind from each to the other. */
+const exchangeKeys = <Value>(one: Map<string, Value>, other: Map<string, Value>, kind: Holding['kind']): void => {
+  const take = (from: Map<string, Value>): readonly (readonly [string, Value])[] => {
+    const taken = [...from].filter(([key]) => key.startsWith(`${kind} `));
+    for (const [key] of taken) from.delete(key);
+    return taken;
+  };
+  const [ofOne, ofOther] = [take(one), take(other)];
+  for (const [key, value] of ofOther) one.set(key, value);
+  for (const [key, value] of ofOne) other.set(key, value);
+};
+
 /** Text keys of lists; `kind` and `what` alone, since that is what is asked for. */
 const listKey = ({ kind, what }: Pick<Holding, 'kind' | 'what'>): string => `${kind} ${what}`;
 
@@ -106,6 +126,22 @@ export class Ledger implements ViewObserver {
     const { before, after } = change as { readonly before?: EndpointRow; readonly after?: EndpointRow };
     for (const holding of holdings(view, before)) this.#release(holding);
     for (const holding of holdings(view, after)) this.#hold(holding);
+  }
+
+  /**
+   * Where rows of views take the place of others, so does what was said of them: gives what it was told of these views for what another
+   * was told that stands at the same position. Complexity: all that both hold.
+   */
+  exchange(other: Ledger, views: readonly string[]): void {
+    for (const view of observedViews) {
+      if (!views.includes(view)) continue;
+      exchangeKeys(this.#lists, other.#lists, kindOf[view]);
+      exchangeKeys(this.#open, other.#open, kindOf[view]);
+    }
+    for (const ledger of [this, other]) {
+      ledger.#closed.clear();
+      ledger.#intervals = [...ledger.#lists.values()].reduce((sum, { length }) => sum + length, 0);
+    }
   }
 
   /** Who held this, oldest first. */

@@ -94,19 +94,21 @@ export const createViews = (observer: ViewObserver | null = null): Views => ({
 });
 
 /**
- * The same views to go on with independently, and unobserved. Complexity: the number of rows, which are shared.
+ * The same views to go on with independently. Complexity: the number of rows, which are shared.
  * @param commands the map of commands to use, which becomes the copy's own; one of all of them when left out
+ * @param observer of the copy, told of what changes from here on; none when left out
  */
 export const copyViews = (
   { rows, position, day, forgottenAt }: Views,
   commands: Rows['commands'] = new Map(rows.commands),
+  observer: ViewObserver | null = null,
 ): Views => ({
-  rows: mapsOf(rows, commands, null),
+  rows: mapsOf(rows, commands, observer),
   eventsInMaps: 0,
   position,
   day,
   forgottenAt,
-  observer: null,
+  observer,
 });
 
 /** Puts the rows that others have folded in place of those of some views. The position must be the same; the other maps are given up. */

@@ -99,7 +99,7 @@ export const createProjector = (deps: ProjectorDeps, options: ProjectorOptions =
     await snapshots?.clear();
     void snapshots?.live(views.position);
   };
-  const rebuilder = new Rebuilder({ log, live: views, clock, onReplaced });
+  const rebuilder = new Rebuilder({ log, live: views, ledger: follower.memory.ledger, clock, onReplaced });
   const bytesMax = options.answerBytesMax ?? ANSWER_BYTES_MAX;
   const answering: AnswerDeps = { log, follower, past, gate, status, bytesMax };
   const answer = async (name: string, body: string): Promise<string> =>

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { setImmediate as turn } from 'node:timers/promises';
 import { type ViewName, viewNames } from '../../events/queries.ts';
 import { compareViews, linesOf, type ViewDifference } from '../../projections/compare.ts';
+import { Ledger } from '../../projections/ledger.ts';
 import { copyViews, createViews, replaceRows, type Views } from '../../projections/views.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Stream } from '../lib/stream.ts';
@@ -66,6 +67,8 @@ const catchUp = async (log: Stream, views: Views, live: Views): Promise<void> =>
 export interface RebuilderDeps {
   readonly log: Stream;
   readonly live: Views;
+  /** Observer of the live views. */
+  readonly ledger: Ledger;
   readonly clock: Clock;
   /** Told when rows of the live views were replaced by others: what was made from them is not believed any more. */
   readonly onReplaced: () => Promise<void>;
@@ -76,7 +79,7 @@ export class Rebuilder {
   readonly #deps: RebuilderDeps;
   #running = false;
   /** As the views were before the last swap. */
-  #former: { readonly views: Views; readonly replaced: readonly ViewName[] } | null = null;
+  #former: { readonly views: Views; readonly ledger: Ledger; readonly replaced: readonly ViewName[] } | null = null;
 
   constructor(deps: RebuilderDeps) {
     this.#deps = deps;
@@ -103,11 +106,12 @@ export class Rebuilder {
   }
 
   async #rebuild(options: RebuildOptions): Promise<RebuildReport> {
-    const { log, live, clock, onReplaced } = this.#deps;
+    const { log, live, clock } = this.#deps;
     const { view = 'all', eventsPerSecond = Number.POSITIVE_INFINITY, swap = false, onProgress } = options;
     const startedMs = clock.monotonicMs();
     const frozen = copyViews(live);
-    const rebuilt = createViews();
+    const ledger = new Ledger();
+    const rebuilt = createViews(swap ? ledger : null);
     const { position } = frozen;
     const onCommit = (): void => onProgress?.(rebuilt.position, position);
     await foldPaced(log, rebuilt, position, { clock, eventsPerSecond, onCommit });
@@ -117,21 +121,27 @@ export class Rebuilder {
     const differences = equal ? [] : compareViews(frozen, rebuilt).filter((one) => views.includes(one.view));
     if (swap) {
       await catchUp(log, rebuilt, live);
-      this.#former = { views: copyViews(live), replaced: views };
-      replaceRows(live, rebuilt, views);
-      await onReplaced();
+      this.#former = { views: copyViews(live, undefined, ledger), ledger, replaced: views };
+      await this.#replace(rebuilt, ledger, views);
     }
     return { view, position, equal, digest, differences, swapped: swap, durationMs: clock.monotonicMs() - startedMs };
   }
 
   async #rollback(): Promise<RollbackReport> {
-    const { log, live, onReplaced } = this.#deps;
+    const { log, live } = this.#deps;
     const former = this.#former;
     if (former === null) throw new QueryFault('QUERY_MALFORMED', 'no view was replaced since this projector started');
     this.#former = null;
     await catchUp(log, former.views, live);
-    replaceRows(live, former.views, former.replaced);
-    await onReplaced();
+    await this.#replace(former.views, former.ledger, former.replaced);
     return { views: former.replaced, position: live.position };
+  }
+
+  /** Puts the rows of others in place, and gives their ledger what the live one was told of the rows that go. */
+  async #replace(from: Views, told: Ledger, replaced: readonly ViewName[]): Promise<void> {
+    const { live, ledger, onReplaced } = this.#deps;
+    replaceRows(live, from, replaced);
+    ledger.exchange(told, replaced);
+    await onReplaced();
   }
 }

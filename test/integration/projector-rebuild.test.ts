@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { encodeCommit } from '../../events/envelope.ts';
 import { compareViews } from '../../projections/compare.ts';
+import { type Interval, Ledger } from '../../projections/ledger.ts';
 import { ObservedMap } from '../../projections/observer.ts';
 import { createViews, type Views } from '../../projections/views.ts';
 import { type Clock, systemClock } from '../../services/lib/clock.ts';
@@ -37,12 +38,14 @@ const damage = ({ rows }: Views): void => {
 const stage = async (until: number, clock: Clock = systemClock) => {
   const log = memoryStream('CNM_LOG');
   await append(log, history.slice(0, until));
-  const live = await foldTo(log, until, createViews({ at: () => {}, changed: () => {} }));
+  const ledger = new Ledger();
+  const live = await foldTo(log, until, createViews(ledger));
   let replaced = 0;
   const onReplaced = async (): Promise<void> => {
     replaced++;
   };
-  return { log, live, rebuilder: new Rebuilder({ log, live, clock, onReplaced }), replaced: () => replaced };
+  const rebuilder = new Rebuilder({ log, live, ledger, clock, onReplaced });
+  return { log, live, ledger, rebuilder, replaced: () => replaced };
 };
 
 test('rebuilding finds every view that differs, and changes nothing unless it is asked to', async () => {
@@ -101,6 +104,47 @@ test('what was replaced is put back, with all that has happened since', async ()
   live.rows.networks.delete('never');
   assert.deepEqual(compareViews(live, await foldTo(log, 500)), []);
   await assert.rejects(rebuilder.rollback(), refusedWith(/no view was replaced/));
+});
+
+/** What a ledger says of some kinds, whatever the order in which it learnt of the things. */
+const told = (ledger: Ledger, kinds: readonly string[]): readonly string[] =>
+  [...ledger.all()]
+    .filter(({ kind }) => kinds.includes(kind))
+    .map((interval: Interval) => JSON.stringify(interval))
+    .sort();
+
+test('who held what is as the log says once the views are, and goes back with them', async () => {
+  const { log, live, ledger, rebuilder } = await stage(300);
+  const kinds = ['address', 'mac', 'name', 'port'];
+  const foldedTo = async (position: number): Promise<Ledger> => {
+    const fresh = new Ledger();
+    await foldTo(log, position, createViews(fresh));
+    return fresh;
+  };
+  const [held] = [...live.rows.addresses].filter(([, { kind }]) => kind === 'endpoint');
+  assert.ok(held);
+  for (const view of ['endpoints', 'ports', 'names'] as const) {
+    for (const key of [...live.rows[view].keys()]) live.rows[view].delete(key);
+  }
+  live.rows.addresses.delete(held[0]);
+  live.rows.addresses.set(held[0], { ...held[1], holder: 'nobody', holderId: 'nobody' });
+  const wrong = told(ledger, ['address']);
+  assert.notDeepEqual(wrong, told(await foldedTo(300), ['address']));
+
+  await rebuilder.rebuild({ view: 'addresses', swap: true });
+  assert.deepEqual(told(ledger, ['address']), told(await foldedTo(300), ['address']));
+  await rebuilder.rollback();
+  assert.deepEqual(told(ledger, ['address']), wrong);
+
+  await rebuilder.rebuild({ view: 'all', swap: true });
+  await append(log, history.slice(300, 500));
+  await foldTo(log, 500, live);
+  const right = await foldedTo(500);
+  assert.deepEqual(told(ledger, kinds), told(right, kinds));
+  assert.deepEqual(ledger.size(), right.size());
+  await rebuilder.rollback();
+  assert.notDeepEqual(told(ledger, ['address']), told(right, ['address']));
+  assert.ok(told(ledger, ['address']).some((text) => text.includes('"holder":"nobody"')));
 });
 
 test('a rebuild says how far it is, keeps to its pace, and is alone', async () => {
