@@ -26,8 +26,9 @@ export const emptyDigest: Uint8Array = Buffer.alloc(DIGEST_BYTES);
 export const rollingDigest = (before: Uint8Array, position: number, recordedMs: number, hashed: string): Uint8Array => {
   const bytes = Buffer.allocUnsafe(2 * DIGEST_BYTES + 2 * NUMBER_BYTES);
   bytes.set(before);
-  bytes.writeBigUInt64BE(BigInt(position), DIGEST_BYTES);
-  bytes.writeBigUInt64BE(BigInt(recordedMs), DIGEST_BYTES + NUMBER_BYTES);
+  // What was tampered with may be negative.
+  bytes.writeBigUInt64BE(BigInt.asUintN(64, BigInt(position)), DIGEST_BYTES);
+  bytes.writeBigUInt64BE(BigInt.asUintN(64, BigInt(recordedMs)), DIGEST_BYTES + NUMBER_BYTES);
   bytes.write(hashed, DIGEST_BYTES + 2 * NUMBER_BYTES, 'base64url');
   return hash('sha256', bytes, 'buffer');
 };
