@@ -28,6 +28,8 @@ export interface VerifierOptions {
 /** Where it must end. */
 export interface Expected {
   readonly last: number;
+  /** How many messages; left out, nobody says. */
+  readonly messages?: number;
   readonly digest: string;
   readonly heads: WrittenHeads | null;
 }
@@ -107,12 +109,33 @@ export class Verifier {
     }
   }
 
+  /** Where it stands: what somebody goes on from who writes the next stretch. */
+  get chain(): ChainState {
+    return this.#chain;
+  }
+
+  get isWhole(): boolean {
+    return this.#findings.count === 0;
+  }
+
+  /** What comes next cannot be read at all. */
+  unreadable(detail: string): void {
+    this.#find(this.#chain.position + 1, 'unreadable', '', detail);
+  }
+
+  /** There is no end line: it was not written to its end, or is cut. */
+  unfinished(): void {
+    this.#find(this.#chain.position + 1, 'cut', '', 'there is no end line');
+  }
+
   /** @param expected what the end line of an export says; null for one without */
   report(expected: Expected | null = null): Report {
     if (expected && expected.last > this.#chain.position) this.#cut(expected.last, 'the end line');
     else if (expected && expected.last < this.#chain.position)
       this.#find(expected.last + 1, 'forged', '', `behind the end, which is ${expected.last}`);
     else if (expected) this.#compare('the end line', expected);
+    if ((expected?.messages ?? this.#messages) !== this.#messages)
+      this.#find(this.#chain.position, 'cut', '', `${this.#messages} messages, and the end line counts others`);
     this.#links.end(this.#findings);
     return {
       first: this.#first,

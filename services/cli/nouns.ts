@@ -70,4 +70,9 @@ export const nouns: readonly Noun[] = [
     summary: 'of a network, endpoint, sandbox or address',
     load: async () => (await import('./events.ts')).eventSpecs,
   },
+  {
+    name: 'audit',
+    summary: 'keygen, verify, export: whether the log is what was stored',
+    load: async () => (await import('./audit.ts')).auditSpecs,
+  },
 ];
