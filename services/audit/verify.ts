@@ -12,7 +12,8 @@ type Keys = ReadonlyMap<string, KeyObject>;
 export interface LiveStreams {
   readonly log: Stream;
   readonly checkpoint: Stream;
-  readonly commands: Stream;
+  /** Null: decisions are not compared with the commands that they name. */
+  readonly commands: Stream | null;
 }
 
 /**
@@ -27,7 +28,7 @@ export const verifyLog = async (
   // In this order: a checkpoint is of what the log holds already, and a decision of a command that is there.
   const checkpoints = await checkpointsIn(checkpoint);
   const until = await log.last();
-  const verifier = new Verifier({ keys, realm, commandAt: await commandsIn(commands) });
+  const verifier = new Verifier({ keys, realm, ...(commands ? { commandAt: await commandsIn(commands) } : {}) });
   let next = 0;
   for await (const batch of readRange(log, 1, until)) {
     for (const message of batch) {
