@@ -1,4 +1,5 @@
 /** The streams of the server for `cnm audit`: read as they are stored, over a connection of their own. */
+import type { NatsConnection } from '@nats-io/transport-node';
 import type { Stream } from '../lib/stream.ts';
 import { type Context, NotFound, serverUrl } from './context.ts';
 
@@ -10,25 +11,29 @@ export interface AuditStreams {
 
 const CONNECT_MS = 3_000;
 
-/** Runs `work` with streams of a connection that is closed afterwards. */
-export const withStreams = async <T>(
+/** Runs `work` with a connection that is closed afterwards. */
+export const withServer = async <T>(
   { config, clock }: Context,
-  work: (streams: AuditStreams) => Promise<T>,
+  work: (connection: NatsConnection) => Promise<T>,
 ): Promise<T> => {
   const url = serverUrl(config);
   const { connectNats } = await import('../nats/connection.ts');
-  const { jetStream } = await import('../nats/jetstream.ts');
-  const { STREAMS } = await import('../nats/stream-config.ts');
   const { silentLogger } = await import('../lib/logger.ts');
-  const log = silentLogger();
-  const connection = await connectNats({ url, role: 'audit', log, waitMs: CONNECT_MS, clock });
+  const connection = await connectNats({ url, role: 'audit', log: silentLogger(), waitMs: CONNECT_MS, clock });
   try {
-    const stream = (name: keyof AuditStreams): Stream => jetStream(connection, STREAMS[name], { clock, log });
-    return await work({ log: stream('log'), checkpoint: stream('checkpoint'), commands: stream('commands') });
+    return await work(connection);
   } finally {
     await connection.close();
   }
 };
+
+export const withStreams = <T>(context: Context, work: (streams: AuditStreams) => Promise<T>): Promise<T> =>
+  withServer(context, async (connection) => {
+    const { jetStream } = await import('../nats/jetstream.ts');
+    const { STREAMS } = await import('../nats/stream-config.ts');
+    const stream = (name: keyof AuditStreams): Stream => jetStream(connection, STREAMS[name], { clock: context.clock });
+    return work({ log: stream('log'), checkpoint: stream('checkpoint'), commands: stream('commands') });
+  });
 
 /** What the file system says of a file that was named is no defect of ours. */
 export const withFiles = async <T>(work: () => Promise<T>): Promise<T> => {

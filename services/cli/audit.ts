@@ -1,8 +1,9 @@
-/** `cnm audit`: keygen, verify, export. */
+/** `cnm audit`: keygen, verify, export, import. */
 import type { Report } from '../audit/verifier.ts';
+import { positionRecordedAt } from '../lib/recorded.ts';
 import type { Stream } from '../lib/stream.ts';
-import { withFiles, withStreams } from './audit-streams.ts';
-import { printJson } from './context.ts';
+import { withFiles, withServer, withStreams } from './audit-streams.ts';
+import { type Context, printJson } from './context.ts';
 import { exits } from './failures.ts';
 import { jsonOption, type Spec, UsageError } from './spec.ts';
 import { parseMoment } from './values.ts';
@@ -35,6 +36,11 @@ const describe = (report: Report): string => {
   return `${lines.join('\n')}\n`;
 };
 
+const printFindings = ({ err }: Context, { findings }: Report): void => {
+  for (const { position, kind, subject, detail } of findings)
+    err(`position ${position} ${kind}${subject === '' ? '' : ` ${subject}`}: ${detail}\n`);
+};
+
 const verify: Spec = {
   path: 'audit verify',
   args: ['[EXPORT]'],
@@ -58,8 +64,7 @@ const verify: Spec = {
     };
     const ofServer = () => withStreams(context, (streams) => verifyLog(streams, keys, context.config.realm));
     const report = await withFiles(() => (file === undefined ? ofServer() : ofFile(file)));
-    for (const { position, kind, subject, detail } of report.findings)
-      context.err(`position ${position} ${kind}${subject === '' ? '' : ` ${subject}`}: ${detail}\n`);
+    printFindings(context, report);
     if (call.flag('json')) printJson(context, report);
     else context.out(describe(report));
     return report.found === 0 ? undefined : exits.failed;
@@ -73,7 +78,7 @@ const lastAt = async (log: Stream, text: string | undefined): Promise<number | u
   const last = await log.last();
   return typeof moment === 'number'
     ? Math.min(moment, last)
-    : Math.min((await log.positionAt(Date.parse(moment))) - 1, last);
+    : Math.min((await positionRecordedAt(log, Date.parse(moment))) - 1, last);
 };
 
 const positionOf = (text: string | undefined): number | undefined => {
@@ -107,4 +112,33 @@ const exportTo: Spec = {
   },
 };
 
-export const auditSpecs: readonly Spec[] = [keygen, verify, exportTo];
+const importFrom: Spec = {
+  path: 'audit import',
+  args: ['FILE'],
+  summary: 'put an export onto a server that has no streams of ours yet; nothing of ours may run there',
+  options: {
+    key: {
+      value: 'PEM',
+      multiple: true,
+      help: 'public key that checkpoints must be signed with; several may be given',
+    },
+    ...jsonOption,
+  },
+  run: async (call, context) => {
+    const [file = ''] = call.args;
+    const { readVerifyingKeys } = await import('../audit/keys.ts');
+    const { openExport } = await import('../audit/open-export.ts');
+    const { verifyExport } = await import('../audit/verify.ts');
+    const { importExport } = await import('../audit/import.ts');
+    const opened = await withFiles(() => openExport(file));
+    const report = await verifyExport(opened, await withFiles(() => readVerifyingKeys(call.texts('key'))));
+    printFindings(context, report);
+    if (report.found > 0) return exits.failed;
+    const messages = await withServer(context, (connection) => importExport(connection, opened, context.clock));
+    if (call.flag('json')) printJson(context, { messages, last: report.last });
+    else context.out(`${count(messages, 'message')}\n`);
+    return undefined;
+  },
+};
+
+export const auditSpecs: readonly Spec[] = [keygen, verify, exportTo, importFrom];

@@ -56,7 +56,7 @@ const verified = () => verifyLog({ log, checkpoint, commands: null }, keys);
 beforeEach(async () => {
   stored ??= await realmLog();
   clock = new FakeClock();
-  log = memoryStream('LOG', { nowMs: () => clock.nowMs() });
+  log = memoryStream('CNM_LOG', { nowMs: () => clock.nowMs() });
   checkpoint = memoryStream('CHECKPOINT', { nowMs: () => clock.nowMs() });
   folder = await mkdtemp(join(tmpdir(), 'cnm-signed-'));
 });
@@ -127,10 +127,10 @@ test('a log that is not the one that was signed is signed no more', async () => 
   const before = stored;
   try {
     stored = [{ ...first, body }, ...rest];
-    log = memoryStream('LOG', { nowMs: () => clock.nowMs() });
+    log = memoryStream('CNM_LOG', { nowMs: () => clock.nowMs() });
     await grow(9);
     await (await collector('a')).stop();
-    log = memoryStream('LOG', { nowMs: () => clock.nowMs() });
+    log = memoryStream('CNM_LOG', { nowMs: () => clock.nowMs() });
     await grow(3);
     await (await collector('a')).stop();
   } finally {

@@ -5,9 +5,12 @@ import { Chain, type ChainState, digestText, writeHeads } from '../../services/a
 import { parseCheckpoint, signCheckpoint } from '../../services/audit/checkpoint.ts';
 import type { SignedCheckpoint } from '../../services/audit/export-format.ts';
 import { type Expected, type Report, Verifier, type VerifierOptions } from '../../services/audit/verifier.ts';
+import { systemClock } from '../../services/lib/clock.ts';
 import { chainHash } from '../../services/lib/hash.ts';
 import type { Message } from '../../services/lib/stream.ts';
+import type { MemoryStream } from './memory-stream.ts';
 import { RealmStage } from './realm-stage.ts';
+import { startController } from './world.ts';
 
 export interface Stored {
   readonly position: number;
@@ -98,11 +101,13 @@ export const verified = ({ log, checkpoints, end }: Sealed, options: VerifierOpt
 };
 
 /** What two hosts, an overlay and networks of one host each leave behind, joint batches and commits ahead included. */
-export const realmLog = async (): Promise<readonly Stored[]> => {
+export const realmStream = async (): Promise<MemoryStream> => {
   const stage = new RealmStage();
   await stage.host('h1');
   await stage.host('h2');
-  await stage.controller();
+  const controller = startController({ log: stage.log, commands: stage.commands }, systemClock, stage.answers);
+  await controller.start();
+  controller.activate();
   const run = async (...args: Parameters<RealmStage['code']>): Promise<void> =>
     assert.equal(await stage.code(...args), 'succeeded', args[0]);
   await run('CreateNetwork', { name: 'mesh', driver: 'overlay' });
@@ -119,7 +124,17 @@ export const realmLog = async (): Promise<readonly Stored[]> => {
   assert.notEqual(await stage.code('DeleteNetwork', { network: 'mesh' }), 'succeeded');
   await run('DetachSandbox', { sandbox: 's1' } as never, 'h1');
   await run('DeleteEndpoint', { network: 'web', endpoint: 'e2' }, 'h2');
+  await run('CreateNetwork', { name: 'lone', driver: 'overlay' });
+  await run('CreateEndpoint', { network: 'lone', name: 'e' }, 'h1');
+  // In one round, so that both are stored together.
+  await controller.deactivate();
+  await stage.send('DeleteEndpoint', { network: 'lone', endpoint: 'e' });
+  await stage.send('DeleteNetwork', { network: 'lone' });
+  controller.activate();
   await stage.settled();
+  await controller.stop();
   await stage.stop();
-  return stage.log.stored().map(storedOf);
+  return stage.log;
 };
+
+export const realmLog = async (): Promise<readonly Stored[]> => (await realmStream()).stored().map(storedOf);

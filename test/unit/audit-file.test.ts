@@ -13,7 +13,7 @@ import { openExport } from '../../services/audit/open-export.ts';
 import { verifyExport } from '../../services/audit/verify.ts';
 import type { Stream } from '../../services/lib/stream.ts';
 import { memoryStream } from '../support/memory-stream.ts';
-import { realmLog, type Stored, sealed } from '../support/tampered.ts';
+import { realmStream, sealed, storedOf } from '../support/tampered.ts';
 
 const pair = generateKeyPairSync('ed25519');
 const keys = new Map([[keyIdOf(pair.publicKey), pair.publicKey]]);
@@ -26,36 +26,11 @@ let whole: string;
 
 const path = (name: string): string => join(folder, name);
 
-/** The same messages again, as a stream. */
-const streamOf = async (messages: readonly Stored[]): Promise<Stream> => {
-  const times = messages.map(({ recordedMs }) => recordedMs);
-  const stream = memoryStream('LOG', { nowMs: () => times[stream.stored().length] ?? 0 });
-  for (const { subject, body, headers } of messages) {
-    const own = headers.filter(([name]) => !name.startsWith('Nats-'));
-    const of = (wanted: string): string => headers.find(([name]) => name === wanted)?.[1] ?? '';
-    const expectedLast = Number(of('Nats-Expected-Last-Subject-Sequence'));
-    const kept = headers.filter(([name]) => name.startsWith('Nats-Batch-'));
-    const id = of('Nats-Msg-Id');
-    const answer = await stream.append({
-      subject,
-      body,
-      id,
-      expectedLast,
-      headers: Object.fromEntries([...own, ...kept]),
-    });
-    assert.equal(answer.kind, 'appended');
-  }
-  return stream;
-};
-
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'cnm-audit-'));
-  const stored = (await realmLog()).filter(({ headers }) => !headers.some(([name]) => name === 'Nats-Batch-Id'));
-  // Without the messages of batches the log ends before the first of them: what comes behind would not fit.
-  const until = stored.findIndex(({ position }, index) => position !== index + 1);
-  const messages = until < 0 ? stored : stored.slice(0, until);
-  assert.ok(messages.length > 2 * EVERY, `${messages.length} messages`);
-  log = await streamOf(messages);
+  const stream = await realmStream();
+  log = stream;
+  const messages = stream.stored().map(storedOf);
   checkpoints = sealed(messages, pair.privateKey, EVERY).checkpoints.map((signed) => ({
     ...signed,
     position: parseCheckpoint(signed.checkpoint)?.position ?? 0,
