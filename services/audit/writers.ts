@@ -71,7 +71,7 @@ export class WriterCheck {
     }
     const isReport = writer !== 'controller';
     // Reports that do not fit have no events and count for nothing: only the chain covers them.
-    if (isReport && !events.some(({ meta }) => meta.source.startsWith(ownSource)))
+    if (isReport && !events.some(({ meta }) => String(meta.source).startsWith(ownSource)))
       return { odd: this.#idOdd(message), events, isForeign: true };
     const odd = [...this.#idOdd(message), ...this.#sourceOdd(writer, events), ...eventIdsOdd(message, events)];
     if (!isReport) odd.push(...this.#decisionOdd(message, events));
@@ -97,7 +97,7 @@ export class WriterCheck {
   #sourceOdd(writer: string, events: readonly Event[]): readonly Odd[] {
     const [first] = events;
     if (first === undefined) return [];
-    this.realm ??= first.meta.source.split('/')[2] ?? '';
+    this.realm ??= String(first.meta.source).split('/')[2] ?? '';
     const source = `${ownSource}${this.realm}/${writer}`;
     const other = events.find(({ meta }) => meta.source !== source);
     return other ? [{ kind: 'forged', detail: `${other.meta.source} does not write to this subject` }] : [];
@@ -109,9 +109,10 @@ export class WriterCheck {
     // Without any event it is a fence, which decides nothing.
     if (events.length > 0 && !isOpening && !rounds.test(message.header(commitHeaders.commands)))
       odd.push({ kind: 'forged', detail: `it does not say which commands it decides (${commitHeaders.commands})` });
+    // Nothing of it is sure: what was tampered with may lack any field.
     for (const { type, data } of events)
-      if (type === 'RealmOpened' && data.realm !== this.realm)
-        odd.push({ kind: 'forged', detail: `it opens the realm ${data.realm}, and this log is of ${this.realm}` });
+      if (type === 'RealmOpened' && (data as Partial<typeof data> | undefined)?.realm !== this.realm)
+        odd.push({ kind: 'forged', detail: `it opens another realm, and this log is of ${this.realm}` });
     for (const { meta } of events) {
       const known = meta.commandseq === undefined ? undefined : this.#commandAt?.(meta.commandseq);
       if (known === undefined) continue;

@@ -91,7 +91,7 @@ export class Checkpoints {
   #arm(): void {
     this.#cancel = this.#deps.clock.after(this.#deps.everyMs, () => {
       this.#ask();
-      void this.#making.then(() => this.#isRunning && this.#arm());
+      if (this.#isRunning) this.#arm();
     });
   }
 

@@ -102,6 +102,7 @@ test('of two collectors one signs, and each goes on from what the other has sign
     await until(() => made().length === round + 1, `checkpoint ${round}`);
     await turns();
   }
+  for (const one of running) await one.stop();
   assert.deepEqual(made(), [5, 8, 10, 14]);
   assert.equal((await linesOf('a')).length + (await linesOf('b')).length, 4);
   assert.deepEqual((await verified()).findings, []);
