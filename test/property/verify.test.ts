@@ -107,6 +107,19 @@ test('a flipped bit in a header is found at the message, or at the next on its s
   );
 });
 
+test('an event without one of its fields is found, and stops nothing', () => {
+  for (const [index, stored] of whole.log.entries()) {
+    for (const field of ['data', 'source', 'id', 'actor', 'type']) {
+      const text = new TextDecoder().decode(stored.body);
+      if (!text.includes(`"${field}"`)) continue;
+      const body = new TextEncoder().encode(text.replaceAll(`"${field}"`, `"x${field}"`));
+      const log = replaced(index, { ...stored, body });
+      isIn(firstOf({ log }).position, [stored.position, successor(stored)], field);
+      assert.ok(verified({ ...whole, log }, {}).found > 0);
+    }
+  }
+});
+
 test('another subject is found at the message, or where it is missed', () => {
   check(
     fc.property(anyIndex(), bit, fc.boolean(), (index, which, known) => {
