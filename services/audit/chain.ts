@@ -16,6 +16,14 @@ export type WrittenHeads = Readonly<Record<string, readonly [position: number, h
 const DIGEST_BYTES = 32;
 const NUMBER_BYTES = 8;
 
+const scratch = Buffer.alloc(2 * DIGEST_BYTES + 2 * NUMBER_BYTES);
+
+/** 64 bits, big-endian; what was tampered with may be negative. */
+const writeNumber = (number: number, offset: number): void => {
+  scratch.writeUInt32BE(Math.floor(number / 2 ** 32) >>> 0, offset);
+  scratch.writeUInt32BE(number >>> 0, offset + NUMBER_BYTES / 2);
+};
+
 /** Of a log before its first message. */
 export const emptyDigest: Uint8Array = Buffer.alloc(DIGEST_BYTES);
 
@@ -24,12 +32,12 @@ export const emptyDigest: Uint8Array = Buffer.alloc(DIGEST_BYTES);
  * bytes of the message's `chainHash` (32).
  */
 export const rollingDigest = (before: Uint8Array, position: number, recordedMs: number, hashed: string): Uint8Array => {
-  const bytes = Buffer.allocUnsafe(2 * DIGEST_BYTES + 2 * NUMBER_BYTES);
-  bytes.set(before);
-  bytes.writeBigUInt64BE(BigInt(position), DIGEST_BYTES);
-  bytes.writeBigUInt64BE(BigInt(recordedMs), DIGEST_BYTES + NUMBER_BYTES);
-  bytes.write(hashed, DIGEST_BYTES + 2 * NUMBER_BYTES, 'base64url');
-  return hash('sha256', bytes, 'buffer');
+  // One that somebody wrote may have any length.
+  scratch.fill(0, 0, DIGEST_BYTES).set(before.subarray(0, DIGEST_BYTES));
+  writeNumber(position, DIGEST_BYTES);
+  writeNumber(recordedMs, DIGEST_BYTES + NUMBER_BYTES);
+  scratch.write(hashed, DIGEST_BYTES + 2 * NUMBER_BYTES, 'base64url');
+  return hash('sha256', scratch, 'buffer');
 };
 
 export const digestText = (digest: Uint8Array): string => Buffer.from(digest).toString('base64url');

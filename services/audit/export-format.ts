@@ -60,6 +60,8 @@ export type ExportFaultCode =
   | 'EXPORT_INVALID'
   /** It holds events under a filter: enough to read, not to verify or import. */
   | 'EXPORT_PARTIAL'
+  /** The file that is to be gone on with is of another log. */
+  | 'EXPORT_OTHER'
   /** Nothing can be appended to an export. */
   | 'EXPORT_READ_ONLY';
 
@@ -101,7 +103,10 @@ class ExportedMessage implements Message {
     this.position = position;
     this.recordedMs = Date.parse(recorded);
     this.subject = subject;
-    this.body = Buffer.from(body, 'base64');
+    const bytes = Buffer.from(body, 'base64');
+    // Other texts are read as the same bytes, and would be a change that nobody finds.
+    if (bytes.toString('base64') !== body) throw new ExportFault('EXPORT_INVALID', 'body: not base64 as it is written');
+    this.body = bytes;
     this.#headers = headers;
   }
 

@@ -84,15 +84,17 @@ export const exportLines = async function* (
   const start = resume ? { chain: new Chain(resume), header: null } : await startOf(log, from);
   const { chain, header } = start;
   let messages = resume?.messages ?? 0;
-  const checkpoints = (options.checkpoints ?? []).filter(({ position }) => position >= from).values();
-  let due = checkpoints.next().value;
+  // Where an export is gone on with, one may stand behind its last message that was not made yet, or not written.
+  const signed = (options.checkpoints ?? []).filter(({ position }) => position >= (resume?.position ?? from)).values();
+  let due = signed.next().value;
   let piece = header ? headerLine(header) : '';
+  for (; resume && due?.position === resume.position; due = signed.next().value) piece += checkpointLine(due);
   for await (const batch of readRange(log, from, until)) {
     for (const message of batch) {
       chain.take(message);
       messages += 1;
       piece += messageLine(message);
-      for (; due && due.position <= message.position; due = checkpoints.next().value) piece += checkpointLine(due);
+      for (; due && due.position <= message.position; due = signed.next().value) piece += checkpointLine(due);
       if (piece.length < PIECE_LENGTH) continue;
       yield piece;
       piece = '';

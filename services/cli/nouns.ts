@@ -90,4 +90,9 @@ export const nouns: readonly Noun[] = [
     summary: 'views folded anew, compared, put in place',
     load: async () => (await import('./rebuild.ts')).rebuildSpecs,
   },
+  {
+    name: 'audit',
+    summary: 'keygen, verify, export, import: whether the log is what was stored',
+    load: async () => (await import('./audit.ts')).auditSpecs,
+  },
 ];

@@ -105,7 +105,9 @@ export const unsafeSettings = (wanted: StreamDefinition, found: StreamConfig): r
     'it is fed by other streams (mirror or sources)',
   );
   must(found.subject_transform === undefined, 'it stores messages under other subjects (subject_transform)');
-  must((found.first_seq ?? 1) <= 1, `its positions start at ${found.first_seq} instead of 1`);
+  // Where a log was imported, commands go on behind those that it calls decided.
+  const mayStartLater = wanted.name === STREAMS.commands;
+  must(mayStartLater || (found.first_seq ?? 1) <= 1, `its positions start at ${found.first_seq} instead of 1`);
   for (const limit of ['max_msgs', 'max_bytes', 'max_age', 'max_msgs_per_subject', 'max_msg_size'] as const) {
     const most = found[limit] ?? -1;
     const least = wanted[limit] ?? -1;

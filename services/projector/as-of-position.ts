@@ -1,5 +1,6 @@
 /** Which position of the log a moment means. */
 import type { Query } from '../../events/queries.ts';
+import { positionRecordedAt } from '../lib/recorded.ts';
 import type { Stream } from '../lib/stream.ts';
 import type { Follower } from './follower.ts';
 import { QueryFault } from './query-fault.ts';
@@ -15,7 +16,7 @@ export const positionOf = async (
 ): Promise<number> => {
   if (moment === undefined) return follower.views.position;
   const isTime = typeof moment === 'string';
-  const position = isTime ? (await log.positionAt(Date.parse(moment) + 1)) - 1 : moment;
+  const position = isTime ? (await positionRecordedAt(log, Date.parse(moment) + 1)) - 1 : moment;
   if (position <= follower.views.position) return position;
   const last = isTime ? position : await log.last();
   if (position > last) {

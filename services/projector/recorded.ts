@@ -7,7 +7,7 @@ import { createMatcher, type EventFilter, type FilterMemory } from '../../projec
 import { type EventPosition, formatPosition, isBehind, parsePosition } from '../../projections/event-position.ts';
 import { type Filter, isMeant } from '../../projections/filter.ts';
 import { originOf } from '../../projections/origin.ts';
-import { recordedOf } from '../lib/recorded.ts';
+import { positionRecordedAt, recordedOf } from '../lib/recorded.ts';
 import type { Message, Stream } from '../lib/stream.ts';
 import type { KnownNetwork } from './follower.ts';
 import { type Page, PageBuilder } from './page.ts';
@@ -93,7 +93,7 @@ export const parseSince = async (log: Stream, since: string | undefined): Promis
   if (named) return { position: named.position - 1, index: end };
   const timeMs = Date.parse(since);
   if (Number.isNaN(timeMs)) throw new QueryFault('QUERY_MALFORMED', `neither a position nor a time: ${since}`);
-  return { position: (await log.positionAt(timeMs)) - 1, index: end };
+  return { position: (await positionRecordedAt(log, timeMs)) - 1, index: end };
 };
 
 /** A recorded event as a row: the CloudEvent in its current version, and where and when it was stored. */

@@ -181,7 +181,10 @@ const startWorker = async (deps: ServiceDeps): Promise<Part> => {
 
 const startCollector = async (deps: ServiceDeps): Promise<Part> => {
   const { createCollector } = await import('../collector/collector.ts');
+  const { readSigningKey } = await import('../audit/keys.ts');
   const { config, clock } = deps;
+  const { checkpointKeyFile, checkpointFile: file, checkpointMs: everyMs } = config;
+  const key = checkpointKeyFile === null ? null : await readSigningKey(checkpointKeyFile);
   const opened = await open('collector', deps);
   const { connection, logger, stream } = opened;
   const collector = createCollector({
@@ -192,6 +195,7 @@ const startCollector = async (deps: ServiceDeps): Promise<Part> => {
     clock,
     logger,
     confirmMs: config.confirmMs,
+    ...(key ? { checkpoints: { stream: stream('checkpoint'), key, file, everyMs } } : {}),
   });
   await Promise.race([collector.start(), collector.failed]);
   const service = register('collector', opened, deps);
