@@ -63,6 +63,9 @@ export const failureOf = (error: unknown): Failure | null => {
     case 'HostInUse':
       return failure(exits.failed, code, message, remedy);
     case 'KernelFailure':
+    case 'ExportFault':
+    case 'ReplayFault':
+    case 'UnreadableCommit':
       return failure(exits.failed, code, message);
     case 'Unusable': {
       const [first, ...others] = problems;
