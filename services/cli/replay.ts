@@ -53,7 +53,9 @@ const build = async (call: Call, context: Context, replay: Replay, realm: string
   }
 };
 
-const perform = async (call: Call, context: Context, replay: Replay, realm: string): Promise<number> => {
+type Watch = (pid: number | null) => void;
+
+const perform = async (call: Call, context: Context, replay: Replay, realm: string, watch: Watch): Promise<number> => {
   await build(call, context, replay, realm);
   const sandbox = call.text('sandbox');
   const inside = sandbox === undefined ? null : replay.inside(sandbox);
@@ -63,7 +65,7 @@ const perform = async (call: Call, context: Context, replay: Replay, realm: stri
     env.PS1 = `${sandbox ?? replay.host}@${replay.position}# `;
     context.err('a shell of its own; everything goes when it ends\n');
   }
-  return runChild(call.rest.length === 0 ? shell : call.rest, inside, env);
+  return runChild(call.rest.length === 0 ? shell : call.rest, inside, env, watch);
 };
 
 const run = async (call: Call, context: Context): Promise<number> => {
@@ -88,7 +90,7 @@ const run = async (call: Call, context: Context): Promise<number> => {
     const host = call.text('host');
     const replay = await Replay.open({ log, realm, until, host, directory: place.directory, clock, logger });
     try {
-      return await perform(call, context, replay, realm);
+      return await perform(call, context, replay, realm, place.watch);
     } finally {
       await replay.close();
     }

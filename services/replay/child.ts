@@ -29,17 +29,19 @@ export const wordsOf = (command: readonly string[], inside: Inside | null): read
 /** The shell's codes: 128 and the number of the signal that ended it, 127 for what is not there, 126 for what cannot be run. */
 const [SIGNALLED, NOT_FOUND, NOT_RUN] = [128, 127, 126];
 
-/** Runs a command at our terminal. @returns its exit code */
+/** Runs a command at our terminal. @param watch is told its process, and null behind it. @returns its exit code */
 export const runChild = async (
   command: readonly string[],
   inside: Inside | null,
   env: Readonly<Record<string, string>>,
+  watch: (pid: number | null) => void,
 ): Promise<number> => {
   const [file = '', ...words] = wordsOf(command, inside);
   const child = spawn(file, words, { stdio: 'inherit', env });
   // A Ctrl-C is the child's, which the terminal tells as well; an end that is meant for us is its end too.
   const ignore = (): void => undefined;
   const pass = (): void => void child.kill('SIGTERM');
+  watch(child.pid ?? null);
   process.on('SIGINT', ignore).on('SIGTERM', pass);
   try {
     return await new Promise((resolve) => {
@@ -48,5 +50,6 @@ export const runChild = async (
     });
   } finally {
     process.off('SIGINT', ignore).off('SIGTERM', pass);
+    watch(null);
   }
 };
