@@ -1,5 +1,5 @@
 /**
- * All benches, or those that are named: attach, dns, execs, overlay, peers, plugin, ports, rebuild. Each runs in a namespace of its own; results go
+ * All benches, or those that are named: attach, dns, execs, overlay, peers, plugin, ports, rebuild, replay. Each runs in a namespace of its own; results go
  * to bench/results.json and to standard output.
  *
  *     npm run bench [-- NAME...]
@@ -17,6 +17,7 @@ const programs = {
   plugin: [],
   ports: [],
   rebuild: ['1000000', '1'],
+  replay: [],
 } as const;
 type Name = keyof typeof programs;
 
