@@ -1,17 +1,22 @@
 /** `cnm replay`: a host as it was at a moment of an export, built again in a throwaway namespace. */
 
+import { spawnSync } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { printPlan } from '../../drivers/plan.ts';
 import { type Export, openExport } from '../audit/open-export.ts';
 import { environment } from '../lib/config.ts';
 import { createLogger } from '../lib/logger.ts';
-import { runChild } from '../replay/child.ts';
+import { type Inside, runChild } from '../replay/child.ts';
 import { ReplayFault } from '../replay/fault.ts';
 import { makePlace } from '../replay/place.ts';
 import { Replay } from '../replay/replay.ts';
 import { describeFailure, type Failure } from '../replay/stage.ts';
+import { goThrough, type Step } from '../replay/stepping.ts';
 import { loopbackUp } from '../up/loopback.ts';
 import { missingCapabilities } from '../up/privileges.ts';
 import { type Context, NotFound } from './context.ts';
-import { exits } from './failures.ts';
+import { describeEvent } from './event-text.ts';
+import { exits, failureOf } from './failures.ts';
 import type { Call, Spec } from './spec.ts';
 import { parseMoment } from './values.ts';
 
@@ -42,7 +47,7 @@ const tellFailures = ({ err }: Context, failures: readonly Failure[]): void => {
 
 /** Builds it, and says what there is. @throws ReplayFault REPLAY_INCOMPLETE */
 const build = async (call: Call, context: Context, replay: Replay, realm: string): Promise<void> => {
-  const failures = await replay.show();
+  const { failures } = await replay.show();
   context.err(describeStanding(replay, realm));
   tellFailures(context, failures);
   const beside = replay.inHostNetwork();
@@ -53,19 +58,62 @@ const build = async (call: Call, context: Context, replay: Replay, realm: string
   }
 };
 
+const indented = (text: string): string => text.replaceAll(/^(?=.)/gm, '    ');
+
+const describeStep = ({ position, events, changes }: Step): string => {
+  const told = events.map((event, index) => `${position}.${index}  ${event.type} ${describeEvent(event)}`);
+  const lines = events.length === 0 ? [`at position ${position}`] : told;
+  return `${lines.map((line) => `${line.trimEnd()}\n`).join('')}${changes.length === 0 ? '' : `${indented(printPlan(changes))}\n`}`;
+};
+
+/** Words come from standard input; what they show goes to standard output. */
+const stepThrough = async (context: Context, replay: Replay, shell: () => Promise<void>): Promise<void> => {
+  const input = createInterface({ input: process.stdin, terminal: false });
+  try {
+    await goThrough({
+      lines: input,
+      steps: replay,
+      show: (step) => {
+        context.out(describeStep(step));
+        tellFailures(context, step.failures);
+      },
+      say: context.err,
+      shell: async () => {
+        // The shell reads from the same terminal.
+        input.pause();
+        await shell();
+        input.resume();
+      },
+      list: async () => context.out(spawnSync('ip', ['-brief', 'address'], { encoding: 'utf8' }).stdout ?? ''),
+      wordsFor: (error) => failureOf(error)?.detail ?? null,
+    });
+  } finally {
+    input.close();
+  }
+};
+
 type Watch = (pid: number | null) => void;
 
 const perform = async (call: Call, context: Context, replay: Replay, realm: string, watch: Watch): Promise<number> => {
+  // To go through all of it; which host is meant is known at its end.
+  if (call.flag('step') && call.text('until') === undefined) await replay.goTo(1);
   await build(call, context, replay, realm);
   const sandbox = call.text('sandbox');
-  const inside = sandbox === undefined ? null : replay.inside(sandbox);
+  const insideNow = (): Inside | null => (sandbox === undefined ? null : replay.inside(sandbox));
   const env: Record<string, string> = { ...environment(), CNM_REPLAY_POSITION: String(replay.position) };
   const shell = [env.SHELL || '/bin/sh'];
+  if (call.flag('step')) {
+    await stepThrough(context, replay, async () => {
+      const now = { ...env, CNM_REPLAY_POSITION: String(replay.position) };
+      await runChild(shell, insideNow(), now, watch);
+    });
+    return exits.done;
+  }
   if (call.rest.length === 0) {
     env.PS1 = `${sandbox ?? replay.host}@${replay.position}# `;
     context.err('a shell of its own; everything goes when it ends\n');
   }
-  return runChild(call.rest.length === 0 ? shell : call.rest, inside, env, watch);
+  return runChild(call.rest.length === 0 ? shell : call.rest, insideNow(), env, watch);
 };
 
 const run = async (call: Call, context: Context): Promise<number> => {
@@ -107,6 +155,8 @@ const replay: Spec = {
     until: { value: 'POSITION|TIME', help: 'the moment; the end of the export when left out' },
     host: { value: 'HOST', help: 'the host that is meant, when there were several' },
     sandbox: { value: 'ID', help: 'run the command in this sandbox instead of on the host' },
+    step: { help: 'go on from there message by message, and see what each changes' },
+    rootless: { help: 'without root, in a user namespace' },
     strict: { help: 'fail when something cannot be rebuilt, instead of saying so' },
   },
   run,

@@ -91,19 +91,21 @@ export const deploymentOf = (realm: string, host: string, state: BoundaryState):
   resolvConf: nobody,
 });
 
-/** What was reported as done on a host and not undone: what stood there, at its own paths. What open intents want is not there yet. */
+/**
+ * What was reported as done on a host and not undone: what stood there, at its own paths. What open intents want is not there yet, and what
+ * they want gone is gone: between decision and report only the kernel itself knew.
+ */
 export const standing = (state: BoundaryState, deployment: Deployment): readonly KernelObject[] =>
   settledObjects(state, deployment);
 
 /** The host that is meant, or the only one on which anything stood. @throws ReplayFault REPLAY_HOST_UNKNOWN */
-export const hostOf = (moment: Moment, asked: string | undefined): { host: string; state: BoundaryState } => {
+export const hostOf = (moment: Moment, asked: string | undefined): string => {
   const hosts = moment.hosts();
   const busy = [...hosts].filter(([, { networks, sandboxes }]) => networks.size + sandboxes.size > 0);
   const [first] = busy.length === 1 ? busy : hosts;
   const isOpen = asked === undefined && (busy.length === 1 || hosts.size === 1);
   const host = isOpen ? first?.[0] : asked;
-  const state = hosts.get(host ?? '');
-  if (host !== undefined && state) return { host, state };
+  if (host !== undefined && hosts.has(host)) return host;
   const known = hosts.size === 0 ? 'there was none yet' : `there were ${[...hosts.keys()].join(', ')}`;
   throw new ReplayFault(
     'REPLAY_HOST_UNKNOWN',

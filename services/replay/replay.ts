@@ -1,8 +1,7 @@
 /** A moment of a host in the namespace of this process: fold, build, answer names. */
 import { linuxKernel } from '../../drivers/kernel/kernel.ts';
 import type { Kernel } from '../../drivers/port.ts';
-import type { Event } from '../../events/envelope.ts';
-import { type BoundaryState, findSandbox } from '../../events/state.ts';
+import { type BoundaryState, findSandbox, initialState } from '../../events/state.ts';
 import { RESOLVER_PORT } from '../dns/address.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
@@ -12,7 +11,8 @@ import { ReplayFault } from './fault.ts';
 import { deploymentOf, hostOf, Moment, positionOf, standing } from './moment.ts';
 import { Names } from './names.ts';
 import { type Relocation, relocate, relocatePath } from './relocate.ts';
-import { type Failure, Stage } from './stage.ts';
+import { Stage } from './stage.ts';
+import type { Step, Steps } from './stepping.ts';
 
 export interface ReplayOptions {
   readonly log: Stream;
@@ -34,21 +34,19 @@ export interface Standing {
   readonly objects: number;
 }
 
-export class Replay {
+export class Replay implements Steps {
   readonly host: string;
-  readonly #state: BoundaryState;
   readonly #options: ReplayOptions;
-  readonly #moment: Moment;
+  #moment: Moment;
   readonly #kernel: Kernel;
   readonly #stage: Stage;
   readonly #names: Names;
 
-  private constructor(options: ReplayOptions, moment: Moment, found: ReturnType<typeof hostOf>, kernel: Kernel) {
+  private constructor(options: ReplayOptions, moment: Moment, host: string, kernel: Kernel) {
     this.#options = options;
     this.#moment = moment;
     this.#kernel = kernel;
-    this.host = found.host;
-    this.#state = found.state;
+    this.host = host;
     const { realm, clock, logger } = options;
     this.#stage = new Stage({ kernel, realm, host: this.host });
     const pathOf = (path: string): string => relocatePath(this.#relocation(), path);
@@ -59,9 +57,9 @@ export class Replay {
   static async open(options: ReplayOptions): Promise<Replay> {
     const { log, until, realm, directory } = options;
     const moment = await Moment.open(log, await positionOf(log, until));
-    const found = hostOf(moment, options.host);
-    const kernel = await linuxKernel({ realm, host: found.host, runDir: directory, resolverPort: RESOLVER_PORT });
-    return new Replay(options, moment, found, kernel);
+    const host = hostOf(moment, options.host);
+    const kernel = await linuxKernel({ realm, host, runDir: directory, resolverPort: RESOLVER_PORT });
+    return new Replay(options, moment, host, kernel);
   }
 
   get position(): number {
@@ -72,22 +70,29 @@ export class Replay {
     return this.#moment.recordedMs;
   }
 
-  /** Makes the kernel hold what the host held. @returns what could not be */
-  async show(): Promise<readonly Failure[]> {
+  /** Makes the kernel hold what the host held. */
+  async show(): Promise<Step> {
     const deployment = deploymentOf(this.#options.realm, this.host, this.#state);
     const relocation = this.#relocation();
     const objects = standing(this.#state, deployment).map((object) => relocate(relocation, object));
     const { peers } = this.#moment;
-    await this.#names.release(this.#stage.changes({ objects }));
+    const changes = this.#stage.changes({ objects });
+    await this.#names.release(changes);
     const failures = await this.#stage.show({ objects, peers });
     const served = this.#stage.objects().flatMap(({ kind, tag }) => (kind === 'resolver' ? [tag.id] : []));
     await this.#names.show(this.#state, peers, new Set(served));
-    return failures;
+    return { position: this.position, events: [], changes, failures };
   }
 
-  /** Folds one message more in. @returns its events; null behind the last */
-  next(): Promise<readonly Event[] | null> {
-    return this.#moment.next();
+  async next(): Promise<Step | null> {
+    const events = await this.#moment.next();
+    return events && { ...(await this.show()), events };
+  }
+
+  /** There or back. @throws ReplayFault REPLAY_POSITION_UNKNOWN */
+  async goTo(position: number): Promise<Step> {
+    this.#moment = await Moment.open(this.#options.log, position);
+    return this.show();
   }
 
   count(): Standing {
@@ -121,6 +126,11 @@ export class Replay {
   async close(): Promise<void> {
     await this.#names.close();
     await this.#kernel.close();
+  }
+
+  /** Empty before the host has stated itself. */
+  get #state(): BoundaryState {
+    return this.#moment.hosts().get(this.host) ?? initialState();
   }
 
   #relocation(): Relocation {

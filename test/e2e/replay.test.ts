@@ -1,6 +1,6 @@
 // `cnm replay` as somebody who looks into what was: commands in the past, and a machine that is as it was before.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -87,6 +87,24 @@ if (inOwnNamespaces(import.meta.filename)) {
       assert.match(said.out, /^10\.1\.0\.2\tweb$/m);
     });
 
+    it('needs no root', () => {
+      const probe = 'ping -c1 -W1 db >&2; ip -o -4 address show dev eth0';
+      const said = replay(
+        '--rootless',
+        '--strict',
+        '--until',
+        String(both),
+        '--sandbox',
+        'web',
+        '--',
+        'sh',
+        '-ec',
+        probe,
+      );
+      assert.equal(said.exit, 0, said.err);
+      assert.match(said.out, / 10\.1\.0\.2\/24 /);
+    });
+
     it('passes the exit code of the command on, and says when there is none', () => {
       assert.equal(replay('--', 'sh', '-c', 'exit 7').exit, 7);
       assert.equal(replay('--', 'sh', '-c', 'kill -9 $$').exit, 137);
@@ -102,6 +120,19 @@ if (inOwnNamespaces(import.meta.filename)) {
       assert.match(place.cnm('replay', join(folder, 'none')).err, /^NOT_FOUND: there is no file/);
       writeFileSync(join(folder, 'junk'), 'junk\n');
       assert.match(place.cnm('replay', join(folder, 'junk')).err, /^EXPORT_INVALID: line 1: not JSON/);
+    });
+
+    it('goes through it message by message, as a pipe says', () => {
+      const words = ['replay', file, '--until', String(both), '--step'];
+      const lines = `l\nn 100\nl\ng 1\nl\nwhat\ng 99999\nq\nn\n`;
+      const { status, stdout, stderr } = spawnSync(launcher, words, { env: place.env, input: lines, encoding: 'utf8' });
+      assert.equal(status, 0, stderr);
+      const links = stdout.split('\n').flatMap((line) => /^(lo|cb|cv)\w*[@ ]/.exec(line)?.[1] ?? []);
+      assert.equal(links.join(' '), 'lo cb cv cv lo cb cv lo');
+      assert.match(stdout, new RegExp(`^${both + 1}\\.0 {2}EndpointLeaveRequested endpoint web`, 'm'));
+      assert.match(stdout, /^ {4}- netns .*\/netns\/web$/m);
+      assert.match(stderr, /that was the last message\n/);
+      assert.match(stderr, /position 99999 is not in it: it ends at \d+\n$/);
     });
 
     it('leaves nothing when it is killed', async () => {

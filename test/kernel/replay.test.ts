@@ -119,7 +119,7 @@ if (inOwnNamespaces(import.meta.filename)) {
         [false, true, true],
       );
       for (const moment of moments) {
-        const build = async (replay: Replay): Promise<void> => assert.deepEqual(await replay.show(), []);
+        const build = async (replay: Replay): Promise<void> => assert.deepEqual((await replay.show()).failures, []);
         await replaying(moment.position, build, async (directory) => {
           const found = await census(directory);
           // Of what the host stood on there are stand-ins.
@@ -129,6 +129,38 @@ if (inOwnNamespaces(import.meta.filename)) {
           assert.deepEqual(comparable(others), comparable(expected(moment, directory)));
         });
       }
+    });
+
+    it('goes from moment to moment, there and back, and has then what the host had', async () => {
+      const [first, middle, last] = moments;
+      assert.ok(first && middle && last);
+      const comparing = async (moment: Seen, directory: string): Promise<void> => {
+        const found = (await census(directory)).filter(({ tag }) => tag.id !== 'replay');
+        assert.deepEqual(comparable(found), comparable(expected(moment, directory)));
+      };
+      const walk = async (replay: Replay): Promise<void> => {
+        await replay.show();
+        let changes = 0;
+        while (replay.position < last.position) {
+          const step = await replay.next();
+          assert.deepEqual(step?.failures, []);
+          changes += step.changes.length;
+        }
+        assert.ok(changes > last.objects.length, 'what came and went in between was there');
+      };
+      await replaying(first.position, walk, (directory) => comparing(last, directory));
+      const leap = async (replay: Replay): Promise<void> => {
+        await walk(replay);
+        assert.equal(await replay.next(), null);
+        assert.deepEqual((await replay.goTo(middle.position)).failures, []);
+        await assert.rejects(replay.goTo(last.position + 1), { code: 'REPLAY_POSITION_UNKNOWN' });
+      };
+      await replaying(first.position, leap, (directory) => comparing(middle, directory));
+      const empty = async (replay: Replay): Promise<void> => {
+        await replay.show();
+        await replay.goTo(1);
+      };
+      await replaying(middle.position, empty, async (directory) => assert.deepEqual(await census(directory), []));
     });
 
     it('lets its sandboxes reach each other as they did', async () => {
