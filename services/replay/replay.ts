@@ -79,6 +79,8 @@ export class Replay implements Steps {
     const changes = this.#stage.changes({ objects });
     await this.#names.release(changes);
     const failures = await this.#stage.show({ objects, peers });
+    // What is deleted goes in slices; nobody is to see it any more.
+    if (changes.some(({ op }) => op === 'delete')) await this.#kernel.settled();
     const served = this.#stage.objects().flatMap(({ kind, tag }) => (kind === 'resolver' ? [tag.id] : []));
     await this.#names.show(this.#state, peers, new Set(served));
     return { position: this.position, events: [], changes, failures };
