@@ -66,6 +66,8 @@ export const failureOf = (error: unknown): Failure | null => {
     case 'ExportFault':
     case 'KeyFault':
     case 'ImportFault':
+    case 'ReplayFault':
+    case 'UnreadableCommit':
       return failure(exits.failed, code, message);
     case 'Unusable': {
       const [first, ...others] = problems;
