@@ -71,14 +71,11 @@ const verify: Spec = {
   },
 };
 
-/** The last position that is meant: of a time, what was recorded before it. */
+/** The last position that is meant: of a time, the last one that was recorded up to it. */
 const lastAt = async (log: Stream, text: string | undefined): Promise<number | undefined> => {
   if (text === undefined) return undefined;
   const moment = parseMoment(text);
-  const last = await log.last();
-  return typeof moment === 'number'
-    ? Math.min(moment, last)
-    : Math.min((await positionRecordedAt(log, Date.parse(moment))) - 1, last);
+  return typeof moment === 'number' ? moment : (await positionRecordedAt(log, Date.parse(moment) + 1)) - 1;
 };
 
 const positionOf = (text: string | undefined): number | undefined => {

@@ -51,14 +51,28 @@ test('the log is whole, and so are its exports: to a file, to the output, in two
   assert.equal(await readFile(path('log'), 'utf8'), text);
 });
 
-test('an export up to a time holds what was recorded before it', async () => {
+test('an export up to a time holds what was recorded up to it, as an as-of shows it', async () => {
   const messages = await readWhole(streams.log);
   const third = messages[2] ?? assert.fail();
   const until = new Date(third.recordedMs).toISOString();
   assert.equal((await callCli('audit', 'export', path('early'), '--until', until)).exit, 0);
   const lines = (await readFile(path('early'), 'utf8')).trim().split('\n');
-  const before = messages.filter(({ recordedMs }) => recordedMs < third.recordedMs).length;
-  assert.equal(JSON.parse(lines.at(-1) ?? '').end.last, before);
+  const recorded = messages.filter(({ recordedMs }) => recordedMs <= third.recordedMs).length;
+  assert.equal(JSON.parse(lines.at(-1) ?? '').end.last, recorded);
+});
+
+test('an export from or up to a position that is not there yet is refused, and not waited for', async () => {
+  const last = await streams.log.last();
+  for (const range of [
+    ['--from', `${last + 2}`],
+    ['--until', `${last + 2}`],
+  ]) {
+    const { exit, err } = await callCli('audit', 'export', '-', ...range);
+    assert.equal(exit, 1);
+    assert.equal(err.split('\n')[0]?.startsWith(`EXPORT_RANGE: the log ends at position ${last}, before `), true, err);
+  }
+  const later = await callCli('audit', 'export', path('log'), '--from', '2');
+  assert.match(later.err, /^EXPORT_OTHER: .* begins at position 1: nothing was written/);
 });
 
 test('a changed byte of an export is found, with the position first on the standard error', async () => {
