@@ -96,6 +96,11 @@ export const nouns: readonly Noun[] = [
     load: async () => (await import('./rebuild.ts')).rebuildSpecs,
   },
   {
+    name: 'watch',
+    summary: 'what is, then everything that happens to it',
+    load: async () => (await import('./watch.ts')).watchSpecs,
+  },
+  {
     name: 'audit',
     summary: 'keygen, verify, export, import: whether the log is what was stored',
     load: async () => (await import('./audit.ts')).auditSpecs,
