@@ -2,6 +2,8 @@
 import { type Event, encodeCommit, eventVersions } from '../events/envelope.ts';
 import type { Fact } from '../events/events.ts';
 import { commandId, subjects } from '../events/names.ts';
+import { chainHash } from '../services/lib/hash.ts';
+import { storedHeaders } from '../services/nats/jetstream.ts';
 
 export interface BenchCommit {
   readonly subject: string;
@@ -53,7 +55,7 @@ class Author {
       version: eventVersions[fact.type],
       meta: {
         id: `${pad(n)}.0`,
-        source: `cnm/bench/${draft.reports ? 'worker' : 'controller'}/${draft.host}`,
+        source: `/cnm/bench/${draft.reports ? `worker/${draft.host}` : 'controller'}`,
         subject: `endpoint/${pad(command)}`,
         time: new Date(timeMs).toISOString(),
         actor: 'scheduler',
@@ -315,4 +317,29 @@ export function* benchLog(events: number, grouping: Grouping): Generator<BenchCo
     }
   }
   for (const group of waiting.values()) yield* flush(group);
+}
+
+/** The same with guards, ids and hashes as services write them. For an empty stream. */
+export function* chainedLog(events: number, grouping: Grouping, stream: string): Generator<BenchCommit> {
+  const heads = new Map<string, { readonly position: number; readonly hash: string }>();
+  let position = 0;
+  for (const commit of benchLog(events, grouping)) {
+    const { subject } = commit;
+    const id = commit.id.replace(/\.0$/, '');
+    const before = heads.get(subject);
+    const { 'Cnm-Prev-Hash': _, ...rest } = commit.headers;
+    const stored = storedHeaders(stream, {
+      subject,
+      id,
+      body: '',
+      expectedLast: before?.position ?? 0,
+      headers: { ...rest, ...(before ? { 'Cnm-Prev-Hash': before.hash } : {}) },
+    });
+    const cloud = JSON.parse(commit.body) as Record<string, unknown>[];
+    const body = JSON.stringify(cloud.map((event, index) => ({ ...event, id: `${id}.${index}` })));
+    position += 1;
+    const hash = chainHash({ subject, headers: () => stored, body: Buffer.from(body) });
+    heads.set(subject, { position, hash });
+    yield { ...commit, id, body, headers: Object.fromEntries(stored) };
+  }
 }

@@ -1,6 +1,6 @@
 /**
- * All benches, or those that are named: attach, dns, execs, overlay, peers, plugin, ports, rebuild. Each runs in a namespace of its own; results go
- * to bench/results.json and to standard output.
+ * All benches, or those that are named: attach, audit, dns, execs, overlay, past, peers, plugin, ports, rebuild, replay. Each runs in a
+ * namespace of its own; results go to bench/results.json and to standard output.
  *
  *     npm run bench [-- NAME...]
  */
@@ -10,13 +10,16 @@ import { inOwnNamespace, machine } from './lib.ts';
 
 const programs = {
   attach: [],
+  audit: ['1000000', '1'],
   dns: [],
   execs: [],
   overlay: [],
+  past: ['100000', '1000'],
   peers: [],
   plugin: [],
   ports: [],
   rebuild: ['1000000', '1'],
+  replay: [],
 } as const;
 type Name = keyof typeof programs;
 

@@ -55,6 +55,8 @@ export const commandMeanings: Readonly<Record<CommandType, string>> = {
   LapseHost: 'Sent by collectors: the worker of this host has not renewed its lease.',
   RotateTunnelKeys: 'Gives all encrypted networks new keys, on every host; no connection is reset.',
   ExpireCommand: 'Sent by collectors: the deadline of this command has passed.',
+  RetryParked: 'Readers that have parked this event, since they could not fold it, try again.',
+  DiscardParked: 'Readers that have parked this event go on without it.',
 };
 
 export const eventMeanings: Readonly<Record<EventType, string>> = {
@@ -82,6 +84,8 @@ export const eventMeanings: Readonly<Record<EventType, string>> = {
   EndpointLeaveRequested: 'An endpoint is to be taken out of its sandbox.',
   EndpointDeleteRequested: 'An endpoint is to be removed; its name is free from now on, its addresses once it is gone.',
   EndpointSuspected: 'An endpoint has been without a sandbox for its grace period and may be collected soon.',
+  ParkedRetried: 'Readers that have parked that event try again to fold it, and what waits behind it.',
+  ParkedDiscarded: 'Readers that have parked that event go on without it, with what waits behind it.',
   HostFacts: 'What a worker knows of its host: stated whenever it starts.',
   DriverConfigured: 'A driver has its options.',
   DriverConfigureFailed: 'A driver could not be given its options.',
@@ -150,6 +154,7 @@ export const codeMeanings: Readonly<Record<Code, string>> = {
   COMMAND_FAULTY: 'The decision failed by a defect.',
   COMMAND_ENDED: 'The command that was to be ended is not under way.',
   DEADLINE_NOT_PASSED: 'The command that was to be ended still has time.',
+  BOUNDARY_PARKED: 'An event of the host, or of the realm, cannot be folded, so that nothing can be decided there.',
   HOST_NOT_FOUND: 'No worker has ever reported for that host, or for any.',
   HOST_ALIVE: 'The host has reported anew since the collector looked, or is known to be away already.',
   HOST_REQUIRED: 'There are several hosts, and nothing says which one is meant.',

@@ -151,6 +151,9 @@ export const Settlement = z.discriminatedUnion('kind', [
 ]);
 export type Settlement = z.infer<typeof Settlement>;
 
+/** Of an event: the position of its commit, and its place there, from 0. */
+const place = { position: z.int().min(1), index: z.int().min(0) };
+
 const data = {
   ConfigureDriver: z.strictObject({ driver: DriverName, options: Options }),
   CreateNetwork: z.strictObject({
@@ -249,6 +252,10 @@ const data = {
   RotateTunnelKeys: z.strictObject({}),
   /** Timer: this command's deadline has passed. */
   ExpireCommand: z.strictObject({ actor: z.string(), commandId: CommandId }),
+  /** An event that readers have parked, since they could not fold it: they try again. */
+  RetryParked: z.strictObject(place),
+  /** They go on without it. */
+  DiscardParked: z.strictObject({ ...place, reason: z.string().min(1).max(500) }),
 } as const;
 
 export const commandTypes = Object.keys(data) as readonly CommandType[];
@@ -298,6 +305,8 @@ export const Command = z.discriminatedUnion('type', [
   message('LapseHost'),
   message('RotateTunnelKeys'),
   message('ExpireCommand'),
+  message('RetryParked'),
+  message('DiscardParked'),
 ]);
 export type Command = z.infer<typeof Command>;
 export type CommandOf<T extends CommandType> = Extract<Command, { type: T }>;

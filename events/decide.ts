@@ -6,6 +6,7 @@ import { lapseHost } from './deciders/hosts.ts';
 import { configureDriver, createNetwork } from './deciders/network.ts';
 import { deleteNetwork, pruneNetworks } from './deciders/network-removal.ts';
 import { mendSandbox } from './deciders/outlet.ts';
+import { discardParked, retryParked } from './deciders/parked.ts';
 import { leasePorts } from './deciders/ports.ts';
 import { createRealmNetwork } from './deciders/realm.ts';
 import { attachSandbox, detachSandbox, joinEndpoint, leaveEndpoint, moveSandbox } from './deciders/sandbox.ts';
@@ -65,6 +66,10 @@ export const decide = (state: BoundaryState, command: Command, context: Context)
       return rotateTunnelKeys(state, command.data, context);
     case 'ExpireCommand':
       return expireCommand(state, command.data, context);
+    case 'RetryParked':
+      return retryParked(state, command.data, context);
+    case 'DiscardParked':
+      return discardParked(state, command.data, context);
     default:
       return command satisfies never;
   }

@@ -37,12 +37,20 @@ export const Meta = z.object({
   /** `COMMIT.INDEX`: unique in the log. */
   id: z.string(),
   source: z.string(),
-  /** What it is about: `network/ID`, `endpoint/ID`, `sandbox/ID`, `host/NAME`, `command/ACTOR/ID`, `driver/NAME`, `keys/GENERATION`, `realm/NAME`. */
+  /**
+   * What it is about: `network/ID`, `endpoint/ID`, `sandbox/ID`, `host/NAME`, `command/ACTOR/ID`, `driver/NAME`, `keys/GENERATION`,
+   * `realm/NAME`, `parked/SEQ.INDEX`.
+   */
   subject: z.string(),
   /** When it happened, RFC 3339 in UTC with milliseconds. */
   time: z.string(),
   /** Who sent the command that led to it; empty for what a service noticed by itself. */
   actor: z.string(),
+  /**
+   * Who vouches for the actor: `nats`: the server lets each user publish under its own actor only; `claim`: nobody, it is what the sender
+   * says. Left out in events of before, and where there is no actor: as `claim`.
+   */
+  actorproof: z.enum(['nats', 'claim']).optional(),
   commandid: z.string(),
   correlationid: z.string(),
   /** The command's id for decisions, the intent's event id for outcomes. */

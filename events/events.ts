@@ -208,6 +208,8 @@ const network = { networkId: Id, name: NetworkName };
 const endpoint = { endpointId: Id, networkId: Id, name: EndpointName };
 const inSandbox = { ...endpoint, sandbox: z.object({ id: SandboxId, incarnation: Id }) };
 const failed = { fault: Fault };
+/** Of an event: the position of its commit, and its place there, from 0. */
+const place = { position: z.int(), index: z.int() };
 
 const decisions = {
   RealmOpened: z.object({ realm: RealmName, epoch: Id }),
@@ -300,6 +302,10 @@ const decisions = {
     reason: z.string(),
     lastSandbox: z.string().nullable(),
   }),
+  /** Whoever has parked the event at this place tries to fold it again, and what waits behind it. */
+  ParkedRetried: z.object(place),
+  /** Whoever has parked the event at this place goes on without it. */
+  ParkedDiscarded: z.object({ ...place, reason: z.string() }),
 } as const;
 
 const outcomes = {

@@ -86,7 +86,11 @@ export const forget = (state: BoundaryState, nowMs: number): void => {
 
 // ---------------------------------------------------------------- hosts and drivers
 
-const evolveHost = (state: BoundaryState, event: EventOf<'HostFacts' | 'HostLapsed'>): void => {
+const evolveHost = (state: BoundaryState, event: EventOf<'HostFacts' | 'HostLapsed' | 'TunnelKeysRotated'>): void => {
+  if (event.type === 'TunnelKeysRotated') {
+    state.shared.tunnelKeys.set('generation', event.data.generation);
+    return;
+  }
   if (event.type === 'HostLapsed') {
     state.lapsed.set('epoch', event.data.epoch);
     return;
@@ -113,10 +117,8 @@ const evolveModel = (state: BoundaryState, event: Event): void => {
   switch (event.type) {
     case 'HostFacts':
     case 'HostLapsed':
-      evolveHost(state, event);
-      return;
     case 'TunnelKeysRotated':
-      state.shared.tunnelKeys.set('generation', event.data.generation);
+      evolveHost(state, event);
       return;
     case 'DriverConfigureRequested':
     case 'DriverConfigureFailed':
@@ -177,6 +179,8 @@ const evolveModel = (state: BoundaryState, event: Event): void => {
     case 'CommandRefused':
     case 'CommandTimedOut':
     case 'DriverConfigured':
+    case 'ParkedRetried':
+    case 'ParkedDiscarded':
       return;
     default:
       event satisfies never;

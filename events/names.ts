@@ -96,6 +96,8 @@ export const subjects = {
   /** Reports of a host's worker. */
   outcome: (host: string): string => `cnm.outcome.${encodeToken(host)}`,
   query: (view: string): string => `cnm.query.${view}`,
+  /** Asks one projector, by its id as a service, to rebuild its views. */
+  rebuild: (projector: string): string => `cnm.rebuild.${projector}`,
 } as const;
 
 /** Actor and host of a command's subject; null when the subject is none. */

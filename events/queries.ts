@@ -64,6 +64,7 @@ export const viewNames = [
   'drivers',
   'commands',
   'garbage',
+  'parked',
 ] as const;
 export type ViewName = (typeof viewNames)[number];
 
@@ -78,6 +79,8 @@ export const Query = z.strictObject({
   atLeast: z.int().optional(),
   /** The view as it was at this position, or at this time (RFC 3339). */
   asOf: z.union([z.int().min(0), z.iso.datetime()]).optional(),
+  /** Of `diff` alone: what differs between this moment and `asOf` (now when left out); a position, or a time (RFC 3339). */
+  from: z.union([z.int().min(0), z.iso.datetime()]).optional(),
   /** How long to wait for `atLeast`, milliseconds. */
   timeoutMs: z.int().min(1).max(30_000).default(5_000),
   limit: z.int().min(1).max(10_000).default(10_000),

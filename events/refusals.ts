@@ -28,6 +28,10 @@ export const codes = {
   COMMAND_FAULTY: { status: 500, remedy: 'A defect in cnmbus: report it with the event, which holds the command id.' },
   COMMAND_ENDED: { status: 409, remedy: 'Nothing: the command has ended already.' },
   DEADLINE_NOT_PASSED: { status: 409, remedy: 'Nothing: the command still has time.' },
+  BOUNDARY_PARKED: {
+    status: 503,
+    remedy: 'See `cnm parked ls`: retry the event with a version that reads it, or discard it.',
+  },
   // Hosts
   HOST_NOT_FOUND: { status: 404, remedy: 'Start a worker on that host, or name one of `cnm status`.' },
   HOST_REQUIRED: { status: 400, remedy: 'Name the host: --host, or HOST/NETWORK.' },

@@ -1,5 +1,5 @@
 /** Which boundary decides a command: that of the host it names, else the network's, else of the only host that can. Pure. */
-import type { Command } from './commands.ts';
+import type { Command, CommandOf } from './commands.ts';
 import type { DriverRules } from './driver-rules.ts';
 import { type Refusal, refuse } from './refusals.ts';
 import {
@@ -138,6 +138,8 @@ const onRealm = (places: Places, command: Command, host: string): Routed => {
   return row?.facts.scope === 'realm' ? { ok: true, place: { kind: 'network', id: row.facts.id } } : at(host);
 };
 
+const ofRealm: Routed = { ok: true, place: { kind: 'realm' } };
+
 const isRealmNetwork = ({ drivers }: Places, command: Command): boolean =>
   command.type === 'CreateNetwork' && drivers.get(command.data.driver)?.scope === 'realm';
 
@@ -145,10 +147,12 @@ const isRealmNetwork = ({ drivers }: Places, command: Command): boolean =>
  * @param subjectHost the host in the command's subject, null where it names none
  */
 export const routeCommand = (places: Places, command: Command, subjectHost: string | null): Routed => {
+  // What is said of the log is said to no host.
+  if (command.type === 'RetryParked' || command.type === 'DiscardParked') return ofRealm;
   if (command.type === 'RotateTunnelKeys' || isRealmNetwork(places, command)) {
     // What is for every host is so whichever host it is asked for from; only there has to be such a host.
     const from = subjectHost === null ? null : named(places.hosts, subjectHost);
-    return from === null || from.ok ? { ok: true, place: { kind: 'realm' } } : from;
+    return from === null || from.ok ? ofRealm : from;
   }
   const routed = subjectHost === null ? unaddressed(places, command) : named(places.hosts, subjectHost);
   if (!routed.ok || routed.place.kind !== 'host') return routed;
@@ -165,7 +169,9 @@ const references = (command: Command): readonly string[] => {
   return 'network' in command.data ? [command.data.network] : [];
 };
 
-const unaddressed = (places: Places, command: Exclude<Command, { type: 'RotateTunnelKeys' }>): Routed => {
+type Placed = Exclude<Command, CommandOf<'RetryParked' | 'DiscardParked' | 'RotateTunnelKeys'>>;
+
+const unaddressed = (places: Places, command: Placed): Routed => {
   const { hosts } = places;
   switch (command.type) {
     case 'ConfigureDriver':

@@ -90,13 +90,16 @@ const fold = (rows: Rows, cursor: CommandCursor, event: Event, at: At): void => 
  * Drops ended commands that were decided longer ago than ids are remembered, so that the view stays bounded. Called when a new day
  * begins in the log's own time: a view rebuilt later forgets at the same positions.
  * @param day the new day, `YYYY-MM-DD`
+ * @returns how many were dropped
  */
-export const forgetCommands = (rows: Rows, day: string): void => {
+export const forgetCommands = (rows: Rows, day: string): number => {
   const oldest = new Date(Date.parse(day) - memoryMs).toISOString();
+  let dropped = 0;
   for (const [key, row] of rows) {
-    if (row.decidedAt >= oldest) return;
-    if (row.status !== 'accepted') rows.delete(key);
+    if (row.decidedAt >= oldest) break;
+    if (row.status !== 'accepted' && rows.delete(key)) dropped++;
   }
+  return dropped;
 };
 
 export const commands: Projection<CommandRow> = {

@@ -1,6 +1,7 @@
 /** Filters over recorded events: what `cnm events`, `cnm history` and a watch ask for. */
 import type { Event } from '../events/envelope.ts';
 import type { Culprit, EventType } from '../events/events.ts';
+import { isPort, parsePort, portsNamedBy, type WantedPort } from './event-ports.ts';
 import { isMeant, isNetwork } from './filter.ts';
 import { bareAddress } from './projection.ts';
 
@@ -15,6 +16,10 @@ export interface EventFilter {
   readonly sandbox?: string;
   /** Events that name this address, and everything that happens to the endpoints that hold it. */
   readonly address?: string;
+  /** Events that name this MAC address, in lower case, and everything that happens to the endpoints that hold it. */
+  readonly mac?: string;
+  /** `[HOST/]PROTO/PORT` or `PORT[/PROTO]`: events that name this host port, and everything that happens to whom it was given. */
+  readonly port?: string;
   /** Id of the command that led to it. */
   readonly commandid?: string;
   /** Type of the command that led to it. */
@@ -27,7 +32,7 @@ export interface EventFilter {
 export interface FilterMemory {
   /** Networks that `network` means: events of endpoints name their network by id alone. */
   readonly networkIds: Set<string>;
-  /** Endpoints that hold `address`. */
+  /** Endpoints that hold `address` or `mac`, and endpoints and sandboxes (by incarnation) that have `port`. */
   readonly holders: Set<string>;
   /** Ids of endpoints and sandboxes that `endpoint` or `sandbox` means and that are there: ports are leased to ids alone. */
   readonly meant: Set<string>;
@@ -42,21 +47,24 @@ const culpritIds = (event: Event, kind: string): readonly string[] =>
     culprit.kind === kind ? [culprit.id, ...(culprit.name === undefined ? [] : [culprit.name])] : [],
   );
 
-const networkIdsOf = (event: Event): readonly string[] => {
+/** The networks that an event names, by id; in a refusal by name too. */
+export const networkIdsOf = (event: Event): readonly string[] => {
   if (event.type === 'NetworkCreateRequested') return [event.data.network.id];
   if (event.type === 'EndpointCreateRequested') return [event.data.endpoint.networkId];
   if ('networkId' in event.data) return [event.data.networkId];
   return culpritIds(event, 'network');
 };
 
-const endpointNamesOf = (event: Event): readonly string[] => {
+/** The endpoints that an event names, by name and id; in a lease of ports by id, in a refusal by what it says. */
+export const endpointNamesOf = (event: Event): readonly string[] => {
   if (event.type === 'EndpointCreateRequested') return [event.data.endpoint.name, event.data.endpoint.id];
   if ('endpointId' in event.data) return [event.data.name, event.data.endpointId];
   if (event.type === 'PortsLeased') return event.data.ports.map(({ holder }) => holder);
   return culpritIds(event, 'endpoint');
 };
 
-const sandboxNamesOf = (event: Event): readonly (string | null)[] => {
+/** The sandboxes that an event names: the caller's name and the incarnation. */
+export const sandboxNamesOf = (event: Event): readonly (string | null)[] => {
   if ('sandbox' in event.data) return [event.data.sandbox?.id ?? null, event.data.sandbox?.incarnation ?? null];
   if (event.type === 'PortsLeased') return event.data.ports.map(({ holder }) => holder);
   if (event.type === 'EndpointSuspected') return [event.data.lastSandbox];
@@ -64,7 +72,8 @@ const sandboxNamesOf = (event: Event): readonly (string | null)[] => {
   return culpritIds(event, 'sandbox');
 };
 
-const addressesOf = (event: Event): readonly string[] => {
+/** The addresses that an event names, with prefix length or without; empty text for none. */
+export const addressesOf = (event: Event): readonly string[] => {
   switch (event.type) {
     case 'NetworkCreateRequested':
       return event.data.network.subnets.flatMap(({ gateway, aux }) => [gateway ?? '', ...Object.values(aux)]);
@@ -74,19 +83,55 @@ const addressesOf = (event: Event): readonly string[] => {
       return event.data.subnets.flatMap(({ gateway, aux }) => [gateway ?? '', ...Object.values(aux)]);
     case 'EndpointSettled':
     case 'EndpointJoined':
+    case 'EndpointAdmitted':
       return [event.data.ipv4 ?? '', event.data.ipv6 ?? ''];
     default:
       return culpritIds(event, 'address');
   }
 };
 
+/** The MAC address that an event names; empty text for none. */
+export const macOf = (event: Event): string => {
+  if (event.type === 'EndpointCreateRequested') return event.data.endpoint.mac ?? '';
+  return 'mac' in event.data ? (event.data.mac ?? '') : '';
+};
+
+/** Ids of the endpoint and of the sandbox that an event is about, where it is about any. */
+export const thingsOf = (event: Event): readonly string[] => {
+  const ids: string[] = [];
+  if (event.type === 'EndpointCreateRequested') ids.push(event.data.endpoint.id);
+  else if ('endpointId' in event.data) ids.push(event.data.endpointId);
+  if ('sandbox' in event.data && event.data.sandbox) ids.push(event.data.sandbox.incarnation);
+  return ids;
+};
+
+/** The thing that is gone with an event; empty text for none. */
+export const endedBy = (event: Event): string => {
+  if (event.type === 'EndpointDeleted' || event.type === 'EndpointCreateFailed') return event.data.endpointId;
+  return event.type === 'SandboxRemoved' ? event.data.sandbox.incarnation : '';
+};
+
+/** Events that give an endpoint its addresses. */
+const gives = (event: Event): boolean => event.type === 'EndpointCreateRequested' || event.type === 'EndpointSettled';
+
 const touchesAddress = (event: Event, address: string, holders: Set<string>): boolean => {
   const endpointId = endpointNamesOf(event)[1] ?? '';
   const named = addressesOf(event).some((text) => bareAddress(text) === address);
-  if (named && (event.type === 'EndpointCreateRequested' || event.type === 'EndpointSettled')) holders.add(endpointId);
-  const held = holders.has(endpointId);
-  if (event.type === 'EndpointDeleted' || event.type === 'EndpointCreateFailed') holders.delete(endpointId);
-  return named || held;
+  if (named && gives(event)) holders.add(endpointId);
+  return named || holders.has(endpointId);
+};
+
+const touchesMac = (event: Event, mac: string, holders: Set<string>): boolean => {
+  const endpointId = endpointNamesOf(event)[1] ?? '';
+  const named = macOf(event) === mac;
+  if (named && gives(event)) holders.add(endpointId);
+  return named || holders.has(endpointId);
+};
+
+const touchesPort = (event: Event, wanted: WantedPort, where: string | null, holders: Set<string>): boolean => {
+  const named = portsNamedBy(event).filter((ports) => isPort(wanted, ports, where));
+  for (const { holder } of named) if (holder !== null) holders.add(holder);
+  return named.length > 0 || thingsOf(event).some((id) => holders.has(id));
 };
 
 /** Whom an event that passes is about, as long as it is there. */
@@ -109,6 +154,8 @@ export const createMatcher = (
   memory: FilterMemory,
 ): ((event: Event, host: string | null) => boolean) => {
   const { types, host, network, endpoint, sandbox, address, commandid, command, actor, correlationid } = filter;
+  const { mac, port } = filter;
+  const wantedPort = port === undefined ? null : parsePort(port);
   const inNetwork = (event: Event, where: string | null): boolean => {
     if (network === undefined) return true;
     if (event.type === 'NetworkCreateRequested') {
@@ -128,10 +175,21 @@ export const createMatcher = (
   const isSandbox = (event: Event): boolean => sandbox === undefined || sandboxNamesOf(event).includes(sandbox);
   const isCommand = (event: Event): boolean =>
     event.meta.commandid === commandid || (event.type === 'CommandTimedOut' && event.data.commandId === commandid);
+  /** A holder that ends is one no longer, but what ends it is about it. */
+  const touchesAll = (event: Event, where: string | null): boolean => {
+    const { holders } = memory;
+    const touched = [
+      address === undefined || touchesAddress(event, address, holders),
+      mac === undefined || touchesMac(event, mac, holders),
+      port === undefined || (wantedPort !== null && touchesPort(event, wantedPort, where, holders)),
+    ];
+    holders.delete(endedBy(event));
+    return touched.every(Boolean);
+  };
   return (event, where) => {
-    // These three learn, so they come before anything that could answer without them.
+    // These learn, so they come before anything that could answer without them.
     const inside = inNetwork(event, where);
-    const touches = address === undefined || touchesAddress(event, address, memory.holders);
+    const touches = touchesAll(event, where);
     const isAbout = inside && isEndpoint(event, where) && isSandbox(event);
     if (isAbout) learnMeant(event, filter, memory.meant);
     return (

@@ -33,7 +33,9 @@ export const followGateways = (rows: Endpoints, event: Event, at: At): void => {
     const row = rows.get(endpointId);
     const { ipv4, ipv6 } = sandbox?.gateways ?? {};
     const gateway = familiesOf(ipv4 === endpointId, ipv6 === endpointId);
-    if (row && row.gateway !== gateway) rows.set(endpointId, { ...row, gateway, changedPosition: at.position });
+    // By what they say: a row out of a snapshot shares no objects with others.
+    if (!row || (row.gateway.ipv4 === gateway.ipv4 && row.gateway.ipv6 === gateway.ipv6)) continue;
+    rows.set(endpointId, { ...row, gateway, changedPosition: at.position });
   }
 };
 

@@ -14,7 +14,9 @@ import { type GarbageRow, garbage } from './garbage.ts';
 import { type HostRow, heard, hosts } from './hosts.ts';
 import { type NameRow, names } from './names.ts';
 import { countEndpoints, type NetworkRow, networks } from './networks.ts';
+import { ObservedMap, type ViewObserver } from './observer.ts';
 import { originOf } from './origin.ts';
+import { type ParkedRow, parked } from './parked.ts';
 import { followGateways, followPorts } from './port-map.ts';
 import { nameFound, type PortRow, ports } from './ports.ts';
 import type { At, Projection } from './projection.ts';
@@ -31,9 +33,10 @@ export interface ViewRows {
   readonly drivers: DriverRow;
   readonly commands: CommandRow;
   readonly garbage: GarbageRow;
+  readonly parked: ParkedRow;
 }
 
-type Rows = { readonly [View in ViewName]: Map<string, ViewRows[View]> };
+export type Rows = { readonly [View in ViewName]: Map<string, ViewRows[View]> };
 
 export interface Views {
   rows: Rows;
@@ -43,47 +46,78 @@ export interface Views {
   position: number;
   /** The latest day that an event names, `YYYY-MM-DD`: the log's own clock. */
   day: string;
+  /** Of the last commit at which commands were forgotten since these views were begun with; 0: none. */
+  forgottenAt: number;
+  /** Told of rows that change. */
+  readonly observer: ViewObserver | null;
 }
 
+/** The maps of a set of views, those that an observer watches among them. */
+const mapsOf = (rows: Rows | null, commands: Rows['commands'], observer: ViewObserver | null): Rows => {
+  const watched = observer && {
+    endpoints: new ObservedMap(rows?.endpoints ?? [], (key, before, after) =>
+      observer.changed({ view: 'endpoints', key, before, after }),
+    ),
+    addresses: new ObservedMap(rows?.addresses ?? [], (key, before, after) =>
+      observer.changed({ view: 'addresses', key, before, after }),
+    ),
+    names: new ObservedMap(rows?.names ?? [], (key, before, after) =>
+      observer.changed({ view: 'names', key, before, after }),
+    ),
+    ports: new ObservedMap(rows?.ports ?? [], (key, before, after) =>
+      observer.changed({ view: 'ports', key, before, after }),
+    ),
+  };
+  return {
+    networks: new Map(rows?.networks),
+    endpoints: watched?.endpoints ?? new Map(rows?.endpoints),
+    sandboxes: new Map(rows?.sandboxes),
+    addresses: watched?.addresses ?? new Map(rows?.addresses),
+    names: watched?.names ?? new Map(rows?.names),
+    ports: watched?.ports ?? new Map(rows?.ports),
+    hosts: new Map(rows?.hosts),
+    drivers: new Map(rows?.drivers),
+    commands,
+    garbage: new Map(rows?.garbage),
+    parked: new Map(rows?.parked),
+  };
+};
+
 /** Empty views, as before the opening of the log. */
-export const createViews = (): Views => ({
-  rows: {
-    networks: new Map(),
-    endpoints: new Map(),
-    sandboxes: new Map(),
-    addresses: new Map(),
-    names: new Map(),
-    ports: new Map(),
-    hosts: new Map(),
-    drivers: new Map(),
-    commands: new Map(),
-    garbage: new Map(),
-  },
+export const createViews = (observer: ViewObserver | null = null): Views => ({
+  rows: mapsOf(null, new Map(), observer),
   eventsInMaps: 0,
   position: 0,
   day: '',
+  forgottenAt: 0,
+  observer,
 });
 
-const copyRows = (rows: Rows, commands: Rows['commands']): Rows => ({
-  networks: new Map(rows.networks),
-  endpoints: new Map(rows.endpoints),
-  sandboxes: new Map(rows.sandboxes),
-  addresses: new Map(rows.addresses),
-  names: new Map(rows.names),
-  ports: new Map(rows.ports),
-  hosts: new Map(rows.hosts),
-  drivers: new Map(rows.drivers),
-  commands,
-  garbage: new Map(rows.garbage),
-});
-
-/** The same views to go on with independently. Complexity: the number of rows, which are shared. */
-export const copyViews = ({ rows, position, day }: Views): Views => ({
-  rows: copyRows(rows, new Map(rows.commands)),
+/**
+ * The same views to go on with independently. Complexity: the number of rows, which are shared.
+ * @param commands the map of commands to use, which becomes the copy's own; one of all of them when left out
+ * @param observer of the copy, told of what changes from here on; none when left out
+ */
+export const copyViews = (
+  { rows, position, day, forgottenAt }: Views,
+  commands: Rows['commands'] = new Map(rows.commands),
+  observer: ViewObserver | null = null,
+): Views => ({
+  rows: mapsOf(rows, commands, observer),
   eventsInMaps: 0,
   position,
   day,
+  forgottenAt,
+  observer,
 });
+
+/** Puts the rows that others have folded in place of those of some views. The position must be the same; the other maps are given up. */
+export const replaceRows = (views: Views, from: Views, replaced: readonly ViewName[]): void => {
+  const taken = Object.fromEntries(replaced.map((view) => [view, from.rows[view]]));
+  const rows: Rows = { ...views.rows, ...taken };
+  views.rows = mapsOf(rows, rows.commands, views.observer);
+  views.eventsInMaps = 0;
+};
 
 /** Of the views that have most. */
 const entriesOf = ({ endpoints, sandboxes, addresses, names, ports, garbage }: Rows): number =>
@@ -101,7 +135,7 @@ const renewMaps = (views: Views, events: number): void => {
   views.eventsInMaps += events;
   const { rows, eventsInMaps } = views;
   if (eventsInMaps < EVENTS_IN_MAPS_MIN || eventsInMaps < 2 * entriesOf(rows)) return;
-  views.rows = copyRows(rows, rows.commands);
+  views.rows = mapsOf(rows, rows.commands, views.observer);
   views.eventsInMaps = 0;
 };
 
@@ -117,6 +151,7 @@ export const projections: { readonly [View in ViewName]: Projection<ViewRows[Vie
   drivers,
   commands,
   garbage,
+  parked,
 };
 
 type Fold = (rows: Rows, event: Event, at: At) => unknown;
@@ -266,14 +301,19 @@ export const applyCommit = (views: Views, subject: string, position: number, eve
     sandboxBefore: undefined,
     command: noCommand(),
   };
-  for (const event of events) foldEvent(rows, event, at);
+  const { observer } = views;
+  for (let index = 0; index < events.length; index++) {
+    const event = events[index] as Event;
+    observer?.at(position, index);
+    foldEvent(rows, event, at);
+  }
   views.position = position;
   const time = events.at(-1)?.meta.time ?? '';
   if (reports && host !== null && events.length > 0) heard(rows.hosts, host, time, position);
   const day = time.slice(0, 10);
   if (day > views.day) {
     views.day = day;
-    forgetCommands(rows.commands, day);
+    if (forgetCommands(rows.commands, day) > 0) views.forgottenAt = position;
   }
   renewMaps(views, events.length);
 };

@@ -313,6 +313,15 @@ const fields: { readonly [View in ViewName]: Fields<ViewRows[View]> } = {
     gc: ['`"off"` or integer or null', 'what was asked for, for it or for its network; null: the default'],
     changedPosition,
   },
+  parked: {
+    host,
+    position: ['string', 'of the event: `SEQ.INDEX`'],
+    key: ['string', 'what it is about, and what waits behind it: its CloudEvents subject'],
+    type: ['string', 'as it is stored; empty where the whole commit cannot be read'],
+    reason: ['string', 'why it cannot be folded'],
+    since: [time, 'when it was recorded'],
+    waiting: ['integer', 'how many later events wait behind it'],
+  },
 };
 
 const meanings: Readonly<Record<ViewName, string>> = {
@@ -328,6 +337,7 @@ const meanings: Readonly<Record<ViewName, string>> = {
   drivers: 'The options that a driver was given on a host.',
   commands: 'What became of each command, for 30 days.',
   garbage: 'Endpoints in no sandbox: since when, due when, why.',
+  parked: 'Events that could not be folded, and how many later ones wait behind each.',
 };
 
 const listed = (names: readonly string[]): string => names.map(code).join(', ');

@@ -21,7 +21,7 @@ const addresses = (data: Data): string =>
 const about = (type: string, data: Data): string => {
   if (type.startsWith('Network')) {
     const { name, subnets } = object(data.network);
-    const cidrs = list(subnets)
+    const cidrs = list(subnets ?? data.subnets)
       .map((subnet) => text(object(subnet).subnet))
       .join(' ');
     return `network ${text(data.name) || text(name)} ${cidrs}`;
@@ -30,7 +30,7 @@ const about = (type: string, data: Data): string => {
     const endpoint = object(data.endpoint);
     return `endpoint ${text(endpoint.name)} ${addresses(endpoint)}`;
   }
-  if (type.startsWith('Endpoint')) {
+  if (type.startsWith('Endpoint') || type === 'JoinSettled') {
     const sandbox = text(object(data.sandbox).id);
     const { since, reason } = object(data.garbage);
     const why = text(data.reason) || text(reason);
@@ -53,6 +53,9 @@ const about = (type: string, data: Data): string => {
   if (type === 'CommandTimedOut') return `${text(data.command)} of ${text(data.actor)}`;
   if (type === 'HostFacts') return `host ${text(data.host)} kernel ${text(data.kernel)}`;
   if (type === 'HostLapsed') return `host ${text(data.host)}, away since ${text(data.since)}`;
+  if (type.startsWith('Parked')) {
+    return `event ${String(data.position)}.${String(data.index)}${data.reason ? `: ${text(data.reason)}` : ''}`;
+  }
   if (type === 'TunnelKeysRotated') return `generation ${String(data.generation)}`;
   if (type === 'RealmOpened') return `realm ${text(data.realm)}`;
   return text(data.driver) === '' ? '' : `driver ${text(data.driver)}`;

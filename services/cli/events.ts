@@ -1,6 +1,6 @@
-/** `cnm events`, and `cnm history` of one thing: the recorded events themselves. */
+/** `cnm events`: the recorded events themselves. */
 import type { Client, RecordedEvent, WatchItem } from '../client/index.ts';
-import { type Context, NotFound, printJson, withClient } from './context.ts';
+import { type Context, printJson, withClient } from './context.ts';
 import { describeEvent, shortType } from './event-text.ts';
 import { asOfOf } from './listing.ts';
 import { type Call, listOptions, type Spec, UsageError } from './spec.ts';
@@ -19,7 +19,7 @@ const columns: readonly Column<Shown>[] = [
 ];
 
 /** Widths of a line that is shown before the next one is known. */
-const followed = (event: Shown): string =>
+export const followed = (event: Shown): string =>
   `${event.position.padEnd(8)}  ${shortTime(event.time)}  ${shortType(event.type).padEnd(23)}  ${describeEvent(event)}\n`;
 
 /** The pages of the recorded events that pass; answers where they end. */
@@ -36,7 +36,12 @@ const eachPage = async (
   }
 };
 
-const printAll = async (context: Context, call: Call, filter: Readonly<Record<string, string>>): Promise<number> =>
+/** All recorded events that pass, as a table or a document; answers how many there are. */
+export const printEvents = async (
+  context: Context,
+  call: Call,
+  filter: Readonly<Record<string, string>>,
+): Promise<number> =>
   withClient(context, async (client) => {
     const rows: RecordedEvent[] = [];
     const query = { ...asOfOf(call), filter };
@@ -46,7 +51,8 @@ const printAll = async (context: Context, call: Call, filter: Readonly<Record<st
     return rows.length;
   });
 
-const shownOf = (item: WatchItem): Shown | null => {
+/** The event of an item as its recorded row would be; null for a snapshot. */
+export const shownOf = (item: WatchItem): Shown | null => {
   if (item.kind === 'snapshot') return null;
   const { position, host, event } = item;
   const { meta, type, version, data } = event;
@@ -78,7 +84,8 @@ const follow = (context: Context, call: Call, filter: Readonly<Record<string, st
 
 type WatchTypes = NonNullable<Parameters<Client['watch']>[0]>['types'];
 
-const since = (text: string): string => (/^\d+(\.\d+)?$/.test(text) ? text : String(parseMoment(text)));
+/** A position, an event's place or a time, as a filter takes it. */
+export const since = (text: string): string => (/^\d+(\.\d+)?$/.test(text) ? text : String(parseMoment(text)));
 
 const events: Spec = {
   path: 'events',
@@ -104,7 +111,7 @@ const events: Spec = {
       ...(from === undefined ? {} : { since: since(from) }),
     };
     if (!call.flag('follow')) {
-      await printAll(context, call, filter);
+      await printEvents(context, call, filter);
       return undefined;
     }
     if (call.text('as-of') !== undefined) throw new UsageError('--follow and --as-of exclude each other', events);
@@ -112,28 +119,4 @@ const events: Spec = {
   },
 };
 
-const subjectsOfHistory = ['network', 'endpoint', 'sandbox', 'address'] as const;
-
-const history = (noun: (typeof subjectsOfHistory)[number]): Spec => ({
-  path: `history ${noun}`,
-  args: [noun === 'address' ? 'IP' : noun === 'sandbox' ? 'ID' : 'NAME'],
-  summary: `everything that happened to ${noun === 'sandbox' ? 'a' : 'an'} ${noun}, who asked for it and why`.replace(
-    'an network',
-    'a network',
-  ),
-  options: {
-    ...(noun === 'network' ? {} : { network: { value: 'NETWORK', help: 'only in this network' } }),
-    ...listOptions,
-  },
-  run: async (call, context) => {
-    const what = call.args[0] ?? '';
-    const network = call.text('network');
-    const filter = { [noun]: what, ...(network === undefined ? {} : { network }) };
-    const count = await printAll(context, call, filter);
-    if (count === 0 && !call.flag('json'))
-      throw new NotFound(`nothing is recorded about ${noun} ${what}`, 'See `cnm events`.');
-    return undefined;
-  },
-});
-
-export const eventSpecs: readonly Spec[] = [events, ...subjectsOfHistory.map(history)];
+export const eventSpecs: readonly Spec[] = [events];

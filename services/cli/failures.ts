@@ -73,6 +73,11 @@ export const failureOf = (error: unknown): Failure | null => {
     case 'HostInUse':
       return failure(exits.failed, code, message, remedy);
     case 'KernelFailure':
+    case 'ExportFault':
+    case 'KeyFault':
+    case 'ImportFault':
+    case 'ReplayFault':
+    case 'UnreadableCommit':
       return failure(exits.failed, code, message);
     case 'Unusable': {
       const [first, ...others] = problems;

@@ -33,6 +33,11 @@ export const nouns: readonly Noun[] = [
     summary: 'the main job in a throwaway place',
     load: async () => (await import('./demo.ts')).demoSpecs,
   },
+  {
+    name: 'replay',
+    summary: 'a host as it was, built again out of an export in a throwaway place',
+    load: async () => (await import('./replay.ts')).replaySpecs,
+  },
   { name: 'driver', summary: 'ls, inspect, configure', load: async () => (await import('./driver.ts')).driverSpecs },
   {
     name: 'network',
@@ -67,7 +72,37 @@ export const nouns: readonly Noun[] = [
   },
   {
     name: 'history',
-    summary: 'of a network, endpoint, sandbox or address',
-    load: async () => (await import('./events.ts')).eventSpecs,
+    summary: 'of a network, endpoint, sandbox, address, mac, port, host, command or actor',
+    load: async () => (await import('./history.ts')).historySpecs,
+  },
+  {
+    name: 'ledger',
+    summary: 'who held an address, mac, port or name, and when',
+    load: async () => (await import('./ledger.ts')).ledgerSpecs,
+  },
+  {
+    name: 'why',
+    summary: 'what an interface, address, port or namespace of this host is for',
+    load: async () => (await import('./why.ts')).whySpecs,
+  },
+  {
+    name: 'diff',
+    summary: 'what differs between two moments',
+    load: async () => (await import('./diff.ts')).diffSpecs,
+  },
+  {
+    name: 'rebuild',
+    summary: 'views folded anew, compared, put in place',
+    load: async () => (await import('./rebuild.ts')).rebuildSpecs,
+  },
+  {
+    name: 'watch',
+    summary: 'what is, then everything that happens to it',
+    load: async () => (await import('./watch.ts')).watchSpecs,
+  },
+  {
+    name: 'audit',
+    summary: 'keygen, verify, export, import: whether the log is what was stored',
+    load: async () => (await import('./audit.ts')).auditSpecs,
   },
 ];

@@ -11,10 +11,12 @@ import { connectNats, type ConnectOptions as NatsOptions } from '../nats/connect
 import { jetStream } from '../nats/jetstream.ts';
 import { linkOf } from '../nats/link.ts';
 import { STREAMS } from '../nats/stream-config.ts';
+import type { RebuildRequest } from '../projector/serve-rebuild.ts';
 import { abortable } from './abortable.ts';
 import { ClientClosed, CommandRefused } from './errors.ts';
 import { type Acceptance, Pending } from './pending.ts';
 import { Queries } from './queries.ts';
+import { type OnProgress, type Rebuilt, rebuildAt } from './rebuild.ts';
 import { readStatus, type Status } from './status.ts';
 
 export interface ConnectOptions {
@@ -172,6 +174,20 @@ export class Client extends Queries {
   /** Server, streams, services and hosts as they are now; parts that do not answer are missing in it. */
   status(): Promise<Status> {
     return readStatus(this.#connection, this);
+  }
+
+  /**
+   * Every projector that runs now, one after the other, folds its views anew, compares them, and puts them in place when asked to.
+   * @throws QueryFailed when one falls silent
+   */
+  async rebuild(request: RebuildRequest = {}, onProgress: OnProgress = () => {}): Promise<readonly Rebuilt[]> {
+    const { services } = await this.status();
+    const rebuilt: Rebuilt[] = [];
+    for (const { name, id } of services) {
+      if (name === 'cnm-projector')
+        rebuilt.push(await rebuildAt(this.#connection, this.#clock, id, request, onProgress));
+    }
+    return rebuilt;
   }
 
   /** Commands that wait for an answer reject with ClientClosed; they stay on their stream. */

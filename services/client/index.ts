@@ -9,4 +9,5 @@ export { type Client, type CommandOptions, type ConnectOptions, connect } from '
 export { ClientClosed, CommandFailed, CommandRefused, QueryFailed } from './errors.ts';
 export type { Acceptance } from './pending.ts';
 export type { RecordedEvent, Rows } from './queries.ts';
+export type { Rebuilt } from './rebuild.ts';
 export type { Status } from './status.ts';

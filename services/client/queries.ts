@@ -2,6 +2,7 @@
 import { headers, type Msg, type NatsConnection } from '@nats-io/transport-node';
 import type { Meta } from '../../events/envelope.ts';
 import { subjects } from '../../events/names.ts';
+import type { Change, HistoryRow, LedgerRow } from '../../events/past-queries.ts';
 import { QueryAnswer, type QueryInput, type ViewName } from '../../events/queries.ts';
 import type { ViewRows } from '../../projections/views.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -69,6 +70,7 @@ export class Queries {
   readonly drivers: AskView<'drivers'> = (query) => this.view('drivers', query);
   readonly commands: AskView<'commands'> = (query) => this.view('commands', query);
   readonly garbage: AskView<'garbage'> = (query) => this.view('garbage', query);
+  readonly parked: AskView<'parked'> = (query) => this.view('parked', query);
 
   /** What became of a command of this actor, days later too; null when no command of that id has been decided. */
   async command(
@@ -99,6 +101,38 @@ export class Queries {
    */
   async events(query: QueryInput = {}): Promise<Rows<RecordedEvent>> {
     return (await this.ask('events', query)) as unknown as Rows<RecordedEvent>;
+  }
+
+  /**
+   * What was done to a thing, one row for each command: of a network, endpoint, sandbox, address, mac, port, host, commandid, command,
+   * actor or correlationid, of several what concerns all; narrowed by type (several with commas) and since (position or time).
+   */
+  async history(query: QueryInput): Promise<Rows<HistoryRow>> {
+    return (await this.#whole('history', query)) as unknown as Rows<HistoryRow>;
+  }
+
+  /** Who held `what` of a `kind` (address, mac, port, name), oldest first; narrowed by network and host, with `asOf` to who held it then. */
+  async ledger(query: QueryInput): Promise<Rows<LedgerRow>> {
+    const { position, rows: first, next } = await this.ask('ledger', query);
+    const rows = [...first];
+    for (let after = next; after !== undefined && query.limit === undefined; ) {
+      const page = await this.ask('ledger', { ...query, after });
+      rows.push(...page.rows);
+      after = page.next;
+    }
+    const more = query.limit === undefined || next === undefined ? {} : { next };
+    return { position, rows, ...more } as unknown as Rows<LedgerRow>;
+  }
+
+  /** What differs between the moments `from` and `asOf` (now when left out), narrowed by network, host and view. */
+  async diff(query: QueryInput): Promise<Rows<Change>> {
+    return (await this.#whole('diff', query)) as unknown as Rows<Change>;
+  }
+
+  /** All rows as of one position, or a page of them where one is asked for. */
+  #whole(name: string, query: QueryInput): Promise<QueryAnswer> {
+    const isPage = query.limit !== undefined || query.after !== undefined;
+    return isPage ? this.ask(name, query) : allRows(this.ask, name, query);
   }
 
   /**

@@ -36,15 +36,16 @@ const TIMEOUT_MS = 2_000;
 const DISCOVERY_MS = 250;
 
 export const readStatus = async (connection: NatsConnection, queries: Queries): Promise<Status> => {
-  const [commands, log, lease, services, hosts] = await Promise.all([
+  const [commands, log, lease, checkpoint, services, hosts] = await Promise.all([
     readStream(connection, STREAMS.commands),
     readStream(connection, STREAMS.log),
     readStream(connection, STREAMS.lease),
+    readStream(connection, STREAMS.checkpoint),
     discover(connection),
     queries.hosts({ timeoutMs: TIMEOUT_MS }).catch(() => null),
   ]);
   const server = { url: connection.getServer(), version: connection.info?.version ?? '' };
-  const streams = { commands, log, lease };
+  const streams = { commands, log, lease, checkpoint };
   return { server, streams, services, viewsAt: hosts?.position ?? null, hosts: hosts?.rows ?? [] };
 };
 

@@ -10,6 +10,7 @@ import { commandKey, isLapsed } from '../../events/state.ts';
 import type { Clock } from '../lib/clock.ts';
 import { type Boundary, boundaryOf, type FollowedRealm, followRealm } from '../lib/realm.ts';
 import type { Stream } from '../lib/stream.ts';
+import { type CheckpointOptions, Checkpoints } from './checkpoints.ts';
 import { collectorActor, commandDue, type Due, dueId, endpointDue, nameOfId, sandboxDue } from './due.ts';
 import { Liveness } from './liveness.ts';
 import { Schedule } from './schedule.ts';
@@ -24,6 +25,8 @@ export interface CollectorOptions {
   readonly logger: Logger;
   /** Between suspecting and collecting an endpoint; at most its grace period. */
   readonly confirmMs?: number;
+  /** Left out: no checkpoints of the log are made. */
+  readonly checkpoints?: CheckpointOptions;
 }
 
 export interface Collector {
@@ -75,6 +78,7 @@ class TimedCollector implements Collector {
   #fail: (error: unknown) => void = () => undefined;
   #followed: FollowedRealm | null = null;
   #liveness: Liveness | null = null;
+  readonly #checkpoints: Checkpoints | null;
   #isLive = false;
   #publishing: Promise<void> | null = null;
   #armedMs = Number.POSITIVE_INFINITY;
@@ -83,6 +87,8 @@ class TimedCollector implements Collector {
   constructor(options: CollectorOptions) {
     this.#options = options;
     this.#confirmMs = options.confirmMs ?? confirmMsDefault;
+    const { checkpoints, clock, logger } = options;
+    this.#checkpoints = checkpoints ? new Checkpoints({ ...checkpoints, clock, logger }) : null;
     this.failed = new Promise((_, reject) => {
       this.#fail = reject;
     });
@@ -90,16 +96,21 @@ class TimedCollector implements Collector {
   }
 
   async start(): Promise<void> {
+    await this.#checkpoints?.look();
     this.#followed = followRealm(this.#options.log, {
       listener: {
         before: (boundary, event) => this.#see(event, boundary),
-        folded: (boundary) => this.#settle(boundary),
+        folded: (boundary, _, message) => {
+          this.#checkpoints?.folded(message);
+          this.#settle(boundary);
+        },
       },
     });
     this.#followed.reader.closed.catch((error) => this.#fail(error));
     await this.#followed.reader.caughtUp;
     await this.#watchHosts(this.#followed);
     this.#isLive = true;
+    this.#checkpoints?.start();
     this.#options.logger.info({ waiting: this.#schedule.size }, 'collector watches the log');
     this.#arm();
   }
@@ -109,6 +120,7 @@ class TimedCollector implements Collector {
     this.#disarm();
     await this.#liveness?.stop();
     await this.#followed?.reader.stop();
+    await this.#checkpoints?.stop();
     await this.#publishing;
   }
 

@@ -19,7 +19,7 @@ import type { Appended, Message, Reader, Stream } from '../lib/stream.ts';
 import { answersOf, decidedAnswers, endedAnswer } from './answers.ts';
 import { admissionOf, commitOf, fenceOf, openingOf } from './commits.ts';
 import { type Intake, takeIn } from './intake.ts';
-import { type Batch, decideRound, inLogOrder, type Round } from './round.ts';
+import { type Batch, decideRound, inLogOrder, type Round, type RoundContext } from './round.ts';
 import { Term } from './term.ts';
 
 export interface ControllerOptions {
@@ -34,6 +34,8 @@ export interface ControllerOptions {
   readonly quarantineMs: number;
   /** Pools of automatic IPv4 subnets of realm networks. */
   readonly realmPools?: readonly SubnetPool[];
+  /** `nats`: the server lets each user publish under its own actor only; `claim` when left out. */
+  readonly actorProof?: RoundContext['actorProof'];
 }
 
 export interface Controller {
@@ -189,6 +191,7 @@ class ActiveController implements Controller {
         quarantineMs,
         realmPools,
         realmUla: realmUlaOf(realm),
+        actorProof: this.#options.actorProof ?? 'claim',
         newId: () => clock.randomId(12),
         log: logger,
       });

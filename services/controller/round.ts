@@ -7,7 +7,7 @@ import type { Logger } from 'pino';
 import { type Context, decide } from '../../events/decide.ts';
 import { checkId } from '../../events/deciders/upkeep.ts';
 import type { DriverRules } from '../../events/driver-rules.ts';
-import { type Event, encodeEvent, eventVersions, isMixed } from '../../events/envelope.ts';
+import { type Event, encodeEvent, eventVersions, isMixed, type Meta } from '../../events/envelope.ts';
 import { type Fact, isIntent } from '../../events/events.ts';
 import { evolve, memoryMs } from '../../events/evolve.ts';
 import type { SubnetPool } from '../../events/ipam.ts';
@@ -32,6 +32,8 @@ export interface RoundContext {
   readonly quarantineMs: number;
   readonly realmPools: readonly SubnetPool[];
   readonly realmUla: string;
+  /** Who vouches for the actors of commands. */
+  readonly actorProof: NonNullable<Meta['actorproof']>;
   readonly newId: () => string;
   readonly log: Logger;
 }
@@ -253,7 +255,7 @@ class RoundInProgress {
   }
 
   #envelop(batch: Batch, intake: Intake, facts: readonly Fact[]): readonly Event[] {
-    const { nowMs, realmName } = this.#context;
+    const { nowMs, realmName, actorProof: actorproof } = this.#context;
     const deadlineMs = intake.command.ok ? intake.command.value.deadlineMs : 0;
     const first = batch.events.length;
     const revertible = isMixed(facts) ? { revertible: true } : {};
@@ -267,6 +269,7 @@ class RoundInProgress {
         subject: aboutOf(fact, `${intake.actor}/${intake.id}`),
         time: new Date(nowMs).toISOString(),
         actor: intake.actor,
+        actorproof,
         commandid: intake.id,
         correlationid: intake.correlationid,
         causationid: intake.id,

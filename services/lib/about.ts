@@ -39,6 +39,9 @@ export const aboutOf = (fact: Fact, command = ''): string => {
     case 'NetworkDeleted':
     case 'NetworkDeleteFailed':
       return `network/${fact.data.networkId}`;
+    case 'ParkedRetried':
+    case 'ParkedDiscarded':
+      return `parked/${fact.data.position}.${fact.data.index}`;
     default:
       return `endpoint/${fact.data.endpointId}`;
   }

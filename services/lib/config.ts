@@ -47,6 +47,14 @@ export interface Config {
   readonly pluginTimeoutMs: number;
   readonly quarantineMs: number;
   readonly confirmMs: number;
+  /** The operator answers for it that the server lets each user publish under its own actor only. */
+  readonly actorsProven: boolean;
+  /** Private key that checkpoints are signed with; null: none are made. */
+  readonly checkpointKeyFile: string | null;
+  /** Where each checkpoint is appended to as well. */
+  readonly checkpointFile: string | null;
+  readonly checkpointMs: number;
+  readonly snapshotEvents: number;
   /** Everything lives in a user and network namespace of its own, which the launcher has made. */
   readonly rootless: boolean;
   /** The launcher has made a throwaway network namespace around this process. */
@@ -82,6 +90,13 @@ export const variables = {
   CNM_PLUGIN_TIMEOUT_MS: `how long a call of a plugin may take, at most (${CALL_TIMEOUT_MS})`,
   CNM_QUARANTINE_MS: 'how long a released address rests before it is given out again (60000)',
   CNM_CONFIRM_MS: 'how long a suspected endpoint stays before it is collected (5000)',
+  CNM_ACTORS:
+    'authenticated: you answer for it that the server lets each user publish under its own actor only; else actors are recorded as claimed (claimed)',
+  CNM_CHECKPOINT_KEY_FILE:
+    'Ed25519 private key (PKCS 8, PEM) that the collector signs checkpoints of the log with (none: no checkpoints)',
+  CNM_CHECKPOINT_FILE: 'file that each checkpoint is appended to as well (none)',
+  CNM_CHECKPOINT_MS: 'how often a checkpoint is made of a log that has grown (60000)',
+  CNM_SNAPSHOT_EVENTS: 'after how many events projectors keep a snapshot of the views (5000)',
   CNM_ROOTLESS: '1: `cnm up` and `cnm demo` in a user namespace of their own',
   CNM_THROWAWAY: 'set by the launcher around `cnm demo`',
 } as const;
@@ -215,6 +230,16 @@ const Environment = z.object({
   CNM_PLUGIN_TIMEOUT_MS: wholeMs.refine((ms) => ms > 0, 'more than 0').optional(),
   CNM_QUARANTINE_MS: wholeMs.optional(),
   CNM_CONFIRM_MS: wholeMs.optional(),
+  CNM_ACTORS: z.enum(['claimed', 'authenticated'], 'either claimed or authenticated').optional(),
+  CNM_CHECKPOINT_KEY_FILE: absolute.optional(),
+  CNM_CHECKPOINT_FILE: absolute.optional(),
+  CNM_CHECKPOINT_MS: wholeMs.pipe(z.int().min(100, 'at least 100')).optional(),
+  CNM_SNAPSHOT_EVENTS: z
+    .string()
+    .regex(/^\d{1,9}$/, 'a whole number of events')
+    .transform(Number)
+    .pipe(z.int().min(1, 'at least 1'))
+    .optional(),
   CNM_ROOTLESS: flag.optional(),
   CNM_THROWAWAY: flag.optional(),
 } satisfies Record<Variable, z.ZodType>);
@@ -270,6 +295,11 @@ export const readConfig = (
     pluginTimeoutMs: settings.CNM_PLUGIN_TIMEOUT_MS ?? CALL_TIMEOUT_MS,
     quarantineMs: settings.CNM_QUARANTINE_MS ?? 60_000,
     confirmMs: settings.CNM_CONFIRM_MS ?? 5_000,
+    actorsProven: settings.CNM_ACTORS === 'authenticated',
+    checkpointKeyFile: settings.CNM_CHECKPOINT_KEY_FILE ?? null,
+    checkpointFile: settings.CNM_CHECKPOINT_FILE ?? null,
+    checkpointMs: settings.CNM_CHECKPOINT_MS ?? 60_000,
+    snapshotEvents: settings.CNM_SNAPSHOT_EVENTS ?? 5_000,
     rootless: settings.CNM_ROOTLESS ?? false,
     throwaway: settings.CNM_THROWAWAY ?? false,
     searchPath: env.PATH ?? '',

@@ -1,13 +1,15 @@
 /** The chain: every commit carries the hash of the previous stored message on its subject. */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
+import { recordedHeader } from './recorded.ts';
 import type { Message } from './stream.ts';
 
 /**
- * Headers that are not part of what was stored: servers put them on when they hand a message out (direct get, pinned and
- * headers-only consumers, mirrors and sources). Measured on nats-server 2.15.1: what an ordinary append sends, `Nats-Msg-Id` and
- * `Nats-Expected-*` included, is stored as sent, and nothing is added to it.
+ * Headers that are not part of what was stored first: servers put them on when they hand a message out (direct get, pinned and
+ * headers-only consumers, mirrors and sources), and an import when it stores a message again. Measured on nats-server 2.15.1: what
+ * an ordinary append sends, `Nats-Msg-Id` and `Nats-Expected-*` included, is stored as sent, and nothing is added to it.
  */
-const ADDED_BY_SERVERS: ReadonlySet<string> = new Set([
+const ADDED_LATER: ReadonlySet<string> = new Set([
+  recordedHeader,
   'Nats-Stream',
   'Nats-Subject',
   'Nats-Sequence',
@@ -20,6 +22,15 @@ const ADDED_BY_SERVERS: ReadonlySet<string> = new Set([
   'Nats-Pin-Id',
 ]);
 
+/** The headers as they were stored first, in their order. */
+export const originalHeaders = (message: Pick<Message, 'headers'>): ReturnType<Message['headers']> =>
+  message.headers().filter(([name]) => !ADDED_LATER.has(name));
+
+/** Of one UTF-16 code unit. */
+const UTF8_BYTES_MAX = 3;
+/** What is hashed is put together here: verifying a log hashes a million messages in one go. */
+let scratch = Buffer.allocUnsafe(64 * 1024);
+
 /**
  * Hash of a stored message: SHA-256 over its canonical form, as base64url without padding (43 characters).
  *
@@ -30,14 +41,20 @@ const ADDED_BY_SERVERS: ReadonlySet<string> = new Set([
  *     CRLF
  *     body                      the stored bytes, unchanged, to the end
  *
- * Headers are taken as written, except those of `ADDED_BY_SERVERS`, sorted by name (UTF-16 code units, not a locale); values of
+ * Headers are taken as written, except those of `ADDED_LATER`, sorted by name (UTF-16 code units, not a locale); values of
  * one name keep their stored order. A value has no white space at its ends: NATS drops it on reading. Neither subject, name nor
  * value can hold CRLF (the protocol ends them with it) and a name holds no colon, so two different messages never share a
  * canonical form. Position and time are left out: the chain itself orders a subject, and an export keeps them beside it.
  */
 export const chainHash = (message: Pick<Message, 'subject' | 'headers' | 'body'>): string => {
-  const lines = message.headers().filter(([name]) => !ADDED_BY_SERVERS.has(name));
-  const sorted = lines.toSorted(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
-  const head = `${message.subject}\r\n${sorted.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`;
-  return createHash('sha256').update(head, 'utf8').update(message.body).digest('base64url');
+  const sorted = originalHeaders(message).toSorted(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+  let head = `${message.subject}\r\n`;
+  for (const [name, value] of sorted) head += `${name}: ${value}\r\n`;
+  head += '\r\n';
+  const { body } = message;
+  const most = head.length * UTF8_BYTES_MAX + body.length;
+  if (scratch.length < most) scratch = Buffer.allocUnsafe(2 * most);
+  const start = scratch.write(head);
+  scratch.set(body, start);
+  return hash('sha256', scratch.subarray(0, start + body.length), 'base64url');
 };

@@ -124,7 +124,7 @@ export interface RealmListener {
   /** A command has ended, with its record. */
   ended?(record: CommandRecord): void;
   /** A commit is folded in. */
-  folded?(boundary: Boundary, position: number): void;
+  folded?(boundary: Boundary, position: number, message: Message): void;
 }
 
 /** The key of the command whose record an event moves on. */
@@ -156,7 +156,7 @@ export const applyMessage = (realm: Realm, message: Message, listener: RealmList
     realm.isTorn = message.header(batchHeaders.id) !== '' && message.header(batchHeaders.commit) === '';
   } else boundary.outcomeHead = message;
   realm.position = message.position;
-  listener.folded?.(boundary, message.position);
+  listener.folded?.(boundary, message.position, message);
 };
 
 /** A realm that follows the log, and lets callers wait for a position. */

@@ -77,6 +77,8 @@ export interface Stream {
   appendAll(messages: readonly Append[]): Promise<AppendedAll>;
   /** `onMessage` is synchronous; what it throws ends the read. */
   read(options: ReadOptions, onMessage: (message: Message) => void): Reader;
+  /** The first position that it holds; last + 1 when empty. */
+  first(): Promise<number>;
   /** The last position, 0 when empty. */
   last(): Promise<number>;
   /** The last message on exactly this subject, or null. */

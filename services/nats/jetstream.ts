@@ -182,6 +182,12 @@ class JetStreamStream implements Stream {
     return new OrderedRead({ connection, manager, clock, log }, this.name, options, onMessage);
   }
 
+  async first(): Promise<number> {
+    const { state } = await this.ask('the first position', (manager) => manager.streams.info(this.name));
+    // an empty stream counts its first sequence from 0 or from 1
+    return state.messages === 0 ? state.last_seq + 1 : state.first_seq;
+  }
+
   async last(): Promise<number> {
     const info = await this.ask('the last position', (manager) => manager.streams.info(this.name));
     return info.state.last_seq;

@@ -270,6 +270,7 @@ export const withReads = (stream: Stream, read: Stream['read'], appended: Shared
     return result;
   },
   read,
+  first: () => stream.first(),
   last: () => stream.last(),
   lastOn: (subject) => stream.lastOn(subject),
   get: (position) => stream.get(position),

@@ -1,9 +1,14 @@
-/** The three streams as configuration, and the pure check of an existing stream against what we rely on. */
+/** The streams as configuration, and the pure check of an existing stream against what we rely on. */
 import { DiscardPolicy, RetentionPolicy, StorageType, type StreamConfig, type StreamState } from '@nats-io/jetstream';
 import { nanos } from '@nats-io/transport-node';
 
 /** The streams' names on the server. */
-export const STREAMS = { commands: 'CNM_COMMANDS', log: 'CNM_LOG', lease: 'CNM_LEASE' } as const;
+export const STREAMS = {
+  commands: 'CNM_COMMANDS',
+  log: 'CNM_LOG',
+  lease: 'CNM_LEASE',
+  checkpoint: 'CNM_CHECKPOINT',
+} as const;
 
 /** A day longer than command ids are remembered (design.md section 2), so that no command expires that may still be asked for. */
 const COMMANDS_MAX_AGE_MS = 31 * 24 * 60 * 60 * 1000;
@@ -51,6 +56,22 @@ export const leaseStream: StreamDefinition = {
   max_msgs_per_subject: 1,
 };
 
+/** Apart from the log, so that whoever writes to that one needs no permission here. */
+export const checkpointStream: StreamDefinition = {
+  ...common,
+  name: STREAMS.checkpoint,
+  description: 'cnmbus: signed checkpoints of the log; never trimmed',
+  subjects: ['cnm.checkpoint'],
+};
+
+/** Every stream, in the order in which they are made. */
+export const streamDefinitions: readonly StreamDefinition[] = [
+  commandsStream,
+  logStream,
+  leaseStream,
+  checkpointStream,
+];
+
 /**
  * Why a stream does not give what we rely on, one sentence each; none when it does. Replicas, compression, placement, republishing,
  * duplicate window, metadata and description are the operator's. A limit given by us may be looser on the server, never tighter.
@@ -84,7 +105,9 @@ export const unsafeSettings = (wanted: StreamDefinition, found: StreamConfig): r
     'it is fed by other streams (mirror or sources)',
   );
   must(found.subject_transform === undefined, 'it stores messages under other subjects (subject_transform)');
-  must((found.first_seq ?? 1) <= 1, `its positions start at ${found.first_seq} instead of 1`);
+  // Where a log was imported, commands go on behind those that it calls decided.
+  const mayStartLater = wanted.name === STREAMS.commands;
+  must(mayStartLater || (found.first_seq ?? 1) <= 1, `its positions start at ${found.first_seq} instead of 1`);
   for (const limit of ['max_msgs', 'max_bytes', 'max_age', 'max_msgs_per_subject', 'max_msg_size'] as const) {
     const most = found[limit] ?? -1;
     const least = wanted[limit] ?? -1;

@@ -4,12 +4,11 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import { describeError } from './fault.ts';
 import type { Problem } from './problem.ts';
 import {
-  commandsStream,
-  leaseStream,
   logStream,
   lostHistory,
   STREAMS,
   type StreamDefinition,
+  streamDefinitions,
   unsafeSettings,
 } from './stream-config.ts';
 import { checkSync, type SyncEvidence } from './sync.ts';
@@ -56,7 +55,7 @@ export const provision = async (connection: NatsConnection, options: ProvisionOp
   const problems = [...serverProblems, ...(await checkSync(options.sync, server.server_id))];
   // a server that must not be used gets no streams either
   const create = options.create !== false && problems.length === 0;
-  for (const definition of [commandsStream, logStream, leaseStream]) {
+  for (const definition of streamDefinitions) {
     const wanted = { ...definition, num_replicas: options.replicas ?? 1 };
     problems.push(...(await ensureStream(manager, wanted, create, options.create === false)));
   }

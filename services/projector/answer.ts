@@ -3,8 +3,12 @@ import { z } from 'zod';
 import { Query, type ViewName, viewNames } from '../../events/queries.ts';
 import { filterNames, isNetwork, selectRows, unknownNames } from '../../projections/filter.ts';
 import type { Stream } from '../lib/stream.ts';
+import { positionOf } from './as-of-position.ts';
+import { diffPage } from './diff-page.ts';
 import type { Follower } from './follower.ts';
 import type { Gate } from './gate.ts';
+import { historyPage } from './history-page.ts';
+import { ledgerPage } from './ledger-page.ts';
 import { type Page, pageOf } from './page.ts';
 import type { Past } from './past.ts';
 import { QueryFault } from './query-fault.ts';
@@ -20,8 +24,11 @@ export interface AnswerDeps {
   readonly bytesMax: number;
 }
 
-/** What can be asked on `cnm.query.<name>`: a view, the recorded events, every network there ever was, or how the projector is. */
-export const queryNames = [...viewNames, 'events', 'incarnations', 'status'] as const;
+/**
+ * What can be asked on `cnm.query.<name>`: a view, the recorded events, what was done to a thing, who held what, every network there ever
+ * was, what differs between two moments, or how the projector is.
+ */
+export const queryNames = [...viewNames, 'events', 'history', 'ledger', 'incarnations', 'diff', 'status'] as const;
 
 const isView = (name: string): name is ViewName => viewNames.some((view) => view === name);
 
@@ -38,20 +45,8 @@ export const parseQuery = (body: string): Query => {
   return query.data;
 };
 
-/** The position that `asOf` names, a position that the log holds or the last one recorded at that time, once the views hold it too. */
-const asOfPosition = async ({ log, follower }: AnswerDeps, query: Query): Promise<number> => {
-  const { asOf, timeoutMs } = query;
-  if (asOf === undefined) return follower.views.position;
-  const isTime = typeof asOf === 'string';
-  const position = isTime ? (await log.positionAt(Date.parse(asOf) + 1)) - 1 : asOf;
-  if (position <= follower.views.position) return position;
-  const last = isTime ? position : await log.last();
-  if (position > last) {
-    throw new QueryFault('QUERY_POSITION_UNKNOWN', `the log ends at position ${last}, before ${position}`);
-  }
-  await follower.reached(position, timeoutMs);
-  return position;
-};
+const asOfPosition = (deps: AnswerDeps, { asOf, timeoutMs }: Query): Promise<number> =>
+  positionOf(deps, asOf, timeoutMs);
 
 const refuseUnknown = (name: string, unknown: readonly string[], known: readonly string[]): void => {
   if (unknown.length === 0) return;
@@ -62,11 +57,14 @@ const refuseUnknown = (name: string, unknown: readonly string[], known: readonly
 const viewPage = async (deps: AnswerDeps, view: ViewName, query: Query): Promise<Page> => {
   refuseUnknown(view, unknownNames(view, query.filter), filterNames(view));
   const { follower, past } = deps;
-  const views = query.asOf === undefined ? follower.views : await past.asOf(await asOfPosition(deps, query));
+  const views =
+    query.asOf === undefined
+      ? follower.views
+      : await past.asOf(await asOfPosition(deps, query), view === 'commands' ? 'all' : 'needed');
   // Nothing is awaited from here on, so the live views stand still while they are read.
   const limits = { limit: query.limit, bytesMax: deps.bytesMax };
   const page = pageOf(views.position, selectRows(views, view, query.filter), query.after, limits);
-  if (page.next !== undefined) past.keep(views);
+  if (page.next !== undefined && views === follower.views) past.keep(views);
   return page;
 };
 
@@ -89,15 +87,30 @@ const eventsPage = async (deps: AnswerDeps, query: Query): Promise<Page> => {
   return gate(() => recordedEvents({ log, networks: follower.networks, bytesMax }, query, until));
 };
 
+const pastPage = async (deps: AnswerDeps, name: 'history' | 'ledger', query: Query): Promise<Page> => {
+  const { log, follower, gate, bytesMax } = deps;
+  const { networks, memory, views } = follower;
+  const until = await asOfPosition(deps, query);
+  const all = { log, networks, memory, bytesMax, hosts: () => [...views.rows.hosts.keys()] };
+  if (name === 'history') return gate(() => historyPage(all, query, until));
+  return query.asOf === undefined
+    ? gate(() => ledgerPage(all, query, until, null))
+    : gate(() => ledgerPage(all, query, until, until));
+};
+
 /** Answers a query. @throws QueryFault */
 export const answerQuery = async (deps: AnswerDeps, name: string, query: Query): Promise<Page> => {
   if (name === 'status') {
     return { position: deps.follower.views.position, rows: [JSON.stringify(await deps.status())] };
   }
-  if (name !== 'events' && name !== 'incarnations' && !isView(name)) {
+  const isPast = name === 'history' || name === 'ledger';
+  if (name !== 'events' && name !== 'incarnations' && name !== 'diff' && !isPast && !isView(name)) {
     throw new QueryFault('QUERY_VIEW_UNKNOWN', `no view ${name}: there are ${queryNames.join(', ')}`);
   }
+  if (query.from !== undefined && name !== 'diff') throw new QueryFault('QUERY_MALFORMED', `${name} has no \`from\``);
   await deps.follower.reached(query.atLeast ?? 0, query.timeoutMs);
   if (name === 'events') return eventsPage(deps, query);
+  if (name === 'diff') return diffPage(deps, query);
+  if (isPast) return pastPage(deps, name, query);
   return name === 'incarnations' ? incarnationsPage(deps, query) : viewPage(deps, name, query);
 };

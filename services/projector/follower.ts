@@ -7,6 +7,7 @@ import { applyCommit, createViews, type Views } from '../../projections/views.ts
 import type { Clock } from '../lib/clock.ts';
 import { eventsOf } from '../lib/commit.ts';
 import type { Message, Stream } from '../lib/stream.ts';
+import { Memory } from './memory.ts';
 import { QueryFault } from './query-fault.ts';
 
 /** A network that was asked for at some time. Kept for ever: events of endpoints name their network by id alone, those of the past too. */
@@ -22,6 +23,7 @@ export interface Follower {
   readonly views: Views;
   /** By id, in the order in which they came. */
   readonly networks: ReadonlyMap<string, KnownNetwork>;
+  readonly memory: Memory;
   /** What the log's first commit says of it; null before that. */
   opening(): EventData<'RealmOpened'> | null;
   /** Resolves when all that was stored at the start is folded in. */
@@ -43,11 +45,21 @@ interface Waiter {
   readonly reject: (reason: QueryFault) => void;
 }
 
+export interface FollowDeps {
+  readonly log: Stream;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Told of each commit that is folded in. */
+  readonly passed?: (events: number) => void;
+  /** Empty: whoever folds the log anew needs a new one. */
+  readonly memory?: Memory;
+}
+
 const WAITERS_MAX = 10_000;
 
 /** Starts following. Stops for good at the first commit that this version cannot read: views with holes would be lies. */
-export const follow = (log: Stream, clock: Clock, logger: Logger): Follower => {
-  const views = createViews();
+export const follow = ({ log, clock, logger, passed, memory = new Memory() }: FollowDeps): Follower => {
+  const views = createViews(memory.ledger);
   const networks = new Map<string, KnownNetwork>();
   const waiters = new Set<Waiter>();
   let live = false;
@@ -72,6 +84,8 @@ export const follow = (log: Stream, clock: Clock, logger: Logger): Follower => {
       } else if (event.type === 'RealmOpened') opening ??= event.data;
     }
     applyCommit(views, message.subject, message.position, events);
+    memory.note(events, message.position);
+    passed?.(events.length);
     if (waiters.size > 0) release();
   };
   const fail = (reason: unknown): void => {
@@ -111,6 +125,7 @@ export const follow = (log: Stream, clock: Clock, logger: Logger): Follower => {
   return {
     views,
     networks,
+    memory,
     opening: () => opening,
     caughtUp,
     closed: reader.closed,

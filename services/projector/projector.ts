@@ -4,11 +4,14 @@ import { type QueryAnswer, type QueryInput, viewNames } from '../../events/queri
 import type { Clock } from '../lib/clock.ts';
 import type { Stream } from '../lib/stream.ts';
 import { type AnswerDeps, answerQuery, parseQuery } from './answer.ts';
+import { foldCode } from './fold-code.ts';
 import { follow } from './follower.ts';
 import { createGate } from './gate.ts';
+import type { Memory } from './memory.ts';
 import { bodyOf } from './page.ts';
 import { createPast } from './past.ts';
-import { type RebuildReport, rebuildViews } from './rebuild.ts';
+import { Rebuilder, type RebuildOptions, type RebuildReport, type RollbackReport } from './rebuild.ts';
+import { createSnapshots } from './snapshots.ts';
 
 export interface ProjectorDeps {
   readonly log: Stream;
@@ -19,6 +22,14 @@ export interface ProjectorDeps {
 export interface ProjectorOptions {
   /** How large an answer may be, bytes; larger ones come in pages. Must be below the server's `max_payload`. */
   readonly answerBytesMax?: number;
+  /** Where states of the past are kept; none when left out, and every moment of the past is folded from the opening. */
+  readonly snapshots?: SnapshotPlace;
+}
+
+export interface SnapshotPlace {
+  readonly directory: string;
+  /** After how many events the next one is kept. */
+  readonly everyEvents: number;
 }
 
 export interface Projector {
@@ -30,8 +41,12 @@ export interface Projector {
   answer(name: string, body: string): Promise<string>;
   /** The same for callers in this process. @throws QueryFault */
   query(name: string, query?: QueryInput): Promise<QueryAnswer>;
-  /** Folds all views anew from the opening and holds them against the live ones, byte for byte. */
-  rebuild(): Promise<RebuildReport>;
+  /** Folds the views anew from the opening and holds them against the live ones, byte for byte. @throws QueryFault when it is done already */
+  rebuild(options?: RebuildOptions): Promise<RebuildReport>;
+  /** Puts back what the last rebuilding has replaced. @throws QueryFault when it has replaced nothing */
+  rollback(): Promise<RollbackReport>;
+  /** How much it keeps of the past beside the views. */
+  remembered(): ReturnType<Memory['size']>;
   stop(): Promise<void>;
 }
 
@@ -45,8 +60,20 @@ const READS_WAITING_MAX = 32;
 export const createProjector = (deps: ProjectorDeps, options: ProjectorOptions = {}): Projector => {
   const { log, clock, logger } = deps;
   const startedAt = new Date(clock.nowMs()).toISOString();
-  const follower = follow(log, clock, logger);
+  const { snapshots: place } = options;
+  const snapshots = place
+    ? createSnapshots({
+        ...place,
+        code: foldCode(),
+        epoch: () => follower.opening()?.epoch ?? null,
+        log,
+        clock,
+        logger,
+      })
+    : null;
+  const follower = follow({ log, clock, logger, passed: (events) => snapshots?.passed(follower.views, events) });
   const { views } = follower;
+  follower.caughtUp.then(() => snapshots?.live(views.position)).catch(() => {}); // `closed` says why to everyone
   const gate = createGate(READS_AT_ONCE_MAX, READS_WAITING_MAX);
 
   const status = async (): Promise<object> => {
@@ -62,10 +89,17 @@ export const createProjector = (deps: ProjectorDeps, options: ProjectorOptions =
       startedAt,
       realm: follower.opening()?.realm ?? null,
       epoch: follower.opening()?.epoch ?? null,
+      snapshots: (await snapshots?.status()) ?? null,
       views: Object.fromEntries(viewNames.map((view) => [view, views.rows[view].size])),
     };
   };
-  const past = createPast(log, views, gate);
+  const past = createPast({ log, live: views, gate, snapshots });
+  const onReplaced = async (): Promise<void> => {
+    past.clear();
+    await snapshots?.clear();
+    void snapshots?.live(views.position);
+  };
+  const rebuilder = new Rebuilder({ log, live: views, ledger: follower.memory.ledger, clock, onReplaced });
   const bytesMax = options.answerBytesMax ?? ANSWER_BYTES_MAX;
   const answering: AnswerDeps = { log, follower, past, gate, status, bytesMax };
   const answer = async (name: string, body: string): Promise<string> =>
@@ -76,7 +110,12 @@ export const createProjector = (deps: ProjectorDeps, options: ProjectorOptions =
     closed: follower.closed,
     answer,
     query: async (name, query = {}) => JSON.parse(await answer(name, JSON.stringify(query))) as QueryAnswer,
-    rebuild: () => gate(() => rebuildViews(log, views, clock)),
-    stop: () => follower.stop(),
+    rebuild: (rebuilding) => rebuilder.rebuild(rebuilding),
+    rollback: () => rebuilder.rollback(),
+    remembered: () => follower.memory.size(),
+    stop: async () => {
+      await follower.stop();
+      await snapshots?.stop();
+    },
   };
 };

@@ -7,6 +7,7 @@ import { createMatcher, type EventFilter, type FilterMemory } from '../../projec
 import { type EventPosition, formatPosition, isBehind, parsePosition } from '../../projections/event-position.ts';
 import { type Filter, isNetwork } from '../../projections/filter.ts';
 import { originOf } from '../../projections/origin.ts';
+import { positionRecordedAt, recordedOf } from '../lib/recorded.ts';
 import type { Message, Stream } from '../lib/stream.ts';
 import type { KnownNetwork } from './follower.ts';
 import { type Page, PageBuilder } from './page.ts';
@@ -21,11 +22,24 @@ export interface RecordedDeps {
 /** One request reads at most so many commits, about a tenth of a second; then it answers with what it has and how to go on. */
 const COMMITS_MAX = 20_000;
 
-const texts = ['host', 'network', 'endpoint', 'sandbox', 'address', 'commandid', 'command', 'actor', 'correlationid'];
+const texts = [
+  'host',
+  'network',
+  'endpoint',
+  'sandbox',
+  'address',
+  'mac',
+  'port',
+  'commandid',
+  'command',
+  'actor',
+  'correlationid',
+] as const;
 /** Names that a filter over events knows. */
 export const eventFilterNames = ['type', 'since', ...texts] as const;
 
-const parseTypes = (text: string): ReadonlySet<EventType> => {
+/** @throws QueryFault */
+export const parseTypes = (text: string): ReadonlySet<EventType> => {
   const types = text.split(',').map((type) => type.trim());
   const unknown = types.filter((type) => !(type in eventVersions));
   if (unknown.length > 0) throw new QueryFault('QUERY_MALFORMED', `no event types: ${unknown.join(', ')}`);
@@ -42,7 +56,8 @@ export const singlesOf = (name: string, filter: Filter): Singles => {
 };
 
 const parseFilter = (filter: Singles): EventFilter => {
-  const unknown = Object.keys(filter).filter((name) => !eventFilterNames.includes(name));
+  const known: readonly string[] = eventFilterNames;
+  const unknown = Object.keys(filter).filter((name) => !known.includes(name));
   if (unknown.length > 0) {
     const detail = `events cannot be filtered by ${unknown.join(', ')}, only by ${eventFilterNames.join(', ')}`;
     throw new QueryFault('QUERY_MALFORMED', detail);
@@ -70,7 +85,7 @@ const formatCursor = (from: EventPosition, { holders, meant }: FilterMemory): st
   [formatPosition(from), ...holders, ...[...meant].map((id) => `=${id}`)].join('~');
 
 /** `since` takes in the position or time that it names; the answer is what comes right before. */
-const parseSince = async (log: Stream, since: string | undefined): Promise<EventPosition> => {
+export const parseSince = async (log: Stream, since: string | undefined): Promise<EventPosition> => {
   const end = Number.POSITIVE_INFINITY;
   if (since === undefined) return { position: 0, index: end };
   const named = parsePosition(since);
@@ -78,7 +93,7 @@ const parseSince = async (log: Stream, since: string | undefined): Promise<Event
   if (named) return { position: named.position - 1, index: end };
   const timeMs = Date.parse(since);
   if (Number.isNaN(timeMs)) throw new QueryFault('QUERY_MALFORMED', `neither a position nor a time: ${since}`);
-  return { position: (await log.positionAt(timeMs)) - 1, index: end };
+  return { position: (await positionRecordedAt(log, timeMs)) - 1, index: end };
 };
 
 /** A recorded event as a row: the CloudEvent in its current version, and where and when it was stored. */
@@ -88,10 +103,11 @@ const rowOf = (event: Event, message: Message, index: number): object => ({
   data: event.data,
   position: `${message.position}.${index}`,
   host: originOf(message.subject).host,
-  recordedtime: new Date(message.recordedMs).toISOString(),
+  recordedtime: new Date(recordedOf(message)).toISOString(),
 });
 
-const knownIds = (networks: ReadonlyMap<string, KnownNetwork>, wanted: string | undefined): Set<string> => {
+/** Ids of all networks there ever were that are meant. */
+export const knownIds = (networks: ReadonlyMap<string, KnownNetwork>, wanted: string | undefined): Set<string> => {
   const ids = new Set<string>();
   if (wanted === undefined) return ids;
   for (const [id, { name, host }] of networks) if (isNetwork(wanted, [name, id], host)) ids.add(id);

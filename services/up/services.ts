@@ -1,4 +1,5 @@
 /** The composition root: each service with its connection, its streams and whatever else it is handed. */
+import { join } from 'node:path';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { RESOLVER_PORT } from '../dns/address.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -92,6 +93,7 @@ const startController = async (deps: ServiceDeps): Promise<Part> => {
     logger,
     quarantineMs: config.quarantineMs,
     realmPools: config.realmPools,
+    actorProof: config.actorsProven ? 'nats' : 'claim',
   });
   await controller.start();
   // a lease that is lost and won again at once must not start the next round before the last one has ended
@@ -179,7 +181,10 @@ const startWorker = async (deps: ServiceDeps): Promise<Part> => {
 
 const startCollector = async (deps: ServiceDeps): Promise<Part> => {
   const { createCollector } = await import('../collector/collector.ts');
+  const { readSigningKey } = await import('../audit/keys.ts');
   const { config, clock } = deps;
+  const { checkpointKeyFile, checkpointFile: file, checkpointMs: everyMs } = config;
+  const key = checkpointKeyFile === null ? null : await readSigningKey(checkpointKeyFile);
   const opened = await open('collector', deps);
   const { connection, logger, stream } = opened;
   const collector = createCollector({
@@ -190,6 +195,7 @@ const startCollector = async (deps: ServiceDeps): Promise<Part> => {
     clock,
     logger,
     confirmMs: config.confirmMs,
+    ...(key ? { checkpoints: { stream: stream('checkpoint'), key, file, everyMs } } : {}),
   });
   await Promise.race([collector.start(), collector.failed]);
   const service = register('collector', opened, deps);
@@ -206,11 +212,16 @@ const startCollector = async (deps: ServiceDeps): Promise<Part> => {
 
 const startProjector = async (deps: ServiceDeps): Promise<Part> => {
   const { createProjector } = await import('../projector/projector.ts');
+  const { serveRebuild } = await import('../projector/serve-rebuild.ts');
   const { serveQueries } = await import('../projector/serve.ts');
   const { config, clock } = deps;
   const { connection, logger, stream } = await open('projector', deps);
-  const projector = createProjector({ log: stream('log'), clock, logger });
+  const projector = createProjector(
+    { log: stream('log'), clock, logger },
+    { snapshots: { directory: join(config.dataDir, 'snapshots'), everyEvents: config.snapshotEvents } },
+  );
   const service = serveQueries(connection, projector, logger, { version: packageVersion, realm: config.realm });
+  const rebuilding = serveRebuild(connection, service.id, { projector, clock, logger });
   const failed = onlyFailure(projector.closed);
   await Promise.race([projector.caughtUp, failed]);
   return {
@@ -218,6 +229,7 @@ const startProjector = async (deps: ServiceDeps): Promise<Part> => {
     failed,
     stop: async () => {
       await service.stop();
+      await rebuilding.stop();
       await projector.stop();
       await connection.drain();
     },

@@ -12,7 +12,7 @@ import { networkNow } from './settings.ts';
 import { openUnits, sandboxOf } from './units.ts';
 
 /** Objects of everything that is reported as done. */
-const settledObjects = (state: BoundaryState, deployment: Deployment): readonly KernelObject[] => {
+export const settledObjects = (state: BoundaryState, deployment: Deployment): readonly KernelObject[] => {
   const { host } = deployment;
   const objects: KernelObject[] = [];
   for (const row of state.networks.values()) {

@@ -139,6 +139,7 @@ export class Outbox {
       subject: aboutOf(fact),
       time: new Date(clock.nowMs()).toISOString(),
       actor: intent?.meta.actor ?? '',
+      ...(intent?.meta.actorproof === undefined ? {} : { actorproof: intent.meta.actorproof }),
       commandid: intent?.meta.commandid ?? '',
       correlationid: intent?.meta.correlationid ?? id,
       causationid: intent?.meta.id ?? '',

@@ -335,6 +335,13 @@ const lookingUp = (make: MakeStream): void => {
     assert.equal(await stream.lastOn('t.c'), null);
   });
 
+  test('the first position is 1, also while nothing is stored', async () => {
+    const stream = await make();
+    assert.equal(await stream.first(), 1);
+    await write(stream, 't.a', '1', '2');
+    assert.equal(await stream.first(), 1);
+  });
+
   test('a message by position, or null', async () => {
     const stream = await make();
     await write(stream, 't.a', '1', '2');

@@ -1,10 +1,13 @@
 // The command line as a user drives it, against a `cnm up` with the real kernel, in namespaces of the test's own.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { eventVersions } from '../../events/envelope.ts';
+import type { HistoryRow } from '../../events/past-queries.ts';
 import { waitFor } from '../support/nats.ts';
 import { inOwnNamespaces, ipLinks, sh } from '../support/netns.ts';
 import { launcher, makePlace, type Place, type Running } from './cli-harness.ts';
@@ -42,7 +45,7 @@ if (inOwnNamespaces(import.meta.filename)) {
     );
     assert.ok(streams.log.last > 0);
     assert.deepEqual(missing, []);
-    assert.match(works('status'), /^host {6}h1, alive, kernel /m);
+    assert.match(works('status'), /^host {7}h1, alive, kernel /m);
     assert.match(works('host', 'ls'), /^HOST +STATUS +EPOCH.*\nh1 +alive +1 /);
     assert.match(works('host', 'inspect', 'h1'), /^status: +alive$/m);
     assert.equal(place.cnm('host', 'inspect', 'h9').exit, 1);
@@ -209,26 +212,78 @@ if (inOwnNamespaces(import.meta.filename)) {
     assert.match(works('network', 'prune'), /^nothing to delete/);
   });
 
-  test('cli: the past and its reasons can be asked for', () => {
+  test('cli: the past and its reasons can be asked for', async () => {
     const before = place.json('status').streams.log.last;
     works('network', 'create', 'past');
     const { endpoints } = place.json('sandbox', 'attach', 'p1', '--network', 'past');
     const then = place.json('network', 'ls').position;
+    const address = endpoints[0].ipv4.replace(/\/.*/, '');
+    const chain = new RegExp(
+      `-> endpoint past/p1 \\(${endpoints[0].id}\\) -> EndpointCreateRequested .*AttachSandbox .* by tester \\(claimed\\)`,
+    );
+    const link = ipLinks().find(({ ifalias = '' }) => ifalias.endsWith(`:e:${endpoints[0].id}`));
+    assert.match(works('why', link?.ifname ?? assert.fail('no link of it')), chain);
+    assert.match(works('why', address), chain);
+    assert.match(works('why', place.json('sandbox', 'inspect', 'p1').key), /-> sandbox p1 .*AttachSandbox/);
+    fails(1, /not ours/, 'why', 'lo');
+    fails(1, /no interface nosuch here: not ours/, 'why', 'nosuch');
+    fails(1, /nobody listens: not ours/, 'why', '9/udp');
+    const server = createServer().listen(18_080, '127.0.0.1');
+    await once(server, 'listening');
+    fails(1, new RegExp(`port 18080/tcp of pid ${process.pid} \\(.*\\): not ours`), 'why', '18080');
+    server.close();
+    works('sandbox', 'attach', 'p2', '--network', 'past', '-p', '18081:80');
+    assert.match(works('why', '18081'), /^port 18081\/tcp -> sandbox p2 .*AttachSandbox .* by tester/);
+    assert.match(works('history', 'port', '18081/tcp'), /AttachSandbox +succeeded/);
+    assert.equal(place.json('ledger', 'port', 'h1/tcp/18081').rows[0].holder, 'p2');
+    works('sandbox', 'detach', 'p2');
     works('sandbox', 'detach', 'p1');
     works('network', 'rm', 'past');
     assert.match(works('network', 'ls', '--as-of', String(then)), /^past /m);
     assert.match(works('sandbox', 'inspect', 'p1', '--as-of', String(then)), /^status: +ready$/m);
     fails(1, /there is no sandbox p1/, 'sandbox', 'inspect', 'p1');
-    const types = place.json('history', 'sandbox', 'p1').rows.map(({ type }: { type: string }) => type.split('.')[1]);
-    assert.deepEqual(types.filter((type: string) => type === 'EndpointJoined').length, 1);
+    const told: readonly HistoryRow[] = place.json('history', 'sandbox', 'p1').rows;
+    assert.deepEqual(
+      told.map(({ command, status, actor }) => [command, status, actor]),
+      [
+        ['AttachSandbox', 'succeeded', 'tester'],
+        ['DetachSandbox', 'succeeded', 'tester'],
+      ],
+    );
+    const types = told.flatMap((row) => row.events.map(({ type }) => type));
+    assert.equal(types.filter((type) => type === 'EndpointJoined').length, 1);
+    const [held] = place.json('ledger', 'address', address, '--network', 'past').rows;
+    assert.deepEqual([held.holder, held.from.command, held.until.command], ['p1', 'AttachSandbox', 'DetachSandbox']);
+    assert.match(works('ledger', 'address', address, '--as-of', String(then)), /endpoint p1/);
+    fails(1, /nobody held address/, 'ledger', 'address', '203.0.113.9');
+    fails(1, /held by endpoint p1 until .*: not ours/, 'why', address);
     assert.match(works('history', 'network', 'past'), /NetworkDeleted/);
     assert.match(works('history', 'address', endpoints[0].ipv4.replace(/\/.*/, '')), /EndpointCreateRequested/);
     assert.match(works('history', 'endpoint', 'p1'), /EndpointLeft/);
     fails(1, /nothing is recorded about network nowhere/, 'history', 'network', 'nowhere');
+    const between = works('diff', String(before), String(then));
+    assert.match(between, /^\+ network past on h1$/m);
+    assert.match(between, /^\+ sandbox p1 on h1$/m);
+    assert.match(works('diff', String(then)), /^- endpoint past\/p1 on h1$/m);
+    fails(1, /there never was a network nowhere/, 'diff', String(before), '--network', 'nowhere');
+    fails(1, /there is no host nowhere/, 'diff', String(before), '--host', 'nowhere');
+    assert.equal(works('diff', String(then), String(then), '--network', 'past'), '');
+    fails(1, /QUERY_POSITION_UNKNOWN/, 'diff', '999999');
+    fails(2, /FROM is missing/, 'diff');
     const events = place.json('events', '--since', String(before + 1)).rows;
     assert.equal(events[0].type, `cnm.NetworkCreateRequested.v${eventVersions.NetworkCreateRequested}`);
     assert.deepEqual([events[0].actor, events[0].host], ['tester', 'h1']);
     assert.match(works('events', '--since', '1', '--type', 'HostFacts'), /host h1 kernel /);
+  });
+
+  test('cli: views are rebuilt, compared, put in place and put back', () => {
+    assert.match(works('rebuild', 'all', '--dry-run'), /^projector \w+: all at position \d+ is equal \(/);
+    const { projectors } = place.json('rebuild', 'endpoints', '--rate', '50000');
+    assert.deepEqual([projectors.length, projectors[0].equal, projectors[0].swapped], [1, true, true]);
+    assert.match(works('rebuild', 'endpoints', '--rollback'), /: put back endpoints at position \d+$/m);
+    fails(1, /no view was replaced/, 'rebuild', 'all', '--rollback');
+    fails(2, /no view rooms/, 'rebuild', 'rooms');
+    fails(2, /events per second/, 'rebuild', 'all', '--rate', 'fast');
   });
 
   test('cli: events are followed, one JSON line each', async () => {

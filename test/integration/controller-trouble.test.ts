@@ -120,6 +120,7 @@ test('a stop does not wait for a commit that was acknowledged and never comes ba
       append: (message) => stage.log.append(message),
       appendAll: (messages) => stage.log.appendAll(messages),
       read: (options, onMessage) => stage.log.read(options, (message) => isHeld || onMessage(message)),
+      first: () => stage.log.first(),
       last: () => stage.log.last(),
       lastOn: (subject) => stage.log.lastOn(subject),
       get: (position) => stage.log.get(position),

@@ -4,7 +4,13 @@ import { createServer, type Server } from 'node:net';
 import { after, before, test } from 'node:test';
 import { type JetStreamManager, jetstreamManager, type StreamConfig } from '@nats-io/jetstream';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
-import { commandsStream, leaseStream, logStream, STREAMS } from '../../services/nats/stream-config.ts';
+import {
+  checkpointStream,
+  commandsStream,
+  leaseStream,
+  logStream,
+  STREAMS,
+} from '../../services/nats/stream-config.ts';
 import { isNewEnough, type Provisioned, provision } from '../../services/nats/streams.ts';
 import type { SyncEvidence } from '../../services/nats/sync.ts';
 import { addStream, freePort, startNats, type TestNats } from '../support/nats.ts';
@@ -31,6 +37,7 @@ test('provision: makes the streams, and doing it again, or several times at once
     'STREAM_MISSING',
     'STREAM_MISSING',
     'STREAM_MISSING',
+    'STREAM_MISSING',
   ]);
   const results = await Promise.all([1, 2, 3].map(() => provision(connection, { sync: stated })));
   assert.deepEqual(
@@ -40,14 +47,16 @@ test('provision: makes the streams, and doing it again, or several times at once
   const before = await manager.streams.info(STREAMS.log);
   assert.equal((await provision(connection, { sync: stated, create: false })).ok, true);
   assert.deepEqual((await manager.streams.info(STREAMS.log)).config, before.config);
-  await assert.rejects(() => manager.streams.purge(STREAMS.log));
-  await assert.rejects(() => manager.streams.deleteMessage(STREAMS.log, 1));
+  for (const stream of [STREAMS.log, STREAMS.checkpoint]) {
+    await assert.rejects(() => manager.streams.purge(stream));
+    await assert.rejects(() => manager.streams.deleteMessage(stream, 1));
+  }
 });
 
 test('provision: more copies than servers are refused, and streams that are there keep the copies that they have', async () => {
   await removeAll();
   const refused = await provision(connection, { sync: stated, replicas: 3 });
-  assert.deepEqual(codes(refused), ['STREAM_REFUSED', 'STREAM_REFUSED', 'STREAM_REFUSED']);
+  assert.deepEqual(codes(refused), ['STREAM_REFUSED', 'STREAM_REFUSED', 'STREAM_REFUSED', 'STREAM_REFUSED']);
   assert.match(texts(refused), /replicas > 1 not supported in non-clustered mode/);
   assert.equal((await provision(connection, { sync: stated })).ok, true);
   assert.equal((await provision(connection, { sync: stated, replicas: 3 })).ok, true);
@@ -81,6 +90,16 @@ test('provision: an existing stream that breaks a guarantee is refused with the 
     assert.match(texts(result), reason);
     assert.deepEqual((await manager.streams.info(STREAMS.log)).config, config);
   }
+  await removeAll();
+});
+
+test('provision: checkpoints that could be trimmed are refused', async () => {
+  await removeAll();
+  await addStream(manager, { ...checkpointStream, deny_purge: false, max_msgs: 10 });
+  assert.match(
+    texts(await provision(connection, { sync: stated })),
+    /CNM_CHECKPOINT[^\n]* purged[^\n]*\n[^\n]*max_msgs = 10/,
+  );
   await removeAll();
 });
 

@@ -7,6 +7,7 @@ import { type Event, encodeCommit } from '../../events/envelope.ts';
 import { subjects } from '../../events/names.ts';
 import { QueryAnswer, type QueryInput } from '../../events/queries.ts';
 import { applyCommit, createViews } from '../../projections/views.ts';
+import { rebuildAt } from '../../services/client/rebuild.ts';
 import { systemClock } from '../../services/lib/clock.ts';
 import type { Stream } from '../../services/lib/stream.ts';
 import { connectNats } from '../../services/nats/connection.ts';
@@ -16,6 +17,7 @@ import { STREAMS } from '../../services/nats/stream-config.ts';
 import { provision } from '../../services/nats/streams.ts';
 import { createProjector, type Projector } from '../../services/projector/projector.ts';
 import { serveQueries } from '../../services/projector/serve.ts';
+import { serveRebuild } from '../../services/projector/serve-rebuild.ts';
 import { type WatchItem, watch } from '../../services/projector/watch.ts';
 import { startNats, type TestNats, waitFor } from '../support/nats.ts';
 import { RandomHistory } from '../support/random-history.ts';
@@ -131,6 +133,33 @@ test('projector: a rebuilt set of views is the live one', async () => {
   const report = await projector.rebuild();
   assert.equal(report.equal, true);
   assert.equal(report.position, FIRST + 20);
+});
+
+test('projector: one of them is asked to rebuild its views, says how far it is, and puts them in place', async () => {
+  const rebuilding = serveRebuild(connection, service.id, { projector, clock: systemClock, logger });
+  await connection.flush();
+  const told: [number, number][] = [];
+  const request = { view: 'endpoints', swap: true } as const;
+  const rebuilt = await rebuildAt(client, systemClock, service.id, request, (projectorId, position, of) => {
+    assert.equal(projectorId, service.id);
+    told.push([position, of]);
+  });
+  assert.ok(rebuilt.kind === 'report');
+  assert.deepEqual(
+    [rebuilt.view, rebuilt.equal, rebuilt.swapped, rebuilt.position],
+    ['endpoints', true, true, FIRST + 20],
+  );
+  assert.ok(told.length >= 1);
+  assert.deepEqual((await ask('endpoints')).rows, plain([...rowsAt(FIRST + 20).endpoints.values()]));
+  const back = await rebuildAt(client, systemClock, service.id, { rollback: true }, () => {});
+  assert.deepEqual(back, { kind: 'rollback', projector: service.id, views: ['endpoints'], position: FIRST + 20 });
+  const refused = await rebuildAt(client, systemClock, service.id, { view: 'rooms' as never }, () => {});
+  assert.ok(refused.kind === 'refused' && refused.code === 'QUERY_MALFORMED');
+  await assert.rejects(
+    rebuildAt(client, systemClock, 'nobody', {}, () => {}),
+    /projector nobody does not answer/,
+  );
+  await rebuilding.stop();
 });
 
 test('projector: recorded events over the wire', async () => {

@@ -98,6 +98,7 @@ class ModelController extends Follower<Model> {
       quarantineMs,
       realmPools: DEFAULT_REALM_POOLS,
       realmUla: 'fdaa:bbbb:cccc::/48',
+      actorProof: 'claim',
       newId: () => this.model.newId(),
       log: logger,
     });

@@ -1,4 +1,4 @@
-/** A log that a reader is behind of. */
+/** A log that comes late to one who reads it. */
 import type { Stream } from '../../services/lib/stream.ts';
 
 /** A log whose deliveries to one reader can be held up, so that what it knows is old. */
@@ -11,6 +11,7 @@ export const delayed = (log: Stream) => {
       appendAll: (messages) => log.appendAll(messages),
       read: (options, onMessage) =>
         log.read(options, (message) => (held ? void held.push(() => onMessage(message)) : onMessage(message))),
+      first: () => log.first(),
       last: () => log.last(),
       lastOn: (subject) => log.lastOn(subject),
       get: (position) => log.get(position),

@@ -135,6 +135,11 @@ class InMemory implements MemoryStream {
     return reader;
   }
 
+  async first(): Promise<number> {
+    await this.turn();
+    return 1;
+  }
+
   async last(): Promise<number> {
     await this.turn();
     return this.messages.length;

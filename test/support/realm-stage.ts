@@ -25,7 +25,7 @@ export class RealmStage {
   readonly commands = memoryStream('COMMANDS', { nowMs: () => systemClock.nowMs() });
   /** What becomes of the next appends of decisions, one each. */
   readonly fates: (Injected | undefined)[] = [];
-  readonly log = memoryStream('LOG', {
+  readonly log = memoryStream('CNM_LOG', {
     nowMs: () => systemClock.nowMs(),
     inject: ({ subject }) => (subject.startsWith('cnm.event.') ? this.fates.shift() : undefined),
   });

@@ -6,7 +6,7 @@ import type { KernelObject } from '../../drivers/objects.ts';
 import type { Kernel } from '../../drivers/port.ts';
 import { drivers as builtInDrivers } from '../../drivers/registry.ts';
 import type { CommandInput, CommandType } from '../../events/commands.ts';
-import { decodeCommit, type Event, needsExecution } from '../../events/envelope.ts';
+import { decodeCommit, type Event, type Meta, needsExecution } from '../../events/envelope.ts';
 import { isFailure, isTerminal } from '../../events/events.ts';
 import { DEFAULT_IPV4_POOLS } from '../../events/ipam.ts';
 import { commandId, subjects } from '../../events/names.ts';
@@ -71,6 +71,7 @@ export interface SystemOptions extends Streams {
   readonly drivers?: ReadonlyMap<string, Driver>;
   readonly plugins?: Plugins;
   readonly clock?: Clock;
+  readonly actorProof?: Meta['actorproof'];
   /** Of encrypted networks. */
   readonly secret?: Uint8Array | null;
   readonly addressee?: string;
@@ -132,12 +133,12 @@ export class System {
   }
 
   async startController(): Promise<Controller> {
-    const { log, commands, drivers = builtInDrivers, clock = systemClock } = this.options;
+    const { log, commands, drivers = builtInDrivers, clock = systemClock, actorProof = 'claim' } = this.options;
     const publish = (subject: string, body: string): void => {
       this.options.publish?.(subject, body);
       this.#answered(JSON.parse(body) as Answer);
     };
-    const context = { realm, log, commands, drivers, clock, logger };
+    const context = { realm, log, commands, drivers, clock, logger, actorProof };
     const controller = createController({ ...context, publish, quarantineMs: 60_000 });
     await controller.start();
     controller.activate();
@@ -171,7 +172,12 @@ export class System {
   send<T extends CommandType>(
     type: T,
     data: CommandInput<T>,
-    more: { readonly id?: string; readonly deadlineMs?: number; readonly correlationid?: string } = {},
+    more: {
+      readonly id?: string;
+      readonly deadlineMs?: number;
+      readonly correlationid?: string;
+      readonly traceparent?: string;
+    } = {},
   ): Sent {
     const id = more.id ?? commandId(systemClock.nowMs(), `t${this.#serial++}`);
     const waiting = {
@@ -357,6 +363,7 @@ export const mortal = (
         // A process takes its sockets along: a worker in this one closes them when it cannot go on.
         return { ...reader, closed: Promise.race([reader.closed, death.promise]), stop: () => reader.stop() };
       },
+      first: () => alive('first', () => log.first()),
       last: () => alive('last', () => log.last()),
       lastOn: (subject) => alive('lastOn', () => log.lastOn(subject)),
       get: (position) => alive('get', () => log.get(position)),

@@ -354,7 +354,7 @@ export class Reporter {
       const events = reports.map(([fact, intent], index): Event => {
         const meta: Event['meta'] = {
           id: `${id}.${index}`,
-          source: '/cnm/test/reporter',
+          source: `/cnm/test/worker/${this.host}`,
           subject: aboutOf(fact),
           time: new Date(this.#clock.nowMs()).toISOString(),
           actor: intent?.meta.actor ?? '',

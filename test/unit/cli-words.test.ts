@@ -13,6 +13,7 @@ import {
   parseService,
 } from '../../services/cli/endpoint-values.ts';
 import { networkFilter, pruneFilter } from '../../services/cli/network-filter.ts';
+import { nouns } from '../../services/cli/nouns.ts';
 import { describeBindings, describeSocket, parsePort } from '../../services/cli/port-values.ts';
 import { findSpec, parseCall, type Spec, UsageError, usageOf } from '../../services/cli/spec.ts';
 import {
@@ -299,4 +300,11 @@ test('cli values: names with and without their host', () => {
   for (const text of ['/web', 'h1/', 'a/b/c', '/'])
     usage(() => splitName(text, undefined), /write HOST\/NAME or NAME$/);
   usage(() => splitName('h1/web', 'h2'), /^h1\/web and --host h2: name one host$/);
+});
+
+test('words: whatever lists or shows can do so as of any moment', async () => {
+  const specs = (await Promise.all(nouns.map(({ load }) => load()))).flat();
+  const shows = specs.filter(({ path }) => / (ls|inspect)$/.test(path));
+  assert.ok(shows.length >= 10, shows.map(({ path }) => path).join());
+  for (const { path, options } of shows) assert.ok('as-of' in options, `cnm ${path} has --as-of`);
 });

@@ -110,6 +110,29 @@ test('config: pools that cannot be cut as they say are refused, of hosts and of 
   assert.deepEqual(configOf({ CNM_REALM_POOLS: '10.9.0.0/16/26' }).realmPools, [{ base: '10.9.0.0/16', size: 26 }]);
 });
 
+test('config: what is audited and kept, and what is wrong with it', () => {
+  const { actorsProven, checkpointKeyFile, checkpointFile, checkpointMs, snapshotEvents } = configOf({});
+  assert.deepEqual([actorsProven, checkpointKeyFile, checkpointFile], [false, null, null]);
+  assert.deepEqual([checkpointMs, snapshotEvents], [60_000, 5_000]);
+  const files = { CNM_CHECKPOINT_KEY_FILE: '/etc/cnm/key.pem', CNM_CHECKPOINT_FILE: '/var/log/cnm/checkpoints' };
+  const config = configOf({
+    CNM_ACTORS: 'authenticated',
+    CNM_CHECKPOINT_MS: '100',
+    CNM_SNAPSHOT_EVENTS: '1',
+    ...files,
+  });
+  assert.equal(config.actorsProven, true);
+  assert.deepEqual([config.checkpointMs, config.snapshotEvents], [100, 1]);
+  assert.deepEqual([config.checkpointKeyFile, config.checkpointFile], Object.values(files));
+  const wrong = {
+    CNM_ACTORS: 'yes',
+    CNM_CHECKPOINT_KEY_FILE: 'key',
+    CNM_CHECKPOINT_MS: '99',
+    CNM_SNAPSHOT_EVENTS: '0',
+  };
+  assert.equal(problemsOf(wrong).length, 4);
+});
+
 test('config: automatic IPv6 subnets stay the same over restarts, and differ between machines and realms', () => {
   const { ula } = configOf({});
   assert.match(ula, /^fd[0-9a-f]{2}:[0-9a-f]{1,4}:[0-9a-f]{1,4}::\/48$/);

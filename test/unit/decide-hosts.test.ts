@@ -62,6 +62,9 @@ test('CreateNetwork: goes to the only host that carries out its driver, beside h
   assert.equal(routed('CreateNetwork', { name: 'n', driver: 'host' }), 'HOST_REQUIRED');
   assert.equal(routed('CreateNetwork', { name: 'n', driver: 'weave' }), 'HOST_REQUIRED');
   assert.equal(routed('PruneNetworks', {}), 'HOST_REQUIRED');
+  // what is said of the log is said to no host
+  for (const named of [null, 'h1', 'h9'])
+    assert.equal(routed('RetryParked', { position: 1, index: 0 }, named), 'realm');
   // what is for all hosts is so whichever one it is asked for from
   assert.equal(routed('CreateNetwork', { name: 'n', driver: 'overlay' }), 'realm');
   assert.equal(routed('CreateNetwork', { name: 'n', driver: 'overlay' }, 'fab-1'), 'realm');

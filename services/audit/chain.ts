@@ -1,0 +1,84 @@
+/** What a stretch of the log adds up to: one digest over order, positions and times, and the last message of each subject. */
+import { hash } from 'node:crypto';
+import { chainHash } from '../lib/hash.ts';
+import { recordedOf } from '../lib/recorded.ts';
+import type { Message } from '../lib/stream.ts';
+
+/** The last message of a subject, and its `chainHash`. */
+export interface Head {
+  readonly position: number;
+  readonly hash: string;
+}
+
+/** How heads are written: subject to position and hash. */
+export type WrittenHeads = Readonly<Record<string, readonly [position: number, hash: string]>>;
+
+const DIGEST_BYTES = 32;
+const NUMBER_BYTES = 8;
+
+const scratch = Buffer.alloc(2 * DIGEST_BYTES + 2 * NUMBER_BYTES);
+
+/** 64 bits, big-endian; what was tampered with may be negative. */
+const writeNumber = (number: number, offset: number): void => {
+  scratch.writeUInt32BE(Math.floor(number / 2 ** 32) >>> 0, offset);
+  scratch.writeUInt32BE(number >>> 0, offset + NUMBER_BYTES / 2);
+};
+
+/** Of a log before its first message. */
+export const emptyDigest: Uint8Array = Buffer.alloc(DIGEST_BYTES);
+
+/**
+ * SHA-256 over: the digest before (32 bytes), position and time of recording in milliseconds since 1970 (64 bits each, big-endian), the
+ * bytes of the message's `chainHash` (32).
+ */
+export const rollingDigest = (before: Uint8Array, position: number, recordedMs: number, hashed: string): Uint8Array => {
+  // One that somebody wrote may have any length.
+  scratch.fill(0, 0, DIGEST_BYTES).set(before.subarray(0, DIGEST_BYTES));
+  writeNumber(position, DIGEST_BYTES);
+  writeNumber(recordedMs, DIGEST_BYTES + NUMBER_BYTES);
+  scratch.write(hashed, DIGEST_BYTES + 2 * NUMBER_BYTES, 'base64url');
+  return hash('sha256', scratch, 'buffer');
+};
+
+export const digestText = (digest: Uint8Array): string => Buffer.from(digest).toString('base64url');
+export const digestOfText = (text: string): Uint8Array => Buffer.from(text, 'base64url');
+
+/** Where a stretch of the log ends: what the next one goes on from. */
+export interface ChainState {
+  /** Of the last message; 0 before the first. */
+  readonly position: number;
+  readonly digest: Uint8Array;
+  readonly heads: ReadonlyMap<string, Head>;
+}
+
+/** Adds messages up in log order. Checks nothing (services/audit/verifier.ts does). */
+export class Chain implements ChainState {
+  position: number;
+  digest: Uint8Array;
+  readonly heads: Map<string, Head>;
+
+  constructor(from: ChainState = { position: 0, digest: emptyDigest, heads: new Map() }) {
+    this.position = from.position;
+    this.digest = from.digest;
+    this.heads = new Map(from.heads);
+  }
+
+  /** @returns its `chainHash` */
+  take(message: Message): string {
+    const { position, subject } = message;
+    const hashed = chainHash(message);
+    this.digest = rollingDigest(this.digest, position, recordedOf(message), hashed);
+    this.heads.set(subject, { position, hash: hashed });
+    this.position = position;
+    return hashed;
+  }
+}
+
+/** In the order of their subjects, so that equal heads are equal texts. */
+export const writeHeads = (heads: ReadonlyMap<string, Head>): WrittenHeads =>
+  Object.fromEntries(
+    [...heads].sort(([a], [b]) => (a < b ? -1 : 1)).map(([subject, head]) => [subject, [head.position, head.hash]]),
+  );
+
+export const readHeads = (written: WrittenHeads): ReadonlyMap<string, Head> =>
+  new Map(Object.entries(written).map(([subject, [position, hashed]]) => [subject, { position, hash: hashed }]));

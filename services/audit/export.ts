@@ -1,0 +1,110 @@
+/** A stretch of the log as the lines of an export (export-format.ts). */
+import { decodeCommit } from '../../events/envelope.ts';
+import type { EventData } from '../../events/events.ts';
+import { subjects } from '../../events/names.ts';
+import { readRange } from '../lib/read-range.ts';
+import type { Message, Stream } from '../lib/stream.ts';
+import { Chain, type ChainState, digestText, writeHeads } from './chain.ts';
+import {
+  checkpointLine,
+  ExportFault,
+  type ExportHeader,
+  endLine,
+  exportVersion,
+  headerLine,
+  messageLine,
+  type SignedCheckpoint,
+} from './export-format.ts';
+
+export interface ExportOptions {
+  /** First position; where the log begins when left out. What comes before is read all the same, for digest and heads. */
+  readonly from?: number;
+  /** Last position; the last that is stored now when left out. */
+  readonly until?: number;
+  /** Goes on behind this, in an export that is already written so far: no header line. Given instead of `from`. */
+  readonly resume?: ChainState & { readonly messages: number };
+  /** Each stands behind the message at its position; ascending. */
+  readonly checkpoints?: readonly (SignedCheckpoint & { readonly position: number })[];
+}
+
+/** Text is handed on in pieces of about this many characters. */
+const PIECE_LENGTH = 256 * 1024;
+
+/** Whose log it is: the first commit of the realm says so. Null while it is not opened. */
+export const openingOf = async (log: Stream): Promise<EventData<'RealmOpened'> | null> => {
+  const { promise: found, resolve } = Promise.withResolvers<Message>();
+  const reader = log.read({ from: 1, subjects: [subjects.realm] }, (message) => resolve(message));
+  try {
+    const message = await Promise.race([found, reader.caughtUp.then(() => null)]);
+    if (message === null) return null;
+    const opening = decodeCommit(message.body, message.subject).find(({ type }) => type === 'RealmOpened');
+    return opening?.type === 'RealmOpened' ? opening.data : null;
+  } finally {
+    await reader.stop();
+  }
+};
+
+/** Adds up what comes before `from`. */
+const chainBefore = async (log: Stream, from: number): Promise<Chain> => {
+  const chain = new Chain();
+  for await (const batch of readRange(log, await log.first(), from - 1))
+    for (const message of batch) chain.take(message);
+  return chain;
+};
+
+const startOf = async (
+  log: Stream,
+  from: number,
+): Promise<{ readonly chain: Chain; readonly header: ExportHeader }> => {
+  const chain = await chainBefore(log, from);
+  const opening = await openingOf(log);
+  const header: ExportHeader = {
+    cnm: 'export',
+    version: exportVersion,
+    realm: opening?.realm ?? '',
+    epoch: opening?.epoch ?? '',
+    first: from,
+    digest: digestText(chain.digest),
+    heads: writeHeads(chain.heads),
+    filter: null,
+  };
+  return { chain, header };
+};
+
+/**
+ * The lines of an export, several whole ones at a time. The log must be read as it is stored: a feed that hands out what was just appended
+ * (services/nats/shared-reads.ts `acting`) does not know when that was recorded.
+ */
+export const exportLines = async function* (
+  log: Stream,
+  options: ExportOptions = {},
+): AsyncGenerator<string, void, void> {
+  const { resume } = options;
+  const from = resume ? resume.position + 1 : (options.from ?? (await log.first()));
+  const last = await log.last();
+  const until = options.until ?? last;
+  // Whatever is not stored yet would be waited for.
+  const beyond = Math.max(from - 1, until);
+  if (beyond > last) throw new ExportFault('EXPORT_RANGE', `the log ends at position ${last}, before ${beyond}`);
+  const start = resume ? { chain: new Chain(resume), header: null } : await startOf(log, from);
+  const { chain, header } = start;
+  let messages = resume?.messages ?? 0;
+  // Where an export is gone on with, one may stand behind its last message that was not made yet, or not written.
+  const signed = (options.checkpoints ?? []).filter(({ position }) => position >= (resume?.position ?? from)).values();
+  let due = signed.next().value;
+  let piece = header ? headerLine(header) : '';
+  for (; resume && due?.position === resume.position; due = signed.next().value) piece += checkpointLine(due);
+  for await (const batch of readRange(log, from, until)) {
+    for (const message of batch) {
+      chain.take(message);
+      messages += 1;
+      piece += messageLine(message);
+      for (; due && due.position <= message.position; due = signed.next().value) piece += checkpointLine(due);
+      if (piece.length < PIECE_LENGTH) continue;
+      yield piece;
+      piece = '';
+    }
+  }
+  const { position, digest, heads } = chain;
+  yield piece + endLine({ last: position, messages, digest: digestText(digest), heads: writeHeads(heads) });
+};

@@ -1,0 +1,49 @@
+/** The streams of the server for `cnm audit`: read as they are stored, over a connection of their own. */
+import type { NatsConnection } from '@nats-io/transport-node';
+import type { Stream } from '../lib/stream.ts';
+import { type Context, NotFound, serverUrl } from './context.ts';
+
+export interface AuditStreams {
+  readonly log: Stream;
+  readonly checkpoint: Stream;
+  readonly commands: Stream;
+}
+
+const CONNECT_MS = 3_000;
+
+/** Runs `work` with a connection that is closed afterwards. */
+export const withServer = async <T>(
+  { config, clock }: Context,
+  work: (connection: NatsConnection) => Promise<T>,
+): Promise<T> => {
+  const url = serverUrl(config);
+  const { connectNats } = await import('../nats/connection.ts');
+  const { silentLogger } = await import('../lib/logger.ts');
+  const connection = await connectNats({ url, role: 'audit', log: silentLogger(), waitMs: CONNECT_MS, clock });
+  try {
+    return await work(connection);
+  } finally {
+    await connection.close();
+  }
+};
+
+export const withStreams = <T>(context: Context, work: (streams: AuditStreams) => Promise<T>): Promise<T> =>
+  withServer(context, async (connection) => {
+    const { jetStream } = await import('../nats/jetstream.ts');
+    const { STREAMS } = await import('../nats/stream-config.ts');
+    const stream = (name: keyof AuditStreams): Stream => jetStream(connection, STREAMS[name], { clock: context.clock });
+    return work({ log: stream('log'), checkpoint: stream('checkpoint'), commands: stream('commands') });
+  });
+
+/** What the file system says of a file that was named is no defect of ours. */
+export const withFiles = async <T>(work: () => Promise<T>): Promise<T> => {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof Error && 'syscall' in error && 'path' in error)) throw error;
+    const { code, path } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'EISDIR') throw new NotFound(`no such file or directory: ${path}`);
+    if (code === 'EACCES') throw new NotFound(`${path} may not be read or written`);
+    throw new NotFound(error.message);
+  }
+};

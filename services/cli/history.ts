@@ -1,0 +1,105 @@
+/** `cnm history`: what was done to one thing, who asked for it, and what became of it. */
+import type { HistoryRow } from '../../events/past-queries.ts';
+import { NotFound, printJson, withClient } from './context.ts';
+import { printEvents, since } from './events.ts';
+import { asOfOf } from './listing.ts';
+import { type Call, listOptions, type Spec } from './spec.ts';
+import { type Column, orDash, renderTable, shortTime } from './table.ts';
+
+/** `12 ms`, `3.4 s`. */
+export const shortTook = (tookMs: number | null): string => {
+  if (tookMs === null) return '-';
+  return tookMs < 1_000 ? `${tookMs} ms` : `${(tookMs / 1_000).toFixed(1)} s`;
+};
+
+/** The actor, and a mark where nobody vouches for it. */
+export const actorOf = ({ actor, actorproof }: Pick<HistoryRow, 'actor' | 'actorproof'>): string =>
+  actor !== '' && actorproof === 'nats' ? `${actor} (proven)` : orDash(actor);
+
+const statusOf = ({ status, code }: HistoryRow): string => (code === null ? orDash(status) : `${status} ${code}`);
+
+/** What a command is shown as; what a service noticed by itself has none. */
+export const nameOf = ({ command }: Pick<HistoryRow, 'command'>): string => orDash(command);
+
+const columns: readonly Column<HistoryRow>[] = [
+  { title: 'POSITION', text: ({ position }) => position },
+  { title: 'TIME', text: ({ time }) => shortTime(time) },
+  { title: 'HOST', text: ({ host }) => orDash(host) },
+  { title: 'COMMAND', text: nameOf },
+  { title: 'STATUS', text: statusOf },
+  { title: 'TOOK', text: ({ tookMs }) => shortTook(tookMs) },
+  { title: 'ACTOR', text: actorOf },
+  { title: 'EVENTS', text: ({ events }) => events.map(({ type }) => type).join(' ') },
+];
+
+interface Noun {
+  readonly word: string;
+  readonly arg: string;
+  readonly what: string;
+  /** Name of the query's filter; of a command its type, where it is written as one, else its id. */
+  readonly field: (text: string) => string;
+  readonly inNetwork?: true;
+}
+
+const plain = (word: string, arg: string, what: string): Noun => ({ word, arg, what, field: () => word });
+
+const nouns: readonly Noun[] = [
+  plain('network', 'NAME', 'a network'),
+  { ...plain('endpoint', 'NAME', 'an endpoint'), inNetwork: true },
+  { ...plain('sandbox', 'ID', 'a sandbox'), inNetwork: true },
+  { ...plain('address', 'IP', 'an address and its holders'), inNetwork: true },
+  { ...plain('mac', 'MAC', 'a MAC address and its holders'), inNetwork: true },
+  { ...plain('port', 'PORT', 'a host port, written PORT[/PROTO] or HOST/PROTO/PORT'), inNetwork: true },
+  plain('host', 'HOST', 'a host'),
+  {
+    ...plain('command', 'ID|TYPE', 'a command, or of all of a type'),
+    field: (text) => (/^[A-Z]/.test(text) ? 'command' : 'commandid'),
+  },
+  { ...plain('actor', 'NAME', 'whatever an actor asked for') },
+];
+
+/** Options that the noun has, as fields of the filter. */
+const narrowing = (call: Call, { word, inNetwork }: Noun): readonly (readonly [string, string | undefined])[] => [
+  ['network', inNetwork ? call.text('network') : undefined],
+  ['host', word === 'host' ? undefined : call.text('host')],
+];
+
+const filterOf = (call: Call, noun: Noun): Readonly<Record<string, string>> => {
+  const what = call.args[0] ?? '';
+  const from = call.text('since');
+  const given = narrowing(call, noun).flatMap(([name, value]) => (value === undefined ? [] : [[name, value] as const]));
+  return {
+    ...Object.fromEntries(given),
+    [noun.field(what)]: what,
+    ...(from === undefined ? {} : { since: since(from) }),
+  };
+};
+
+const history = (noun: Noun): Spec => ({
+  path: `history ${noun.word}`,
+  args: [noun.arg],
+  summary: `everything that happened to ${noun.what}: who asked for it, why, and what became of it`,
+  options: {
+    ...(noun.inNetwork ? { network: { value: 'NETWORK', help: 'only in this network' } } : {}),
+    ...(noun.word === 'host' ? {} : { host: { value: 'HOST', help: 'only on this host' } }),
+    since: { value: 'POSITION|TIME', help: 'from there on' },
+    events: { help: 'the recorded events themselves, not one line for each command' },
+    ...listOptions,
+  },
+  run: async (call, context) => {
+    const filter = filterOf(call, noun);
+    const nothing = new NotFound(`nothing is recorded about ${noun.word} ${call.args[0] ?? ''}`, 'See `cnm events`.');
+    if (call.flag('events')) {
+      const count = await printEvents(context, call, filter);
+      if (count === 0 && !call.flag('json')) throw nothing;
+      return undefined;
+    }
+    const { position, rows } = await withClient(context, (client) => client.history({ ...asOfOf(call), filter }));
+    if (call.flag('json')) printJson(context, { position, rows });
+    else if (rows.length === 0) throw nothing;
+    else context.out(renderTable(columns, rows, context.width));
+    return undefined;
+  },
+});
+
+export const historySpecs: readonly Spec[] = nouns.map(history);

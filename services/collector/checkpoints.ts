@@ -1,0 +1,146 @@
+/** Signs what the log adds up to, now and then, onto a stream of its own and into a file. */
+import type { KeyObject } from 'node:crypto';
+import { open } from 'node:fs/promises';
+import type { Logger } from 'pino';
+import { subjects } from '../../events/names.ts';
+import { Chain, digestText } from '../audit/chain.ts';
+import {
+  type Checkpoint,
+  checkpointSubject,
+  parseCheckpoint,
+  signatureHeader,
+  signCheckpoint,
+} from '../audit/checkpoint.ts';
+import { checkpointLine, type SignedCheckpoint } from '../audit/export-format.ts';
+import type { Clock } from '../lib/clock.ts';
+import { eventsOf } from '../lib/commit.ts';
+import type { Message, Stream } from '../lib/stream.ts';
+
+export interface CheckpointOptions {
+  readonly stream: Stream;
+  readonly key: KeyObject;
+  /** Each is appended to it as well, and synced. */
+  readonly file: string | null;
+  /** Between two, when the log has grown. */
+  readonly everyMs: number;
+}
+
+interface Deps extends CheckpointOptions {
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+const appendSynced = async (file: string, line: string): Promise<void> => {
+  const handle = await open(file, 'a', 0o644);
+  try {
+    await handle.write(line);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+};
+
+const decoder = new TextDecoder();
+
+export class Checkpoints {
+  readonly #deps: Deps;
+  readonly #chain = new Chain();
+  /** Made before this start: the log must still add up to the same there. */
+  #known: Checkpoint | null = null;
+  #realm = '';
+  #epoch = '';
+  /** The log that is read is not the one that was signed before: nothing is signed any more. */
+  #refuses = false;
+  #isRunning = false;
+  #cancel: () => void = () => undefined;
+  #making: Promise<void> = Promise.resolve();
+
+  constructor(deps: Deps) {
+    this.#deps = deps;
+  }
+
+  /** Looks what is signed already. Before anything is folded. */
+  async look(): Promise<void> {
+    const last = await this.#deps.stream.lastOn(checkpointSubject);
+    this.#known = last && parseCheckpoint(decoder.decode(last.body));
+  }
+
+  /** The next message of the log, as it is stored. */
+  folded(message: Message): void {
+    if (this.#epoch === '' && message.subject === subjects.realm) this.#open(message);
+    this.#chain.take(message);
+    if (this.#chain.position !== this.#known?.position) return;
+    if (digestText(this.#chain.digest) !== this.#known.digest) this.#refuse();
+  }
+
+  start(): void {
+    if (this.#known !== null && this.#known.position > this.#chain.position) this.#refuse();
+    this.#isRunning = true;
+    this.#arm();
+  }
+
+  /** Makes a last one, if the log has grown. */
+  async stop(): Promise<void> {
+    if (!this.#isRunning) return;
+    this.#isRunning = false;
+    this.#cancel();
+    this.#ask();
+    await this.#making;
+  }
+
+  #arm(): void {
+    this.#cancel = this.#deps.clock.after(this.#deps.everyMs, () => {
+      this.#ask();
+      if (this.#isRunning) this.#arm();
+    });
+  }
+
+  #ask(): void {
+    this.#making = this.#making
+      .then(() => this.#make())
+      .catch((error: unknown) => this.#deps.logger.error({ error }, 'no checkpoint could be made'));
+  }
+
+  async #make(): Promise<void> {
+    const { stream, key, file, clock, logger } = this.#deps;
+    const last = await stream.lastOn(checkpointSubject);
+    const before = last === null ? '' : decoder.decode(last.body);
+    const signedUpTo = parseCheckpoint(before)?.position ?? 0;
+    if (this.#refuses || this.#epoch === '' || this.#chain.position <= signedUpTo) return;
+    const of = { realm: this.#realm, epoch: this.#epoch, chain: this.#chain, nowMs: clock.nowMs(), before };
+    const signed = signCheckpoint(of, key);
+    // Of several collectors one wins; what the others have signed is not needed.
+    if (!(await this.#append(signed, last?.position ?? 0))) return;
+    if (file !== null) await appendSynced(file, checkpointLine(signed));
+    logger.debug({ position: parseCheckpoint(signed.checkpoint)?.position }, 'checkpoint');
+  }
+
+  async #append({ checkpoint, signature }: SignedCheckpoint, expectedLast: number): Promise<boolean> {
+    const { stream, clock, logger } = this.#deps;
+    const headers = { 'Content-Type': 'application/json', [signatureHeader]: signature };
+    const id = clock.randomId(12);
+    const appended = await stream.append({ subject: checkpointSubject, body: checkpoint, id, expectedLast, headers });
+    if (appended.kind === 'appended') return true;
+    if (appended.kind === 'conflict') return false;
+    logger.warn({ appended }, 'checkpoint not acknowledged, looking whether it is there');
+    const last = await stream.lastOn(checkpointSubject);
+    return last?.header('Nats-Msg-Id') === id;
+  }
+
+  #open(message: Message): void {
+    for (const event of eventsOf(message)) {
+      if (event.type !== 'RealmOpened') continue;
+      this.#realm = event.data.realm;
+      this.#epoch = event.data.epoch;
+    }
+  }
+
+  #refuse(): void {
+    this.#refuses = true;
+    const position = this.#known?.position;
+    this.#deps.logger.error(
+      { position },
+      'the log is not the one that was signed: no more checkpoints, see cnm audit verify',
+    );
+  }
+}

@@ -1,0 +1,168 @@
+/** Query `history`: what was done to a thing and by whom, one row for each command, read by the index. */
+import { type Event, UnreadableCommit } from '../../events/envelope.ts';
+import { formatIp, parseIp } from '../../events/ip.ts';
+import { subjects } from '../../events/names.ts';
+import type { HistoryRow } from '../../events/past-queries.ts';
+import type { Query } from '../../events/queries.ts';
+import { createMatcher, type EventFilter, emptyMemory } from '../../projections/event-filter.ts';
+import { candidates, looksBack } from '../../projections/event-index.ts';
+import { parsePort } from '../../projections/event-ports.ts';
+import { isBehind } from '../../projections/event-position.ts';
+import { commandsToldBy, historyRows, type Placed, Records } from '../../projections/history.ts';
+import { originOf } from '../../projections/origin.ts';
+import { eventsOf } from '../lib/commit.ts';
+import { recordedOf } from '../lib/recorded.ts';
+import type { Message } from '../lib/stream.ts';
+import { commitsAt } from './commits-at.ts';
+import type { Memory } from './memory.ts';
+import { type Page, pageOf } from './page.ts';
+import { QueryFault } from './query-fault.ts';
+import { knownIds, parseSince, parseTypes, type RecordedDeps, singlesOf } from './recorded.ts';
+
+export interface HistoryDeps extends RecordedDeps {
+  readonly memory: Memory;
+}
+
+/** A history is of at least one of these. */
+export const historyKeys = [
+  'network',
+  'endpoint',
+  'sandbox',
+  'address',
+  'mac',
+  'port',
+  'host',
+  'commandid',
+  'command',
+  'actor',
+  'correlationid',
+] as const;
+
+/** So many events are a page that nobody reads: narrow it down. */
+const EVENTS_MAX = 50_000;
+
+const malformed = (detail: string): QueryFault => new QueryFault('QUERY_MALFORMED', detail);
+
+/** Spelled as events spell it. */
+const spell = (name: string, text: string): string => {
+  if (name === 'mac') return text.toLowerCase();
+  if (name === 'port' && parsePort(text) === null)
+    throw malformed(`no port: ${text}; write PORT, PROTO/PORT or HOST/PROTO/PORT`);
+  if (name !== 'address') return text;
+  const ip = parseIp(text);
+  if (!ip) throw malformed(`no address: ${text}`);
+  return formatIp(ip.family, ip.value);
+};
+
+const parseFilter = (asked: Readonly<Record<string, string>>): EventFilter => {
+  const { type, since: _since, ...keys } = asked;
+  const known: readonly string[] = historyKeys;
+  const unknown = Object.keys(keys).filter((name) => !known.includes(name));
+  if (unknown.length > 0)
+    throw malformed(`history is not of ${unknown.join(', ')}, only of ${historyKeys.join(', ')}; with type, since`);
+  const given = Object.entries(keys);
+  if (given.length === 0) throw malformed(`history of what? One of ${historyKeys.join(', ')}`);
+  const empty = given.find(([, text]) => text === '');
+  if (empty) throw malformed(`${empty[0]} is empty`);
+  const spelled = Object.fromEntries(given.map(([name, text]) => [name, spell(name, text)]));
+  return { ...spelled, ...(type === undefined ? {} : { types: parseTypes(type) }) };
+};
+
+/** What a host has decided and reported is found by its subjects. */
+const ofHost = async (
+  { log }: HistoryDeps,
+  host: string,
+  range: { readonly from: number; readonly until: number },
+  take: (message: Message) => void,
+): Promise<void> => {
+  if (range.from > range.until) return;
+  const filter = [subjects.host(host), subjects.outcome(host)];
+  const reader = log.read({ from: range.from, subjects: filter }, (message) => {
+    if (message.position <= range.until) take(message);
+  });
+  reader.closed.catch(() => {});
+  try {
+    await reader.caughtUp;
+  } finally {
+    await reader.stop();
+  }
+};
+
+/** Reads what may pass, and what the matcher learns from. */
+const matchedEvents = async (
+  deps: HistoryDeps,
+  filter: EventFilter,
+  since: string | undefined,
+  until: number,
+): Promise<readonly Placed[]> => {
+  const networkIds = knownIds(deps.networks, filter.network);
+  const matches = createMatcher(filter, { ...emptyMemory(), networkIds });
+  const from = await parseSince(deps.log, since);
+  const matched: Placed[] = [];
+  const take = (message: Message): void => {
+    const { host } = originOf(message.subject);
+    for (const [index, event] of eventsOf(message).entries()) {
+      if (!matches(event, host) || !isBehind(from, message.position, index)) continue;
+      matched.push({ event, host, at: { position: message.position, index }, recordedMs: recordedOf(message) });
+    }
+    if (matched.length > EVENTS_MAX)
+      throw malformed(`more than ${EVENTS_MAX} events: narrow it down with since, type or asOf`);
+  };
+  const positions = candidates(deps.memory.index, filter, networkIds);
+  if (positions === null) {
+    await ofHost(deps, filter.host ?? '', { from: Math.max(1, from.position), until }, take);
+    return matched;
+  }
+  const first = looksBack(filter) ? 1 : from.position;
+  const wanted = positions.filter((position) => position >= first && position <= until);
+  for await (const message of commitsAt(deps.log, wanted)) take(message);
+  return matched;
+};
+
+/** What became of the commands behind these events, as of `until`. */
+const recordsOf = async ({ log, memory }: HistoryDeps, events: readonly Event[], until: number): Promise<Records> => {
+  const ids = new Set(events.map(({ meta }) => meta.commandid).filter((id) => id !== ''));
+  const records = new Records(new Set(events.flatMap(commandsToldBy)));
+  const positions = new Set<number>();
+  for (const id of ids) for (const position of memory.index.positions('c', id)) positions.add(position);
+  const past = [...positions].filter((position) => position <= until).sort((a, b) => a - b);
+  for await (const message of commitsAt(log, past)) {
+    for (const event of eventsOf(message)) records.take(event, message.position);
+  }
+  return records;
+};
+
+const rowsOf = async (
+  deps: HistoryDeps,
+  asked: Readonly<Record<string, string>>,
+  until: number,
+): Promise<readonly HistoryRow[]> => {
+  const matched = await matchedEvents(deps, parseFilter(asked), asked.since, until);
+  const records = await recordsOf(
+    deps,
+    matched.map(({ event }) => event),
+    until,
+  );
+  return historyRows(matched, records);
+};
+
+/** A page of a history up to the position `until`. @throws QueryFault */
+export const historyPage = async (deps: HistoryDeps, query: Query, until: number): Promise<Page> => {
+  const asked = singlesOf('history', query.filter);
+  const key = JSON.stringify([until, asked]);
+  try {
+    const rows = deps.memory.history(key) ?? (await rowsOf(deps, asked, until));
+    const limits = { limit: query.limit, bytesMax: deps.bytesMax };
+    const page = pageOf(
+      until,
+      rows.map((row) => [row.position, row] as const),
+      query.after,
+      limits,
+    );
+    if (page.next !== undefined) deps.memory.keepHistory(key, rows);
+    return page;
+  } catch (error) {
+    if (error instanceof UnreadableCommit) throw new QueryFault('LOG_UNREADABLE', error.message);
+    throw error;
+  }
+};

@@ -1,0 +1,41 @@
+/** Folding a long stretch of the log beside other work: no faster than asked for, with turns of the event loop in between. */
+import { setImmediate as turn } from 'node:timers/promises';
+import { decodeCommit } from '../../events/envelope.ts';
+import { applyCommit, type Views } from '../../projections/views.ts';
+import { type Clock, sleep } from '../lib/clock.ts';
+import { readRange } from '../lib/read-range.ts';
+import type { Stream } from '../lib/stream.ts';
+
+export interface Pace {
+  readonly clock: Clock;
+  /** Infinity: as fast as it goes. */
+  readonly eventsPerSecond: number;
+  /** Behind each commit. */
+  readonly onCommit?: (events: number) => Promise<void> | void;
+  /** Asked now and then: ends the fold where it is. */
+  readonly stopped?: () => boolean;
+}
+
+/** Events between two turns, some 2 ms; a pace is held over that many. */
+const EVENTS_PER_TURN = 100;
+
+/** Folds on up to and including a position that the log holds. @throws UnreadableCommit */
+export const foldPaced = async (log: Stream, views: Views, until: number, pace: Pace): Promise<void> => {
+  const { clock, eventsPerSecond, onCommit, stopped } = pace;
+  let [events, sliceMs] = [0, clock.monotonicMs()];
+  for await (const messages of readRange(log, views.position + 1, until)) {
+    for (const { subject, position, body } of messages) {
+      if (stopped?.()) return;
+      const commit = decodeCommit(body, subject);
+      applyCommit(views, subject, position, commit);
+      const told = onCommit?.(commit.length);
+      if (told) await told;
+      events += commit.length;
+      if (events < EVENTS_PER_TURN) continue;
+      const restMs = (events / eventsPerSecond) * 1_000 - (clock.monotonicMs() - sliceMs);
+      if (restMs > 0) await sleep(clock, restMs);
+      else await turn();
+      [events, sliceMs] = [0, clock.monotonicMs()];
+    }
+  }
+};

@@ -1,0 +1,138 @@
+// An export that was stopped anywhere goes on to the same bytes; what is damaged, or of another log, is left alone.
+import assert from 'node:assert/strict';
+import { generateKeyPairSync } from 'node:crypto';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { parseCheckpoint } from '../../services/audit/checkpoint.ts';
+import { exportToFile, type FileExport } from '../../services/audit/export-file.ts';
+import { ExportFault } from '../../services/audit/export-format.ts';
+import { generateKey, KeyFault, keyIdOf, readSigningKey, readVerifyingKeys } from '../../services/audit/keys.ts';
+import { openExport } from '../../services/audit/open-export.ts';
+import { verifyExport } from '../../services/audit/verify.ts';
+import type { Stream } from '../../services/lib/stream.ts';
+import { memoryStream } from '../support/memory-stream.ts';
+import { realmStream, sealed, storedOf } from '../support/tampered.ts';
+
+const pair = generateKeyPairSync('ed25519');
+const keys = new Map([[keyIdOf(pair.publicKey), pair.publicKey]]);
+const EVERY = 9;
+
+let folder: string;
+let log: Stream;
+let checkpoints: FileExport['checkpoints'];
+let whole: string;
+
+const path = (name: string): string => join(folder, name);
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'cnm-audit-'));
+  const stream = await realmStream();
+  log = stream;
+  const messages = stream.stored().map(storedOf);
+  checkpoints = sealed(messages, pair.privateKey, EVERY).checkpoints.map((signed) => ({
+    ...signed,
+    position: parseCheckpoint(signed.checkpoint)?.position ?? 0,
+  }));
+  await exportToFile(path('whole'), { log, checkpoints });
+  whole = await readFile(path('whole'), 'utf8');
+});
+after(() => rm(folder, { recursive: true, force: true }));
+
+const findingsIn = async (name: string, text: string) => {
+  await writeFile(path(name), text);
+  return (await verifyExport(await openExport(path(name)), keys)).findings;
+};
+
+test('a whole export verifies, with all its checkpoints', async () => {
+  const report = await verifyExport(await openExport(path('whole')), keys);
+  assert.deepEqual(report.findings, []);
+  assert.equal(report.checkpoints, checkpoints.length);
+  assert.ok(checkpoints.length >= 2);
+});
+
+test('cut at any line, in the middle of any line, it is gone on with to the same bytes', async () => {
+  const ends: number[] = [];
+  for (let at = whole.indexOf('\n'); at >= 0; at = whole.indexOf('\n', at + 1)) ends.push(at);
+  for (const end of ends) {
+    for (const cut of [end + 1, end, Math.max(0, end - 20)]) {
+      await writeFile(path('cut'), whole.slice(0, cut));
+      assert.equal(await exportToFile(path('cut'), { log, checkpoints }), whole.length);
+      assert.equal(await readFile(path('cut'), 'utf8'), whole, `cut at ${cut}`);
+    }
+  }
+});
+
+test('in stretches, and with checkpoints that came late, it is the same', async () => {
+  const last = await log.last();
+  for (const until of [1, EVERY - 1, EVERY, EVERY + 1, last]) {
+    for (const known of [checkpoints, [], checkpoints.slice(1)]) {
+      await rm(path('part'), { force: true });
+      await exportToFile(path('part'), { log, checkpoints: known, until });
+      await exportToFile(path('part'), { log, checkpoints });
+      assert.equal(await readFile(path('part'), 'utf8'), whole, `until ${until}`);
+    }
+  }
+});
+
+test('a stretch from later on verifies as well', async () => {
+  await exportToFile(path('later'), { log, checkpoints, from: EVERY + 2 });
+  assert.deepEqual((await verifyExport(await openExport(path('later')), keys)).findings, []);
+  await assert.rejects(exportToFile(path('later'), { log, checkpoints, from: 1 }), { code: 'EXPORT_OTHER' });
+});
+
+test('a damaged byte is found, wherever it is behind the header', async () => {
+  const step = Math.max(1, Math.floor(whole.length / 150));
+  for (let at = whole.indexOf('\n') + 3; at < whole.length - 1; at += step) {
+    const changed = whole[at] === 'x' ? 'y' : 'x';
+    const damaged = whole.slice(0, at) + changed + whole.slice(at + 1);
+    let found = 0;
+    try {
+      found = (await findingsIn('damaged', damaged)).length;
+    } catch (error) {
+      assert.ok(error instanceof ExportFault, String(error));
+      found = 1;
+    }
+    assert.ok(found > 0, `byte ${at}: ${whole.slice(at - 20, at + 20)}`);
+  }
+});
+
+test('a damaged file and one of another log are left alone', async () => {
+  const body = whole.indexOf('"body":"') + 12;
+  const damaged = `${whole.slice(0, body)}AAAA${whole.slice(body + 4)}`;
+  await writeFile(path('damaged'), damaged);
+  await assert.rejects(exportToFile(path('damaged'), { log, checkpoints }), { code: 'EXPORT_INVALID' });
+  assert.equal(await readFile(path('damaged'), 'utf8'), damaged);
+  const other = memoryStream('OTHER');
+  await assert.rejects(exportToFile(path('whole'), { log: other, checkpoints: [] }), { code: 'EXPORT_OTHER' });
+  assert.equal(await readFile(path('whole'), 'utf8'), whole);
+});
+
+test('without its end line an export is cut', async () => {
+  const [found] = await findingsIn('open', whole.slice(0, whole.lastIndexOf('{"end"')));
+  assert.deepEqual([found?.kind, found?.position], ['cut', (await log.last()) + 1]);
+});
+
+test('keys: a pair is made once, for its owner alone, and read again', async () => {
+  const file = path('key');
+  const { id, publicFile } = await generateKey(file);
+  assert.equal((await stat(file)).mode & 0o777, 0o600);
+  assert.equal(keyIdOf(await readSigningKey(file)), id);
+  assert.deepEqual([...(await readVerifyingKeys([publicFile])).keys()], [id]);
+  assert.deepEqual([...(await readVerifyingKeys([file])).keys()], [id]);
+  await assert.rejects(generateKey(file), { code: 'KEY_EXISTS' });
+  await assert.rejects(
+    readSigningKey(publicFile),
+    (error) => error instanceof KeyFault && error.code === 'KEY_EXPOSED',
+  );
+  const strange = path('rsa');
+  await writeFile(
+    strange,
+    generateKeyPairSync('rsa', { modulusLength: 1024 }).privateKey.export({ type: 'pkcs8', format: 'pem' }),
+    { mode: 0o600 },
+  );
+  await assert.rejects(readSigningKey(strange), { code: 'KEY_INVALID' });
+  await writeFile(strange, 'none');
+  await assert.rejects(readVerifyingKeys([strange]), { code: 'KEY_INVALID' });
+});
