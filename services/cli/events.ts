@@ -19,7 +19,7 @@ const columns: readonly Column<Shown>[] = [
 ];
 
 /** Widths of a line that is shown before the next one is known. */
-const followed = (event: Shown): string =>
+export const followed = (event: Shown): string =>
   `${event.position.padEnd(8)}  ${shortTime(event.time)}  ${shortType(event.type).padEnd(23)}  ${describeEvent(event)}\n`;
 
 /** The pages of the recorded events that pass; answers where they end. */
@@ -51,9 +51,8 @@ export const printEvents = async (
     return rows.length;
   });
 
-const shownOf = (item: WatchItem): Shown | null => {
-  if (item.kind === 'snapshot') return null;
-  const { position, host, event } = item;
+/** A watched event as a recorded one, but for when it was stored. */
+export const shownOf = ({ position, host, event }: Extract<WatchItem, { readonly kind: 'event' }>): Shown => {
   const { meta, type, version, data } = event;
   return { ...meta, type: `cnm.${type}.v${version}`, data, position, host };
 };
@@ -74,10 +73,7 @@ const follow = (context: Context, call: Call, filter: Readonly<Record<string, st
       ...(type === undefined ? {} : { types: type.split(',') as NonNullable<WatchTypes> }),
       ...(from === undefined ? {} : { from }),
     });
-    for await (const item of watching) {
-      const event = shownOf(item);
-      if (event) print(event);
-    }
+    for await (const item of watching) if (item.kind === 'event') print(shownOf(item));
     return undefined;
   });
 

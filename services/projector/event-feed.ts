@@ -5,11 +5,14 @@ import { createMatcher, type EventFilter, type FilterMemory } from '../../projec
 import { type EventPosition, isBehind } from '../../projections/event-position.ts';
 import { originOf } from '../../projections/origin.ts';
 import type { Message, Reader, Stream } from '../lib/stream.ts';
+import { commitIdOf, formatCursor } from './watch-position.ts';
 
 export interface WatchedEvent {
   readonly kind: 'event';
   /** `SEQ.INDEX` */
   readonly position: string;
+  /** The same, and in which log: `from` of a later watch that goes on behind this event. */
+  readonly cursor: string;
   readonly host: string | null;
   readonly event: Event;
 }
@@ -23,12 +26,22 @@ export interface FeedOptions {
   readonly bufferMax: number;
 }
 
+interface Waiting {
+  readonly item: WatchedEvent;
+  /** Its part of the commit that it came in. */
+  readonly bytes: number;
+}
+
+/** As many bytes of commits may wait for the caller, however few the events. */
+const BUFFER_BYTES_MAX = 8 * 1024 * 1024;
+
 /** One caller takes at a time. */
 export class EventFeed {
   private readonly log: Stream;
   private readonly options: FeedOptions;
   private readonly matches: (event: Event, host: string | null) => boolean;
-  private readonly buffer: WatchedEvent[] = [];
+  private readonly buffer: Waiting[] = [];
+  private bytes = 0;
   private reader: Reader | null = null;
   /** The first commit that is not read yet. */
   private nextPosition: number;
@@ -47,9 +60,10 @@ export class EventFeed {
   /** The next event, or undefined after `close()`. @throws what ended the reading, once all before it is taken */
   async take(): Promise<WatchedEvent | undefined> {
     while (!this.closed) {
-      const item = this.buffer.shift();
-      if (this.reader === null && !this.failure && this.buffer.length <= this.options.bufferMax / 2) this.read();
-      if (item) return item;
+      const first = this.buffer.shift();
+      this.bytes -= first?.bytes ?? 0;
+      if (this.reader === null && !this.failure && this.filled() <= 0.5) this.read();
+      if (first) return first.item;
       if (this.failure) throw this.failure.reason;
       const { promise, resolve } = Promise.withResolvers<void>();
       this.wake = resolve;
@@ -62,6 +76,11 @@ export class EventFeed {
     this.closed = true;
     this.wake();
     await this.reader?.stop();
+  }
+
+  /** 1: nothing more may come in. */
+  private filled(): number {
+    return Math.max(this.buffer.length / this.options.bufferMax, this.bytes / BUFFER_BYTES_MAX);
   }
 
   private read(): void {
@@ -80,13 +99,18 @@ export class EventFeed {
   private receive(message: Message): void {
     const { position } = message;
     const { host } = originOf(message.subject);
-    for (const [index, event] of decodeCommit(message.body, message.subject).entries()) {
+    const events = decodeCommit(message.body, message.subject);
+    const bytes = message.body.length / events.length;
+    for (const [index, event] of events.entries()) {
       if (!this.matches(event, host) || !isBehind(this.options.behind, position, index)) continue;
-      this.buffer.push({ kind: 'event', position: `${position}.${index}`, host, event });
+      const cursor = formatCursor({ position, index }, commitIdOf(message));
+      this.buffer.push({ item: { kind: 'event', position: `${position}.${index}`, cursor, host, event }, bytes });
+      this.bytes += bytes;
     }
     this.nextPosition = position + 1;
-    // What comes in must not grow without bound: let go of the reader, and read on from here once the caller is nearly through.
-    if (this.buffer.length >= this.options.bufferMax) {
+    // What comes in must not grow without bound: let go of the reader, and with it of the consumer on the server, and read on from here
+    // once the caller is half through.
+    if (this.filled() >= 1) {
       void this.reader?.stop();
       this.reader = null;
     }

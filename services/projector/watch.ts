@@ -2,10 +2,13 @@
 import type { EventType } from '../../events/events.ts';
 import type { QueryAnswer, ViewName } from '../../events/queries.ts';
 import { type EventFilter, emptyMemory, type FilterMemory } from '../../projections/event-filter.ts';
-import { type EventPosition, parsePosition } from '../../projections/event-position.ts';
+import type { EventPosition } from '../../projections/event-position.ts';
+import { filterNames } from '../../projections/filter.ts';
 import type { Stream } from '../lib/stream.ts';
 import { EventFeed, type WatchedEvent } from './event-feed.ts';
 import { type Ask, allRows } from './rows.ts';
+import { knownAt, type Meant } from './watch-memory.ts';
+import { assertHeld, commitIdOf, formatCursor, parseCursor } from './watch-position.ts';
 
 export interface WatchDeps {
   readonly query: Ask;
@@ -18,20 +21,32 @@ export interface WatchOptions {
   /** Name, HOST/NAME or id. */
   readonly network?: string;
   readonly host?: string;
+  /**
+   * `KEY` or `KEY=VALUE`, of several all: only events of networks and endpoints that have them before or after the event. An endpoint
+   * has its own labels, not those of its network.
+   */
+  readonly label?: string | readonly string[];
   readonly types?: readonly EventType[];
-  /** Go on behind this position, `SEQ.INDEX` of the last item seen or `SEQ` of a snapshot, without a snapshot. */
+  /**
+   * Go on behind this position, without a snapshot: the `cursor` of the last item seen, or its `position`. A cursor is refused where the
+   * log is another one; a position means what it says in whichever log it is.
+   */
   readonly from?: string | number;
   /** How many events may wait for the caller before the log is read no further. */
   readonly bufferMax?: number;
 }
 
 export type WatchItem =
-  | { readonly kind: 'snapshot'; readonly position: number; readonly rows: QueryAnswer['rows'] }
+  | {
+      readonly kind: 'snapshot';
+      readonly position: number;
+      /** Where to go on behind it: `from` of a later watch. */
+      readonly cursor: string;
+      readonly rows: QueryAnswer['rows'];
+    }
   | WatchedEvent;
 
 const BUFFER_MAX = 4_096;
-/** Views whose rows are not in one network each. */
-const outsideNetworks: ReadonlySet<ViewName> = new Set(['hosts', 'drivers']);
 
 interface Start {
   readonly snapshot: WatchItem | null;
@@ -42,48 +57,56 @@ interface Start {
   readonly memory: FilterMemory;
 }
 
-/** Ids of all networks that were ever meant, gone ones too: events of endpoints name their network by id alone, and may come late. */
-const networksMeant = async (
-  { query }: WatchDeps,
-  network: string,
-  atLeast: number,
-): Promise<{ readonly memory: FilterMemory; readonly position: number }> => {
-  const { position, rows } = await allRows(query, 'incarnations', { filter: { network }, atLeast });
-  return { position, memory: { ...emptyMemory(), networkIds: new Set(rows.map(({ id }) => String(id))) } };
+const meantBy = ({ network, label = [] }: WatchOptions): Meant => ({
+  ...(network === undefined ? {} : { network }),
+  labels: typeof label === 'string' ? [label] : label,
+});
+
+const resume = async (deps: WatchDeps, options: WatchOptions, from: string | number): Promise<Start> => {
+  const cursor = parseCursor(String(from));
+  if (!cursor) throw new RangeError(`not a position: ${from}`);
+  await assertHeld(deps.log, cursor);
+  const { position, index } = cursor.at;
+  const readFrom = Number.isFinite(index) ? position : position + 1;
+  const known = await knownAt(deps.query, meantBy(options), readFrom - 1);
+  return { snapshot: null, behind: cursor.at, readFrom, memory: known?.memory ?? emptyMemory() };
 };
 
-const resume = async (deps: WatchDeps, { network }: WatchOptions, from: string | number): Promise<Start> => {
-  const behind = parsePosition(String(from));
-  if (!behind) throw new RangeError(`not a position: ${from}`);
-  const { position, index } = behind;
-  const readFrom = Number.isFinite(index) ? position : position + 1;
-  const memory = network === undefined ? emptyMemory() : (await networksMeant(deps, network, position)).memory;
-  return { snapshot: null, behind, readFrom, memory };
+/** What a view's rows cannot be asked for narrows its events alone. */
+const viewFilter = (view: ViewName, options: WatchOptions): Readonly<Record<string, string | string[]>> => {
+  const { network, labels } = meantBy(options);
+  const names = filterNames(view);
+  const asked = { network, host: options.host, label: labels.length === 0 ? undefined : [...labels] };
+  return Object.fromEntries(
+    Object.entries(asked).flatMap(([name, value]) =>
+      value === undefined || !names.includes(name) ? [] : [[name, value] as const],
+    ),
+  );
 };
 
 const begin = async (deps: WatchDeps, options: WatchOptions): Promise<Start> => {
-  const { view, network, host } = options;
-  const known = network === undefined ? null : await networksMeant(deps, network, 0);
-  const filter = {
-    ...(network === undefined || (view && outsideNetworks.has(view)) ? {} : { network }),
-    ...(host === undefined ? {} : { host }),
-  };
-  const atLeast = known?.position ?? 0;
+  const { view } = options;
+  const known = await knownAt(deps.query, meantBy(options));
   const { position, rows } = view
-    ? await allRows(deps.query, view, { filter, atLeast })
+    ? await allRows(deps.query, view, { filter: viewFilter(view, options), atLeast: known?.position ?? 0 })
     : { position: known?.position ?? (await deps.log.last()), rows: [] };
+  const behind = { position, index: Number.POSITIVE_INFINITY };
+  const last = await deps.log.get(position);
+  const cursor = formatCursor(behind, last === null ? '' : commitIdOf(last));
   return {
-    snapshot: { kind: 'snapshot', position, rows },
-    behind: { position, index: Number.POSITIVE_INFINITY },
+    snapshot: { kind: 'snapshot', position, cursor, rows },
+    behind,
     readFrom: (known?.position ?? position) + 1,
     memory: known?.memory ?? emptyMemory(),
   };
 };
 
 /**
- * First the snapshot, then every event behind it that passes the filters, for ever. To go on after a break, give `from` the position of
+ * First the snapshot, then every event behind it that passes the filters, for ever. To go on after a break, give `from` the cursor of
  * the last item. A slow caller stops the reading, never the other way round. Ends at `return()` (leaving the loop), which may be called
  * while an event is being waited for; throws when the log cannot be read.
+ *
+ * @throws QueryFailed QUERY_POSITION_UNKNOWN, from the first `next()`, where it cannot go on at `from` without a gap
  */
 export const watch = (deps: WatchDeps, options: WatchOptions = {}): AsyncIterableIterator<WatchItem> => {
   const { network, host, types, from, bufferMax = BUFFER_MAX } = options;

@@ -1,0 +1,117 @@
+/** `cnm watch`: what is, then everything that happens to it, one line each, and where to go on after a break. */
+import { eventVersions } from '../../events/envelope.ts';
+import { type ViewName, viewNames } from '../../events/queries.ts';
+import type { WatchItem, WatchOptions } from '../client/index.ts';
+import { sleep } from '../lib/clock.ts';
+import { parseCursor } from '../projector/watch-position.ts';
+import { type Context, printJson, withClient } from './context.ts';
+import { CursorFile, readCursor } from './cursor-file.ts';
+import { followed, shownOf } from './events.ts';
+import { type Call, jsonOption, type Spec, UsageError } from './spec.ts';
+import { untilSignal } from './until-signal.ts';
+
+/** So few wait that timers come to their turn between them. */
+const BUFFER_MAX = 256;
+
+const viewOf = (name: string): ViewName => {
+  const view = viewNames.find((known) => known === name);
+  if (view === undefined) throw new UsageError(`there is no view ${name}, only ${viewNames.join(', ')}`, watch);
+  return view;
+};
+
+const typesOf = (text: string): NonNullable<WatchOptions['types']> => {
+  const types = text.split(',').map((type) => type.trim());
+  const unknown = types.filter((type) => !(type in eventVersions));
+  if (unknown.length > 0) throw new UsageError(`no event types: ${unknown.join(', ')}`, watch);
+  return types as unknown as NonNullable<WatchOptions['types']>;
+};
+
+/** A cursor that is kept counts more than where to begin without one. */
+const startOf = (call: Call): Pick<WatchOptions, 'from'> => {
+  const file = call.text('cursor');
+  const from = (file === undefined ? null : readCursor(file)) ?? call.text('from');
+  if (from === undefined) return {};
+  if (parseCursor(from) === null)
+    throw new UsageError(`${from} is no position of the log: write SEQ or SEQ.INDEX`, watch);
+  return { from };
+};
+
+const optionsOf = (call: Call): WatchOptions => {
+  const [view] = call.args;
+  const [network, host, types] = [call.text('network'), call.text('host'), call.text('type')];
+  const label = call.texts('label');
+  if (label.includes('')) throw new UsageError('--label: write KEY or KEY=VALUE', watch);
+  return {
+    ...(view === undefined ? {} : { view: viewOf(view) }),
+    ...(network === undefined ? {} : { network }),
+    ...(host === undefined ? {} : { host }),
+    ...(types === undefined ? {} : { types: typesOf(types) }),
+    ...(label.length === 0 ? {} : { label }),
+    ...startOf(call),
+    bufferMax: BUFFER_MAX,
+  };
+};
+
+const print = (call: Call, context: Context, item: WatchItem): void => {
+  if (item.kind === 'event') {
+    const event = shownOf(item);
+    if (call.flag('json')) printJson(context, { kind: 'event', cursor: item.cursor, ...event });
+    else context.out(followed(event));
+    return;
+  }
+  const [view] = call.args;
+  if (view === undefined) return;
+  if (call.flag('json')) printJson(context, item);
+  else
+    context.out(
+      [`${item.position}: ${item.rows.length} ${view}`, ...item.rows.map((row) => JSON.stringify(row)), ''].join('\n'),
+    );
+};
+
+const watch: Spec = {
+  path: 'watch',
+  args: ['[VIEW]'],
+  summary: 'the rows of a view, then every event as it comes, without gap; goes on where it stopped with --cursor',
+  options: {
+    network: { value: 'NETWORK', help: 'only of this network' },
+    host: { value: 'HOST', help: 'only of this host' },
+    label: {
+      value: 'KEY[=VALUE]',
+      multiple: true,
+      help: 'only of networks and endpoints with this label, of several all',
+    },
+    type: { value: 'TYPE,...', help: 'only events of these types, such as EndpointJoined' },
+    from: { value: 'POSITION', help: 'events behind this position, and no rows; from now on when left out' },
+    cursor: { value: 'FILE', help: 'keeps the position of what was printed, and goes on there; begins as without it' },
+    json: { ...jsonOption.json, help: 'one JSON document each' },
+  },
+  run: async (call, context) => {
+    const options = optionsOf(call);
+    const path = call.text('cursor');
+    const { clock } = context;
+    return withClient(context, async (client) => {
+      const watching = client.watch(options);
+      const failure = Promise.withResolvers<never>();
+      const cursor = path === undefined ? null : new CursorFile(path, clock, failure.reject);
+      const stopped = untilSignal(clock, () => undefined);
+      stopped.addEventListener('abort', () => void watching.return?.());
+      const work = async (): Promise<undefined> => {
+        for await (const item of watching) {
+          print(call, context, item);
+          if (!cursor?.passed(item.cursor)) {
+            if (item.kind === 'snapshot') cursor?.save();
+            continue;
+          }
+          // What could not be printed ends the process here, before it is taken for printed.
+          await sleep(clock, 0);
+          cursor.save();
+        }
+        cursor?.save();
+        return undefined;
+      };
+      return Promise.race([work(), failure.promise]);
+    });
+  },
+};
+
+export const watchSpecs: readonly Spec[] = [watch];
