@@ -73,7 +73,10 @@ const follow = (context: Context, call: Call, filter: Readonly<Record<string, st
       ...(type === undefined ? {} : { types: type.split(',') as NonNullable<WatchTypes> }),
       ...(from === undefined ? {} : { from }),
     });
-    for await (const item of watching) if (item.kind === 'event') print(shownOf(item));
+    for await (const item of watching) {
+      if (item.kind === 'event') print(shownOf(item));
+      await context.flushed();
+    }
     return undefined;
   });
 

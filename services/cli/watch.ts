@@ -98,10 +98,10 @@ const watch: Spec = {
       const work = async (): Promise<undefined> => {
         for await (const item of watching) {
           print(call, context, item);
-          if (!cursor?.passed(item.cursor)) {
-            if (item.kind === 'snapshot') cursor?.save();
-            continue;
-          }
+          await context.flushed();
+          if (!cursor) continue;
+          const isDue = cursor.passed(item.cursor);
+          if (!isDue && item.kind === 'event') continue;
           // What could not be printed ends the process here, before it is taken for printed.
           await sleep(clock, 0);
           cursor.save();

@@ -106,6 +106,7 @@ const call = async (...words: string[]) => {
     out: (text: string) => {
       out += text;
     },
+    flushed: async () => undefined,
     err: (text: string) => {
       err += text;
     },
