@@ -1,5 +1,6 @@
 /** `cnm events`: the recorded events themselves. */
 import type { Client, RecordedEvent, WatchItem } from '../client/index.ts';
+import { actorText } from './actor-text.ts';
 import { type Context, printJson, withClient } from './context.ts';
 import { describeEvent, shortType } from './event-text.ts';
 import { asOfOf } from './listing.ts';
@@ -15,7 +16,7 @@ const columns: readonly Column<Shown>[] = [
   { title: 'HOST', text: ({ host }) => orDash(host) },
   { title: 'EVENT', text: ({ type }) => shortType(type) },
   { title: 'ABOUT', text: describeEvent },
-  { title: 'ACTOR', text: ({ actor }) => orDash(actor) },
+  { title: 'ACTOR', text: actorText },
 ];
 
 /** Widths of a line that is shown before the next one is known. */

@@ -1,6 +1,7 @@
 /** What an operator has to mend before the services can work, as values with stable codes. */
 
 export type ProblemCode =
+  | 'ACTORS_UNPROVEN'
   | 'SERVER_TOO_OLD'
   | 'SERVER_NOT_FOUND'
   | 'JETSTREAM_OFF'

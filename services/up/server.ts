@@ -62,7 +62,8 @@ const evidence = ({ natsUrl, natsMonitorUrl, natsSyncStated }: Config): SyncEvid
 export const prepareServer = async (url: string, config: Config, logger: Logger, clock: Clock): Promise<void> => {
   const connection = await connectNats({ url, role: 'provision', log: logger, waitMs: EXTERNAL_WAIT_MS, clock });
   try {
-    const provisioned = await provision(connection, { sync: evidence(config), replicas: config.natsReplicas });
+    const { natsReplicas: replicas, actorsProven } = config;
+    const provisioned = await provision(connection, { sync: evidence(config), replicas, actorsProven });
     if (!provisioned.ok) throw new Unusable(provisioned.problems);
   } finally {
     await connection.close();

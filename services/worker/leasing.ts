@@ -139,7 +139,7 @@ export class Leasing {
   }
 
   async #ask(state: BoundaryState, intent: Event, attempt: number, wanted: readonly OpenLease[]): Promise<void> {
-    const { id, time, correlationid } = intent.meta;
+    const { id, time, correlationid, traceparent } = intent.meta;
     const ports = await this.#find(state, id, wanted);
     if (this.#begun.get(id) !== attempt) return;
     if (typeof ports === 'string') {
@@ -148,7 +148,8 @@ export class Leasing {
     }
     const { commands, clock, host } = this.#options;
     const command = commandId(Date.parse(time), `${namePart}/${id}/${attempt}`);
-    const body = JSON.stringify({ type: 'LeasePorts', id: command, correlationid, data: { intent: id, ports } });
+    const envelope = { type: 'LeasePorts', id: command, correlationid, traceparent };
+    const body = JSON.stringify({ ...envelope, data: { intent: id, ports } });
     const subject = subjects.command(this.#actor, host);
     for (let tries = 0; !this.#stopped && this.#begun.get(id) === attempt; tries++) {
       const appended = await commands.append({ subject, body, id: `${this.#actor}/${command}` });
