@@ -50,8 +50,8 @@ const build = async (call: Call, context: Context, replay: Replay, realm: string
   const { failures } = await replay.show();
   context.err(describeStanding(replay, realm));
   tellFailures(context, failures);
-  const beside = replay.inHostNetwork();
-  if (beside.length > 0) context.err(`not rebuilt: ${beside.join(', ')}, in the network of the host itself\n`);
+  const beside = replay.notOurs();
+  for (const what of beside) context.err(`not rebuilt: ${what}\n`);
   const missing = failures.length + beside.length;
   if (missing > 0 && call.flag('strict')) {
     throw new ReplayFault('REPLAY_INCOMPLETE', `${plural(missing, 'thing')} could not be rebuilt`);

@@ -3,6 +3,7 @@ import { eventVersions } from '../../events/envelope.ts';
 import { type ViewName, viewNames } from '../../events/queries.ts';
 import type { WatchItem, WatchOptions } from '../client/index.ts';
 import { sleep } from '../lib/clock.ts';
+import { labelledViews } from '../projector/watch.ts';
 import { parseCursor } from '../projector/watch-position.ts';
 import { type Context, printJson, withClient } from './context.ts';
 import { CursorFile, readCursor } from './cursor-file.ts';
@@ -15,13 +16,13 @@ const BUFFER_MAX = 256;
 
 const viewOf = (name: string): ViewName => {
   const view = viewNames.find((known) => known === name);
-  if (view === undefined) throw new UsageError(`there is no view ${name}, only ${viewNames.join(', ')}`, watch);
+  if (view === undefined) throw new UsageError(`no view ${name}: there are ${viewNames.join(', ')}`, watch);
   return view;
 };
 
 const typesOf = (text: string): NonNullable<WatchOptions['types']> => {
   const types = text.split(',').map((type) => type.trim());
-  const unknown = types.filter((type) => !(type in eventVersions));
+  const unknown = types.filter((type) => !Object.hasOwn(eventVersions, type));
   if (unknown.length > 0) throw new UsageError(`no event types: ${unknown.join(', ')}`, watch);
   return types as unknown as NonNullable<WatchOptions['types']>;
 };
@@ -31,8 +32,7 @@ const startOf = (call: Call): Pick<WatchOptions, 'from'> => {
   const file = call.text('cursor');
   const from = (file === undefined ? null : readCursor(file)) ?? call.text('from');
   if (from === undefined) return {};
-  if (parseCursor(from) === null)
-    throw new UsageError(`${from} is no position of the log: write SEQ or SEQ.INDEX`, watch);
+  if (parseCursor(from) === null) throw new UsageError(`--from: ${from.slice(0, 40)} is no position`, watch);
   return { from };
 };
 
@@ -41,6 +41,8 @@ const optionsOf = (call: Call): WatchOptions => {
   const [network, host, types] = [call.text('network'), call.text('host'), call.text('type')];
   const label = call.texts('label');
   if (label.includes('')) throw new UsageError('--label: write KEY or KEY=VALUE', watch);
+  if (label.length > 0 && view !== undefined && !labelledViews.some((labelled) => labelled === view))
+    throw new UsageError(`${view} have no labels: there are ${labelledViews.join(', ')}`, watch);
   return {
     ...(view === undefined ? {} : { view: viewOf(view) }),
     ...(network === undefined ? {} : { network }),

@@ -1,9 +1,10 @@
 /** Watching: what is, then everything that happens to it, without gap or duplicate. Runs at the caller, over the two ports. */
 import type { EventType } from '../../events/events.ts';
-import type { QueryAnswer, ViewName } from '../../events/queries.ts';
+import { type QueryAnswer, type ViewName, viewNames } from '../../events/queries.ts';
 import { type EventFilter, emptyMemory, type FilterMemory } from '../../projections/event-filter.ts';
 import type { EventPosition } from '../../projections/event-position.ts';
 import { filterNames } from '../../projections/filter.ts';
+import { QueryFailed } from '../client/errors.ts';
 import type { Stream } from '../lib/stream.ts';
 import { EventFeed, type WatchedEvent } from './event-feed.ts';
 import { type Ask, allRows } from './rows.ts';
@@ -72,10 +73,15 @@ const resume = async (deps: WatchDeps, options: WatchOptions, from: string | num
   return { snapshot: null, behind: cursor.at, readFrom, memory: known?.memory ?? emptyMemory() };
 };
 
-/** What a view's rows cannot be asked for narrows its events alone. */
+/** Views whose rows have labels. */
+export const labelledViews: readonly ViewName[] = viewNames.filter((view) => filterNames(view).includes('label'));
+
+/** What a view's rows cannot be asked for, such as the network of a host, narrows its events alone. */
 const viewFilter = (view: ViewName, options: WatchOptions): Readonly<Record<string, string | string[]>> => {
   const { network, labels } = meantBy(options);
   const names = filterNames(view);
+  if (labels.length > 0 && !labelledViews.includes(view))
+    throw new QueryFailed('QUERY_MALFORMED', `${view} have no labels: there are ${labelledViews.join(', ')}`);
   const asked = { network, host: options.host, label: labels.length === 0 ? undefined : [...labels] };
   return Object.fromEntries(
     Object.entries(asked).flatMap(([name, value]) =>
@@ -106,7 +112,8 @@ const begin = async (deps: WatchDeps, options: WatchOptions): Promise<Start> => 
  * the last item. A slow caller stops the reading, never the other way round. Ends at `return()` (leaving the loop), which may be called
  * while an event is being waited for; throws when the log cannot be read.
  *
- * @throws QueryFailed QUERY_POSITION_UNKNOWN, from the first `next()`, where it cannot go on at `from` without a gap
+ * @throws QueryFailed from the first `next()`: QUERY_POSITION_UNKNOWN where it cannot go on at `from` without a gap, QUERY_MALFORMED for
+ * labels of a view that has none
  */
 export const watch = (deps: WatchDeps, options: WatchOptions = {}): AsyncIterableIterator<WatchItem> => {
   const { network, host, types, from, bufferMax = BUFFER_MAX } = options;

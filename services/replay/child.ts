@@ -45,7 +45,11 @@ export const runChild = async (
   process.on('SIGINT', ignore).on('SIGTERM', pass);
   try {
     return await new Promise((resolve) => {
-      child.once('error', (error: NodeJS.ErrnoException) => resolve(error.code === 'ENOENT' ? NOT_FOUND : NOT_RUN));
+      child.once('error', (error: NodeJS.ErrnoException) => {
+        const isMissing = error.code === 'ENOENT';
+        process.stderr.write(`cnm: ${file}: ${isMissing ? 'no such command' : error.message}\n`);
+        resolve(isMissing ? NOT_FOUND : NOT_RUN);
+      });
       child.once('exit', (code, signal) => resolve(code ?? SIGNALLED + constants.signals[signal ?? 'SIGKILL']));
     });
   } finally {

@@ -36,7 +36,10 @@ export class Moment {
     if (first !== 1) {
       throw new ReplayFault('REPLAY_POSITION_UNKNOWN', `it begins at position ${first}: what was before is not in it`);
     }
-    if (position < 1 || position > last) {
+    if (position < 1) {
+      throw new ReplayFault('REPLAY_POSITION_UNKNOWN', `nothing was recorded by then: it begins at position ${first}`);
+    }
+    if (position > last) {
       throw new ReplayFault('REPLAY_POSITION_UNKNOWN', `position ${position} is not in it: it ends at ${last}`);
     }
     const moment = new Moment(log);

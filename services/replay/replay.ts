@@ -8,6 +8,7 @@ import type { Logger } from '../lib/logger.ts';
 import type { Stream } from '../lib/stream.ts';
 import type { Inside } from './child.ts';
 import { ReplayFault } from './fault.ts';
+import { networksOfOthers, withoutLent } from './lent.ts';
 import { deploymentOf, hostOf, Moment, positionOf, standing } from './moment.ts';
 import { Names } from './names.ts';
 import { type Relocation, relocate, relocatePath } from './relocate.ts';
@@ -74,7 +75,8 @@ export class Replay implements Steps {
   async show(): Promise<Step> {
     const deployment = deploymentOf(this.#options.realm, this.host, this.#state);
     const relocation = this.#relocation();
-    const objects = standing(this.#state, deployment).map((object) => relocate(relocation, object));
+    const stood = withoutLent(standing(this.#state, deployment));
+    const objects = stood.map((object) => relocate(relocation, object));
     const { peers } = this.#moment;
     const changes = this.#stage.changes({ objects });
     await this.#names.release(changes);
@@ -103,11 +105,12 @@ export class Replay implements Steps {
     return { networks, sandboxes: objects.filter(({ kind }) => kind === 'netns').length, objects: objects.length };
   }
 
-  /** Sandboxes that were in the host's own network: nothing of them is to be built. */
-  inHostNetwork(): readonly string[] {
-    return [...this.#state.sandboxes.values()].flatMap(({ facts, members }) =>
-      facts.files === null && members.length > 0 ? [facts.id] : [],
+  /** What was there and is not to be built: sandboxes in the host's own network, and what programs of others had made. */
+  notOurs(): readonly string[] {
+    const beside = [...this.#state.sandboxes.values()].flatMap(({ facts, members }) =>
+      facts.files === null && members.length > 0 ? [`sandbox ${facts.id}, in the network of the host itself`] : [],
     );
+    return [...networksOfOthers(this.#state), ...beside];
   }
 
   /** Where commands run that are to be in a sandbox. @throws ReplayFault REPLAY_SANDBOX_UNKNOWN */

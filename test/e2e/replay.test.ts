@@ -108,7 +108,9 @@ if (inOwnNamespaces(import.meta.filename)) {
     it('passes the exit code of the command on, and says when there is none', () => {
       assert.equal(replay('--', 'sh', '-c', 'exit 7').exit, 7);
       assert.equal(replay('--', 'sh', '-c', 'kill -9 $$').exit, 137);
-      assert.equal(replay('--', '/no/such/command').exit, 127);
+      const missing = replay('--', '/no/such/command');
+      assert.equal(missing.exit, 127);
+      assert.match(missing.err, /^cnm: \/no\/such\/command: no such command$/m);
     });
 
     it('refuses what is not in the export', () => {

@@ -94,6 +94,10 @@ test('cli failures: nobody there is 3, a defect is told with its stack', () => {
 test('cli events: an event in words', () => {
   const joined = { type: 'cnm.EndpointJoined.v1', data: { name: 'db', ipv4: '10.0.0.2/24', sandbox: { id: 'c1' } } };
   assert.equal(describeEvent(joined), 'endpoint db 10.0.0.2/24 sandbox c1');
+  const settled = { type: 'cnm.JoinSettled.v1', data: { name: 'db', interface: 'eth0' } };
+  assert.equal(describeEvent(settled), 'endpoint db');
+  const given = { type: 'cnm.NetworkSettled.v1', data: { name: 'web', subnets: [{ subnet: '10.0.0.0/24' }] } };
+  assert.equal(describeEvent(given), 'network web 10.0.0.0/24');
   const fault = { code: 'KERNEL_ERROR', step: 'create bridge', text: 'busy' };
   const failed = { type: 'cnm.NetworkCreateFailed.v1', data: { name: 'web', fault } };
   assert.equal(describeEvent(failed), 'network web KERNEL_ERROR: create bridge: busy');
