@@ -65,12 +65,13 @@ const follow = (context: Context, call: Call, filter: Readonly<Record<string, st
       if (call.flag('json')) printJson(context, event);
       else context.out(followed(event));
     };
-    const { network, host, type } = filter;
+    const { network, host, label, type } = filter;
     const from =
       filter.since === undefined ? undefined : await eachPage(client, { filter }, (rows) => rows.forEach(print));
     const watching = client.watch({
       ...(network === undefined ? {} : { network }),
       ...(host === undefined ? {} : { host }),
+      ...(label === undefined ? {} : { label }),
       ...(type === undefined ? {} : { types: type.split(',') as NonNullable<WatchTypes> }),
       ...(from === undefined ? {} : { from }),
     });
@@ -96,13 +97,14 @@ const events: Spec = {
     type: { value: 'TYPE,...', help: 'only these types, such as EndpointJoined' },
     network: { value: 'NETWORK', help: 'only of this network' },
     host: { value: 'HOST', help: 'only of this host' },
+    label: { value: 'KEY[=VALUE]', help: 'only of networks and endpoints with this label' },
     ...listOptions,
   },
   run: async (call, context) => {
     const from = call.text('since');
     const filter = {
       ...Object.fromEntries(
-        ['type', 'network', 'host'].flatMap((name) => {
+        ['type', 'network', 'host', 'label'].flatMap((name) => {
           const value = call.text(name);
           return value === undefined ? [] : [[name, value] as const];
         }),

@@ -1,10 +1,10 @@
 /** Events of the log, filtered, taken one by one by a caller who may be slower than the log. */
 import { decodeCommit, type Event } from '../../events/envelope.ts';
-import { subjects } from '../../events/names.ts';
 import { createMatcher, type EventFilter, type FilterMemory } from '../../projections/event-filter.ts';
 import { type EventPosition, isBehind } from '../../projections/event-position.ts';
 import { originOf } from '../../projections/origin.ts';
 import type { Message, Reader, Stream } from '../lib/stream.ts';
+import { readOf } from './filter-subjects.ts';
 import { commitIdOf, formatCursor } from './watch-position.ts';
 
 export interface WatchedEvent {
@@ -84,9 +84,10 @@ export class EventFeed {
   }
 
   private read(): void {
-    const { host } = this.options.filter;
-    const subjectFilter = host === undefined ? {} : { subjects: [subjects.host(host), subjects.outcome(host)] };
-    const reader = this.log.read({ from: this.nextPosition, ...subjectFilter }, (message) => this.receive(message));
+    const { filter, memory } = this.options;
+    const reader = this.log.read({ from: this.nextPosition, ...readOf(filter, memory) }, (message) =>
+      this.receive(message),
+    );
     this.reader = reader;
     reader.closed.catch((reason) => {
       if (this.reader !== reader) return;

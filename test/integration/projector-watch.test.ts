@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { pino } from 'pino';
-import { encodeCommit } from '../../events/envelope.ts';
+import { type Event, encodeCommit, eventVersions } from '../../events/envelope.ts';
+import { subjects } from '../../events/names.ts';
 import { Labelled } from '../../projections/labelled.ts';
 import { QueryFailed } from '../../services/client/errors.ts';
 import { systemClock } from '../../services/lib/clock.ts';
@@ -10,6 +11,7 @@ import type { Stream } from '../../services/lib/stream.ts';
 import { createProjector, type Projector } from '../../services/projector/projector.ts';
 import { type WatchItem, type WatchOptions, watch } from '../../services/projector/watch.ts';
 import { type MemoryStream, memoryStream } from '../support/memory-stream.ts';
+import { endpointFacts, networkFacts } from '../support/random-facts.ts';
 import type { RandomCommit } from '../support/random-history.ts';
 import { someHistory } from '../support/some-history.ts';
 
@@ -92,6 +94,45 @@ test('watch: by label, from the opening, from now and from behind any event', as
     );
     await resumed.return?.();
   }
+  for (const limit of [7, 10_000]) {
+    const pages: unknown[] = [];
+    for (let after: string | undefined, isFirst = true; isFirst || after !== undefined; isFirst = false) {
+      const more = after === undefined ? {} : { after };
+      const page = await running.projector.query('events', {
+        filter: { label: 'team=shop', since: '100' },
+        limit,
+        ...more,
+      });
+      pages.push(...page.rows.map((row) => row.position));
+      after = page.next;
+    }
+    const wanted = selection(['team=shop']).filter((position) => Number.parseInt(position, 10) >= 100);
+    assert.deepEqual(pages, wanted);
+  }
+  await running.projector.stop();
+});
+
+test('watch: of a host and a label, networks that are on all hosts are known too', async () => {
+  const running = await run(history.slice(0, 20));
+  const { log } = running;
+  const items = watching(running, log, { host: 'h1', label: 'team=shop' });
+  await take(items, 1);
+  const roll = [0.5, 0.5, 0.5, 0.5] as const;
+  const labels = { team: 'shop' };
+  const network = { ...networkFacts('realmnetwork', 1, roll), scope: 'realm' as const, labels };
+  const endpoint = { ...endpointFacts('realmendpoin', 1, network.id, roll), labels };
+  const meta = history[3]?.events[0]?.meta ?? assert.fail();
+  const facts = [
+    [subjects.realm, { type: 'NetworkCreateRequested', data: { network } }],
+    [subjects.host('h1'), { type: 'EndpointCreateRequested', data: { endpoint } }],
+  ] as const;
+  for (const [subject, fact] of facts) {
+    const event = { ...fact, version: eventVersions[fact.type], meta: { ...meta, id: `${fact.type}.0` } } as Event;
+    await log.append({ subject, body: encodeCommit([event]), id: fact.type });
+  }
+  const [item] = await take(items, 1);
+  assert.equal(item?.position, '22.0');
+  await items.return?.();
   await running.projector.stop();
 });
 
