@@ -9,7 +9,6 @@ import { type Context, printJson, withClient } from './context.ts';
 import { CursorFile, readCursor } from './cursor-file.ts';
 import { followed, shownOf } from './events.ts';
 import { type Call, jsonOption, type Spec, UsageError } from './spec.ts';
-import { untilSignal } from './until-signal.ts';
 
 /** So few wait that timers come to their turn between them. */
 const BUFFER_MAX = 256;
@@ -70,6 +69,35 @@ const print = (call: Call, context: Context, item: WatchItem): void => {
     );
 };
 
+/** Prints what comes, and keeps where it is, until the process is told to end. @throws CursorFault; what ended the watch */
+const follow = async (call: Call, context: Context, watching: AsyncIterableIterator<WatchItem>): Promise<void> => {
+  const path = call.text('cursor');
+  const { clock } = context;
+  const failure = Promise.withResolvers<never>();
+  const cursor = path === undefined ? null : new CursorFile(path, clock, failure.reject);
+  const work = async (): Promise<void> => {
+    for await (const item of watching) {
+      print(call, context, item);
+      await context.flushed();
+      if (!cursor) continue;
+      const isDue = cursor.passed(item.cursor);
+      if (!isDue && item.kind === 'event') continue;
+      // What could not be printed ends the process here, before it is taken for printed.
+      await sleep(clock, 0);
+      cursor.save();
+    }
+    cursor?.save();
+  };
+  const end = (): void => void watching.return?.();
+  process.once('SIGINT', end).once('SIGTERM', end);
+  try {
+    await Promise.race([work(), failure.promise]);
+  } finally {
+    process.off('SIGINT', end).off('SIGTERM', end);
+    end();
+  }
+};
+
 const watch: Spec = {
   path: 'watch',
   args: ['[VIEW]'],
@@ -89,30 +117,8 @@ const watch: Spec = {
   },
   run: async (call, context) => {
     const options = optionsOf(call);
-    const path = call.text('cursor');
-    const { clock } = context;
-    return withClient(context, async (client) => {
-      const watching = client.watch(options);
-      const failure = Promise.withResolvers<never>();
-      const cursor = path === undefined ? null : new CursorFile(path, clock, failure.reject);
-      const stopped = untilSignal(clock, () => undefined);
-      stopped.addEventListener('abort', () => void watching.return?.());
-      const work = async (): Promise<undefined> => {
-        for await (const item of watching) {
-          print(call, context, item);
-          await context.flushed();
-          if (!cursor) continue;
-          const isDue = cursor.passed(item.cursor);
-          if (!isDue && item.kind === 'event') continue;
-          // What could not be printed ends the process here, before it is taken for printed.
-          await sleep(clock, 0);
-          cursor.save();
-        }
-        cursor?.save();
-        return undefined;
-      };
-      return Promise.race([work(), failure.promise]);
-    });
+    await withClient(context, (client) => follow(call, context, client.watch(options)));
+    return undefined;
   },
 };
 

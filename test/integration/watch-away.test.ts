@@ -182,7 +182,8 @@ for (const mode of ['ordered', 'durable'] as const)
     assert.deepEqual([...bareTold[mode], ...told.slice(dying.length)], expected);
   });
 
-test('watch: for a caller who takes nothing the server keeps nothing either', async () => {
+/** Counts the consumers of the log that come from here on. */
+const newConsumers = async (): Promise<() => Promise<number>> => {
   const manager = await jetstreamManager(connection);
   const consumers = async (): Promise<readonly string[]> => {
     const names: string[] = [];
@@ -190,7 +191,11 @@ test('watch: for a caller who takes nothing the server keeps nothing either', as
     return names;
   };
   const others = await consumers();
-  const own = async (): Promise<number> => (await consumers()).filter((name) => !others.includes(name)).length;
+  return async () => (await consumers()).filter((name) => !others.includes(name)).length;
+};
+
+test('watch: for a caller who takes nothing the server keeps nothing either', async () => {
+  const own = await newConsumers();
   const items = client.watch({ from: 0, bufferMax: 100 });
   const [first] = await take(items, 1);
   assert.equal(first?.position, '1.0');
@@ -204,6 +209,23 @@ const env = (): NodeJS.ProcessEnv => {
   const { PATH } = process.env;
   return { PATH, HOME: folder, CNM_NATS_URL: urlOf('watcher'), CNM_ACTOR: 'watcher' };
 };
+
+test('cnm watch: where nobody reads what it prints, it stops reading too, and goes on with him', async () => {
+  const own = await newConsumers();
+  const words = ['watch', '--json', '--from', '0'];
+  const child = spawn(launcher, words, { env: env(), stdio: ['ignore', 'pipe', 'inherit'] });
+  const exit = new Promise((resolve) => child.once('exit', resolve));
+  await new Promise((resolve) => child.stdout.once('readable', resolve));
+  await waitFor(async () => (await own()) === 0, { what: 'its consumer to go', timeoutMs: 20_000 });
+  const expected = selection({}, stored);
+  const told: string[] = [];
+  for await (const line of createInterface(child.stdout)) {
+    if (told.length < expected.length) told.push(String(JSON.parse(line).position));
+    if (told.length === expected.length) child.kill('SIGTERM');
+  }
+  assert.deepEqual(told, expected);
+  assert.equal(await exit, 0);
+});
 
 test('cnm: what does not fit into a pipe is printed all the same', async () => {
   const child = spawn(launcher, ['events', '--json'], { env: env(), stdio: ['ignore', 'pipe', 'inherit'] });

@@ -147,6 +147,7 @@ test('a watch of a label shows what has it', async () => {
 
 test('what cannot be watched is refused', async () => {
   await writeFile(join(folder, 'junk'), 'hello\n');
+  await writeFile(join(folder, 'other'), '1.0@nobody\n');
   const last = await streams.log.last();
   const refusals: readonly (readonly [exit: number, said: RegExp, words: readonly string[]])[] = [
     [2, /no view nonsense: there are networks/, ['nonsense']],
@@ -154,7 +155,9 @@ test('what cannot be watched is refused', async () => {
     [2, /no event types: Nonsense/, ['--type', 'Nonsense']],
     [2, /--from: x is no position/, ['--from', 'x']],
     [1, /CURSOR_UNUSABLE: .*junk: hello is no cursor/, ['--cursor', join(folder, 'junk')]],
-    [1, /QUERY_POSITION_UNKNOWN/, ['--from', String(last + 5)]],
+    [1, /CURSOR_UNUSABLE: the cursor cannot be kept: ENOENT/, ['--cursor', join(folder, 'none', 'cursor')]],
+    [1, /QUERY_POSITION_UNKNOWN: the log ends at position/, ['--from', String(last + 5)]],
+    [1, /QUERY_POSITION_UNKNOWN: another log than the one watched before/, ['--cursor', join(folder, 'other')]],
   ];
   for (const [exit, said, words] of refusals) {
     const called = await callCli('watch', ...words);
