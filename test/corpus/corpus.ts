@@ -16,7 +16,7 @@ export const filesOf = (name: string): { readonly log: string; readonly digests:
   digests: join(folder, name, 'digests.json'),
 });
 
-/** Oldest first: they are named by the day on which they were recorded. */
+/** Oldest first: they are named by the day of the version that wrote them, and a letter where a day had several. */
 export const corpora = (): readonly string[] =>
   readdirSync(folder)
     .filter((name) => existsSync(filesOf(name).log))

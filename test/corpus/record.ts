@@ -3,8 +3,13 @@
  * to, stored as a server would. What is there stays: a log of a released version never changes. `--digests` writes the digests of all corpora
  * anew, which is right when views were meant to show something else than before, and wrong otherwise.
  *
- *     node test/corpus/record.ts YYYY-MM-DD
+ *     node test/corpus/record.ts YYYY-MM-DD[LETTER]
+ *     node test/corpus/record.ts YYYY-MM-DD[LETTER] MESSAGES
  *     node test/corpus/record.ts --digests
+ *
+ * MESSAGES is what the model of an earlier commit has written, in a worktree of that commit: a list in JSON of the messages of its log, each
+ * `{recordedMs, subject, headers: {NAME: VALUE}, body: BASE64}`. Corpora a, b and c of 2026-11-21 are of the commits 6aacb71, 8a008fe and 3c68ccc,
+ * the last ones before events were raised to their versions 2, 3 and 4 (events/upcasts.ts).
  */
 import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -111,16 +116,25 @@ const batches = (kept: readonly Kept[]): readonly (readonly Kept[])[] => {
   return groups;
 };
 
-const record = async (name: string): Promise<void> => {
-  const played = play();
+/** What an earlier version has written. */
+const readKept = (file: string): readonly Kept[] =>
+  (JSON.parse(readFileSync(file, 'utf8')) as readonly (Omit<Kept, 'body'> & { readonly body: string })[]).map(
+    (kept) => ({
+      ...kept,
+      body: Buffer.from(kept.body, 'base64'),
+    }),
+  );
+
+/** @param samples whether types that it has not come to are added, as they are stored today */
+const record = async (name: string, played: readonly Kept[], samples: boolean): Promise<void> => {
   const recorder = new Recorder();
   const [firstMs, lastMs] = [played[0]?.recordedMs ?? 0, played.at(-1)?.recordedMs ?? 0];
   await recorder.store([sampleOf('RealmOpened', firstMs)]);
   for (const batch of batches(played)) await recorder.store(batch);
   const seen = typesIn(played);
-  const missing = (Object.keys(eventVersions) as EventType[]).filter(
-    (type) => !seen.has(type) && type !== 'RealmOpened',
-  );
+  const missing = !samples
+    ? []
+    : (Object.keys(eventVersions) as EventType[]).filter((type) => !seen.has(type) && type !== 'RealmOpened');
   for (const type of missing) await recorder.store([sampleOf(type, lastMs)]);
   let text = '';
   for await (const lines of exportLines(recorder.log)) text += lines;
@@ -140,11 +154,12 @@ const writeDigests = async (name: string, positions: readonly number[]): Promise
   writeFileSync(filesOf(name).digests, `${JSON.stringify(digests, null, 2)}\n`);
 };
 
-const [asked = ''] = process.argv.slice(2);
+const [asked = '', messages] = process.argv.slice(2);
 if (asked === '--digests')
   for (const name of corpora()) await writeDigests(name, Object.keys(readDigests(name)).map(Number));
-else if (/^\d{4}-\d\d-\d\d$/.test(asked)) await record(asked);
+else if (/^\d{4}-\d\d-\d\d[a-z]?$/.test(asked))
+  await (messages === undefined ? record(asked, play(), true) : record(asked, readKept(messages), false));
 else {
-  console.error('node test/corpus/record.ts YYYY-MM-DD | --digests');
+  console.error('node test/corpus/record.ts YYYY-MM-DD[LETTER] [MESSAGES] | --digests');
   process.exit(2);
 }

@@ -31,6 +31,16 @@ describe('corpora of logs', () => {
     assert.deepEqual([...stored].sort(), types.sort());
   });
 
+  it('have every version that an event ever had', async () => {
+    const stored = new Set<string>();
+    for (const name of names)
+      for (const message of await messagesOf(name)) for (const type of typesOf(message)) stored.add(type);
+    const versions = (Object.keys(eventVersions) as EventType[]).flatMap((type) =>
+      Array.from({ length: eventVersions[type] }, (_, index) => cloudType(type, index + 1)),
+    );
+    assert.deepEqual([...stored].sort(), versions.sort());
+  });
+
   for (const name of names) {
     it(`${name}: is whole, its chains hold, and every message can be read and decided on`, async () => {
       const { header, end } = await openCorpus(name);
