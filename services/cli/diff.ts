@@ -54,8 +54,9 @@ const mustBeKnown = async (client: Client, network: string | undefined, host: st
   const isNone = async (view: string, filter: Record<string, string>): Promise<boolean> =>
     (await client.ask(view, { filter, limit: 1 })).rows.length === 0;
   if (network !== undefined && (await isNone('incarnations', { network })))
-    throw new NotFound(`there never was a network ${network}`);
-  if (host !== undefined && (await isNone('hosts', { host }))) throw new NotFound(`there is no host ${host}`);
+    throw new NotFound(`there never was a network ${network}`, 'See `cnm network ls`.');
+  if (host !== undefined && (await isNone('hosts', { host })))
+    throw new NotFound(`there is no host ${host}`, 'See `cnm host ls`.');
 };
 
 const diff: Spec = {

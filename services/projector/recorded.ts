@@ -4,7 +4,7 @@ import type { EventType } from '../../events/events.ts';
 import type { Query } from '../../events/queries.ts';
 import { createMatcher, type EventFilter, type FilterMemory } from '../../projections/event-filter.ts';
 import { type EventPosition, formatPosition, isBehind, parsePosition } from '../../projections/event-position.ts';
-import { type Filter, isMeant } from '../../projections/filter.ts';
+import { type Filter, isNetwork } from '../../projections/filter.ts';
 import { Labelled } from '../../projections/labelled.ts';
 import { originOf } from '../../projections/origin.ts';
 import type { Views } from '../../projections/views.ts';
@@ -120,7 +120,7 @@ const rowOf = (event: Event, message: Message, index: number): object => ({
 export const knownIds = (networks: ReadonlyMap<string, KnownNetwork>, wanted: string | undefined): Set<string> => {
   const ids = new Set<string>();
   if (wanted === undefined) return ids;
-  for (const [id, { name, host }] of networks) if (isMeant('network', wanted, [name, id], host)) ids.add(id);
+  for (const [id, { name, host }] of networks) if (isNetwork(wanted, [name, id], host)) ids.add(id);
   return ids;
 };
 

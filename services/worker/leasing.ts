@@ -18,8 +18,8 @@ export interface LeasingOptions {
   readonly commands: Stream;
   readonly kernel: Pick<Kernel, 'findPorts'>;
   readonly clock: Clock;
-  /** Called when a unit need not wait any more. */
-  readonly wake: () => void;
+  /** Called when the unit of an intent need not wait any more, or its ports are to be looked for again. */
+  readonly wake: (intent: string) => void;
   readonly onFault: (error: unknown) => void;
 }
 
@@ -78,6 +78,7 @@ export class Leasing {
     const own = meta.actor === this.#actor ? attemptOf(meta.commandid) : null;
     if (!own) return;
     this.#offered.delete(own.intent);
+    this.#options.wake(own.intent);
     if (type !== 'CommandRefused') return;
     this.#refused.set(own.intent, Math.max(this.#refused.get(own.intent) ?? 0, own.attempt + 1));
     this.#begun.delete(own.intent);
@@ -135,7 +136,7 @@ export class Leasing {
   #give(intent: string, text: string): void {
     this.#faults.set(intent, noPort(text));
     // Whoever asked is still looking through the units.
-    queueMicrotask(() => this.#options.wake());
+    queueMicrotask(() => this.#options.wake(intent));
   }
 
   async #ask(state: BoundaryState, intent: Event, attempt: number, wanted: readonly OpenLease[]): Promise<void> {

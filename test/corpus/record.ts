@@ -57,7 +57,11 @@ const sampleOf = (type: EventType, recordedMs: number): Kept => {
   if (type === 'RealmOpened') event.data.realm = 'model';
   const isOfRealm = ['RealmOpened', 'TunnelKeysRotated', 'ParkedRetried', 'ParkedDiscarded'].includes(type);
   const subject = isOfRealm ? subjects.realm : isReport(type) ? subjects.outcome('h1') : subjects.host('h1');
-  const headers = { [commitHeaders.contentType]: 'application/cloudevents-batch+json' };
+  const isDecision = !subject.startsWith('cnm.outcome.');
+  const headers = {
+    [commitHeaders.contentType]: 'application/cloudevents-batch+json',
+    ...(isDecision ? { [commitHeaders.commands]: '0-0' } : {}),
+  };
   return { recordedMs, subject, headers, body: new TextEncoder().encode(JSON.stringify([event])) };
 };
 

@@ -29,6 +29,9 @@ before(async () => {
   const kernel = memoryKernel(new MemoryMachine(), { realm, host });
   system = await new System({ ...streams, kernel, runDir: '/run/cnm' }).start();
   await system.run('CreateNetwork', { name: 'web' });
+  // Who takes over begins a term: commits without events.
+  await system.controller?.stop();
+  await system.startController();
   for (const sandbox of ['a', 'b', 'c']) await system.run('AttachSandbox', { sandbox, networks: [{ network: 'web' }] });
   await system.refusal('DeleteNetwork', { network: 'web' });
   await system.run('DetachSandbox', { sandbox: 'a' });
@@ -45,6 +48,7 @@ test('the log is whole, and so are its exports: to a file, to the output, in two
   assert.equal(live.exit, 0, live.err);
   const report = JSON.parse(live.out);
   assert.deepEqual([report.found, report.first, report.last], [0, 1, await streams.log.last()]);
+  assert.ok((await readWhole(streams.log)).some((message) => message.header('Cnm-Term') !== ''));
   assert.ok(report.covered.includes('decisions, by the commands that are still kept'));
   assert.deepEqual(await callCli('audit', 'export', path('log')), { exit: 0, out: '', err: '' });
   const text = await readFile(path('log'), 'utf8');

@@ -4,6 +4,7 @@ import { describe, it } from 'node:test';
 import { cloudType, decodeCommit, eventVersions } from '../../events/envelope.ts';
 import type { EventType } from '../../events/events.ts';
 import { Chain, digestText, writeHeads } from '../../services/audit/chain.ts';
+import { verifyExport } from '../../services/audit/verify.ts';
 import { chainHash } from '../../services/lib/hash.ts';
 import { readRange } from '../../services/lib/read-range.ts';
 import { applyMessage, emptyRealm } from '../../services/lib/realm.ts';
@@ -43,7 +44,9 @@ describe('corpora of logs', () => {
 
   for (const name of names) {
     it(`${name}: is whole, its chains hold, and every message can be read and decided on`, async () => {
-      const { header, end } = await openCorpus(name);
+      const opened = await openCorpus(name);
+      const { header, end } = opened;
+      assert.deepEqual((await verifyExport(opened, new Map())).findings, []);
       const [chain, realm] = [new Chain(), emptyRealm()];
       const heads = new Map<string, Message>();
       for (const message of await messagesOf(name)) {
