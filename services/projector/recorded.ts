@@ -3,13 +3,14 @@ import { decodeCommit, type Event, eventVersions, UnreadableCommit } from '../..
 import type { EventType } from '../../events/events.ts';
 import type { Query } from '../../events/queries.ts';
 import { createMatcher, type EventFilter, type FilterMemory } from '../../projections/event-filter.ts';
-import { type EventPosition, formatPosition, isBehind, parsePosition } from '../../projections/event-position.ts';
+import { type EventPosition, isBehind, parsePosition } from '../../projections/event-position.ts';
 import { type Filter, isNetwork } from '../../projections/filter.ts';
 import { Labelled } from '../../projections/labelled.ts';
 import { originOf } from '../../projections/origin.ts';
 import type { Views } from '../../projections/views.ts';
 import { positionRecordedAt, recordedOf } from '../lib/recorded.ts';
 import type { Message, ReadOptions, Stream } from '../lib/stream.ts';
+import { type EventsCursor, formatEventsCursor, parseEventsCursor } from './events-cursor.ts';
 import { readOf } from './filter-subjects.ts';
 import type { KnownNetwork } from './follower.ts';
 import type { Gate } from './gate.ts';
@@ -76,24 +77,6 @@ const parseFilter = (filter: Singles): EventFilter => {
   return { ...rest, ...(type === undefined ? {} : { types: parseTypes(type) }) };
 };
 
-interface Cursor {
-  readonly from: EventPosition;
-  readonly holders: readonly string[];
-  readonly meant: readonly string[];
-}
-
-/** `POSITION~ID~=ID`: ids of endpoints that hold the address asked for, and with `=` of what is meant by name, as they were there. */
-const parseCursor = (text: string): Cursor => {
-  const [position = '', ...ids] = text.split('~');
-  const from = parsePosition(position);
-  if (!from) throw new QueryFault('QUERY_MALFORMED', `not a position: ${text}`);
-  const meant = ids.filter((id) => id.startsWith('=')).map((id) => id.slice(1));
-  return { from, holders: ids.filter((id) => !id.startsWith('=')), meant };
-};
-
-const formatCursor = (from: EventPosition, { holders, meant }: FilterMemory): string =>
-  [formatPosition(from), ...holders, ...[...meant].map((id) => `=${id}`)].join('~');
-
 /** `since` takes in the position or time that it names; the answer is what comes right before. */
 export const parseSince = async (log: Stream, since: string | undefined): Promise<EventPosition> => {
   const end = Number.POSITIVE_INFINITY;
@@ -143,7 +126,7 @@ class Scan {
   private readonly memory: FilterMemory;
   private readonly matches: (event: Event, host: string | null) => boolean;
 
-  constructor(page: PageBuilder, cursor: Cursor, until: number, filter: EventFilter, memory: FilterMemory) {
+  constructor(page: PageBuilder, cursor: EventsCursor, until: number, filter: EventFilter, memory: FilterMemory) {
     this.page = page;
     this.at = cursor.from;
     this.until = until;
@@ -179,7 +162,7 @@ export const recordedEvents = async (deps: EventsDeps, query: Query, until: numb
   const asked = singlesOf('events', query.filter);
   const filter = parseFilter(asked);
   const since = await parseSince(deps.log, asked.since);
-  const cursor = query.after === undefined ? { from: since, holders: [], meant: [] } : parseCursor(query.after);
+  const cursor = query.after === undefined ? { from: since, holders: [], meant: [] } : parseEventsCursor(query.after);
   const first = Number.isFinite(cursor.from.index) ? cursor.from.position : cursor.from.position + 1;
   if (first > until) return { position: until, rows: [] };
   const labelled = asked.label === undefined ? null : labelledIn(asked.label, await deps.viewsAt(first - 1));
@@ -193,7 +176,7 @@ export const recordedEvents = async (deps: EventsDeps, query: Query, until: numb
   const scan = new Scan(page, cursor, until, filter, memory);
   const outcome = await deps.gate(() => readOn(deps.log, { from: first, ...readOf(filter, memory) }, scan));
   if (outcome === 'end') return { position: until, rows: page.rows };
-  return { position: scan.at.position, rows: page.rows, next: formatCursor(scan.at, memory) };
+  return { position: scan.at.position, rows: page.rows, next: formatEventsCursor(scan.at, memory) };
 };
 
 const readOn = async (log: Stream, options: ReadOptions, scan: Scan): Promise<'end' | 'cut'> => {
