@@ -21,7 +21,10 @@ const columns: readonly Column<Shown>[] = [
 
 /** Widths of a line that is shown before the next one is known. */
 export const followed = (event: Shown): string =>
-  `${event.position.padEnd(8)}  ${shortTime(event.time)}  ${shortType(event.type).padEnd(23)}  ${describeEvent(event)}\n`;
+  [
+    `${event.position.padEnd(8)}  ${shortTime(event.time)}  ${shortType(event.type).padEnd(23)}  ${describeEvent(event)}`,
+    event.actor === '' ? '\n' : `  by ${actorText(event)}\n`,
+  ].join('');
 
 /** The pages of the recorded events that pass; answers where they end. */
 const eachPage = async (

@@ -114,6 +114,10 @@ test('actors: nobody publishes under the name of another, nor hears what is answ
     watching.next(),
     (error: unknown) => error instanceof NatsFault && error.code === 'NOT_PERMITTED',
   );
+  const bare = await connectNats({ url: urlOf('mallory'), role: 'mallory', log: logger });
+  t.after(() => bare.close());
+  const reader = jetStream(bare, STREAMS.log).read({ from: 1 }, () => assert.fail('was read'));
+  await assert.rejects(reader.closed, (error: unknown) => error instanceof NatsFault && error.code === 'NOT_PERMITTED');
   const own = (await system.events()).find(({ type, meta }) => type === 'NetworkCreated' && meta.actor === 'mallory');
   assert.equal(own?.meta.actorproof, 'nats');
 });

@@ -145,6 +145,26 @@ test('a watch of a label shows what has it', async () => {
   assert.deepEqual(types, ['NetworkCreateRequested', 'NetworkCreated', 'NetworkUpdateRequested']);
 });
 
+test('for people a line says what happened, and who asked for it, marked where nobody vouches for him', async () => {
+  const child = spawn(launcher, ['watch', 'networks', '--type', 'NetworkCreated'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let said = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    said += text;
+  });
+  await waitFor(() => said.includes('networks\n'), { what: 'the snapshot' });
+  await system.run('CreateNetwork', { name: 'shown' });
+  await waitFor(() => said.includes('shown'), { what: 'the event' });
+  const exit = once(child, 'exit');
+  child.kill('SIGINT');
+  assert.deepEqual(await exit, [0, null]);
+  assert.match(
+    said,
+    /^\d+: 2 networks\n\{"id".*\n\{"id".*\n\d+\.0 +\S+ \S+ +NetworkCreated +network shown +by tester \(claimed\)\n$/,
+  );
+});
+
 test('what cannot be watched is refused', async () => {
   await writeFile(join(folder, 'junk'), 'hello\n');
   await writeFile(join(folder, 'other'), '1.0@nobody\n');
