@@ -31,8 +31,10 @@ const queryCodes: Readonly<Record<QueryFaultCode, { readonly meaning: string; re
     remedy: 'Ask again, or give a longer `timeoutMs`; the detail says how far they are.',
   },
   QUERY_POSITION_UNKNOWN: {
-    meaning: 'The log does not reach the position `asOf`, or the row `after` is not in the view.',
-    remedy: 'Ask for a position that the log holds; page on with `asOf` the position of the first page.',
+    meaning:
+      'The log does not reach the position `asOf`, the row `after` is not in the view, or a watch cannot go on: the log does not reach back or forth to its position, or is another one.',
+    remedy:
+      'Ask for a position that the log holds; page on with `asOf` the position of the first page; begin a watch anew with a snapshot.',
   },
   LOG_UNREADABLE: {
     meaning: 'The log holds what this version cannot read, so the views stand still.',

@@ -76,6 +76,7 @@ export const failureOf = (error: unknown): Failure | null => {
     case 'ExportFault':
     case 'KeyFault':
     case 'ImportFault':
+    case 'CursorFault':
     case 'ReplayFault':
     case 'UnreadableCommit':
       return failure(exits.failed, code, message);
