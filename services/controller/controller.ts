@@ -8,12 +8,13 @@ import type { Logger } from 'pino';
 import { remoteDriver } from '../../drivers/remote.ts';
 import { type CommandRecord, foldCommand } from '../../events/command-record.ts';
 import type { DriverRules } from '../../events/driver-rules.ts';
-import { batchType, commitHeaders, decodeCommit, encodeCommit, eventVersions } from '../../events/envelope.ts';
+import { batchType, commitHeaders, encodeCommit, eventVersions } from '../../events/envelope.ts';
 import { DEFAULT_REALM_POOLS, type SubnetPool } from '../../events/ipam.ts';
 import { commandId, subjects } from '../../events/names.ts';
 import type { Answer } from '../../events/queries.ts';
 import { commandKey } from '../../events/state.ts';
 import { type Clock, sleep } from '../lib/clock.ts';
+import { placedEvents } from '../lib/commit.ts';
 import { applyMessage, boundaryOf, emptyRealm, type FollowedRealm, followRealm } from '../lib/realm.ts';
 import type { Appended, Message, Reader, Stream } from '../lib/stream.ts';
 import { answersOf, decidedAnswers, endedAnswer } from './answers.ts';
@@ -348,7 +349,7 @@ class ActiveController implements Controller {
     let record: CommandRecord | undefined;
     for (let position = from; position <= through; position++) {
       const message = await this.#options.log.get(position);
-      for (const event of message ? decodeCommit(message.body, message.subject) : []) {
+      for (const [, event] of message ? placedEvents(message) : []) {
         const isExpiry = event.type === 'CommandTimedOut' && commandKey(event.data.actor, event.data.commandId) === key;
         if (isExpiry || commandKey(event.meta.actor, event.meta.commandid) === key)
           record = foldCommand(record, event, position);
