@@ -17,6 +17,7 @@ import { type Clock, sleep } from '../lib/clock.ts';
 import { placedEvents } from '../lib/commit.ts';
 import { applyMessage, boundaryOf, emptyRealm, type FollowedRealm, followRealm } from '../lib/realm.ts';
 import type { Appended, Message, Reader, Stream } from '../lib/stream.ts';
+import { tellParked } from '../lib/tell-parked.ts';
 import { answersOf, decidedAnswers, endedAnswer } from './answers.ts';
 import { admissionOf, commitOf, fenceOf } from './commits.ts';
 import { type Intake, takeIn } from './intake.ts';
@@ -81,7 +82,10 @@ class ActiveController implements Controller {
 
   async start(): Promise<void> {
     const { log } = this.#options;
-    this.#followed = followRealm(log, { listener: { ended: (record) => this.#ended(record) } });
+    const { logger } = this.#options;
+    this.#followed = followRealm(log, {
+      listener: { ended: (record) => this.#ended(record), ...tellParked(logger) },
+    });
     this.#followed.reader.closed.catch((error) => this.#fail(error));
     await this.#followed.reader.caughtUp;
     this.#live = true;

@@ -20,6 +20,7 @@ import { Encryption, encrypting } from './encryption.ts';
 import { Execution, type Prepared, type Task, taskOf } from './execution.ts';
 import { Leasing } from './leasing.ts';
 import { Outbox } from './outbox.ts';
+import { listenToParked, whyParked } from './parked.ts';
 import { Peers } from './peers.ts';
 import { Present } from './present.ts';
 import { statedBy, statementOf } from './statement.ts';
@@ -105,6 +106,8 @@ class HostWorker implements Worker {
   readonly #dns: Dns;
   #wake: () => void = () => undefined;
   #stopped = false;
+  /** Whether the log was caught up with: what was parked before may have been settled since. */
+  #isLive = false;
   #loop: Promise<void> = Promise.resolve();
   #cancelFacts: () => void = () => undefined;
 
@@ -164,6 +167,12 @@ class HostWorker implements Worker {
           else this.#peers.note(boundary.host, event);
         },
         folded: (boundary, position) => this.#folded(boundary, position),
+        ...listenToParked(
+          host,
+          logger,
+          () => this.#isLive && followed.realm,
+          (error) => this.#fail(error),
+        ),
       },
     });
     this.#followed = followed;
@@ -171,6 +180,9 @@ class HostWorker implements Worker {
     const boundary = boundaryOf(followed.realm, host);
     const onFault = (error: unknown) => this.#fail(error);
     await followed.reader.caughtUp;
+    this.#isLive = true;
+    const parked = whyParked(boundary, followed.realm);
+    if (parked) throw parked;
     const outbox = new Outbox({ realm, host, log, followed, boundary, clock, logger, onFault });
     this.#outbox = outbox;
     // First of all, so that two workers never act for one host: whoever reported before is fenced by this.
