@@ -103,8 +103,8 @@ const tryOut = async (call: Call, context: Context, event: string, verb: 'retry'
 const settle = async (call: Call, context: Context, spec: Spec, verb: 'retry' | 'discard'): Promise<undefined> => {
   const event = eventOf(call, spec);
   const reason = call.text('reason') ?? '';
-  if (verb === 'discard' && reason === '') throw new UsageError('--reason is missing', spec);
   if (call.flag('dry-run')) return tryOut(call, context, event, verb);
+  if (verb === 'discard' && reason === '') throw new UsageError('--reason is missing', spec);
   const [position = 0, index = 0] = event.split('.').map(Number);
   return withClient(context, async (client) => {
     await rowOf(client, event, call.flag('force'));

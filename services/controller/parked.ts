@@ -15,7 +15,7 @@ const refusalOf = ({ parked, host, subject }: Boundary): Refusal | null => {
   if (!parked) return null;
   const event = parkedEvent(parked);
   const where = host === null ? subject : `host ${host}`;
-  return refuse('BOUNDARY_PARKED', `event ${event} of ${where} ${parked.reason}`, [
+  return refuse('BOUNDARY_PARKED', `event ${event} stops ${where}: ${parked.reason}`, [
     { kind: 'event', id: event },
     ...(host === null ? [] : [{ kind: 'host', id: host }]),
   ]);

@@ -2,6 +2,7 @@
 import { type CommandRecord, foldCommand } from '../../events/command-record.ts';
 import { commitHeaders, type Event } from '../../events/envelope.ts';
 import { evolve, forget } from '../../events/evolve.ts';
+import { fits } from '../../events/fits.ts';
 import { decodeToken, subjects } from '../../events/names.ts';
 import { type BoundaryState, commandKey, initialState, type SharedState, sharedState } from '../../events/state.ts';
 import { type Folding, foldOrWait, type ParkedBoundary, settleParked, Unfoldable } from './boundary-parking.ts';
@@ -144,10 +145,12 @@ const foldEvents = (realm: Realm, boundary: Boundary, events: readonly Event[], 
   const ended: CommandRecord[] = [];
   for (const journal of journals) journal.begin();
   let folding: Event | undefined;
+  let isHeard = true;
   try {
     for (const event of events) {
-      folding = event;
+      [folding, isHeard] = [event, false];
       listener.before?.(boundary, event);
+      isHeard = true;
       const key = recordKey(event);
       const running = state.progress.get(key);
       evolve(state, event, position);
@@ -155,7 +158,8 @@ const foldEvents = (realm: Realm, boundary: Boundary, events: readonly Event[], 
     }
   } catch (error) {
     for (const journal of journals) journal.rollback();
-    throw folding ? new Unfoldable(folding, error) : error;
+    // Whoever listens may stumble over what does not fit; over anything else it is a defect of its own.
+    throw folding && (isHeard || !fits(folding)) ? new Unfoldable(folding, error) : error;
   }
   for (const journal of journals) journal.commit();
   for (const record of ended) listener.ended?.(record);

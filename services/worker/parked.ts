@@ -20,7 +20,7 @@ export class BoundaryParked extends Error {
 
   constructor(host: string, event: string, reason: string, position: number) {
     super(
-      `event ${event} of host ${host} ${reason}: nothing is done here until it is retried or discarded (cnm parked ls)`,
+      `event ${event} stops host ${host}: ${reason}: nothing is done here until it is retried or discarded (cnm parked ls)`,
     );
     this.event = event;
     this.position = position;
