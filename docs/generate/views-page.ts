@@ -338,7 +338,8 @@ const meanings: Readonly<Record<ViewName, string>> = {
   drivers: 'The options that a driver was given on a host.',
   commands: 'What became of each command, for 30 days.',
   garbage: 'Endpoints in no sandbox: since when, due when, why.',
-  parked: 'Events that could not be folded, and how many later ones wait behind each.',
+  parked:
+    'Events that could not be folded, and how many later ones wait behind each. Unlike a report of a worker that is not ours and does not fit, which counts for nothing, such an event stays here until it is discarded, or until a version folds it.',
 };
 
 const listed = (names: readonly string[]): string => names.map(code).join(', ');

@@ -38,7 +38,7 @@ export const whyParked = ({ host, parked }: Boundary, { position }: Realm): Boun
 export const listenToParked = (
   host: string,
   logger: Logger,
-  live: () => Realm | false,
+  live: () => Realm | null,
   fail: (error: BoundaryParked) => void,
 ): Required<Pick<RealmListener, 'parked' | 'released'>> => {
   const tell = tellParked(logger);

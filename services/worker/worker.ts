@@ -106,8 +106,6 @@ class HostWorker implements Worker {
   readonly #dns: Dns;
   #wake: () => void = () => undefined;
   #stopped = false;
-  /** Whether the log was caught up with: what was parked before may have been settled since. */
-  #isLive = false;
   #loop: Promise<void> = Promise.resolve();
   #cancelFacts: () => void = () => undefined;
 
@@ -170,7 +168,7 @@ class HostWorker implements Worker {
         ...listenToParked(
           host,
           logger,
-          () => this.#isLive && followed.realm,
+          () => this.#outbox && followed.realm,
           (error) => this.#fail(error),
         ),
       },
@@ -180,7 +178,6 @@ class HostWorker implements Worker {
     const boundary = boundaryOf(followed.realm, host);
     const onFault = (error: unknown) => this.#fail(error);
     await followed.reader.caughtUp;
-    this.#isLive = true;
     const parked = whyParked(boundary, followed.realm);
     if (parked) throw parked;
     const outbox = new Outbox({ realm, host, log, followed, boundary, clock, logger, onFault });
