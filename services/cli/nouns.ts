@@ -33,6 +33,11 @@ export const nouns: readonly Noun[] = [
     summary: 'the main job in a throwaway place',
     load: async () => (await import('./demo.ts')).demoSpecs,
   },
+  {
+    name: 'replay',
+    summary: 'a host as it was, built again out of an export in a throwaway place',
+    load: async () => (await import('./replay.ts')).replaySpecs,
+  },
   { name: 'driver', summary: 'ls, inspect, configure', load: async () => (await import('./driver.ts')).driverSpecs },
   {
     name: 'network',
@@ -94,6 +99,11 @@ export const nouns: readonly Noun[] = [
     name: 'parked',
     summary: 'ls, show, retry, discard: events that cannot be folded',
     load: async () => (await import('./parked.ts')).parkedSpecs,
+  },
+  {
+    name: 'watch',
+    summary: 'what is, then everything that happens to it',
+    load: async () => (await import('./watch.ts')).watchSpecs,
   },
   {
     name: 'audit',

@@ -22,6 +22,8 @@ export interface Boundary {
   decidedThrough: number;
   /** What it cannot get past; null: nothing, as nearly always. */
   parked: ParkedBoundary | null;
+  /** The last term of a controller that is stated on its subject; 0: none. On the subject of no host each term is stated first. */
+  term: number;
 }
 
 export interface Realm {
@@ -56,7 +58,7 @@ export const emptyRealm = (): Realm => ({
   roundFrom: 1,
 });
 
-const untouched = { head: null, outcomeHead: null, decidedThrough: 0, parked: null } as const;
+const untouched = { head: null, outcomeHead: null, decidedThrough: 0, parked: null, term: 0 } as const;
 
 /** The boundary of a host, or the one of no host. */
 export const boundaryOf = (realm: Realm, host: string | null): Boundary => {
@@ -175,6 +177,7 @@ const noteDecisions = (realm: Realm, boundary: Boundary, message: Message): void
   const { from, through } = roundOf(message);
   boundary.head = message;
   noteAwaited(realm, message);
+  boundary.term = Math.max(boundary.term, Number(message.header(commitHeaders.term)) || 0);
   boundary.decidedThrough = Math.max(boundary.decidedThrough, through);
   realm.roundFrom = Math.max(realm.roundFrom, from);
   realm.isTorn = message.header(batchHeaders.id) !== '' && message.header(batchHeaders.commit) === '';

@@ -1,7 +1,9 @@
 /** Events of the log, filtered, taken one by one by a caller who may be slower than the log. */
 import type { Event } from '../../events/envelope.ts';
+import { fits } from '../../events/fits.ts';
 import { subjects } from '../../events/names.ts';
 import { createMatcher, type EventFilter, type FilterMemory } from '../../projections/event-filter.ts';
+import type { LabelMemory } from '../../projections/event-labels.ts';
 import { type EventPosition, isBehind } from '../../projections/event-position.ts';
 import { originOf } from '../../projections/origin.ts';
 import { placedEvents } from '../lib/commit.ts';
@@ -18,6 +20,8 @@ export interface WatchedEvent {
 export interface FeedOptions {
   readonly filter: EventFilter;
   readonly memory: FilterMemory;
+  /** Only events about what has this label; null: about everything. */
+  readonly labels: LabelMemory | null;
   /** Events behind this one are handed out. */
   readonly behind: EventPosition;
   readonly readFrom: number;
@@ -82,7 +86,10 @@ export class EventFeed {
     const { position } = message;
     const { host } = originOf(message.subject);
     for (const [index, event] of placedEvents(message)) {
-      if (!this.matches(event, host) || !isBehind(this.options.behind, position, index)) continue;
+      // Both learn from every event.
+      const { labels } = this.options;
+      const isLabelled = !labels || (fits(event) && labels.take(event));
+      if (!this.matches(event, host) || !isLabelled || !isBehind(this.options.behind, position, index)) continue;
       this.buffer.push({ kind: 'event', position: `${position}.${index}`, host, event });
     }
     this.nextPosition = position + 1;
