@@ -58,9 +58,10 @@ export const listenToParked = (
   };
 };
 
-/** Resolves when something is decided about a parked event behind a position. */
-export const settled = async (log: Stream, { event, position }: BoundaryParked): Promise<void> => {
+/** Resolves when something is decided about a parked event behind a position, or when nobody waits for it any more. */
+export const settled = async (log: Stream, { event, position }: BoundaryParked, ending: AbortSignal): Promise<void> => {
   const { promise, resolve } = Promise.withResolvers<void>();
+  ending.addEventListener('abort', () => resolve(), { once: true });
   const reader = log.read({ from: position + 1, subjects: [subjects.realm] }, (message) => {
     if (placedEvents(message).some(([, one]) => settlesParked(one) === event)) resolve();
   });
@@ -89,7 +90,8 @@ class Keeper implements KeptWorker {
   readonly #failure = Promise.withResolvers<never>();
   /** Null while the boundary is parked. */
   #worker: Worker | null = null;
-  #stopped = false;
+  readonly #ending = new AbortController();
+  #waiting: Promise<void> = Promise.resolve();
 
   constructor(deps: KeepDeps) {
     this.#deps = deps;
@@ -105,7 +107,8 @@ class Keeper implements KeptWorker {
   }
 
   async stop(): Promise<void> {
-    this.#stopped = true;
+    this.#ending.abort();
+    if (this.#worker === null) await this.#waiting;
     await this.#worker?.stop();
   }
 
@@ -123,7 +126,8 @@ class Keeper implements KeptWorker {
   }
 
   #ended(worker: Worker, error: unknown): void {
-    if (this.#worker !== worker || this.#stopped) return;
+    const { signal } = this.#ending;
+    if (this.#worker !== worker || signal.aborted) return;
     if (!(error instanceof BoundaryParked)) {
       this.#failure.reject(error);
       return;
@@ -132,10 +136,10 @@ class Keeper implements KeptWorker {
     this.#deps.logger.error({ event: error.event }, error.message);
     const next = async (): Promise<void> => {
       await worker.stop();
-      await settled(this.#deps.log, error);
-      if (!this.#stopped) await this.start();
+      if (!signal.aborted) await settled(this.#deps.log, error, signal);
+      if (!signal.aborted) await this.start();
     };
-    next().catch((reason) => this.#failure.reject(reason));
+    this.#waiting = next().catch((reason) => this.#failure.reject(reason));
   }
 }
 
