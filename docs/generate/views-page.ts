@@ -321,6 +321,7 @@ const fields: { readonly [View in ViewName]: Fields<ViewRows[View]> } = {
     reason: ['string', 'why it cannot be folded'],
     since: [time, 'when it was recorded'],
     waiting: ['integer', 'how many later events wait behind it'],
+    behind: ['list of strings', '`SEQ.INDEX` of the first 100 of them'],
   },
 };
 
@@ -337,7 +338,8 @@ const meanings: Readonly<Record<ViewName, string>> = {
   drivers: 'The options that a driver was given on a host.',
   commands: 'What became of each command, for 30 days.',
   garbage: 'Endpoints in no sandbox: since when, due when, why.',
-  parked: 'Events that could not be folded, and how many later ones wait behind each.',
+  parked:
+    'Events that could not be folded, and how many later ones wait behind each. Unlike a report of a worker that is not ours and does not fit, which counts for nothing, such an event stays here until it is discarded, or until a version folds it.',
 };
 
 const listed = (names: readonly string[]): string => names.map(code).join(', ');

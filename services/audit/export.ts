@@ -1,7 +1,7 @@
 /** A stretch of the log as the lines of an export (export-format.ts). */
-import { decodeCommit } from '../../events/envelope.ts';
 import type { EventData } from '../../events/events.ts';
 import { subjects } from '../../events/names.ts';
+import { placedEvents } from '../lib/commit.ts';
 import { readRange } from '../lib/read-range.ts';
 import type { Message, Stream } from '../lib/stream.ts';
 import { Chain, type ChainState, digestText, writeHeads } from './chain.ts';
@@ -37,7 +37,7 @@ export const openingOf = async (log: Stream): Promise<EventData<'RealmOpened'> |
   try {
     const message = await Promise.race([found, reader.caughtUp.then(() => null)]);
     if (message === null) return null;
-    const opening = decodeCommit(message.body, message.subject).find(({ type }) => type === 'RealmOpened');
+    const opening = placedEvents(message).find(([, { type }]) => type === 'RealmOpened')?.[1];
     return opening?.type === 'RealmOpened' ? opening.data : null;
   } finally {
     await reader.stop();

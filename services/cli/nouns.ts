@@ -101,6 +101,11 @@ export const nouns: readonly Noun[] = [
     load: async () => (await import('./rebuild.ts')).rebuildSpecs,
   },
   {
+    name: 'parked',
+    summary: 'ls, show, retry, discard: events that cannot be folded',
+    load: async () => (await import('./parked.ts')).parkedSpecs,
+  },
+  {
     name: 'audit',
     summary: 'keygen, verify, export, import: whether the log is what was stored',
     load: async () => (await import('./audit.ts')).auditSpecs,

@@ -129,6 +129,11 @@ export class Client extends Queries {
   /** Leaves and deletes what attachSandbox has made. */
   readonly detachSandbox: Send<'DetachSandbox'> = (input, options) => this.send('DetachSandbox', input, options);
 
+  /** Whoever has parked an event tries again to fold it. */
+  readonly retryParked: Send<'RetryParked'> = (input, options) => this.send('RetryParked', input, options);
+  /** Whoever has parked an event goes on without it. */
+  readonly discardParked: Send<'DiscardParked'> = (input, options) => this.send('DiscardParked', input, options);
+
   /** A fresh command id, to be kept before sending by whoever wants to ask again after a crash. */
   mintId(): string {
     return commandId(this.#clock.nowMs(), this.#clock.randomId());

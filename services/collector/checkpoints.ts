@@ -13,7 +13,7 @@ import {
 } from '../audit/checkpoint.ts';
 import { checkpointLine, type SignedCheckpoint } from '../audit/export-format.ts';
 import type { Clock } from '../lib/clock.ts';
-import { eventsOf } from '../lib/commit.ts';
+import { placedEvents } from '../lib/commit.ts';
 import type { Message, Stream } from '../lib/stream.ts';
 
 export interface CheckpointOptions {
@@ -128,7 +128,7 @@ export class Checkpoints {
   }
 
   #open(message: Message): void {
-    for (const event of eventsOf(message)) {
+    for (const [, event] of placedEvents(message)) {
       if (event.type !== 'RealmOpened') continue;
       this.#realm = event.data.realm;
       this.#epoch = event.data.epoch;

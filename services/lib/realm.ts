@@ -2,9 +2,10 @@
 import { type CommandRecord, foldCommand } from '../../events/command-record.ts';
 import { commitHeaders, type Event } from '../../events/envelope.ts';
 import { evolve, forget } from '../../events/evolve.ts';
+import { fits } from '../../events/fits.ts';
 import { decodeToken, subjects } from '../../events/names.ts';
 import { type BoundaryState, commandKey, initialState, type SharedState, sharedState } from '../../events/state.ts';
-import { eventsOf } from './commit.ts';
+import { type Folding, foldOrWait, type ParkedBoundary, settleParked, Unfoldable } from './boundary-parking.ts';
 import { batchHeaders, type Message, type Reader, type Stream } from './stream.ts';
 
 export interface Boundary {
@@ -19,6 +20,8 @@ export interface Boundary {
   outcomeHead: Message | null;
   /** Every command of this boundary up to this position in the command stream is decided. */
   decidedThrough: number;
+  /** What it cannot get past; null: nothing, as nearly always. */
+  parked: ParkedBoundary | null;
   /** The last term of a controller that is stated on its subject; 0: none. On the subject of no host each term is stated first. */
   term: number;
 }
@@ -34,6 +37,8 @@ export interface Realm {
    * the realm before it is there, or can come no more.
    */
   readonly awaited: Set<string>;
+  /** Boundaries that stand still. */
+  readonly parked: Set<Boundary>;
   /** Position of the last commit that is folded in. */
   position: number;
   /** What follows belongs to the same atomic batch: until it is folded in as well, nothing may be decided. */
@@ -47,20 +52,20 @@ export const emptyRealm = (): Realm => ({
   networks: new Map(),
   shared: sharedState(),
   awaited: new Set(),
+  parked: new Set(),
   position: 0,
   isTorn: false,
   roundFrom: 1,
 });
+
+const untouched = { head: null, outcomeHead: null, decidedThrough: 0, parked: null, term: 0 } as const;
 
 /** The boundary of a host, or the one of no host. */
 export const boundaryOf = (realm: Realm, host: string | null): Boundary => {
   const subject = host === null ? subjects.realm : subjects.host(host);
   let boundary = realm.boundaries.get(subject);
   if (!boundary) {
-    boundary = {
-      ...{ subject, host, state: initialState(realm.shared), head: null, outcomeHead: null },
-      ...{ decidedThrough: 0, term: 0 },
-    };
+    boundary = { subject, host, state: initialState(realm.shared), ...untouched };
     realm.boundaries.set(subject, boundary);
   }
   return boundary;
@@ -71,10 +76,7 @@ export const networkBoundary = (realm: Realm, id: string): Boundary => {
   let boundary = realm.networks.get(id);
   if (!boundary) {
     const { state } = boundaryOf(realm, null);
-    boundary = {
-      ...{ subject: subjects.network(id), host: null, state, head: null, outcomeHead: null },
-      ...{ decidedThrough: 0, term: 0 },
-    };
+    boundary = { subject: subjects.network(id), host: null, state, ...untouched };
     realm.networks.set(id, boundary);
   }
   return boundary;
@@ -123,8 +125,12 @@ export interface RealmListener {
   before?(boundary: Boundary, event: Event): void;
   /** A command has ended, with its record. */
   ended?(record: CommandRecord): void;
-  /** A commit is folded in. */
+  /** A commit is folded in, or waits where its boundary is parked. */
   folded?(boundary: Boundary, position: number, message: Message): void;
+  /** A boundary stands still from here on: see `parked` of it. */
+  parked?(boundary: Boundary): void;
+  /** It goes on, and what waited is folded in. */
+  released?(boundary: Boundary): void;
 }
 
 /** The key of the command whose record an event moves on. */
@@ -133,28 +139,65 @@ const recordKey = (event: Event): string =>
     ? commandKey(event.data.actor, event.data.commandId)
     : commandKey(event.meta.actor, event.meta.commandid);
 
-/** Folds one stored message. @throws UnreadableCommit for what this version cannot read */
-export const applyMessage = (realm: Realm, message: Message, listener: RealmListener = {}): void => {
-  const isDecision = message.subject.startsWith('cnm.event.');
-  const boundary = boundaryFor(realm, message.subject);
+/** Folds the events of a commit; where one cannot be, the state is as before. @throws Unfoldable */
+const foldEvents = (realm: Realm, boundary: Boundary, events: readonly Event[], at: Folded): void => {
   const { state } = boundary;
-  for (const event of eventsOf(message)) {
-    listener.before?.(boundary, event);
-    const key = recordKey(event);
-    const running = state.progress.get(key);
-    evolve(state, event, message.position);
-    if (running && !state.progress.has(key)) listener.ended?.(foldCommand(running, event, message.position));
+  const { position, listener } = at;
+  const journals = [state.journal, realm.shared.journal];
+  const ended: CommandRecord[] = [];
+  for (const journal of journals) journal.begin();
+  let folding: Event | undefined;
+  let isHeard = true;
+  try {
+    for (const event of events) {
+      [folding, isHeard] = [event, false];
+      listener.before?.(boundary, event);
+      isHeard = true;
+      const key = recordKey(event);
+      const running = state.progress.get(key);
+      evolve(state, event, position);
+      if (running && !state.progress.has(key)) ended.push(foldCommand(running, event, position));
+    }
+  } catch (error) {
+    for (const journal of journals) journal.rollback();
+    // Whoever listens may stumble over what does not fit; over anything else it is a defect of its own.
+    throw folding && (isHeard || !fits(folding)) ? new Unfoldable(folding, error) : error;
   }
-  forget(state, message.recordedMs);
-  if (isDecision) {
-    const { from, through } = roundOf(message);
-    boundary.head = message;
-    noteAwaited(realm, message);
-    boundary.term = Math.max(boundary.term, Number(message.header(commitHeaders.term)) || 0);
-    boundary.decidedThrough = Math.max(boundary.decidedThrough, through);
-    realm.roundFrom = Math.max(realm.roundFrom, from);
-    realm.isTorn = message.header(batchHeaders.id) !== '' && message.header(batchHeaders.commit) === '';
-  } else boundary.outcomeHead = message;
+  for (const journal of journals) journal.commit();
+  for (const record of ended) listener.ended?.(record);
+};
+
+interface Folded {
+  readonly position: number;
+  readonly listener: RealmListener;
+}
+
+/** Notes what the headers of a commit of decisions say; that is known wherever its events wait. */
+const noteDecisions = (realm: Realm, boundary: Boundary, message: Message): void => {
+  const { from, through } = roundOf(message);
+  boundary.head = message;
+  noteAwaited(realm, message);
+  boundary.term = Math.max(boundary.term, Number(message.header(commitHeaders.term)) || 0);
+  boundary.decidedThrough = Math.max(boundary.decidedThrough, through);
+  realm.roundFrom = Math.max(realm.roundFrom, from);
+  realm.isTorn = message.header(batchHeaders.id) !== '' && message.header(batchHeaders.commit) === '';
+};
+
+/** Folds one stored message. @throws UnreadableCommit for what is newer than this version */
+export const applyMessage = (realm: Realm, message: Message, listener: RealmListener = {}): void => {
+  const boundary = boundaryFor(realm, message.subject);
+  const folding: Folding = {
+    fold: (where, events, { position, recordedMs }) => {
+      foldEvents(realm, where, events, { position, listener });
+      forget(where.state, recordedMs);
+    },
+    parked: (where) => listener.parked?.(where),
+    released: (where) => listener.released?.(where),
+  };
+  foldOrWait(realm, boundary, message, folding);
+  if (message.subject.startsWith('cnm.event.')) noteDecisions(realm, boundary, message);
+  else boundary.outcomeHead = message;
+  if (message.subject === subjects.realm) settleParked(realm, message, folding);
   realm.position = message.position;
   listener.folded?.(boundary, message.position, message);
 };

@@ -1,8 +1,9 @@
 /** Events of the log, filtered, taken one by one by a caller who may be slower than the log. */
-import { decodeCommit, type Event } from '../../events/envelope.ts';
+import type { Event } from '../../events/envelope.ts';
 import { createMatcher, type EventFilter, type FilterMemory } from '../../projections/event-filter.ts';
 import { type EventPosition, isBehind } from '../../projections/event-position.ts';
 import { originOf } from '../../projections/origin.ts';
+import { placedEvents } from '../lib/commit.ts';
 import type { Message, Reader, Stream } from '../lib/stream.ts';
 import { readOf } from './filter-subjects.ts';
 import { commitIdOf, formatCursor } from './watch-position.ts';
@@ -100,9 +101,9 @@ export class EventFeed {
   private receive(message: Message): void {
     const { position } = message;
     const { host } = originOf(message.subject);
-    const events = decodeCommit(message.body, message.subject);
-    const bytes = message.body.length / events.length;
-    for (const [index, event] of events.entries()) {
+    const events = placedEvents(message);
+    const bytes = message.body.length / Math.max(1, events.length);
+    for (const [index, event] of events) {
       if (!this.matches(event, host) || !isBehind(this.options.behind, position, index)) continue;
       const cursor = formatCursor({ position, index }, commitIdOf(message));
       this.buffer.push({ item: { kind: 'event', position: `${position}.${index}`, cursor, host, event }, bytes });

@@ -1,5 +1,5 @@
 /** Query `events`: the recorded events themselves, filtered, read from the log a stretch at a time. */
-import { decodeCommit, type Event, eventVersions, UnreadableCommit } from '../../events/envelope.ts';
+import { type Event, eventVersions, UnreadableCommit } from '../../events/envelope.ts';
 import type { EventType } from '../../events/events.ts';
 import type { Query } from '../../events/queries.ts';
 import { createMatcher, type EventFilter, type FilterMemory } from '../../projections/event-filter.ts';
@@ -8,6 +8,7 @@ import { type Filter, isNetwork } from '../../projections/filter.ts';
 import { Labelled } from '../../projections/labelled.ts';
 import { originOf } from '../../projections/origin.ts';
 import type { Views } from '../../projections/views.ts';
+import { placedEvents } from '../lib/commit.ts';
 import { positionRecordedAt, recordedOf } from '../lib/recorded.ts';
 import type { Message, ReadOptions, Stream } from '../lib/stream.ts';
 import { type EventsCursor, formatEventsCursor, parseEventsCursor } from './events-cursor.ts';
@@ -139,7 +140,7 @@ class Scan {
     const { position } = message;
     if (position > this.until) return 'end';
     const { host } = originOf(message.subject);
-    for (const [index, event] of decodeCommit(message.body, message.subject).entries()) {
+    for (const [index, event] of placedEvents(message)) {
       if (!isBehind(this.at, position, index)) {
         // What the rest of the memory knows of it stands in the cursor.
         this.memory.labelled?.concerns(event);
