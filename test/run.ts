@@ -13,12 +13,12 @@ interface Tier {
 }
 
 const tiers: Readonly<Record<string, Tier>> = {
-  unit: { timeoutMs: 120_000, filesAtOnce: 2 },
-  property: { timeoutMs: 300_000, filesAtOnce: 2 },
-  contract: { timeoutMs: 300_000, filesAtOnce: 2 },
-  integration: { timeoutMs: 300_000, filesAtOnce: 2 },
-  kernel: { timeoutMs: 900_000, filesAtOnce: 1, kernel: true },
-  e2e: { timeoutMs: 1_500_000, filesAtOnce: 1, kernel: true },
+  unit: { timeoutMs: 400_000, filesAtOnce: 2 },
+  property: { timeoutMs: 900_000, filesAtOnce: 2 },
+  contract: { timeoutMs: 400_000, filesAtOnce: 2 },
+  integration: { timeoutMs: 900_000, filesAtOnce: 2 },
+  kernel: { timeoutMs: 1_500_000, filesAtOnce: 1, kernel: true },
+  e2e: { timeoutMs: 2_000_000, filesAtOnce: 1, kernel: true },
 };
 
 const counts = { passed: 0, failed: 0, skipped: 0 };
