@@ -34,7 +34,7 @@ export const Meta = z.object({
   source: z.string(),
   /**
    * What it is about: `network/ID`, `endpoint/ID`, `sandbox/ID`, `host/NAME`, `command/ACTOR/ID`, `driver/NAME`, `keys/GENERATION`,
-   * `realm/NAME`, `parked/SEQ.INDEX`.
+   * `realm/NAME`, `parked/SEQ.INDEX`, `hold/NAME`, `subject/NAME`.
    */
   subject: z.string(),
   /** When it happened, RFC 3339 in UTC with milliseconds. */

@@ -300,6 +300,11 @@ const decisions = {
   ParkedRetried: z.object(place),
   /** Whoever has parked the event at this place goes on without it. */
   ParkedDiscarded: z.object({ ...place, reason: z.string() }),
+  /** Null: it covers everything. */
+  LegalHoldSet: z.object({ name: z.string(), subject: z.string().nullable(), reason: z.string() }),
+  LegalHoldLifted: z.object({ name: z.string(), subject: z.string().nullable(), reason: z.string() }),
+  /** Whoever keeps the key of the subject's sealed values deletes it. */
+  SubjectShredded: z.object({ subject: z.string(), reason: z.string() }),
 } as const;
 
 const outcomes = {

@@ -9,6 +9,10 @@ const name = (max: number) =>
 
 /** A network's name: unique on its host, compared without case. */
 export const NetworkName = name(63);
+/** What a legal hold is called, compared with case. */
+export const HoldName = name(63);
+/** Whom sealed values are about: a pseudonym, since it stands in the log for good. */
+export const DataSubject = name(63);
 /** An endpoint's name: unique in its network, compared without case. A container id fits, since attach names endpoints after sandboxes. */
 export const EndpointName = name(128);
 /** The caller's name of a container: a container id fits. */

@@ -117,16 +117,26 @@ const onRealm = (places: Places, command: Command, host: string): Routed => {
   return row?.facts.scope === 'realm' ? { ok: true, place: { kind: 'network', id: row.facts.id } } : at(host);
 };
 
+/** Types of commands that are of no host, whichever their sender has named. */
+const realmTypes = [
+  'RotateTunnelKeys',
+  'RetryParked',
+  'DiscardParked',
+  'SetLegalHold',
+  'LiftLegalHold',
+  'ShredSubject',
+] as const;
+type Placed = Exclude<Command, CommandOf<(typeof realmTypes)[number]>>;
+const isPlaced = (command: Command): command is Placed => !realmTypes.some((type) => type === command.type);
+
 const ofRealm: Routed = { ok: true, place: { kind: 'realm' } };
 
 /**
  * @param subjectHost the host in the command's subject, null where it names none
  */
 export const routeCommand = (places: Places, command: Command, subjectHost: string | null): Routed => {
-  // Whatever host the sender has named.
-  if (command.type === 'RetryParked' || command.type === 'DiscardParked') return ofRealm;
+  if (!isPlaced(command)) return ofRealm;
   if (command.type === 'CreateNetwork' && places.drivers.get(command.data.driver)?.scope === 'realm') return ofRealm;
-  if (command.type === 'RotateTunnelKeys') return ofRealm;
   const routed = subjectHost === null ? unaddressed(places, command) : named(places.hosts, subjectHost);
   if (!routed.ok || routed.place.kind !== 'host') return routed;
   const { host } = routed.place;
@@ -141,8 +151,6 @@ const references = (command: Command): readonly string[] => {
   if (command.type === 'MoveSandbox') return [command.data.from, command.data.to.network];
   return 'network' in command.data ? [command.data.network] : [];
 };
-
-type Placed = Exclude<Command, CommandOf<'RetryParked' | 'DiscardParked' | 'RotateTunnelKeys'>>;
 
 const unaddressed = (places: Places, command: Placed): Routed => {
   const { hosts } = places;

@@ -1,10 +1,11 @@
-/** `cnm audit`: keygen, verify, export, import. */
+/** `cnm audit`: keygen, verify, export, import, hold (hold.ts). */
 import type { Report } from '../audit/verifier.ts';
 import { positionRecordedAt } from '../lib/recorded.ts';
 import type { Stream } from '../lib/stream.ts';
 import { withFiles, withServer, withStreams } from './audit-streams.ts';
 import { type Context, printJson } from './context.ts';
 import { exits } from './failures.ts';
+import { holdSpecs } from './hold.ts';
 import { jsonOption, type Spec, UsageError } from './spec.ts';
 import { parseMoment } from './values.ts';
 
@@ -141,4 +142,4 @@ const importFrom: Spec = {
   },
 };
 
-export const auditSpecs: readonly Spec[] = [keygen, verify, exportTo, importFrom];
+export const auditSpecs: readonly Spec[] = [keygen, verify, exportTo, importFrom, ...holdSpecs];

@@ -19,6 +19,7 @@ const singular: Readonly<Record<string, string>> = {
   addresses: 'address',
   garbage: 'garbage',
   parked: 'parked',
+  shredded: 'shredded',
 };
 
 const nounOf = (view: string): string => singular[view] ?? view.slice(0, -1);

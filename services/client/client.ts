@@ -129,6 +129,12 @@ export class Client extends Queries {
   /** Leaves and deletes what attachSandbox has made. */
   readonly detachSandbox: Send<'DetachSandbox'> = (input, options) => this.send('DetachSandbox', input, options);
 
+  /** Keeps what is sealed for a subject, or everything, from being shredded or put away. */
+  readonly setLegalHold: Send<'SetLegalHold'> = (input, options) => this.send('SetLegalHold', input, options);
+  readonly liftLegalHold: Send<'LiftLegalHold'> = (input, options) => this.send('LiftLegalHold', input, options);
+  /** Makes what is sealed for a subject unreadable for everybody, for good. */
+  readonly shredSubject: Send<'ShredSubject'> = (input, options) => this.send('ShredSubject', input, options);
+
   /** A fresh command id, to be kept before sending by whoever wants to ask again after a crash. */
   mintId(): string {
     return commandId(this.#clock.nowMs(), this.#clock.randomId());
