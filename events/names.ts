@@ -99,6 +99,8 @@ export const subjects = {
   network: (id: string): string => `cnm.event.realm.${id}`,
   /** Reports of a host's worker. */
   outcome: (host: string): string => `cnm.outcome.${encodeToken(host)}`,
+  /** The key of what is sealed for a data subject. */
+  sealKey: (subject: string): string => `cnm.key.${encodeToken(subject)}`,
   query: (view: string): string => `cnm.query.${view}`,
   /** Asks one projector, by its id as a service, to rebuild its views. */
   rebuild: (projector: string): string => `cnm.rebuild.${projector}`,

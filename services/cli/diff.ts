@@ -72,13 +72,15 @@ const diff: Spec = {
         ...(views.length === 0 ? {} : { view: [...views] }),
       },
     };
-    const { position, rows } = await withClient(context, (client) => allRows(client.ask, 'diff', query));
-    const changes = (rows as unknown as readonly Change[]).flatMap((change) => {
-      const shown = call.flag('all') ? change : withoutBookkeeping(change);
-      return shown ? [shown] : [];
+    await withClient(context, async (client) => {
+      const { position, rows } = await allRows(client.ask, 'diff', query);
+      const changes = (rows as unknown as readonly Change[]).flatMap((change) => {
+        const shown = call.flag('all') ? change : withoutBookkeeping(change);
+        return shown ? [shown] : [];
+      });
+      if (call.flag('json')) printJson(context, { from: query.from, position, rows: changes });
+      else for (const change of changes) context.out(await client.seals.opened(describeChange(change)));
     });
-    if (call.flag('json')) printJson(context, { from: query.from, position, rows: changes });
-    else for (const change of changes) context.out(describeChange(change));
     return undefined;
   },
 };

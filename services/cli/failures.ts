@@ -65,6 +65,7 @@ export const failureOf = (error: unknown): Failure | null => {
     case 'KernelFailure':
     case 'ExportFault':
     case 'KeyFault':
+    case 'SealFault':
     case 'ImportFault':
       return failure(exits.failed, code, message);
     case 'Unusable': {

@@ -87,13 +87,13 @@ export const inspection = <View extends ViewName>(given: Inspection<View>): Spec
   run: async (call, context) => {
     const host = call.text('host');
     const filter = { ...given.filter(call), ...(host === undefined ? {} : { host }) };
-    const { position, rows } = await withClient(context, (client) =>
-      client.view(given.view, { ...asOfOf(call), filter }),
-    );
-    const noun = given.path.slice(0, given.path.indexOf(' '));
-    const row = findOne(rows, `${noun} ${call.args.join('/')}`, given.name);
-    if (call.flag('json')) printJson(context, { position, ...row });
-    else context.out(given.describe(row));
+    await withClient(context, async (client) => {
+      const { position, rows } = await client.view(given.view, { ...asOfOf(call), filter });
+      const noun = given.path.slice(0, given.path.indexOf(' '));
+      const row = findOne(rows, `${noun} ${call.args.join('/')}`, given.name);
+      if (call.flag('json')) printJson(context, { position, ...row });
+      else context.out(await client.seals.opened(given.describe(row)));
+    });
     return undefined;
   },
 });

@@ -95,4 +95,9 @@ export const nouns: readonly Noun[] = [
     summary: 'keygen, verify, export, import, hold: whether the log is what was stored',
     load: async () => (await import('./audit.ts')).auditSpecs,
   },
+  {
+    name: 'seal',
+    summary: 'put, open, shred, ls: values that can be made unreadable for good',
+    load: async () => (await import('./seal.ts')).sealSpecs,
+  },
 ];

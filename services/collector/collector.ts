@@ -9,11 +9,13 @@ import { subjects } from '../../events/names.ts';
 import { commandKey, isLapsed } from '../../events/state.ts';
 import type { Clock } from '../lib/clock.ts';
 import { type Boundary, boundaryOf, type FollowedRealm, followRealm } from '../lib/realm.ts';
+import type { SealKeys } from '../lib/seal-keys.ts';
 import type { Stream } from '../lib/stream.ts';
 import { type CheckpointOptions, Checkpoints } from './checkpoints.ts';
 import { collectorActor, commandDue, type Due, dueId, endpointDue, nameOfId, sandboxDue } from './due.ts';
 import { Liveness } from './liveness.ts';
 import { Schedule } from './schedule.ts';
+import { Shredding } from './shredding.ts';
 
 export interface CollectorOptions {
   readonly realm: string;
@@ -27,6 +29,8 @@ export interface CollectorOptions {
   readonly confirmMs?: number;
   /** Left out: no checkpoints of the log are made. */
   readonly checkpoints?: CheckpointOptions;
+  /** Of sealed values; left out: those of shredded subjects are left to another collector. */
+  readonly keys?: SealKeys;
 }
 
 export interface Collector {
@@ -79,6 +83,7 @@ class TimedCollector implements Collector {
   #followed: FollowedRealm | null = null;
   #liveness: Liveness | null = null;
   readonly #checkpoints: Checkpoints | null;
+  readonly #shredding: Shredding | null;
   #isLive = false;
   #publishing: Promise<void> | null = null;
   #armedMs = Number.POSITIVE_INFINITY;
@@ -87,7 +92,8 @@ class TimedCollector implements Collector {
   constructor(options: CollectorOptions) {
     this.#options = options;
     this.#confirmMs = options.confirmMs ?? confirmMsDefault;
-    const { checkpoints, clock, logger } = options;
+    const { checkpoints, keys, clock, logger } = options;
+    this.#shredding = keys ? new Shredding({ keys, clock, logger }) : null;
     this.#checkpoints = checkpoints ? new Checkpoints({ ...checkpoints, clock, logger }) : null;
     this.failed = new Promise((_, reject) => {
       this.#fail = reject;
@@ -111,6 +117,7 @@ class TimedCollector implements Collector {
     await this.#watchHosts(this.#followed);
     this.#isLive = true;
     this.#checkpoints?.start();
+    this.#shredding?.start();
     this.#options.logger.info({ waiting: this.#schedule.size }, 'collector watches the log');
     this.#arm();
   }
@@ -121,6 +128,7 @@ class TimedCollector implements Collector {
     await this.#liveness?.stop();
     await this.#followed?.reader.stop();
     await this.#checkpoints?.stop();
+    await this.#shredding?.stop();
     await this.#publishing;
   }
 
@@ -141,6 +149,10 @@ class TimedCollector implements Collector {
     const { actor, commandid } = event.meta;
     if (event.type === 'CommandRefused') {
       if (actor === collectorActor) this.#refused(commandid, Date.parse(event.meta.time));
+      return;
+    }
+    if (event.type === 'SubjectShredded') {
+      this.#shredding?.decided(event.data.subject);
       return;
     }
     if (event.type === 'HostFacts') {
