@@ -9,7 +9,7 @@ import { Served } from '../support/served.ts';
 
 let served: Served;
 before(async () => {
-  served = await Served.start('controller', 'projector');
+  served = await Served.start(['controller', 'projector']);
 });
 after(() => served.stop());
 

@@ -14,12 +14,19 @@ import { Served } from '../support/served.ts';
 import { Reporter } from '../support/world.ts';
 
 const text = 'Alice Liddell, Daresbury';
+/** Whoever gives no name may do everything; `viewer` may not read keys. */
+const users = `
+no_auth_user: all
+authorization { users = [
+  { user: all, password: all },
+  { user: viewer, password: viewer, permissions: { publish: { deny: ["$JS.API.STREAM.MSG.GET.CNM_KEY"] } } },
+] }`;
 let served: Served;
 let reporter: Reporter;
 let value: string;
 
 before(async () => {
-  served = await Served.start('controller', 'projector');
+  served = await Served.start(['controller', 'projector'], users);
   reporter = new Reporter(jetStream(await served.nats.connect(), 'CNM_LOG'), systemClock, 'h1');
   await reporter.start();
 });
@@ -67,6 +74,17 @@ test('a value is sealed for a label, shown opened, and nothing on the server hol
   assert.deepEqual(row.labels, { owner: value, team: 'shop' });
   assert.equal(await works('seal', 'open', value), `${text}\n`);
   assert.equal(isOnDisk(text), false);
+});
+
+test('whoever may not read keys sees for whom it is sealed, and everything else', async () => {
+  const url = served.nats.url;
+  process.env.CNM_NATS_URL = url.replace('//', '//viewer:viewer@');
+  try {
+    assert.match(await works('network', 'inspect', 'web'), /^labels: +owner=sealed\(s-1\) team=shop$/m);
+    assert.equal(await refusedWith('seal', 'open', value), 'NOT_PERMITTED');
+  } finally {
+    process.env.CNM_NATS_URL = url;
+  }
 });
 
 test('one subject, one key, however many seal at once, and none is replaced', async () => {

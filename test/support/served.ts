@@ -23,9 +23,12 @@ export class Served {
     this.#deps = deps;
   }
 
-  /** From here on calls of the command line within this process go to it. */
-  static async start(...names: readonly ServiceName[]): Promise<Served> {
-    const nats = await startNats();
+  /**
+   * From here on calls of the command line within this process go to it.
+   * @param config more lines of the server's configuration
+   */
+  static async start(names: readonly ServiceName[], config = ''): Promise<Served> {
+    const nats = await startNats({ config });
     const folder = mkdtempSync(join(tmpdir(), 'cnm-served-'));
     Object.assign(process.env, { CNM_NATS_URL: nats.url, CNM_REALM: 'test', CNM_DATA_DIR: folder, CNM_ACTOR: 'alice' });
     const read = readConfig();
