@@ -93,6 +93,8 @@ export const eventMeanings: Readonly<Record<EventType, string>> = {
   LegalHoldSet: 'Nothing that the hold covers is put away or shredded from now on.',
   LegalHoldLifted: 'A legal hold is over.',
   SubjectShredded: 'The key of what is sealed for a subject is to be deleted; nothing is sealed for it any more.',
+  SegmentOpened:
+    'A segment of the log begins, with the state of everything in the messages that follow; what was before is in an export.',
   HostFacts: 'What a worker knows of its host: stated whenever it starts.',
   DriverConfigured: 'A driver has its options.',
   DriverConfigureFailed: 'A driver could not be given its options.',

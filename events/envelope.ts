@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { type EventType, eventData, type Fact, isConstructive, isIntent } from './events.ts';
 import { type ForeignReports, foreignReports, isOwn } from './foreign-reports.ts';
+import { isChunk } from './names.ts';
 import { laterVersions, upcasts } from './upcasts.ts';
 
 /** Content type of a commit's message. */
@@ -34,7 +35,8 @@ export const Meta = z.object({
   source: z.string(),
   /**
    * What it is about: `network/ID`, `endpoint/ID`, `sandbox/ID`, `host/NAME`, `command/ACTOR/ID`, `driver/NAME`, `keys/GENERATION`,
-   * `realm/NAME`, `parked/SEQ.INDEX`, `hold/NAME`, `subject/NAME`.
+   * `realm/NAME`, `parked/SEQ.INDEX`, `hold/NAME`, `subject/NAME`,
+   * `segment/NUMBER`.
    */
   subject: z.string(),
   /** When it happened, RFC 3339 in UTC with milliseconds. */
@@ -220,6 +222,7 @@ export const unfitReports = (body: Uint8Array, subject: string): string | null =
  * programs that are not ours are, and have no events where they do not fit (events/foreign-reports.ts).
  */
 export const decodeCommit = (body: Uint8Array, subject = ''): readonly Event[] => {
+  if (isChunk(subject)) return [];
   const text = decoder.decode(body);
   if (subject.startsWith(outcomePrefix)) {
     const reports = decodeReports(text, subject);

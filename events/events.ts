@@ -6,6 +6,7 @@
 import { z } from 'zod';
 import { Gc, InterfaceName, Protocol } from './commands.ts';
 import { Actor, CommandId, EndpointName, HostName, Id, NetworkName, RealmName, SandboxId } from './names.ts';
+import { Segment } from './segment-event.ts';
 
 const Texts = z.record(z.string(), z.string());
 const Family = z.union([z.literal(4), z.literal(6)]);
@@ -305,6 +306,7 @@ const decisions = {
   LegalHoldLifted: z.object({ name: z.string(), subject: z.string().nullable(), reason: z.string() }),
   /** Whoever keeps the key of the subject's sealed values deletes it. */
   SubjectShredded: z.object({ subject: z.string(), reason: z.string() }),
+  SegmentOpened: Segment,
 } as const;
 
 const outcomes = {

@@ -9,6 +9,7 @@ const types = [
   'SubjectShredded',
   'ParkedRetried',
   'ParkedDiscarded',
+  'SegmentOpened',
 ] as const;
 type OfAllHosts = EventOf<(typeof types)[number]>;
 
@@ -33,6 +34,9 @@ export const evolveAllHosts = ({ tunnelKeys, holds, shredded }: SharedState, eve
     case 'ParkedRetried':
     case 'ParkedDiscarded':
       // Said to readers: decisions know nothing of what they have parked.
+      return;
+    case 'SegmentOpened':
+      // Readers put the state in place when they have all of it (services/lib/opening.ts).
       return;
     default:
       event satisfies never;

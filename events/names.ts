@@ -95,6 +95,8 @@ export const subjects = {
   host: (host: string): string => `cnm.event.host.${encodeToken(host)}`,
   /** Decisions that belong to no host: the opening of the log, realm networks' creation, and refusals of commands that reach no host. */
   realm: 'cnm.event.realm._',
+  /** One message of the state that a segment of the log begins with. */
+  segment: (chunk: number): string => `cnm.event.segment.${chunk}`,
   /** Decisions of a realm network's boundary. */
   network: (id: string): string => `cnm.event.realm.${id}`,
   /** Reports of a host's worker. */
@@ -105,6 +107,9 @@ export const subjects = {
   /** Asks one projector, by its id as a service, to rebuild its views. */
   rebuild: (projector: string): string => `cnm.rebuild.${projector}`,
 } as const;
+
+/** Whether a message holds no events, but a part of the state that a segment begins with. */
+export const isChunk = (subject: string): boolean => subject.startsWith('cnm.event.segment.');
 
 /** Actor and host of a command's subject; null when the subject is none. */
 export const parseCommandSubject = (

@@ -17,8 +17,8 @@ import { type Place, routeCommand } from '../../events/route.ts';
 import { commandKey, executorOf } from '../../events/state.ts';
 import type { Journal } from '../../events/table.ts';
 import { aboutOf } from '../lib/about.ts';
+import type { CommitHead } from '../lib/commit-head.ts';
 import { type Boundary, boundaryOf, knownHosts, networkBoundary, type Realm } from '../lib/realm.ts';
-import type { Message } from '../lib/stream.ts';
 import type { Intake } from './intake.ts';
 
 /** A commit stays well below the server's 1 MiB; design.md section 3 says 256 KB. */
@@ -42,7 +42,7 @@ export interface RoundContext {
 export interface Batch {
   readonly boundary: Boundary;
   /** The boundary's last commit when this was decided: the guard, whatever is folded in before the append. */
-  readonly head: Message | null;
+  readonly head: CommitHead | null;
   readonly commitId: string;
   /** Its events, encoded. */
   readonly events: string[];

@@ -45,6 +45,8 @@ export const aboutOf = (fact: Fact, command = ''): string => {
     case 'LegalHoldSet':
     case 'LegalHoldLifted':
       return `hold/${fact.data.name}`;
+    case 'SegmentOpened':
+      return `segment/${fact.data.segment}`;
     case 'SubjectShredded':
       return `subject/${fact.data.subject}`;
     default:

@@ -1,0 +1,47 @@
+/** The states of all boundaries as lines, to begin a segment of the log with, and back. */
+import { encodeShared, encodeState, type StateLine, takeShared, takeState } from '../../events/state-codec.ts';
+import { type Boundary, boundaryOf, networkBoundary, type Realm } from './boundaries.ts';
+
+/** What a realm has, with everything under way or nothing, but between two commits that belong together. */
+export const realmLines = function* (realm: Realm): Generator<readonly unknown[]> {
+  yield ['realm', realm.roundFrom];
+  for (const line of encodeShared(realm.shared)) yield ['shared', ...line];
+  for (const { host, state, decidedThrough } of realm.boundaries.values()) {
+    yield ['boundary', host, decidedThrough];
+    for (const line of encodeState(state)) yield ['state', ...line];
+  }
+  for (const [id, { decidedThrough }] of realm.networks) yield ['network', id, decidedThrough];
+};
+
+/** Takes up lines into a realm that holds nothing yet; those of others are passed over. */
+export class RealmReader {
+  readonly #realm: Realm;
+  #boundary: Boundary | null = null;
+
+  constructor(realm: Realm) {
+    this.#realm = realm;
+  }
+
+  take([kind, ...rest]: readonly unknown[]): void {
+    const realm = this.#realm;
+    switch (kind) {
+      case 'realm':
+        realm.roundFrom = rest[0] as number;
+        return;
+      case 'shared':
+        takeShared(realm.shared, rest as unknown as StateLine);
+        return;
+      case 'boundary':
+        this.#boundary = boundaryOf(realm, rest[0] as string | null);
+        this.#boundary.decidedThrough = rest[1] as number;
+        return;
+      case 'state':
+        if (this.#boundary) takeState(this.#boundary.state, rest as unknown as StateLine);
+        return;
+      case 'network':
+        networkBoundary(realm, rest[0] as string).decidedThrough = rest[1] as number;
+        return;
+      default:
+    }
+  }
+}
