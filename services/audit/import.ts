@@ -8,6 +8,7 @@ import { batchHeaders, type Message } from '../lib/stream.ts';
 import { Acks } from '../nats/acks.ts';
 import { checkpointStream, commandsStream, logStream, type StreamDefinition } from '../nats/stream-config.ts';
 import { checkpointSubject, signatureHeader } from './checkpoint.ts';
+import { openedAt } from './export.ts';
 import type { Export } from './open-export.ts';
 
 export type ImportFaultCode =
@@ -134,11 +135,14 @@ const mustBeEmpty = async (manager: JetStreamManager): Promise<void> => {
  */
 export const importExport = async (connection: NatsConnection, opened: Export, clock: Clock): Promise<number> => {
   const { header, end } = opened;
-  if (header.first !== 1 || end === null)
+  const isWhole = header.first === 1 || (await openedAt(opened, header.first)) !== null;
+  if (!isWhole || end === null)
     throw new ImportFault('IMPORT_PARTIAL', 'only an export from the first message to an end line is a whole log');
   const manager = await jetstreamManager(connection, { checkAPI: false });
   await mustBeEmpty(manager);
-  for (const definition of [logStream, checkpointStream]) await manager.streams.add({ ...definition });
+  const begin = header.first === 1 ? {} : { first_seq: header.first };
+  await manager.streams.add({ ...logStream, ...begin });
+  await manager.streams.add({ ...checkpointStream });
   const importer = new Importer(connection, clock);
   let checkpoints = 0;
   for await (const entries of opened.entries()) {

@@ -66,6 +66,7 @@ export const failureOf = (error: unknown): Failure | null => {
     case 'ExportFault':
     case 'KeyFault':
     case 'SealFault':
+    case 'SegmentFault':
     case 'ImportFault':
       return failure(exits.failed, code, message);
     case 'Unusable': {

@@ -92,7 +92,7 @@ export const nouns: readonly Noun[] = [
   },
   {
     name: 'audit',
-    summary: 'keygen, verify, export, import, hold: whether the log is what was stored',
+    summary: 'keygen, verify, export, import, segment, hold: whether the log is what was stored',
     load: async () => (await import('./audit.ts')).auditSpecs,
   },
   {

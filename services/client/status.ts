@@ -60,7 +60,8 @@ const readStream = async (connection: NatsConnection, name: string): Promise<Sta
   }
 };
 
-const discover = async (connection: NatsConnection): Promise<Status['services']> => {
+/** Services of ours that answer now. */
+export const discover = async (connection: NatsConnection): Promise<Status['services']> => {
   try {
     const answers = await connection.requestMany('$SRV.PING', '', { strategy: 'timer', maxWait: DISCOVERY_MS });
     const found = [];

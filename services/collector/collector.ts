@@ -8,7 +8,7 @@ import { isIntent, isTerminal } from '../../events/events.ts';
 import { subjects } from '../../events/names.ts';
 import { commandKey, isLapsed } from '../../events/state.ts';
 import type { Clock } from '../lib/clock.ts';
-import { type Boundary, boundaryOf, type FollowedRealm, followRealm } from '../lib/realm.ts';
+import { type Boundary, boundaryOf, type FollowedRealm, followRealm, type Realm } from '../lib/realm.ts';
 import type { SealKeys } from '../lib/seal-keys.ts';
 import type { Stream } from '../lib/stream.ts';
 import { type CheckpointOptions, Checkpoints } from './checkpoints.ts';
@@ -106,6 +106,7 @@ class TimedCollector implements Collector {
     this.#followed = followRealm(this.#options.log, {
       listener: {
         before: (boundary, event) => this.#see(event, boundary),
+        opened: (realm) => this.#opened(realm),
         folded: (boundary, _, message) => {
           this.#checkpoints?.folded(message);
           this.#settle(boundary);
@@ -142,6 +143,18 @@ class TimedCollector implements Collector {
     const onFault = (error: unknown): void => this.#fail(error);
     this.#liveness = new Liveness({ leases, commands, clock, logger, epochOf, onFault });
     await this.#liveness.start();
+  }
+
+  /** What a segment carries over nobody has told of one by one. */
+  #opened({ boundaries, shared }: Realm): void {
+    for (const boundary of boundaries.values()) {
+      const { endpoints, sandboxes, progress } = boundary.state;
+      for (const id of endpoints.keys()) this.#touched.add(`endpoint ${id}`);
+      for (const incarnation of sandboxes.keys()) this.#touched.add(`sandbox ${incarnation}`);
+      for (const key of progress.keys()) this.#touched.add(`command ${key}`);
+      this.#settle(boundary);
+    }
+    for (const subject of shared.shredded.keys()) this.#shredding?.decided(subject);
   }
 
   /** Notes what an event has to do with; what follows from it is seen when its commit is folded in. */

@@ -92,8 +92,9 @@ export const streamDefinitions: readonly StreamDefinition[] = [
 /**
  * Why a stream does not give what we rely on, one sentence each; none when it does. Replicas, compression, placement, republishing,
  * duplicate window, metadata and description are the operator's. A limit given by us may be looser on the server, never tighter.
+ * @param isSegment the log begins with a segment, wherever that is
  */
-export const unsafeSettings = (wanted: StreamDefinition, found: StreamConfig): readonly string[] => {
+export const unsafeSettings = (wanted: StreamDefinition, found: StreamConfig, isSegment = false): readonly string[] => {
   const reasons: string[] = [];
   const must = (holds: boolean, reason: string) => {
     if (!holds) reasons.push(reason);
@@ -128,8 +129,8 @@ export const unsafeSettings = (wanted: StreamDefinition, found: StreamConfig): r
     'it is fed by other streams (mirror or sources)',
   );
   must(found.subject_transform === undefined, 'it stores messages under other subjects (subject_transform)');
-  // Where a log was imported, commands go on behind those that it calls decided.
-  const mayStartLater = wanted.name === STREAMS.commands;
+  // Where a log was imported, commands go on behind those that it calls decided; a segment goes on behind what was put away.
+  const mayStartLater = wanted.name === STREAMS.commands || isSegment;
   must(mayStartLater || (found.first_seq ?? 1) <= 1, `its positions start at ${found.first_seq} instead of 1`);
   for (const limit of ['max_msgs', 'max_bytes', 'max_age', 'max_msgs_per_subject', 'max_msg_size'] as const) {
     const most = found[limit] ?? -1;
@@ -139,8 +140,8 @@ export const unsafeSettings = (wanted: StreamDefinition, found: StreamConfig): r
   return reasons;
 };
 
-/** Why the log, complete from position 1 by its nature, has lost history already. */
-export const lostHistory = (state: StreamState): readonly string[] => [
-  ...(state.first_seq > 1 ? [`everything before position ${state.first_seq} is gone`] : []),
+/** Why the log, complete from position 1 or from the segment that it begins with, has lost history already. */
+export const lostHistory = (state: StreamState, isSegment = false): readonly string[] => [
+  ...(state.first_seq > 1 && !isSegment ? [`everything before position ${state.first_seq} is gone`] : []),
   ...((state.num_deleted ?? 0) > 0 ? [`${state.num_deleted} messages were removed from it`] : []),
 ];

@@ -1,11 +1,12 @@
 /** Reading the log into views. */
 import { decodeCommit } from '../../events/envelope.ts';
-import { applyCommit, type Views } from '../../projections/views.ts';
+import type { Views } from '../../projections/views.ts';
 import type { Message, Stream } from '../lib/stream.ts';
+import { foldStored } from './segment-views.ts';
 
 /** Folds one stored message in. @throws UnreadableCommit for what this version cannot read */
 export const foldMessage = (views: Views, message: Message): void =>
-  applyCommit(views, message.subject, message.position, decodeCommit(message.body, message.subject));
+  foldStored(views, message, decodeCommit(message.body, message.subject));
 
 /**
  * Folds the log into views up to and including a position that it holds. The reader hands messages out as they come from the server,

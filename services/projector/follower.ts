@@ -2,13 +2,16 @@
 import type { Logger } from 'pino';
 import { unfitReports } from '../../events/envelope.ts';
 import type { EventData } from '../../events/events.ts';
+import { isChunk } from '../../events/names.ts';
 import { originOf } from '../../projections/origin.ts';
-import { applyCommit, createViews, type Views } from '../../projections/views.ts';
+import { createViews, type Views } from '../../projections/views.ts';
 import type { Clock } from '../lib/clock.ts';
 import { eventsOf } from '../lib/commit.ts';
+import { openedThrough, type SegmentData } from '../lib/opening.ts';
 import type { Message, Stream } from '../lib/stream.ts';
 import { Memory } from './memory.ts';
 import { QueryFault } from './query-fault.ts';
+import { foldStored } from './segment-views.ts';
 
 /** A network that was asked for at some time. Kept for ever: events of endpoints name their network by id alone, those of the past too. */
 export interface KnownNetwork {
@@ -26,6 +29,8 @@ export interface Follower {
   readonly memory: Memory;
   /** What the log's first commit says of it; null before that. */
   opening(): EventData<'RealmOpened'> | null;
+  /** The segment that the log begins with; null for a log from its opening on. */
+  segment(): SegmentData | null;
   /** Resolves when all that was stored at the start is folded in. */
   readonly caughtUp: Promise<void>;
   /** Resolves at `stop()`; rejects when the log cannot be read on. */
@@ -64,6 +69,7 @@ export const follow = ({ log, clock, logger, passed, memory = new Memory() }: Fo
   const waiters = new Set<Waiter>();
   let live = false;
   let opening: EventData<'RealmOpened'> | null = null;
+  let segment: SegmentData | null = null;
   let failure: string | null = null;
 
   const release = (): void => {
@@ -76,14 +82,19 @@ export const follow = ({ log, clock, logger, passed, memory = new Memory() }: Fo
   };
   const onMessage = (message: Message): void => {
     const events = eventsOf(message);
-    if (events.length === 0) warnOf(message);
+    if (events.length === 0 && !isChunk(message.subject)) warnOf(message);
     for (const event of events) {
       if (event.type === 'NetworkCreateRequested') {
         const { id, name } = event.data.network;
         networks.set(id, { id, name, host: originOf(message.subject).host, position: message.position });
       } else if (event.type === 'RealmOpened') opening ??= event.data;
+      else if (event.type === 'SegmentOpened') segment ??= event.data;
     }
-    applyCommit(views, message.subject, message.position, events);
+    foldStored(views, message, events);
+    // Of networks that are gone nothing is said any more.
+    if (segment && message.position === openedThrough(segment))
+      for (const { id, name, host } of views.rows.networks.values())
+        networks.set(id, { id, name, host, position: message.position });
     memory.note(events, message.position);
     passed?.(events.length);
     if (waiters.size > 0) release();
@@ -126,7 +137,8 @@ export const follow = ({ log, clock, logger, passed, memory = new Memory() }: Fo
     views,
     networks,
     memory,
-    opening: () => opening,
+    opening: () => opening ?? segment,
+    segment: () => segment,
     caughtUp,
     closed: reader.closed,
     isLive: () => live,

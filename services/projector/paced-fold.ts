@@ -1,10 +1,11 @@
 /** Folding a long stretch of the log beside other work: no faster than asked for, with turns of the event loop in between. */
 import { setImmediate as turn } from 'node:timers/promises';
 import { decodeCommit } from '../../events/envelope.ts';
-import { applyCommit, type Views } from '../../projections/views.ts';
+import type { Views } from '../../projections/views.ts';
 import { type Clock, sleep } from '../lib/clock.ts';
 import { readRange } from '../lib/read-range.ts';
 import type { Stream } from '../lib/stream.ts';
+import { foldStored } from './segment-views.ts';
 
 export interface Pace {
   readonly clock: Clock;
@@ -24,10 +25,10 @@ export const foldPaced = async (log: Stream, views: Views, until: number, pace: 
   const { clock, eventsPerSecond, onCommit, stopped } = pace;
   let [events, sliceMs] = [0, clock.monotonicMs()];
   for await (const messages of readRange(log, views.position + 1, until)) {
-    for (const { subject, position, body } of messages) {
+    for (const message of messages) {
       if (stopped?.()) return;
-      const commit = decodeCommit(body, subject);
-      applyCommit(views, subject, position, commit);
+      const commit = decodeCommit(message.body, message.subject);
+      foldStored(views, message, commit);
       const told = onCommit?.(commit.length);
       if (told) await told;
       events += commit.length;
