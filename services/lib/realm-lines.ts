@@ -10,7 +10,9 @@ export const realmLines = function* (realm: Realm): Generator<readonly unknown[]
     yield ['boundary', host, decidedThrough];
     for (const line of encodeState(state)) yield ['state', ...line];
   }
-  for (const [id, { decidedThrough }] of realm.networks) yield ['network', id, decidedThrough];
+  // Nothing is decided any more on networks that are gone.
+  for (const [id, { decidedThrough }] of realm.networks)
+    if (realm.shared.networks.has(id)) yield ['network', id, decidedThrough];
 };
 
 /** Takes up lines into a realm that holds nothing yet; those of others are passed over. */

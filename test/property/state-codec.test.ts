@@ -29,7 +29,12 @@ const copied = (realm: Realm): Realm => {
     own.head = boundary.head;
     own.outcomeHead = boundary.outcomeHead;
   }
-  for (const [id, { head }] of realm.networks) networkBoundary(copy, id).head = head;
+  for (const [id, { head, decidedThrough }] of realm.networks) {
+    const own = networkBoundary(copy, id);
+    own.head = head;
+    // Those that are gone are not carried over.
+    if (!realm.shared.networks.has(id)) own.decidedThrough = decidedThrough;
+  }
   return copy;
 };
 
