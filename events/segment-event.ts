@@ -18,7 +18,7 @@ export const Segment = z.object({
     last: z.int(),
     /** Rolling digest at `last`, and the last message of each subject that may be written to again: position and hash. */
     digest: z.string(),
-    heads: z.record(z.string(), z.tuple([z.int(), z.string()])),
+    heads: z.record(z.string(), z.object({ position: z.int(), hash: z.string() })),
     /** The export that holds it, as it was named, and the SHA-256 of its bytes, base64url. */
     file: z.string(),
     sha256: z.string(),

@@ -28,8 +28,10 @@ const queryCodes: Readonly<Record<QueryFaultCode, { readonly meaning: string; re
     remedy: 'Ask again, or give a longer `timeoutMs`; the detail says how far they are.',
   },
   QUERY_POSITION_UNKNOWN: {
-    meaning: 'The log does not reach the position `asOf`, or the row `after` is not in the view.',
-    remedy: 'Ask for a position that the log holds; page on with `asOf` the position of the first page.',
+    meaning:
+      'The log does not reach the position `asOf`, or what lies there was put away, or the row `after` is not in the view.',
+    remedy:
+      'Ask for a position that the log holds, or import the file that the detail names; page on with `asOf` the position of the first page.',
   },
   LOG_UNREADABLE: {
     meaning: 'The log holds what this version cannot read, so the views stand still.',

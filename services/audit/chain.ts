@@ -88,5 +88,5 @@ export const readHeads = (written: WrittenHeads): ReadonlyMap<string, Head> =>
 export const chainBefore = ({ previous }: SegmentData): ChainState => ({
   position: previous.last,
   digest: digestOfText(previous.digest),
-  heads: readHeads(previous.heads),
+  heads: new Map(Object.entries(previous.heads)),
 });

@@ -6,7 +6,7 @@ import { signedText } from '../../events/segment-event.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { SegmentData } from '../lib/opening.ts';
 import type { Append } from '../lib/stream.ts';
-import type { WrittenHeads } from './chain.ts';
+import { readHeads, type WrittenHeads } from './chain.ts';
 import { keyIdOf } from './keys.ts';
 import type { Export } from './open-export.ts';
 import { SegmentFault } from './segment-fault.ts';
@@ -96,7 +96,7 @@ export const openingOf = async (of: OpeningOf): Promise<readonly Append[]> => {
       first: header.first,
       last: end.last,
       digest: end.digest,
-      heads: Object.fromEntries(Object.entries(heads).map(([subject, [at, hash]]) => [subject, [at, hash]])),
+      heads: Object.fromEntries(readHeads(heads)),
       file,
       sha256,
     },

@@ -60,7 +60,7 @@ const openSegment = (realm: Realm, message: Message, listener: RealmListener): v
   if (opening.take(message)) {
     const reader = new RealmReader(realm);
     for (const line of opening.lines()) reader.take(line);
-    for (const [subject, [, hash]] of Object.entries(opening.data.previous.heads)) {
+    for (const [subject, { hash }] of Object.entries(opening.data.previous.heads)) {
       if (isChunk(subject)) continue;
       const boundary = boundaryFor(realm, subject);
       if (subject.startsWith('cnm.event.')) boundary.head ??= headBefore(hash);
