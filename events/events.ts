@@ -47,7 +47,13 @@ export const NetworkFacts = z.object({
   ipv4: z.boolean(),
   ipv6: z.boolean(),
   internal: z.boolean(),
-  ipam: z.object({ driver: z.string(), options: Texts, overlap: z.boolean() }),
+  ipam: z.object({
+    driver: z.string(),
+    options: Texts,
+    overlap: z.boolean(),
+    /** Families whose gateway was asked for, where the driver may do without one. */
+    gateways: z.array(Family).optional(),
+  }),
   subnets: z.array(Subnet),
   /** Of its links; null where the driver makes none. */
   mtu: z.int().nullable(),

@@ -19,6 +19,8 @@ export interface Boundary {
   outcomeHead: Message | null;
   /** Every command of this boundary up to this position in the command stream is decided. */
   decidedThrough: number;
+  /** The last term of a controller that is stated on its subject; 0: none. On the subject of no host each term is stated first. */
+  term: number;
 }
 
 export interface Realm {
@@ -55,7 +57,10 @@ export const boundaryOf = (realm: Realm, host: string | null): Boundary => {
   const subject = host === null ? subjects.realm : subjects.host(host);
   let boundary = realm.boundaries.get(subject);
   if (!boundary) {
-    boundary = { subject, host, state: initialState(realm.shared), head: null, outcomeHead: null, decidedThrough: 0 };
+    boundary = {
+      ...{ subject, host, state: initialState(realm.shared), head: null, outcomeHead: null },
+      ...{ decidedThrough: 0, term: 0 },
+    };
     realm.boundaries.set(subject, boundary);
   }
   return boundary;
@@ -66,7 +71,10 @@ export const networkBoundary = (realm: Realm, id: string): Boundary => {
   let boundary = realm.networks.get(id);
   if (!boundary) {
     const { state } = boundaryOf(realm, null);
-    boundary = { subject: subjects.network(id), host: null, state, head: null, outcomeHead: null, decidedThrough: 0 };
+    boundary = {
+      ...{ subject: subjects.network(id), host: null, state, head: null, outcomeHead: null },
+      ...{ decidedThrough: 0, term: 0 },
+    };
     realm.networks.set(id, boundary);
   }
   return boundary;
@@ -142,6 +150,7 @@ export const applyMessage = (realm: Realm, message: Message, listener: RealmList
     const { from, through } = roundOf(message);
     boundary.head = message;
     noteAwaited(realm, message);
+    boundary.term = Math.max(boundary.term, Number(message.header(commitHeaders.term)) || 0);
     boundary.decidedThrough = Math.max(boundary.decidedThrough, through);
     realm.roundFrom = Math.max(realm.roundFrom, from);
     realm.isTorn = message.header(batchHeaders.id) !== '' && message.header(batchHeaders.commit) === '';
