@@ -4,6 +4,7 @@
  * is a new version with an upcast (events/envelope.ts).
  */
 import { z } from 'zod';
+import { auditDecisions } from './audit-events.ts';
 import { Gc, InterfaceName, Protocol } from './commands.ts';
 import { Actor, CommandId, EndpointName, HostName, Id, NetworkName, RealmName, SandboxId } from './names.ts';
 
@@ -306,11 +307,7 @@ const decisions = {
   ParkedRetried: z.object(place),
   /** Whoever has parked the event at this place goes on without it. */
   ParkedDiscarded: z.object({ ...place, reason: z.string() }),
-  /** Null: it covers everything. */
-  LegalHoldSet: z.object({ name: z.string(), subject: z.string().nullable(), reason: z.string() }),
-  LegalHoldLifted: z.object({ name: z.string(), subject: z.string().nullable(), reason: z.string() }),
-  /** Whoever keeps the key of the subject's sealed values deletes it. */
-  SubjectShredded: z.object({ subject: z.string(), reason: z.string() }),
+  ...auditDecisions,
 } as const;
 
 const outcomes = {

@@ -18,6 +18,7 @@ import { zstdCompressSync } from 'node:zlib';
 import fc from 'fast-check';
 import { commitHeaders, decodeCommit, eventVersions } from '../../events/envelope.ts';
 import type { EventType } from '../../events/events.ts';
+import { allHostsTypes } from '../../events/evolve-all-hosts.ts';
 import { subjects } from '../../events/names.ts';
 import { exportLines } from '../../services/audit/export.ts';
 import { chainHash } from '../../services/lib/hash.ts';
@@ -55,7 +56,7 @@ const sampleOf = (type: EventType, recordedMs: number): Kept => {
   const file = join(import.meta.dirname, `../golden/events/${type}.v${eventVersions[type]}.json`);
   const event = JSON.parse(readFileSync(file, 'utf8').replaceAll('/cnm/default/', '/cnm/model/'));
   if (type === 'RealmOpened') event.data.realm = 'model';
-  const isOfRealm = ['RealmOpened', 'TunnelKeysRotated', 'ParkedRetried', 'ParkedDiscarded'].includes(type);
+  const isOfRealm = type === 'RealmOpened' || allHostsTypes.some((known) => known === type);
   const subject = isOfRealm ? subjects.realm : isReport(type) ? subjects.outcome('h1') : subjects.host('h1');
   const isDecision = !subject.startsWith('cnm.outcome.');
   const headers = {
