@@ -1,6 +1,6 @@
 /**
- * All benches, or those that are named: attach, audit, dns, execs, overlay, past, peers, plugin, ports, rebuild. Each runs in a namespace of
- * its own; results go to bench/results.json and to standard output.
+ * All benches, or those that are named: attach, audit, dns, execs, overlay, past, peers, plugin, ports, rebuild, replay. Each runs in a
+ * namespace of its own; results go to bench/results.json and to standard output.
  *
  *     npm run bench [-- NAME...]
  */
@@ -19,6 +19,7 @@ const programs = {
   plugin: [],
   ports: [],
   rebuild: ['1000000', '1'],
+  replay: [],
 } as const;
 type Name = keyof typeof programs;
 

@@ -2,11 +2,11 @@
 import type { NetworkFacts, PortBinding, PublishedPort } from '../events/events.ts';
 import { canCarry } from '../events/gateways.ts';
 import type { Family } from '../events/ip.ts';
+import { everywhere, familyOf } from '../events/leases.ts';
 import { element, holdsGateway } from './bridge-network.ts';
 import { configuredBinding, gatewayMode, hasFamily } from './bridge-options.ts';
 import { type HostContext, type Publication, tagOf } from './driver.ts';
 import { type Element, objectKey, type Tag } from './objects.ts';
-import { everywhere, familyOf } from './ports.ts';
 
 /** Whether ports on host addresses of this family can be published through the network. */
 export const publishes = (network: NetworkFacts, family: Family): boolean =>

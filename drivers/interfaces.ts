@@ -1,10 +1,10 @@
 /** What drivers that make links have in common: the addresses of an endpoint's interface, and the routes that go over it. */
 import type { EndpointFacts } from '../events/events.ts';
 import { broadcastAddress, classOf, contains, formatIp, networkAddress, parseCidr, parseIp } from '../events/ip.ts';
+import { familyOf } from '../events/leases.ts';
 import { type Refusal, refuse } from '../events/refusals.ts';
 import { type HostContext, type Join, tagOf } from './driver.ts';
 import type { KernelObject } from './objects.ts';
-import { familyOf } from './ports.ts';
 
 /** The order in which the kernel lists them. */
 export const addressesOf = ({ ipv4, ipv6, linkLocal }: EndpointFacts): readonly string[] => {

@@ -48,8 +48,8 @@ const endpointsMax = 1022;
 
 type Options = Readonly<Record<string, string>>;
 
-const isEncrypted = (options: Options): boolean =>
-  options[option.encrypted] !== undefined && options[option.encrypted] !== 'false';
+/** Other values are no reason to ask the host for anything: the checks refuse them. */
+const isEncrypted = (options: Options): boolean => ['', 'true'].includes(options[option.encrypted] ?? 'false');
 
 const overheadOf = (options: Options): number => vxlanOverhead + (isEncrypted(options) ? espOverhead : 0);
 

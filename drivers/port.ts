@@ -23,7 +23,8 @@ export interface KernelFault {
   /**
    * KERNEL_ERROR (errno below), FOREIGN_OBJECT (something that is not ours has that name), BRIDGE_FULL (1023 ports),
    * NETNS_UNUSABLE (a brought namespace is missing, may not be opened, or is no network namespace), PORT_IN_USE (a process of the host listens there:
-   * the text names its pid and command), SYSCTL_INVALID (a setting that was asked for is not there, or does not take the value).
+   * the text names its pid and command), PORT_ADDRESS_INVALID (a port was to be published at an address that the host does not have),
+   * SYSCTL_INVALID (a setting that was asked for is not there, or does not take the value).
    */
   readonly code:
     | 'KERNEL_ERROR'
@@ -31,8 +32,9 @@ export interface KernelFault {
     | 'BRIDGE_FULL'
     | 'NETNS_UNUSABLE'
     | 'PORT_IN_USE'
+    | 'PORT_ADDRESS_INVALID'
     | 'SYSCTL_INVALID';
-  /** `create veth cvabc`, `delete netns /run/...`. */
+  /** `create veth cvabc`, `delete netns /run/...`: `stepOf` of the operation, where it was one. */
   readonly step: string;
   /** `EEXIST`, or empty when no system call failed. */
   readonly errno: string;

@@ -80,7 +80,7 @@ export const sublinkDriver = (kind: SublinkKind): Driver => {
       lanOf,
       parentOf: parentOf(name),
       interfacePrefix: () => 'eth',
-      publishProblem: () => null,
+      publishProblem: () => 'its endpoints are reached at their own addresses, by whoever is on their network',
       canPublish: () => false,
       defaultBindings: () => [],
       checkConfigure: (options) => checkOptions(`driver ${name}`, options, {}),

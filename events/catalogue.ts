@@ -190,7 +190,8 @@ export const codeMeanings: Readonly<Record<Code, string>> = {
   CONFIG_CONFLICT:
     'The settings of the network come from another, or it only holds some for others: the field has no place beside that.',
   NOTHING_TO_PRUNE: 'No network without endpoints matches.',
-  NETWORK_DELETING: 'The network is being removed, or is stuck in its removal.',
+  NETWORK_DELETING: 'The network is being removed.',
+  NETWORK_STUCK: 'The network could not be removed: it takes nothing but a delete.',
   IPAM_DRIVER_NOT_FOUND: 'There is no such driver of address management.',
   IPAM_INVALID: 'The subnets that are asked for do not fit the network or each other.',
   SUBNET_INVALID: 'It is no subnet that a network can have.',
@@ -206,7 +207,8 @@ export const codeMeanings: Readonly<Record<Code, string>> = {
   MAC_IN_USE: 'An endpoint of the network holds the MAC address.',
   PORT_IN_USE: 'An endpoint or a sandbox of the host holds that port, or a process listens there.',
   PORT_INVALID: 'The ports are no range, the ranges do not fit each other, or they are too many.',
-  PORT_ADDRESS_INVALID: 'Ports cannot be published at that address, or nothing says at which.',
+  PORT_ADDRESS_INVALID:
+    'Ports cannot be published at that address, or nothing says at which; or the host does not have it.',
   LEASE_INVALID: 'No open intent waits for these ports, or they are not from the worker of its host.',
   SETTLE_INVALID:
     'The intent is not open, has timed out or waits for something else, or it is not of the worker that sends this.',
@@ -218,7 +220,9 @@ export const codeMeanings: Readonly<Record<Code, string>> = {
   ENDPOINT_EXISTS: 'An endpoint of the network has that name (compared without case).',
   ENDPOINT_JOINED: 'The endpoint is in a sandbox, or on its way into one.',
   ENDPOINT_NOT_JOINED: 'The endpoint is in no sandbox.',
-  ENDPOINT_DELETING: 'The endpoint is being removed, or is stuck.',
+  ENDPOINT_DELETING: 'The endpoint is being removed.',
+  ENDPOINT_STUCK:
+    'The endpoint could not be taken out of its sandbox, or not be removed: it takes nothing but a delete.',
   INTERFACE_IN_USE: 'Another interface of the sandbox has that name.',
   UPDATE_DISRUPTS: 'The update would give the sandbox another gateway, which resets connections.',
   NETWORK_FULL: 'The network has as many endpoints as its driver takes.',

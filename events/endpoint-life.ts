@@ -25,7 +25,7 @@ export interface EndpointLife<Status extends EndpointStatus = EndpointStatus> {
 type Living = Exclude<EndpointStatus, 'absent'>;
 
 export interface LifeAfter extends EndpointLife {
-  /** False: it is only remembered for the case that the leave is reverted; nothing has happened to the endpoint. */
+  /** False: it is remembered for the case that the leave is reverted; where the endpoint is on its way to stays as it is. */
   readonly counts: boolean;
 }
 
@@ -45,8 +45,9 @@ const leaveAfter = ({ status, intent, leave }: EndpointLife<Living>, { type, met
 const toldOfLeave = (life: EndpointLife<Living>, { type, meta }: Happening): LifeAfter | null => {
   const { leave } = life;
   if (leave === null || meta.causationid === life.intent) return null;
-  if (type === 'EndpointJoinFailed' && meta.causationid === leave.join)
-    return { ...life, leave: { ...leave, joinFailed: true }, counts: false };
+  const joinFailed = type === 'EndpointJoinFailed';
+  if ((joinFailed || type === 'EndpointJoined') && meta.causationid === leave.join)
+    return { ...life, leave: { ...leave, joinFailed }, counts: false };
   if (type === 'EndpointLeaveReverted' && meta.causationid === leave.intent)
     return { ...life, leave: { ...leave, reverted: true }, counts: false };
   return null;

@@ -26,6 +26,11 @@ export const commitHeaders = {
    * SUBJECT, guarded by POSITION, or never.
    */
   awaits: 'Cnm-Awaits',
+  /**
+   * Of commits of decisions that begin a controller's term: its number, larger than all before on that subject. Whoever has read of a later
+   * term than its own decides nothing.
+   */
+  term: 'Cnm-Term',
 } as const;
 
 /** Attributes that an event carries beside what happened. */

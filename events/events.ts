@@ -4,9 +4,9 @@
  * is a new version with an upcast (events/envelope.ts).
  */
 import { z } from 'zod';
+import { auditDecisions } from './audit-events.ts';
 import { Gc, InterfaceName, Protocol } from './commands.ts';
 import { Actor, CommandId, EndpointName, HostName, Id, NetworkName, RealmName, SandboxId } from './names.ts';
-import { Segment } from './segment-event.ts';
 
 const Texts = z.record(z.string(), z.string());
 const Family = z.union([z.literal(4), z.literal(6)]);
@@ -48,7 +48,13 @@ export const NetworkFacts = z.object({
   ipv4: z.boolean(),
   ipv6: z.boolean(),
   internal: z.boolean(),
-  ipam: z.object({ driver: z.string(), options: Texts, overlap: z.boolean() }),
+  ipam: z.object({
+    driver: z.string(),
+    options: Texts,
+    overlap: z.boolean(),
+    /** Families whose gateway was asked for, where the driver may do without one. */
+    gateways: z.array(Family).optional(),
+  }),
   subnets: z.array(Subnet),
   /** Of its links; null where the driver makes none. */
   mtu: z.int().nullable(),
@@ -301,12 +307,7 @@ const decisions = {
   ParkedRetried: z.object(place),
   /** Whoever has parked the event at this place goes on without it. */
   ParkedDiscarded: z.object({ ...place, reason: z.string() }),
-  /** Null: it covers everything. */
-  LegalHoldSet: z.object({ name: z.string(), subject: z.string().nullable(), reason: z.string() }),
-  LegalHoldLifted: z.object({ name: z.string(), subject: z.string().nullable(), reason: z.string() }),
-  /** Whoever keeps the key of the subject's sealed values deletes it. */
-  SubjectShredded: z.object({ subject: z.string(), reason: z.string() }),
-  SegmentOpened: Segment,
+  ...auditDecisions,
 } as const;
 
 const outcomes = {

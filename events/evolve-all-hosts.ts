@@ -2,7 +2,8 @@
 import type { Event, EventOf } from './envelope.ts';
 import type { SharedState } from './state.ts';
 
-const types = [
+/** Types of events on the subject of no host that are about no network. */
+export const allHostsTypes = [
   'TunnelKeysRotated',
   'LegalHoldSet',
   'LegalHoldLifted',
@@ -11,9 +12,9 @@ const types = [
   'ParkedDiscarded',
   'SegmentOpened',
 ] as const;
-type OfAllHosts = EventOf<(typeof types)[number]>;
+type OfAllHosts = EventOf<(typeof allHostsTypes)[number]>;
 
-const known: ReadonlySet<string> = new Set(types);
+const known: ReadonlySet<string> = new Set(allHostsTypes);
 
 export const isOfAllHosts = (event: Event): event is OfAllHosts => known.has(event.type);
 

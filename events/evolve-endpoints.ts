@@ -124,7 +124,8 @@ export const evolveEndpoint = (state: BoundaryState, event: Event & { data: { en
   }
   if (event.type === 'EndpointLeaveReverted' && returns(row, event)) returnToSandbox(state, event);
   if (!after.counts) {
-    state.endpoints.set(row.facts.id, { ...row, leave });
+    const sandbox = event.type === 'EndpointJoined' ? membershipAfter(row, event, after) : row.sandbox;
+    state.endpoints.set(row.facts.id, { ...row, leave, sandbox });
     return;
   }
   keepName(state, row, event, after);

@@ -3,7 +3,7 @@ import { type Event, type EventOf, isRevertible } from './envelope.ts';
 import type { EventType, Gateways, SandboxFacts } from './events.ts';
 import { electGateways } from './gateways.ts';
 import { holdInstead } from './leases.ts';
-import { type BoundaryState, type EndpointRow, networkOf, plugOf, type SandboxRow } from './state.ts';
+import { type BoundaryState, type EndpointRow, isMoving, networkOf, plugOf, type SandboxRow } from './state.ts';
 import { nextStatus, sandboxTransitions } from './states.ts';
 
 /** The status of a sandbox after an event that does not end it. */
@@ -27,7 +27,13 @@ const start = (state: BoundaryState, facts: SandboxFacts, status: SandboxRow['st
   return { facts, status, members: [], gateways: { ipv4: null, ipv6: null }, move: null };
 };
 
-export const removeSandbox = (state: BoundaryState, { facts }: SandboxRow): void => {
+const unname = (state: BoundaryState, { facts }: SandboxRow): void => {
+  if (state.sandboxIds.get(facts.id) === facts.incarnation) state.sandboxIds.delete(facts.id);
+};
+
+export const removeSandbox = (state: BoundaryState, row: SandboxRow): void => {
+  const { facts } = row;
+  unname(state, row);
   holdInstead(state, { kind: 'sandbox', id: facts.incarnation }, facts.ports, []);
   state.sandboxes.delete(facts.incarnation);
 };
@@ -41,8 +47,19 @@ export const joinSandbox = (state: BoundaryState, event: EventOf<'EndpointJoinRe
   state.sandboxIds.set(sandbox.id, sandbox.incarnation);
 };
 
-const unname = (state: BoundaryState, { facts }: SandboxRow): void => {
-  if (state.sandboxIds.get(facts.id) === facts.incarnation) state.sandboxIds.delete(facts.id);
+/**
+ * The name of a sandbox is free once nobody is in it nor may come back: while a leave may be reverted another sandbox of that name would
+ * be a second one in the same namespace.
+ */
+const unnameDeserted = (state: BoundaryState, row: SandboxRow): void => {
+  if (row.members.length === 0 && !isMoving(state, row)) unname(state, row);
+};
+
+/** The intent is reported: if it was a leave, nobody comes back by it any more. */
+export const endMove = (state: BoundaryState, intent: Event | undefined): void => {
+  if (intent?.type !== 'EndpointLeaveRequested') return;
+  const row = state.sandboxes.get(intent.data.sandbox.incarnation);
+  if (row) unnameDeserted(state, row);
 };
 
 /** Takes an endpoint out; the sandbox of the last one is desired no more from here on. */
@@ -61,11 +78,14 @@ export const leaveSandbox = (state: BoundaryState, endpoint: EndpointRow, event:
     state.sandboxes.set(row.facts.incarnation, left);
     return;
   }
-  unname(state, row);
+  unnameDeserted(state, left);
   const cause = event.type === 'EndpointLeaveRequested' ? event.type : 'EndpointJoinFailed';
   const status = nextStatus(sandboxTransitions, row.status, cause);
-  if (status === 'absent') removeSandbox(state, row);
-  else state.sandboxes.set(row.facts.incarnation, { ...left, status });
+  const { incarnation } = row.facts;
+  // Whoever has not been reported out of it is in there, or may be still.
+  if (status !== 'absent') state.sandboxes.set(incarnation, { ...left, status });
+  else if (state.occupants.get(incarnation) === 1) removeSandbox(state, row);
+  else state.sandboxes.set(incarnation, { ...left, status: 'removing' });
 };
 
 /** Puts an endpoint back where it was among the members, since its move failed. */

@@ -5,7 +5,7 @@ import { isConstructive, isFailure, isTerminal } from './events.ts';
 import { evolveAllHosts, isOfAllHosts } from './evolve-all-hosts.ts';
 import { createEndpoint, evolveEndpoint, updateEndpoint, updateReported } from './evolve-endpoints.ts';
 import { endVacant, evolveNetworks } from './evolve-networks.ts';
-import { evolveSandbox } from './evolve-sandboxes.ts';
+import { endMove, evolveSandbox } from './evolve-sandboxes.ts';
 import { evolveSettled } from './evolve-settled.ts';
 import { setRoutes } from './ipam.ts';
 import { takeLeased } from './leases.ts';
@@ -51,10 +51,12 @@ const progress = (state: BoundaryState, key: string, event: Event, position: num
  * done stays done, since the endpoint that it left may be gone with its addresses.
  */
 const close = (state: BoundaryState, event: Event): void => {
-  const intent = event.meta.causationid;
-  if (state.expired.has(intent) && !isFailure(event.type) && !isWhole(state.intents.get(intent))) return;
-  state.intents.delete(intent);
-  state.expired.delete(intent);
+  const id = event.meta.causationid;
+  const intent = state.intents.get(id);
+  if (state.expired.has(id) && !isFailure(event.type) && !isWhole(intent)) return;
+  state.intents.delete(id);
+  state.expired.delete(id);
+  endMove(state, intent);
 };
 
 /**

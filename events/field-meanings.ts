@@ -193,6 +193,7 @@ export const fieldMeanings: Readonly<Record<string, string>> = {
   networks: 'an endpoint is made in each of them',
   next: 'there are more rows: pass it as `after`',
   options: 'options of the driver, opaque to everyone else (docs/drivers/)',
+  'ipam.gateways': 'families whose gateway was asked for, where the driver may do without one',
   'ipam.options': 'options of address management, for plugins: `default` knows none, so each is refused',
   origin:
     '`endpoint` (CreateEndpoint), `attach` (AttachSandbox: deleted by DetachSandbox) or `outlet` (comes and goes with the need of a sandbox for a way out)',

@@ -46,7 +46,10 @@ export const codes = {
     remedy: 'Run `cnm doctor` on the host: it lists what its kernel and privileges lack.',
   },
   // Drivers
-  DRIVER_NOT_FOUND: { status: 404, remedy: 'Use a driver of `cnm driver ls`.' },
+  DRIVER_NOT_FOUND: {
+    status: 404,
+    remedy: 'Use a driver of `cnm driver ls`; of a plugin, `cnm doctor` on its host says what the directories hold.',
+  },
   DRIVER_FORBIDS: { status: 403, remedy: 'The detail says which rule of the driver is in the way (docs/drivers/).' },
   OPTION_UNSUPPORTED: { status: 400, remedy: 'Leave the option out: this version would not act on it.' },
   OPTION_IMMUTABLE: { status: 403, remedy: 'Create another network with that option, and move its sandboxes there.' },
@@ -55,7 +58,7 @@ export const codes = {
   MTU_UNFIT: {
     status: 409,
     remedy:
-      "Raise the MTU of the host's underlay to that of the network and 50 more, or make the network with a smaller MTU.",
+      "Raise the MTU of the host's underlay to that of the network and 50 more (87 where it is encrypted), or make the network with a smaller MTU.",
   },
   // Networks
   NETWORK_NOT_FOUND: { status: 404, remedy: 'Create it first, or see `cnm network ls`.' },
@@ -63,6 +66,7 @@ export const codes = {
   NETWORK_EXISTS: { status: 409, remedy: 'Choose another name, or delete the network that holds it.' },
   NETWORK_HAS_ENDPOINTS: { status: 403, remedy: 'Delete the endpoints that are listed first.' },
   NETWORK_DELETING: { status: 409, remedy: 'Wait for its outcome.' },
+  NETWORK_STUCK: { status: 409, remedy: 'Delete it again: `cnm network inspect` says why it could not be removed.' },
   NETWORK_CONFIG_ONLY: { status: 403, remedy: 'Create a network with `configFrom` of that name, and use that one.' },
   NETWORK_OUTLET: { status: 403, remedy: 'Use another network; what is in this one comes and goes by itself.' },
   NETWORK_IN_USE: { status: 403, remedy: 'Delete the networks that are listed first.' },
@@ -71,8 +75,12 @@ export const codes = {
     remedy: 'Leave the field out: it is taken from the other network, or means nothing here.',
   },
   NOTHING_TO_PRUNE: { status: 404, remedy: 'Nothing: no network without endpoints matches.' },
-  IPAM_DRIVER_NOT_FOUND: { status: 400, remedy: 'Use the IPAM driver `default`.' },
-  IPAM_INVALID: { status: 400, remedy: 'Give at most one subnet per family, and only families that the network has.' },
+  IPAM_DRIVER_NOT_FOUND: { status: 400, remedy: 'Use the IPAM driver `default`, or one that the detail names.' },
+  IPAM_INVALID: {
+    status: 400,
+    remedy:
+      'Give at most one subnet per family, only of families that the network has, and gateway, range and auxiliary addresses with the subnet that they lie in.',
+  },
   // Addresses
   SUBNET_INVALID: { status: 400, remedy: 'Write the subnet in canonical form, such as 10.1.2.0/24.' },
   SUBNET_OVERLAPS: { status: 403, remedy: 'Choose a free subnet, or allow the overlap in `ipam.overlap`.' },
@@ -125,6 +133,10 @@ export const codes = {
     remedy: 'Nothing, if it was to be out; `cnm sandbox inspect` says where a sandbox is.',
   },
   ENDPOINT_DELETING: { status: 409, remedy: 'Wait for its outcome.' },
+  ENDPOINT_STUCK: {
+    status: 409,
+    remedy: 'Delete it (again): `cnm endpoint inspect` says why it could not be taken out or removed.',
+  },
   INTERFACE_IN_USE: { status: 409, remedy: 'Choose another name for the interface, or leave it out.' },
   UPDATE_DISRUPTS: { status: 409, remedy: 'Set `disrupt` if connections through the gateway may be reset.' },
   NETWORK_FULL: { status: 503, remedy: 'A bridge takes 1023 endpoints: use a second network.' },
@@ -133,7 +145,7 @@ export const codes = {
   SANDBOX_NOT_FOUND: { status: 404, remedy: 'Attach it first, or see `cnm sandbox ls`.' },
   SANDBOX_CONFLICT: {
     status: 409,
-    remedy: 'Use the settings that the sandbox has, or detach it first.',
+    remedy: 'Use the settings that the sandbox has, or detach it first; name each of its networks once.',
   },
   SANDBOX_FITS: { status: 409, remedy: 'Nothing: it has the way out that it needs, or something is under way in it.' },
   SANDBOX_MOVING: { status: 409, remedy: 'Wait for the outcome of the command that changes it.' },
@@ -147,11 +159,21 @@ export const codes = {
   // How accepted commands fail
   DEPENDENCY_FAILED: { status: 409, remedy: 'Look at the command it depended on: `cnm history`.' },
   TIMED_OUT: { status: 504, remedy: 'See whether the worker of the host runs; what it did too late is undone.' },
-  KERNEL_ERROR: { status: 500, remedy: "The detail has the system call, errno and the kernel's text." },
-  FOREIGN_OBJECT: { status: 409, remedy: 'Something that is not ours has that name: remove or rename it.' },
+  KERNEL_ERROR: {
+    status: 500,
+    remedy: "The detail has the step that the host could not do, and the kernel's words: look there for what it names.",
+  },
+  FOREIGN_OBJECT: {
+    status: 409,
+    remedy:
+      'Something that is not ours has that name, or that VXLAN identifier: remove or rename it, or choose another identifier.',
+  },
   BRIDGE_FULL: { status: 503, remedy: 'Wait until removed endpoints are gone, or use a second network.' },
   PLUGIN_ERROR: { status: 500, remedy: 'The detail has what the plugin said: look at the plugin.' },
-  PLUGIN_UNREACHABLE: { status: 503, remedy: 'Start the plugin: `cnm doctor` lists what the plugin directories hold.' },
+  PLUGIN_UNREACHABLE: {
+    status: 503,
+    remedy: 'Start the plugin, or mend its file: `cnm doctor` on the host says what the plugin directories hold.',
+  },
   PLUGIN_INVALID: { status: 500, remedy: 'The plugin answered what cannot be used: the detail names it.' },
   NETNS_UNUSABLE: {
     status: 409,

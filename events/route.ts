@@ -58,18 +58,28 @@ const able = ({ hosts, drivers }: Places, driver: string, options: Readonly<Reco
   return fit.length === 0 ? hosts : new Map(fit);
 };
 
-/** The hosts where something exists; without any, the only host is asked, so that the refusal stands in its log. */
+type Missing = 'NETWORK_NOT_FOUND' | 'ENDPOINT_NOT_FOUND' | 'SANDBOX_NOT_FOUND';
+
+/** What no host has: the only host says so, so that the refusal stands in its log; of several, none. */
+const nowhere = (hosts: Hosts, code: Missing, kind: string, id: string): Routed =>
+  hosts.size > 1 ? refuse(code, `no host has ${kind} ${id}`, [{ kind, id }]) : only(hosts);
+
+/**
+ * The host where something exists.
+ * @param ambiguous code of the refusal where several hosts have it
+ * @param otherwise where none has it
+ */
 const where = (
   hosts: Hosts,
   what: string,
   exists: (state: BoundaryState) => boolean,
+  ambiguous: 'NETWORK_AMBIGUOUS' | 'HOST_REQUIRED' = 'HOST_REQUIRED',
   otherwise: () => Routed = () => only(hosts),
 ): Routed => {
   const matches = [...hosts].filter(([, state]) => exists(state)).map(([host]) => host);
   const [match] = matches;
   if (match !== undefined && matches.length === 1) return at(match);
-  if (matches.length > 1)
-    return refuse('NETWORK_AMBIGUOUS', `${what} is on ${matches.join(' and ')}`, hostCulprits(matches));
+  if (matches.length > 1) return refuse(ambiguous, `${what} is on ${matches.join(' and ')}`, hostCulprits(matches));
   return otherwise();
 };
 
@@ -82,7 +92,14 @@ const byNetwork = ({ hosts, shared }: Places, ref: string, inRealm: (row: Networ
   const slash = ref.indexOf('/');
   if (slash > 0) return named(hosts, ref.slice(0, slash));
   const row = namedIn(shared, ref);
-  if (!row) return where(hosts, `network ${ref}`, (state) => namedIn(state, ref) !== undefined);
+  if (!row)
+    return where(
+      hosts,
+      `network ${ref}`,
+      (state) => namedIn(state, ref) !== undefined,
+      'NETWORK_AMBIGUOUS',
+      () => nowhere(hosts, 'NETWORK_NOT_FOUND', 'network', ref),
+    );
   const own = owners(hosts, ref);
   if (own.length === 0) return inRealm(row);
   const { id, name } = row.facts;
@@ -94,20 +111,24 @@ const byNetwork = ({ hosts, shared }: Places, ref: string, inRealm: (row: Networ
 
 const isOfRealm = ({ shared }: Places, ref: string): boolean => namedIn(shared, ref) !== undefined;
 
-/** Where an endpoint of a realm network is; without it, the only host is asked. */
+/** Where an endpoint of a realm network is. */
 const byEndpoint = (places: Places, ref: string, endpoint: string): Routed =>
   byNetwork(places, ref, ({ facts }) => {
     const cell = places.shared.cells.get(facts.id);
     const host = cell?.endpoints.get(endpoint) ?? cell?.endpoints.get(cell.names.get(endpoint.toLowerCase()) ?? '');
-    return host === undefined ? only(places.hosts) : named(places.hosts, host);
+    if (host !== undefined) return named(places.hosts, host);
+    return nowhere(places.hosts, 'ENDPOINT_NOT_FOUND', 'endpoint', endpoint);
   });
 
 /** The only host that can take part in a network of the realm. */
 const onlyFor = (places: Places, { facts }: NetworkRow): Routed => only(able(places, facts.driver, facts.options));
 
-/** Where a sandbox is; without it, the only host is asked. */
-const bySandbox = ({ hosts }: Places, id: string, otherwise?: () => Routed): Routed =>
-  where(hosts, `sandbox ${id}`, (state) => findSandbox(state, id) !== undefined, otherwise);
+/** Where a sandbox is. */
+const bySandbox = (
+  { hosts }: Places,
+  id: string,
+  otherwise = () => nowhere(hosts, 'SANDBOX_NOT_FOUND', 'sandbox', id),
+): Routed => where(hosts, `sandbox ${id}`, (state) => findSandbox(state, id) !== undefined, 'HOST_REQUIRED', otherwise);
 
 /** A network of the realm is changed and removed on its own boundary, whichever host it is seen from. */
 const onRealm = (places: Places, command: Command, host: string): Routed => {
@@ -117,26 +138,27 @@ const onRealm = (places: Places, command: Command, host: string): Routed => {
   return row?.facts.scope === 'realm' ? { ok: true, place: { kind: 'network', id: row.facts.id } } : at(host);
 };
 
-/** Types of commands that are of no host, whichever their sender has named. */
-const realmTypes = [
-  'RotateTunnelKeys',
-  'RetryParked',
-  'DiscardParked',
-  'SetLegalHold',
-  'LiftLegalHold',
-  'ShredSubject',
-] as const;
+/** Types of commands that say something of the log, whichever host their sender has named. */
+const realmTypes = ['RetryParked', 'DiscardParked', 'SetLegalHold', 'LiftLegalHold', 'ShredSubject'] as const;
 type Placed = Exclude<Command, CommandOf<(typeof realmTypes)[number]>>;
 const isPlaced = (command: Command): command is Placed => !realmTypes.some((type) => type === command.type);
 
 const ofRealm: Routed = { ok: true, place: { kind: 'realm' } };
 
+const isRealmNetwork = ({ drivers }: Places, command: Command): boolean =>
+  command.type === 'CreateNetwork' && drivers.get(command.data.driver)?.scope === 'realm';
+
 /**
  * @param subjectHost the host in the command's subject, null where it names none
  */
 export const routeCommand = (places: Places, command: Command, subjectHost: string | null): Routed => {
+  // What is said of the log is said to no host.
   if (!isPlaced(command)) return ofRealm;
-  if (command.type === 'CreateNetwork' && places.drivers.get(command.data.driver)?.scope === 'realm') return ofRealm;
+  if (command.type === 'RotateTunnelKeys' || isRealmNetwork(places, command)) {
+    // What is for every host is so whichever host it is asked for from; only there has to be such a host.
+    const from = subjectHost === null ? null : named(places.hosts, subjectHost);
+    return from === null || from.ok ? ofRealm : from;
+  }
   const routed = subjectHost === null ? unaddressed(places, command) : named(places.hosts, subjectHost);
   if (!routed.ok || routed.place.kind !== 'host') return routed;
   const { host } = routed.place;
@@ -152,7 +174,7 @@ const references = (command: Command): readonly string[] => {
   return 'network' in command.data ? [command.data.network] : [];
 };
 
-const unaddressed = (places: Places, command: Placed): Routed => {
+const unaddressed = (places: Places, command: Exclude<Placed, { type: 'RotateTunnelKeys' }>): Routed => {
   const { hosts } = places;
   switch (command.type) {
     case 'ConfigureDriver':

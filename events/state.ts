@@ -274,7 +274,7 @@ export const findEndpoint = (state: BoundaryState, networkId: string, ref: strin
   return id === undefined ? undefined : state.endpoints.get(id);
 };
 
-/** The sandbox of that name that is not being removed. */
+/** The sandbox of that name: one that somebody is in, or that somebody may come back into (`isMoving`). */
 export const findSandbox = (state: BoundaryState, id: string): SandboxRow | undefined =>
   state.sandboxes.get(state.sandboxIds.get(id) ?? '');
 

@@ -97,7 +97,7 @@ export const endpointTransitions = {
 
 export const sandboxTransitions = {
   absent: { EndpointJoinRequested: 'creating' },
-  // A failed join or a leave ends the sandbox only when it was the last endpoint's.
+  // A failed join or a leave ends the sandbox only when it was the last endpoint's; it is `removing` while others are to leave it still.
   creating: { SandboxCreated: 'ready', EndpointJoinFailed: 'absent', EndpointLeaveRequested: 'removing' },
   // SandboxRemoved while endpoints are in it: they were asked to join while it was being removed, so it is made again.
   ready: { EndpointJoinFailed: 'removing', EndpointLeaveRequested: 'removing', SandboxRemoved: 'creating' },
@@ -117,7 +117,7 @@ export const networkAnswers = {
     creating: 'accepted',
     active: 'accepted',
     deleting: 'NETWORK_DELETING',
-    stuck: 'NETWORK_DELETING',
+    stuck: 'NETWORK_STUCK',
   },
   DeleteNetwork: {
     absent: 'NETWORK_NOT_FOUND',
@@ -131,7 +131,7 @@ export const networkAnswers = {
     creating: 'accepted',
     active: 'accepted',
     deleting: 'NETWORK_DELETING',
-    stuck: 'NETWORK_DELETING',
+    stuck: 'NETWORK_STUCK',
   },
 } as const satisfies Answers<NetworkStatus>;
 
@@ -154,7 +154,7 @@ export const endpointAnswers = {
     joined: 'accepted',
     leaving: 'ENDPOINT_NOT_JOINED',
     deleting: 'ENDPOINT_DELETING',
-    stuck: 'ENDPOINT_DELETING',
+    stuck: 'ENDPOINT_STUCK',
   },
   JoinEndpoint: {
     absent: 'ENDPOINT_NOT_FOUND',
@@ -164,7 +164,7 @@ export const endpointAnswers = {
     joined: 'ENDPOINT_JOINED',
     leaving: 'accepted',
     deleting: 'ENDPOINT_DELETING',
-    stuck: 'ENDPOINT_DELETING',
+    stuck: 'ENDPOINT_STUCK',
   },
   LeaveEndpoint: {
     absent: 'ENDPOINT_NOT_FOUND',
@@ -174,7 +174,7 @@ export const endpointAnswers = {
     joined: 'accepted',
     leaving: 'ENDPOINT_NOT_JOINED',
     deleting: 'ENDPOINT_DELETING',
-    stuck: 'ENDPOINT_DELETING',
+    stuck: 'ENDPOINT_STUCK',
   },
   DeleteEndpoint: {
     absent: 'ENDPOINT_NOT_FOUND',

@@ -1,7 +1,7 @@
 /** What differs between two moments, row by row and field by field, as data: the changes of a moment applied to one give the other. */
 import type { Change } from '../events/past-queries.ts';
 import { type ViewName, viewNames } from '../events/queries.ts';
-import { isMeant } from './filter.ts';
+import { isNetwork } from './filter.ts';
 import { projections, rowsOf, type ViewRows, type Views } from './views.ts';
 
 type Row = Readonly<Record<string, unknown>>;
@@ -70,7 +70,7 @@ const scopeOf = (from: Views, to: Views, { network, host }: DiffScope): InScope 
   const ids = new Set<string>();
   for (const views of network === undefined ? [] : [from, to]) {
     for (const row of views.rows.networks.values()) {
-      if (isMeant('network', network ?? '', [row.name, row.id], row.host)) ids.add(row.id);
+      if (isNetwork(network ?? '', [row.name, row.id], row.host)) ids.add(row.id);
     }
   }
   const inNetwork: InScope = (view, row) => {
@@ -79,7 +79,9 @@ const scopeOf = (from: Views, to: Views, { network, host }: DiffScope): InScope 
       references.includes('network') && refer(row as never, 'network').some((name) => name !== null && ids.has(name))
     );
   };
-  return (view, row) => (host === undefined || row.host === host) && (network === undefined || inNetwork(view, row));
+  // A network of the realm is on every host.
+  const onHost = (row: Row): boolean => host === undefined || row.host === host || row.scope === 'realm';
+  return (view, row) => onHost(row) && (network === undefined || inNetwork(view, row));
 };
 
 const changesOf = function* (view: ViewName, from: Views, to: Views, inScope: InScope): Generator<Change> {

@@ -250,19 +250,26 @@ const update = (rows: Map<string, EndpointRow>, event: Event, at: At): boolean =
   }
 };
 
+/** What its join has come to is told while it is to leave: it is in its sandbox until it is out, or was never in it. */
+const told = (row: EndpointRow, event: Event, life: LifeAfter, at: At): EndpointRow => {
+  const after = { ...row, leave: life.leave, changedPosition: at.position };
+  if (event.type === 'EndpointJoined') return { ...after, ...membershipAfter(row, event, life) };
+  return event.type === 'EndpointJoinFailed' ? { ...after, sandboxKey: null, routes: [] } : after;
+};
+
 const move = (rows: Map<string, EndpointRow>, event: Event, at: At): void => {
   if (update(rows, event, at)) return;
   const row = at.endpointBefore;
   const life = row && endpointLifeAfter(row, event);
   if (!life) return;
-  if (!life.counts) rows.set(row.id, { ...row, leave: life.leave, changedPosition: at.position });
+  if (!life.counts) rows.set(row.id, told(row, event, life, at));
   else if (life.status === 'absent') rows.delete(row.id);
   else rows.set(row.id, moved(row, event, life, at));
 };
 
 export const endpoints: Projection<EndpointRow> = {
   name: 'endpoints',
-  version: 3,
+  version: 4,
   handles: [
     'EndpointCreateRequested',
     'EndpointSettled',

@@ -2,7 +2,7 @@
 import type { Event } from '../events/envelope.ts';
 import type { Culprit, EventType } from '../events/events.ts';
 import { isPort, parsePort, portsNamedBy, type WantedPort } from './event-ports.ts';
-import { isMeant } from './filter.ts';
+import { isMeant, isNetwork } from './filter.ts';
 import { bareAddress } from './projection.ts';
 
 export interface EventFilter {
@@ -160,7 +160,7 @@ export const createMatcher = (
     if (network === undefined) return true;
     if (event.type === 'NetworkCreateRequested') {
       const { id, name } = event.data.network;
-      if (isMeant('network', network, [name, id], where)) memory.networkIds.add(id);
+      if (isNetwork(network, [name, id], where)) memory.networkIds.add(id);
     }
     const ids = networkIdsOf(event);
     return ids.some((id) => memory.networkIds.has(id) || id === network);

@@ -27,10 +27,18 @@ export const isMeant = (
   return names.some((known) => known !== null && known.toLowerCase() === lower);
 };
 
+/** Whether a network goes by this name. One of the realm (without a host) is on every host, so that any may stand in front. */
+export const isNetwork = (wanted: string, names: readonly string[], host: string | null): boolean =>
+  isMeant('network', host ? wanted : wanted.slice(wanted.indexOf('/') + 1), names, host);
+
 interface Fields {
   readonly [field: string]: unknown;
   readonly host?: string | null;
 }
+
+/** A network of the realm is on every host that there is. */
+const isEverywhere = ({ rows }: Views, row: Fields, host: string): boolean =>
+  row.scope === 'realm' && rows.hosts.has(host);
 
 const textOf = (value: unknown): string => (value === null || value === undefined ? '' : String(value));
 
@@ -60,11 +68,14 @@ const idsMeant = (views: Views, wanted: string): ReadonlySet<string> => {
 type Test = (row: Fields) => boolean;
 
 const testOfOne = (views: Views, projection: Projection<object>, name: string, wanted: string): Test => {
+  if (name === 'host') return (row) => fieldIs(row.host, wanted) || isEverywhere(views, row, wanted);
   if (!projection.references.includes(name)) return (row) => fieldIs(row[name], wanted);
   const ids = name === 'network' ? idsMeant(views, wanted) : null;
+  const [from] = wanted.split('/', 1);
   return (row) => {
     const names = projection.refer(row, name);
-    return isMeant(name, wanted, names, row.host ?? null) || names.some((id) => id !== null && ids?.has(id) === true);
+    const host = from !== undefined && isEverywhere(views, row, from) ? from : (row.host ?? null);
+    return isMeant(name, wanted, names, host) || names.some((id) => id !== null && ids?.has(id) === true);
   };
 };
 

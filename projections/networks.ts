@@ -152,9 +152,10 @@ export const networks: Projection<NetworkRow> = {
         return labelNames(row.labels);
       case 'dangling':
         return [String(row.endpoints === 0)];
-      // All networks are of one host, and none comes with cnmbus.
+      // Docker's word for a network that is on several hosts.
       case 'scope':
-        return ['local'];
+        return [row.scope === 'realm' ? 'swarm' : 'local'];
+      // None comes with cnmbus.
       case 'type':
         return ['custom'];
       default:

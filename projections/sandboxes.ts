@@ -160,9 +160,11 @@ const leave = (rows: Rows, endpoint: EndpointRow, event: Event, at: At): void =>
   const gateways = elected(members, at);
   const leaving = leaves ? [...row.leaving, endpoint.id] : row.leaving;
   const cause = leaves ? event.type : 'EndpointJoinFailed';
-  const status = members.length > 0 ? row.status : nextStatus(sandboxTransitions, row.status, cause);
-  if (status === 'absent') rows.delete(row.incarnation);
+  const after = members.length > 0 ? row.status : nextStatus(sandboxTransitions, row.status, cause);
+  if (after === 'absent' && leaving.length === 0) rows.delete(row.incarnation);
   else {
+    // Whoever has not been reported out of it is in there, or may be still.
+    const status = after === 'absent' ? 'removing' : after;
     const removingAt = removingAfter(row, status, event.meta.time);
     rows.set(row.incarnation, { ...row, status, removingAt, members, leaving, gateways, changedPosition: at.position });
   }
@@ -238,7 +240,7 @@ const report = (rows: Rows, event: EventOf<'SandboxCreated' | 'SandboxRemoved'>,
 
 export const sandboxes: Projection<SandboxRow> = {
   name: 'sandboxes',
-  version: 3,
+  version: 4,
   handles: [
     'EndpointUpdateRequested',
     'EndpointUpdateFailed',

@@ -5,7 +5,7 @@ import { type QueryFaultCode, queryFaultNumbers } from '../../services/projector
 import { code, notice, table } from './markdown.ts';
 
 /** Codes of refusals that also come in the `fault` of an outcome, where only the kernel knows. */
-const bothCodes: readonly Code[] = ['PORT_IN_USE', 'SYSCTL_INVALID'];
+const bothCodes: readonly Code[] = ['PORT_IN_USE', 'PORT_ADDRESS_INVALID', 'SYSCTL_INVALID'];
 
 /** Codes that come in the `fault` of an outcome; all others are refusals. */
 const faultCodes: readonly Code[] = [
@@ -15,6 +15,9 @@ const faultCodes: readonly Code[] = [
   'FOREIGN_OBJECT',
   'BRIDGE_FULL',
   'NETNS_UNUSABLE',
+  'PLUGIN_ERROR',
+  'PLUGIN_UNREACHABLE',
+  'PLUGIN_INVALID',
 ];
 
 const queryCodes: Readonly<Record<QueryFaultCode, { readonly meaning: string; readonly remedy: string }>> = {

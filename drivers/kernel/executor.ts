@@ -1,11 +1,12 @@
 /** Applies plans on the set-up thread: each whole or not at all. */
 import type { Device, KernelObject, Netns, Resolver, Route, Tag, Veth } from '../objects.ts';
 import type { Operation, Plan, PlanResult } from '../port.ts';
+import { stepOf } from '../steps.ts';
 import { frameOf } from './announce.ts';
 import { ensureBridge, removeBridge } from './bridge.ts';
 import { createSandbox, isCompact, removeSandbox, type Sandbox } from './burst.ts';
 import { ensureDevice, removeDevice } from './device.ts';
-import { faultOf, isFailure, stepOf } from './failure.ts';
+import { faultOf, isFailure } from './failure.ts';
 import { ensureFile, removeFile } from './files.ts';
 import { changeElements, type Firewall } from './firewall.ts';
 import { goHome, type Host, requireLink } from './host.ts';
@@ -228,7 +229,10 @@ const applyPlan = (host: Host, firewall: Firewall, { id, operations, needs = [] 
   const transaction = begin(host);
   const work: Work = { transaction, firewall, elements: operations.filter(isElement), progress: { step: id } };
   try {
-    for (const name of needs) requireLink(host.route, host.writer, name);
+    for (const name of needs) {
+      work.progress.step = `look for interface ${name}`;
+      requireLink(host.route, host.writer, name);
+    }
     for (const run of runsOf(operations.filter((operation) => !isElement(operation)))) {
       if (run[0]?.op === 'create') createRun(work, run);
       else if (run[0]?.op === 'delete') deleteRun(work, run);

@@ -1,5 +1,5 @@
 /** Failures inside the adapter, on their way to being the `KernelFault` of a plan. */
-import { formatTag, type KernelObject, parseTag, type Tag } from '../objects.ts';
+import { formatTag, parseTag, type Tag } from '../objects.ts';
 import type { KernelFault } from '../port.ts';
 import { SystemError } from './libc.ts';
 import { AnswerLost, type Refusal } from './netlink.ts';
@@ -66,32 +66,6 @@ export const settingFailure = (error: unknown, what: string): KernelFailure => {
 export const expectNone = (refusals: readonly Refusal[]): void => {
   const [first] = refusals;
   if (first) throw refused(first);
-};
-
-/** `create veth cvabc` */
-export const stepOf = (op: string, object: KernelObject): string => {
-  switch (object.kind) {
-    case 'netns':
-      return `${op} netns ${object.path}`;
-    case 'bridge':
-    case 'vxlan':
-    case 'vlan':
-    case 'stub':
-    case 'veth':
-      return `${op} ${object.kind} ${object.name}`;
-    case 'device':
-      return `${op} device ${object.name} in ${object.netns}`;
-    case 'route':
-      return `${op} route ${object.destination} in ${object.netns}`;
-    case 'file':
-      return `${op} file ${object.path}`;
-    case 'resolver':
-      return `${op} resolver in ${object.netns}`;
-    case 'element':
-      return `${op} element ${object.set} ${object.key.join(' . ')}`;
-    default:
-      return object satisfies never;
-  }
 };
 
 /** A failure as the plan's result tells it. What is no failure of the kernel is a bug, and passes through. */

@@ -1,7 +1,7 @@
 /** What makes and checks the elements of our table: the elements of a plan in one transaction, and what has to be seen to after it. */
 import type { Element } from '../objects.ts';
 import type { Operation } from '../port.ts';
-import { stepOf } from './failure.ts';
+import { stepOf } from '../steps.ts';
 import { Flows } from './flows.ts';
 import type { Host } from './host.ts';
 import { Ports } from './ports.ts';

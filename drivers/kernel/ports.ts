@@ -107,8 +107,8 @@ export class Ports {
   }
 
   /**
-   * Throws PORT_IN_USE when one of the elements publishes a port where a process of the host listens, KERNEL_ERROR EADDRNOTAVAIL when at
-   * an address that the host does not have; `failing` gets the element.
+   * Throws PORT_IN_USE when one of the elements publishes a port where a process of the host listens, PORT_ADDRESS_INVALID when at an
+   * address that the host does not have; `failing` gets the element.
    * @throws KernelFailure, SystemError, AnswerLost
    */
   refuseForeign(added: readonly Element[], failing: (element: Element) => void): void {
@@ -118,7 +118,7 @@ export class Ports {
       const { protocol, port, address } = mapping;
       if (!this.#isOurs(mapping)) {
         failing(element);
-        throw new KernelFailure('KERNEL_ERROR', `${address} is no address of this host`, 'EADDRNOTAVAIL');
+        throw new KernelFailure('PORT_ADDRESS_INVALID', `${address} is no address of this host`, 'EADDRNOTAVAIL');
       }
       const holder = this.#bound(protocol).find(
         (socket) => socket.port === port && !socket.connected && receives(socket, address),

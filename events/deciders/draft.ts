@@ -60,7 +60,7 @@ const checkNetns = (path: string, host: EventData<'HostFacts'> | undefined): Ref
 /** One namespace is one sandbox: two would both have an eth0 in it. O(sandboxes), and only where a namespace is brought. */
 const netnsTaken = (state: BoundaryState, path: string): Refusal | null => {
   for (const row of state.sandboxes.values()) {
-    if (row.facts.key === path && row.status !== 'removing')
+    if (row.facts.key === path && findSandbox(state, row.facts.id) === row)
       return refuse('SANDBOX_CONFLICT', `namespace ${path} is sandbox ${row.facts.id} already`, [sandboxCulprit(row)]);
   }
   return null;

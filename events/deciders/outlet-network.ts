@@ -4,7 +4,7 @@ import { parseSubnet } from '../ip.ts';
 import { layOutSubnet, type SubnetPool } from '../ipam.ts';
 import { type BoundaryState, namedIn, networkOf } from '../state.ts';
 import { blame, type Context, driverFor, found, type Result } from './context.ts';
-import { chosenSubnet } from './network.ts';
+import { chosenSubnet } from './network-subnets.ts';
 import { noDns } from './settings.ts';
 
 /** Where somebody has this name already, a number follows. */

@@ -58,10 +58,25 @@ export interface Outlet {
   /** `network web`, `sandbox s1`: for refusals. */
   readonly what: string;
   readonly families: readonly Family[];
+  /** Why no port can be led to it at all, where there is no family. */
+  readonly closed: string;
   readonly bindings: readonly string[];
   /** Why a port cannot be led from this address of the host, one of those families; null when it can. */
   readonly problem: (hostAddress: string) => string | null;
 }
+
+/** Why nothing comes in through these networks, of which none publishes ports. */
+const closedBy = (
+  networks: Readonly<Record<Family, NetworkFacts | null>>,
+  context: Pick<Context, 'drivers' | 'plugin'>,
+): string => {
+  const family = networks[4] ? 4 : 6;
+  const network = networks[family];
+  if (!network) return 'nothing carries a default route';
+  const { name, driver } = network;
+  const why = rulesOf(driver, context).publishProblem(network, everywhere[family]) ?? 'nothing is led into it';
+  return `network ${name} of driver ${driver} publishes none: ${why}`;
+};
 
 /** The networks through which ports of each family go. */
 export const outletOf = (
@@ -86,6 +101,7 @@ export const outletOf = (
   return {
     what,
     families: outlets.map(({ family }) => family),
+    closed: outlets.length === 0 ? closedBy(networks, context) : '',
     bindings: outlets.flatMap(({ bindings }) => bindings),
     problem: (address) => outlets.find(({ family }) => family === familyOf(address))?.problem(address) ?? null,
   };
@@ -110,14 +126,14 @@ const addressProblem = (text: string, families: readonly Family[]): string | nul
 
 const addressesOf = (
   request: PortRequest,
-  { what, families, bindings, problem }: Outlet,
+  { what, families, closed, bindings, problem }: Outlet,
 ): Result<readonly string[]> => {
   const { hostAddress } = request;
   const culprits: readonly Culprit[] = [
     { kind: 'port', id: textOf(request), ...(hostAddress === undefined ? {} : { detail: hostAddress }) },
   ];
   if (families.length === 0)
-    return refuse('DRIVER_FORBIDS', `${what} has no way in: its ports cannot be published`, culprits);
+    return refuse('DRIVER_FORBIDS', `ports of ${what} cannot be published: ${closed}`, culprits);
   if (hostAddress === 'any') return found(families.map((family) => everywhere[family]));
   if (hostAddress === undefined) {
     if (bindings.length > 0) return found(bindings);

@@ -3,7 +3,7 @@ import type { CommandData } from '../commands.ts';
 import type { DriverRules } from '../driver-rules.ts';
 import type { EndpointFacts, EventData, Fact, NetworkFacts, Subnet } from '../events.ts';
 import { type Family, overlaps, parseCidr } from '../ip.ts';
-import { checkSubnet, chooseSubnet, layOutSubnet, ulaPool } from '../ipam.ts';
+import { checkSubnet, chooseSubnet, ulaPool } from '../ipam.ts';
 import { nextVni } from '../ipam-vni.ts';
 import { type Refusal, refuse } from '../refusals.ts';
 import { type BoundaryState, isLapsed, type NetworkRow, namedIn } from '../state.ts';
@@ -18,7 +18,8 @@ import {
   type Result,
   rulesOf,
 } from './context.ts';
-import { checkIpam, recorded, requestsOf } from './network.ts';
+import { recorded } from './network.ts';
+import { checkIpam, laidOut, requestsOf } from './network-subnets.ts';
 import { dnsOf } from './settings.ts';
 
 type Request = CommandData<'CreateNetwork'>;
@@ -111,16 +112,10 @@ const subnetsOf = (
   if (problem) return problem;
   const requests = requestsOf(request);
   if (!requests.ok) return requests;
-  const subnets: Subnet[] = [];
-  for (const { family, wanted } of requests.value) {
-    const subnet = subnetFor(state, family, wanted, request.ipam.overlap, context);
-    if (!subnet.ok) return subnet;
-    const needsGateway = rules.needsGateway(request.options);
-    const layout = layOutSubnet({ ...wanted, subnet: subnet.value, needsGateway });
-    if (!layout.ok) return blame(layout, { kind: 'subnet', id: subnet.value });
-    subnets.push({ ...layout.value, vni });
-  }
-  return found(subnets);
+  const subnets = laidOut(requests.value, rules.needsGateway(request.options), ({ family, wanted }) =>
+    subnetFor(state, family, wanted, request.ipam.overlap, context),
+  );
+  return subnets.ok ? found(subnets.value.map((subnet) => ({ ...subnet, vni }))) : subnets;
 };
 
 /** That nobody can take part, naming what settings ask for and hosts do not have. */

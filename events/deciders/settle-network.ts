@@ -1,5 +1,6 @@
 /** Subnets of a network as another driver of address management, or the plugin that carries it, has answered them. */
 import type { Settlement } from '../commands.ts';
+import type { DriverRules } from '../driver-rules.ts';
 import type { EventOf } from '../envelope.ts';
 import type { NetworkFacts, Subnet } from '../events.ts';
 import { type Cidr, contains, type Family, formatCidr, formatIp, parseCidr, parseIp } from '../ip.ts';
@@ -8,7 +9,7 @@ import { type Refusal, refuse } from '../refusals.ts';
 import { ipamOf, isWide } from '../settled.ts';
 import type { BoundaryState, NetworkRow } from '../state.ts';
 import { accept, blame, type Context, type Decision, found, type Result, rulesOf } from './context.ts';
-import { realmOverlap } from './network.ts';
+import { lanRoutes, realmOverlap } from './network-subnets.ts';
 
 type Answer = Extract<Settlement, { kind: 'network' }>['subnets'][number];
 
@@ -42,7 +43,12 @@ const wide = (cidr: Cidr, { family, gateway, aux, pool }: Answer): Result<Subnet
   return found({ family, subnet: formatCidr(cidr), range: null, gateway: next, aux: kept, vni: null, pool });
 };
 
-const laidOut = (state: BoundaryState, { facts }: NetworkRow, answer: Answer): Result<Subnet> => {
+const laidOut = (
+  state: BoundaryState,
+  { facts }: NetworkRow,
+  answer: Answer,
+  lan: readonly string[],
+): Result<Subnet> => {
   const { family, gateway, range, aux, pool } = answer;
   const cidr = parseCidr(answer.subnet)?.cidr;
   const culprit = { kind: 'subnet', id: answer.subnet };
@@ -50,7 +56,7 @@ const laidOut = (state: BoundaryState, { facts }: NetworkRow, answer: Answer): R
   if (isWide(answer.subnet) && facts.defaultRoute === 'endpoint') return wide(cidr, answer);
   // What it holds already is in nobody's way.
   const isHeld = facts.subnets.some(({ subnet }) => subnet === answer.subnet);
-  const checked = checkSubnet(state.subnets, answer.subnet, { overlap: isHeld || facts.ipam.overlap });
+  const checked = checkSubnet(state.subnets, answer.subnet, { overlap: isHeld || facts.ipam.overlap, lan });
   if (!checked.ok) return blame(checked, culprit);
   const { subnet } = checked.value;
   const overlap = isHeld || facts.ipam.overlap ? null : realmOverlap(state, subnet);
@@ -66,15 +72,17 @@ const ofPlugin = (
   row: NetworkRow,
   asked: readonly Subnet[],
   answers: readonly Answer[],
+  rules: DriverRules,
 ): Result<readonly Subnet[]> => {
-  const { ipv4, ipv6 } = row.facts;
+  const { ipv4, ipv6, options } = row.facts;
+  const lan = lanRoutes(state, rules.lanOf?.(options) ?? null);
   const families: readonly Family[] = [...(ipv4 ? [4 as const] : []), ...(ipv6 ? [6 as const] : [])];
   const subnets: Subnet[] = [];
   for (const family of families) {
     const own = answers.filter((answer) => answer.family === family);
     const [answer] = own;
     if (!answer || own.length > 1) return invalid(`the network needs one subnet of IPv${family}`, family);
-    const subnet = laidOut(state, row, answer);
+    const subnet = laidOut(state, row, answer, lan);
     if (!subnet.ok) return subnet;
     const problem = replaced(
       asked.find((one) => one.family === family),
@@ -87,15 +95,19 @@ const ofPlugin = (
   return stray ? invalid(`the network has no IPv${stray.family}`, stray.family) : found(subnets);
 };
 
-/** Our own subnets stay as they were decided; the driver may only do without a gateway. */
-const withoutGateways = (asked: readonly Subnet[], answers: readonly Answer[]): Result<readonly Subnet[]> => {
+/** Our own subnets stay as they were decided; the driver may only do without a gateway that nobody asked for. */
+const withoutGateways = (
+  { subnets: asked, ipam }: Pick<NetworkFacts, 'subnets' | 'ipam'>,
+  answers: readonly Answer[],
+): Result<readonly Subnet[]> => {
   const subnets: Subnet[] = [];
   for (const one of asked) {
     const answer = answers.find(({ family }) => family === one.family);
     if (!answer) return invalid(`nothing is said of the subnet of IPv${one.family}`, one.family);
     if (answer.subnet !== one.subnet) return differs('SUBNET_INVALID', 'subnet', one.subnet, answer.subnet);
-    if (answer.gateway !== null && answer.gateway !== one.gateway)
-      return differs('ADDRESS_INVALID', 'gateway', one.gateway ?? 'none', answer.gateway);
+    const mayGo = answer.gateway === null && ipam.gateways?.includes(one.family) !== true;
+    if (!mayGo && answer.gateway !== one.gateway)
+      return differs('ADDRESS_INVALID', 'gateway', one.gateway ?? 'none', answer.gateway ?? 'none');
     subnets.push({ ...one, gateway: answer.gateway });
   }
   return found(subnets);
@@ -115,7 +127,7 @@ export const settleNetwork = (
     return refuse('SETTLE_INVALID', `network ${asked.name} leaves nothing open`, [
       { kind: 'network', id: asked.id, name: asked.name },
     ]);
-  const subnets = isPlugins ? ofPlugin(state, row, asked.subnets, answers) : withoutGateways(asked.subnets, answers);
+  const subnets = isPlugins ? ofPlugin(state, row, asked.subnets, answers, rules) : withoutGateways(asked, answers);
   if (!subnets.ok) return subnets;
   const settled: NetworkFacts = { ...row.facts, subnets: [...subnets.value] };
   const others = [...state.networks.values()].map(({ facts }) => facts);

@@ -88,7 +88,9 @@ const resumed = async (path: string, wanted: FileExport): Promise<Kept | null> =
   if (header === null) return null;
   const { log, checkpoints, from } = wanted;
   const opening = await openingOf(log);
-  if ((opening?.epoch ?? '') !== header.epoch || (from ?? header.first) !== header.first) throw differs(path);
+  if ((opening?.epoch ?? '') !== header.epoch) throw differs(path);
+  if ((from ?? header.first) !== header.first)
+    throw new ExportFault('EXPORT_OTHER', `${path} begins at position ${header.first}: nothing was written`);
   const there = await checkpointsOf(path);
   // One that was made after its position was written belongs there all the same.
   const missing = checkpoints.find(({ position, checkpoint }) => position >= header.first && !there.has(checkpoint));

@@ -60,6 +60,8 @@ export type ExportFaultCode =
   | 'EXPORT_INVALID'
   /** It holds events under a filter: enough to read, not to verify or import. */
   | 'EXPORT_PARTIAL'
+  /** Positions are asked for that the log does not hold. */
+  | 'EXPORT_RANGE'
   /** The file that is to be gone on with is of another log. */
   | 'EXPORT_OTHER'
   /** Nothing can be appended to an export. */

@@ -8,6 +8,7 @@ import type { Message, Stream } from '../lib/stream.ts';
 import { Chain, type ChainState, chainBefore, digestText, writeHeads } from './chain.ts';
 import {
   checkpointLine,
+  ExportFault,
   type ExportHeader,
   endLine,
   exportVersion,
@@ -89,7 +90,11 @@ export const exportLines = async function* (
 ): AsyncGenerator<string, void, void> {
   const { resume } = options;
   const from = resume ? resume.position + 1 : (options.from ?? (await log.first()));
-  const until = options.until ?? (await log.last());
+  const last = await log.last();
+  const until = options.until ?? last;
+  // Whatever is not stored yet would be waited for.
+  const beyond = Math.max(from - 1, until);
+  if (beyond > last) throw new ExportFault('EXPORT_RANGE', `the log ends at position ${last}, before ${beyond}`);
   const start = resume ? { chain: new Chain(resume), header: null } : await startOf(log, from);
   const { chain, header } = start;
   let messages = resume?.messages ?? 0;
@@ -109,6 +114,6 @@ export const exportLines = async function* (
       piece = '';
     }
   }
-  const { position: last, digest, heads } = chain;
-  yield piece + endLine({ last, messages, digest: digestText(digest), heads: writeHeads(heads) });
+  const { position, digest, heads } = chain;
+  yield piece + endLine({ last: position, messages, digest: digestText(digest), heads: writeHeads(heads) });
 };

@@ -40,7 +40,10 @@ export const withFiles = async <T>(work: () => Promise<T>): Promise<T> => {
   try {
     return await work();
   } catch (error) {
-    if (error instanceof Error && 'syscall' in error && 'path' in error) throw new NotFound(error.message);
-    throw error;
+    if (!(error instanceof Error && 'syscall' in error && 'path' in error)) throw error;
+    const { code, path } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'EISDIR') throw new NotFound(`no such file or directory: ${path}`);
+    if (code === 'EACCES') throw new NotFound(`${path} may not be read or written`);
+    throw new NotFound(error.message);
   }
 };

@@ -2,6 +2,7 @@
 import type { Report } from '../audit/verifier.ts';
 import { positionRecordedAt } from '../lib/recorded.ts';
 import type { Stream } from '../lib/stream.ts';
+import { eventOptions, exportEvents, refuseFilters } from './audit-events.ts';
 import { withFiles, withServer, withStreams } from './audit-streams.ts';
 import { type Context, printJson } from './context.ts';
 import { exits } from './failures.ts';
@@ -73,14 +74,11 @@ const verify: Spec = {
   },
 };
 
-/** The last position that is meant: of a time, what was recorded before it. */
+/** The last position that is meant: of a time, the last one that was recorded up to it. */
 const lastAt = async (log: Stream, text: string | undefined): Promise<number | undefined> => {
   if (text === undefined) return undefined;
   const moment = parseMoment(text);
-  const last = await log.last();
-  return typeof moment === 'number'
-    ? Math.min(moment, last)
-    : Math.min((await positionRecordedAt(log, Date.parse(moment))) - 1, last);
+  return typeof moment === 'number' ? moment : (await positionRecordedAt(log, Date.parse(moment) + 1)) - 1;
 };
 
 const positionOf = (text: string | undefined): number | undefined => {
@@ -95,10 +93,16 @@ const exportTo: Spec = {
   options: {
     from: { value: 'POSITION', help: 'from there on (1)' },
     until: { value: 'POSITION|TIME', help: 'up to there (all there is now)' },
+    ...eventOptions,
   },
   run: async (call, context) => {
     const [file = ''] = call.args;
     const from = positionOf(call.text('from'));
+    if (call.flag('cloudevents')) {
+      await exportEvents(call, context, file, from);
+      return undefined;
+    }
+    refuseFilters(call, exportTo);
     if (/\.(gz|zst)$/.test(file)) throw new UsageError('exports are written plain; compress it afterwards', exportTo);
     await withStreams(context, async ({ log, checkpoint }) => {
       const { checkpointsIn } = await import('../audit/stored.ts');

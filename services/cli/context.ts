@@ -28,6 +28,13 @@ export class NoAnswer extends Error {
 /** What was asked for is not there, or is there twice: exit code 1. */
 export class NotFound extends Error {
   override readonly name = 'NotFound';
+  /** The next step; empty when the message says it. */
+  readonly remedy: string;
+
+  constructor(message: string, remedy = '') {
+    super(message);
+    this.remedy = remedy;
+  }
 }
 
 const CONNECT_MS = 3_000;
@@ -71,7 +78,7 @@ export interface Sending {
 
 /** Sends a command and waits for its outcome, with a progress line when that takes long. @throws NoAnswer */
 export const sendAndWait = async (call: Call, context: Context, client: Client, sending: Sending): Promise<Outcome> => {
-  const waitMs = parseDuration(call.text('wait') ?? `${WAIT_MS}ms`);
+  const waitMs = parseDuration(call.text('wait') ?? `${WAIT_MS}ms`, '--wait');
   if (waitMs < 1) throw new UsageError('--wait: at least 1ms');
   const { clock } = context;
   const id = client.mintId();

@@ -5,22 +5,10 @@ import { findServerBinary } from '../nats/binary.ts';
 import { serverCache } from '../up/package-root.ts';
 import { missingCapabilities } from '../up/privileges.ts';
 import { findState } from '../up/state-file.ts';
+import { bad, type Check, info, ok } from './checks.ts';
 import { type Context, printJson } from './context.ts';
 import { exits } from './failures.ts';
 import { jsonOption, type Spec } from './spec.ts';
-
-interface Check {
-  readonly name: string;
-  /** `info` is neither good nor bad. */
-  readonly result: 'ok' | 'bad' | 'info';
-  readonly says: string;
-  /** What to do; empty when there is nothing to do. */
-  readonly remedy: string;
-}
-
-const ok = (name: string, says: string): Check => ({ name, result: 'ok', says, remedy: '' });
-const info = (name: string, says: string, remedy = ''): Check => ({ name, result: 'info', says, remedy });
-const bad = (name: string, says: string, remedy: string): Check => ({ name, result: 'bad', says, remedy });
 
 const rootless = 'run as root, or try it out without: `npm start -- --rootless`';
 
@@ -133,23 +121,6 @@ const checkForwarding = async (): Promise<Check> => {
   return info('forwarding', 'off: nothing leaves or enters through this host yet', remedy);
 };
 
-/** What the plugin directories hold; nobody is asked, since plugins begin with their first network. */
-const checkPlugins = async ({ pluginSockets: sockets, pluginSpecs: specs }: Config): Promise<readonly Check[]> => {
-  const { pluginNames } = await import('../plugins/discovery.ts');
-  const { whereIsPlugin } = await import('../plugins/plugins.ts');
-  const directories = { sockets, specs };
-  const checks = pluginNames(directories).flatMap((name): readonly Check[] => {
-    const found = whereIsPlugin(name, directories);
-    if (found === null) return [];
-    const { file, problem } = found;
-    return problem === null
-      ? [ok(`plugin ${name}`, file)]
-      : [bad(`plugin ${name}`, `${file}: ${problem}`, 'mend the file, or remove it: docs/drivers/remote.md')];
-  });
-  if (checks.length > 0) return checks;
-  return [info('plugins', `none in ${[...sockets, ...specs].join(', ')}`)];
-};
-
 const marks = { ok: 'ok  ', bad: 'BAD ', info: '    ' } as const;
 
 const describe = ({ name, result, says, remedy }: Check): string =>
@@ -172,7 +143,9 @@ const doctor: Spec = {
     } catch (error) {
       checks.push(bad('kernel', error instanceof Error ? error.message : String(error), rootless));
     }
-    checks.push(await checkSecret(config), await checkForwarding(), ...(await checkPlugins(config)));
+    checks.push(await checkSecret(config), await checkForwarding());
+    const { checkPlugins } = await import('./doctor-plugins.ts');
+    checks.push(...(await checkPlugins({ sockets: config.pluginSockets, specs: config.pluginSpecs })));
     checks.push(checkServerBinary(config), ...(await checkServer(config)));
     const healthy = checks.every(({ result }) => result !== 'bad');
     if (call.flag('json')) printJson(context, { healthy, checks });

@@ -5,7 +5,7 @@ import { type Context, NotFound, printJson, sendAndWait, sendOptions, withClient
 import { asOfOf, describeFields, describePairs } from './listing.ts';
 import { type Call, listOptions, type Spec } from './spec.ts';
 import { type Column, orDash, renderTable } from './table.ts';
-import { parsePairs } from './values.ts';
+import { parseDriverOptions } from './values.ts';
 
 interface Row {
   readonly name: string;
@@ -62,6 +62,8 @@ const askedFor = async (call: Call, context: Context) =>
 const count = (most: number): string =>
   Number.isFinite(most) && most < Number.MAX_SAFE_INTEGER ? String(most) : 'any';
 
+const atMost = (most: number): string => (count(most) === 'any' ? 'any number' : `at most ${most}`);
+
 const columns: readonly Column<Row>[] = [
   { title: 'NAME', text: ({ name }) => name },
   { title: 'ADDRESSES', text: ({ addresses }) => (addresses ? 'yes' : 'no') },
@@ -100,15 +102,15 @@ const inspect: Spec = {
     const name = call.args[0] ?? '';
     const { position, rows } = await askedFor(call, context);
     const row = rows.find((one) => one.name === name);
-    if (!row) throw new NotFound(`there is no driver ${name}; there are ${rows.map((one) => one.name).join(', ')}`);
+    if (!row) throw new NotFound(`there is no driver ${name}`, `There are ${rows.map((one) => one.name).join(', ')}.`);
     if (call.flag('json')) printJson(context, { position, ...row });
     else
       context.out(
         describeFields({
           name,
           addresses: row.addresses ? 'yes' : 'no',
-          networks: `at most ${count(row.networksMax)} per host`,
-          endpoints: `at most ${count(row.endpointsMax)} per network`,
+          networks: `${atMost(row.networksMax)} per host`,
+          endpoints: `${atMost(row.endpointsMax)} per network`,
           scope: row.scope,
           hosts: row.hosts?.join(' ') ?? 'any that has what it needs',
           needs: row.needs.join(' '),
@@ -130,7 +132,7 @@ const configure: Spec = {
   },
   run: async (call, context) => {
     const driver = call.args[0] ?? '';
-    const options = parsePairs(call.texts('opt'), '-o');
+    const options = parseDriverOptions(call.texts('opt'), '-o');
     const outcome = await withClient(context, (client) =>
       sendAndWait(call, context, client, {
         what: `driver ${driver}`,

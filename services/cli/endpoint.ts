@@ -2,6 +2,7 @@
 import type { CommandInput } from '../../events/commands.ts';
 import type { Outcome } from '../../events/queries.ts';
 import type { ViewRows } from '../../projections/views.ts';
+import type { Client } from '../client/index.ts';
 import { type Context, printJson, type Sending, sendAndWait, sendOptions, withClient } from './context.ts';
 import { describeEndpoint } from './endpoint-text.ts';
 import { dnsFields, dnsOptions, endpointFields, parseExtraHost, parseInteger } from './endpoint-values.ts';
@@ -9,7 +10,8 @@ import { inspection, listing } from './listing.ts';
 import { describeBindings, parsePort, portForm } from './port-values.ts';
 import { type Call, type Options, type Spec, UsageError } from './spec.ts';
 import { type Column, orDash } from './table.ts';
-import { parsePairs } from './values.ts';
+import { parseDriverOptions, parsePairs } from './values.ts';
+import { wayOutLine } from './way-out.ts';
 
 type EndpointRow = ViewRows['endpoints'];
 
@@ -46,7 +48,7 @@ const verb = (
   summary: string,
   options: Options,
   act: (call: Call, network: string, endpoint: string) => Sending['send'],
-  print: (outcome: Outcome, network: string, endpoint: string) => string,
+  print: (outcome: Outcome, network: string, endpoint: string, client: Client) => string | Promise<string>,
 ): Spec => ({
   path: `endpoint ${name}`,
   args: ['NETWORK', 'NAME'],
@@ -55,10 +57,12 @@ const verb = (
   run: async (call, context: Context) => {
     const [network = '', endpoint = ''] = call.args;
     const sending = { what: `endpoint ${endpoint}`, send: act(call, network, endpoint) };
-    const outcome = await withClient(context, (client) => sendAndWait(call, context, client, sending));
-    if (call.flag('json')) printJson(context, outcome);
-    else context.out(print(outcome, network, endpoint));
-    return undefined;
+    return withClient(context, async (client) => {
+      const outcome = await sendAndWait(call, context, client, sending);
+      if (call.flag('json')) printJson(context, outcome);
+      else context.out(await print(outcome, network, endpoint, client));
+      return undefined;
+    });
   },
 });
 
@@ -100,7 +104,7 @@ const create = verb(
       network,
       name,
       ...endpointFields(textsOf(call)),
-      options: parsePairs(call.texts('opt'), '-o'),
+      options: parseDriverOptions(call.texts('opt'), '-o'),
       labels: parsePairs(call.texts('label'), '--label'),
     };
     return (client, options) => client.createEndpoint(input, options);
@@ -166,9 +170,9 @@ export const sandboxFields = (call: Call): Omit<CommandInput<'JoinEndpoint'>, 'n
   };
 };
 
-/** Interfaces, ports and key of a sandbox that was joined. */
-export const describeJoined = (outcome: Outcome): string =>
-  `${describeEndpoints(outcome)}${describePublished(outcome)}  key ${outcome.sandbox?.key}\n`;
+/** Interfaces, ports, way out and key of a sandbox that was joined. */
+export const describeJoined = async (client: Client, outcome: Outcome): Promise<string> =>
+  `${describeEndpoints(outcome)}${describePublished(outcome)}${await wayOutLine(client, outcome)}  key ${outcome.sandbox?.key}\n`;
 
 const join = verb(
   'join',
@@ -180,7 +184,8 @@ const join = verb(
     const input = { network, endpoint, sandbox, ...sandboxFields(call) };
     return (client, options) => client.joinEndpoint(input, options);
   },
-  (outcome, _, endpoint) => `joined ${endpoint} to sandbox ${outcome.sandbox?.id}\n${describeJoined(outcome)}`,
+  async (outcome, _, endpoint, client) =>
+    `joined ${endpoint} to sandbox ${outcome.sandbox?.id}\n${await describeJoined(client, outcome)}`,
 );
 
 const leave = verb(

@@ -21,7 +21,7 @@ const addresses = (data: Data): string =>
 const about = (type: string, data: Data): string => {
   if (type.startsWith('Network')) {
     const { name, subnets } = object(data.network);
-    const cidrs = list(subnets)
+    const cidrs = list(subnets ?? data.subnets)
       .map((subnet) => text(object(subnet).subnet))
       .join(' ');
     return `network ${text(data.name) || text(name)} ${cidrs}`;
@@ -30,7 +30,7 @@ const about = (type: string, data: Data): string => {
     const endpoint = object(data.endpoint);
     return `endpoint ${text(endpoint.name)} ${addresses(endpoint)}`;
   }
-  if (type.startsWith('Endpoint')) {
+  if (type.startsWith('Endpoint') || type === 'JoinSettled') {
     const sandbox = text(object(data.sandbox).id);
     const { since, reason } = object(data.garbage);
     const why = text(data.reason) || text(reason);

@@ -19,7 +19,7 @@ const columns: readonly Column<Shown>[] = [
 ];
 
 /** Widths of a line that is shown before the next one is known. */
-const followed = (event: Shown): string =>
+export const followed = (event: Shown): string =>
   `${event.position.padEnd(8)}  ${shortTime(event.time)}  ${shortType(event.type).padEnd(23)}  ${describeEvent(event)}\n`;
 
 /** The pages of the recorded events that pass; answers where they end. */
@@ -51,7 +51,8 @@ export const printEvents = async (
     return rows.length;
   });
 
-const shownOf = (item: WatchItem): Shown | null => {
+/** The event of an item as its recorded row would be; null for a snapshot. */
+export const shownOf = (item: WatchItem): Shown | null => {
   if (item.kind === 'snapshot') return null;
   const { position, host, event } = item;
   const { meta, type, version, data } = event;

@@ -40,6 +40,11 @@ interface Known extends Error {
 
 const startServices = 'Start the services: `npx cnm up`, and see `npx cnm status`.';
 
+const queryRemedies: Readonly<Record<string, string>> = {
+  QUERY_MALFORMED: 'docs/views.md says what can be asked of which view.',
+  QUERY_POSITION_UNKNOWN: 'Name a position that the log has: `cnm status` says where it ends.',
+};
+
 /** What an error means for the caller; null for a defect of ours. */
 export const failureOf = (error: unknown): Failure | null => {
   if (!(error instanceof Error)) return null;
@@ -52,12 +57,17 @@ export const failureOf = (error: unknown): Failure | null => {
       return failure(exits.failed, code, detail, remedy, culprits ?? []);
     case 'QueryFailed': {
       const late = code === 'UNANSWERED' || code === 'QUERY_NOT_YET';
-      return failure(late ? exits.noAnswer : exits.failed, code, detail, late ? startServices : '');
+      return failure(
+        late ? exits.noAnswer : exits.failed,
+        code,
+        detail,
+        late ? startServices : (queryRemedies[code] ?? ''),
+      );
     }
     case 'NoAnswer':
       return failure(exits.noAnswer, 'NO_ANSWER', message);
     case 'NotFound':
-      return failure(exits.failed, 'NOT_FOUND', message);
+      return failure(exits.failed, 'NOT_FOUND', message, remedy);
     case 'NatsFault':
       return failure(code === 'CONNECT_TIMEOUT' ? exits.noAnswer : exits.failed, code, message);
     case 'HostInUse':
@@ -68,6 +78,8 @@ export const failureOf = (error: unknown): Failure | null => {
     case 'SealFault':
     case 'SegmentFault':
     case 'ImportFault':
+    case 'ReplayFault':
+    case 'UnreadableCommit':
       return failure(exits.failed, code, message);
     case 'Unusable': {
       const [first, ...others] = problems;

@@ -88,7 +88,7 @@ const history = (noun: Noun): Spec => ({
   },
   run: async (call, context) => {
     const filter = filterOf(call, noun);
-    const nothing = new NotFound(`nothing is recorded about ${noun.word} ${call.args[0] ?? ''}`);
+    const nothing = new NotFound(`nothing is recorded about ${noun.word} ${call.args[0] ?? ''}`, 'See `cnm events`.');
     if (call.flag('events')) {
       const count = await printEvents(context, call, filter);
       if (count === 0 && !call.flag('json')) throw nothing;

@@ -88,7 +88,7 @@ export const pruneFilter = (
 };
 
 const momentOf = (text: string, nowMs: number): string => {
-  if (/^[\d.]+(ms|s|m|h|d)$/.test(text)) return new Date(nowMs - parseDuration(text)).toISOString();
+  if (/^[\d.]+(ms|s|m|h|d)$/.test(text)) return new Date(nowMs - parseDuration(text, '--filter until')).toISOString();
   const moment = parseMoment(text);
   if (typeof moment === 'string') return moment;
   throw new UsageError(`--filter until=${text}: write a time such as 2026-01-31T14:03:00Z, or a duration such as 24h`);

@@ -9,16 +9,19 @@ import { filterForm, filterHelp, networkFilter } from './network-filter.ts';
 import { pruneSpec } from './network-prune.ts';
 import { type Call, type Spec, UsageError } from './spec.ts';
 import { type Column, orDash, shortTime } from './table.ts';
-import { parseGc, parsePairs, parseSubnets, splitName } from './values.ts';
+import { parseDriverOptions, parseGc, parsePairs, parseSubnets, splitName } from './values.ts';
 
 type NetworkRow = ViewRows['networks'];
 
 const subnetsOf = ({ subnets }: NetworkRow): string => subnets.map(({ subnet }) => subnet).join(' ');
 
+/** A network of the realm is on every host. */
+const hostOf = ({ host, scope }: NetworkRow): string => (scope === 'realm' ? 'all' : host);
+
 const columns: readonly Column<NetworkRow>[] = [
   { title: 'NAME', text: ({ name }) => name },
   { title: 'ID', text: ({ id }) => id },
-  { title: 'HOST', text: ({ host }) => host },
+  { title: 'HOST', text: hostOf },
   {
     title: 'DRIVER',
     text: ({ driver, configOnly, outlet }) => (configOnly ? 'config only' : outlet ? 'way out' : driver),
@@ -37,7 +40,7 @@ const describe = (row: NetworkRow): string =>
   describeFields({
     name: row.name,
     id: row.id,
-    host: row.host,
+    host: hostOf(row),
     driver: row.driver,
     status: `${row.status} since ${shortTime(row.since)}`,
     created: shortTime(row.createdAt),
@@ -63,7 +66,7 @@ const describe = (row: NetworkRow): string =>
   });
 
 const createOptions = {
-  driver: { short: 'd', value: 'DRIVER', help: 'bridge (the default), host or null' },
+  driver: { short: 'd', value: 'DRIVER', help: 'bridge (the default), or one of `cnm driver ls`' },
   subnet: { value: 'CIDR', multiple: true, help: 'of the network; chosen from the pools when left out' },
   'ip-range': { value: 'CIDR', multiple: true, help: 'part of the subnet that endpoints get addresses from' },
   gateway: { value: 'IP', multiple: true, help: "the subnet's first address when left out" },
@@ -74,7 +77,7 @@ const createOptions = {
   'config-only': { help: 'holds settings for other networks, and no endpoints' },
   'config-from': { value: 'NAME', help: 'take all settings from this network, which is config only' },
   ...dnsOptions,
-  'ipam-driver': { value: 'NAME', help: 'default is the only one' },
+  'ipam-driver': { value: 'NAME', help: 'default, null, or a plugin (docs/drivers/remote.md)' },
   'ipam-opt': { value: 'K=V', multiple: true, help: 'option of the IPAM driver' },
   opt: { short: 'o', value: 'KEY=VALUE', multiple: true, help: 'option of the driver (docs/drivers/)' },
   label: { value: 'K=V', multiple: true, help: 'kept with the network' },
@@ -104,10 +107,10 @@ const createInput = (call: Call, name: string) => {
     ...dnsFields(call),
     ipam: {
       subnets: [...subnets],
-      options: parsePairs(call.texts('ipam-opt'), '--ipam-opt'),
+      options: parseDriverOptions(call.texts('ipam-opt'), '--ipam-opt'),
       ...(ipamDriver === undefined ? {} : { driver: ipamDriver }),
     },
-    options: parsePairs(call.texts('opt'), '-o'),
+    options: parseDriverOptions(call.texts('opt'), '-o'),
     labels: parsePairs(call.texts('label'), '--label'),
     ...(driver === undefined ? {} : { driver }),
     ...(gc === undefined ? {} : { gc }),
@@ -133,9 +136,8 @@ const create: Spec = {
   summary: 'make a network',
   options: createOptions,
   run: async (call, context) => {
-    const { host: named, name } = splitName(call.args[0] ?? '');
+    const { host, name } = splitName(call.args[0] ?? '', call.text('host'));
     const input = createInput(call, name);
-    const host = named ?? call.text('host');
     return withClient(context, async (client) => {
       const what = `network ${name}`;
       const send: Sending['send'] = (sender, options) => sender.createNetwork(input, options);
@@ -169,21 +171,32 @@ const remove: Spec = {
   },
 };
 
+/** Keys are those of all encrypted networks together, also of such that are made later. */
+export const describeRotated = (rows: readonly Pick<NetworkRow, 'name' | 'tunnel'>[]): string => {
+  const names = rows.filter(({ tunnel }) => tunnel?.encrypted).map(({ name }) => name);
+  return names.length === 0
+    ? 'no network is encrypted now; those to come have new keys'
+    : `new keys for ${names.join(', ')}: hosts send with them in ten seconds`;
+};
+
 const rotateKeys: Spec = {
   path: 'network rotate-keys',
   args: [],
   summary: 'give all encrypted networks new keys, on every host; no connection is reset',
   options: sendOptions,
   run: async (call, context) => {
-    const outcome = await withClient(context, (client) =>
-      sendAndWait(call, context, client, {
+    return withClient(context, async (client) => {
+      const outcome = await sendAndWait(call, context, client, {
         what: 'keys of encrypted networks',
         send: (sender, options) => sender.rotateTunnelKeys({}, options),
-      }),
-    );
-    if (call.flag('json')) printJson(context, outcome);
-    else context.out('encrypted networks get new keys\n');
-    return undefined;
+      });
+      if (call.flag('json')) printJson(context, outcome);
+      else {
+        const { rows } = await client.networks({ atLeast: outcome.position });
+        context.out(`${describeRotated(rows)}\n`);
+      }
+      return undefined;
+    });
   },
 };
 

@@ -33,6 +33,11 @@ export const nouns: readonly Noun[] = [
     summary: 'the main job in a throwaway place',
     load: async () => (await import('./demo.ts')).demoSpecs,
   },
+  {
+    name: 'replay',
+    summary: 'a host as it was, built again out of an export in a throwaway place',
+    load: async () => (await import('./replay.ts')).replaySpecs,
+  },
   { name: 'driver', summary: 'ls, inspect, configure', load: async () => (await import('./driver.ts')).driverSpecs },
   {
     name: 'network',
@@ -89,6 +94,11 @@ export const nouns: readonly Noun[] = [
     name: 'rebuild',
     summary: 'views folded anew, compared, put in place',
     load: async () => (await import('./rebuild.ts')).rebuildSpecs,
+  },
+  {
+    name: 'watch',
+    summary: 'what is, then everything that happens to it',
+    load: async () => (await import('./watch.ts')).watchSpecs,
   },
   {
     name: 'audit',

@@ -48,7 +48,12 @@ const findCall = async (words: readonly string[]) => {
 /** With settings that are known already. @throws whatever the command throws */
 const callWith = async (context: Context, words: readonly string[]): Promise<number> => {
   const { spec, words: own } = await findCall(words);
-  return (await spec.run(parseCall(spec, own), context)) ?? exits.done;
+  try {
+    return (await spec.run(parseCall(spec, own), context)) ?? exits.done;
+  } catch (error) {
+    // Whoever reads a value does not know of which command it is.
+    throw error instanceof UsageError && error.spec === null ? new UsageError(error.message, spec) : error;
+  }
 };
 
 const call = async (output: Output, words: readonly string[]): Promise<number> => {

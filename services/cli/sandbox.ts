@@ -1,5 +1,6 @@
 /** `cnm sandbox`: attach, detach, move, ls, inspect, exec. */
 import type { ViewRows } from '../../projections/views.ts';
+import type { Client } from '../client/index.ts';
 import { environment } from '../lib/config.ts';
 import { NotFound, printJson, sendAndWait, sendOptions, withClient } from './context.ts';
 import { describeJoined, publishOption, sandboxFields, sandboxOptions } from './endpoint.ts';
@@ -9,6 +10,7 @@ import { describeFields, findOne, inspection, listing } from './listing.ts';
 import { parsePort } from './port-values.ts';
 import { type Spec, UsageError } from './spec.ts';
 import { type Column, orDash, shortTime } from './table.ts';
+import { wayOutAt } from './way-out.ts';
 
 type SandboxRow = ViewRows['sandboxes'];
 
@@ -34,7 +36,7 @@ const gatewayOf = ({ members, gateways }: SandboxRow): string => {
   return [ipv4 && `IPv4 ${ipv4}`, ipv6 && `IPv6 ${ipv6}`].filter((part) => part !== '').join(', ');
 };
 
-const describe = (row: SandboxRow): string =>
+const describe = async (row: SandboxRow, client: Client, position: number): Promise<string> =>
   describeFields({
     id: row.id,
     host: row.host,
@@ -48,6 +50,7 @@ const describe = (row: SandboxRow): string =>
       .map(({ interface: link, network, endpoint }) => `${link ?? '-'} = ${endpoint} on ${network}`)
       .join(', '),
     gateway: gatewayOf(row),
+    'way out': await wayOutAt(client, row, position),
     published: describeLeases(row.ports),
     'name servers': row.dns.servers?.join(' '),
     search: row.dns.search?.join(' '),
@@ -82,16 +85,16 @@ const attach: Spec = {
     if (networks.length === 0) throw new UsageError('--network NET is missing', attach);
     const ports = call.texts('publish').map(parsePort);
     const input = { sandbox, networks, ports, ...sandboxFields(call) };
-    const outcome = await withClient(context, (client) =>
-      sendAndWait(call, context, client, {
+    return withClient(context, async (client) => {
+      const outcome = await sendAndWait(call, context, client, {
         what: `sandbox ${sandbox}`,
         host: call.text('host'),
         send: (sender, options) => sender.attachSandbox(input, options),
-      }),
-    );
-    if (call.flag('json')) printJson(context, outcome);
-    else context.out(`attached ${sandbox}\n${describeJoined(outcome)}`);
-    return undefined;
+      });
+      if (call.flag('json')) printJson(context, outcome);
+      else context.out(`attached ${sandbox}\n${await describeJoined(client, outcome)}`);
+      return undefined;
+    });
   },
 };
 
@@ -132,17 +135,17 @@ const move: Spec = {
       throw new UsageError(`--${from === undefined ? 'from NET' : 'to NET'} is missing`, move);
     }
     const input = { sandbox, from, to: parseAttachment(to, '--to') };
-    const outcome = await withClient(context, (client) =>
-      sendAndWait(call, context, client, {
+    return withClient(context, async (client) => {
+      const outcome = await sendAndWait(call, context, client, {
         what: `sandbox ${sandbox}`,
         host: call.text('host'),
         send: (sender, options) => sender.moveSandbox(input, options),
-      }),
-    );
-    const joined = { ...outcome, endpoints: outcome.endpoints.filter(({ interface: link }) => link !== null) };
-    if (call.flag('json')) printJson(context, outcome);
-    else context.out(`moved ${sandbox} from ${from} to ${input.to.network}\n${describeJoined(joined)}`);
-    return undefined;
+      });
+      const joined = { ...outcome, endpoints: outcome.endpoints.filter(({ interface: link }) => link !== null) };
+      if (call.flag('json')) printJson(context, outcome);
+      else context.out(`moved ${sandbox} from ${from} to ${input.to.network}\n${await describeJoined(client, joined)}`);
+      return undefined;
+    });
   },
 };
 
@@ -158,7 +161,11 @@ const exec: Spec = {
     const { rows } = await withClient(context, (client) => client.sandboxes({ filter }));
     const living = rows.filter(({ status }) => status !== 'removing');
     const { key, status } = findOne(living, `sandbox ${id}`, (row) => `${row.host}/${row.id}`);
-    if (status !== 'ready') throw new NotFound(`sandbox ${id} is not ready yet`);
+    if (status !== 'ready')
+      throw new NotFound(
+        `sandbox ${id} is not ready yet`,
+        'Wait for it: `cnm history sandbox` says what is under way.',
+      );
     const { execIn } = await import('../../drivers/kernel/exec.ts');
     try {
       return execIn(key, call.rest, environment());

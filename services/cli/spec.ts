@@ -15,7 +15,7 @@ export type Options = Readonly<Record<string, Option>>;
 export interface Spec {
   /** Noun and verb, such as `network create`, or `audit hold set`. */
   readonly path: string;
-  /** `NAME` is needed, `[NAME]` is not, `CMD...` takes all that is left, behind `--` too. */
+  /** `NAME` is needed, `[NAME]` is not, `CMD...` takes all that is left, behind `--` too; in brackets, if there is any. */
   readonly args: readonly string[];
   readonly summary: string;
   readonly options: Options;
@@ -50,14 +50,14 @@ export const listOptions = {
   ...jsonOption,
 } as const satisfies Options;
 
-const isRest = (argument: string): boolean => argument.endsWith('...');
+const isRest = (argument: string): boolean => /\.\.\.\]?$/.test(argument);
 const isOptional = (argument: string): boolean => argument.startsWith('[');
 
 /** Arguments and options in the order in which they are written: what a command of its own takes comes last. */
 export const synopsis = ({ args }: Spec, options: readonly string[]): readonly string[] => [
   ...args.filter((argument) => !isRest(argument)),
   ...options,
-  ...args.filter(isRest).map((argument) => `-- ${argument}`),
+  ...args.filter(isRest).map((argument) => (isOptional(argument) ? `[-- ${argument.slice(1)}` : `-- ${argument}`)),
 ];
 
 export const usageOf = (spec: Spec): string => {
@@ -103,7 +103,8 @@ export const parseCall = (spec: Spec, words: readonly string[]): Call => {
   const extra = given.slice(names.length);
   const rest = cut < 0 ? extra : [...extra, ...words.slice(cut + 1)];
   if (!takesRest && extra.length > 0) throw new UsageError(`one word too many: ${extra[0]}`, spec);
-  if (takesRest && rest.length === 0) throw new UsageError(`${spec.args.find(isRest)} is missing`, spec);
+  const needed = spec.args.find((argument) => isRest(argument) && !isOptional(argument));
+  if (needed !== undefined && rest.length === 0) throw new UsageError(`${needed} is missing`, spec);
   const values = parsed.values as Readonly<Record<string, string | boolean | readonly string[] | undefined>>;
   return {
     args: given.slice(0, names.length),

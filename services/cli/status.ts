@@ -22,23 +22,23 @@ const missingParts = ({ streams, services, viewsAt, hosts }: Status): readonly s
 };
 
 const describe = ({ server, streams, services, viewsAt, hosts }: Status): string => {
-  const lines = [`server    ${server.url} (nats-server ${server.version})`];
+  const lines = [`server     ${server.url} (nats-server ${server.version})`];
   for (const [name, state] of Object.entries(streams)) {
     const said =
       state === null ? 'missing' : `position ${state.last}, ${state.messages} messages, ${shortBytes(state.bytes)}`;
-    lines.push(`${name.padEnd(9)} ${said}`);
+    lines.push(`${name.padEnd(10)} ${said}`);
   }
-  lines.push(`views     ${viewsAt === null ? 'no answer' : `at position ${viewsAt}`}`);
+  lines.push(`views      ${viewsAt === null ? 'no answer' : `at position ${viewsAt}`}`);
   for (const { name, version, metadata } of services) {
     const where = [metadata.host, metadata.pid && `pid ${metadata.pid}`].filter((part) => part).join(', ');
-    lines.push(`service   ${name.replace(/^cnm-/, '')} ${version}${where === '' ? '' : ` on ${where}`}`);
+    lines.push(`service    ${name.replace(/^cnm-/, '')} ${version}${where === '' ? '' : ` on ${where}`}`);
   }
   for (const row of hosts) {
     const { host, kernel, lastReport, capabilities } = row;
     const lacks = Object.entries(capabilities).flatMap(([name, has]) => (has ? [] : [name]));
     const lacking = lacks.length > 0 ? `; lacks ${lacks.join(', ')}` : '';
     lines.push(
-      `host      ${host}, ${describeLife(row)}, kernel ${kernel}, last report ${shortTime(lastReport)}${lacking}`,
+      `host       ${host}, ${describeLife(row)}, kernel ${kernel}, last report ${shortTime(lastReport)}${lacking}`,
     );
   }
   return `${lines.join('\n')}\n`;

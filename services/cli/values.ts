@@ -4,16 +4,19 @@ import { UsageError } from './spec.ts';
 
 const units = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
-/** `90s`, `5m`, `24h`, `7d`, `1500ms` as milliseconds. */
-export const parseDuration = (text: string): number => {
+/**
+ * `90s`, `5m`, `24h`, `7d`, `1500ms` as milliseconds.
+ * @param what option that it is given to
+ */
+export const parseDuration = (text: string, what: string): number => {
   const match = /^(\d{1,9}(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text);
-  if (!match) throw new UsageError(`${text} is no duration: write 30s, 5m, 24h or 7d`);
+  if (!match) throw new UsageError(`${what}: ${text} is no duration: write 30s, 5m, 24h or 7d`);
   return Math.round(Number(match[1]) * units[match[2] as keyof typeof units]);
 };
 
 /** `off`, or a duration. */
 export const parseGc = (text: string | undefined): number | 'off' | undefined =>
-  text === undefined || text === 'off' ? text : parseDuration(text);
+  text === undefined || text === 'off' ? text : parseDuration(text, 'gc');
 
 /** `KEY=VALUE`s as an object; the value may hold more of `=`. */
 export const parsePairs = (texts: readonly string[], what: string): Record<string, string> =>
@@ -34,6 +37,13 @@ export const parseMoment = (text: string): number | string => {
 };
 
 const familyOf = (address: string): 4 | 6 => (address.includes(':') ? 6 : 4);
+
+/** Options of drivers: one without a value has an empty one, as on Docker's command line. */
+export const parseDriverOptions = (texts: readonly string[], what: string): Record<string, string> =>
+  parsePairs(
+    texts.map((text) => (text === '' || text.includes('=') ? text : `${text}=`)),
+    what,
+  );
 
 export type SubnetInput = NonNullable<NonNullable<CommandInput<'CreateNetwork'>['ipam']>['subnets']>[number];
 
@@ -81,8 +91,17 @@ export const interfaceOf = (ips: readonly string[], mac: string | undefined): In
   return Object.keys(asked).length > 0 ? [asked] : [];
 };
 
-/** `HOST/NAME` or `NAME`. */
-export const splitName = (text: string): { readonly host: string | undefined; readonly name: string } => {
-  const slash = text.indexOf('/');
-  return slash < 0 ? { host: undefined, name: text } : { host: text.slice(0, slash), name: text.slice(slash + 1) };
+/**
+ * `HOST/NAME` or `NAME`.
+ * @param named the host that `--host` names, if it is given
+ */
+export const splitName = (
+  text: string,
+  named: string | undefined,
+): { readonly host: string | undefined; readonly name: string } => {
+  const [host = '', name, ...more] = text.split('/');
+  if (name === undefined) return { host: named, name: text };
+  if (host === '' || name === '' || more.length > 0) throw new UsageError(`${text}: write HOST/NAME or NAME`);
+  if (named !== undefined && named !== host) throw new UsageError(`${text} and --host ${named}: name one host`);
+  return { host, name };
 };

@@ -1,5 +1,6 @@
 /** What a controller appends: batches of a round, guarded and chained, and the empty commits that end a wait. Pure. */
-import { batchType, commitHeaders, joinCommit } from '../../events/envelope.ts';
+import { batchType, commitHeaders, encodeCommit, eventVersions, joinCommit } from '../../events/envelope.ts';
+import { commandId, subjects } from '../../events/names.ts';
 import type { CommitHead } from '../lib/commit-head.ts';
 import { awaitingText, type Boundary } from '../lib/realm.ts';
 import type { Append } from '../lib/stream.ts';
@@ -28,11 +29,33 @@ export const admissionOf = (batch: Batch, from: number, hosts: readonly Batch[])
   return { ...commit, headers: { ...commit.headers, [commitHeaders.awaits]: awaits } };
 };
 
-/** Without any event: a commit that was decided before it cannot be stored any more. */
-export const fenceOf = ({ subject, head }: Boundary, id: string): Append => ({
+/** Without any event: a commit that was decided before it cannot be stored any more. @param term that begins with it */
+export const fenceOf = ({ subject, head }: Boundary, id: string, term: number | null = null): Append => ({
   subject,
   body: joinCommit([]),
   id,
   expectedLast: positionOf(head),
-  headers: headersOf(head),
+  headers: { ...headersOf(head), ...(term === null ? {} : { [commitHeaders.term]: String(term) }) },
 });
+
+/** The first commit of a log: it says whose it is, and begins the first term. @param id of the commit, and the epoch of the log */
+export const openingOf = (realm: string, id: string, nowMs: number): Append => {
+  const meta = {
+    id: `${id}.0`,
+    source: `/cnm/${realm}/controller`,
+    subject: `realm/${realm}`,
+    time: new Date(nowMs).toISOString(),
+    actor: '',
+    commandid: commandId(nowMs, 'opening'),
+    correlationid: 'opening',
+    causationid: 'opening',
+  };
+  const data = { realm, epoch: id };
+  return {
+    subject: subjects.realm,
+    body: encodeCommit([{ type: 'RealmOpened', version: eventVersions.RealmOpened, data, meta }]),
+    id,
+    expectedLast: 0,
+    headers: { ...headersOf(null), [commitHeaders.term]: '1' },
+  };
+};

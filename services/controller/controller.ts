@@ -1,6 +1,6 @@
 /**
  * The controller: turns commands into decisions on the log, in the order in which they were published per boundary. Any number may
- * run; one is active by lease, and the guard on every append makes an overlap harmless.
+ * run; one is active by lease, and guards and terms make an overlap harmless (term.ts).
  */
 
 import { hash } from 'node:crypto';
@@ -8,9 +8,9 @@ import type { Logger } from 'pino';
 import { remoteDriver } from '../../drivers/remote.ts';
 import { type CommandRecord, foldCommand } from '../../events/command-record.ts';
 import type { DriverRules } from '../../events/driver-rules.ts';
-import { batchType, commitHeaders, decodeCommit, encodeCommit, eventVersions } from '../../events/envelope.ts';
+import { decodeCommit } from '../../events/envelope.ts';
 import { DEFAULT_REALM_POOLS, type SubnetPool } from '../../events/ipam.ts';
-import { commandId, subjects } from '../../events/names.ts';
+import { subjects } from '../../events/names.ts';
 import type { Answer } from '../../events/queries.ts';
 import { commandKey } from '../../events/state.ts';
 import { type Clock, sleep } from '../lib/clock.ts';
@@ -18,9 +18,10 @@ import { applyMessage, boundaryOf, emptyRealm, type FollowedRealm, followRealm }
 import type { Appended, Message, Reader, Stream } from '../lib/stream.ts';
 import { answersOf, decidedAnswers, endedAnswer } from './answers.ts';
 import { carriedOf } from './carried.ts';
-import { admissionOf, commitOf, fenceOf } from './commits.ts';
+import { admissionOf, commitOf, fenceOf, openingOf } from './commits.ts';
 import { type Intake, takeIn } from './intake.ts';
 import { type Batch, decideRound, inLogOrder, type Round, type RoundContext } from './round.ts';
+import { Term } from './term.ts';
 
 export interface ControllerOptions {
   readonly realm: string;
@@ -55,6 +56,8 @@ const roundCommandsMax = 16;
 /** Commands that wait in memory at most; beyond it the reader stops, and starts again where it was once they are decided. */
 const queueCommandsMax = 2_048;
 const retryMsMax = 1_000;
+/** How long a controller that was replaced leaves the field to the other one: by then its lease has said which of them is to stop. */
+const holdBackMs = 250;
 
 export const createController = (options: ControllerOptions): Controller => new ActiveController(options);
 
@@ -63,6 +66,7 @@ class ActiveController implements Controller {
   readonly failed: Promise<never>;
   #fail: (error: unknown) => void = () => undefined;
   #followed: FollowedRealm | null = null;
+  #term: Term | null = null;
   /** Commands as they came: they are parsed round by round, since a socket may deliver hundreds in one go. */
   #queue: Message[] = [];
   #wake: () => void = () => undefined;
@@ -80,10 +84,12 @@ class ActiveController implements Controller {
   }
 
   async start(): Promise<void> {
-    const { log } = this.#options;
+    const { log, clock } = this.#options;
     this.#followed = followRealm(log, { listener: { ended: (record) => this.#ended(record) } });
     this.#followed.reader.closed.catch((error) => this.#fail(error));
     await this.#followed.reader.caughtUp;
+    const { realm } = this.#followed;
+    this.#term = new Term({ realm, log, clock, reached: (position) => this.#reached(position) });
     this.#live = true;
   }
 
@@ -158,24 +164,11 @@ class ActiveController implements Controller {
   async #open(): Promise<void> {
     const { realm, clock, log } = this.#options;
     const boundary = boundaryOf(this.#realm.realm, null);
-    const id = clock.randomId(12);
-    const meta = {
-      id: `${id}.0`,
-      source: `/cnm/${realm}/controller`,
-      subject: `realm/${realm}`,
-      time: new Date(clock.nowMs()).toISOString(),
-      actor: '',
-      commandid: commandId(clock.nowMs(), 'opening'),
-      correlationid: 'opening',
-      causationid: 'opening',
-    };
-    const body = encodeCommit([
-      { type: 'RealmOpened', version: eventVersions.RealmOpened, data: { realm, epoch: id }, meta },
-    ]);
-    const headers = { [commitHeaders.contentType]: batchType };
+    const opening = openingOf(realm, clock.randomId(12), clock.nowMs());
     for (let attempt = 0; this.#active && boundary.head === null; attempt++) {
       if (attempt > 0) await this.#pause(attempt);
-      await log.append({ subject: subjects.realm, body, id, expectedLast: 0, headers });
+      const appended = await log.append(opening);
+      if (appended.kind === 'appended') this.#term?.opened();
       await this.#readAll();
     }
   }
@@ -203,6 +196,11 @@ class ActiveController implements Controller {
         newId: () => clock.randomId(12),
         log: logger,
       });
+      // What is only answered again is decided already, by whomever.
+      if (round.batches.some(({ decided }) => decided.length > 0) && this.#term?.holds !== true) {
+        if (await this.#begin()) attempt = -1;
+        continue;
+      }
       const undone = await this.#commit(round, from);
       if (round.rest.length > 0 && undone.length === 0) attempt = -1;
       waiting = [...undone, ...round.rest].sort((a, b) => a.sequence - b.sequence);
@@ -260,6 +258,8 @@ class ActiveController implements Controller {
     const { realm } = this.#realm;
     const { log, clock } = this.#options;
     while (this.#active && realm.isTorn) await this.#reached(realm.position + 1);
+    // The commits that begin a term end such waits as well.
+    if (realm.awaited.size > 0 && this.#term?.holds !== true && !(await this.#begin())) return false;
     for (const subject of [...realm.awaited]) {
       const boundary = realm.boundaries.get(subject);
       const appended = boundary && (await log.append(fenceOf(boundary, clock.randomId(12))));
@@ -268,11 +268,23 @@ class ActiveController implements Controller {
     return !realm.isTorn && realm.awaited.size === 0;
   }
 
+  /** @returns whether what is decided from here on counts */
+  async #begin(): Promise<boolean> {
+    const { clock } = this.#options;
+    if (this.#term?.isReplaced) {
+      await sleep(clock, holdBackMs);
+      if (!this.#active || !(await this.#readAll())) return false;
+    }
+    return (await this.#term?.begin()) === true;
+  }
+
   /** Answers what is stored. @param appended null where there was nothing to append */
   async #settle(batch: Batch, appended: Appended | null): Promise<readonly Intake[]> {
     const { boundary, decided, events } = batch;
     if (appended) {
       if (appended.kind !== 'appended') {
+        // What may come yet must not, since it may be decided elsewhere now.
+        if (appended.kind === 'unknown') this.#term?.end();
         this.#options.logger.warn(
           { boundary: boundary.subject, events: events.length, appended },
           'commit not appended, deciding again',

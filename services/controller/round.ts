@@ -14,7 +14,7 @@ import type { SubnetPool } from '../../events/ipam.ts';
 import { commandId, mintedMs } from '../../events/names.ts';
 import { type Refusal, refuse } from '../../events/refusals.ts';
 import { type Place, routeCommand } from '../../events/route.ts';
-import { commandKey, executorOf } from '../../events/state.ts';
+import { type BoundaryState, commandKey, executorOf } from '../../events/state.ts';
 import type { Journal } from '../../events/table.ts';
 import { aboutOf } from '../lib/about.ts';
 import type { CommitHead } from '../lib/commit-head.ts';
@@ -89,6 +89,8 @@ class RoundInProgress {
   readonly #journals = new Set<Journal>();
   /** Who has let go of a name in this round, by network and name. */
   readonly #released = new Map<string, Batch>();
+  /** What the last command has come to: nobody asks for the state that it leaves unless another one follows. */
+  #untried: readonly { readonly state: BoundaryState; readonly event: Event }[] = [];
 
   constructor(realm: Realm, context: RoundContext) {
     this.#realm = realm;
@@ -175,6 +177,8 @@ class RoundInProgress {
 
   /** @returns false when the commit of its boundary is full */
   add(intake: Intake): boolean {
+    for (const { state, event } of this.#untried) evolve(state, event, 0);
+    this.#untried = [];
     const known = this.#known(intake);
     const digest = known?.state.commands.get(commandKey(intake.actor, intake.id))?.digest;
     if (known && digest === intake.digest) {
@@ -195,7 +199,7 @@ class RoundInProgress {
     return true;
   }
 
-  /** Folds what was decided into the state on trial, and its events into the commit. */
+  /** Puts what was decided into the commit, and has it folded into the state on trial before the next command. */
   #record(batch: Batch, intake: Intake, answer: readonly Fact[] | Refusal): Omit<Batch['decided'][number], 'intake'> {
     const refusal = 'ok' in answer ? answer : null;
     const facts = 'ok' in answer ? [refused(intake, answer)] : answer;
@@ -219,8 +223,10 @@ class RoundInProgress {
     }
     if ((!refusal && batch.boundary.host === null) || this.#succeeds(batch, facts)) this.bond = 'joint';
     else if (shares.length > 1 && this.bond === 'apart') this.bond = 'admitted';
-    for (const [index, { home, events: own }] of shares.entries()) {
-      for (const event of own) evolve(home.boundary.state, event, 0);
+    this.#untried = shares.flatMap(({ home, events: own }) =>
+      own.map((event) => ({ state: home.boundary.state, event })),
+    );
+    for (const [index, { home }] of shares.entries()) {
       for (const text of encoded[index] ?? []) {
         home.events.push(text);
         home.bytes += Buffer.byteLength(text);

@@ -16,6 +16,8 @@ export interface Boundary {
   outcomeHead: CommitHead | null;
   /** Every command of this boundary up to this position in the command stream is decided. */
   decidedThrough: number;
+  /** The last term of a controller that is stated on its subject; 0: none. On the subject of no host each term is stated first. */
+  term: number;
 }
 
 export interface Realm {
@@ -58,7 +60,15 @@ export const boundaryOf = (realm: Realm, host: string | null): Boundary => {
   const subject = host === null ? subjects.realm : subjects.host(host);
   let boundary = realm.boundaries.get(subject);
   if (!boundary) {
-    boundary = { subject, host, state: initialState(realm.shared), head: null, outcomeHead: null, decidedThrough: 0 };
+    boundary = {
+      subject,
+      host,
+      state: initialState(realm.shared),
+      head: null,
+      outcomeHead: null,
+      decidedThrough: 0,
+      term: 0,
+    };
     realm.boundaries.set(subject, boundary);
   }
   return boundary;
@@ -69,7 +79,15 @@ export const networkBoundary = (realm: Realm, id: string): Boundary => {
   let boundary = realm.networks.get(id);
   if (!boundary) {
     const { state } = boundaryOf(realm, null);
-    boundary = { subject: subjects.network(id), host: null, state, head: null, outcomeHead: null, decidedThrough: 0 };
+    boundary = {
+      subject: subjects.network(id),
+      host: null,
+      state,
+      head: null,
+      outcomeHead: null,
+      decidedThrough: 0,
+      term: 0,
+    };
     realm.networks.set(id, boundary);
   }
   return boundary;

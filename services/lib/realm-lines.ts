@@ -6,13 +6,18 @@ import { type Boundary, boundaryOf, networkBoundary, type Realm } from './bounda
 export const realmLines = function* (realm: Realm): Generator<readonly unknown[]> {
   yield ['realm', realm.roundFrom];
   for (const line of encodeShared(realm.shared)) yield ['shared', ...line];
-  for (const { host, state, decidedThrough } of realm.boundaries.values()) {
-    yield ['boundary', host, decidedThrough];
+  for (const { host, state, decidedThrough, term } of realm.boundaries.values()) {
+    yield ['boundary', host, decidedThrough, term];
     for (const line of encodeState(state)) yield ['state', ...line];
   }
   // Nothing is decided any more on networks that are gone.
-  for (const [id, { decidedThrough }] of realm.networks)
-    if (realm.shared.networks.has(id)) yield ['network', id, decidedThrough];
+  for (const [id, { decidedThrough, term }] of realm.networks)
+    if (realm.shared.networks.has(id)) yield ['network', id, decidedThrough, term];
+};
+
+const carry = (boundary: Boundary, [, decidedThrough, term]: readonly unknown[]): void => {
+  boundary.decidedThrough = decidedThrough as number;
+  boundary.term = term as number;
 };
 
 /** Takes up lines into a realm that holds nothing yet; those of others are passed over. */
@@ -35,13 +40,13 @@ export class RealmReader {
         return;
       case 'boundary':
         this.#boundary = boundaryOf(realm, rest[0] as string | null);
-        this.#boundary.decidedThrough = rest[1] as number;
+        carry(this.#boundary, rest);
         return;
       case 'state':
         if (this.#boundary) takeState(this.#boundary.state, rest as unknown as StateLine);
         return;
       case 'network':
-        networkBoundary(realm, rest[0] as string).decidedThrough = rest[1] as number;
+        carry(networkBoundary(realm, rest[0] as string), rest);
         return;
       default:
     }

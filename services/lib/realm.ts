@@ -98,6 +98,7 @@ export const applyMessage = (realm: Realm, message: Message, listener: RealmList
     const { from, through } = roundOf(message);
     boundary.head = headOf(message);
     noteAwaited(realm, message);
+    boundary.term = Math.max(boundary.term, Number(message.header(commitHeaders.term)) || 0);
     boundary.decidedThrough = Math.max(boundary.decidedThrough, through);
     realm.roundFrom = Math.max(realm.roundFrom, from);
     realm.isTorn = message.header(batchHeaders.id) !== '' && message.header(batchHeaders.commit) === '';

@@ -11,6 +11,7 @@ export type ProblemCode =
   | 'STREAM_REFUSED'
   | 'STREAM_UNSAFE'
   | 'HISTORY_LOST'
+  | 'ACTORS_UNPROVEN'
   | 'SYNC_NOT_ALWAYS'
   | 'SYNC_UNKNOWN';
 

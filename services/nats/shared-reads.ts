@@ -5,8 +5,9 @@
  * The first read from the opening is the feed. Who comes later catches up with a read of its own and then goes over to the feed; the
  * last messages are kept, so that nothing falls between the two. Reads of a part (a filter, a later start) are passed on as they are.
  *
- * Who acts on a message gets it at once; who only keeps a view gets it in the next turn of the loop, when the acting is under way.
- * What this process has appended itself, those who act get with the acknowledgement: the server's copy comes some 0.2 ms later.
+ * Who acts on a message gets it at once; everybody else gets it in the next turn of the loop, when the acting is under way: a worker
+ * acts on decisions, a controller on reports, and who only keeps a view on nothing. What this process has appended itself, those who act
+ * get with the acknowledgement: the server's copy comes some 0.2 ms later.
  */
 import type { Append, Message, Reader, ReadOptions, Stream } from '../lib/stream.ts';
 import { subjectMatches } from '../lib/subjects.ts';
@@ -21,9 +22,12 @@ const keptBytesMax = 8 * 1024 * 1024;
 interface FollowerOptions {
   readonly onMessage: (message: Message) => void;
   readonly leave: (follower: Follower) => void;
-  /** Messages are delivered in a later turn of the loop, and only as they are stored. */
-  readonly later: boolean;
+  /** Messages on which it acts; null: on none, so it gets them only as they are stored. */
+  readonly acts: Acts | null;
 }
+
+/** Whether somebody acts on what comes on a subject. */
+export type Acts = (subject: string) => boolean;
 
 class Follower implements Reader {
   readonly #caughtUp = Promise.withResolvers<void>();
@@ -44,15 +48,13 @@ class Follower implements Reader {
     this.caughtUp.catch(() => undefined);
   }
 
-  /** Delivers what is new; what the callback throws ends this read and no other. */
+  /** Delivers what is new, in order; what the callback throws ends this read and no other. */
   take(message: Message): void {
     if (this.#ended || message.position <= this.position) return;
     this.position = message.position;
-    if (!this.#options.later) {
-      this.#deliver(message);
-      return;
-    }
-    if (this.#waiting.push(message) === 1) setImmediate(() => this.#deliverWaiting());
+    const waiting = this.#waiting.push(message);
+    if (this.#options.acts?.(message.subject)) this.#deliverWaiting();
+    else if (waiting === 1) setImmediate(() => this.#deliverWaiting());
   }
 
   #deliverWaiting(): void {
@@ -71,7 +73,7 @@ class Follower implements Reader {
 
   /** Takes what was appended here ahead of its delivery, where nothing is missing before it. */
   takeAhead(message: Message): void {
-    if (!this.#options.later && message.position === this.position + 1) this.take(message);
+    if (this.#options.acts !== null && message.position === this.position + 1) this.take(message);
   }
 
   reached(): void {
@@ -116,8 +118,8 @@ class Feed {
     this.#stream = stream;
   }
 
-  follow(onMessage: (message: Message) => void, later: boolean): Reader {
-    const follower = new Follower({ onMessage, later, leave: (left) => this.#leave(left) });
+  follow(onMessage: (message: Message) => void, acts: Acts | null): Reader {
+    const follower = new Follower({ onMessage, acts, leave: (left) => this.#leave(left) });
     if (this.#reader === null) this.#open(follower);
     else if (!this.#join(follower)) this.#catchUp(follower);
     return follower;
@@ -217,9 +219,9 @@ class Feed {
   }
 }
 
-/** The same stream for those who act on what they read, and for those who only keep it. */
+/** The same stream for those who act on some of what they read, and for those who only keep it. */
 export interface SharedReads {
-  readonly acting: Stream;
+  readonly acting: (acts: Acts) => Stream;
   readonly keeping: Stream;
   /** To be told of what this process appends over other connections. */
   readonly appended: (append: Append, position: number, batch?: BatchPlace) => void;
@@ -230,13 +232,13 @@ export const shareReads = (stream: Stream): SharedReads => {
   const feed = new Feed(stream);
   const isWhole = ({ from, subjects }: ReadOptions): boolean => from === 1 && subjects === undefined;
   const appended: SharedReads['appended'] = (append, position, batch) => feed.appended(append, position, batch);
-  const readsOf = (later: boolean): Stream =>
+  const readsOf = (acts: Acts | null): Stream =>
     withReads(
       stream,
-      (options, onMessage) => (isWhole(options) ? feed.follow(onMessage, later) : stream.read(options, onMessage)),
+      (options, onMessage) => (isWhole(options) ? feed.follow(onMessage, acts) : stream.read(options, onMessage)),
       appended,
     );
-  return { acting: readsOf(false), keeping: readsOf(true), appended };
+  return { acting: readsOf, keeping: readsOf(null), appended };
 };
 
 /** Lets the feed serve a read of a part too, where that is most of the stream anyway: one host's worker. */

@@ -69,6 +69,6 @@ export const interpret = <T>(
   if (!complaint.success) return { ok: false, fault: faults.invalid(step, problemsOf(complaint.error)) };
   if (complaint.data !== '') return { ok: false, fault: faults.error(step, complaint.data) };
   const answer = schema.safeParse(read.value);
-  if (!answer.success) return { ok: false, fault: faults.invalid(step, problemsOf(answer.error)) };
+  if (!answer.success) return { ok: false, fault: faults.invalid(step, problemsOf(answer.error)), said: read.value };
   return { ok: true, value: answer.data };
 };

@@ -21,7 +21,7 @@ export interface Found {
 
 /** What may stand in a path, and in the name of a driver. */
 const NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
-export const isPluginName = (name: string): boolean => NAME.test(name);
+const isPluginName = (name: string): boolean => NAME.test(name);
 
 const statOf = (file: string): Stats | null => {
   try {
@@ -48,6 +48,11 @@ const kinds = {
   '.json': { is: (stats: Stats) => stats.isFile(), read: (file: string) => readOf(file, readJson) },
 } as const;
 type Suffix = keyof typeof kinds;
+
+const isOne = (file: string, suffix: Suffix): boolean => {
+  const stats = statOf(file);
+  return stats !== null && kinds[suffix].is(stats);
+};
 
 const places = ({ sockets, specs }: Directories): readonly (readonly [string, Suffix])[] => [
   ...sockets.map((directory) => [directory, '.sock'] as const),
@@ -81,4 +86,51 @@ export const pluginNames = (directories: Directories): readonly string[] => {
     entriesOf(directory).map((entry) => (entry.endsWith(suffix) ? entry.slice(0, -suffix.length) : entry)),
   );
   return [...new Set(candidates)].filter((name) => findPlugin(directories, name) !== null).sort();
+};
+
+/** A file of a plugin directory that no plugin is found by. */
+export interface Stray {
+  readonly file: string;
+  /** Why it is no plugin. */
+  readonly why: string;
+  /** It is called as plugins are. */
+  readonly isMeant: boolean;
+}
+
+const suffixes = Object.keys(kinds) as readonly Suffix[];
+
+/** What stands against a plugin being found by this entry; null: one is, or it is a directory that has nothing to do with plugins. */
+const whyStray = (
+  directory: string,
+  entry: string,
+  looked: readonly Suffix[],
+): Pick<Stray, 'why' | 'isMeant'> | null => {
+  const file = join(directory, entry);
+  const stats = statOf(file);
+  const suffix = suffixes.find((one) => entry.endsWith(one));
+  if (stats?.isDirectory()) {
+    if (looked.some((one) => isOne(join(file, `${entry}${one}`), one)) && isPluginName(entry)) return null;
+    return { why: `no ${looked.map((one) => `${entry}${one}`).join(' or ')} in it`, isMeant: false };
+  }
+  if (suffix === undefined || !looked.includes(suffix))
+    return { why: `plugins end in ${looked.join(' or ')} here`, isMeant: suffix !== undefined };
+  if (stats === null) return { why: 'it leads nowhere, or is not for us to see', isMeant: true };
+  if (!kinds[suffix].is(stats)) return { why: suffix === '.sock' ? 'it is no socket' : 'it is no file', isMeant: true };
+  if (isPluginName(entry.slice(0, -suffix.length))) return null;
+  return { why: `a name of a plugin is ${NAME.source}`, isMeant: true };
+};
+
+/** What lies in the directories and no plugin is found by, in the order of the directories. */
+export const strayFiles = (directories: Directories): readonly Stray[] => {
+  const looked = new Map<string, Suffix[]>();
+  for (const [directory, suffix] of places(directories))
+    looked.set(directory, [...(looked.get(directory) ?? []), suffix]);
+  return [...looked].flatMap(([directory, own]) =>
+    entriesOf(directory)
+      .toSorted()
+      .flatMap((entry) => {
+        const stray = whyStray(directory, entry, own);
+        return stray === null ? [] : [{ file: join(directory, entry), ...stray }];
+      }),
+  );
 };

@@ -8,6 +8,8 @@ export interface Failed {
   readonly fault: Fault;
   /** The plugin was not asked at all, so it has done nothing. Left out: it may have been. */
   readonly isUnsent?: true;
+  /** The answer that cannot be acted on, as it was read: it may have lent something all the same. */
+  readonly said?: unknown;
 }
 
 /** Of the words of a plugin, as much as is passed on. */

@@ -1,6 +1,7 @@
 /** Requests and answers of the interface IpamDriver. */
-import { parseCidr } from '../../events/ip.ts';
+import { formatIp, parseCidr, parseIp } from '../../events/ip.ts';
 import { familyOf, liesIn, readAddress, readSubnet } from './checks.ts';
+import type { Failed } from './fault.ts';
 import { type GoValue, goFlag, goMap, goStruct, goText, goTexts } from './go-json.ts';
 
 type Body = { readonly [field: string]: GoValue };
@@ -142,3 +143,17 @@ export const addressAnswer = (request: RequestAddress) =>
     if (problem !== null) context.addIssue({ code: 'custom', message: problem, path: ['Address'] });
     return { address: address ?? '', data: Data };
   });
+
+/** The id of a pool that was given and cannot be used; null: none was. */
+export const lentPool = ({ said }: Failed): string | null => {
+  const read = goStruct({ PoolID: goText }).safeParse(said);
+  return (read.success && read.data.PoolID) || null;
+};
+
+/** An address, without prefix length, that was given and cannot be used; null: none was. */
+export const lentAddress = ({ said }: Failed): string | null => {
+  const read = goStruct({ Address: goText }).safeParse(said);
+  if (!read.success) return null;
+  const ip = parseCidr(read.data.Address)?.address ?? parseIp(read.data.Address);
+  return ip ? formatIp(ip.family, ip.value) : null;
+};

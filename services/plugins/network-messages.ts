@@ -1,7 +1,7 @@
 /** Requests and answers of the interface NetworkDriver. Ids in them are those of `pluginId`. */
 import { z } from 'zod';
 import { Gateway4, Gateway6, Ipv4Address, Ipv6Address, LinkName, LinkPrefix, MacText, Routes } from './checks.ts';
-import { type GoValue, goFlag, goMap, goStruct, goTexts } from './go-json.ts';
+import { type GoValue, goFlag, goMap, goStruct } from './go-json.ts';
 import {
   type EndpointOptions,
   endpointOptions,
@@ -28,11 +28,6 @@ export interface CreateNetwork {
   readonly options: NetworkOptions;
   readonly ipv4: readonly AddressData[];
   readonly ipv6: readonly AddressData[];
-}
-
-/** For plugins that keep the data of a cluster; nothing sends it yet. */
-export interface AllocateNetwork extends Omit<CreateNetwork, 'options'> {
-  readonly options: Readonly<Record<string, string>>;
 }
 
 export interface EndpointRef {
@@ -90,12 +85,6 @@ const NODE = 1;
 /** The bodies, fields in Docker's order. */
 export const networkBodies = {
   gwAllocCheck: (options: NetworkOptions): Body => ({ Options: networkOptions(options) }),
-  allocateNetwork: ({ networkId, options, ipv4, ipv6 }: AllocateNetwork): Body => ({
-    NetworkID: networkId,
-    Options: goMap(options),
-    IPv4Data: ipv4.map(addressData),
-    IPv6Data: ipv6.map(addressData),
-  }),
   createNetwork: ({ networkId, options, ipv4, ipv6 }: CreateNetwork): Body => ({
     NetworkID: networkId,
     Options: networkOptions(options),
@@ -149,9 +138,6 @@ export const GwAllocAnswer = goStruct({ SkipIPv4: goFlag, SkipIPv6: goFlag }).tr
   skipIpv6: SkipIPv6,
 }));
 export type GwAllocAnswer = z.infer<typeof GwAllocAnswer>;
-
-export const AllocateAnswer = goStruct({ Options: goTexts }).transform(({ Options }) => ({ options: Options }));
-export type AllocateAnswer = z.infer<typeof AllocateAnswer>;
 
 /** What the plugin has chosen: null is what it left as it was. What was given may not be said again, not even the same (Docker's rule). */
 export const endpointAnswer = (given: PluginInterface) =>

@@ -4,8 +4,6 @@ import type { CallOptions } from './deadline.ts';
 import type { Called } from './fault.ts';
 import type { GoValue } from './go-json.ts';
 import {
-  AllocateAnswer,
-  type AllocateNetwork,
   type CreateEndpoint,
   type CreateNetwork,
   type Discovery,
@@ -37,8 +35,6 @@ export interface NetworkPlugin {
   getCapabilities(options: CallOptions): Promise<Called<NetworkCapabilities>>;
   /** Only for plugins whose capabilities say so. */
   readonly gwAllocCheck: Method<NetworkOptions, GwAllocAnswer>;
-  readonly allocateNetwork: Method<AllocateNetwork, AllocateAnswer>;
-  readonly freeNetwork: Method<string, null>;
   readonly createNetwork: Method<CreateNetwork, null>;
   readonly deleteNetwork: Method<string, null>;
   /** Answers what the plugin has chosen of what was left open. */
@@ -97,9 +93,6 @@ export const networkPlugin = (plugin: Asking): NetworkPlugin => {
     getCapabilities: (options) => free('GetCapabilities', null, NetworkCapabilities, options),
     gwAllocCheck: (request, options) =>
       free('GwAllocCheck', networkBodies.gwAllocCheck(request), GwAllocAnswer, options),
-    allocateNetwork: (request, options) =>
-      ofNetwork('AllocateNetwork', request.networkId, networkBodies.allocateNetwork(request), AllocateAnswer, options),
-    freeNetwork: (id, options) => ofNetwork('FreeNetwork', id, network(id), Nothing, options),
     createNetwork: (request, options) =>
       ofNetwork('CreateNetwork', request.networkId, networkBodies.createNetwork(request), Nothing, options),
     deleteNetwork: (id, options) => ofNetwork('DeleteNetwork', id, network(id), Nothing, options),

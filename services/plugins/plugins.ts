@@ -2,7 +2,7 @@
 import { type Clock, systemClock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import { CALL_TIMEOUT_MS, SOCKET_DIRECTORIES, SPEC_DIRECTORIES } from './defaults.ts';
-import { findPlugin, pluginNames } from './discovery.ts';
+import { pluginNames } from './discovery.ts';
 import { type IpamPlugin, ipamPlugin } from './ipam-plugin.ts';
 import { type NetworkPlugin, networkPlugin } from './network-plugin.ts';
 import { Plugin } from './plugin.ts';
@@ -78,13 +78,4 @@ export const createPlugins = (options: PluginsOptions): Plugins => {
       for (const plugin of plugins.values()) plugin.close();
     },
   };
-};
-
-/** Where a plugin is, in words, for whoever looks for it: its file, and what is wrong with it. Null: there is none. */
-export const whereIsPlugin = (
-  name: string,
-  { sockets = SOCKET_DIRECTORIES, specs = SPEC_DIRECTORIES }: Pick<PluginsOptions, 'sockets' | 'specs'> = {},
-): { readonly file: string; readonly problem: string | null } | null => {
-  const found = findPlugin({ sockets, specs }, name);
-  return found === null ? null : { file: found.file, problem: found.read.ok ? null : found.read.problem };
 };

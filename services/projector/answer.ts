@@ -1,7 +1,7 @@
 /** A query from its bytes to the bytes of its answer. */
 import { z } from 'zod';
 import { Query, type ViewName, viewNames } from '../../events/queries.ts';
-import { filterNames, isMeant, selectRows, unknownNames } from '../../projections/filter.ts';
+import { filterNames, isNetwork, selectRows, unknownNames } from '../../projections/filter.ts';
 import type { Stream } from '../lib/stream.ts';
 import { positionOf, refusePutAway } from './as-of-position.ts';
 import { diffPage } from './diff-page.ts';
@@ -76,7 +76,7 @@ const incarnationsPage = async (deps: AnswerDeps, query: Query): Promise<Page> =
     ([id, known]) =>
       known.position <= until &&
       (host === undefined || host === known.host) &&
-      (network === undefined || isMeant('network', network, [known.name, id], known.host)),
+      (network === undefined || isNetwork(network, [known.name, id], known.host)),
   );
   return pageOf(until, entries, query.after, { limit: query.limit, bytesMax: deps.bytesMax });
 };

@@ -2,6 +2,7 @@
 import { decodeCommit, type Event } from '../../events/envelope.ts';
 import { subjects } from '../../events/names.ts';
 import { createMatcher, type EventFilter, type FilterMemory } from '../../projections/event-filter.ts';
+import type { LabelMemory } from '../../projections/event-labels.ts';
 import { type EventPosition, isBehind } from '../../projections/event-position.ts';
 import { originOf } from '../../projections/origin.ts';
 import type { Message, Reader, Stream } from '../lib/stream.ts';
@@ -17,6 +18,8 @@ export interface WatchedEvent {
 export interface FeedOptions {
   readonly filter: EventFilter;
   readonly memory: FilterMemory;
+  /** Only events about what has this label; null: about everything. */
+  readonly labels: LabelMemory | null;
   /** Events behind this one are handed out. */
   readonly behind: EventPosition;
   readonly readFrom: number;
@@ -81,7 +84,9 @@ export class EventFeed {
     const { position } = message;
     const { host } = originOf(message.subject);
     for (const [index, event] of decodeCommit(message.body, message.subject).entries()) {
-      if (!this.matches(event, host) || !isBehind(this.options.behind, position, index)) continue;
+      // Both learn from every event.
+      const isLabelled = this.options.labels?.take(event) ?? true;
+      if (!this.matches(event, host) || !isLabelled || !isBehind(this.options.behind, position, index)) continue;
       this.buffer.push({ kind: 'event', position: `${position}.${index}`, host, event });
     }
     this.nextPosition = position + 1;

@@ -5,7 +5,7 @@ import { type LedgerRow, ledgerKinds, type Moment } from '../../events/past-quer
 import type { Query } from '../../events/queries.ts';
 import { parsePort } from '../../projections/event-ports.ts';
 import { type EventPosition, formatPosition } from '../../projections/event-position.ts';
-import { isMeant } from '../../projections/filter.ts';
+import { isNetwork } from '../../projections/filter.ts';
 import { type Interval, isHeldAt } from '../../projections/ledger.ts';
 import { bareAddress } from '../../projections/projection.ts';
 import { eventsOf } from '../lib/commit.ts';
@@ -63,7 +63,7 @@ const intervalsOf = (deps: LedgerDeps, query: Query, asOf: number | null): reado
     .filter(
       (held) =>
         (host === undefined || held.host === host) &&
-        (network === undefined || isMeant('network', network, [held.network, held.networkId], held.host)) &&
+        (network === undefined || isNetwork(network, [held.network ?? '', held.networkId ?? ''], held.host)) &&
         (asOf === null || isHeldAt(held, asOf)),
     )
     .map((held) => ({ ...held }));

@@ -5,7 +5,7 @@ import { subjects } from '../../events/names.ts';
 import type { Query } from '../../events/queries.ts';
 import { createMatcher, type EventFilter, type FilterMemory } from '../../projections/event-filter.ts';
 import { type EventPosition, formatPosition, isBehind, parsePosition } from '../../projections/event-position.ts';
-import { type Filter, isMeant } from '../../projections/filter.ts';
+import { type Filter, isNetwork } from '../../projections/filter.ts';
 import { originOf } from '../../projections/origin.ts';
 import { positionRecordedAt, recordedOf } from '../lib/recorded.ts';
 import type { Message, Stream } from '../lib/stream.ts';
@@ -110,7 +110,7 @@ const rowOf = (event: Event, message: Message, index: number): object => ({
 export const knownIds = (networks: ReadonlyMap<string, KnownNetwork>, wanted: string | undefined): Set<string> => {
   const ids = new Set<string>();
   if (wanted === undefined) return ids;
-  for (const [id, { name, host }] of networks) if (isMeant('network', wanted, [name, id], host)) ids.add(id);
+  for (const [id, { name, host }] of networks) if (isNetwork(wanted, [name, id], host)) ids.add(id);
   return ids;
 };
 

@@ -50,10 +50,10 @@ export const startFeed = async ({
   return { feed, part: { name: 'feed', failed: neverFails, stop: () => connection.drain() } };
 };
 
-/** Worker and controller act on what they read, so they get it first. */
+/** A worker acts on what is decided, a controller on what is reported: each gets that first. */
 const readFor = (name: ServiceName, { acting, keeping }: SharedReads): Stream['read'] => {
-  if (name === 'worker') return mostly(acting);
-  return name === 'controller' ? acting.read : keeping.read;
+  if (name === 'worker') return mostly(acting((subject) => subject.startsWith('cnm.event.')));
+  return name === 'controller' ? acting((subject) => subject.startsWith('cnm.outcome.')).read : keeping.read;
 };
 
 const open = async (name: ServiceName, { url, logger: parent, clock, feed }: ServiceDeps): Promise<Opened> => {

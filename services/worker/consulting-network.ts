@@ -4,11 +4,12 @@ import type { Fault, NetworkFacts, Subnet } from '../../events/events.ts';
 import { networkOf } from '../../events/state.ts';
 import { bareAddress } from '../../projections/projection.ts';
 import type { Called } from '../plugins/fault.ts';
+import { lentAddress, lentPool } from '../plugins/ipam-messages.ts';
 import type { IpamPlugin } from '../plugins/plugins.ts';
 import { createNetworkOf, networkOptionsOf } from './consulting-requests.ts';
 import { type Desk, faultOfSettled, mayBeDone, type Run } from './consulting-steps.ts';
 import { isForeign, networkParting, poolPartings } from './gone.ts';
-import type { Parting } from './parting.ts';
+import { once, type Parting } from './parting.ts';
 import type { AnswerOf } from './settling.ts';
 
 const families = [4, 6] as const;
@@ -51,16 +52,19 @@ const requestPool = async (source: Source, family: Family, partings: Parting[]):
     },
     run.options,
   );
-  if (!got.ok) return got;
-  const { pool } = got.value;
   const plugin = ipam.name;
+  if (!got.ok) {
+    const id = lentPool(got);
+    if (id !== null) partings.push({ kind: 'pool', plugin, pool: id });
+    return got;
+  }
+  const { pool } = got.value;
   partings.push({ kind: 'pool', plugin, pool: pool.id });
   const requestAddress = async (purpose: 'gateway' | 'aux', address: string | null): Promise<Called<string>> => {
     const answer = await ipam.requestAddress({ pool, address, purpose, mac: null }, run.options);
-    if (!answer.ok) return answer;
-    const bare = bareAddress(answer.value.address);
-    partings.push({ kind: 'address', plugin, pool: pool.id, address: bare });
-    return { ok: true, value: bare };
+    const lent = answer.ok ? bareAddress(answer.value.address) : lentAddress(answer);
+    if (lent !== null) partings.push({ kind: 'address', plugin, pool: pool.id, address: lent });
+    return answer.ok ? { ok: true, value: bareAddress(answer.value.address) } : answer;
   };
   let gateway: string | null = null;
   if (got.value.gateway !== null && (given?.gateway ?? null) === null) {
@@ -106,6 +110,12 @@ const settlePools = async (
     run.undo.push(...held, ...[...pools.values()].flatMap(({ partings }) => partings));
     return fault;
   };
+  // It may have given what another network has, and has still.
+  const release = (partings: readonly Parting[]): Promise<void> =>
+    desk.partings.tell(
+      once(partings).filter((parting) => !desk.isHeld(parting)),
+      run.options,
+    );
   for (let tries = 1; ; tries++) {
     for (const family of wanted) {
       if (pools.has(family)) continue;
@@ -122,14 +132,14 @@ const settlePools = async (
     const mayTryAgain = tries < poolsMax && wanted.some(isChosen) && settled?.ok === false && settled.code === overlaps;
     if (!mayTryAgain) {
       if (!settled?.ok) return leave(faultOfSettled(settled, ipam.name));
-      await desk.partings.tell(held.splice(0), run.options);
+      await release(held.splice(0));
       return leave(null);
     }
     for (const family of wanted.filter(isChosen)) {
       const [pool, ...addresses] = pools.get(family)?.partings ?? [];
       pools.delete(family);
       if (pool) held.push(pool);
-      await desk.partings.tell(addresses, run.options);
+      await release(addresses);
     }
   }
 };
@@ -180,6 +190,7 @@ export const prepareNetwork = async (
       if (!checked.ok) return checked.fault;
       if (checked.value.skipIpv4) skips.add(4);
       if (checked.value.skipIpv6) skips.add(6);
+      for (const family of network.ipam.gateways ?? []) skips.delete(family);
     }
   }
   const untold = isForeign(network) ? await desk.replayed(network.ipam.driver, run.options) : null;

@@ -7,6 +7,7 @@ import type { EndpointFacts, Fault, NetworkFacts, SandboxFacts } from '../../eve
 import { type BoundaryState, networkOf } from '../../events/state.ts';
 import { bareAddress } from '../../projections/projection.ts';
 import { type Called, faults } from '../plugins/fault.ts';
+import { lentAddress } from '../plugins/ipam-messages.ts';
 import type { PluginInterface } from '../plugins/network-messages.ts';
 import type { CallOptions, Plugins } from '../plugins/plugins.ts';
 import { createEndpointOf, joinOf, macOfId, refOf } from './consulting-requests.ts';
@@ -21,6 +22,8 @@ export interface Desk {
   readonly plugins: Plugins;
   readonly settling: Settling;
   readonly partings: Partings;
+  /** Whether somebody who is to stay has a pool or an address. */
+  readonly isHeld: (parting: Parting) => boolean;
   /** Whether a network driver is a plugin's. */
   readonly isPlugin: (driver: string) => boolean;
   /** Why a plugin of addresses does not know what it has given, where it wants to be told after a start; null: it does, or need not. */
@@ -75,10 +78,10 @@ const requestAddresses = async (
       mac: capabilities.value.requiresMac ? given.mac : null,
     } as const;
     const got = await ipam.requestAddress(request, run.options);
+    const address = got.ok ? bareAddress(got.value.address) : lentAddress(got);
+    if (address !== null) run.undo.push({ kind: 'address', plugin: driver, pool: subnet.pool, address });
     if (!got.ok) return got;
     given[`ipv${family}`] = got.value.address;
-    const address = bareAddress(got.value.address);
-    run.undo.push({ kind: 'address', plugin: driver, pool: subnet.pool, address });
   }
   return { ok: true, value: given };
 };

@@ -3,27 +3,27 @@
  * holding up any other; what a plugin decides is settled before it is acted on, and taken back with the unit. All of it is in memory:
  * what is settled stands in the log, and what is not is asked again after a start, behind what takes it back.
  */
-import { type Event, type EventOf, isRevertible, needsExecution } from '../../events/envelope.ts';
+import { type Event, isRevertible, needsExecution } from '../../events/envelope.ts';
 import {
   type EventData,
   type Fault,
-  isConstructive,
   isFailure,
   isTerminal,
   type NetworkFacts,
   type SandboxFacts,
 } from '../../events/events.ts';
-import { type BoundaryState, commandKey, networkOf } from '../../events/state.ts';
+import { type BoundaryState, commandKey } from '../../events/state.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Stream } from '../lib/stream.ts';
 import type { Plugins } from '../plugins/plugins.ts';
 import { Carrying } from './carrying.ts';
+import { Following, leavesFirst, makes } from './consulting-following.ts';
 import { prepareNetwork } from './consulting-network.ts';
-import { type Desk, lendAgain, lookAt, prepareEndpoint, prepareJoin, type Run } from './consulting-steps.ts';
+import { type Desk, lendAgain, prepareEndpoint, prepareJoin, type Run } from './consulting-steps.ts';
 import type { Course } from './course.ts';
 import { Discovering } from './discovering.ts';
-import { deletionOf, endpointParting, inverseOf, isForeign, networkIdOf } from './gone.ts';
+import { isForeign, networkIdOf } from './gone.ts';
 import { Holding, isSameSpace } from './holding.ts';
 import { settledView } from './inmates.ts';
 import { type Parting, Partings } from './parting.ts';
@@ -45,8 +45,8 @@ export interface ConsultingOptions {
   readonly epoch: () => number;
   /** Makes the namespace of a sandbox, where there is none yet: plugins are told its path. */
   readonly open: (sandbox: SandboxFacts) => Promise<Fault | null>;
-  /** Called when a unit need not wait any more. */
-  readonly wake: () => void;
+  /** Called when the unit of an intent need not wait any more. */
+  readonly wake: (intent: string) => void;
   readonly onFault: (error: unknown) => void;
 }
 
@@ -58,16 +58,6 @@ interface Active {
   fault: Fault | null;
 }
 
-const isLeave = (event: Event): event is EventOf<'EndpointLeaveRequested'> => event.type === 'EndpointLeaveRequested';
-const makes = ({ intents }: Unit): boolean => intents.some(({ type }) => isConstructive(type));
-
-/** A move is done or taken back as a whole: whoever leaves in it is spoken of when it is done. */
-const leavesFirst = (unit: Unit): boolean => !makes(unit);
-
-const without = (partings: readonly Parting[]): readonly Parting[] => [
-  ...new Map(partings.map((parting) => [JSON.stringify(parting), parting])).values(),
-];
-
 export class Consulting {
   readonly #options: ConsultingOptions;
   readonly #desk: Desk;
@@ -75,6 +65,7 @@ export class Consulting {
   readonly #partings: Partings;
   readonly #holding: Holding;
   readonly #carrying: Carrying;
+  readonly #following: Following;
   readonly #discovering: Discovering;
   /** Ids of the networks that plugins have to do with; with none nothing here costs anything. */
   readonly #networks = new Set<string>();
@@ -98,11 +89,20 @@ export class Consulting {
       plugins,
       settling: this.#settling,
       partings: this.#partings,
+      isHeld: (parting) => this.#holding.isHeld(parting),
       isPlugin: (driver) => !isBuiltIn(driver),
       replayed: (ipam, call) => replaying.replayed(ipam, call),
       open,
     };
     this.#carrying = new Carrying(this.#desk, logger);
+    this.#following = new Following({
+      desk: this.#desk,
+      carrying: this.#carrying,
+      holding: this.#holding,
+      isApart: (intent) => this.isApart(intent),
+      signal: this.#closing.signal,
+      onFault: options.onFault,
+    });
     plugins.onActivated((name) => {
       Promise.all([this.#partings.activated(name), this.#discovering.activated(name)]).catch(options.onFault);
     });
@@ -178,7 +178,9 @@ export class Consulting {
     if (this.#networks.size === 0) return null;
     const isNear = course.view?.inmates.some(({ network }) => this.#networks.has(network.id)) === true;
     if (!isNear && !this.#concerns(unit)) return null;
-    return how === 'done' ? this.#done(unit, course) : this.#undone(unit, course);
+    const run = this.#active.get(unit.id)?.run;
+    if (how === 'done') return this.#following.done(unit, course, run);
+    return this.#following.undone(unit, course, run, this.#isInherited(unit)).then(() => null);
   }
 
   /** Has the plugin make the link of an endpoint again that is joined and has lost it. */
@@ -237,13 +239,14 @@ export class Consulting {
       .then((fault) => {
         active.fault = fault;
         active.hasEnded = true;
-        if (!this.isClosed) this.#options.wake();
+        const [first] = unit.intents;
+        if (!this.isClosed && first) this.#options.wake(first.meta.id);
       })
       .catch(this.#options.onFault);
   }
 
   async #prepare(unit: Unit, { run, controller: { signal } }: Active): Promise<Fault | null> {
-    if (leavesFirst(unit)) await this.#leave(unit.intents.filter(isLeave), run);
+    if (leavesFirst(unit)) await this.#following.leave(unit.intents, run);
     for (const intent of unit.intents) {
       if (signal.aborted) return null;
       const fault = await this.#step(run, intent);
@@ -259,68 +262,6 @@ export class Consulting {
       if (intent.type === 'EndpointJoinRequested') return prepareJoin(this.#desk, run, intent);
     }
     return Promise.resolve(null);
-  }
-
-  /** Endpoints of different plugins at once, so that one that hangs takes no more than its own time. */
-  async #leave(leaves: readonly EventOf<'EndpointLeaveRequested'>[], { options }: Pick<Run, 'options'>): Promise<void> {
-    const all = leaves.map(async ({ data: { endpointId, networkId } }) => {
-      const network = networkOf(this.#options.state, networkId)?.facts;
-      if (!network || !this.#desk.isPlugin(network.driver)) return;
-      const endpoint = { id: endpointId, networkId };
-      const revoked = this.#carrying.drop(endpointId) ? [endpointParting('revoke', network, endpoint)] : [];
-      await this.#partings.tell([...revoked, endpointParting('leave', network, endpoint)], options);
-    });
-    await Promise.all(all);
-  }
-
-  async #done(unit: Unit, course: Course): Promise<Fault | null> {
-    const options = { signal: this.#closing.signal };
-    if (!leavesFirst(unit)) await this.#leave(unit.intents.filter(isLeave), { options });
-    const run = this.#active.get(unit.id)?.run;
-    const fault = await this.#carrying.follow(course.view, makes(unit) ? (run?.options ?? options) : options);
-    if (fault && makes(unit)) return fault;
-    const joins = unit.intents
-      .filter(({ type }) => type === 'EndpointJoinRequested')
-      .filter((join) => this.isApart(join));
-    // Nobody waits for what is said, nor for a plugin that does not say it: calls of one endpoint keep their order.
-    for (const { data } of joins)
-      if ('endpointId' in data) lookAt(this.#desk, data.endpointId, options).catch(this.#options.onFault);
-    await this.#gone(unit.intents, options);
-    return null;
-  }
-
-  /** What is deleted: each alone, since nobody else is concerned. */
-  async #gone(intents: readonly Event[], options: Run['options']): Promise<void> {
-    this.#holding.ends(intents.filter(({ type }) => /DeleteRequested$/.test(type)));
-    await Promise.all(intents.map((intent) => this.#partings.tell(deletionOf(this.#desk, intent), options)));
-  }
-
-  async #undone(unit: Unit, course: Course): Promise<Fault | null> {
-    const options = { signal: this.#closing.signal };
-    const active = this.#active.get(unit.id);
-    // Of what another worker had begun nobody knows how far it got.
-    const isUnknown = this.#isInherited(unit);
-    this.#holding.ends(unit.intents.filter(({ type }) => isConstructive(type)));
-    const own = active?.run.undo.splice(0).reverse() ?? [];
-    const all = unit.intents.toReversed().flatMap((intent) => inverseOf(this.#desk, intent, isUnknown));
-    const revoked = this.#revoked(unit);
-    // A plugin that forgot what it gave gives it twice: it is not to be released for who was refused it.
-    const due = without([...revoked, ...own, ...all]).filter((parting) => !this.#holding.isHeld(parting));
-    await this.#partings.tell(due, options);
-    // Of a move: what was not there to return has left all the same.
-    const gone = unit.intents.filter(({ data }) => !('endpointId' in data && course.returned.has(data.endpointId)));
-    await this.#leave(makes(unit) ? gone.filter(isLeave) : [], { options });
-    await this.#gone(gone, options);
-    await this.#carrying.follow(course.view, options);
-    return null;
-  }
-
-  #revoked({ intents }: Unit): readonly Parting[] {
-    return intents.flatMap(({ type, data }) => {
-      if (type !== 'EndpointJoinRequested' || !this.#carrying.drop(data.endpointId)) return [];
-      const network = networkOf(this.#options.state, data.networkId)?.facts;
-      return network ? [endpointParting('revoke', network, { id: data.endpointId, networkId: data.networkId })] : [];
-    });
   }
 
   /** Whether a parting that could not be told has been overtaken. */

@@ -127,6 +127,7 @@ const returning = ({ state }: Scene, unit: Unit): Changes['comes'] => {
     if (type !== 'EndpointLeaveRequested') continue;
     const row = state.endpoints.get(data.endpointId);
     if (row?.sandbox?.incarnation !== data.sandbox.incarnation || !networkOf(state, data.networkId)) continue;
+    if (row.leave?.joinFailed) continue;
     comes.set(data.endpointId, { interface: data.interface, index: data.before.index });
   }
   return comes;

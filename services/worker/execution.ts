@@ -6,6 +6,7 @@ import { type Fault, isConstructive, type SandboxFacts } from '../../events/even
 import type { BoundaryState } from '../../events/state.ts';
 import type { Dns } from '../dns/dns.ts';
 import type { Clock } from '../lib/clock.ts';
+import { blamed } from './blame.ts';
 import { remains, repairPlans, repairs } from './census.ts';
 import type { Consulting } from './consulting.ts';
 import { type Course, courseOf, isInTheWay, needsOf, operationsOf, takeBack } from './course.ts';
@@ -88,6 +89,8 @@ export class Execution {
   #repairDue = false;
   #repairWaits = false;
   #repairTries = 0;
+  /** Intents that were taken back, until the log knows it: they want nothing any more. */
+  readonly #withdrawn = new Set<string>();
   /** Incarnations of sandboxes that are reported as removed, belatedly, until the log knows it. */
   readonly #buried = new Set<string>();
 
@@ -222,8 +225,16 @@ export class Execution {
   /** Executes what was prepared, in the order of the calls. */
   async run(prepared: readonly Prepared[]): Promise<void> {
     const planned = prepared.filter(({ plan }) => plan.operations.length > 0 || plan.needs.length > 0);
-    for (const item of prepared) if (!planned.includes(item)) this.#settle(item, undefined);
-    if (planned.length === 0) return;
+    const faults = planned.length === 0 ? new Map<Prepared, KernelFault>() : await this.#apply(planned);
+    const done = prepared.filter((item) => !faults.has(item));
+    for (const { task } of done) if (task.fault) for (const { meta } of task.unit.intents) this.#withdrawn.add(meta.id);
+    await this.#vacate();
+    await this.#options.peers.set(madeTunnels(done.map(({ plan }) => plan)));
+    for (const item of prepared) this.#settle(item, faults.get(item));
+  }
+
+  /** @returns what failed, and why */
+  async #apply(planned: readonly Prepared[]): Promise<ReadonlyMap<Prepared, KernelFault>> {
     await this.#naming.release(planned.flatMap(({ plan }) => plan.operations));
     const applying = this.#options.kernel.apply(planned.map(({ plan }) => plan));
     // Asked for at once: the kernel takes requests in order, so these find what the plans have made.
@@ -238,16 +249,14 @@ export class Execution {
     const isDoubtful = ([{ task }, fault]: [Prepared, KernelFault]) =>
       fault.undoFaults.length > 0 || task.fault !== null || !makes(task.unit);
     if ([...faults].some(isDoubtful)) this.#present.replace(await this.#options.kernel.census());
-    await this.#vacate();
-    const done = planned.filter((item) => !faults.has(item));
-    await this.#options.peers.set(madeTunnels(done.map(({ plan }) => plan)));
-    for (const item of planned) this.#settle(item, faults.get(item));
+    return faults;
   }
 
   /** As good as gone as soon as it is asked for: whatever is planned from here on is executed behind it. */
   async #vacate(): Promise<void> {
-    const { kernel, logger, peers } = this.#options;
-    const gone = vacated(this.#scene);
+    const { kernel, logger, peers, state } = this.#options;
+    for (const id of this.#withdrawn) if (!state.intents.has(id)) this.#withdrawn.delete(id);
+    const gone = vacated(this.#scene, this.#withdrawn);
     if (gone.length === 0) return;
     const applying = kernel.apply(gone.map(({ plan }) => plan));
     for (const { networkId, plan } of gone) {
@@ -277,9 +286,9 @@ export class Execution {
     };
   }
 
-  #settle({ task, course }: Prepared, fault: KernelFault | undefined): void {
+  #settle({ task, course, plan }: Prepared, fault: KernelFault | undefined): void {
     const { unit } = task;
-    if (fault) this.#afterFault(task, kernelFault(fault));
+    if (fault) this.#afterFault(task, blamed(this.#options.state, plan.operations, kernelFault(fault)));
     else {
       const following = this.#options.consulting.follow(unit, course, task.fault ? 'undone' : 'done');
       if (following === null) this.#end(task, course);

@@ -18,8 +18,8 @@ export interface LeasingOptions {
   readonly commands: Stream;
   readonly kernel: Pick<Kernel, 'findPorts'>;
   readonly clock: Clock;
-  /** Called when a unit need not wait any more. */
-  readonly wake: () => void;
+  /** Called when the unit of an intent need not wait any more, or its ports are to be looked for again. */
+  readonly wake: (intent: string) => void;
   readonly onFault: (error: unknown) => void;
 }
 
@@ -78,6 +78,7 @@ export class Leasing {
     const own = meta.actor === this.#actor ? attemptOf(meta.commandid) : null;
     if (!own) return;
     this.#offered.delete(own.intent);
+    this.#options.wake(own.intent);
     if (type !== 'CommandRefused') return;
     this.#refused.set(own.intent, Math.max(this.#refused.get(own.intent) ?? 0, own.attempt + 1));
     this.#begun.delete(own.intent);
@@ -135,11 +136,11 @@ export class Leasing {
   #give(intent: string, text: string): void {
     this.#faults.set(intent, noPort(text));
     // Whoever asked is still looking through the units.
-    queueMicrotask(() => this.#options.wake());
+    queueMicrotask(() => this.#options.wake(intent));
   }
 
   async #ask(state: BoundaryState, intent: Event, attempt: number, wanted: readonly OpenLease[]): Promise<void> {
-    const { id, time, correlationid } = intent.meta;
+    const { id, time, correlationid, traceparent } = intent.meta;
     const ports = await this.#find(state, id, wanted);
     if (this.#begun.get(id) !== attempt) return;
     if (typeof ports === 'string') {
@@ -148,7 +149,13 @@ export class Leasing {
     }
     const { commands, clock, host } = this.#options;
     const command = commandId(Date.parse(time), `${namePart}/${id}/${attempt}`);
-    const body = JSON.stringify({ type: 'LeasePorts', id: command, correlationid, data: { intent: id, ports } });
+    const body = JSON.stringify({
+      type: 'LeasePorts',
+      id: command,
+      correlationid,
+      traceparent,
+      data: { intent: id, ports },
+    });
     const subject = subjects.command(this.#actor, host);
     for (let tries = 0; !this.#stopped && this.#begun.get(id) === attempt; tries++) {
       const appended = await commands.append({ subject, body, id: `${this.#actor}/${command}` });

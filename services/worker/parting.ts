@@ -28,6 +28,11 @@ export interface PartingsOptions {
   readonly isOver: (parting: Parting) => boolean;
 }
 
+/** Each of them once, in the order in which they came first. */
+export const once = (partings: readonly Parting[]): readonly Parting[] => [
+  ...new Map(partings.map((parting) => [JSON.stringify(parting), parting])).values(),
+];
+
 /** Of a plugin that stays away for good; Docker forgets all of them with its process. */
 const keptMax = 10_000;
 

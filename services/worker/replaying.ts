@@ -23,10 +23,12 @@ const unless = <T>(promise: Promise<T>, signal: AbortSignal | undefined): Promis
     promise.then(resolve, reject).finally(() => signal?.removeEventListener('abort', over));
   });
 
+const isAux = (address: string) => [address, 'aux'] as const;
+
 export class Replaying {
   readonly #options: ReplayingOptions;
   /** By plugin: once in the life of a worker. */
-  readonly #done = new Map<string, Promise<boolean>>();
+  readonly #done = new Map<string, Promise<Fault | null>>();
 
   constructor(options: ReplayingOptions) {
     this.#options = options;
@@ -44,59 +46,72 @@ export class Replaying {
       this.#done.set(name, done);
     }
     const own = done;
-    const told = own.then((isTold) => {
-      if (!isTold && this.#done.get(name) === own) this.#done.delete(name);
-      return isTold;
+    const told = own.then((fault) => {
+      if (fault && this.#done.get(name) === own) this.#done.delete(name);
+      return { fault };
     });
-    if (await unless(told, signal)) return null;
-    return faults.unreachable(`what plugin ${name} has given`, 'could not be told again');
+    const ended = await unless(told, signal);
+    return ended === null
+      ? faults.unreachable(`what plugin ${name} has given`, 'was not told again in time')
+      : ended.fault;
   }
 
-  /** @returns whether that is all */
-  async #replay(ipam: IpamPlugin, options: CallOptions): Promise<boolean> {
+  /** @returns what it could not be told for; null: that is all */
+  async #replay(ipam: IpamPlugin, options: CallOptions): Promise<Fault | null> {
     const capabilities = await ipam.capabilities(options);
-    if (!capabilities.ok) return false;
-    if (!capabilities.value.requiresReplay) return true;
+    if (!capabilities.ok) return capabilities.fault;
+    if (!capabilities.value.requiresReplay) return null;
     for (const row of this.#options.state.networks.values()) {
       if (row.facts.ipam.driver !== ipam.name) continue;
-      if (!(await this.#network(ipam, row, capabilities.value.requiresMac, options))) return false;
+      const fault = await this.#network(ipam, row, capabilities.value.requiresMac, options);
+      if (fault) return fault;
     }
-    return true;
+    return null;
   }
 
-  async #network(ipam: IpamPlugin, { facts }: NetworkRow, withMac: boolean, options: CallOptions): Promise<boolean> {
+  async #network(
+    ipam: IpamPlugin,
+    { facts }: NetworkRow,
+    withMac: boolean,
+    options: CallOptions,
+  ): Promise<Fault | null> {
     for (const { family, subnet, range, pool: id, gateway, aux } of facts.subnets) {
       if (id === null) continue;
       const spaces = await ipam.defaultAddressSpaces(options);
-      if (!this.#isTold(ipam, facts.name, spaces)) return false;
+      const untold = this.#untold(ipam, facts.name, spaces);
+      if (untold) return untold;
       if (!spaces.ok) continue;
       const ipv6 = family === 6;
       const request = { space: spaces.value.local, pool: subnet, range, options: facts.ipam.options, ipv6 };
-      const got = await ipam.requestPool(request, options);
-      if (!this.#isTold(ipam, facts.name, got)) return false;
+      const kept = this.#untold(ipam, facts.name, await ipam.requestPool(request, options));
+      if (kept) return kept;
       const pool = { id, subnet };
       const ask = async (address: string, purpose: 'gateway' | 'aux' | 'endpoint', mac: string | null) =>
-        this.#isTold(ipam, facts.name, await ipam.requestAddress({ pool, address, purpose, mac }, options));
-      if (gateway !== null && !(await ask(gateway, 'gateway', null))) return false;
-      for (const address of Object.values(aux)) if (!(await ask(address, 'aux', null))) return false;
+        this.#untold(ipam, facts.name, await ipam.requestAddress({ pool, address, purpose, mac }, options));
+      const own = [...(gateway === null ? [] : [[gateway, 'gateway'] as const]), ...Object.values(aux).map(isAux)];
+      for (const [address, purpose] of own) {
+        const fault = await ask(address, purpose, null);
+        if (fault) return fault;
+      }
       for (const endpointId of cellOf(this.#options.state, facts.id)?.endpoints.keys() ?? []) {
         const endpoint = this.#options.state.endpoints.get(endpointId)?.facts;
         const address = endpoint?.[`ipv${family}`] ?? null;
         const mac = withMac ? (endpoint?.mac ?? null) : null;
-        if (address !== null && !(await ask(bareAddress(address), 'endpoint', mac))) return false;
+        const fault = address === null ? null : await ask(bareAddress(address), 'endpoint', mac);
+        if (fault) return fault;
       }
     }
-    return true;
+    return null;
   }
 
-  /** What it complains of is logged, and stays as it is: it has been told. */
-  #isTold(ipam: IpamPlugin, network: string, called: Called<unknown>): boolean {
-    if (called.ok) return true;
+  /** Why it has not been told; null: it has. What it complains of is logged, and stays as it is. */
+  #untold(ipam: IpamPlugin, network: string, called: Called<unknown>): Fault | null {
+    if (called.ok) return null;
     const { logger } = this.#options;
     logger.warn(
       { plugin: ipam.name, network, fault: called.fault },
       'plugin was told again what it has given, in vain',
     );
-    return called.fault.code !== 'PLUGIN_UNREACHABLE';
+    return called.fault.code === 'PLUGIN_UNREACHABLE' ? called.fault : null;
   }
 }

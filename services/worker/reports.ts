@@ -228,6 +228,7 @@ export const failedReports = (
     const fact = course ? takenBack(intent, fault, course) : failed(intent, fault);
     return fact ? [{ fact, intent }] : [];
   });
-  const ended = course?.ended ?? null;
-  return ended && announced.has(ended.incarnation) ? [...reports, sandboxRemoved(unit, ended)] : reports;
+  // One that was never made ends with its only join, but not while somebody is to leave it.
+  const ended = course && (course.isMove || announced.has(course.ended?.incarnation ?? '')) ? course.ended : null;
+  return ended ? [...reports, sandboxRemoved(unit, ended)] : reports;
 };

@@ -98,12 +98,12 @@ export class Settling {
 
   async #send(
     command: string,
-    { meta: { correlationid } }: Event,
+    { meta: { correlationid, traceparent } }: Event,
     data: CommandData<'SettleIntent'>,
     signal: AbortSignal,
   ): Promise<void> {
     const { commands, clock, host } = this.#options;
-    const body = JSON.stringify({ type: 'SettleIntent', id: command, correlationid, data });
+    const body = JSON.stringify({ type: 'SettleIntent', id: command, correlationid, traceparent, data });
     const subject = subjects.command(this.#actor, host);
     for (let tries = 0; !signal.aborted; tries++) {
       const appended = await commands.append({ subject, body, id: `${this.#actor}/${command}` });

@@ -4,9 +4,9 @@
  */
 import type { Logger } from 'pino';
 import type { Driver } from '../../drivers/driver.ts';
-import type { Kernel, KernelFacts } from '../../drivers/port.ts';
+import type { Kernel } from '../../drivers/port.ts';
 import type { Event } from '../../events/envelope.ts';
-import { type EventData, type Fault, isTerminal } from '../../events/events.ts';
+import { type EventData, isTerminal } from '../../events/events.ts';
 import type { SubnetPool } from '../../events/ipam.ts';
 import { subjects } from '../../events/names.ts';
 import type { PeerRow } from '../../projections/peers.ts';
@@ -19,13 +19,14 @@ import type { Stream } from '../lib/stream.ts';
 import type { Plugins } from '../plugins/plugins.ts';
 import { Consulting } from './consulting.ts';
 import { Encryption, encrypting } from './encryption.ts';
-import { Execution, type Prepared, type Task, taskOf } from './execution.ts';
+import { Execution } from './execution.ts';
 import { Leasing } from './leasing.ts';
 import { Outbox } from './outbox.ts';
 import { Peers } from './peers.ts';
 import { Present } from './present.ts';
-import { hostOf, statedBy, statementOf } from './statement.ts';
-import { nextBatch, type Unit } from './units.ts';
+import { hostOf, statedBy } from './statement.ts';
+import { Stating } from './stating.ts';
+import { Taking } from './taking.ts';
 
 export interface WorkerOptions {
   readonly realm: string;
@@ -62,49 +63,49 @@ export interface Worker {
   readonly failed: Promise<never>;
 }
 
-/** How often the host is looked at for what decisions depend on: its routes above all. Design value. */
-const factsEveryMs = 30_000;
-
-/** One that the kernel works on and one that waits for it. */
-const batchesMax = 2;
-
 export const createWorker = (options: WorkerOptions): Worker => new HostWorker(options);
 
 class HostWorker implements Worker {
   readonly failed: Promise<never>;
   readonly #options: WorkerOptions;
-  /** Intents that are being executed, or reported and not yet folded in. */
-  readonly #busy = new Set<string>();
   /** Incarnations of sandboxes that the log knows as made. */
   readonly #announced = new Set<string>();
   readonly #failure = Promise.withResolvers<never>();
   #followed: FollowedRealm | null = null;
-  /** Of our latest statement of facts; 0 before the first. */
-  #epoch = 0;
   #outbox: Outbox | null = null;
   #execution: Execution | null = null;
   readonly #present = new Present();
   readonly #peers: Peers;
   readonly #encryption: Encryption;
   readonly #leasing: Leasing;
+  readonly #stating: Stating;
   #consulting: Consulting | null = null;
+  /** Null until intents are taken. */
+  #taking: Taking | null = null;
   readonly #dns: Dns;
-  #wake: () => void = () => undefined;
   #stopped = false;
   #loop: Promise<void> = Promise.resolve();
-  #cancelFacts: () => void = () => undefined;
 
   constructor(options: WorkerOptions) {
     this.#options = options;
     const { kernel, logger, hostServers, host, commands, clock } = options;
     const onUnserved = () => this.#execution?.repairLater();
     this.#dns = createDns({ kernel, logger, clock, upstreams: hostServers, onUnserved });
+    this.#stating = new Stating({
+      kernel,
+      clock,
+      logger,
+      place: options,
+      known: () => this.#known,
+      report: (reports) => this.#outbox?.push(reports),
+      onFault: (error) => this.#fail(error),
+    });
     this.#leasing = new Leasing({
       host,
       commands,
       kernel,
       clock,
-      wake: () => this.#wake(),
+      wake: (intent) => this.#taking?.ready(intent),
       onFault: (error) => this.#fail(error),
     });
     this.#peers = new Peers({
@@ -128,7 +129,7 @@ class HostWorker implements Worker {
       present: this.#present,
       hosts: () => (this.#followed ? statedBy(this.#followed.realm) : []),
       generation: () => this.#followed?.realm.shared.tunnelKeys.get('generation') ?? 0,
-      renew: () => this.#renew('keys of encrypted networks are taken anew'),
+      renew: () => this.#stating.renew('keys of encrypted networks are taken anew'),
       onFault: (error) => this.#fail(error),
     });
     this.failed = this.#failure.promise;
@@ -162,12 +163,7 @@ class HostWorker implements Worker {
     this.#outbox = outbox;
     // First of all, so that two workers never act for one host: whoever reported before is fenced by this.
     const found = await kernel.facts();
-    // No two workers of a host state the same epoch, since the statement before is what guards this one.
-    await outbox.open(() => {
-      this.#epoch = (boundary.state.facts.get('host')?.epoch ?? 0) + 1;
-      const data = this.#facts(found, this.#epoch);
-      return { fact: { type: 'HostFacts', data }, intent: null };
-    });
+    await outbox.open(() => this.#stating.first(found));
     const consulting = this.#consultingOn(boundary.state);
     consulting.begin();
     const execution = new Execution({
@@ -182,25 +178,30 @@ class HostWorker implements Worker {
       consulting,
       announced: this.#announced,
       report: (reports) => outbox.push(reports),
-      wake: () => this.#wake(),
+      wake: () => this.#taking?.wake(),
       onFault,
     });
     await execution.begin();
     this.#execution = execution;
     await this.#encryption.begin();
     await this.#peers.begin();
-    this.#watchFacts(outbox, boundary);
-    plugins.onChange(() => this.#restate());
+    this.#stating.watch();
+    plugins.onChange(() => this.#stating.restate());
     plugins.onActivated(() => execution.pluginActivated());
-    this.#loop = this.#run(boundary, execution, consulting)
+    const { state } = boundary;
+    const taking = new Taking({ state, execution, consulting, leasing: this.#leasing, onFault });
+    this.#taking = taking;
+    if (this.#stopped) taking.stop();
+    this.#loop = taking
+      .run()
       .catch((error) => this.#fail(error))
       .finally(() => execution.close());
   }
 
   async stop(): Promise<void> {
     this.#stopped = true;
-    this.#cancelFacts();
-    this.#wake();
+    this.#stating.stop();
+    this.#taking?.stop();
     this.#leasing.stop();
     this.#consulting?.close();
     this.#peers.close();
@@ -219,13 +220,13 @@ class HostWorker implements Worker {
   /** Bugs and fences end it: nothing more is done to the kernel, and nothing more is reported. */
   #fail(error: unknown): void {
     this.#stopped = true;
-    this.#cancelFacts();
+    this.#stating.stop();
     this.#leasing.stop();
     this.#consulting?.close();
     this.#peers.close();
     this.#encryption.close();
     this.#failure.reject(error);
-    this.#wake();
+    this.#taking?.stop();
     // Whoever comes next for this host answers in its place.
     void this.#dns.close();
   }
@@ -242,9 +243,9 @@ class HostWorker implements Worker {
       commands,
       clock,
       logger,
-      epoch: () => this.#epoch,
+      epoch: () => this.#stating.epoch,
       open: (sandbox) => this.#execution?.open(sandbox) ?? Promise.resolve(null),
-      wake: () => this.#wake(),
+      wake: (intent) => this.#taking?.ready(intent),
       onFault: (error) => this.#fail(error),
     });
     return this.#consulting;
@@ -265,20 +266,23 @@ class HostWorker implements Worker {
     if (type === 'HostFacts') this.#noteFacts(data);
     const isLeft = type === 'EndpointLeaveFailed' || type === 'EndpointDeleteFailed' || type === 'NetworkDeleteFailed';
     if (isLeft && data.fault.code !== 'DEPENDENCY_FAILED') this.#execution?.repairLater();
-    if (type === 'HostLapsed' && data.host === this.#options.host) this.#returned(data.epoch);
+    if (type === 'HostLapsed' && data.host === this.#options.host) this.#stating.returned(data.epoch);
     this.#leasing.note(event);
     consulting.note(event);
-    if (isTerminal(type)) {
-      this.#busy.delete(meta.causationid);
-      this.#leasing.forget(meta.causationid);
-    }
+    this.#taking?.note(event);
+    if (isTerminal(type)) this.#leasing.forget(meta.causationid);
     if (type === 'SandboxCreated') this.#announced.add(data.sandbox.incarnation);
     if (type === 'SandboxRemoved') this.#announced.delete(data.sandbox.incarnation);
   }
 
+  /** What was stated of this host last. */
+  get #known(): EventData<'HostFacts'> | undefined {
+    return this.#followed?.realm && boundaryOf(this.#followed.realm, this.#options.host).state.facts.get('host');
+  }
+
   /** Tunnels begin at the address of the host. */
   #noteFacts({ underlay }: EventData<'HostFacts'>): void {
-    const known = this.#followed && boundaryOf(this.#followed.realm, this.#options.host).state.facts.get('host');
+    const known = this.#known;
     if (known && known.underlay?.address !== underlay?.address) this.#execution?.repairLater();
   }
 
@@ -287,100 +291,6 @@ class HostWorker implements Worker {
     this.#peers.tell();
     this.#encryption.tell();
     this.#dns.reached(position);
-    this.#wake();
-  }
-
-  /** Batches do not touch each other, so the kernel is given the next one while it is at work on one: it never waits for plans. */
-  async #run({ state }: Boundary, execution: Execution, consulting: Consulting): Promise<void> {
-    const running = new Set<Promise<void>>();
-    const reconcile = async (): Promise<void> => {
-      await Promise.all(running);
-      await execution.reconcile();
-    };
-    const start = (prepared: readonly Prepared[]): void => {
-      const run = execution
-        .run(prepared)
-        .catch((error) => this.#fail(error))
-        .finally(() => {
-          running.delete(run);
-          this.#wake();
-        });
-      running.add(run);
-    };
-    while (!this.#stopped) {
-      if (execution.isRepairDue) await reconcile();
-      const tasks = running.size < batchesMax ? this.#take(state, execution, consulting) : [];
-      if (tasks.length > 0) {
-        let prepared = execution.prepare(tasks);
-        if (!prepared) {
-          await reconcile();
-          prepared = execution.plan(tasks);
-        }
-        start(prepared);
-      } else {
-        // Nothing was awaited since the look at the state, so no call was missed.
-        await new Promise<void>((resolve) => {
-          this.#wake = resolve;
-        });
-      }
-    }
-    await Promise.all(running);
-  }
-
-  #take(state: Boundary['state'], execution: Execution, consulting: Consulting): readonly Task[] {
-    const faultOf = (unit: Unit): Fault | null => this.#leasing.faultOf(unit) ?? consulting.faultOf(unit);
-    // Plugins are told of ports, so these come first.
-    const isReady = (unit: Unit): boolean =>
-      this.#leasing.isReady(state, unit) && (this.#leasing.faultOf(unit) !== null || consulting.isReady(unit));
-    const batch = nextBatch(state, this.#busy, isReady, (intent) => consulting.isApart(intent));
-    for (const { intents } of batch) for (const { meta } of intents) this.#busy.add(meta.id);
-    return [...execution.takeDue(), ...batch.map((unit) => taskOf(unit, faultOf(unit)))];
-  }
-
-  /** Facts go on the log again when they have changed, so that no subnet is chosen over a route that has come since. */
-  #watchFacts(outbox: Outbox, boundary: Boundary): void {
-    const { clock, kernel } = this.#options;
-    const look = async (): Promise<void> => {
-      const found = await kernel.facts();
-      if (this.#stopped) return;
-      const known = boundary.state.facts.get('host');
-      const data = this.#facts(found, this.#epoch);
-      if (JSON.stringify(data) !== JSON.stringify(known))
-        outbox.push([{ fact: { type: 'HostFacts', data }, intent: null }]);
-      this.#watchFacts(outbox, boundary);
-    };
-    this.#cancelFacts();
-    this.#cancelFacts = clock.after(factsEveryMs, () => {
-      look().catch((error) => {
-        if (!this.#stopped) this.#fail(error);
-      });
-    });
-  }
-
-  /** States the host's facts at once: whatever waits for them shall not wait for the next look. */
-  #restate(): void {
-    const state = async (): Promise<void> => {
-      const data = this.#facts(await this.#options.kernel.facts(), this.#epoch);
-      if (!this.#stopped) this.#outbox?.push([{ fact: { type: 'HostFacts', data }, intent: null }]);
-    };
-    if (this.#stopped) return;
-    state().catch((error) => {
-      if (!this.#stopped) this.#fail(error);
-    });
-  }
-
-  /** We were taken for dead, and are not: a new epoch says so. Who is fenced cannot state one. */
-  #returned(epoch: number): void {
-    if (this.#epoch === epoch) this.#renew('this host was found to be away, and is not');
-  }
-
-  #renew(why: string): void {
-    this.#epoch += 1;
-    this.#options.logger.warn({ epoch: this.#epoch }, why);
-    this.#restate();
-  }
-
-  #facts(facts: KernelFacts, epoch: number): EventData<'HostFacts'> {
-    return statementOf(this.#options, facts, epoch);
+    this.#taking?.wake();
   }
 }

@@ -1,10 +1,9 @@
 /** Where drivers differ: what each makes, and what each refuses. */
 import type { CommandType } from '../../events/commands.ts';
 import type { Code } from '../../events/refusals.ts';
-import { ipvlan } from './profiles/ipvlan.ts';
-import { macvlan } from './profiles/macvlan.ts';
 import { type Profile, sandboxFiles } from './profiles/profile.ts';
 import { remote } from './profiles/remote.ts';
+import { sublinks } from './profiles/sublinks.ts';
 
 export const profiles: readonly Profile[] = [
   {
@@ -34,8 +33,7 @@ export const profiles: readonly Profile[] = [
     hasNamespace: true,
     options: { 'com.docker.network.driver.mtu': '1400' },
   },
-  macvlan,
-  ipvlan,
+  ...sublinks,
   remote,
 ];
 

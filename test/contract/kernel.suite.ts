@@ -117,7 +117,7 @@ export const kernelSuite = (name: string, open: () => Promise<KernelHarness>): v
       const { code, errno, text, step, undoFaults } = first.fault;
       assert.deepEqual(
         [code, errno, text, step, undoFaults],
-        ['KERNEL_ERROR', 'ENODEV', 'no interface eth7', 'net', []],
+        ['KERNEL_ERROR', 'ENODEV', 'no interface eth7', 'look for interface eth7', []],
       );
       assert.deepEqual(second, { ok: true });
       await holds(...network(2));

@@ -6,11 +6,15 @@ import { mostly, shareReads } from '../../services/nats/shared-reads.ts';
 import { memoryStream } from '../support/memory-stream.ts';
 import { streamSuite } from './stream.suite.ts';
 
-streamSuite('memory, shared by who acts', async () => shareReads(memoryStream('T', { subjects: ['t.>'] })).acting);
+const always = (): boolean => true;
+
+streamSuite('memory, shared by who acts', async () =>
+  shareReads(memoryStream('T', { subjects: ['t.>'] })).acting(always),
+);
 streamSuite('memory, shared by who keeps', async () => shareReads(memoryStream('T', { subjects: ['t.>'] })).keeping);
 
 test('shared reads: whoever comes later gets every message once', async () => {
-  const stream = shareReads(memoryStream('T', { subjects: ['t.>'] })).acting;
+  const stream = shareReads(memoryStream('T', { subjects: ['t.>'] })).acting(always);
   const total = 3_000;
   const append = async (index: number) => stream.append({ subject: 't.a', body: '', id: String(index) });
   const first: number[] = [];
@@ -39,7 +43,8 @@ test('shared reads: who acts gets an own append with its acknowledgement, once, 
   const late: (() => void)[] = [];
   memory.read = (options, onMessage) =>
     read(options, (message) => (message.position === 1 ? onMessage(message) : late.push(() => onMessage(message))));
-  const { acting, keeping } = shareReads(memory);
+  const { acting: actingOn, keeping } = shareReads(memory);
+  const acting = actingOn(always);
   const seen: Message[] = [];
   const kept: Message[] = [];
   const actor = acting.read({ from: 1 }, (message) => seen.push(message));
@@ -68,7 +73,8 @@ test('shared reads: who acts gets an own append with its acknowledgement, once, 
 
 test('shared reads: what was acknowledged and is not stored ends the reads', async () => {
   const memory = memoryStream('T', { subjects: ['t.>'] });
-  const { acting, appended } = shareReads(memory);
+  const { acting: actingOn, appended } = shareReads(memory);
+  const acting = actingOn(always);
   const actor = acting.read({ from: 1 }, () => undefined);
   const failed = assert.rejects(actor.closed, /position 1 is not what was acknowledged for it/);
   appended({ subject: 't.a', body: 'one thing', id: '1' }, 1);
@@ -77,7 +83,7 @@ test('shared reads: what was acknowledged and is not stored ends the reads', asy
 });
 
 test('shared reads: a callback that throws ends its own read alone', async () => {
-  const stream = shareReads(memoryStream('T', { subjects: ['t.>'] })).acting;
+  const stream = shareReads(memoryStream('T', { subjects: ['t.>'] })).acting(always);
   const seen: number[] = [];
   const good = stream.read({ from: 1 }, ({ position }) => seen.push(position));
   const bad = stream.read({ from: 1 }, () => {
@@ -93,7 +99,8 @@ test('shared reads: a callback that throws ends its own read alone', async () =>
 });
 
 test('shared reads: who acts is served before who keeps, and exact subjects come from the feed', async () => {
-  const { acting, keeping } = shareReads(memoryStream('T', { subjects: ['t.>'] }));
+  const { acting: actingOn, keeping } = shareReads(memoryStream('T', { subjects: ['t.>'] }));
+  const acting = actingOn(always);
   const order: string[] = [];
   const keeper = keeping.read({ from: 1 }, ({ position }) => order.push(`keeps ${position}`));
   const actor = mostly(acting)({ from: 1, subjects: ['t.a'] }, ({ position }) => order.push(`acts ${position}`));
@@ -114,4 +121,18 @@ test('shared reads: who acts is served before who keeps, and exact subjects come
   await under.stop();
   await keeper.stop();
   await actor.stop();
+});
+
+test('shared reads: what somebody acts on comes at once, behind all that came before; the rest in the next turn', async () => {
+  const { acting } = shareReads(memoryStream('T', { subjects: ['t.>'] }));
+  const order: string[] = [];
+  const stream = acting((subject) => subject === 't.a');
+  const one = stream.read({ from: 1 }, ({ position }) => order.push(`a ${position}`));
+  const other = acting((subject) => subject === 't.b').read({ from: 1 }, ({ position }) => order.push(`b ${position}`));
+  await stream.append({ subject: 't.a', body: '', id: '1' });
+  assert.deepEqual(order, ['a 1']);
+  await stream.append({ subject: 't.b', body: '', id: '2' });
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(order, ['a 1', 'b 1', 'b 2', 'a 2']);
+  await Promise.all([one.stop(), other.stop()]);
 });

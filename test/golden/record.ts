@@ -218,6 +218,22 @@ const consumer = {
 const created = await connection.request('$JS.API.CONSUMER.CREATE.CNM_LOG.watch-1', JSON.stringify(consumer));
 if ('error' in created.json<object>()) throw new Error(created.string());
 keep('wire', 'consumer-create', consumer);
+const durable = {
+  stream_name: 'CNM_LOG',
+  config: {
+    name: 'billing',
+    durable_name: 'billing',
+    deliver_policy: 'by_start_sequence',
+    opt_start_seq: joinedAt + 1,
+    ack_policy: 'explicit',
+    ack_wait: 30_000_000_000,
+    max_ack_pending: 1_000,
+  },
+  action: '',
+};
+const kept = await connection.request('$JS.API.CONSUMER.CREATE.CNM_LOG.billing', JSON.stringify(durable));
+if ('error' in kept.json<object>()) throw new Error(kept.string());
+keep('wire', 'consumer-durable', durable);
 
 await both('leave-endpoint', sender.send('LeaveEndpoint', { network: 'web', endpoint: 'shop-db' }));
 await both('detach-sandbox', sender.send('DetachSandbox', { sandbox: 'shop-1' }));

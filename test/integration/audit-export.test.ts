@@ -5,7 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { decodeCommit } from '../../events/envelope.ts';
+import { systemClock } from '../../services/lib/clock.ts';
 import { chainHash } from '../../services/lib/hash.ts';
+import { silentLogger } from '../../services/lib/logger.ts';
+import { connectNats } from '../../services/nats/connection.ts';
+import { jetStream } from '../../services/nats/jetstream.ts';
+import { createProjector } from '../../services/projector/projector.ts';
+import { serveQueries } from '../../services/projector/serve.ts';
 import { callCli } from '../support/called.ts';
 import { readWhole } from '../support/log-checks.ts';
 import { MemoryMachine, memoryKernel } from '../support/memory-kernel.ts';
@@ -23,6 +29,9 @@ before(async () => {
   const kernel = memoryKernel(new MemoryMachine(), { realm, host });
   system = await new System({ ...streams, kernel, runDir: '/run/cnm' }).start();
   await system.run('CreateNetwork', { name: 'web' });
+  // Who takes over begins a term: commits without events.
+  await system.controller?.stop();
+  await system.startController();
   for (const sandbox of ['a', 'b', 'c']) await system.run('AttachSandbox', { sandbox, networks: [{ network: 'web' }] });
   await system.refusal('DeleteNetwork', { network: 'web' });
   await system.run('DetachSandbox', { sandbox: 'a' });
@@ -39,6 +48,7 @@ test('the log is whole, and so are its exports: to a file, to the output, in two
   assert.equal(live.exit, 0, live.err);
   const report = JSON.parse(live.out);
   assert.deepEqual([report.found, report.first, report.last], [0, 1, await streams.log.last()]);
+  assert.ok((await readWhole(streams.log)).some((message) => message.header('Cnm-Term') !== ''));
   assert.ok(report.covered.includes('decisions, by the commands that are still kept'));
   assert.deepEqual(await callCli('audit', 'export', path('log')), { exit: 0, out: '', err: '' });
   const text = await readFile(path('log'), 'utf8');
@@ -51,14 +61,73 @@ test('the log is whole, and so are its exports: to a file, to the output, in two
   assert.equal(await readFile(path('log'), 'utf8'), text);
 });
 
-test('an export up to a time holds what was recorded before it', async () => {
+test('an export up to a time holds what was recorded up to it, as an as-of shows it', async () => {
   const messages = await readWhole(streams.log);
   const third = messages[2] ?? assert.fail();
   const until = new Date(third.recordedMs).toISOString();
   assert.equal((await callCli('audit', 'export', path('early'), '--until', until)).exit, 0);
   const lines = (await readFile(path('early'), 'utf8')).trim().split('\n');
-  const before = messages.filter(({ recordedMs }) => recordedMs < third.recordedMs).length;
-  assert.equal(JSON.parse(lines.at(-1) ?? '').end.last, before);
+  const recorded = messages.filter(({ recordedMs }) => recordedMs <= third.recordedMs).length;
+  assert.equal(JSON.parse(lines.at(-1) ?? '').end.last, recorded);
+});
+
+test('an export from or up to a position that is not there yet is refused, and not waited for', async () => {
+  const last = await streams.log.last();
+  for (const range of [
+    ['--from', `${last + 2}`],
+    ['--until', `${last + 2}`],
+  ]) {
+    const { exit, err } = await callCli('audit', 'export', '-', ...range);
+    assert.equal(exit, 1);
+    assert.equal(err.split('\n')[0]?.startsWith(`EXPORT_RANGE: the log ends at position ${last}, before `), true, err);
+  }
+  const later = await callCli('audit', 'export', path('log'), '--from', '2');
+  assert.match(later.err, /^EXPORT_OTHER: .* begins at position 1: nothing was written/);
+});
+
+test('plain CloudEvents under a filter are for reading: one a line, neither verified nor imported', async () => {
+  const logger = silentLogger();
+  const connection = await connectNats({ url: streams.nats.url, role: 'test', log: logger });
+  const projector = createProjector({ log: jetStream(connection, 'CNM_LOG'), clock: systemClock, logger });
+  const service = serveQueries(connection, projector, logger, { version: '0.1.0', realm });
+  try {
+    const of = async (...words: string[]): Promise<readonly Record<string, unknown>[]> => {
+      const { exit, out, err } = await callCli('audit', 'export', '-', '--cloudevents', ...words);
+      assert.equal(exit, 0, err);
+      return out.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line)]));
+    };
+    const all = await of();
+    const stored = (await readWhole(streams.log)).flatMap(({ body, subject, position }) =>
+      decodeCommit(body, subject).map(({ meta }, index) => [`${position}.${index}`, meta.id]),
+    );
+    assert.deepEqual(
+      all.map(({ position, id }) => [position, id]),
+      stored,
+    );
+    assert.ok(all.every(({ specversion, recordedtime }) => specversion === '1.0' && recordedtime !== undefined));
+    assert.ok(all.every((event) => event.host !== null));
+    const joined = await of('--type', 'EndpointJoined', '--sandbox', 'b');
+    assert.deepEqual(
+      joined.map(({ type, host: where }) => [String(type).split('.')[1], where]),
+      [['EndpointJoined', host]],
+    );
+    const [first, last] = [5, 7];
+    const stretch = await of('--from', String(first), '--until', String(last));
+    assert.ok(stretch.length > 0);
+    assert.deepEqual(
+      stretch,
+      all.filter(({ position }) => Math.floor(Number(position)) >= first && Math.floor(Number(position)) <= last),
+    );
+    assert.equal((await callCli('audit', 'export', path('plain'), '--cloudevents')).exit, 0);
+    assert.match((await callCli('audit', 'verify', path('plain'))).err, /^EXPORT_PARTIAL: /);
+    assert.match((await callCli('audit', 'import', path('plain'))).err, /^EXPORT_PARTIAL: /);
+    const filtered = await callCli('audit', 'export', '-', '--network', 'web');
+    assert.deepEqual([filtered.exit, filtered.out], [2, '']);
+  } finally {
+    await service.stop();
+    await projector.stop();
+    await connection.close();
+  }
 });
 
 test('a changed byte of an export is found, with the position first on the standard error', async () => {

@@ -1,13 +1,15 @@
 /** Which plugins the directories hold, and that a change of them is noticed. */
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, afterEach, describe, it } from 'node:test';
+import { checkPlugins } from '../../services/cli/doctor-plugins.ts';
 import { silentLogger } from '../../services/lib/logger.ts';
-import { type Directories, findPlugin, pluginNames } from '../../services/plugins/discovery.ts';
-import { createPlugins, type Plugins, whereIsPlugin } from '../../services/plugins/plugins.ts';
+import { type Directories, findPlugin, pluginNames, strayFiles } from '../../services/plugins/discovery.ts';
+import { createPlugins, type Plugins } from '../../services/plugins/plugins.ts';
 import { waitFor } from '../support/nats.ts';
 import { type PluginProcess, startOnSocket } from '../support/plugins/start.ts';
 import { FakeClock, turn } from '../support/world.ts';
@@ -93,12 +95,62 @@ describe('the directories', () => {
     assert.equal(findPlugin(directories, 'p'), null);
   });
 
-  it('say where a plugin is, and what is wrong with its file', async () => {
-    const directories = await place({ 'etc/good.spec': url, 'etc/bad.spec': '/run/x.sock', 'etc/worse.json': '{' });
-    assert.deepEqual(whereIsPlugin('good', directories), { file: `${directories.at}/etc/good.spec`, problem: null });
-    assert.match(whereIsPlugin('bad', directories)?.problem ?? '', /^Unknown protocol/);
-    assert.match(whereIsPlugin('worse', directories)?.problem ?? '', /^no JSON/);
-    assert.equal(whereIsPlugin('none', directories), null);
+  it('hold what no plugin is found by, with the reason', async () => {
+    const directories = await place({
+      'run/weave.sock': 'socket',
+      'run/nested/nested.sock': 'socket',
+      'run/file.sock': 'no socket',
+      'run/weave.spec': url,
+      'run/0123/other.sock': 'socket',
+      'run/.hidden.sock': 'socket',
+      'etc/good.spec': url,
+      'etc/README': 'words',
+      'etc/deep/deep.json': json,
+      'etc/folder.spec/x': '',
+      'usr/far.sock': 'no socket',
+    });
+    symlinkSync(join(directories.at, 'gone'), join(directories.at, 'usr/lost.json'));
+    assert.deepEqual(
+      strayFiles(directories).map(({ file, why, isMeant }) => [file.slice(directories.at.length + 1), why, isMeant]),
+      [
+        ['run/.hidden.sock', 'a name of a plugin is ^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$', true],
+        ['run/0123', 'no 0123.sock in it', false],
+        ['run/file.sock', 'it is no socket', true],
+        ['run/weave.spec', 'plugins end in .sock here', true],
+        ['etc/README', 'plugins end in .spec or .json here', false],
+        ['etc/folder.spec', 'no folder.spec.spec or folder.spec.json in it', false],
+        ['usr/far.sock', 'plugins end in .spec or .json here', true],
+        ['usr/lost.json', 'it leads nowhere, or is not for us to see', true],
+      ],
+    );
+  });
+
+  it('are told of by doctor: who listens, who does not, and what is taken for no plugin', async () => {
+    const directories = await place({
+      'run/weave.sock': 'socket',
+      'run/file.sock': 'no socket',
+      'etc/bad.spec': '/run/x.sock',
+      'etc/README': 'words',
+    });
+    const dead = join(directories.at, 'run/dead.sock');
+    // A process that is killed leaves its socket behind.
+    spawnSync('python3', ['-c', `import socket; socket.socket(socket.AF_UNIX).bind(${JSON.stringify(dead)})`]);
+    writeFileSync(join(directories.at, 'etc/far.spec'), `unix://${dead}`);
+    const checks = await checkPlugins(directories);
+    assert.deepEqual(
+      checks.map(({ name, result }) => `${result} ${name}`),
+      ['bad plugin bad', 'bad plugin dead', 'bad plugin far', 'ok plugin weave', 'bad no plugin', 'info no plugin'],
+    );
+    const [bad, left, far] = checks.map(({ says }) => says.slice(directories.at.length + 1));
+    assert.match(bad ?? '', /^etc\/bad\.spec: Unknown protocol/);
+    assert.match(left ?? '', /^run\/dead\.sock: nobody listens: connect ECONNREFUSED/);
+    assert.match(far ?? '', /^etc\/far\.spec: nobody listens: connect ECONNREFUSED/);
+    assert.ok(checks.every(({ result, remedy }) => (result === 'bad') === (remedy !== '')));
+    const nowhere = { sockets: ['/nowhere/a'], specs: ['/nowhere/b'] };
+    assert.deepEqual(
+      (await checkPlugins(nowhere)).map(({ says }) => says),
+      ['none in /nowhere/a, /nowhere/b'],
+    );
   });
 });
 

@@ -246,6 +246,10 @@ describe('networks of the realm', () => {
       assert.equal(refusal.code, 'CAPABILITY_MISSING');
       assert.deepEqual(refusal.culprits, [{ kind: 'capability', id: 'esp', detail: 'h1' }]);
     }
+    // Nothing that a host lacks is in the way of a value that there is not.
+    const astray = await create('web', 'maybe');
+    assert.equal(astray.code, 'OPTION_INVALID');
+    assert.deepEqual(astray.culprits, [{ kind: 'option', id: 'encrypted', detail: 'maybe' }]);
     assert.equal((await create('plain', 'false')).status, 'succeeded');
     await stage.stop();
     stage = new RealmStage();

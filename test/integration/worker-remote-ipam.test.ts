@@ -182,6 +182,56 @@ describe('a worker and the plugin of addresses', () => {
     await system.check();
   });
 
+  it('gives back what it was given and cannot use', async () => {
+    plugins.answers = {
+      ...usual,
+      'IpamDriver.RequestPool': () => ({ PoolID: 'odd', Pool: '10.9.0.7/24', Data: {} }),
+    };
+    const pool = await system.outcomeOf('CreateNetwork', { name: 'far', ipam });
+    assert.match(pool.fault?.text ?? '', /10\.9\.0\.7\/24" is not a subnet/);
+    assert.deepEqual(bodies('ReleasePool'), [{ PoolID: 'odd' }]);
+    plugins.answers = { ...usual, 'IpamDriver.RequestAddress': () => ({ Address: '10.77.0.9/24', Data: {} }) };
+    plugins.reset();
+    const gateway = await system.outcomeOf('CreateNetwork', { name: 'far', ipam });
+    assert.match(gateway.fault?.text ?? '', /10\.77\.0\.9\/24 is not in the pool/);
+    assert.deepEqual(plugins.methods().slice(-2), ['ReleaseAddress', 'ReleasePool']);
+    assert.deepEqual(bodies('ReleaseAddress').at(-1), { PoolID: 'p/10.250.0.0/24', Address: '10.77.0.9' });
+    plugins.answers = usual;
+    await system.run('CreateNetwork', { name: 'far', ipam });
+    plugins.answers = { ...usual, 'IpamDriver.RequestAddress': () => ({ Address: '10.250.1.9', Data: {} }) };
+    plugins.reset();
+    const endpoint = await system.outcomeOf('CreateEndpoint', { network: 'far', name: 'e' });
+    assert.equal(endpoint.fault?.code, 'PLUGIN_INVALID');
+    assert.deepEqual(plugins.methods(), ['RequestAddress', 'ReleaseAddress']);
+    assert.deepEqual(bodies('ReleaseAddress').at(-1), { PoolID: 'p/10.250.1.0/24', Address: '10.250.1.9' });
+    // What belongs to somebody stays theirs, whatever it is given as.
+    plugins.answers = { ...usual, 'IpamDriver.RequestAddress': () => ({ Address: '10.250.1.1', Data: {} }) };
+    plugins.reset();
+    await system.outcomeOf('CreateEndpoint', { network: 'far', name: 'e' });
+    assert.deepEqual(plugins.methods(), ['RequestAddress']);
+    await system.check();
+  });
+
+  it('releases no pool of another network that it was given once more', async () => {
+    await system.run('CreateNetwork', { name: 'far', ipam });
+    let tries = 0;
+    plugins.answers = {
+      ...usual,
+      'IpamDriver.RequestPool': (asked) =>
+        tries++ < 2 ? { PoolID: 'p/10.250.0.0/24', Pool: '10.250.0.0/24', Data: {} } : requestPool(asked),
+      'IpamDriver.RequestAddress': (asked) =>
+        tries < 3 ? { Address: '10.250.0.1/24', Data: {} } : requestAddress(asked),
+    };
+    plugins.reset();
+    await system.run('CreateNetwork', { name: 'next', ipam });
+    assert.equal(plugins.methods().filter((method) => method === 'RequestPool').length, 3);
+    assert.deepEqual(
+      plugins.methods().filter((method) => /Release/.test(method)),
+      [],
+    );
+    await system.check();
+  });
+
   it('refuses an address that it has given before', async () => {
     await system.run('CreateNetwork', { name: 'far', ipam });
     plugins.answers = { ...usual, 'IpamDriver.RequestAddress': () => ({ Address: '10.250.0.9/24', Data: {} }) };

@@ -98,6 +98,23 @@ describe('a worker and the plugin of a network', () => {
     await system.check();
   });
 
+  it('lets it do without a gateway, but for one that was asked for', async () => {
+    plugins.answers = {
+      'NetworkDriver.GetCapabilities': () => ({ Scope: 'local', GwAllocChecker: true }),
+      'NetworkDriver.GwAllocCheck': () => ({ SkipIPv4: true, SkipIPv6: true }),
+    };
+    plugins.go('other');
+    plugins.come('other');
+    const gatewayOfNext = async (name: string, subnet: object) => {
+      await system.run('CreateNetwork', { name, driver: 'other', ipam: { subnets: [subnet] } });
+      const [data] = (bodyOf('CreateNetwork') as unknown as { IPv4Data: { Gateway?: string }[] }).IPv4Data;
+      return data?.Gateway;
+    };
+    assert.equal(await gatewayOfNext('free', { subnet: '10.71.0.0/24' }), undefined);
+    assert.equal(await gatewayOfNext('own', { subnet: '10.72.0.0/24', gateway: '10.72.0.1' }), '10.72.0.1/24');
+    await system.check();
+  });
+
   it('tells it when its endpoint begins and ends to carry the default route of a sandbox', async () => {
     plugins.answers = { 'NetworkDriver.Join': ({ body }) => joined(body) };
     await attach('web', 'lan');
@@ -160,16 +177,39 @@ describe('a worker and the plugin of a network', () => {
     { what: 'a MAC of a group', method: 'CreateEndpoint', answer: { Interface: { MacAddress: '01:00:00:00:00:07' } } },
     { what: 'a route with host bits', method: 'Join', answer: { StaticRoutes: [{ Destination: '10.9.9.9/24' }] } },
     { what: 'a gateway that is none', method: 'Join', answer: { Gateway: 'here' } },
-    { what: 'a gateway in nobody’s subnet', method: 'Join', answer: { Gateway: '203.0.113.9' } },
-    { what: 'a link that is not there', method: 'Join', answer: { InterfaceName: { SrcName: 'nolink0' } } },
+    { what: 'a gateway without an interface', method: 'Join', answer: { Gateway: '203.0.113.9' } },
+    {
+      what: 'a link that is not there',
+      method: 'Join',
+      answer: { InterfaceName: { SrcName: 'nolink0' } },
+      words: 'NetworkDriver.Join of plugin weave: InterfaceName.SrcName "nolink0": no interface nolink0',
+    },
+    {
+      what: 'a gateway in nobody’s subnet',
+      method: 'Join',
+      answer: { InterfaceName: { SrcName: 'theirs0' }, Gateway: '203.0.113.9' },
+      words: 'NetworkDriver.Join of plugin weave: Gateway 203.0.113.9: Nexthop has invalid gateway',
+    },
+    {
+      what: 'a route by nobody’s address',
+      method: 'Join',
+      answer: {
+        InterfaceName: { SrcName: 'theirs0' },
+        StaticRoutes: [{ Destination: '10.77.0.0/16', RouteType: 0, NextHop: '203.0.113.9' }],
+      },
+      words:
+        'the answer of plugin weave: ROUTE_INVALID: no route to 10.77.0.0/16: the gateway is in none of the endpoint’s subnets',
+    },
   ];
-  for (const { what, method, answer } of lies) {
+  for (const { what, method, answer, words } of lies) {
     it(`does not take ${what} for an answer`, async () => {
+      machine.addForeign('link theirs0');
       plugins.answers = { [`NetworkDriver.${method}`]: () => answer };
       plugins.reset();
       const outcome = await attach('web');
       assert.equal(outcome.status, 'failed');
-      assert.match(outcome.fault?.code ?? '', /^(PLUGIN_INVALID|KERNEL_ERROR)$/);
+      assert.equal(outcome.fault?.code, 'PLUGIN_INVALID', outcome.fault?.text);
+      if (words !== undefined) assert.equal(`${outcome.fault?.step}: ${outcome.fault?.text}`, words);
       const taken = method === 'Join' ? ['CreateEndpoint', 'Join', 'Leave'] : ['CreateEndpoint'];
       assert.deepEqual(plugins.methods(), [...taken, 'DeleteEndpoint']);
       assert.deepEqual(

@@ -3,8 +3,8 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { linuxKernel } from '../../drivers/kernel/kernel.ts';
 import { tableName } from '../../drivers/kernel/ruleset.ts';
-import { diff } from '../../drivers/plan.ts';
 import { driverSuite } from '../contract/driver.suite.ts';
+import { clearKernel } from '../support/linux-lab.ts';
 import { hasKind, inOwnNamespaces, ipLinks, sh } from '../support/netns.ts';
 import { host, realm } from '../support/system.ts';
 
@@ -55,10 +55,7 @@ if (inOwnNamespaces(import.meta.filename)) {
         ...elements(),
       ],
       close: async () => {
-        const { objects } = await kernel.census();
-        await kernel.apply([{ id: 'clean', operations: diff([], objects) }]);
-        await kernel.settled();
-        await kernel.close();
+        await clearKernel(kernel);
         for (const name of foreign) removeLink(name);
         sh(`nft delete table inet ${table} 2>/dev/null || true; umount ${runDir}`);
         rmSync(runDir, { recursive: true });

@@ -7,6 +7,7 @@ import type { Device, KernelObject, Stub } from '../../drivers/objects.ts';
 import { diff } from '../../drivers/plan.ts';
 import type { Kernel } from '../../drivers/port.ts';
 import { byKey, create, netns, owner, remove, tag } from '../support/kernel-objects.ts';
+import { clearKernel } from '../support/linux-lab.ts';
 import { inOwnNamespaces, ipLinks, sh, shIn } from '../support/netns.ts';
 
 if (inOwnNamespaces(import.meta.filename)) {
@@ -48,10 +49,7 @@ if (inOwnNamespaces(import.meta.filename)) {
       await apply(create('all', all()));
     });
     afterEach(async () => {
-      const { objects } = await kernel.census();
-      await apply({ id: 'clean', operations: diff([], objects) });
-      await kernel.settled();
-      await kernel.close();
+      await clearKernel(kernel);
       assert.deepEqual(
         ipLinks().map(({ ifname }) => ifname),
         ['lo'],

@@ -84,9 +84,10 @@ if (inOwnNamespaces(import.meta.filename)) {
       const [short, long] = [`${'s'.repeat(99)}\n`, `${'l'.repeat(1999)}\n`];
       await lab.apply(create('file', [file('hosts', short)]));
       // Each text as its first letter and the end of its line; empty lines at the end are as good as none. Read by one call: whoever reads
-      // on after what was the end of a file sees what has been added to it since.
+      // on after what was the end of a file sees what has been added to it since. The kernel reads the size first and then copies, and clears
+      // what is cut off (mm/filemap.c, mm/truncate.c): whoever reads at that instant sees zeros behind the text, as good as empty lines.
       const once = `dd if=${path('hosts')} bs=8192 count=1 2>/dev/null`;
-      const loop = `while [ ! -e ${lab.runDir}/stop ]; do ${once} | tr -s '\\nsl' | tr '\\n' .; echo; done | sort -u`;
+      const loop = `while [ ! -e ${lab.runDir}/stop ]; do ${once} | tr '\\0' '\\n' | tr -s '\\nsl' | tr '\\n' .; echo; done | sort -u`;
       const reader = spawn('sh', ['-c', loop], { stdio: ['ignore', 'pipe', 'inherit'] });
       const read = text(reader.stdout);
       for (let round = 0; round < 200; round++) {

@@ -11,6 +11,7 @@ import type { KernelHarness } from '../contract/kernel-harness.ts';
 import { peersSuite } from '../contract/kernel-peers.suite.ts';
 import { sandboxSuite } from '../contract/kernel-sandbox.suite.ts';
 import { owner } from '../support/kernel-objects.ts';
+import { clearKernel } from '../support/linux-lab.ts';
 import { hasKind, inOwnNamespaces, ipLinks, sh, shIn } from '../support/netns.ts';
 import { addPeer, losePeer, peersOf } from '../support/tunnels.ts';
 
@@ -78,13 +79,8 @@ if (inOwnNamespaces(import.meta.filename)) {
       close: async () => {
         for (const server of servers) server.close();
         // What a test left behind goes as anything else of ours goes.
-        const { objects } = await kernel.census();
-        await kernel.apply([
-          { id: 'clean', operations: objects.map((object) => ({ op: 'delete', object }) as const).reverse() },
-        ]);
-        await kernel.settled();
+        await clearKernel(kernel);
         sh('ip xfrm state flush; ip xfrm policy flush');
-        await kernel.close();
         for (const { ifname, ifalias } of ipLinks()) if (ifalias === 'somebody') sh(`ip link del ${ifname}`);
         for (const name of links) sh(`ip link del far-${name}`);
         for (const path of brought) sh(`umount ${path}`);

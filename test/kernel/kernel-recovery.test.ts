@@ -10,6 +10,7 @@ import type { KernelObject } from '../../drivers/objects.ts';
 import { diff } from '../../drivers/plan.ts';
 import type { Kernel, Plan } from '../../drivers/port.ts';
 import { bridge, byKey, create, netns, network, owner, remove, sandbox, tag, veth } from '../support/kernel-objects.ts';
+import { clearKernel } from '../support/linux-lab.ts';
 import { inOwnNamespaces, ipLinks, sh, shIn } from '../support/netns.ts';
 
 const table = tableName(owner.realm, owner.host);
@@ -51,10 +52,7 @@ if (inOwnNamespaces(import.meta.filename)) {
       runDir = mkdtempSync('/run/cnm-test-');
     });
     afterEach(async () => {
-      const { objects } = await kernel.census();
-      await kernel.apply([{ id: 'clean', operations: diff([], objects) }]);
-      await kernel.settled();
-      await kernel.close();
+      await clearKernel(kernel);
       sh(`nft delete table inet ${table}; umount ${runDir}; rmdir ${runDir}`);
       assert.deepEqual(
         ipLinks().map(({ ifname }) => ifname),

@@ -3,13 +3,12 @@
  * a switch in a namespace of its own, where 192.0.2.1 is beyond a gateway.
  */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { linuxKernel } from '../../drivers/kernel/kernel.ts';
-import { tableName } from '../../drivers/kernel/ruleset.ts';
-import { diff } from '../../drivers/plan.ts';
 import type { Kernel } from '../../drivers/port.ts';
+import { clearAway } from '../support/linux-lab.ts';
 import { inOwnNamespaces, ipLinks, sh, shIn, succeedsIn } from '../support/netns.ts';
 import { host, memoryStreams, realm, System } from '../support/system.ts';
 
@@ -63,13 +62,9 @@ if (inOwnNamespaces(import.meta.filename)) {
     });
     afterEach(async () => {
       await system.stop();
-      const { objects } = await kernel.census();
-      await kernel.apply([{ id: 'clean', operations: diff([], objects) }]);
-      await kernel.settled();
-      await kernel.close();
-      sh(`nft delete table inet ${tableName(realm, host)} 2>/dev/null || true; umount ${runDir}; umount ${outside}`);
+      await clearAway(kernel, { realm, host, runDir });
+      sh(`umount ${outside}`);
       sh(`ip link del up0 2>/dev/null || true; rm ${outside}`);
-      rmSync(runDir, { recursive: true });
     });
 
     for (const [mode, within, reflected] of [

@@ -1,14 +1,14 @@
 /** The way out of overlays on Linux, with a real nats-server: traffic to the world outside, published ports, and who gets none of it. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import { linuxKernel } from '../../drivers/kernel/kernel.ts';
-import { tableName } from '../../drivers/kernel/ruleset.ts';
 import type { Kernel } from '../../drivers/port.ts';
 import { RESOLVER_PORT } from '../../services/dns/address.ts';
+import { clearAway } from '../support/linux-lab.ts';
 import { inOwnNamespaces, ipLinks, sh, shIn, succeedsIn } from '../support/netns.ts';
 import { host, type NatsStreams, natsStreams, realm, System } from '../support/system.ts';
 
@@ -129,15 +129,9 @@ if (inOwnNamespaces(import.meta.filename)) {
     after(async () => {
       for (const child of children) child.kill('SIGKILL');
       await system.stop();
-      const { objects } = await kernel.census();
-      await kernel.apply([
-        { id: 'clean', operations: objects.map((object) => ({ op: 'delete', object }) as const).reverse() },
-      ]);
-      await kernel.settled();
-      await kernel.close();
+      await clearAway(kernel, { realm, host, runDir });
       await streams.stop();
-      sh(`nft delete table inet ${tableName(realm, host)}; umount ${runDir}; umount ${outside}; rm ${outside}`);
-      rmSync(runDir, { recursive: true });
+      sh(`umount ${outside}; rm ${outside}`);
     });
 
     it('leads to the world outside, with an address of the host, and names of that world are found', async () => {

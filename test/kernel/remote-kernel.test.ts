@@ -6,13 +6,13 @@ import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import { linuxKernel } from '../../drivers/kernel/kernel.ts';
-import { tableName } from '../../drivers/kernel/ruleset.ts';
-import { diff } from '../../drivers/plan.ts';
 import type { Kernel } from '../../drivers/port.ts';
 import { silentLogger } from '../../services/lib/logger.ts';
 import { createPlugins, type Plugins } from '../../services/plugins/plugins.ts';
+import { clearAway } from '../support/linux-lab.ts';
 import { waitFor } from '../support/nats.ts';
 import { inOwnNamespaces, ipLinks, sh, shIn, succeedsIn } from '../support/netns.ts';
+import { linkPlugins } from '../support/plugins/links.ts';
 import { type PluginProcess, startVeth } from '../support/plugins/start.ts';
 import { host, type NatsStreams, natsStreams, realm, System } from '../support/system.ts';
 
@@ -86,12 +86,8 @@ if (inOwnNamespaces(import.meta.filename)) {
       await system.stop();
       await plugins.close();
       await plugin.kill();
-      const { objects } = await kernel.census();
-      await kernel.apply([{ id: 'clean', operations: diff([], objects) }]);
-      await kernel.close();
+      await clearAway(kernel, { realm, host, runDir });
       await streams.stop();
-      sh(`nft delete table inet ${tableName(realm, host)} 2>/dev/null || true; umount ${runDir}`);
-      rmSync(runDir, { recursive: true });
       rmSync(sockets, { recursive: true });
     });
 
@@ -142,6 +138,35 @@ if (inOwnNamespaces(import.meta.filename)) {
       assert.ok((await plugin.methods()).includes('NetworkDriver.RevokeExternalConnectivity'));
       await detach('one');
       await system.run('DeleteNetwork', { network: 'lan' });
+    });
+
+    it('is named where the kernel refuses what it has said', async () => {
+      await system.stopWorker();
+      const liar = linkPlugins(['liar'], {
+        addLink: (name) => sh(`ip link add ${name} type veth peer name ${name}h`),
+        removeLink: (name) => sh(`ip link del ${name} 2>/dev/null || true`),
+      });
+      await system.startWorker({ plugins: liar });
+      await system.run('CreateNetwork', { name: 'lies', driver: 'liar' });
+      sh('ip link add theirs0 type veth peer name theirs1');
+      const join = 'NetworkDriver.Join of plugin liar';
+      const lies = [
+        { SrcName: 'nolink0', Gateway: '', says: [join, 'ENODEV', /^InterfaceName.SrcName "nolink0": /] },
+        { SrcName: 'theirs0', Gateway: '203.0.113.9', says: [join, 'ENETUNREACH', /^Gateway 203.0.113.9: /] },
+      ] as const;
+      for (const { SrcName, Gateway, says } of lies) {
+        liar.answers = { 'NetworkDriver.Join': () => ({ InterfaceName: { SrcName, DstPrefix: 'eth' }, Gateway }) };
+        const networks = [{ network: 'lies' }];
+        const { fault } = await system.outcomeOf('AttachSandbox', { sandbox: 'one', networks });
+        const [step, errno, text] = says;
+        assert.deepEqual([fault?.code, fault?.step, fault?.errno], ['PLUGIN_INVALID', step, errno]);
+        assert.match(fault?.text ?? '', text);
+      }
+      assert.ok(links().includes('theirs0'));
+      sh('ip link del theirs0');
+      await system.run('DeleteNetwork', { network: 'lies' });
+      await system.stopWorker();
+      await system.startWorker();
     });
 
     it('ends in an outcome when the plugin is gone, and goes on when it is back', async () => {

@@ -1,12 +1,13 @@
 /** A worker on Linux with a real nats-server, seen from outside: addresses, isolation, hand-over, restarts, deaths. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, writeFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import { linuxKernel } from '../../drivers/kernel/kernel.ts';
 import { tableName } from '../../drivers/kernel/ruleset.ts';
 import type { Kernel, Operation } from '../../drivers/port.ts';
 import type { Outcome } from '../../events/queries.ts';
+import { clearAway } from '../support/linux-lab.ts';
 import { waitFor } from '../support/nats.ts';
 import { inOwnNamespaces, ipLinks, namespaceOf, sh, shIn, succeedsIn } from '../support/netns.ts';
 import { host, type NatsStreams, natsStreams, realm, System } from '../support/system.ts';
@@ -114,15 +115,8 @@ if (inOwnNamespaces(import.meta.filename)) {
     });
     after(async () => {
       await system.stop();
-      const { objects } = await kernel.census();
-      await kernel.apply([
-        { id: 'clean', operations: objects.map((object) => ({ op: 'delete', object }) as const).reverse() },
-      ]);
-      await kernel.settled();
-      await kernel.close();
+      await clearAway(kernel, { realm, host, runDir });
       await streams.stop();
-      sh(`nft delete table inet ${table}; umount ${runDir}`);
-      rmSync(runDir, { recursive: true });
     });
 
     it('attaches ten sandboxes to three networks', async () => {

@@ -1,13 +1,12 @@
 /** Random commands, failures, deaths and losses on Linux: whatever happens, log and kernel agree afterwards, and nothing is left at the end. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import fc from 'fast-check';
 import { linuxKernel } from '../../drivers/kernel/kernel.ts';
-import { tableName } from '../../drivers/kernel/ruleset.ts';
-import { diff } from '../../drivers/plan.ts';
 import type { Kernel } from '../../drivers/port.ts';
 import { breakable } from '../contract/driver.suite.ts';
+import { clearAway } from '../support/linux-lab.ts';
 import { waitFor } from '../support/nats.ts';
 import { inOwnNamespaces, ipLinks, sh } from '../support/netns.ts';
 import { host, type Mortal, memoryStreams, mortal, realm, System } from '../support/system.ts';
@@ -154,12 +153,7 @@ if (inOwnNamespaces(import.meta.filename)) {
       kernel = await linuxKernel({ realm, host, runDir });
     });
     after(async () => {
-      const { objects } = await kernel.census();
-      await kernel.apply([{ id: 'clean', operations: diff([], objects) }]);
-      await kernel.settled();
-      await kernel.close();
-      sh(`nft delete table inet ${tableName(realm, host)}; umount ${runDir}`);
-      rmSync(runDir, { recursive: true });
+      await clearAway(kernel, { realm, host, runDir });
     });
 
     it('leaves log and kernel in agreement', async () => {

@@ -1,15 +1,15 @@
 /** What a sandbox has beside its interfaces, on Linux with a real nats-server: ports that follow its gateway, moves, files, names. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import { linuxKernel } from '../../drivers/kernel/kernel.ts';
-import { tableName } from '../../drivers/kernel/ruleset.ts';
 import type { Kernel } from '../../drivers/port.ts';
 import type { PortBinding } from '../../events/events.ts';
 import { RESOLVER_PORT } from '../../services/dns/address.ts';
+import { clearAway } from '../support/linux-lab.ts';
 import { waitFor } from '../support/nats.ts';
 import { inOwnNamespaces, ipLinks, namespaceOf, sh, shIn } from '../support/netns.ts';
 import { host, type NatsStreams, natsStreams, realm, System } from '../support/system.ts';
@@ -96,15 +96,8 @@ if (inOwnNamespaces(import.meta.filename)) {
     after(async () => {
       for (const child of servers) child.kill('SIGKILL');
       await system.stop();
-      const { objects } = await kernel.census();
-      await kernel.apply([
-        { id: 'clean', operations: objects.map((object) => ({ op: 'delete', object }) as const).reverse() },
-      ]);
-      await kernel.settled();
-      await kernel.close();
+      await clearAway(kernel, { realm, host, runDir });
       await streams.stop();
-      sh(`nft delete table inet ${tableName(realm, host)}; umount ${runDir}`);
-      rmSync(runDir, { recursive: true });
     });
 
     it('is reached at its ports, through whichever endpoint is its gateway', async () => {

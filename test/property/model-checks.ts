@@ -4,7 +4,7 @@ import { verdictOn } from '../../events/deciders/upkeep.ts';
 import { type Event, isRevertible, needsExecution } from '../../events/envelope.ts';
 import { type EventType, isConstructive, isFailure, isIntent } from '../../events/events.ts';
 import { Releases } from '../../events/ipam-releases.ts';
-import { type BoundaryState, commandKey, type EndpointRow, networkOf } from '../../events/state.ts';
+import { type BoundaryState, commandKey, type EndpointRow, isMoving, networkOf } from '../../events/state.ts';
 import { endpointTransitions, networkTransitions } from '../../events/states.ts';
 import { Journal, Queue, Table } from '../../events/table.ts';
 import { chainHash } from '../../services/lib/hash.ts';
@@ -145,10 +145,12 @@ const checkSandboxes = (state: BoundaryState): void => {
       `endpoint ${row.facts.name} is ${row.status}`,
     );
   }
-  for (const { facts, status, members: ids } of state.sandboxes.values()) {
+  for (const row of state.sandboxes.values()) {
+    const { facts, status, members: ids } = row;
     assert.equal(ids.length === 0, status === 'removing', `sandbox ${facts.id} with ${ids.length} is ${status}`);
     const isNamed = state.sandboxIds.get(facts.id) === facts.incarnation;
-    assert.equal(isNamed, status !== 'removing', `sandbox ${facts.id} ${status} by its name`);
+    // Nobody else has the name of a sandbox that somebody may come back into.
+    assert.equal(isNamed, status !== 'removing' || isMoving(state, row), `sandbox ${facts.id} ${status} by its name`);
   }
   for (const incarnation of state.sandboxIds.values()) assert.ok(state.sandboxes.has(incarnation));
   const inside = [...state.endpoints.values()].flatMap(({ sandbox }) => sandbox?.incarnation ?? []);

@@ -10,6 +10,8 @@ import { Model } from './model.ts';
 import { moves, realmMoves } from './model-moves.ts';
 import { play, playTogether } from './model-play.ts';
 
+const numRuns = Number(process.env.MODEL_RUNS ?? 100);
+
 const lines = <T>(rows: Iterable<T>, show: (row: T) => readonly unknown[]): readonly string[] =>
   [...rows].map((row) => show(row).join(' ')).sort();
 const both = ({ ipv4, ipv6 }: Gateways): string => `${ipv4}/${ipv6}`;
@@ -67,7 +69,7 @@ test('the views say what the deciding fold knows, at every position', () => {
       play(model, steps);
       compare(model);
     }),
-    { numRuns: 100 },
+    { numRuns },
   );
 });
 
@@ -78,6 +80,6 @@ test('the views say what the deciding fold knows of networks that are on several
       playTogether(model, steps);
       compare(model);
     }),
-    { numRuns: 40 },
+    { numRuns: Math.ceil(numRuns * 0.4) },
   );
 });

@@ -70,7 +70,7 @@ export class ModelWorker extends Follower<Place> {
   #announced = new Set<string>();
   /** Endpoints whose leave failed: they cannot join before. */
   #unable = new Set<string>();
-  /** Endpoints whose join fails by the report that is being made. */
+  /** Ids of joins that fail by the report that is being made. */
   readonly #undone = new Set<string>();
   /** Intents that no host port is found for. */
   #hopeless = new Set<string>();
@@ -234,8 +234,11 @@ export class ModelWorker extends Follower<Place> {
       return [{ fact: { type: 'SandboxCreated', data: { sandbox } }, intent }];
     }
     if (!isFailed) return [];
-    this.#undone.add(intent.data.endpointId);
-    const others = this.#state.sandboxes.get(incarnation)?.members.some((id) => !this.#undone.has(id));
+    this.#undone.add(intent.data.joinId);
+    const { sandboxes, endpoints } = this.#state;
+    // Whoever has failed to join another sandbox, or this one before, may be in this one all the same.
+    const isIn = (id: string) => !this.#undone.has(endpoints.get(id)?.sandbox?.joinId ?? '');
+    const others = sandboxes.get(incarnation)?.members.some(isIn);
     if (others || !this.#announced.delete(incarnation)) return [];
     return [removed];
   }

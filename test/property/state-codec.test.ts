@@ -38,6 +38,12 @@ const copied = (realm: Realm): Realm => {
   return copy;
 };
 
+/** Of everything that is there: a controller begins a term on no other subject. */
+const termsOf = (realm: Realm): readonly string[] =>
+  [...realm.boundaries.values(), ...[...realm.shared.networks.keys()].map((id) => networkBoundary(realm, id))]
+    .map(({ subject, term }) => `${subject} ${term}`)
+    .sort();
+
 /** What a controller would append for these commands. */
 const decidedOn = (realm: Realm, model: Model): unknown => {
   let serial = 0;
@@ -77,6 +83,7 @@ const check = (model: Model, cuts: readonly number[]): void => {
     due = false;
     const copy = copied(realm);
     assert.deepEqual(text(copy), text(realm), `at ${message.position}`);
+    assert.deepEqual(termsOf(copy), termsOf(realm), `terms at ${message.position}`);
     assert.deepEqual(decidedOn(copy, model), decidedOn(realm, model), `decided at ${message.position}`);
     copies.push(copy);
   }

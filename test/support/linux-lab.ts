@@ -1,6 +1,6 @@
 /** The kernel of this machine under a run directory of its own, from empty to empty: for tests in namespaces of their own. */
 import assert from 'node:assert/strict';
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { linuxKernel } from '../../drivers/kernel/kernel.ts';
 import { tableName } from '../../drivers/kernel/ruleset.ts';
 import type { KernelObject } from '../../drivers/objects.ts';
@@ -8,6 +8,27 @@ import { diff } from '../../drivers/plan.ts';
 import type { Kernel, KernelFault, Plan } from '../../drivers/port.ts';
 import { byKey, owner } from './kernel-objects.ts';
 import { sh } from './netns.ts';
+
+/** Removes all of ours, waits until it is gone, and closes the kernel. */
+export const clearKernel = async (kernel: Kernel): Promise<void> => {
+  const { objects } = await kernel.census();
+  assert.deepEqual(await kernel.apply([{ id: 'clean', operations: diff([], objects) }]), [{ ok: true }]);
+  await kernel.settled();
+  await kernel.close();
+};
+
+export interface Traces {
+  readonly realm: string;
+  readonly host: string;
+  readonly runDir: string;
+}
+
+/** The same, with what stays of a worker for the next one: its table and its run directory. */
+export const clearAway = async (kernel: Kernel, { realm, host, runDir }: Traces): Promise<void> => {
+  await clearKernel(kernel);
+  sh(`nft delete table inet ${tableName(realm, host)} 2>/dev/null || true; umount ${runDir}`);
+  rmSync(runDir, { recursive: true });
+};
 
 export class LinuxLab {
   readonly runDir = mkdtempSync('/run/cnm-test-');
@@ -59,10 +80,7 @@ export class LinuxLab {
 
   /** Removes all of ours, and waits until it is gone. */
   async close(): Promise<void> {
-    const { objects } = await this.kernel.census();
-    await this.apply({ id: 'clean', operations: diff([], objects) });
-    await this.kernel.settled();
-    await this.kernel.close();
+    await clearKernel(this.kernel);
     sh(`nft delete table inet ${tableName(owner.realm, owner.host)}; umount ${this.runDir}; rmdir ${this.runDir}`);
   }
 }

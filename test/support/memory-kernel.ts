@@ -23,6 +23,7 @@ import type {
   PlanResult,
   PortSearch,
 } from '../../drivers/port.ts';
+import { stepOf } from '../../drivers/steps.ts';
 import { MemoryAssociations } from './memory-associations.ts';
 import {
   type Contents,
@@ -53,7 +54,7 @@ export interface Failing {
 
 const defaultFault: Failure = { code: 'KERNEL_ERROR', errno: 'EIO', text: 'injected', retryable: false };
 
-const stepOf = ({ op, object }: Operation): string => `${op} ${objectKey(object)}`;
+const wordsOf = ({ op, object }: Operation): string => `${op} ${objectKey(object)}`;
 
 export class MemoryMachine {
   readonly #objects = new Map<string, KernelObject>();
@@ -207,10 +208,10 @@ export class MemoryMachine {
     const missing = (plan.needs ?? []).find((name) => !hasLink(this.#contents, name));
     if (missing !== undefined) {
       const { failure } = noLink(missing);
-      return { ok: false, fault: { ...failure, step: plan.id, undoFaults: [] } };
+      return { ok: false, fault: { ...failure, step: `look for interface ${missing}`, undoFaults: [] } };
     }
     for (const operation of plan.operations) {
-      this.log.push(stepOf(operation));
+      this.log.push(wordsOf(operation));
       const failing = this.#failing(operation);
       try {
         if (failing) throw new Refused({ ...defaultFault, ...failing.fault });
@@ -222,7 +223,7 @@ export class MemoryMachine {
         this.#foreign.clear();
         for (const [key, label] of foreign) this.#foreign.set(key, label);
         const undoFaults = failing?.undoFaults ?? [];
-        return { ok: false, fault: { ...error.failure, step: stepOf(operation), undoFaults } };
+        return { ok: false, fault: { ...error.failure, step: stepOf(operation.op, operation.object), undoFaults } };
       }
     }
     return { ok: true };

@@ -4,7 +4,7 @@ import { Command, type CommandInput, type CommandType } from '../../events/comma
 import { commitHeaders, decodeCommit } from '../../events/envelope.ts';
 import { type EventData, isIntent, isTerminal } from '../../events/events.ts';
 import { commandId, subjects } from '../../events/names.ts';
-import { applyCommit, createViews, rowsOf } from '../../projections/views.ts';
+import { applyCommit, createViews, rowsOf, type Views } from '../../projections/views.ts';
 import type { Controller } from '../../services/controller/controller.ts';
 import { foldLog } from '../../services/controller/controller.ts';
 import { systemClock } from '../../services/lib/clock.ts';
@@ -93,12 +93,16 @@ export class RealmStage {
     return foldLog(this.log.stored());
   }
 
-  /** Status and endpoints of the networks that the view knows. */
-  viewed(): readonly (readonly [name: string, host: string, status: string, endpoints: number])[] {
+  views(): Views {
     const views = createViews();
     for (const { subject, position, body } of this.log.stored())
       applyCommit(views, subject, position, decodeCommit(body, subject));
-    return [...rowsOf(views, 'networks').values()].map((row) => [row.name, row.host, row.status, row.endpoints]);
+    return views;
+  }
+
+  /** Status and endpoints of the networks that the view knows. */
+  viewed(): readonly (readonly [name: string, host: string, status: string, endpoints: number])[] {
+    return [...rowsOf(this.views(), 'networks').values()].map((row) => [row.name, row.host, row.status, row.endpoints]);
   }
 
   /** Each commit carries the hash of the one before on its subject. */

@@ -172,7 +172,12 @@ export class System {
   send<T extends CommandType>(
     type: T,
     data: CommandInput<T>,
-    more: { readonly id?: string; readonly deadlineMs?: number; readonly correlationid?: string } = {},
+    more: {
+      readonly id?: string;
+      readonly deadlineMs?: number;
+      readonly correlationid?: string;
+      readonly traceparent?: string;
+    } = {},
   ): Sent {
     const id = more.id ?? commandId(systemClock.nowMs(), `t${this.#serial++}`);
     const waiting = {

@@ -1,8 +1,10 @@
 // What the command line prints: tables that fit, errors with culprits and next step, help out of the tables that parse.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { NotFound } from '../../services/cli/context.ts';
 import { describeEvent } from '../../services/cli/event-text.ts';
 import { report } from '../../services/cli/failures.ts';
+import { describeRotated } from '../../services/cli/network.ts';
 import { nouns } from '../../services/cli/nouns.ts';
 import { runCli } from '../../services/cli/run.ts';
 import { type Column, renderTable, shortBytes, shortDuration, shortTime } from '../../services/cli/table.ts';
@@ -85,6 +87,11 @@ test('cli failures: a failed command has the kernel speak, and is 1', () => {
   assert.equal(told(failed).exit, 1);
 });
 
+test('cli failures: what there is not is told with where to look', () => {
+  const { exit, err } = told(new NotFound('there is no network web', 'See `cnm network ls`.'));
+  assert.deepEqual([exit, err], [1, 'NOT_FOUND: there is no network web\nnext: See `cnm network ls`.\n']);
+});
+
 test('cli failures: nobody there is 3, a defect is told with its stack', () => {
   assert.equal(told(new QueryFailed('UNANSWERED', 'nobody')).exit, 3);
   assert.equal(told(new QueryFailed('QUERY_MALFORMED', 'bad')).exit, 1);
@@ -94,6 +101,10 @@ test('cli failures: nobody there is 3, a defect is told with its stack', () => {
 test('cli events: an event in words', () => {
   const joined = { type: 'cnm.EndpointJoined.v1', data: { name: 'db', ipv4: '10.0.0.2/24', sandbox: { id: 'c1' } } };
   assert.equal(describeEvent(joined), 'endpoint db 10.0.0.2/24 sandbox c1');
+  const settled = { type: 'cnm.JoinSettled.v1', data: { name: 'db', interface: 'eth0' } };
+  assert.equal(describeEvent(settled), 'endpoint db');
+  const given = { type: 'cnm.NetworkSettled.v1', data: { name: 'web', subnets: [{ subnet: '10.0.0.0/24' }] } };
+  assert.equal(describeEvent(given), 'network web 10.0.0.0/24');
   const fault = { code: 'KERNEL_ERROR', step: 'create bridge', text: 'busy' };
   const failed = { type: 'cnm.NetworkCreateFailed.v1', data: { name: 'web', fault } };
   assert.equal(describeEvent(failed), 'network web KERNEL_ERROR: create bridge: busy');
@@ -134,4 +145,27 @@ test('cli usage: what makes no sense is 2, with what would make sense', async ()
   assert.match((await call('network', 'destroy')).err, /cnm network knows create, update, ls, inspect, rm, prune/);
   assert.match((await call('network', 'create')).err, /NAME is missing\nusage: cnm network create NAME/);
   assert.match((await call('--version')).out, /^\d+\.\d+\.\d+\n$/);
+});
+
+test('cli usage: a value that makes no sense is told with its option and the usage of its command', async () => {
+  const usage = 'usage: cnm network create NAME ';
+  const never = await call('network', 'create', 'web', '--gc', 'never');
+  assert.equal(never.exit, 2);
+  assert.ok(never.err.startsWith(`cnm: gc: never is no duration: write 30s, 5m, 24h or 7d\n${usage}`), never.err);
+  const twice = await call('network', 'create', 'h1/web', '--host', 'h2');
+  assert.equal(twice.exit, 2);
+  assert.ok(twice.err.startsWith(`cnm: h1/web and --host h2: name one host\n${usage}`), twice.err);
+});
+
+test('cli network rotate-keys: which networks get new keys', () => {
+  const network = (name: string, encrypted: boolean | null) => ({
+    name,
+    tunnel: encrypted === null ? null : { port: 4790, encrypted },
+  });
+  const plain = [network('web', null), network('span', false)];
+  assert.equal(describeRotated(plain), 'no network is encrypted now; those to come have new keys');
+  assert.equal(
+    describeRotated([...plain, network('vault', true), network('safe', true)]),
+    'new keys for vault, safe: hosts send with them in ten seconds',
+  );
 });

@@ -18,6 +18,7 @@ import { describeBindings, describeSocket, parsePort } from '../../services/cli/
 import { findSpec, parseCall, type Spec, UsageError, usageOf } from '../../services/cli/spec.ts';
 import {
   interfaceOf,
+  parseDriverOptions,
   parseDuration,
   parseGc,
   parseMoment,
@@ -81,10 +82,11 @@ test('cli words: a command is found by its noun and verb', () => {
 
 test('cli values: durations', () => {
   assert.deepEqual(
-    ['500ms', '30s', '5m', '1.5h', '7d'].map(parseDuration),
+    ['500ms', '30s', '5m', '1.5h', '7d'].map((text) => parseDuration(text, '--wait')),
     [500, 30_000, 300_000, 5_400_000, 604_800_000],
   );
-  for (const text of ['', '5', '5 m', '-1s', '1y']) usage(() => parseDuration(text), /is no duration/);
+  for (const text of ['', '5', '5 m', '-1s', '1y'])
+    usage(() => parseDuration(text, '--wait'), /^--wait: .*is no duration/);
   assert.deepEqual([parseGc('off'), parseGc('5m'), parseGc(undefined)], ['off', 300_000, undefined]);
 });
 
@@ -98,6 +100,8 @@ test('cli values: pairs', () => {
   assert.deepEqual(parsePairs(['a=1', 'b=c=d', 'e='], '-o'), { a: '1', b: 'c=d', e: '' });
   usage(() => parsePairs(['a'], '-o'), /write KEY=VALUE/);
   usage(() => parsePairs(['=1'], '-o'), /write KEY=VALUE/);
+  assert.deepEqual(parseDriverOptions(['encrypted', 'a=b=c'], '-o'), { encrypted: '', a: 'b=c' });
+  for (const text of ['', '=1']) usage(() => parseDriverOptions([text], '-o'), /write KEY=VALUE/);
 });
 
 const ports: Readonly<Record<string, object>> = {
@@ -289,8 +293,13 @@ test('cli values: attachments with their options', () => {
 });
 
 test('cli values: names with and without their host', () => {
-  assert.deepEqual(splitName('h1/web'), { host: 'h1', name: 'web' });
-  assert.deepEqual(splitName('web'), { host: undefined, name: 'web' });
+  assert.deepEqual(splitName('h1/web', undefined), { host: 'h1', name: 'web' });
+  assert.deepEqual(splitName('h1/web', 'h1'), { host: 'h1', name: 'web' });
+  assert.deepEqual(splitName('web', undefined), { host: undefined, name: 'web' });
+  assert.deepEqual(splitName('web', 'h2'), { host: 'h2', name: 'web' });
+  for (const text of ['/web', 'h1/', 'a/b/c', '/'])
+    usage(() => splitName(text, undefined), /write HOST\/NAME or NAME$/);
+  usage(() => splitName('h1/web', 'h2'), /^h1\/web and --host h2: name one host$/);
 });
 
 test('words: whatever lists or shows can do so as of any moment', async () => {

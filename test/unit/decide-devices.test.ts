@@ -1,5 +1,6 @@
 // Specifications of networks that stand on a link of the host: which subnets they may have, and who may be on them at once.
 import { describe, it } from 'node:test';
+import { pool, settling, subnets } from '../support/settling.ts';
 import {
   did,
   endpoint,
@@ -42,6 +43,14 @@ describe('subnets of networks on a link of the host', () => {
         given()
           .when('CreateNetwork', { name: 'lan', ...on('eth0', subnet, { driver }) })
           .records(created);
+  });
+
+  it('may be that also where a plugin has given it', () => {
+    const lan = network('lan', { driver: 'macvlan', options: { parent: 'eth0' }, ipam: { driver: 'weave' } });
+    const asked = () => givenIn({ facts: { ...facts, drivers: ['weave'] } }, lan);
+    for (const subnet of ['192.168.1.0/24', '192.168.1.64/26'])
+      settling(asked(), subnets(pool(subnet))).records({ type: 'NetworkSettled', data: { subnets: [{ subnet }] } });
+    settling(asked(), subnets(pool('192.168.7.0/24'))).refuses('SUBNET_OVERLAPS', { kind: 'route' });
   });
 
   it('may not be what it reaches over another link, or over none that is known', () => {

@@ -65,6 +65,11 @@ test('CreateNetwork: goes to the only host that carries out its driver, beside h
   // what is said of the log is said to no host
   for (const named of [null, 'h1', 'h9'])
     assert.equal(routed('RetryParked', { position: 1, index: 0 }, named), 'realm');
+  // what is for all hosts is so whichever one it is asked for from
+  assert.equal(routed('CreateNetwork', { name: 'n', driver: 'overlay' }), 'realm');
+  assert.equal(routed('CreateNetwork', { name: 'n', driver: 'overlay' }, 'fab-1'), 'realm');
+  assert.equal(routed('CreateNetwork', { name: 'n', driver: 'overlay' }, 'h9'), 'HOST_NOT_FOUND');
+  assert.equal(routed('RotateTunnelKeys', {}, 'h9'), 'HOST_NOT_FOUND');
   // who names a host means it
   assert.equal(routed('CreateNetwork', { name: 'n', driver: 'fabric' }, 'h1'), 'h1');
 });

@@ -125,6 +125,23 @@ test('a leave that was decided before its join was taken back ends where it shou
   assert.equal(world.state.sandboxes.size, 0);
 });
 
+test('a sandbox whose only member fails to join is there until all are out who were asked to leave it', () => {
+  const ports = [{ hostPort: 80, port: 80 }];
+  const attached = did('AttachSandbox', { sandbox: 's1', ports, networks: [{ network: 'web' }] });
+  const { world } = given(web, six, endpoint('six', 'c'), reported, attached, joined('six', 'c', 's1'));
+  world.run('LeaveEndpoint', { network: 'six', endpoint: 'c' });
+  world.fail('EndpointCreateRequested');
+  world.fail('EndpointJoinRequested');
+  const [row] = world.state.sandboxes.values();
+  assert.ok(row);
+  assert.deepEqual([row.status, row.members], ['removing', []]);
+  assert.equal(world.state.sandboxIds.size, 0);
+  assert.equal(world.state.ports.size, 1, 'the other one may be in there, with the ports');
+  world.succeed();
+  world.report({ type: 'SandboxRemoved', data: { sandbox: row.facts } }, null);
+  assert.equal(world.state.sandboxes.size + world.state.ports.size, 0);
+});
+
 test('a network that is undone takes its endpoints and their sandboxes along', () => {
   const { world } = given(web, a, joined('web', 'a', 's1'), endpoint('web', 'c'));
   world.fail('NetworkCreateRequested');

@@ -112,6 +112,35 @@ test('MoveSandbox: while it is under way the sandbox takes no other command, and
     .records({ type: 'EndpointLeaveRequested', data: { last: true } }, { type: 'EndpointDeleteRequested' });
 });
 
+test('MoveSandbox: a sandbox that is empty keeps its name and its namespace while it may be moved back', () => {
+  const netns = '/run/x';
+  const brought = did('AttachSandbox', { sandbox: 's1', netns, networks: [{ network: 'web' }] });
+  const emptied = () => {
+    const { world, when } = given(web, endpoint('web', 'a'), brought, reported, db, moved);
+    world.fail('NetworkCreateRequested');
+    assert.deepEqual([sandboxIn(world).status, sandboxIn(world).members], ['removing', []]);
+    return { world, when };
+  };
+  const into = (sandbox: string, more: object = {}) => ({ network: 'web', endpoint: 'a', sandbox, ...more });
+  const { world, when } = emptied();
+  when('JoinEndpoint', into('s1')).refuses('SANDBOX_MOVING', { id: 's1' });
+  when('JoinEndpoint', into('s2', { netns })).refuses('SANDBOX_CONFLICT', { id: 's1' });
+  when('DetachSandbox', { sandbox: 's1' }).refuses('SANDBOX_MOVING');
+  undone(...all)(world);
+  assert.deepEqual(shapes(world), ['a in web created', 's1 in web joined s1']);
+  when('JoinEndpoint', into('s1')).records({
+    type: 'EndpointJoinRequested',
+    data: { sandbox: { incarnation: sandboxIn(world).facts.incarnation } },
+  });
+  // Done in part, as by a worker that did not find it there: nobody comes back, and the name is free.
+  const other = emptied();
+  undone('EndpointCreateRequested', 'EndpointJoinRequested')(other.world);
+  other.world.succeedOne([...other.world.state.intents.values()][0] ?? assert.fail('no leave'));
+  assert.equal(sandboxIn(other.world).status, 'removing');
+  assert.equal(other.world.state.sandboxIds.size, 0);
+  other.when('JoinEndpoint', into('s2', { netns })).records({ type: 'EndpointJoinRequested' });
+});
+
 test('MoveSandbox: an endpoint that stays takes no command either', () => {
   const { when } = given(web, db, endpoint('web', 'a'), joined('web', 'a', 's1'), reported, moved);
   when('DeleteEndpoint', { network: 'web', endpoint: 'a' }).refuses('SANDBOX_MOVING');

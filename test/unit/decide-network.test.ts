@@ -288,7 +288,14 @@ test('DeleteNetwork: twice, and again after it failed', () => {
   given(...steps, did('DeleteNetwork', ref))
     .when('DeleteNetwork', ref)
     .refuses('NETWORK_DELETING', { name: 'web' });
-  given(...steps, did('DeleteNetwork', ref), failed('NetworkDeleteRequested'))
+  const stuck = [...steps, did('DeleteNetwork', ref), failed('NetworkDeleteRequested')];
+  given(...stuck)
+    .when('CreateEndpoint', { ...ref, name: 'a' })
+    .refuses('NETWORK_STUCK', { name: 'web' });
+  given(...stuck)
+    .when('UpdateNetwork', { ...ref, labels: {} })
+    .refuses('NETWORK_STUCK', { name: 'web' });
+  given(...stuck)
     .when('DeleteNetwork', ref)
     .records({ type: 'NetworkDeleteRequested' });
 });

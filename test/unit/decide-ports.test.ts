@@ -5,7 +5,7 @@ import { bridgeDriver } from '../../drivers/bridge.ts';
 import type { CommandInput } from '../../events/commands.ts';
 import { openLeases, sandboxLeases } from '../../events/leases.ts';
 import { did, endpoint, given, givenIn, network, reported, type Step } from '../support/specification.ts';
-import type { World } from '../support/world.ts';
+import { hostFacts, type World } from '../support/world.ts';
 
 type Port = NonNullable<CommandInput<'CreateEndpoint'>['ports']>[number];
 
@@ -100,16 +100,26 @@ test('an address must be one that the kernel can lead on, of a family that the n
   asked([six], 'six', { port: 80, hostAddress: '0.0.0.0' }).refuses('PORT_ADDRESS_INVALID', { detail: '0.0.0.0' });
 });
 
-test('what has no way in publishes nothing', () => {
-  const refused = (step: Step) =>
-    asked([step], 'n', { hostPort: 80, port: 80 }).refuses('DRIVER_FORBIDS', { id: 'tcp/80' });
-  refused(network('n', { internal: true }));
-  refused(network('n', { driver: 'host' }));
-  refused(network('n', { driver: 'null' }));
-  const sandbox = { sandbox: 's1', ports: [{ hostPort: 80, port: 80 }] };
-  given(network('n', { internal: true }))
-    .when('AttachSandbox', { ...sandbox, networks: [{ network: 'n' }] })
-    .refuses('DRIVER_FORBIDS', { id: 'tcp/80' });
+test('what has no way in publishes nothing, and says why', () => {
+  const ports = [{ hostPort: 80, port: 80 }];
+  const facts = { capabilities: { ...hostFacts('h1').capabilities, macvlan: true } };
+  const why = <T extends 'CreateEndpoint' | 'AttachSandbox'>(step: Step, type: T, data: CommandInput<T>): string => {
+    const { world, when } = givenIn({ facts }, step);
+    when(type, data).refuses('DRIVER_FORBIDS', { id: 'tcp/80' });
+    const decision = world.decide(type, data);
+    return decision.ok ? '' : decision.detail;
+  };
+  for (const [made, said] of [
+    [{ internal: true }, /^ports of network n cannot be published: .* the network is internal$/],
+    [{ driver: 'host' }, /network n of driver host publishes none: the driver makes no links$/],
+    [{ driver: 'null' }, /the driver makes no links$/],
+    [{ driver: 'macvlan' }, /of driver macvlan publishes none: .* at their own addresses/],
+  ] as const)
+    assert.match(why(network('n', made), 'CreateEndpoint', { network: 'n', name: 'a', ports }), said);
+  assert.equal(
+    why(network('n', { internal: true }), 'AttachSandbox', { sandbox: 's1', ports, networks: [{ network: 'n' }] }),
+    'ports of sandbox s1 cannot be published: nothing carries a default route',
+  );
 });
 
 test('through a gateway in mode routed only ports on every address open: others are refused, whoever asks', () => {

@@ -217,10 +217,10 @@ test('LeaveEndpoint: a leave that failed can only be followed by the deletion', 
   const ref = { network: 'web', endpoint: 'a' };
   given(...steps)
     .when('LeaveEndpoint', ref)
-    .refuses('ENDPOINT_DELETING', { name: 'a' });
+    .refuses('ENDPOINT_STUCK', { name: 'a' });
   given(...steps)
     .when('JoinEndpoint', join('web', 'a'))
-    .refuses('ENDPOINT_DELETING', { name: 'a' });
+    .refuses('ENDPOINT_STUCK', { name: 'a' });
   const { world } = given(...steps, did('DeleteEndpoint', ref), reported);
   assert.equal(world.state.endpoints.size + world.state.sandboxes.size, 0);
 });

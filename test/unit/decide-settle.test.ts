@@ -194,6 +194,19 @@ test('SettleIntent of a network: of our own subnets a driver may leave the gatew
   settling(withPlugin(network('web')), own()).refuses('SETTLE_INVALID', { kind: 'network', name: 'web' });
 });
 
+test('SettleIntent of a network: a gateway that was asked for is not left out', () => {
+  const subnet = '10.7.0.0/24';
+  const asked = (gateway: string | undefined) =>
+    withPlugin(network('lan', { driver: 'weave', ipam: { subnets: [{ subnet, ...(gateway ? { gateway } : {}) }] } }));
+  const answer = subnets(pool(subnet, { pool: null }));
+  settling(asked(undefined), answer).records({ type: 'NetworkSettled', data: { subnets: [{ gateway: null }] } });
+  // The first address of its subnet, which it would have got by itself too.
+  settling(asked('10.7.0.1'), answer).refuses('ADDRESS_INVALID', { kind: 'subnet', id: 'none' });
+  settling(asked('10.7.0.1'), subnets(pool(subnet, { pool: null, gateway: '10.7.0.1' }))).records({
+    type: 'NetworkSettled',
+  });
+});
+
 test('CreateNetwork: IPAM drivers are those that the worker states, where the driver works with them', () => {
   const create = (driver: string, name: string, more: object = {}) =>
     withPlugin().when('CreateNetwork', { name: 'lan', driver, ipam: { driver: name, ...more } });

@@ -300,6 +300,9 @@ test('else to the host of its network, sandbox, endpoint or command; a name on t
   two.run('CreateNetwork', { name: 'Web' });
   assert.deepEqual(route(both, 'DeleteNetwork', { network: 'web' }), ambiguous);
   assert.equal(route(both, 'DeleteNetwork', { network: one.network('web').facts.id }), 'h1');
+  // A sandbox has no host in front of its name: `--host` says which one.
+  for (const step of [endpoint('db', 'b'), joined('db', 'b', 's1')]) step(two);
+  assert.deepEqual(route(both, 'DetachSandbox', { sandbox: 's1' }), { ...ambiguous, code: 'HOST_REQUIRED' });
 });
 
 test('else to the only host; where there are several, one must be named; where there is none, that is the reason', () => {
@@ -310,6 +313,11 @@ test('else to the only host; where there are several, one must be named; where t
   const required = { code: 'HOST_REQUIRED', culprits: ['h1', 'h2'] };
   assert.deepEqual(route(two, 'CreateNetwork', { name: 'web' }), required);
   assert.deepEqual(route(two, 'ConfigureDriver', { driver: 'bridge', options: {} }), required);
-  assert.deepEqual(route(two, 'DetachSandbox', { sandbox: 's1' }), required);
+  const missing = (code: string, id: string) => ({ code, culprits: [id] });
+  assert.deepEqual(route(two, 'DetachSandbox', { sandbox: 's1' }), missing('SANDBOX_NOT_FOUND', 's1'));
+  assert.deepEqual(route(two, 'MoveSandbox', { sandbox: 's1', from: 'web', to: { network: 'db' } }), {
+    ...missing('NETWORK_NOT_FOUND', 'web'),
+  });
+  assert.deepEqual(route(two, 'DeleteNetwork', { network: 'web' }), missing('NETWORK_NOT_FOUND', 'web'));
   assert.deepEqual(route(new Map(), 'CreateNetwork', { name: 'web' }), { code: 'HOST_NOT_FOUND', culprits: [] });
 });

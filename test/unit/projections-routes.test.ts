@@ -69,6 +69,18 @@ test('routes: one that joins has what it reports, and the others have it no more
   assert.deepEqual(shown(log), ['a* 10.0.0.1 10.0.0.9', 'b', 'c']);
 });
 
+test('routes: one that has joined while it was to leave has them as reported when it stays after all', () => {
+  const log = three();
+  log.endpoint('a', 'd', { gatewayPriority: 1 });
+  const joining = log.join('a', 'd', 's1', 'eth3');
+  const leaving = log.leave('a', 'd', 's1', false, 3);
+  log.joined('a', 'd', 's1', joining, [], [through('10.0.0.1')]);
+  log.leaveReverted('a', 'd', 's1', leaving, 3);
+  assert.deepEqual(shown(log), ['a 10.0.0.9', 'b', 'c']);
+  const { status, routes, sandboxKey } = log.views().rows.endpoints.get('endd') ?? {};
+  assert.deepEqual([status, routes, sandboxKey], ['joined', [through('10.0.0.1')], '/run/s1']);
+});
+
 test('routes: both families, IPv4 first, and over the link where the network has no gateway', () => {
   const log = new Told();
   const subnet = { range: null, aux: {}, vni: null, pool: null };

@@ -7,7 +7,7 @@ import { commandId, subjects } from '../../events/names.ts';
 import { selectRows } from '../../projections/filter.ts';
 import { applyCommit, createViews, type ViewRows, type Views } from '../../projections/views.ts';
 import { did, endpoint, failed, joined, later, left, network, reported, type Step } from '../support/specification.ts';
-import { startMs, World } from '../support/world.ts';
+import { fault, outcomeOf, startMs, World } from '../support/world.ts';
 
 const decisions: ReadonlySet<string> = new Set(decisionTypes);
 
@@ -92,14 +92,22 @@ test('endpoints: a join that failed leaves it with its addresses, the fault and 
   ]);
 });
 
-test('endpoints: an outcome that comes when a later intent has moved the state on changes nothing', () => {
+test('endpoints: an outcome that comes when a later intent has moved the state on moves it no more', () => {
   const steps = [network('web'), endpoint('web', 'a'), reported, joined('web', 'a', 's1')];
   const { world } = after(...steps);
   const [join] = [...world.state.intents.values()];
   assert.ok(join);
   left('web', 'a')(world);
+  const before = { status: 'leaving', sandboxKey: null, sandbox: 's1' } as const;
+  assert.partialDeepStrictEqual(rows(viewsOf(world), 'endpoints'), [before]);
   world.succeedOne(join);
-  assert.partialDeepStrictEqual(rows(viewsOf(world), 'endpoints'), [{ status: 'leaving', sandboxKey: null }]);
+  // It is in there until it is out.
+  const { key = '' } = [...world.state.sandboxes.values()][0]?.facts ?? {};
+  assert.notEqual(key, '');
+  assert.partialDeepStrictEqual(rows(viewsOf(world), 'endpoints'), [{ ...before, sandboxKey: key }]);
+  // Its deadline had passed.
+  world.report(outcomeOf(join, fault()), join);
+  assert.partialDeepStrictEqual(rows(viewsOf(world), 'endpoints'), [before]);
 });
 
 test('sandboxes: members of several networks, their lifecycle with times, gone when removed', () => {

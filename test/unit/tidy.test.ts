@@ -9,7 +9,7 @@ const LINES_MAX = 400;
 
 const sources = folders
   .flatMap((folder) => readdirSync(folder, { recursive: true, withFileTypes: true }))
-  .filter((entry) => entry.isFile() && !/\.jsonl?$/.test(entry.name)) // data, not sources
+  .filter((entry) => entry.isFile() && !/\.(jsonl?|zst)$/.test(entry.name)) // data, not sources
   .map((entry) => {
     const file = join(entry.parentPath, entry.name);
     return { file, lines: readFileSync(file, 'utf8').trimEnd().split('\n') };

@@ -1,20 +1,12 @@
 /** What plugins are asked: ports, addresses and made-up MACs in Docker's forms. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { NetworkFacts, PublishedPort } from '../../events/events.ts';
+import type { NetworkFacts } from '../../events/events.ts';
 import { isUnicastMac, parseMac } from '../../events/ipam-mac.ts';
 import { createNetworkOf, macOfId, portsOf } from '../../services/worker/consulting-requests.ts';
 import { isForeign, poolPartings } from '../../services/worker/gone.ts';
+import { port as lease } from '../support/driver-facts.ts';
 
-const lease = (more: Partial<PublishedPort>): PublishedPort => ({
-  protocol: 'tcp',
-  hostAddresses: ['0.0.0.0', '::'],
-  hostPort: 8080,
-  choice: null,
-  port: 80,
-  count: 1,
-  ...more,
-});
 const subnet = {
   family: 4,
   subnet: '10.1.0.0/24',

@@ -24,7 +24,7 @@ const stage = () => {
     (name: string, value: object, at: number) =>
     (...args: readonly unknown[]) =>
       new Promise((resolve) => {
-        const fault = { code: 'PLUGIN_UNREACHABLE' };
+        const fault = { code: 'PLUGIN_UNREACHABLE', step: `${name} of plugin phone`, text: 'away' };
         const answer = (isThere: boolean) => resolve(isThere ? { ok: true, value } : { ok: false, fault });
         asked.push({ method: name, options: args[at] as CallOptions, answer });
       });
@@ -50,9 +50,13 @@ const stage = () => {
   });
   const ended: string[] = [];
   const caller = (name: string, options: CallOptions) =>
-    replaying.replayed('phone', options).then((fault) => void ended.push(`${name} ${fault?.code ?? 'goes on'}`));
+    replaying
+      .replayed('phone', options)
+      .then((fault) => void ended.push(`${name} ${fault ? `${fault.code} ${fault.step}: ${fault.text}` : 'goes on'}`));
   return { asked, caller, ended, signal };
 };
+
+const late = 'first PLUGIN_UNREACHABLE what plugin phone has given: was not told again in time';
 
 describe('a replay', () => {
   it('goes on for everybody else when whoever was first has no more time', async () => {
@@ -64,10 +68,10 @@ describe('a replay', () => {
     await turn();
     controller.abort();
     await first;
-    assert.deepEqual(ended, ['first PLUGIN_UNREACHABLE']);
+    assert.deepEqual(ended, [late]);
     for (let at = 1; at < 4; at++) {
       assert.equal(asked.length, at + 1);
-      assert.deepEqual(ended, ['first PLUGIN_UNREACHABLE']);
+      assert.deepEqual(ended, [late]);
       asked[at]?.answer(true);
       await turn();
     }
@@ -90,7 +94,7 @@ describe('a replay', () => {
     const waiting = caller('waiting', {});
     asked[0]?.answer(false);
     await waiting;
-    assert.deepEqual(ended, ['first PLUGIN_UNREACHABLE', 'waiting PLUGIN_UNREACHABLE']);
+    assert.deepEqual(ended, [late, 'waiting PLUGIN_UNREACHABLE capabilities of plugin phone: away']);
     void caller('second', {});
     await turn();
     assert.equal(asked.length, 2);

@@ -1,0 +1,108 @@
+// What a new user gets wrong: every answer names what is in the way and the next step, and none takes long.
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { inOwnNamespaces, sh } from '../support/netns.ts';
+import { makePlace, type Place, type Running } from './cli-harness.ts';
+
+const vni = 'com.docker.network.driver.overlay.vxlanid_list';
+
+if (inOwnNamespaces(import.meta.filename)) {
+  let place: Place;
+  let up: Running;
+
+  before(async () => {
+    sh(`ip link set lo up
+      ip link add up0 type veth peer name far0
+      ip addr add 192.0.2.1/24 dev up0
+      ip link set up0 up
+      ip link set far0 up`);
+    place = makePlace({ env: { CNM_UNDERLAY: 'up0' } });
+    const [sockets, specs] = [join(place.folder, 'sockets'), join(place.folder, 'specs')];
+    for (const directory of [sockets, specs]) mkdirSync(directory);
+    const dead = JSON.stringify(join(sockets, 'dead.sock'));
+    spawnSync('python3', ['-c', `import socket; socket.socket(socket.AF_UNIX).bind(${dead})`]);
+    writeFileSync(join(sockets, 'file.sock'), '');
+    writeFileSync(join(specs, 'astray.spec'), 'nonsense');
+    Object.assign(place.env, { CNM_PLUGIN_SOCKETS: sockets, CNM_PLUGIN_SPECS: specs });
+    up = await place.up();
+  });
+  after(async () => {
+    await up.end();
+    place.remove();
+  });
+
+  /** The answer to a call that must fail. */
+  const refusalOf = (line: string): string => {
+    const { exit, err } = place.cnm(...line.split(' '));
+    assert.ok(exit === 1 || exit === 2, `cnm ${line}: exit ${exit}: ${err}`);
+    assert.match(err, exit === 1 ? /^[A-Z_]+: .*\nnext: \S/s : /^cnm: .*\nusage: cnm /s, `cnm ${line}`);
+    return err;
+  };
+  const refuses = (line: string, pattern: RegExp): void => assert.match(refusalOf(line), pattern, `cnm ${line}`);
+
+  test('cli wrong: drivers and plugins that are not there', () => {
+    refuses('network create a -d absent', /^DRIVER_NOT_FOUND: there is no driver absent; .*next: .*cnm doctor/s);
+    refuses('network create a -d file', /^DRIVER_NOT_FOUND: there is no driver file/);
+    refuses('network create a -d dead', /^PLUGIN_UNREACHABLE: .* plugin dead: connect ECONNREFUSED .*next: Start the/s);
+    refuses('network create a -d astray', /^PLUGIN_UNREACHABLE: .*astray\.spec: Unknown protocol.*mend its file/s);
+    refuses('network create a --ipam-driver dead', /^PLUGIN_UNREACHABLE: .* plugin dead: connect ECONNREFUSED/);
+    refuses('network create a --ipam-driver absent', /^IPAM_DRIVER_NOT_FOUND: there is no IPAM driver absent/);
+    refuses('driver configure absent -o a=b', /^DRIVER_NOT_FOUND/);
+    refuses('driver inspect absent', /^NOT_FOUND: there is no driver absent/);
+    const { exit, out } = place.cnm('doctor');
+    assert.equal(exit, 1);
+    assert.match(out, /^BAD +plugin dead +\S+dead\.sock: nobody listens: .*\n +-> start the plugin/m);
+    assert.match(out, /^BAD +no plugin +\S+file\.sock: it is no socket/m);
+  });
+
+  test('cli wrong: options of overlay, macvlan and ipvlan', () => {
+    for (const value of ['abc', '0', '4096,4097'])
+      refuses(`network create o -d overlay -o ${vni}=${value}`, /^OPTION_INVALID: option \S+vxlanid_list/);
+    refuses('network create o -d overlay -o encrypted=maybe', /^OPTION_INVALID: option encrypted .* not "maybe"/);
+    refuses('network create o -d overlay -o encrypted', /^CAPABILITY_MISSING: .*\n {2}capability esp/);
+    refuses('network create o -d overlay -o com.docker.network.driver.mtu=67', /^OPTION_INVALID: .* not "67"/);
+    refuses('network create o -d overlay -o parent=up0', /^OPTION_UNSUPPORTED: .* option parent/);
+    refuses('network create m -d macvlan -o parent=lo', /^OPTION_INVALID: option parent/);
+    refuses('network create m -d macvlan -o parent', /^OPTION_INVALID: option parent .* not ""/);
+    refuses(
+      'network create m -d macvlan -o parent=nope0',
+      /^KERNEL_ERROR: look for interface nope0: no interface nope0/,
+    );
+    refuses('network create m -d macvlan -o parent=up0.5000', /^OPTION_INVALID: up0\.5000 is no interface/);
+    refuses('network create m -d macvlan -o macvlan_mode=bogus', /^OPTION_INVALID: option macvlan_mode/);
+    refuses('network create m -d macvlan -o =x', /^cnm: -o =x: write KEY=VALUE/);
+    place.json('network', 'create', 'lan', '-d', 'macvlan', '-o', 'parent=up0', '--subnet', '192.0.2.0/24');
+    refuses('endpoint create lan e -p 80:80', /^DRIVER_FORBIDS: ports of network lan .* at their own addresses/);
+  });
+
+  test('cli wrong: hosts and names', () => {
+    refuses('network create o -d overlay --host nowhere', /^HOST_NOT_FOUND: .* nowhere; known: h1/);
+    refuses('network create h1/o -d overlay --host h2', /^cnm: h1\/o and --host h2: name one host/);
+    place.json('network', 'create', 'span', '-d', 'overlay', '--host', 'h1');
+    for (const name of ['span', 'h1/span']) assert.equal(place.json('network', 'inspect', name).name, 'span');
+    assert.match(place.cnm('network', 'ls', '--host', 'h1').out, /^span +\w+ +all +overlay /m);
+    const way = 'eth1 on cnm-gateway, since none of its networks leads out of the host';
+    assert.match(place.cnm('sandbox', 'attach', 's', '--network', 'span').out, new RegExp(`^  way out ${way}$`, 'm'));
+    assert.match(place.cnm('sandbox', 'inspect', 's').out, new RegExp(`^way out: +${way}$`, 'm'));
+    place.json('sandbox', 'detach', 's');
+    refuses(
+      'sandbox attach s --network span -p 203.0.113.7:80:80',
+      /^PORT_ADDRESS_INVALID: .*\.7 is no address of this/,
+    );
+    refuses('network ls --host nowhere', /^NOT_FOUND: there is no host nowhere\nnext: See `cnm host ls`/);
+    refuses('network inspect nowhere/span', /^NOT_FOUND: there is no host nowhere/);
+    refuses('network inspect nothing', /^NOT_FOUND: there is no network nothing\nnext: See `cnm network ls`/);
+    refuses('network rm nowhere/span', /^HOST_NOT_FOUND/);
+    refuses('endpoint ls nothing', /^NOT_FOUND: there is no network nothing\nnext: See `cnm network ls`/);
+    refuses('endpoint inspect nowhere/span e', /^NOT_FOUND: there is no host nowhere/);
+    refuses('endpoint inspect span e', /^NOT_FOUND: there is no endpoint span\/e/);
+    refuses('network create h1/ -d overlay', /^cnm: h1\/: write HOST\/NAME or NAME/);
+    refuses('network ls --as-of 999999', /^QUERY_POSITION_UNKNOWN: .*\nnext: Name a position/);
+    refuses('sandbox attach s --network nothing', /^NETWORK_NOT_FOUND/);
+    refuses('sandbox detach s', /^SANDBOX_NOT_FOUND/);
+    refuses('network create web --gc never', /^cnm: gc: never is no duration/);
+  });
+}

@@ -1,0 +1,164 @@
+// `cnm watch` as an integrator runs it: with a cursor in a file, ended and killed while things happen, and nothing is missed.
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import type { NatsConnection } from '@nats-io/transport-node';
+import { decodeCommit } from '../../events/envelope.ts';
+import { systemClock } from '../../services/lib/clock.ts';
+import { silentLogger } from '../../services/lib/logger.ts';
+import { connectNats } from '../../services/nats/connection.ts';
+import { jetStream } from '../../services/nats/jetstream.ts';
+import type { Service } from '../../services/nats/micro.ts';
+import { createProjector, type Projector } from '../../services/projector/projector.ts';
+import { serveQueries } from '../../services/projector/serve.ts';
+import { callCli } from '../support/called.ts';
+import { readWhole } from '../support/log-checks.ts';
+import { MemoryMachine, memoryKernel } from '../support/memory-kernel.ts';
+import { waitFor } from '../support/nats.ts';
+import { host, type NatsStreams, natsStreams, realm, System } from '../support/system.ts';
+
+const launcher = join(import.meta.dirname, '../../services/cli/cnm');
+
+let streams: NatsStreams;
+let system: System;
+let connection: NatsConnection;
+let projector: Projector;
+let service: Service;
+let folder: string;
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'cnm-watch-'));
+  streams = await natsStreams();
+  Object.assign(process.env, { CNM_NATS_URL: streams.nats.url, CNM_REALM: realm });
+  const logger = silentLogger();
+  system = await new System({
+    ...streams,
+    kernel: memoryKernel(new MemoryMachine(), { realm, host }),
+    runDir: '/run/cnm',
+  }).start();
+  connection = await connectNats({ url: streams.nats.url, role: 'test', log: logger });
+  projector = createProjector({ log: jetStream(connection, 'CNM_LOG'), clock: systemClock, logger });
+  service = serveQueries(connection, projector, logger, { version: '0.1.0', realm });
+  await system.run('CreateNetwork', { name: 'web', labels: { tier: 'front' } });
+});
+after(async () => {
+  await service.stop();
+  await projector.stop();
+  await connection.close();
+  await system.stop();
+  await streams.stop();
+  await rm(folder, { recursive: true, force: true });
+});
+
+interface Line {
+  readonly kind?: string;
+  readonly position: string | number;
+  readonly rows?: readonly { readonly name: string }[];
+}
+
+interface Watcher {
+  readonly child: ChildProcess;
+  readonly lines: readonly Line[];
+}
+
+const watcher = (...words: string[]): Watcher => {
+  const child = spawn(launcher, ['watch', '--json', ...words], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const lines: Line[] = [];
+  let rest = '';
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+    const whole = (rest + text).split('\n');
+    rest = whole.pop() ?? '';
+    lines.push(...whole.map((line) => JSON.parse(line) as Line));
+  });
+  return { child, lines };
+};
+
+const ended = async ({ child }: Watcher, signal: 'SIGTERM' | 'SIGKILL'): Promise<void> => {
+  const exit = once(child, 'exit');
+  child.kill(signal);
+  await exit;
+};
+
+/** Of all that is stored behind a position. */
+const placesBehind = async (position: number): Promise<readonly string[]> =>
+  (await readWhole(streams.log)).flatMap((message) =>
+    message.position <= position
+      ? []
+      : decodeCommit(message.body, message.subject).map((_, index) => `${message.position}.${index}`),
+  );
+
+const attach = async (sandbox: string): Promise<void> => {
+  await system.run('AttachSandbox', { sandbox, networks: [{ network: 'web' }] });
+};
+
+test('a watch with a cursor goes on where it was ended, and where it was killed at most repeats', async () => {
+  const cursor = join(folder, 'cursor');
+  const first = watcher('networks', '--cursor', cursor);
+  await waitFor(() => first.lines.length > 0, { what: 'the snapshot' });
+  const [snapshot] = first.lines;
+  assert.deepEqual([snapshot?.kind, snapshot?.rows?.map(({ name }) => name)], ['snapshot', ['web']]);
+  const start = Number(snapshot?.position);
+  await attach('a');
+  const soFar = await placesBehind(start);
+  await waitFor(() => first.lines.length > soFar.length, { what: 'what came' });
+  await ended(first, 'SIGTERM');
+  assert.deepEqual(
+    first.lines.slice(1).map(({ position }) => position),
+    soFar,
+  );
+  assert.equal((await readFile(cursor, 'utf8')).trim(), soFar.at(-1));
+
+  const seen: string[] = [...soFar];
+  for (const [sandbox, signal] of [
+    ['b', 'SIGKILL'],
+    ['c', 'SIGKILL'],
+    ['d', 'SIGTERM'],
+  ] as const) {
+    await attach(`${sandbox}-away`);
+    const next = watcher('networks', '--cursor', cursor);
+    await attach(sandbox);
+    const places = await placesBehind(start);
+    await waitFor(() => next.lines.some(({ position }) => position === places.at(-1)), { what: 'what came meanwhile' });
+    await ended(next, signal);
+    assert.ok(next.lines.every(({ kind }) => kind !== 'snapshot'));
+    seen.push(...next.lines.map(({ position }) => String(position)));
+  }
+  assert.deepEqual(
+    [...new Set(seen)].sort(
+      (a, b) => Number(a.split('.')[0]) - Number(b.split('.')[0]) || Number(a.split('.')[1]) - Number(b.split('.')[1]),
+    ),
+    await placesBehind(start),
+  );
+});
+
+test('a watch of a label shows what has it', async () => {
+  const labelled = watcher('--label', 'tier=front', '--from', '0');
+  await system.run('CreateNetwork', { name: 'back' });
+  await system.run('UpdateNetwork', { network: 'web', labels: {} });
+  await waitFor(() => labelled.lines.length >= 3, { what: 'three events' });
+  await ended(labelled, 'SIGTERM');
+  const types = labelled.lines.map((line) => String((line as unknown as { type: string }).type).split('.')[1]);
+  assert.deepEqual(types, ['NetworkCreateRequested', 'NetworkCreated', 'NetworkUpdateRequested']);
+});
+
+test('what cannot be watched is refused', async () => {
+  await writeFile(join(folder, 'junk'), 'hello\n');
+  const last = await streams.log.last();
+  const refusals: readonly (readonly [exit: number, said: RegExp, words: readonly string[]])[] = [
+    [2, /no view nonsense: there are networks/, ['nonsense']],
+    [2, /sandboxes have no labels/, ['sandboxes', '--label', 'a']],
+    [2, /no event types: Nonsense/, ['--type', 'Nonsense']],
+    [2, /--from: x is no position/, ['--from', 'x']],
+    [2, /junk: hello is no position/, ['--cursor', join(folder, 'junk')]],
+    [1, /QUERY_POSITION_UNKNOWN/, ['--from', String(last + 5)]],
+  ];
+  for (const [exit, said, words] of refusals) {
+    const called = await callCli('watch', ...words);
+    assert.equal(called.exit, exit, called.err);
+    assert.match(called.err, said);
+  }
+});

@@ -1,0 +1,119 @@
+/** The tunnels of a host whose address for other hosts goes and comes: they stay while it has none, and who makes one tells it the peers. */
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import type { KernelObject, Vxlan } from '../../drivers/objects.ts';
+import type { Kernel } from '../../drivers/port.ts';
+import { drivers } from '../../drivers/registry.ts';
+import { DEFAULT_IPV4_POOLS } from '../../events/ipam.ts';
+import { type Clock, systemClock } from '../../services/lib/clock.ts';
+import { silentLogger } from '../../services/lib/logger.ts';
+import { createWorker, type Worker } from '../../services/worker/worker.ts';
+import { MemoryMachine, memoryKernel } from '../support/memory-kernel.ts';
+import { waitFor } from '../support/nats.ts';
+import { fakePlugins } from '../support/plugins/fake.ts';
+import { host, hostServers, memoryStreams, realm, System } from '../support/system.ts';
+
+const underlay = (last: number) => ({ address: `192.0.2.${last}`, device: 'up0', mtu: 1500 });
+
+/** Looks at the host come when the test wants them; a repair comes at once. */
+class Hand implements Clock {
+  readonly nowMs = systemClock.nowMs;
+  readonly monotonicMs = systemClock.monotonicMs;
+  readonly randomId = systemClock.randomId;
+  #look: () => void = () => undefined;
+
+  after(delayMs: number, run: () => void): () => void {
+    if (delayMs < 30_000) return systemClock.after(delayMs === 1_000 ? 0 : delayMs, run);
+    this.#look = run;
+    return () => undefined;
+  }
+
+  look(): void {
+    this.#look();
+  }
+}
+
+describe('tunnels of a host', () => {
+  const streams = memoryStreams();
+  const machine = new MemoryMachine();
+  const clock = new Hand();
+  let censuses = 0;
+  let system: System;
+  let other: Worker;
+
+  before(async () => {
+    machine.facts = { ...machine.facts, underlay: underlay(1) };
+    const memory = memoryKernel(machine, { realm, host });
+    const census: Kernel['census'] = () => {
+      censuses += 1;
+      return memory.census();
+    };
+    system = new System({ ...streams, kernel: { ...memory, census }, runDir: '/run/cnm', clock });
+    await system.start();
+    await system.run('CreateNetwork', { name: 'own' });
+    const far = new MemoryMachine();
+    far.facts = { ...far.facts, underlay: underlay(2) };
+    other = createWorker({
+      ...{
+        ...streams,
+        realm,
+        host: 'h2',
+        kernel: memoryKernel(far, { realm, host: 'h2' }),
+        drivers,
+        clock: systemClock,
+      },
+      ...{ plugins: fakePlugins([]), hostServers, logger: silentLogger(), secret: null },
+      ...{ runDir: '/run/cnm', pools: DEFAULT_IPV4_POOLS, ula: 'fd00:1:3::/48', netnsRoots: ['/run'] },
+    });
+    await other.start();
+    await system.run('CreateNetwork', { name: 'span', driver: 'overlay' });
+    await system.run('AttachSandbox', { sandbox: 'near', networks: [{ network: 'h1/span' }] });
+    await system.run('AttachSandbox', { sandbox: 'far', networks: [{ network: 'h2/span' }] });
+    await waitFor(() => peers().length === 1, { what: 'the far one to be known' });
+  });
+  after(async () => {
+    await other.stop();
+    await system.stop();
+  });
+
+  const isTunnel = (object: KernelObject): object is Vxlan => object.kind === 'vxlan';
+  const tunnels = () => machine.objects().filter(isTunnel);
+  const peers = () => tunnels().flatMap(({ name }) => machine.tunnels.of(name));
+  const stated = async () => (await system.state()).facts.get('host')?.underlay?.address ?? null;
+  /** The host has this address now, or none, and its worker has looked at everything since. */
+  const move = async (last: number | null): Promise<void> => {
+    machine.facts = { ...machine.facts, underlay: last === null ? null : underlay(last) };
+    const before = censuses;
+    clock.look();
+    await waitFor(() => censuses > before, { what: 'a look at everything' });
+    await settled();
+  };
+  /** What is executed comes behind what is repaired. */
+  const settled = () => system.run('CreateEndpoint', { network: 'own', name: `e${censuses}` });
+
+  it('stay as they are while it has no address, and nothing new comes', async () => {
+    const [tunnel] = tunnels();
+    const known = peers();
+    await move(null);
+    assert.equal(await stated(), null);
+    assert.deepEqual([tunnels(), peers()], [[tunnel], known]);
+    assert.equal(
+      await system.refusal('AttachSandbox', { sandbox: 'late', networks: [{ network: 'h1/span' }] }),
+      'CAPABILITY_MISSING',
+    );
+  });
+
+  it('are made again with their peers where a worker began while it had none', async () => {
+    const known = peers();
+    await system.stopWorker();
+    await system.startWorker();
+    await settled();
+    assert.deepEqual(tunnels(), []);
+    await move(3);
+    assert.deepEqual(
+      tunnels().map(({ local }) => local),
+      ['192.0.2.3'],
+    );
+    assert.deepEqual(peers(), known);
+  });
+});
