@@ -2,7 +2,9 @@
 import { JetStreamApiError, type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
 import { headers, type MsgHdrs, type NatsConnection } from '@nats-io/transport-node';
 import { commitHeaders } from '../../events/envelope.ts';
+import { isChunk } from '../../events/names.ts';
 import type { Clock } from '../lib/clock.ts';
+import { decidedIn } from '../lib/realm-lines.ts';
 import { recordedHeader, recordedOf } from '../lib/recorded.ts';
 import { batchHeaders, type Message } from '../lib/stream.ts';
 import { Acks } from '../nats/acks.ts';
@@ -66,7 +68,9 @@ class Importer {
     const list = headers();
     for (const [name, value] of message.headers()) list.append(name, value);
     list.append(recordedHeader, new Date(recordedOf(message)).toISOString());
-    const through = Number(message.header(commitHeaders.commands).split('-')[1] ?? 0);
+    const through = isChunk(message.subject)
+      ? decidedIn(decoder.decode(message.body))
+      : Number(message.header(commitHeaders.commands).split('-')[1] ?? 0);
     this.decidedThrough = Math.max(this.decidedThrough, through);
     if (isBatched && !isLast) this.#connection.publish(message.subject, message.body, { headers: list });
     else this.#publish(message.subject, message.body, list, message.position);

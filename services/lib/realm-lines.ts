@@ -52,3 +52,14 @@ export class RealmReader {
     }
   }
 }
+
+/** Up to where commands are decided, as far as these lines say. */
+export const decidedIn = (text: string): number => {
+  let through = 0;
+  for (const line of text.split('\n')) {
+    if (!/^\["(realm|boundary|network)",/.test(line)) continue;
+    const [kind, first, second] = JSON.parse(line) as readonly [string, number, number];
+    through = Math.max(through, kind === 'realm' ? first - 1 : second);
+  }
+  return through;
+};

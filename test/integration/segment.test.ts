@@ -5,8 +5,11 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { jetstreamManager } from '@nats-io/jetstream';
 import { viewNames } from '../../events/queries.ts';
+import { openExport } from '../../services/audit/open-export.ts';
 import { connect } from '../../services/client/index.ts';
+import { foldLog } from '../../services/controller/controller.ts';
 import { systemClock } from '../../services/lib/clock.ts';
+import { type SegmentData, segmentIn } from '../../services/lib/opening.ts';
 import type { Message } from '../../services/lib/stream.ts';
 import { jetStream } from '../../services/nats/jetstream.ts';
 import { provision } from '../../services/nats/streams.ts';
@@ -189,7 +192,11 @@ test('the next segment is put away too, and an export of it is a whole log for a
   const second = join(served.folder, 'segment-2.ndjson');
   const before = await (await stream('CNM_LOG')).first();
   const copied = join(served.folder, 'copy.ndjson');
-  await works('audit', 'export', copied);
+  // Ends with what the segment begins with: nothing was decided in it.
+  const { first, chunks } = segmentIn((await (await stream('CNM_LOG')).get(before)) as Message) as SegmentData;
+  await works('audit', 'export', copied, '--until', String(first + chunks));
+  const decided = foldLog(await readWhole(await openExport(copied))).roundFrom;
+  assert.ok(decided > 1);
   const put = await document('audit', 'segment', second, '--yes');
   assert.deepEqual([put.segment, put.first > before], [3, true]);
   assert.match(await works('audit', 'verify', second, '--key', join(served.folder, 'key.pem.pub')), /whole/);
@@ -205,6 +212,10 @@ test('the next segment is put away too, and an export of it is a whole log for a
     const imported = jetStream(await other.connect(), 'CNM_LOG');
     assert.equal(await imported.first(), before);
     assert.match(await works('audit', 'verify'), /whole/);
+    // Commands go on behind those that the state calls decided, which no commit of the segment names.
+    const command = { subject: 'cnm.command.alice._', body: '{}', id: 'next' };
+    const appended = await jetStream(await other.connect(), 'CNM_COMMANDS').append(command);
+    assert.deepEqual(appended, { kind: 'appended', position: decided + 1 });
     const made = await provision(await other.connect(), { sync: { kind: 'embedded' } as never });
     assert.equal(made.ok, true, JSON.stringify(made));
   } finally {
