@@ -131,11 +131,36 @@ export const joinCommit = (encoded: readonly string[]): string => `[${encoded.jo
 
 export const encodeCommit = (events: readonly Event[]): string => joinCommit(events.map(encodeEvent));
 
-/** The log holds what this version of the code cannot read: the reader stops and says so. */
+/**
+ * `newer`: of a type or version that this version does not know, so that the reader stops and says so. `malformed`: poison, which no
+ * version reads: somebody else has written to the log. Readers park it and go on (docs/adr/0030).
+ */
+export type UnreadableKind = 'newer' | 'malformed';
+
+/** The log holds what this version of the code cannot read. */
 export class UnreadableCommit extends Error {
   override name = 'UnreadableCommit';
   readonly code = 'LOG_UNREADABLE';
+  readonly kind: UnreadableKind;
+
+  constructor(message: string, kind: UnreadableKind) {
+    super(message);
+    this.kind = kind;
+  }
 }
+
+/** An event, or a whole commit, that nobody can read. */
+export interface Malformed {
+  /** Why. */
+  readonly malformed: string;
+  /** As it is stored, such as `cnm.EndpointJoined.v3`; empty where it says none. */
+  readonly type: string;
+  /** What it is about, as `Meta.subject`; empty where it does not say. */
+  readonly subject: string;
+}
+/** What stands at one place of a commit. */
+export type CommitPart = Event | Malformed;
+export const isMalformed = (part: CommitPart): part is Malformed => 'malformed' in part;
 
 interface Readable {
   /** As stored: `cnm.EndpointJoined.v1`. */
@@ -173,52 +198,110 @@ const unreadable = (text: string): UnreadableCommit => {
     Number(version) > current
       ? `event ${text} is newer than v${current}, which this version of cnmbus reads`
       : `event type ${text} is unknown to this version of cnmbus`;
-  return new UnreadableCommit(`${problem}: upgrade before reading on`);
+  return new UnreadableCommit(`${problem}: upgrade before reading on`, 'newer');
 };
+
+const malformed = (why: string): UnreadableCommit =>
+  new UnreadableCommit(`${why}: somebody else has written to the log`, 'malformed');
 
 interface CloudEvent extends Meta {
   readonly type: string;
   readonly data: unknown;
 }
 
+const datePattern = /^[12][0-9]{3}-[01][0-9]-[0-3][0-9]T/;
+
+/** Whether all that is looked at in every event is there. Not what the schemas say: those were asked when it was written. */
+const hasShape = ({
+  id,
+  source,
+  subject,
+  time,
+  actor,
+  commandid,
+  correlationid,
+  causationid,
+  data,
+}: CloudEvent): boolean =>
+  typeof id === 'string' &&
+  typeof source === 'string' &&
+  typeof subject === 'string' &&
+  typeof time === 'string' &&
+  datePattern.test(time) &&
+  typeof actor === 'string' &&
+  typeof commandid === 'string' &&
+  typeof correlationid === 'string' &&
+  typeof causationid === 'string' &&
+  typeof data === 'object' &&
+  data !== null;
+
+const upcast = ({ steps }: Readable, stored: unknown, name: string): unknown => {
+  let data = stored;
+  try {
+    for (const step of steps) data = step(data);
+  } catch (error) {
+    throw malformed(`event ${name} has none of the data of its version (${String(error)})`);
+  }
+  return data;
+};
+
 const decodeEvent = (cloud: CloudEvent): Event => {
+  if (typeof cloud?.type !== 'string') throw malformed('an event must be an object with a type');
   const known = readableOf(cloud.type);
   if (!known) throw unreadable(cloud.type);
-  const { type, steps } = known;
-  let data = cloud.data;
-  for (const step of steps) data = step(data);
+  if (!hasShape(cloud)) throw malformed(`event ${cloud.type} lacks attributes or data of an event`);
+  const { type } = known;
+  const data = upcast(known, cloud.data, cloud.type);
   // The CloudEvent itself serves as meta: its attributes are the same, and a copy per event would be half the cost of a cold read.
   return { type, version: eventVersions[type], data, meta: cloud } as Event;
 };
 
 const decoder = new TextDecoder();
 
-const parseBatch = (text: string): unknown => {
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw new UnreadableCommit('a commit must be JSON: somebody else has written to the log');
-  }
-};
-
-const outcomePrefix = 'cnm.outcome.';
-
-/** What a commit on the subject of a host's reports holds, whoever wrote it. @throws UnreadableCommit for one of ours that is newer than this version */
-const decodeReports = (text: string, subject: string): ForeignReports => {
+const parseBatch = (text: string): readonly CloudEvent[] => {
   let batch: unknown;
   try {
     batch = JSON.parse(text);
   } catch {
-    return { ok: false, problem: 'no JSON' };
+    throw malformed('a commit must be JSON');
   }
-  if (isOwn(batch)) return { ok: true, events: (batch as CloudEvent[]).map(decodeEvent) };
-  return foreignReports(batch, subject, (cloud) => decodeEvent(cloud as CloudEvent));
+  if (!Array.isArray(batch)) throw malformed('a commit must be a JSON batch of CloudEvents');
+  return batch;
+};
+
+const outcomePrefix = 'cnm.outcome.';
+
+type Reports = { readonly own: readonly CloudEvent[] } | { readonly own: null; readonly foreign: ForeignReports };
+
+/** What a commit on the subject of a host's reports holds, whoever wrote it. */
+const reportsIn = (text: string, subject: string): Reports => {
+  let batch: unknown;
+  try {
+    batch = JSON.parse(text);
+  } catch {
+    return { own: null, foreign: { ok: false, problem: 'no JSON' } };
+  }
+  if (isOwn(batch)) return { own: batch as CloudEvent[] };
+  return { own: null, foreign: foreignReports(batch, subject, (cloud) => decodeEvent(cloud as CloudEvent)) };
 };
 
 /** Why a commit counts for nothing; null when it does count. */
 export const unfitReports = (body: Uint8Array, subject: string): string | null => {
-  const reports = subject.startsWith(outcomePrefix) ? decodeReports(decoder.decode(body), subject) : null;
-  return reports === null || reports.ok ? null : reports.problem;
+  const reports = subject.startsWith(outcomePrefix) ? reportsIn(decoder.decode(body), subject) : null;
+  return reports === null || reports.own !== null || reports.foreign.ok ? null : reports.foreign.problem;
+};
+
+/** @throws UnreadableCommit as `read` does, and for what is no batch */
+const readParts = <Part>(
+  body: Uint8Array,
+  subject: string,
+  read: (cloud: CloudEvent) => Part,
+): readonly (Part | Event)[] => {
+  const text = decoder.decode(body);
+  if (!subject.startsWith(outcomePrefix)) return parseBatch(text).map(read);
+  const reports = reportsIn(text, subject);
+  if (reports.own !== null) return reports.own.map(read);
+  return reports.foreign.ok ? reports.foreign.events : [];
 };
 
 /**
@@ -226,14 +309,32 @@ export const unfitReports = (body: Uint8Array, subject: string): string | null =
  * Data of a known version was checked when it was written and is covered by the chain, so it is not checked again; only reports of
  * programs that are not ours are, and have no events where they do not fit (events/foreign-reports.ts).
  */
-export const decodeCommit = (body: Uint8Array, subject = ''): readonly Event[] => {
-  if (isChunk(subject)) return [];
-  const text = decoder.decode(body);
-  if (subject.startsWith(outcomePrefix)) {
-    const reports = decodeReports(text, subject);
-    return reports.ok ? reports.events : [];
+export const decodeCommit = (body: Uint8Array, subject = ''): readonly Event[] =>
+  isChunk(subject) ? [] : readParts(body, subject, decodeEvent);
+
+const longestSubject = 300;
+
+const textOf = (value: unknown): string => (typeof value === 'string' && value.length <= longestSubject ? value : '');
+
+/** What is left of one that cannot be read. @throws what says that it is newer */
+const malformedPart = (error: unknown, cloud: Partial<CloudEvent> | null = null): Malformed => {
+  if (!(error instanceof UnreadableCommit) || error.kind === 'newer') throw error;
+  return { malformed: error.message, type: textOf(cloud?.type), subject: textOf(cloud?.subject) };
+};
+
+const decodePart = (cloud: CloudEvent): CommitPart => {
+  try {
+    return decodeEvent(cloud);
+  } catch (error) {
+    return malformedPart(error, cloud);
   }
-  const batch = parseBatch(text);
-  if (!Array.isArray(batch)) throw new UnreadableCommit('a commit must be a JSON batch of CloudEvents');
-  return (batch as CloudEvent[]).map(decodeEvent);
+};
+
+/** The same commit place by place, with what is malformed in its place. @throws UnreadableCommit for what is newer */
+export const decodeParts = (body: Uint8Array, subject: string): readonly CommitPart[] => {
+  try {
+    return readParts(body, subject, decodePart);
+  } catch (error) {
+    return [malformedPart(error)];
+  }
 };

@@ -8,6 +8,7 @@
 
 export class Journal {
   #undo: (() => void)[] | null = null;
+  #later: (() => void)[] = [];
 
   /** From here on changes can be taken back. */
   begin(): void {
@@ -17,11 +18,22 @@ export class Journal {
 
   commit(): void {
     this.#undo = null;
+    const later = this.#later;
+    if (later.length === 0) return;
+    this.#later = [];
+    for (const run of later) run();
+  }
+
+  /** Runs once nothing can be taken back any more; not at all when it is. */
+  later(run: () => void): void {
+    if (this.#undo) this.#later.push(run);
+    else run();
   }
 
   rollback(): void {
     const undo = this.#undo ?? [];
     this.#undo = null;
+    this.#later = [];
     for (let i = undo.length - 1; i >= 0; i--) undo[i]?.();
   }
 
@@ -119,10 +131,13 @@ export class Queue<V> {
     this.#journal.record(() => {
       this.#head -= 1;
     });
-    if (!this.#journal.active && this.#head > 64 && this.#head * 2 > this.#items.length) {
-      this.#items = this.#items.slice(this.#head);
-      this.#head = 0;
-    }
+    if (this.#head > 64 && this.#head * 2 > this.#items.length) this.#journal.later(() => this.#compact());
     return item;
+  }
+
+  #compact(): void {
+    if (this.#head === 0) return;
+    this.#items = this.#items.slice(this.#head);
+    this.#head = 0;
   }
 }

@@ -1,6 +1,7 @@
 /** Filters over recorded events: what `cnm events`, `cnm history` and a watch ask for. */
 import type { Event } from '../events/envelope.ts';
 import type { Culprit, EventType } from '../events/events.ts';
+import { fits } from '../events/fits.ts';
 import { isPort, parsePort, portsNamedBy, type WantedPort } from './event-ports.ts';
 import { isMeant, isNetwork } from './filter.ts';
 import { bareAddress } from './projection.ts';
@@ -186,7 +187,7 @@ export const createMatcher = (
     holders.delete(endedBy(event));
     return touched.every(Boolean);
   };
-  return (event, where) => {
+  const matches = (event: Event, where: string | null): boolean => {
     // These learn, so they come before anything that could answer without them.
     const inside = inNetwork(event, where);
     const touches = touchesAll(event, where);
@@ -202,5 +203,14 @@ export const createMatcher = (
       (actor === undefined || event.meta.actor === actor) &&
       (correlationid === undefined || event.meta.correlationid === correlationid)
     );
+  };
+  return (event, where) => {
+    try {
+      return matches(event, where);
+    } catch (error) {
+      // What lacks the data of its type is about nothing that could be asked for.
+      if (fits(event)) throw error;
+      return false;
+    }
   };
 };

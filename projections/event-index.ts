@@ -92,9 +92,9 @@ export class EventIndex {
   #count = 0;
 
   add(event: Event, position: number): void {
+    for (const key of commandKeys(event)) this.#post(key, position);
     for (const [id, keys] of followedKeys(event)) this.#follow(id, keys);
     for (const key of namedKeys(event)) this.#post(key, position);
-    for (const key of commandKeys(event)) this.#post(key, position);
     for (const id of aboutIds(event)) for (const key of this.#followed.get(id) ?? nothing) this.#post(key, position);
     this.#followed.delete(endedBy(event));
   }

@@ -1,6 +1,7 @@
 /** What became of the commands behind some events: the rows of a history. */
 import { type CommandRecord, commandStep, foldCommand } from '../events/command-record.ts';
 import type { Event } from '../events/envelope.ts';
+import { fits } from '../events/fits.ts';
 import type { HistoryRow } from '../events/past-queries.ts';
 import { type EventPosition, formatPosition } from './event-position.ts';
 
@@ -48,7 +49,8 @@ export class Records {
 
   take(event: Event, position: number): void {
     for (const key of commandsToldBy(event)) {
-      if (!this.#wanted.has(key)) continue;
+      // What lacks the data of its type moves nothing on.
+      if (!this.#wanted.has(key) || !fits(event)) continue;
       const record = foldInto(this.#records.get(key), key, event, position);
       if (record) this.#records.set(key, record);
     }

@@ -151,6 +151,8 @@ export class Ledger implements ViewObserver {
       exchangeKeys(this.#lists, other.#lists, kindOf[view]);
       exchangeKeys(this.#open, other.#open, kindOf[view]);
     }
+    // Both begin with the same segment.
+    for (const [place, moment] of other.#carried) this.#carried.set(place, moment);
     for (const ledger of [this, other]) {
       ledger.#closed.clear();
       ledger.#intervals = [...ledger.#lists.values()].reduce((sum, { length }) => sum + length, 0);

@@ -17,7 +17,7 @@ import { type NameRow, names } from './names.ts';
 import { countEndpoints, type NetworkRow, networks } from './networks.ts';
 import { ObservedMap, type ViewObserver } from './observer.ts';
 import { originOf } from './origin.ts';
-import { type ParkedRow, parked } from './parked.ts';
+import { type ParkedRow, Poisoned, parked } from './parked.ts';
 import { followGateways, followPorts } from './port-map.ts';
 import { nameFound, type PortRow, ports } from './ports.ts';
 import type { At, Projection } from './projection.ts';
@@ -294,8 +294,33 @@ const foldEvent = (rows: Rows, event: Event, at: CommitAt): void => {
   }
 };
 
-/** Folds one commit into all views. A position that they hold already changes nothing. */
-export const applyCommit = (views: Views, subject: string, position: number, events: readonly Event[]): void => {
+/** Folds the events of a commit in. @throws Poisoned where a fold could not: the views are not to be used any more */
+const foldEvents = (views: Views, at: CommitAt, events: readonly (Event | null)[]): void => {
+  const { observer, rows } = views;
+  let index = 0;
+  try {
+    for (; index < events.length; index++) {
+      const event = events[index];
+      if (!event) continue;
+      observer?.at(at.position, index);
+      foldEvent(rows, event, at);
+    }
+  } catch (error) {
+    throw new Poisoned(at.position, index, error);
+  }
+};
+
+/**
+ * Folds one commit into all views. A position that they hold already changes nothing.
+ * @param events null in the place of one that is left out
+ * @throws Poisoned
+ */
+export const applyCommit = (
+  views: Views,
+  subject: string,
+  position: number,
+  events: readonly (Event | null)[],
+): void => {
   if (position <= views.position) return;
   const { host, reports } = originOf(subject);
   const { rows } = views;
@@ -311,15 +336,10 @@ export const applyCommit = (views: Views, subject: string, position: number, eve
     sandboxBefore: undefined,
     command: noCommand(),
   };
-  const { observer } = views;
-  for (let index = 0; index < events.length; index++) {
-    const event = events[index] as Event;
-    observer?.at(position, index);
-    foldEvent(rows, event, at);
-  }
+  foldEvents(views, at, events);
   views.position = position;
-  const time = events.at(-1)?.meta.time ?? '';
-  if (reports && host !== null && events.length > 0) heard(rows.hosts, host, time, position);
+  const time = events.findLast((event) => event !== null)?.meta.time ?? '';
+  if (reports && host !== null && time !== '') heard(rows.hosts, host, time, position);
   const day = time.slice(0, 10);
   if (day > views.day) {
     views.day = day;

@@ -322,6 +322,7 @@ const fields: { readonly [View in ViewName]: Fields<ViewRows[View]> } = {
     reason: ['string', 'why it cannot be folded'],
     since: [time, 'when it was recorded'],
     waiting: ['integer', 'how many later events wait behind it'],
+    behind: ['list of strings', '`SEQ.INDEX` of the first 100 of them'],
   },
   holds: {
     name: ['string', 'what it is called'],

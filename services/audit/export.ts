@@ -1,7 +1,7 @@
 /** A stretch of the log as the lines of an export (export-format.ts). */
-import { decodeCommit } from '../../events/envelope.ts';
 import type { EventData } from '../../events/events.ts';
 import { subjects } from '../../events/names.ts';
+import { placedEvents } from '../lib/commit.ts';
 import { type SegmentData, segmentIn } from '../lib/opening.ts';
 import { readRange } from '../lib/read-range.ts';
 import type { Message, Stream } from '../lib/stream.ts';
@@ -38,7 +38,7 @@ export const openingOf = async (log: Stream): Promise<EventData<'RealmOpened'> |
   try {
     const message = await Promise.race([found, reader.caughtUp.then(() => null)]);
     if (message === null) return null;
-    for (const { type, data } of decodeCommit(message.body, message.subject))
+    for (const [, { type, data }] of placedEvents(message))
       if (type === 'RealmOpened' || type === 'SegmentOpened') return { realm: data.realm, epoch: data.epoch };
     return null;
   } finally {

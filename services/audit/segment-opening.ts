@@ -3,9 +3,13 @@ import { createHash, type KeyObject, sign } from 'node:crypto';
 import { batchType, commitHeaders, encodeCommit, eventVersions } from '../../events/envelope.ts';
 import { commandId, isChunk, subjects } from '../../events/names.ts';
 import { signedText } from '../../events/segment-event.ts';
+import { Poisoned } from '../../projections/parked.ts';
+import type { Parking } from '../../projections/parking.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { SegmentData } from '../lib/opening.ts';
 import type { Append } from '../lib/stream.ts';
+import { parkingUntil } from '../projector/fold.ts';
+import { discardsBetween } from '../projector/refold.ts';
 import { readHeads, type WrittenHeads } from './chain.ts';
 import { keyIdOf } from './keys.ts';
 import type { Export } from './open-export.ts';
@@ -29,11 +33,26 @@ export interface OpeningOf {
   readonly chunkBytes?: number;
 }
 
+/** Null when an event turned out to be one that cannot be folded, when a part of it was. */
+const readAll = async (opened: Export, parking: Parking): Promise<WholeLog | null> => {
+  const whole = new WholeLog(parking);
+  try {
+    for await (const entries of opened.entries())
+      for (const entry of entries) if (entry.kind === 'message') whole.take(entry.message);
+    return whole;
+  } catch (error) {
+    if (error instanceof Poisoned) return null;
+    throw error;
+  }
+};
+
 /** All that the log in an export adds up to. @throws SegmentFault SEGMENT_BUSY, LEGAL_HOLD */
 export const wholeLogOf = async (opened: Export): Promise<WholeLog> => {
-  const whole = new WholeLog();
-  for await (const entries of opened.entries())
-    for (const entry of entries) if (entry.kind === 'message') whole.take(entry.message);
+  // What was discarded of events that nobody can fold is left out from the beginning.
+  const last = await opened.last();
+  const parking = parkingUntil(await discardsBetween(opened, 0, last), last);
+  let whole = await readAll(opened, parking);
+  while (whole === null) whole = await readAll(opened, parking);
   const holds = [...whole.realm.shared.holds.values()].map(({ name, reason }) => `${name} (${reason})`);
   if (holds.length > 0) throw new SegmentFault('LEGAL_HOLD', `the log is held: ${holds.join(', ')}`);
   const busy = whole.busy();

@@ -6,16 +6,18 @@ import { viewNames } from '../../events/queries.ts';
 import { commandKey } from '../../events/state.ts';
 import { formatPosition } from '../../projections/event-position.ts';
 import { Ledger } from '../../projections/ledger.ts';
+import { Parking } from '../../projections/parking.ts';
 import { PeerView } from '../../projections/peers.ts';
 import { createViews } from '../../projections/views.ts';
 import type { Carried } from '../controller/carried.ts';
-import { eventsOf } from '../lib/commit.ts';
+import { partsOf, placedEvents } from '../lib/commit.ts';
 import type { Opening } from '../lib/opening.ts';
 import { applyMessage, emptyRealm, type RealmListener } from '../lib/realm.ts';
 import { realmLines } from '../lib/realm-lines.ts';
 import { recordedOf } from '../lib/recorded.ts';
 import type { Message } from '../lib/stream.ts';
-import { foldStored } from '../projector/segment-views.ts';
+import { foldMessage } from '../projector/fold.ts';
+import { readableOf } from '../projector/refold.ts';
 
 const keyOf = (event: Event): string => commandKey(event.meta.actor, event.meta.commandid);
 
@@ -23,6 +25,7 @@ export class WholeLog {
   readonly realm = emptyRealm();
   readonly ledger = new Ledger();
   readonly #views = createViews(this.ledger);
+  readonly #parking: Parking;
   readonly #peers = new PeerView('');
   readonly #answered = new Map<string, Carried>();
   /** Types of commands, which reports do not name. */
@@ -36,12 +39,16 @@ export class WholeLog {
     opened: (_, opening) => this.#opened(opening),
   };
 
-  /** The next message. */
+  constructor(parking = new Parking()) {
+    this.#parking = parking;
+  }
+
+  /** The next message. @throws Poisoned: then all of it has to be read once more, under the same parking */
   take(message: Message): void {
-    const events = eventsOf(message);
+    const events = readableOf(partsOf(message));
     this.#decided(events, message.position);
     applyMessage(this.realm, message, this.#listener);
-    foldStored(this.#views, message, events);
+    foldMessage(this.#views, message, this.#parking, partsOf(message));
   }
 
   /** What is under way: a segment begins where nothing is. */
@@ -51,6 +58,7 @@ export class WholeLog {
       const [intents, commands] = [state.intents.size, state.progress.size];
       return intents + commands > 0 ? [`${subject}: ${commands} commands, ${intents} of their intents`] : [];
     });
+    if (this.realm.parked.size + this.#views.rows.parked.size > 0) open.push('events are parked: see cnm parked ls');
     return isTorn || awaited.size > 0 || opening !== null ? [...open, 'the last commits of the log'] : open;
   }
 
@@ -65,7 +73,7 @@ export class WholeLog {
   /** Each message again, where it has one of these places. */
   tell(message: Message): void {
     const recorded = new Date(recordedOf(message)).toISOString();
-    for (const [index, event] of eventsOf(message).entries()) {
+    for (const [index, event] of placedEvents(message)) {
       const position = formatPosition({ position: message.position, index });
       const { time: occurred, actor, commandid } = event.meta;
       const command = event.meta.commandtype ?? this.#types.get(keyOf(event)) ?? '';

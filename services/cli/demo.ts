@@ -20,7 +20,8 @@ import { untilSignal } from './until-signal.ts';
 /** Links of sandboxes go behind the answer, in slices. */
 const GONE_MS = 3_000;
 const POLL_MS = 50;
-const PROBE_MS = 5_000;
+/** Each probe starts a program of its own; on a busy machine that takes seconds. */
+const PROBE_MS = 20_000;
 
 interface Said {
   readonly exit: number;

@@ -96,6 +96,11 @@ export const nouns: readonly Noun[] = [
     load: async () => (await import('./rebuild.ts')).rebuildSpecs,
   },
   {
+    name: 'parked',
+    summary: 'ls, show, retry, discard: events that cannot be folded',
+    load: async () => (await import('./parked.ts')).parkedSpecs,
+  },
+  {
     name: 'watch',
     summary: 'what is, then everything that happens to it',
     load: async () => (await import('./watch.ts')).watchSpecs,

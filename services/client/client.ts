@@ -142,6 +142,10 @@ export class Client extends Queries {
   readonly liftLegalHold: Send<'LiftLegalHold'> = (input, options) => this.send('LiftLegalHold', input, options);
   /** Makes what is sealed for a subject unreadable for everybody, for good. */
   readonly shredSubject: Send<'ShredSubject'> = (input, options) => this.send('ShredSubject', input, options);
+  /** Whoever has parked an event tries again to fold it. */
+  readonly retryParked: Send<'RetryParked'> = (input, options) => this.send('RetryParked', input, options);
+  /** Whoever has parked an event goes on without it. */
+  readonly discardParked: Send<'DiscardParked'> = (input, options) => this.send('DiscardParked', input, options);
 
   /** A fresh command id, to be kept before sending by whoever wants to ask again after a crash. */
   mintId(): string {

@@ -13,7 +13,7 @@ import {
 } from '../audit/checkpoint.ts';
 import { checkpointLine, type SignedCheckpoint } from '../audit/export-format.ts';
 import type { Clock } from '../lib/clock.ts';
-import { eventsOf } from '../lib/commit.ts';
+import { placedEvents } from '../lib/commit.ts';
 import type { Message, Stream } from '../lib/stream.ts';
 
 export interface CheckpointOptions {
@@ -133,7 +133,7 @@ export class Checkpoints {
   }
 
   #open(message: Message): void {
-    for (const { type, data } of eventsOf(message)) {
+    for (const [, { type, data }] of placedEvents(message)) {
       if (type !== 'RealmOpened' && type !== 'SegmentOpened') continue;
       this.#realm = data.realm;
       this.#epoch = data.epoch;

@@ -11,6 +11,7 @@ import type { Clock } from '../lib/clock.ts';
 import { type Boundary, boundaryOf, type FollowedRealm, followRealm, type Realm } from '../lib/realm.ts';
 import type { SealKeys } from '../lib/seal-keys.ts';
 import type { Stream } from '../lib/stream.ts';
+import { tellParked } from '../lib/tell-parked.ts';
 import { type CheckpointOptions, Checkpoints } from './checkpoints.ts';
 import { collectorActor, commandDue, type Due, dueId, endpointDue, nameOfId, sandboxDue } from './due.ts';
 import { Liveness } from './liveness.ts';
@@ -77,8 +78,8 @@ class TimedCollector implements Collector {
   readonly #keys = new Map<string, string>();
   /** When suspected endpoints were suspected. */
   readonly #suspectedMs = new Map<string, number>();
-  /** What the commit that is being folded has to do with. */
-  readonly #touched = new Set<string>();
+  /** What the commit that is being folded has to do with, and where. Of what waited there may be several boundaries. */
+  readonly #touched = new Map<string, Boundary>();
   #fail: (error: unknown) => void = () => undefined;
   #followed: FollowedRealm | null = null;
   #liveness: Liveness | null = null;
@@ -107,10 +108,11 @@ class TimedCollector implements Collector {
       listener: {
         before: (boundary, event) => this.#see(event, boundary),
         opened: (realm) => this.#opened(realm),
-        folded: (boundary, _, message) => {
+        folded: (_boundary, _position, message) => {
           this.#checkpoints?.folded(message);
-          this.#settle(boundary);
+          this.#settle();
         },
+        ...tellParked(this.#options.logger),
       },
     });
     this.#followed.reader.closed.catch((error) => this.#fail(error));
@@ -149,19 +151,19 @@ class TimedCollector implements Collector {
   #opened({ boundaries, shared }: Realm): void {
     for (const boundary of boundaries.values()) {
       const { endpoints, sandboxes, progress } = boundary.state;
-      for (const id of endpoints.keys()) this.#touched.add(`endpoint ${id}`);
-      for (const incarnation of sandboxes.keys()) this.#touched.add(`sandbox ${incarnation}`);
-      for (const key of progress.keys()) this.#touched.add(`command ${key}`);
-      this.#settle(boundary);
+      for (const id of endpoints.keys()) this.#touched.set(`endpoint ${id}`, boundary);
+      for (const incarnation of sandboxes.keys()) this.#touched.set(`sandbox ${incarnation}`, boundary);
+      for (const key of progress.keys()) this.#touched.set(`command ${key}`, boundary);
     }
     for (const subject of shared.shredded.keys()) this.#shredding?.decided(subject);
   }
 
   /** Notes what an event has to do with; what follows from it is seen when its commit is folded in. */
-  #see(event: Event, { state }: Boundary): void {
+  #see(event: Event, boundary: Boundary): void {
+    const { state } = boundary;
     const { actor, commandid } = event.meta;
     if (event.type === 'CommandRefused') {
-      if (actor === collectorActor) this.#refused(commandid, Date.parse(event.meta.time));
+      if (actor === collectorActor) this.#refused(commandid, Date.parse(event.meta.time), boundary);
       return;
     }
     if (event.type === 'SubjectShredded') {
@@ -173,32 +175,33 @@ class TimedCollector implements Collector {
       return;
     }
     if (event.type === 'CommandTimedOut') {
-      this.#touched.add(`command ${commandKey(event.data.actor, event.data.commandId)}`);
+      this.#touched.set(`command ${commandKey(event.data.actor, event.data.commandId)}`, boundary);
       return;
     }
-    if (isIntent(event.type) || isTerminal(event.type)) this.#touched.add(`command ${commandKey(actor, commandid)}`);
+    if (isIntent(event.type) || isTerminal(event.type))
+      this.#touched.set(`command ${commandKey(actor, commandid)}`, boundary);
     const endpointId = event.type === 'EndpointCreateRequested' ? event.data.endpoint.id : endpointIn(event.data);
     if (endpointId === null) return;
-    this.#touched.add(`endpoint ${endpointId}`);
+    this.#touched.set(`endpoint ${endpointId}`, boundary);
     // What leaves a sandbox, and what comes into one.
     const left = state.endpoints.get(endpointId)?.sandbox?.incarnation;
-    if (left !== undefined) this.#touched.add(`sandbox ${left}`);
-    if (event.type === 'EndpointJoined') this.#touched.add(`sandbox ${event.data.sandbox.incarnation}`);
+    if (left !== undefined) this.#touched.set(`sandbox ${left}`, boundary);
+    if (event.type === 'EndpointJoined') this.#touched.set(`sandbox ${event.data.sandbox.incarnation}`, boundary);
     if (event.type === 'EndpointSuspected') this.#suspectedMs.set(endpointId, Date.parse(event.meta.time));
   }
 
   /** Either something newer has happened, and then this is its end; or it was not due by the controller's clock. */
-  #refused(id: string, atMs: number): void {
+  #refused(id: string, atMs: number, boundary: Boundary): void {
     const key = this.#keys.get(nameOfId(id) ?? '');
     const watched = key === undefined ? undefined : this.#watched.get(key);
     if (key === undefined || !watched) return;
     const refusals = watched.refusals + 1;
     this.#watched.set(key, { ...watched, refusals, notBeforeMs: atMs + askAgainMs(refusals), isAsked: false });
-    this.#touched.add(key);
+    this.#touched.set(key, boundary);
   }
 
-  #settle(boundary: Boundary): void {
-    for (const key of this.#touched) this.#watch(key, this.#watched.get(key)?.boundary ?? boundary);
+  #settle(): void {
+    for (const [key, boundary] of this.#touched) this.#watch(key, this.#watched.get(key)?.boundary ?? boundary);
     this.#touched.clear();
     this.#arm();
   }

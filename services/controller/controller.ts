@@ -8,14 +8,15 @@ import type { Logger } from 'pino';
 import { remoteDriver } from '../../drivers/remote.ts';
 import { type CommandRecord, foldCommand } from '../../events/command-record.ts';
 import type { DriverRules } from '../../events/driver-rules.ts';
-import { decodeCommit } from '../../events/envelope.ts';
 import { DEFAULT_REALM_POOLS, type SubnetPool } from '../../events/ipam.ts';
 import { subjects } from '../../events/names.ts';
 import type { Answer } from '../../events/queries.ts';
 import { commandKey } from '../../events/state.ts';
 import { type Clock, sleep } from '../lib/clock.ts';
+import { placedEvents } from '../lib/commit.ts';
 import { applyMessage, boundaryOf, emptyRealm, type FollowedRealm, followRealm } from '../lib/realm.ts';
 import type { Appended, Message, Reader, Stream } from '../lib/stream.ts';
+import { tellParked } from '../lib/tell-parked.ts';
 import { answersOf, decidedAnswers, endedAnswer } from './answers.ts';
 import { carriedOf } from './carried.ts';
 import { admissionOf, commitOf, fenceOf, openingOf } from './commits.ts';
@@ -84,8 +85,18 @@ class ActiveController implements Controller {
   }
 
   async start(): Promise<void> {
-    const { log, clock } = this.#options;
-    this.#followed = followRealm(log, { listener: { ended: (record) => this.#ended(record) } });
+    const { log, clock, logger } = this.#options;
+    const { parked, released } = tellParked(logger);
+    this.#followed = followRealm(log, {
+      listener: {
+        ended: (record) => this.#ended(record),
+        parked,
+        released: (boundary) => {
+          released(boundary);
+          this.#term?.doubt();
+        },
+      },
+    });
     this.#followed.reader.closed.catch((error) => this.#fail(error));
     await this.#followed.reader.caughtUp;
     const { realm } = this.#followed;
@@ -363,7 +374,7 @@ class ActiveController implements Controller {
     let record: CommandRecord | undefined;
     for (let position = from; position <= through; position++) {
       const message = await this.#options.log.get(position);
-      for (const event of message ? decodeCommit(message.body, message.subject) : []) {
+      for (const [, event] of message ? placedEvents(message) : []) {
         const isExpiry = event.type === 'CommandTimedOut' && commandKey(event.data.actor, event.data.commandId) === key;
         if (isExpiry || commandKey(event.meta.actor, event.meta.commandid) === key)
           record = foldCommand(record, event, position);

@@ -13,13 +13,14 @@ import { evolve, memoryMs } from '../../events/evolve.ts';
 import type { SubnetPool } from '../../events/ipam.ts';
 import { commandId, mintedMs } from '../../events/names.ts';
 import { type Refusal, refuse } from '../../events/refusals.ts';
-import { type Place, routeCommand } from '../../events/route.ts';
+import { routeCommand } from '../../events/route.ts';
 import { type BoundaryState, commandKey, executorOf } from '../../events/state.ts';
 import type { Journal } from '../../events/table.ts';
 import { aboutOf } from '../lib/about.ts';
 import type { CommitHead } from '../lib/commit-head.ts';
 import { type Boundary, boundaryOf, knownHosts, networkBoundary, type Realm } from '../lib/realm.ts';
 import type { Intake } from './intake.ts';
+import { boundaryAt, refusalAt, refusalOfFacts } from './parked.ts';
 
 /** A commit stays well below the server's 1 MiB; design.md section 3 says 256 KB. */
 const commitBytesMax = 256 * 1024;
@@ -126,19 +127,17 @@ class RoundInProgress {
   #route(intake: Intake): { readonly boundary: Boundary; readonly refusal: Refusal | null } {
     const hosts = knownHosts(this.#realm);
     if (!intake.command.ok) {
-      const host = intake.host !== null && hosts.has(intake.host) ? intake.host : null;
+      const isThere = intake.host !== null && hosts.has(intake.host) && !boundaryOf(this.#realm, intake.host).parked;
+      const host = isThere ? intake.host : null;
       return { boundary: boundaryOf(this.#realm, host), refusal: intake.command };
     }
     const places = { hosts, shared: this.#realm.shared, drivers: this.#context.drivers };
     const routed = routeCommand(places, intake.command.value, intake.host);
-    return routed.ok
-      ? { boundary: this.#at(routed.place), refusal: null }
-      : { boundary: boundaryOf(this.#realm, null), refusal: routed };
-  }
-
-  #at(place: Place): Boundary {
-    if (place.kind === 'network') return networkBoundary(this.#realm, place.id);
-    return boundaryOf(this.#realm, place.kind === 'host' ? place.host : null);
+    if (!routed.ok) return { boundary: boundaryOf(this.#realm, null), refusal: routed };
+    // On a boundary that stands still nothing could be recorded that anybody takes up.
+    const refusal = refusalAt(this.#realm, routed.place, intake.command.value.type);
+    if (refusal) return { boundary: boundaryOf(this.#realm, null), refusal };
+    return { boundary: boundaryAt(this.#realm, routed.place), refusal: null };
   }
 
   /** An admission stands on the boundary of its network, all else where it was decided. */
@@ -169,7 +168,7 @@ class RoundInProgress {
     const context: Context = { ...this.#context, host: boundary.host ?? '', hosts, actor: intake.actor };
     try {
       const decision = decide(boundary.state, intake.command.value, context);
-      return decision.ok ? decision.facts : decision;
+      return decision.ok ? (refusalOfFacts(this.#realm, decision.facts) ?? decision.facts) : decision;
     } catch (error) {
       return this.#faulty(intake, error);
     }

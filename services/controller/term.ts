@@ -50,6 +50,11 @@ export class Term {
     this.#hasBegun = false;
   }
 
+  /** There may be boundaries that nobody knew of: what is not stated yet is before anything more is decided. */
+  doubt(): void {
+    this.#hasBegun = false;
+  }
+
   /** @returns false when somebody or something was in the way: it is to be tried again, on what the log holds then */
   async begin(): Promise<boolean> {
     if (this.holds) return true;

@@ -1,6 +1,7 @@
 /** The boundaries of a realm, each with its state and its last commits: what folding the log makes. */
 import { decodeToken, subjects } from '../../events/names.ts';
 import { type BoundaryState, initialState, type SharedState, sharedState } from '../../events/state.ts';
+import type { ParkedBoundary } from './boundary-parking.ts';
 import type { CommitHead } from './commit-head.ts';
 import type { Opening, SegmentData } from './opening.ts';
 
@@ -16,6 +17,8 @@ export interface Boundary {
   outcomeHead: CommitHead | null;
   /** Every command of this boundary up to this position in the command stream is decided. */
   decidedThrough: number;
+  /** What it cannot get past; null: nothing, as nearly always. */
+  parked: ParkedBoundary | null;
   /** The last term of a controller that is stated on its subject; 0: none. On the subject of no host each term is stated first. */
   term: number;
 }
@@ -31,6 +34,8 @@ export interface Realm {
    * the realm before it is there, or can come no more.
    */
   readonly awaited: Set<string>;
+  /** Boundaries that stand still. */
+  readonly parked: Set<Boundary>;
   /** Position of the last commit that is folded in. */
   position: number;
   /** What follows belongs to the same atomic batch: until it is folded in as well, nothing may be decided. */
@@ -48,6 +53,7 @@ export const emptyRealm = (): Realm => ({
   networks: new Map(),
   shared: sharedState(),
   awaited: new Set(),
+  parked: new Set(),
   position: 0,
   isTorn: false,
   roundFrom: 1,
@@ -55,20 +61,14 @@ export const emptyRealm = (): Realm => ({
   opening: null,
 });
 
+const untouched = { head: null, outcomeHead: null, decidedThrough: 0, parked: null, term: 0 } as const;
+
 /** The boundary of a host, or the one of no host. */
 export const boundaryOf = (realm: Realm, host: string | null): Boundary => {
   const subject = host === null ? subjects.realm : subjects.host(host);
   let boundary = realm.boundaries.get(subject);
   if (!boundary) {
-    boundary = {
-      subject,
-      host,
-      state: initialState(realm.shared),
-      head: null,
-      outcomeHead: null,
-      decidedThrough: 0,
-      term: 0,
-    };
+    boundary = { subject, host, state: initialState(realm.shared), ...untouched };
     realm.boundaries.set(subject, boundary);
   }
   return boundary;
@@ -79,15 +79,7 @@ export const networkBoundary = (realm: Realm, id: string): Boundary => {
   let boundary = realm.networks.get(id);
   if (!boundary) {
     const { state } = boundaryOf(realm, null);
-    boundary = {
-      subject: subjects.network(id),
-      host: null,
-      state,
-      head: null,
-      outcomeHead: null,
-      decidedThrough: 0,
-      term: 0,
-    };
+    boundary = { subject: subjects.network(id), host: null, state, ...untouched };
     realm.networks.set(id, boundary);
   }
   return boundary;

@@ -34,13 +34,16 @@ export class Opening {
   take({ subject, body, position }: Message): boolean {
     const { first, chunks, state } = this.data;
     if (position !== first + 1 + this.#taken || subject !== subjects.segment(this.#taken) || this.#taken >= chunks)
-      throw new UnreadableCommit(`${subject} at ${position} is no part of the state that the segment begins with`);
+      throw new UnreadableCommit(
+        `${subject} at ${position} is no part of the state that the segment begins with`,
+        'newer',
+      );
     this.#taken += 1;
     this.#hash.update(body);
     this.#texts.push(decoder.decode(body));
     if (this.#taken < chunks) return false;
     if (this.#hash.digest('base64url') !== state)
-      throw new UnreadableCommit('the state that the segment begins with is not the one that was signed');
+      throw new UnreadableCommit('the state that the segment begins with is not the one that was signed', 'newer');
     return true;
   }
 

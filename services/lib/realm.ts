@@ -2,10 +2,11 @@
 import { type CommandRecord, foldCommand } from '../../events/command-record.ts';
 import { commitHeaders, type Event, UnreadableCommit } from '../../events/envelope.ts';
 import { evolve, forget } from '../../events/evolve.ts';
-import { isChunk } from '../../events/names.ts';
+import { fits } from '../../events/fits.ts';
+import { isChunk, subjects } from '../../events/names.ts';
 import { commandKey } from '../../events/state.ts';
 import { type Boundary, boundaryFor, boundaryOf, emptyRealm, type Realm } from './boundaries.ts';
-import { eventsOf } from './commit.ts';
+import { type Folding, foldOrWait, settleParked, Unfoldable } from './boundary-parking.ts';
 import { headBefore, headOf } from './commit-head.ts';
 import { Opening } from './opening.ts';
 import { RealmReader } from './realm-lines.ts';
@@ -39,8 +40,12 @@ export interface RealmListener {
   before?(boundary: Boundary, event: Event): void;
   /** A command has ended, with its record. */
   ended?(record: CommandRecord): void;
-  /** A commit is folded in. */
+  /** A commit is folded in, or waits where its boundary is parked. */
   folded?(boundary: Boundary, position: number, message: Message): void;
+  /** A boundary stands still from here on: see `parked` of it. */
+  parked?(boundary: Boundary): void;
+  /** It goes on, and what waited is folded in. */
+  released?(boundary: Boundary): void;
   /** A segment begins: everything that it carries over is in place, and nothing was told of it one by one. */
   opened?(realm: Realm, opening: Opening): void;
 }
@@ -54,7 +59,8 @@ const recordKey = (event: Event): string =>
 /** Puts the state in place that a segment begins with, once all of it is there. */
 const openSegment = (realm: Realm, message: Message, listener: RealmListener): void => {
   const { opening } = realm;
-  if (opening === null) throw new UnreadableCommit(`${message.subject} at ${message.position} opens no segment`);
+  if (opening === null)
+    throw new UnreadableCommit(`${message.subject} at ${message.position} opens no segment`, 'newer');
   realm.position = message.position;
   realm.isTorn = true;
   if (opening.take(message)) {
@@ -73,36 +79,73 @@ const openSegment = (realm: Realm, message: Message, listener: RealmListener): v
   listener.folded?.(boundaryOf(realm, null), message.position, message);
 };
 
-/** Folds one stored message. @throws UnreadableCommit for what this version cannot read */
+/** Folds the events of a commit; where one cannot be, the state is as before. @throws Unfoldable */
+const foldEvents = (realm: Realm, boundary: Boundary, events: readonly Event[], at: Folded): void => {
+  const { state } = boundary;
+  const { position, listener } = at;
+  const journals = [state.journal, realm.shared.journal];
+  const ended: CommandRecord[] = [];
+  for (const journal of journals) journal.begin();
+  let folding: Event | undefined;
+  let isHeard = true;
+  try {
+    for (const event of events) {
+      [folding, isHeard] = [event, false];
+      if (event.type === 'SegmentOpened') {
+        realm.segment = event.data;
+        realm.opening = new Opening(event.data);
+      }
+      listener.before?.(boundary, event);
+      isHeard = true;
+      const key = recordKey(event);
+      const running = state.progress.get(key);
+      evolve(state, event, position);
+      if (running && !state.progress.has(key)) ended.push(foldCommand(running, event, position));
+    }
+  } catch (error) {
+    for (const journal of journals) journal.rollback();
+    // Whoever listens may stumble over what does not fit; over anything else it is a defect of its own.
+    throw folding && (isHeard || !fits(folding)) ? new Unfoldable(folding, error) : error;
+  }
+  for (const journal of journals) journal.commit();
+  for (const record of ended) listener.ended?.(record);
+};
+
+interface Folded {
+  readonly position: number;
+  readonly listener: RealmListener;
+}
+
+/** Notes what the headers of a commit of decisions say; that is known wherever its events wait. */
+const noteDecisions = (realm: Realm, boundary: Boundary, message: Message): void => {
+  const { from, through } = roundOf(message);
+  boundary.head = headOf(message);
+  noteAwaited(realm, message);
+  boundary.term = Math.max(boundary.term, Number(message.header(commitHeaders.term)) || 0);
+  boundary.decidedThrough = Math.max(boundary.decidedThrough, through);
+  realm.roundFrom = Math.max(realm.roundFrom, from);
+  realm.isTorn = message.header(batchHeaders.id) !== '' && message.header(batchHeaders.commit) === '';
+};
+
+/** Folds one stored message. @throws UnreadableCommit for what is newer than this version */
 export const applyMessage = (realm: Realm, message: Message, listener: RealmListener = {}): void => {
   if (isChunk(message.subject)) {
     openSegment(realm, message, listener);
     return;
   }
-  const isDecision = message.subject.startsWith('cnm.event.');
   const boundary = boundaryFor(realm, message.subject);
-  const { state } = boundary;
-  for (const event of eventsOf(message)) {
-    if (event.type === 'SegmentOpened') {
-      realm.segment = event.data;
-      realm.opening = new Opening(event.data);
-    }
-    listener.before?.(boundary, event);
-    const key = recordKey(event);
-    const running = state.progress.get(key);
-    evolve(state, event, message.position);
-    if (running && !state.progress.has(key)) listener.ended?.(foldCommand(running, event, message.position));
-  }
-  forget(state, message.recordedMs);
-  if (isDecision) {
-    const { from, through } = roundOf(message);
-    boundary.head = headOf(message);
-    noteAwaited(realm, message);
-    boundary.term = Math.max(boundary.term, Number(message.header(commitHeaders.term)) || 0);
-    boundary.decidedThrough = Math.max(boundary.decidedThrough, through);
-    realm.roundFrom = Math.max(realm.roundFrom, from);
-    realm.isTorn = message.header(batchHeaders.id) !== '' && message.header(batchHeaders.commit) === '';
-  } else boundary.outcomeHead = headOf(message);
+  const folding: Folding = {
+    fold: (where, events, { position, recordedMs }) => {
+      foldEvents(realm, where, events, { position, listener });
+      forget(where.state, recordedMs);
+    },
+    parked: (where) => listener.parked?.(where),
+    released: (where) => listener.released?.(where),
+  };
+  foldOrWait(realm, boundary, message, folding);
+  if (message.subject.startsWith('cnm.event.')) noteDecisions(realm, boundary, message);
+  else boundary.outcomeHead = headOf(message);
+  if (message.subject === subjects.realm) settleParked(realm, message, folding);
   realm.position = message.position;
   listener.folded?.(boundary, message.position, message);
 };

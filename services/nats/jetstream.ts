@@ -51,8 +51,11 @@ const NO_SUCH_STREAM = 10059;
 const NO_MESSAGE = 10037;
 /** Status of a message that the server sends where no one listens (ADR-4). */
 const NO_RESPONDER = 503;
-/** `JSAtomicPublishIncompleteBatchErr` and `JSAtomicPublishContainsDuplicateMessageErr`: whether it is there shows only by reading. */
-const BATCH_UNCLEAR: ReadonlySet<number> = new Set([10176, 10201]);
+/**
+ * Whether it is there shows only by reading: `JSStreamDuplicateMessageConflict` (an earlier sending of the same message waits for its
+ * copies, R3), `JSAtomicPublishIncompleteBatchErr` and `JSAtomicPublishContainsDuplicateMessageErr`.
+ */
+const UNCLEAR: ReadonlySet<number> = new Set([10158, 10176, 10201]);
 /** `JSStreamMessageExceedsMaximumErr`. */
 const TOO_LARGE = 10054;
 
@@ -251,7 +254,7 @@ class JetStreamStream implements Stream {
   private appendFailed(message: Append, error: unknown): Exclude<Appended, { readonly kind: 'appended' }> {
     if (error instanceof JetStreamApiError) {
       if (WRONG_LAST_SEQUENCE.has(error.code)) return { kind: 'conflict' };
-      if (error.status === 503 || BATCH_UNCLEAR.has(error.code)) return { kind: 'unknown', cause: error.message };
+      if (error.status === 503 || UNCLEAR.has(error.code)) return { kind: 'unknown', cause: error.message };
     } else if (isUnanswered(error) && !this.connection.isClosed()) {
       return { kind: 'unknown', cause: describeError(error) };
     }

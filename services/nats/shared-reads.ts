@@ -71,6 +71,10 @@ class Follower implements Reader {
     }
   }
 
+  get isEnded(): boolean {
+    return this.#ended;
+  }
+
   /** Takes what was appended here ahead of its delivery, where nothing is missing before it. */
   takeAhead(message: Message): void {
     if (this.#options.acts !== null && message.position === this.position + 1) this.take(message);
@@ -121,8 +125,13 @@ class Feed {
   follow(onMessage: (message: Message) => void, acts: Acts | null): Reader {
     const follower = new Follower({ onMessage, acts, leave: (left) => this.#leave(left) });
     if (this.#reader === null) this.#open(follower);
-    else if (!this.#join(follower)) this.#catchUp(follower);
+    else queueMicrotask(() => this.#begin(follower));
     return follower;
+  }
+
+  /** Whoever follows has the reader in hand before the first message comes, as with every other read. */
+  #begin(follower: Follower): void {
+    if (!follower.isEnded && !this.#join(follower)) this.#catchUp(follower);
   }
 
   #open(follower: Follower): void {

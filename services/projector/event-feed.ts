@@ -1,10 +1,12 @@
 /** Events of the log, filtered, taken one by one by a caller who may be slower than the log. */
-import { decodeCommit, type Event } from '../../events/envelope.ts';
+import type { Event } from '../../events/envelope.ts';
+import { fits } from '../../events/fits.ts';
 import { subjects } from '../../events/names.ts';
 import { createMatcher, type EventFilter, type FilterMemory } from '../../projections/event-filter.ts';
 import type { LabelMemory } from '../../projections/event-labels.ts';
 import { type EventPosition, isBehind } from '../../projections/event-position.ts';
 import { originOf } from '../../projections/origin.ts';
+import { placedEvents } from '../lib/commit.ts';
 import type { Message, Reader, Stream } from '../lib/stream.ts';
 
 export interface WatchedEvent {
@@ -83,9 +85,10 @@ export class EventFeed {
   private receive(message: Message): void {
     const { position } = message;
     const { host } = originOf(message.subject);
-    for (const [index, event] of decodeCommit(message.body, message.subject).entries()) {
+    for (const [index, event] of placedEvents(message)) {
       // Both learn from every event.
-      const isLabelled = this.options.labels?.take(event) ?? true;
+      const { labels } = this.options;
+      const isLabelled = !labels || (fits(event) && labels.take(event));
       if (!this.matches(event, host) || !isLabelled || !isBehind(this.options.behind, position, index)) continue;
       this.buffer.push({ kind: 'event', position: `${position}.${index}`, host, event });
     }

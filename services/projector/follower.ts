@@ -1,32 +1,32 @@
 /** The live views: the whole log folded from its opening, then followed. */
 import type { Logger } from 'pino';
-import { unfitReports } from '../../events/envelope.ts';
+import { type CommitPart, unfitReports } from '../../events/envelope.ts';
 import type { EventData } from '../../events/events.ts';
 import { isChunk } from '../../events/names.ts';
-import { originOf } from '../../projections/origin.ts';
+import { type Discard, settlesParked } from '../../projections/discards.ts';
+import { type ParkedRow, Poisoned } from '../../projections/parked.ts';
+import { Parking } from '../../projections/parking.ts';
 import { createViews, type Views } from '../../projections/views.ts';
 import type { Clock } from '../lib/clock.ts';
-import { eventsOf } from '../lib/commit.ts';
+import { partsOf } from '../lib/commit.ts';
 import { openedThrough, type SegmentData } from '../lib/opening.ts';
-import type { Message, Stream } from '../lib/stream.ts';
+import type { Message, Reader, Stream } from '../lib/stream.ts';
+import { foldMessage } from './fold.ts';
+import { type KnownNetwork, LogNotes } from './log-notes.ts';
 import { Memory } from './memory.ts';
 import { QueryFault } from './query-fault.ts';
-import { foldStored } from './segment-views.ts';
+import { adopt, discardsBetween, parksSame, readableOf, refold } from './refold.ts';
+import { Waiters } from './waiters.ts';
 
-/** A network that was asked for at some time. Kept for ever: events of endpoints name their network by id alone, those of the past too. */
-export interface KnownNetwork {
-  readonly id: string;
-  readonly name: string;
-  readonly host: string | null;
-  /** Of the commit that asked for it. */
-  readonly position: number;
-}
+export type { KnownNetwork };
 
 export interface Follower {
   readonly views: Views;
   /** By id, in the order in which they came. */
   readonly networks: ReadonlyMap<string, KnownNetwork>;
   readonly memory: Memory;
+  /** What was discarded of parked events, up to where the views are. */
+  discards(): readonly Discard[];
   /** What the log's first commit says of it; null before that. */
   opening(): EventData<'RealmOpened'> | null;
   /** The segment that the log begins with; null for a log from its opening on. */
@@ -44,109 +44,212 @@ export interface Follower {
   stop(): Promise<void>;
 }
 
-interface Waiter {
-  readonly position: number;
-  readonly resolve: () => void;
-  readonly reject: (reason: QueryFault) => void;
-}
-
 export interface FollowDeps {
   readonly log: Stream;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Told of each commit that is folded in. */
   readonly passed?: (events: number) => void;
+  /** Told when what could not be folded before can be now, so that what was kept of the views does not hold any more. */
+  readonly doubted?: () => void;
   /** Empty: whoever folds the log anew needs a new one. */
   readonly memory?: Memory;
 }
 
-const WAITERS_MAX = 10_000;
+/** A parked event as whoever runs this is told of it. */
+const told = ({ position, key, type, reason }: ParkedRow): object => ({ position, about: key, type, reason });
 
-/** Starts following. Stops for good at the first commit that this version cannot read: views with holes would be lies. */
-export const follow = ({ log, clock, logger, passed, memory = new Memory() }: FollowDeps): Follower => {
-  const views = createViews(memory.ledger);
-  const networks = new Map<string, KnownNetwork>();
-  const waiters = new Set<Waiter>();
-  let live = false;
-  let opening: EventData<'RealmOpened'> | null = null;
-  let segment: SegmentData | null = null;
-  let failure: string | null = null;
+/**
+ * Starts following. Stops for good at the first commit that is newer than this version: views with holes would be lies. What nobody can
+ * read is parked instead, with what comes behind it (projections/parking.ts).
+ */
+export const follow = (deps: FollowDeps): Follower => new LiveViews(deps);
 
-  const release = (): void => {
-    for (const waiter of waiters) if (live && waiter.position <= views.position) waiter.resolve();
-  };
-  const warnOf = ({ body, subject, position }: Message): void => {
+class LiveViews implements Follower {
+  readonly views: Views;
+  readonly #deps: FollowDeps;
+  readonly #notes: LogNotes;
+  readonly #waiters: Waiters;
+  readonly #closed = Promise.withResolvers<void>();
+  readonly #caughtUp = Promise.withResolvers<void>();
+  /** `SEQ.INDEX` of the parked events that were complained of. */
+  readonly #complained = new Set<string>();
+  #parking: Parking;
+  #live = false;
+  #failure: string | null = null;
+  /** Null while the views are folded anew. */
+  #reader: Reader | null = null;
+  #stopped = false;
+
+  constructor(deps: FollowDeps) {
+    this.#deps = deps;
+    this.#notes = new LogNotes(deps.memory ?? new Memory());
+    this.#waiters = new Waiters(deps.clock);
+    this.views = createViews(this.memory.ledger);
+    this.#parking = this.#newParking(false);
+    this.#closed.promise.catch(() => {});
+    this.#caughtUp.promise.catch(() => {}); // who waits for it sees it; `closed` says the same to everyone
+    this.#read();
+  }
+
+  get networks(): ReadonlyMap<string, KnownNetwork> {
+    return this.#notes.networks;
+  }
+
+  get memory(): Memory {
+    return this.#notes.memory;
+  }
+
+  get caughtUp(): Promise<void> {
+    return this.#caughtUp.promise;
+  }
+
+  get closed(): Promise<void> {
+    return this.#closed.promise;
+  }
+
+  discards(): readonly Discard[] {
+    return this.#notes.discards;
+  }
+
+  opening(): EventData<'RealmOpened'> | null {
+    return this.#notes.opening ?? this.#notes.segment;
+  }
+
+  segment(): SegmentData | null {
+    return this.#notes.segment;
+  }
+
+  isLive(): boolean {
+    return this.#live;
+  }
+
+  failure(): string | null {
+    return this.#failure;
+  }
+
+  async reached(position: number, timeoutMs: number): Promise<void> {
+    if (this.#failure !== null) throw new QueryFault('LOG_UNREADABLE', this.#failure);
+    if (this.#live && position <= this.views.position) return;
+    const state = (): string =>
+      `${this.views.position}${this.#live ? '' : ' and still reads what was stored before it started'}`;
+    await this.#waiters.wait(position, timeoutMs, state);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    const reader = this.#reader;
+    this.#reader = null;
+    await reader?.stop();
+    this.#caughtUp.reject(new Error('reading was stopped before it had caught up'));
+    this.#closed.resolve();
+  }
+
+  #newParking(careful: boolean): Parking {
+    return new Parking({ isDiscarded: (event) => this.#notes.isDiscarded(event), careful });
+  }
+
+  #read(): void {
+    const reader = this.#deps.log.read({ from: this.views.position + 1 }, (message) => {
+      if (this.#reader === reader) this.#take(message);
+    });
+    this.#reader = reader;
+    reader.closed.catch((reason) => this.#reader === reader && this.#fail(reason));
+    const caughtUp = (): void => {
+      if (this.#reader !== reader) return;
+      this.#live = true;
+      // What comes from here on is little, and whoever asks must not wait until all is folded anew.
+      this.#parking.beCareful();
+      this.#release();
+      this.#caughtUp.resolve();
+    };
+    reader.caughtUp.then(caughtUp, () => {}); // `closed` says why
+  }
+
+  #take(message: Message): void {
+    const { position } = message;
+    const parts = partsOf(message);
+    if (parts.length === 0 && !isChunk(message.subject)) this.#warnOf(message);
+    const discards = this.#notes.noteDiscards(parts, position);
+    if (this.#settles(parts)) {
+      this.#foldAgain(position, !discards);
+      return;
+    }
+    const { size } = this.views.rows.parked;
+    try {
+      foldMessage(this.views, message, this.#parking, parts);
+    } catch (error) {
+      if (!(error instanceof Poisoned)) throw error;
+      // A part of it is in the rows: nobody is shown them.
+      this.#live = false;
+      this.#foldAgain(position, false);
+      return;
+    }
+    this.#notes.note(message, parts);
+    const { segment } = this.#notes;
+    if (segment && position === openedThrough(segment)) this.#notes.carried(this.views);
+    if (this.views.rows.parked.size > size) this.#complain();
+    this.#deps.passed?.(parts.length);
+    this.#release();
+  }
+
+  /** Whether it is decided about something that is parked here. */
+  #settles(parts: readonly CommitPart[]): boolean {
+    const { parked } = this.views.rows;
+    if (parked.size === 0) return false;
+    const settled = new Set(readableOf(parts).map(settlesParked));
+    return [...parked.values()].some(({ position }) => settled.has(position));
+  }
+
+  /** Reads no further until all up to a position, or at the start all that there is, is folded anew. */
+  #foldAgain(position: number, isRetry: boolean): void {
+    const reader = this.#reader;
+    this.#reader = null;
+    const fold = async (): Promise<void> => {
+      await reader?.stop();
+      const { log, doubted } = this.#deps;
+      const until = this.#live ? position : Math.max(position, await log.last());
+      this.#notes.discards = [...this.#notes.discards, ...(await discardsBetween(log, position, until))];
+      const note = (message: Message, parts: readonly CommitPart[]): void => this.#notes.note(message, parts);
+      const refolded = await refold({ log, discards: this.#notes.discards, until, note });
+      if (this.#stopped) return;
+      const isSame = parksSame(this.views, refolded.views);
+      adopt(this.views, this.memory.ledger, refolded);
+      if (this.#notes.segment) this.#notes.carried(this.views);
+      this.#parking = this.#newParking(true);
+      this.#complain();
+      if (isRetry && !isSame) doubted?.();
+      this.#read();
+      this.#release();
+    };
+    fold().catch((error) => !this.#stopped && this.#fail(error));
+  }
+
+  #release(): void {
+    if (this.#live) this.#waiters.release(this.views.position);
+  }
+
+  #warnOf({ body, subject, position }: Message): void {
     const problem = unfitReports(body, subject);
     // A commit may hold nothing at all.
-    if (problem !== null) logger.warn({ position, subject, problem }, 'a report that does not fit counts for nothing');
-  };
-  const onMessage = (message: Message): void => {
-    const events = eventsOf(message);
-    if (events.length === 0 && !isChunk(message.subject)) warnOf(message);
-    for (const event of events) {
-      if (event.type === 'NetworkCreateRequested') {
-        const { id, name } = event.data.network;
-        networks.set(id, { id, name, host: originOf(message.subject).host, position: message.position });
-      } else if (event.type === 'RealmOpened') opening ??= event.data;
-      else if (event.type === 'SegmentOpened') segment ??= event.data;
+    if (problem === null) return;
+    this.#deps.logger.warn({ position, subject, problem }, 'a report that does not fit counts for nothing');
+  }
+
+  #complain(): void {
+    for (const row of this.views.rows.parked.values()) {
+      if (this.#complained.has(row.position)) continue;
+      this.#complained.add(row.position);
+      this.#deps.logger.error(told(row), 'an event cannot be folded and is parked: see cnm parked ls');
     }
-    foldStored(views, message, events);
-    // Of networks that are gone nothing is said any more.
-    if (segment && message.position === openedThrough(segment))
-      for (const { id, name, host } of views.rows.networks.values())
-        networks.set(id, { id, name, host, position: message.position });
-    memory.note(events, message.position);
-    passed?.(events.length);
-    if (waiters.size > 0) release();
-  };
-  const fail = (reason: unknown): void => {
-    const position = views.position + 1;
-    failure = reason instanceof Error ? reason.message : String(reason);
-    logger.error({ err: reason, position }, 'the views stand still: the log cannot be read on');
-    for (const waiter of waiters) waiter.reject(new QueryFault('LOG_UNREADABLE', failure));
-  };
+  }
 
-  const reader = log.read({ from: 1 }, onMessage);
-  reader.closed.catch(fail);
-  const caughtUp = reader.caughtUp.then(() => {
-    live = true;
-    release();
-  });
-  caughtUp.catch(() => {}); // who waits for it sees it; `closed` says the same to everyone
-
-  const wait = async (position: number, timeoutMs: number): Promise<void> => {
-    if (waiters.size >= WAITERS_MAX) throw new QueryFault('QUERY_BUSY', `${waiters.size} queries wait already`);
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const waiter: Waiter = { position, resolve, reject };
-    waiters.add(waiter);
-    const cancel = clock.after(timeoutMs, () => {
-      const state = live ? '' : ' and still reads what was stored before it started';
-      reject(
-        new QueryFault('QUERY_NOT_YET', `the views are at position ${views.position}${state}, not yet at ${position}`),
-      );
-    });
-    try {
-      await promise;
-    } finally {
-      cancel();
-      waiters.delete(waiter);
-    }
-  };
-
-  return {
-    views,
-    networks,
-    memory,
-    opening: () => opening ?? segment,
-    segment: () => segment,
-    caughtUp,
-    closed: reader.closed,
-    isLive: () => live,
-    failure: () => failure,
-    reached: async (position, timeoutMs) => {
-      if (failure !== null) throw new QueryFault('LOG_UNREADABLE', failure);
-      if (!live || position > views.position) await wait(position, timeoutMs);
-    },
-    stop: () => reader.stop(),
-  };
-};
+  #fail(reason: unknown): void {
+    this.#failure = reason instanceof Error ? reason.message : String(reason);
+    const position = this.views.position + 1;
+    this.#deps.logger.error({ err: reason, position }, 'the views stand still: the log cannot be read on');
+    this.#waiters.refuse(new QueryFault('LOG_UNREADABLE', this.#failure));
+    this.#closed.reject(reason);
+    this.#caughtUp.reject(reason);
+  }
+}

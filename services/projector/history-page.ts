@@ -10,7 +10,7 @@ import { parsePort } from '../../projections/event-ports.ts';
 import { isBehind } from '../../projections/event-position.ts';
 import { commandsToldBy, historyRows, type Placed, Records } from '../../projections/history.ts';
 import { originOf } from '../../projections/origin.ts';
-import { eventsOf } from '../lib/commit.ts';
+import { placedEvents } from '../lib/commit.ts';
 import { recordedOf } from '../lib/recorded.ts';
 import type { Message } from '../lib/stream.ts';
 import { commitsAt } from './commits-at.ts';
@@ -101,7 +101,7 @@ const matchedEvents = async (
   const matched: Placed[] = [];
   const take = (message: Message): void => {
     const { host } = originOf(message.subject);
-    for (const [index, event] of eventsOf(message).entries()) {
+    for (const [index, event] of placedEvents(message)) {
       if (!matches(event, host) || !isBehind(from, message.position, index)) continue;
       matched.push({ event, host, at: { position: message.position, index }, recordedMs: recordedOf(message) });
     }
@@ -127,7 +127,7 @@ const recordsOf = async ({ log, memory }: HistoryDeps, events: readonly Event[],
   for (const id of ids) for (const position of memory.index.positions('c', id)) positions.add(position);
   const past = [...positions].filter((position) => position <= until).sort((a, b) => a - b);
   for await (const message of commitsAt(log, past)) {
-    for (const event of eventsOf(message)) records.take(event, message.position);
+    for (const [, event] of placedEvents(message)) records.take(event, message.position);
   }
   return records;
 };

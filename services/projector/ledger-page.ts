@@ -8,7 +8,7 @@ import { type EventPosition, formatPosition } from '../../projections/event-posi
 import { isNetwork } from '../../projections/filter.ts';
 import { type Interval, isHeldAt } from '../../projections/ledger.ts';
 import { bareAddress } from '../../projections/projection.ts';
-import { eventsOf } from '../lib/commit.ts';
+import { placedEvents } from '../lib/commit.ts';
 import { recordedOf } from '../lib/recorded.ts';
 import type { Message } from '../lib/stream.ts';
 import { commitsAt } from './commits-at.ts';
@@ -85,7 +85,7 @@ const commitsOf = async ({ log }: LedgerDeps, positions: Iterable<number>): Prom
 
 const eventAt = (commits: Commits, { position, index }: EventPosition): Event | undefined => {
   const message = commits.get(position);
-  return message && eventsOf(message)[index];
+  return message && placedEvents(message).find(([place]) => place === index)?.[1];
 };
 
 /** Outcomes do not say of which type their command was; its decision does. */
@@ -95,9 +95,9 @@ const firstOf = ({ memory }: LedgerDeps, event: Event | undefined): number | und
     : memory.index.positions('c', event.meta.commandid)[0];
 
 const typeIn = (message: Message | undefined, { meta }: Event): string =>
-  (message ? eventsOf(message) : []).find(
-    (event) => event.meta.commandid === meta.commandid && event.meta.actor === meta.actor,
-  )?.meta.commandtype ?? '';
+  (message ? placedEvents(message) : []).find(
+    ([, event]) => event.meta.commandid === meta.commandid && event.meta.actor === meta.actor,
+  )?.[1].meta.commandtype ?? '';
 
 class Moments {
   readonly #deps: LedgerDeps;

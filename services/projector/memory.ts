@@ -1,5 +1,6 @@
 /** What a projector keeps of the past beside the views: where something stands about what, and who held what. Made anew at every start. */
 import type { Event } from '../../events/envelope.ts';
+import { fits } from '../../events/fits.ts';
 import type { HistoryRow } from '../../events/past-queries.ts';
 import { EventIndex } from '../../projections/event-index.ts';
 import { Ledger } from '../../projections/ledger.ts';
@@ -11,12 +12,25 @@ export class Memory {
   readonly index = new EventIndex();
   /** Observer of the live views. */
   readonly ledger = new Ledger();
+  /** Position of the last commit that was taken up. */
+  #noted = 0;
   /** By what was asked for, the least recently used first. */
   readonly #histories = new Map<string, readonly HistoryRow[]>();
 
-  /** Takes up one commit; called once for each, in log order. */
+  /** Takes up one commit, in log order. Whoever folds the log again says it again, which changes nothing. */
   note(events: readonly Event[], position: number): void {
-    for (const event of events) this.index.add(event, position);
+    if (position <= this.#noted) return;
+    this.#noted = position;
+    for (const event of events) this.#add(event, position);
+  }
+
+  /** What lacks the data of its type is found by its command alone. */
+  #add(event: Event, position: number): void {
+    try {
+      this.index.add(event, position);
+    } catch (error) {
+      if (fits(event)) throw error;
+    }
   }
 
   size(): { readonly index: ReturnType<EventIndex['size']>; readonly ledger: ReturnType<Ledger['size']> } {

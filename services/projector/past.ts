@@ -1,8 +1,9 @@
 /** The views as they were: folded on from the nearest state before that is kept, in memory or as a snapshot, else from the opening. */
+import { type Discard, isOutdated } from '../../projections/discards.ts';
 import { commandsAsOf, neededCommands } from '../../projections/past-commands.ts';
 import { copyViews, createViews, type Views } from '../../projections/views.ts';
 import type { Stream } from '../lib/stream.ts';
-import { foldUntil } from './fold.ts';
+import { foldAgain, foldUntil, parkingUntil } from './fold.ts';
 import type { Gate } from './gate.ts';
 import type { Snapshots } from './snapshots.ts';
 
@@ -24,6 +25,8 @@ export interface PastDeps {
   readonly gate: Gate;
   /** Null: none are kept. */
   readonly snapshots: Snapshots | null;
+  /** What was discarded of parked events, up to where the live views are; nothing when left out. */
+  readonly discards?: () => readonly Discard[];
 }
 
 /** Copies share their rows with each other and with the live views; each costs its maps alone. */
@@ -78,7 +81,7 @@ class Memory implements Past {
   /** With the commands that the live view still has; null when it has forgotten some of those. */
   #completed({ views }: Kept): Kept | null {
     const { live } = this.#deps;
-    if (live.forgottenAt > views.position) return null;
+    if (live.forgottenAt > views.position || isOutdated(this.#discards(), views.position, live.position)) return null;
     const commands = commandsAsOf(live.rows.commands, views.rows.commands, views.position);
     return { views: { ...views, rows: { ...views.rows, commands } }, whole: true };
   }
@@ -99,14 +102,22 @@ class Memory implements Past {
 
   async #fold(position: number, commands: Wanted): Promise<Kept> {
     const start = commands === 'needed' ? await this.#nearest(position) : null;
-    const views = start ? copyViews(start, neededCommands(start.rows.commands)) : createViews();
-    await foldUntil(this.#deps.log, views, position);
+    const views = await foldAgain(parkingUntil(this.#discards(), position), async (parking) => {
+      const begun = start ? copyViews(start, neededCommands(start.rows.commands)) : createViews();
+      await foldUntil(this.#deps.log, begun, position, { parking });
+      return begun;
+    });
     return { views, whole: start === null };
+  }
+
+  #discards(): readonly Discard[] {
+    return this.#deps.discards?.() ?? [];
   }
 
   async #nearest(position: number): Promise<Views | null> {
     let best: Views | null = null;
     for (const { views } of this.#copies.values()) {
+      if (isOutdated(this.#discards(), views.position, position)) continue;
       if (views.position <= position && views.position > (best?.position ?? 0)) best = views;
     }
     return (await this.#deps.snapshots?.nearest(position, best?.position ?? 0)) ?? best;

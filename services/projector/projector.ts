@@ -69,9 +69,16 @@ export const createProjector = (deps: ProjectorDeps, options: ProjectorOptions =
         log,
         clock,
         logger,
+        discards: () => follower.discards(),
       })
     : null;
-  const follower = follow({ log, clock, logger, passed: (events) => snapshots?.passed(follower.views, events) });
+  const follower = follow({
+    log,
+    clock,
+    logger,
+    passed: (events) => snapshots?.passed(follower.views, events),
+    doubted: () => void onReplaced(),
+  });
   const { views } = follower;
   follower.caughtUp.then(() => snapshots?.live(views.position)).catch(() => {}); // `closed` says why to everyone
   const gate = createGate(READS_AT_ONCE_MAX, READS_WAITING_MAX);
@@ -93,13 +100,14 @@ export const createProjector = (deps: ProjectorDeps, options: ProjectorOptions =
       views: Object.fromEntries(viewNames.map((view) => [view, views.rows[view].size])),
     };
   };
-  const past = createPast({ log, live: views, gate, snapshots });
+  const discards = () => follower.discards();
+  const past = createPast({ log, live: views, gate, snapshots, discards });
   const onReplaced = async (): Promise<void> => {
     past.clear();
     await snapshots?.clear();
     void snapshots?.live(views.position);
   };
-  const rebuilder = new Rebuilder({ log, live: views, ledger: follower.memory.ledger, clock, onReplaced });
+  const rebuilder = new Rebuilder({ log, live: views, ledger: follower.memory.ledger, clock, onReplaced, discards });
   const bytesMax = options.answerBytesMax ?? ANSWER_BYTES_MAX;
   const answering: AnswerDeps = { log, follower, past, gate, status, bytesMax };
   const answer = async (name: string, body: string): Promise<string> =>

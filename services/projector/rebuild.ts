@@ -3,11 +3,12 @@ import { createHash } from 'node:crypto';
 import { setImmediate as turn } from 'node:timers/promises';
 import { type ViewName, viewNames } from '../../events/queries.ts';
 import { compareViews, linesOf, type ViewDifference } from '../../projections/compare.ts';
+import { type Discard, isOutdated } from '../../projections/discards.ts';
 import { Ledger } from '../../projections/ledger.ts';
 import { copyViews, createViews, replaceRows, type Views } from '../../projections/views.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Stream } from '../lib/stream.ts';
-import { foldUntil } from './fold.ts';
+import { foldAgain, foldUntil, parkingUntil } from './fold.ts';
 import { foldPaced } from './paced-fold.ts';
 import { QueryFault } from './query-fault.ts';
 
@@ -56,14 +57,6 @@ export const digestOf = async (views: Views, names: readonly ViewName[] = viewNa
   return hash.digest('base64url');
 };
 
-/**
- * Folds on to where the live views are. Other work goes on between the last commits, so it takes as many goes as it needs; behind it, and
- * before anything else is waited for, both are at the same position.
- */
-const catchUp = async (log: Stream, views: Views, live: Views): Promise<void> => {
-  while (views.position < live.position) await foldUntil(log, views, live.position);
-};
-
 export interface RebuilderDeps {
   readonly log: Stream;
   readonly live: Views;
@@ -72,6 +65,8 @@ export interface RebuilderDeps {
   readonly clock: Clock;
   /** Told when rows of the live views were replaced by others: what was made from them is not believed any more. */
   readonly onReplaced: () => Promise<void>;
+  /** What was discarded of parked events, up to where the live views are; nothing when left out. */
+  readonly discards?: () => readonly Discard[];
 }
 
 /** One at a time. */
@@ -110,17 +105,22 @@ export class Rebuilder {
     const { view = 'all', eventsPerSecond = Number.POSITIVE_INFINITY, swap = false, onProgress } = options;
     const startedMs = clock.monotonicMs();
     const frozen = copyViews(live);
-    const ledger = new Ledger();
-    const rebuilt = createViews(swap ? ledger : null);
     const { position } = frozen;
-    const onCommit = (): void => onProgress?.(rebuilt.position, position);
-    await foldPaced(log, rebuilt, position, { clock, eventsPerSecond, onCommit });
+    const parking = parkingUntil(this.#discards(), position);
+    let ledger = new Ledger();
+    const rebuilt = await foldAgain(parking, async () => {
+      ledger = new Ledger();
+      const begun = createViews(swap ? ledger : null);
+      const onCommit = (): void => onProgress?.(begun.position, position);
+      await foldPaced(log, begun, position, { clock, eventsPerSecond, onCommit, parking });
+      return begun;
+    });
     const views = view === 'all' ? viewNames : [view];
     const digest = { live: await digestOf(frozen, views), rebuilt: await digestOf(rebuilt, views) };
     const equal = digest.live === digest.rebuilt;
     const differences = equal ? [] : compareViews(frozen, rebuilt).filter((one) => views.includes(one.view));
     if (swap) {
-      await catchUp(log, rebuilt, live);
+      await this.#catchUp(rebuilt);
       this.#former = { views: copyViews(live, undefined, ledger), ledger, replaced: views };
       await this.#replace(rebuilt, ledger, views);
     }
@@ -128,13 +128,30 @@ export class Rebuilder {
   }
 
   async #rollback(): Promise<RollbackReport> {
-    const { log, live } = this.#deps;
+    const { live } = this.#deps;
     const former = this.#former;
     if (former === null) throw new QueryFault('QUERY_MALFORMED', 'no view was replaced since this projector started');
     this.#former = null;
-    await catchUp(log, former.views, live);
+    await this.#catchUp(former.views);
     await this.#replace(former.views, former.ledger, former.replaced);
     return { views: former.replaced, position: live.position };
+  }
+
+  #discards(): readonly Discard[] {
+    return this.#deps.discards?.() ?? [];
+  }
+
+  /**
+   * Folds on to where the live views are. Other work goes on between the last commits, so it takes as many goes as it needs; behind it,
+   * and before anything else is waited for, both are at the same position. @throws QueryFault where something parked was discarded meanwhile
+   */
+  async #catchUp(views: Views): Promise<void> {
+    const { log, live } = this.#deps;
+    while (views.position < live.position) {
+      if (isOutdated(this.#discards(), views.position, live.position))
+        throw new QueryFault('QUERY_BUSY', 'a parked event was discarded meanwhile: rebuild anew');
+      await foldUntil(log, views, live.position, { parking: parkingUntil(this.#discards(), live.position) });
+    }
   }
 
   /** Puts the rows of others in place, and gives their ledger what the live one was told of the rows that go. */

@@ -1,5 +1,5 @@
 /** Query `events`: the recorded events themselves, filtered, read from the log a stretch at a time. */
-import { decodeCommit, type Event, eventVersions, UnreadableCommit } from '../../events/envelope.ts';
+import { type Event, eventVersions, UnreadableCommit } from '../../events/envelope.ts';
 import type { EventType } from '../../events/events.ts';
 import { subjects } from '../../events/names.ts';
 import type { Query } from '../../events/queries.ts';
@@ -7,6 +7,7 @@ import { createMatcher, type EventFilter, type FilterMemory } from '../../projec
 import { type EventPosition, formatPosition, isBehind, parsePosition } from '../../projections/event-position.ts';
 import { type Filter, isNetwork } from '../../projections/filter.ts';
 import { originOf } from '../../projections/origin.ts';
+import { placedEvents } from '../lib/commit.ts';
 import { positionRecordedAt, recordedOf } from '../lib/recorded.ts';
 import type { Message, Stream } from '../lib/stream.ts';
 import type { KnownNetwork } from './follower.ts';
@@ -135,7 +136,7 @@ class Scan {
     const { position } = message;
     if (position > this.until) return 'end';
     const { host } = originOf(message.subject);
-    for (const [index, event] of decodeCommit(message.body, message.subject).entries()) {
+    for (const [index, event] of placedEvents(message)) {
       if (!isBehind(this.at, position, index)) continue;
       if (this.matches(event, host) && !this.page.add(rowOf(event, message, index))) return 'cut';
       this.at = { position, index };

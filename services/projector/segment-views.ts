@@ -1,8 +1,7 @@
 /** Views that begin with a segment of the log: the state that it carries over, put in place as if everything before had been folded. */
-import { type Event, UnreadableCommit } from '../../events/envelope.ts';
-import { isChunk } from '../../events/names.ts';
+import { type CommitPart, isMalformed, UnreadableCommit } from '../../events/envelope.ts';
 import { type ViewName, viewNames } from '../../events/queries.ts';
-import { applyCommit, type Views } from '../../projections/views.ts';
+import type { Views } from '../../projections/views.ts';
 import { Opening } from '../lib/opening.ts';
 import type { Message } from '../lib/stream.ts';
 
@@ -19,24 +18,24 @@ const load = (views: Views, opening: Opening, position: number): void => {
     else if (kind === 'day') views.day = String(rest[0]);
     else if (kind === 'view') {
       const [view, key, row] = rest;
-      if (!isView(view)) throw new UnreadableCommit(`the segment has rows of a view ${String(view)}`);
+      if (!isView(view)) throw new UnreadableCommit(`the segment has rows of a view ${String(view)}`, 'newer');
       (views.rows[view] as Map<string, unknown>).set(String(key), row);
     }
   }
 };
 
-/** Folds one stored message, whatever it is. @param events what it holds, decoded */
-export const foldStored = (views: Views, message: Message, events: readonly Event[]): void => {
+/** Notes that a segment begins, if this commit says so. */
+export const noteSegment = (views: Views, parts: readonly CommitPart[]): void => {
+  const [first] = parts;
+  if (first && !isMalformed(first) && first.type === 'SegmentOpened') openings.set(views, new Opening(first.data));
+};
+
+/** Takes up a part of the state that the segment begins with. @throws UnreadableCommit */
+export const takeChunk = (views: Views, message: Message): void => {
   const { position, subject } = message;
-  if (!isChunk(subject)) {
-    const [first] = events;
-    if (first?.type === 'SegmentOpened') openings.set(views, new Opening(first.data));
-    applyCommit(views, subject, position, events);
-    return;
-  }
   if (position <= views.position) return;
   const opening = openings.get(views);
-  if (!opening) throw new UnreadableCommit(`${subject} at ${position} opens no segment`);
+  if (!opening) throw new UnreadableCommit(`${subject} at ${position} opens no segment`, 'newer');
   if (opening.take(message)) {
     load(views, opening, position);
     openings.delete(views);

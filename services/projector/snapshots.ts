@@ -3,12 +3,14 @@
  * the projector that writes them: disposable, checked when they are read, and of one log and one version of the folds.
  */
 import type { Logger } from 'pino';
+import { type Discard, isOutdated } from '../../projections/discards.ts';
 import { neededCommands } from '../../projections/past-commands.ts';
 import { SnapshotInvalid } from '../../projections/snapshot.ts';
 import { copyViews, createViews, type Views } from '../../projections/views.ts';
 import type { Clock } from '../lib/clock.ts';
 import { chainHash } from '../lib/hash.ts';
 import type { Stream } from '../lib/stream.ts';
+import { foldAgain, parkingUntil } from './fold.ts';
 import { foldPaced } from './paced-fold.ts';
 import { decodeSnapshot, encodeSnapshot } from './snapshot-file.ts';
 import { SnapshotFolder } from './snapshot-folder.ts';
@@ -23,6 +25,8 @@ export interface SnapshotsOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly everyEvents: number;
+  /** What was discarded of parked events, up to where the live views are; nothing when left out. */
+  readonly discards?: () => readonly Discard[];
 }
 
 export interface Snapshots {
@@ -86,7 +90,9 @@ class FileSnapshots implements Snapshots {
   async nearest(position: number, behind: number): Promise<Views | null> {
     const folder = this.#place();
     if (folder === null) return null;
-    const positions = [...(await folder.files()).keys()].filter((one) => one > behind && one <= position).reverse();
+    const files = [...(await folder.files()).keys()];
+    const isOfUse = (one: number): boolean => one > behind && one <= position && !this.#isOutdated(one, position);
+    const positions = files.filter(isOfUse).reverse();
     for (const one of positions) {
       const views = this.#decoded.get(one) ?? (await this.#read(folder, one));
       if (!views) continue;
@@ -120,6 +126,10 @@ class FileSnapshots implements Snapshots {
     this.#stopped = true;
     // Making up for missing ones ends at the next commit that it reads; a server that is away must not hold up the end.
     await this.#writing;
+  }
+
+  #isOutdated(from: number, until: number): boolean {
+    return isOutdated(this.#options.discards?.() ?? [], from, until);
   }
 
   #place(): SnapshotFolder | null {
@@ -174,20 +184,25 @@ class FileSnapshots implements Snapshots {
     const { log, clock, everyEvents } = this.#options;
     const generation = this.#generation;
     const newest = await this.nearest(until, 0);
-    let events = 0;
-    const views = newest ? copyViews(newest) : createViews();
-    const onCommit = (count: number): Promise<void> | undefined => {
-      events += count;
-      if (events < everyEvents) return undefined;
-      events = 0;
-      views.rows = { ...views.rows, commands: neededCommands(views.rows.commands) };
-      return this.#write(views);
-    };
-    await foldPaced(log, views, until, {
-      clock,
-      eventsPerSecond: EVENTS_PER_SECOND,
-      onCommit,
-      stopped: () => this.#stopped || generation !== this.#generation,
+    await foldAgain(parkingUntil(this.#options.discards?.() ?? [], until), async (parking) => {
+      let events = 0;
+      const views = newest ? copyViews(newest) : createViews();
+      const onCommit = (count: number): Promise<void> | undefined => {
+        events += count;
+        // What is left out now was parked there and then.
+        if (events < everyEvents || this.#isOutdated(views.position, until)) return undefined;
+        events = 0;
+        views.rows = { ...views.rows, commands: neededCommands(views.rows.commands) };
+        return this.#write(views);
+      };
+      await foldPaced(log, views, until, {
+        clock,
+        eventsPerSecond: EVENTS_PER_SECOND,
+        onCommit,
+        stopped: () => this.#stopped || generation !== this.#generation,
+        parking,
+      });
+      return views;
     });
   }
 }

@@ -5,8 +5,9 @@ import { drivers } from '../../drivers/registry.ts';
 import type { Event } from '../../events/envelope.ts';
 import type { BoundaryState } from '../../events/state.ts';
 import { PeerView } from '../../projections/peers.ts';
+import { parkedEvent } from '../lib/boundary-parking.ts';
 import { readRange } from '../lib/read-range.ts';
-import { applyMessage, emptyRealm, knownHosts, type Realm } from '../lib/realm.ts';
+import { applyMessage, boundaryOf, emptyRealm, knownHosts, type Realm } from '../lib/realm.ts';
 import type { Message, Stream } from '../lib/stream.ts';
 import { settledObjects } from '../worker/census.ts';
 import type { Deployment } from '../worker/sandbox.ts';
@@ -62,6 +63,12 @@ export class Moment {
   /** Hosts that had stated themselves by then. */
   hosts(): ReadonlyMap<string, BoundaryState> {
     return knownHosts(this.#realm);
+  }
+
+  /** What the host did that is not in its state: from an event on that cannot be folded. Null: nothing. */
+  missing(host: string): string | null {
+    const { parked } = boundaryOf(this.#realm, host);
+    return parked && `what was done on ${host} from event ${parkedEvent(parked)} on: ${parked.reason}`;
   }
 
   async #fold(until: number, note: (event: Event) => void): Promise<void> {

@@ -105,12 +105,13 @@ export class Replay implements Steps {
     return { networks, sandboxes: objects.filter(({ kind }) => kind === 'netns').length, objects: objects.length };
   }
 
-  /** What was there and is not to be built: sandboxes in the host's own network, and what programs of others had made. */
+  /** What was there and is not to be built: sandboxes in the host's own network, what programs of others had made, and what cannot be read. */
   notOurs(): readonly string[] {
     const beside = [...this.#state.sandboxes.values()].flatMap(({ facts, members }) =>
       facts.files === null && members.length > 0 ? [`sandbox ${facts.id}, in the network of the host itself`] : [],
     );
-    return [...networksOfOthers(this.#state), ...beside];
+    const missing = this.#moment.missing(this.host);
+    return [...networksOfOthers(this.#state), ...beside, ...(missing === null ? [] : [missing])];
   }
 
   /** Where commands run that are to be in a sandbox. @throws ReplayFault REPLAY_SANDBOX_UNKNOWN */

@@ -137,6 +137,7 @@ const startWorker = async (deps: ServiceDeps): Promise<Part> => {
   const { linuxKernel } = await import('../../drivers/kernel/kernel.ts');
   const { drivers } = await import('../../drivers/registry.ts');
   const { createWorker } = await import('../worker/worker.ts');
+  const { keepWorker } = await import('../worker/parked.ts');
   const { readSecret } = await import('../worker/tunnel-secret.ts');
   const { holdHost } = await import('../worker/tenure.ts');
   const { hostServers: watchServers } = await import('../dns/upstreams.ts');
@@ -156,8 +157,9 @@ const startWorker = async (deps: ServiceDeps): Promise<Part> => {
     const { pluginSockets: sockets, pluginSpecs: specs, pluginTimeoutMs: timeoutMs } = config;
     const plugins = createPlugins({ sockets, specs, timeoutMs, clock, logger });
     const place = { realm, host, runDir, pools, ula, netnsRoots, secret: secret.ok ? secret.bytes : null };
-    const worker = createWorker({ ...place, log, commands, kernel, drivers, plugins, hostServers, clock, logger });
-    await Promise.race([worker.start(), worker.failed]);
+    const create = () =>
+      createWorker({ ...place, log, commands, kernel, drivers, plugins, hostServers, clock, logger });
+    const worker = await keepWorker({ create, log, logger });
     linkOf(connection).watch({ restored: () => worker.lookAround() });
     const service = register('worker', opened, deps);
     return {

@@ -22,6 +22,7 @@ import { Encryption, encrypting } from './encryption.ts';
 import { Execution } from './execution.ts';
 import { Leasing } from './leasing.ts';
 import { Outbox } from './outbox.ts';
+import { listenToParked, whyParked } from './parked.ts';
 import { Peers } from './peers.ts';
 import { Present } from './present.ts';
 import { hostOf, statedBy } from './statement.ts';
@@ -152,6 +153,12 @@ class HostWorker implements Worker {
         },
         opened: (realm, opening) => this.#opened(realm, opening),
         folded: (boundary, position) => this.#folded(boundary, position),
+        ...listenToParked(
+          host,
+          logger,
+          () => this.#outbox && followed.realm,
+          (error) => this.#fail(error),
+        ),
       },
     });
     this.#followed = followed;
@@ -159,6 +166,8 @@ class HostWorker implements Worker {
     const boundary = boundaryOf(followed.realm, host);
     const onFault = (error: unknown) => this.#fail(error);
     await followed.reader.caughtUp;
+    const parked = whyParked(boundary, followed.realm);
+    if (parked) throw parked;
     const outbox = new Outbox({ realm, host, log, followed, boundary, clock, logger, onFault });
     this.#outbox = outbox;
     // First of all, so that two workers never act for one host: whoever reported before is fenced by this.

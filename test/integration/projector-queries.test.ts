@@ -357,9 +357,13 @@ test('watch: filtered by host, type and network, networks that come later includ
 test('watch: what ends the reading reaches the caller, behind what came before it', async () => {
   const running = await run(history.slice(0, 20));
   const items = watching(running, { from: 18 });
-  await running.log.append({ subject: 'cnm.event.host.h1', body: '{}', id: 'not a batch' });
+  await running.log.append({
+    subject: 'cnm.event.host.h1',
+    body: '[{"type":"cnm.EndpointTeleported.v1"}]',
+    id: 'newer',
+  });
   const expected = flat(history.slice(18, 20)).map(({ position }) => position);
   assert.deepEqual(positionsOf(await take(items, expected.length)), expected);
-  await assert.rejects(items.next(), /JSON batch/);
+  await assert.rejects(items.next(), /EndpointTeleported/);
   await assert.rejects(running.projector.closed);
 });

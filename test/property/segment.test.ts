@@ -13,7 +13,7 @@ import { WholeLog } from '../../services/audit/segment-state.ts';
 import { eventsOf } from '../../services/lib/commit.ts';
 import { Opening, type SegmentData } from '../../services/lib/opening.ts';
 import type { Message } from '../../services/lib/stream.ts';
-import { foldStored } from '../../services/projector/segment-views.ts';
+import { foldMessage } from '../../services/projector/fold.ts';
 import { Model } from './model.ts';
 import { moves, realmMoves } from './model-moves.ts';
 import { play, playTogether } from './model-play.ts';
@@ -44,7 +44,7 @@ const opened = (whole: WholeLog, first: number): readonly [SegmentData, readonly
   ];
 };
 
-const fold = (views: Views, message: Message): void => foldStored(views, message, eventsOf(message));
+const fold = (views: Views, message: Message): void => foldMessage(views, message);
 const held = (ledger: Ledger): readonly string[] =>
   [...ledger.all()]
     .filter(({ until }) => until === null)

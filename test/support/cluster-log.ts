@@ -50,10 +50,16 @@ export const throughKill = async (
   return Math.max(...positions);
 };
 
-const readAll = async (cluster: TestCluster, stream: string): Promise<readonly Message[]> => {
+/** To the end that the leader knows: a copy that was away may think it has all before it has. */
+const readAll = async (cluster: TestCluster, name: string): Promise<readonly Message[]> => {
   const messages: Message[] = [];
-  const reader = jetStream(await cluster.connect(), stream).read({ from: 1 }, (message) => messages.push(message));
-  await reader.caughtUp;
+  const stream = jetStream(await cluster.connect(), name);
+  const last = await stream.last();
+  const reader = stream.read({ from: 1 }, (message) => messages.push(message));
+  await waitFor(() => (messages.at(-1)?.position ?? 0) >= last, {
+    what: `${name} up to ${last}`,
+    timeoutMs: electionMs,
+  });
   await reader.stop();
   return messages;
 };
@@ -107,6 +113,9 @@ export const audited = async (cluster: TestCluster): Promise<Ledger> => {
     commits.filter((count) => count !== 1),
     [],
   );
-  assert.deepEqual([...open.values()], []);
+  assert.deepEqual(
+    [...open.values()].map(({ type, meta }) => `${type} ${meta.id}`),
+    [],
+  );
   return { asked: asked.size, ended, events };
 };

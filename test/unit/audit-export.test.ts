@@ -16,7 +16,11 @@ import { type MemoryStream, memoryStream } from '../support/memory-stream.ts';
 const MESSAGES = 2_500;
 const epoch = 'epoch0000001';
 const opened = JSON.stringify([
-  { type: 'cnm.RealmOpened.v1', subject: 'realm/r1', time: '', data: { realm: 'r1', epoch } },
+  {
+    ...{ specversion: '1.0', id: 'opening.0', type: 'cnm.RealmOpened.v1', source: '/cnm/r1/controller' },
+    ...{ subject: 'realm/r1', time: '2023-11-14T22:13:20.000Z', actor: '', commandid: '', correlationid: '' },
+    ...{ causationid: '', data: { realm: 'r1', epoch } },
+  },
 ]);
 
 let folder: string;
