@@ -43,6 +43,7 @@ export interface Moment {
   readonly occurred: string;
   readonly recorded: string;
   readonly actor: string;
+  readonly actorproof: Meta['actorproof'] | null;
   readonly command: string;
   readonly commandid: string;
 }

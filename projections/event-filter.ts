@@ -4,6 +4,7 @@ import type { Culprit, EventType } from '../events/events.ts';
 import { fits } from '../events/fits.ts';
 import { isPort, parsePort, portsNamedBy, type WantedPort } from './event-ports.ts';
 import { isMeant, isNetwork } from './filter.ts';
+import type { Labelled } from './labelled.ts';
 import { bareAddress } from './projection.ts';
 
 export interface EventFilter {
@@ -37,6 +38,8 @@ export interface FilterMemory {
   readonly holders: Set<string>;
   /** Ids of endpoints and sandboxes that `endpoint` or `sandbox` means and that are there: ports are leased to ids alone. */
   readonly meant: Set<string>;
+  /** Where labels are asked for: the things that have them. */
+  readonly labelled?: Labelled;
 }
 
 export const emptyMemory = (): FilterMemory => ({ networkIds: new Set(), holders: new Set(), meant: new Set() });
@@ -191,11 +194,13 @@ export const createMatcher = (
     // These learn, so they come before anything that could answer without them.
     const inside = inNetwork(event, where);
     const touches = touchesAll(event, where);
+    const isLabelled = memory.labelled?.concerns(event) ?? true;
     const isAbout = inside && isEndpoint(event, where) && isSandbox(event);
     if (isAbout) learnMeant(event, filter, memory.meant);
     return (
       (isAbout || isFoundFor(event)) &&
       touches &&
+      isLabelled &&
       (types === undefined || types.has(event.type)) &&
       (host === undefined || host === where) &&
       (commandid === undefined || isCommand(event)) &&

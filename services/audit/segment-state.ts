@@ -75,9 +75,9 @@ export class WholeLog {
     const recorded = new Date(recordedOf(message)).toISOString();
     for (const [index, event] of placedEvents(message)) {
       const position = formatPosition({ position: message.position, index });
-      const { time: occurred, actor, commandid } = event.meta;
+      const { time: occurred, actor, actorproof = null, commandid } = event.meta;
       const command = event.meta.commandtype ?? this.#types.get(keyOf(event)) ?? '';
-      this.#moments.set(position, { position, occurred, recorded, actor, command, commandid });
+      this.#moments.set(position, { position, occurred, recorded, actor, actorproof, command, commandid });
     }
   }
 

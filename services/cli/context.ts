@@ -12,6 +12,8 @@ export interface Context {
   readonly config: Config;
   readonly clock: Clock;
   readonly out: (text: string) => void;
+  /** Resolves once all that went `out` has left this process: whoever prints without end waits for it, or keeps what a slow reader leaves. */
+  readonly flushed: () => Promise<void>;
   readonly err: (text: string) => void;
   /** Columns of the terminal that `out` goes to; null when it is none. */
   readonly width: number | null;

@@ -1,5 +1,6 @@
 /** `cnm events`: the recorded events themselves. */
 import type { Client, RecordedEvent, WatchItem } from '../client/index.ts';
+import { actorText } from './actor-text.ts';
 import { type Context, printJson, withClient } from './context.ts';
 import { describeEvent, shortType } from './event-text.ts';
 import { asOfOf } from './listing.ts';
@@ -15,12 +16,15 @@ const columns: readonly Column<Shown>[] = [
   { title: 'HOST', text: ({ host }) => orDash(host) },
   { title: 'EVENT', text: ({ type }) => shortType(type) },
   { title: 'ABOUT', text: describeEvent },
-  { title: 'ACTOR', text: ({ actor }) => orDash(actor) },
+  { title: 'ACTOR', text: actorText },
 ];
 
 /** Widths of a line that is shown before the next one is known. */
 export const followed = (event: Shown): string =>
-  `${event.position.padEnd(8)}  ${shortTime(event.time)}  ${shortType(event.type).padEnd(23)}  ${describeEvent(event)}\n`;
+  [
+    `${event.position.padEnd(8)}  ${shortTime(event.time)}  ${shortType(event.type).padEnd(23)}  ${describeEvent(event)}`,
+    event.actor === '' ? '\n' : `  by ${actorText(event)}\n`,
+  ].join('');
 
 /** The pages of the recorded events that pass; answers where they end. */
 const eachPage = async (
@@ -51,10 +55,8 @@ export const printEvents = async (
     return rows.length;
   });
 
-/** The event of an item as its recorded row would be; null for a snapshot. */
-export const shownOf = (item: WatchItem): Shown | null => {
-  if (item.kind === 'snapshot') return null;
-  const { position, host, event } = item;
+/** A watched event as a recorded one, but for when it was stored. */
+export const shownOf = ({ position, host, event }: Extract<WatchItem, { readonly kind: 'event' }>): Shown => {
   const { meta, type, version, data } = event;
   return { ...meta, type: `cnm.${type}.v${version}`, data, position, host };
 };
@@ -66,18 +68,19 @@ const follow = (context: Context, call: Call, filter: Readonly<Record<string, st
       if (call.flag('json')) printJson(context, event);
       else context.out(followed(event));
     };
-    const { network, host, type } = filter;
+    const { network, host, label, type } = filter;
     const from =
       filter.since === undefined ? undefined : await eachPage(client, { filter }, (rows) => rows.forEach(print));
     const watching = client.watch({
       ...(network === undefined ? {} : { network }),
       ...(host === undefined ? {} : { host }),
+      ...(label === undefined ? {} : { label }),
       ...(type === undefined ? {} : { types: type.split(',') as NonNullable<WatchTypes> }),
       ...(from === undefined ? {} : { from }),
     });
     for await (const item of watching) {
-      const event = shownOf(item);
-      if (event) print(event);
+      if (item.kind === 'event') print(shownOf(item));
+      await context.flushed();
     }
     return undefined;
   });
@@ -97,13 +100,14 @@ const events: Spec = {
     type: { value: 'TYPE,...', help: 'only these types, such as EndpointJoined' },
     network: { value: 'NETWORK', help: 'only of this network' },
     host: { value: 'HOST', help: 'only of this host' },
+    label: { value: 'KEY[=VALUE]', help: 'only of networks and endpoints with this label' },
     ...listOptions,
   },
   run: async (call, context) => {
     const from = call.text('since');
     const filter = {
       ...Object.fromEntries(
-        ['type', 'network', 'host'].flatMap((name) => {
+        ['type', 'network', 'host', 'label'].flatMap((name) => {
           const value = call.text(name);
           return value === undefined ? [] : [[name, value] as const];
         }),

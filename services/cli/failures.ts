@@ -78,6 +78,7 @@ export const failureOf = (error: unknown): Failure | null => {
     case 'SealFault':
     case 'SegmentFault':
     case 'ImportFault':
+    case 'CursorFault':
     case 'ReplayFault':
     case 'UnreadableCommit':
       return failure(exits.failed, code, message);

@@ -1,5 +1,6 @@
 /** `cnm history`: what was done to one thing, who asked for it, and what became of it. */
 import type { HistoryRow } from '../../events/past-queries.ts';
+import { actorText } from './actor-text.ts';
 import { NotFound, printJson, withClient } from './context.ts';
 import { printEvents, since } from './events.ts';
 import { asOfOf } from './listing.ts';
@@ -11,10 +12,6 @@ export const shortTook = (tookMs: number | null): string => {
   if (tookMs === null) return '-';
   return tookMs < 1_000 ? `${tookMs} ms` : `${(tookMs / 1_000).toFixed(1)} s`;
 };
-
-/** The actor, and a mark where nobody vouches for it. */
-export const actorOf = ({ actor, actorproof }: Pick<HistoryRow, 'actor' | 'actorproof'>): string =>
-  actor !== '' && actorproof === 'nats' ? `${actor} (proven)` : orDash(actor);
 
 const statusOf = ({ status, code }: HistoryRow): string => (code === null ? orDash(status) : `${status} ${code}`);
 
@@ -28,7 +25,7 @@ const columns: readonly Column<HistoryRow>[] = [
   { title: 'COMMAND', text: nameOf },
   { title: 'STATUS', text: statusOf },
   { title: 'TOOK', text: ({ tookMs }) => shortTook(tookMs) },
-  { title: 'ACTOR', text: actorOf },
+  { title: 'ACTOR', text: actorText },
   { title: 'EVENTS', text: ({ events }) => events.map(({ type }) => type).join(' ') },
 ];
 

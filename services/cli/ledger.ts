@@ -1,5 +1,6 @@
 /** `cnm ledger`: who held an address, a MAC address, a host port or a name, and from when until when. */
 import { type LedgerRow, ledgerKinds, type Moment } from '../../events/past-queries.ts';
+import { actorText } from './actor-text.ts';
 import { NotFound, printJson, withClient } from './context.ts';
 import { asOfOf } from './listing.ts';
 import { listOptions, type Spec } from './spec.ts';
@@ -8,7 +9,7 @@ import { type Column, orDash, renderTable, shortTime } from './table.ts';
 const holderOf = ({ holderKind, holder, holderId }: LedgerRow): string =>
   holderKind === 'gateway' ? 'gateway' : `${holderKind} ${holder ?? holderId}`;
 
-const byOf = ({ actor, command }: Moment): string => [orDash(actor), command].filter((text) => text !== '').join(' ');
+const byOf = (moment: Moment): string => [actorText(moment), moment.command].filter((text) => text !== '').join(' ');
 
 const columns: readonly Column<LedgerRow>[] = [
   { title: 'WHAT', text: ({ what }) => what },

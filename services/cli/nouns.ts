@@ -71,6 +71,11 @@ export const nouns: readonly Noun[] = [
     load: async () => (await import('./events.ts')).eventSpecs,
   },
   {
+    name: 'watch',
+    summary: 'what is, then what happens, without gap; goes on where it stopped',
+    load: async () => (await import('./watch.ts')).watchSpecs,
+  },
+  {
     name: 'history',
     summary: 'of a network, endpoint, sandbox, address, mac, port, host, command or actor',
     load: async () => (await import('./history.ts')).historySpecs,
@@ -99,11 +104,6 @@ export const nouns: readonly Noun[] = [
     name: 'parked',
     summary: 'ls, show, retry, discard: events that cannot be folded',
     load: async () => (await import('./parked.ts')).parkedSpecs,
-  },
-  {
-    name: 'watch',
-    summary: 'what is, then everything that happens to it',
-    load: async () => (await import('./watch.ts')).watchSpecs,
   },
   {
     name: 'audit',

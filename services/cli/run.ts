@@ -95,6 +95,11 @@ export const processOutput = (): Output => {
   return {
     clock: systemClock,
     out: (text) => stdout.write(text),
+    flushed: async () => {
+      if (stdout.writableLength === 0) return;
+      // a reader that is gone ends the process, above
+      await new Promise<void>((resolve) => stdout.write('', (error) => error || resolve()));
+    },
     err: (text) => stderr.write(text),
     width: stdout.isTTY ? stdout.columns : null,
     errIsTerminal: stderr.isTTY === true,

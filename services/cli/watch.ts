@@ -1,96 +1,123 @@
-/** `cnm watch`: what is, then everything that happens to it, line by line, to be gone on with after a break. */
+/** `cnm watch`: what is, then everything that happens to it, one line each, and where to go on after a break. */
 import { eventVersions } from '../../events/envelope.ts';
-import type { EventType } from '../../events/events.ts';
 import { type ViewName, viewNames } from '../../events/queries.ts';
-import type { Client, WatchItem, WatchOptions } from '../client/index.ts';
+import type { WatchItem, WatchOptions } from '../client/index.ts';
+import { sleep } from '../lib/clock.ts';
 import { labelledViews } from '../projector/watch.ts';
-import { withFiles } from './audit-streams.ts';
+import { parseCursor } from '../projector/watch-position.ts';
 import { type Context, printJson, withClient } from './context.ts';
-import { Cursor } from './cursor.ts';
+import { CursorFile, readCursor } from './cursor-file.ts';
 import { followed, shownOf } from './events.ts';
 import { type Call, jsonOption, type Spec, UsageError } from './spec.ts';
 
-const isView = (name: string): name is ViewName => viewNames.some((view) => view === name);
+/** So few wait that timers come to their turn between them. */
+const BUFFER_MAX = 256;
 
-const viewOf = (call: Call): ViewName | undefined => {
-  const [view] = call.args;
-  if (view === undefined || isView(view)) return view;
-  throw new UsageError(`no view ${view}: there are ${viewNames.join(', ')}`, watch);
+const viewOf = (name: string): ViewName => {
+  const view = viewNames.find((known) => known === name);
+  if (view === undefined) throw new UsageError(`no view ${name}: there are ${viewNames.join(', ')}`, watch);
+  return view;
 };
 
-const positionOf = (text: string | undefined, where: string): string | undefined => {
-  if (text === undefined || /^\d{1,15}(\.\d{1,9})?$/.test(text)) return text;
-  throw new UsageError(`${where}: ${text.slice(0, 40)} is no position`, watch);
-};
-
-const typesOf = (text: string): readonly EventType[] => {
+const typesOf = (text: string): NonNullable<WatchOptions['types']> => {
   const types = text.split(',').map((type) => type.trim());
   const unknown = types.filter((type) => !Object.hasOwn(eventVersions, type));
   if (unknown.length > 0) throw new UsageError(`no event types: ${unknown.join(', ')}`, watch);
-  return types as readonly EventType[];
+  return types as unknown as NonNullable<WatchOptions['types']>;
 };
 
-const optionsOf = (call: Call, from: string | undefined): WatchOptions => {
-  const view = viewOf(call);
-  const [network, host, label, type] = [call.text('network'), call.text('host'), call.text('label'), call.text('type')];
-  if (view !== undefined && label !== undefined && !labelledViews.has(view))
-    throw new UsageError(`${view} have no labels: there are ${[...labelledViews].join(', ')}`, watch);
+/** A cursor that is kept counts more than where to begin without one. */
+const startOf = (call: Call): Pick<WatchOptions, 'from'> => {
+  const file = call.text('cursor');
+  const from = (file === undefined ? null : readCursor(file)) ?? call.text('from');
+  if (from === undefined) return {};
+  if (parseCursor(from) === null) throw new UsageError(`--from: ${from.slice(0, 40)} is no position`, watch);
+  return { from };
+};
+
+const optionsOf = (call: Call): WatchOptions => {
+  const [view] = call.args;
+  const [network, host, types] = [call.text('network'), call.text('host'), call.text('type')];
+  const label = call.texts('label');
+  if (label.includes('')) throw new UsageError('--label: write KEY or KEY=VALUE', watch);
+  if (label.length > 0 && view !== undefined && !labelledViews.some((labelled) => labelled === view))
+    throw new UsageError(`${view} have no labels: there are ${labelledViews.join(', ')}`, watch);
   return {
-    ...(view === undefined ? {} : { view }),
+    ...(view === undefined ? {} : { view: viewOf(view) }),
     ...(network === undefined ? {} : { network }),
     ...(host === undefined ? {} : { host }),
-    ...(label === undefined ? {} : { label }),
-    ...(type === undefined ? {} : { types: typesOf(type) }),
-    ...(from === undefined ? {} : { from }),
+    ...(types === undefined ? {} : { types: typesOf(types) }),
+    ...(label.length === 0 ? {} : { label }),
+    ...startOf(call),
+    bufferMax: BUFFER_MAX,
   };
 };
 
 const print = (call: Call, context: Context, item: WatchItem): void => {
-  const event = shownOf(item);
-  if (call.flag('json')) printJson(context, event ?? item);
-  else if (event) context.out(followed(event));
-  else if (item.kind === 'snapshot' && call.args[0] !== undefined)
-    context.out(`${item.position}: ${item.rows.length} ${call.args[0]}\n`);
+  if (item.kind === 'event') {
+    const event = shownOf(item);
+    if (call.flag('json')) printJson(context, { kind: 'event', cursor: item.cursor, ...event });
+    else context.out(followed(event));
+    return;
+  }
+  const [view] = call.args;
+  if (view === undefined) return;
+  if (call.flag('json')) printJson(context, item);
+  else
+    context.out(
+      [`${item.position}: ${item.rows.length} ${view}`, ...item.rows.map((row) => JSON.stringify(row)), ''].join('\n'),
+    );
 };
 
-/** Until the process is told to end, or the log cannot be read on. */
-const follow = async (call: Call, context: Context, client: Client, cursor: Cursor | null): Promise<void> => {
-  const known = cursor === null ? null : await withFiles(async () => cursor.read());
-  const from = known === null ? call.text('from') : positionOf(known, call.text('cursor') ?? '');
-  // A position that is not there, as of another log, would be waited for in vain.
-  if (from !== undefined) await client.ask('incarnations', { asOf: Math.floor(Number(from)), limit: 1 });
-  const items = client.watch(optionsOf(call, from));
-  const end = (): void => void items.return?.();
+/** Prints what comes, and keeps where it is, until the process is told to end. @throws CursorFault; what ended the watch */
+const follow = async (call: Call, context: Context, watching: AsyncIterableIterator<WatchItem>): Promise<void> => {
+  const path = call.text('cursor');
+  const { clock } = context;
+  const failure = Promise.withResolvers<never>();
+  const cursor = path === undefined ? null : new CursorFile(path, clock, failure.reject);
+  const work = async (): Promise<void> => {
+    for await (const item of watching) {
+      print(call, context, item);
+      await context.flushed();
+      if (!cursor) continue;
+      const isDue = cursor.passed(item.cursor);
+      if (!isDue && item.kind === 'event') continue;
+      // What could not be printed ends the process here, before it is taken for printed.
+      await sleep(clock, 0);
+      cursor.save();
+    }
+    cursor?.save();
+  };
+  const end = (): void => void watching.return?.();
   process.once('SIGINT', end).once('SIGTERM', end);
   try {
-    for await (const item of items) {
-      print(call, context, item);
-      cursor?.passed(String(item.position));
-    }
+    await Promise.race([work(), failure.promise]);
   } finally {
     process.off('SIGINT', end).off('SIGTERM', end);
-    await withFiles(async () => cursor?.write());
+    end();
   }
 };
 
 const watch: Spec = {
   path: 'watch',
   args: ['[VIEW]'],
-  summary: 'what is in a view, then everything that happens, one line each, until it is ended',
+  summary: 'the rows of a view, then every event as it comes, without gap; goes on where it stopped with --cursor',
   options: {
     network: { value: 'NETWORK', help: 'only of this network' },
     host: { value: 'HOST', help: 'only of this host' },
-    label: { value: 'KEY[=VALUE]', help: 'only networks and endpoints that have this label' },
-    type: { value: 'TYPE,...', help: 'only these types of events, such as EndpointJoined' },
-    from: { value: 'POSITION', help: 'what comes behind this position, without what is now' },
-    cursor: { value: 'FILE', help: 'keep there what was printed last, and go on behind it the next time' },
-    ...jsonOption,
+    label: {
+      value: 'KEY[=VALUE]',
+      multiple: true,
+      help: 'only of networks and endpoints with this label, of several all',
+    },
+    type: { value: 'TYPE,...', help: 'only events of these types, such as EndpointJoined' },
+    from: { value: 'POSITION', help: 'events behind this position, and no rows; from now on when left out' },
+    cursor: { value: 'FILE', help: 'keeps the position of what was printed, and goes on there; begins as without it' },
+    json: { ...jsonOption.json, help: 'one JSON document each' },
   },
   run: async (call, context) => {
-    optionsOf(call, positionOf(call.text('from'), '--from'));
-    const file = call.text('cursor');
-    const cursor = file === undefined ? null : new Cursor(file, context.clock);
-    await withClient(context, (client) => follow(call, context, client, cursor));
+    const options = optionsOf(call);
+    await withClient(context, (client) => follow(call, context, client.watch(options)));
     return undefined;
   },
 };

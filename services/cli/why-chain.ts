@@ -1,5 +1,7 @@
 /** From a thing to who asked for it, as text. Pure. */
+
 import type { HistoryRow } from '../../events/past-queries.ts';
+import { actorText } from './actor-text.ts';
 import { shortTook } from './history.ts';
 import { shortTime } from './table.ts';
 
@@ -46,11 +48,10 @@ export const endsOf = (rows: readonly HistoryRow[], entity: Entity): readonly Li
   return first.row === last.row ? [first] : [first, last];
 };
 
-const commandOf = ({ command, commandid, actor, actorproof, tookMs }: HistoryRow): string => {
+const commandOf = ({ command, commandid, tookMs, ...asked }: HistoryRow): string => {
   if (commandid === '') return 'noticed by a service';
-  const proof = actorproof === 'nats' ? 'proven' : 'claimed';
   const took = tookMs === null ? '' : `, ${shortTook(tookMs)}`;
-  return `${command} ${commandid} by ${actor} (${proof})${took}`;
+  return `${command} ${commandid} by ${actorText(asked)}${took}`;
 };
 
 /** `veth cv1 -> endpoint web/db (3k..) -> EndpointJoined 812.0 -> AttachSandbox mhx.. by alice (claimed), 12 ms, 2026-01-31 14:03:07` */

@@ -97,7 +97,7 @@ export class Queries {
   }
 
   /**
-   * A page of recorded events, filtered by type (several with commas), since (position or time), host, network, endpoint, sandbox,
+   * A page of recorded events, filtered by type (several with commas), since (position or time), host, network, label, endpoint, sandbox,
    * address, commandid, command, actor and correlationid. An answer with `next` may have few rows or none: go on with it until there
    * is no `next`.
    */

@@ -288,7 +288,7 @@ class TimedCollector implements Collector {
     const id = dueId(due, refusals, clock.nowMs());
     const appended = await commands.append({
       subject: subjects.command(collectorActor, boundary.host),
-      body: JSON.stringify({ id, ...due.command }),
+      body: JSON.stringify({ id, ...due.work, ...due.command }),
       id: `${collectorActor}/${id}`,
     });
     const isAppended = appended.kind === 'appended';

@@ -21,6 +21,8 @@ export interface Due {
   readonly name: string;
   readonly dueMs: number;
   readonly command: Asked;
+  /** Of the work that it belongs to; left out where a collector has noticed it by itself. */
+  readonly work?: { readonly correlationid: string; readonly traceparent?: string };
 }
 
 /** A command id leaves 150 characters behind the time; what is asked again needs a few of them. */
@@ -58,11 +60,13 @@ export const endpointDue = (
 export const commandDue = (state: BoundaryState, key: string): Due | null => {
   const record = state.progress.get(key);
   if (!record || record.deadline === null) return null;
-  const { actor, commandid } = record;
+  const { actor, commandid, correlationid } = record;
+  const traced = record.open.map((intent) => state.intents.get(intent)?.meta.traceparent).find((trace) => trace);
   return {
     name: nameOf('expire', `${actor}/${commandid}`),
     dueMs: Date.parse(record.deadline),
     command: { type: 'ExpireCommand', data: { actor, commandId: commandid } },
+    work: { correlationid, ...(traced === undefined ? {} : { traceparent: traced }) },
   };
 };
 

@@ -1,4 +1,5 @@
 /** What can go wrong between us and NATS, as one typed error; problems that an operator can mend are values instead (problem.ts). */
+import { PermissionViolationError, RequestError } from '@nats-io/transport-node';
 
 export type NatsFaultCode =
   /** The connection was closed, by us or for good by the server. */
@@ -36,3 +37,7 @@ export class NatsFault extends Error {
 }
 
 export const describeError = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+export const isDenied = (error: unknown): boolean =>
+  error instanceof PermissionViolationError ||
+  (error instanceof RequestError && error.cause instanceof PermissionViolationError);

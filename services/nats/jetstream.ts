@@ -11,8 +11,6 @@ import {
   InvalidArgumentError,
   type MsgHdrs,
   type NatsConnection,
-  PermissionViolationError,
-  RequestError,
   TimeoutError,
 } from '@nats-io/transport-node';
 import type { Logger } from 'pino';
@@ -28,7 +26,7 @@ import {
   type Stream,
 } from '../lib/stream.ts';
 import { Acks } from './acks.ts';
-import { describeError, NatsFault, type NatsFaultCode } from './fault.ts';
+import { describeError, isDenied, NatsFault, type NatsFaultCode } from './fault.ts';
 import { type Link, LinkLost, linkOf } from './link.ts';
 import { OrderedRead } from './ordered-read.ts';
 import { FetchedMessage } from './stored-message.ts';
@@ -290,10 +288,6 @@ const isUnanswered = (error: unknown): boolean => {
     (error.name === 'JetStreamNotEnabled' && !(error.cause instanceof JetStreamApiError))
   );
 };
-
-const isDenied = (error: unknown): boolean =>
-  error instanceof PermissionViolationError ||
-  (error instanceof RequestError && error.cause instanceof PermissionViolationError);
 
 const codeOf = (error: unknown): NatsFaultCode => {
   if (isDenied(error)) return 'NOT_PERMITTED';

@@ -11,7 +11,7 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import type { Logger } from 'pino';
 import type { Clock } from '../lib/clock.ts';
 import type { Message, Reader, ReadOptions } from '../lib/stream.ts';
-import { describeError, NatsFault } from './fault.ts';
+import { describeError, isDenied, NatsFault } from './fault.ts';
 import { linkOf } from './link.ts';
 import { HEARTBEAT_MS, PullSession } from './pull-session.ts';
 
@@ -128,6 +128,10 @@ export class OrderedRead implements Reader {
   }
 
   private openFailed(error: unknown): void {
+    if (isDenied(error)) {
+      this.fail(this.fault('NOT_PERMITTED', error));
+      return;
+    }
     if (error instanceof JetStreamApiError && error.status < 500) {
       const missing = error.code === NO_SUCH_STREAM;
       if (!missing || ++this.notFound >= NOT_FOUND_MAX) {

@@ -1,6 +1,7 @@
 /** What an operator has to mend before the services can work, as values with stable codes. */
 
 export type ProblemCode =
+  | 'ACTORS_UNPROVEN'
   | 'SERVER_TOO_OLD'
   | 'SERVER_NOT_FOUND'
   | 'JETSTREAM_OFF'
@@ -11,7 +12,6 @@ export type ProblemCode =
   | 'STREAM_REFUSED'
   | 'STREAM_UNSAFE'
   | 'HISTORY_LOST'
-  | 'ACTORS_UNPROVEN'
   | 'SYNC_NOT_ALWAYS'
   | 'SYNC_UNKNOWN';
 

@@ -2,6 +2,7 @@
 import { JetStreamApiError, type JetStreamManager, jetstreamManager, type StreamInfo } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { openedThrough, segmentIn } from '../lib/opening.ts';
+import { checkActors } from './anyone.ts';
 import { describeError } from './fault.ts';
 import type { Problem } from './problem.ts';
 import { FetchedMessage } from './stored-message.ts';
@@ -36,6 +37,8 @@ export interface ProvisionOptions {
   readonly create?: boolean;
   /** Copies of each stream that is made now; 1 when left out. Those of existing streams are the operator's. */
   readonly replicas?: 1 | 3;
+  /** The operator answers for it that every user publishes under its own actor only: then the server has to know who is who. */
+  readonly actorsProven?: boolean;
 }
 
 export type Provisioned =
@@ -50,7 +53,11 @@ export type Provisioned =
 export const provision = async (connection: NatsConnection, options: ProvisionOptions): Promise<Provisioned> => {
   const server = connection.info;
   if (server === undefined) return { ok: false, problems: [noAnswer('the connection is closed')] };
-  const serverProblems = [...checkVersion(server.version), ...checkPayload(server.max_payload)];
+  const serverProblems = [
+    ...checkVersion(server.version),
+    ...checkPayload(server.max_payload),
+    ...(options.actorsProven ? await checkActors(connection) : []),
+  ];
   if (serverProblems.some(({ code }) => code === 'SERVER_TOO_OLD')) return { ok: false, problems: serverProblems };
   const manager = await jetstreamManager(connection, { checkAPI: false, timeout: TIMEOUT_MS });
   const jetStreamProblems = await checkJetStream(manager, server.jetstream === true);

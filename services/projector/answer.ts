@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { Query, type ViewName, viewNames } from '../../events/queries.ts';
 import { filterNames, isNetwork, selectRows, unknownNames } from '../../projections/filter.ts';
+import type { Views } from '../../projections/views.ts';
 import type { Stream } from '../lib/stream.ts';
 import { positionOf, refusePutAway } from './as-of-position.ts';
 import { diffPage } from './diff-page.ts';
@@ -82,9 +83,10 @@ const incarnationsPage = async (deps: AnswerDeps, query: Query): Promise<Page> =
 };
 
 const eventsPage = async (deps: AnswerDeps, query: Query): Promise<Page> => {
-  const { log, follower, gate, bytesMax } = deps;
+  const { log, follower, past, gate, bytesMax } = deps;
   const until = await asOfPosition(deps, query);
-  return gate(() => recordedEvents({ log, networks: follower.networks, bytesMax }, query, until));
+  const viewsAt = (position: number): Promise<Views> => past.asOf(position, 'needed');
+  return recordedEvents({ log, networks: follower.networks, bytesMax, gate, viewsAt }, query, until);
 };
 
 const pastPage = async (deps: AnswerDeps, name: 'history' | 'ledger', query: Query): Promise<Page> => {

@@ -1,18 +1,20 @@
 /** Events of the log, filtered, taken one by one by a caller who may be slower than the log. */
 import type { Event } from '../../events/envelope.ts';
 import { fits } from '../../events/fits.ts';
-import { subjects } from '../../events/names.ts';
 import { createMatcher, type EventFilter, type FilterMemory } from '../../projections/event-filter.ts';
-import type { LabelMemory } from '../../projections/event-labels.ts';
 import { type EventPosition, isBehind } from '../../projections/event-position.ts';
 import { originOf } from '../../projections/origin.ts';
 import { placedEvents } from '../lib/commit.ts';
 import type { Message, Reader, Stream } from '../lib/stream.ts';
+import { readOf } from './filter-subjects.ts';
+import { commitIdOf, formatCursor } from './watch-position.ts';
 
 export interface WatchedEvent {
   readonly kind: 'event';
   /** `SEQ.INDEX` */
   readonly position: string;
+  /** The same, and in which log: `from` of a later watch that goes on behind this event. */
+  readonly cursor: string;
   readonly host: string | null;
   readonly event: Event;
 }
@@ -20,20 +22,28 @@ export interface WatchedEvent {
 export interface FeedOptions {
   readonly filter: EventFilter;
   readonly memory: FilterMemory;
-  /** Only events about what has this label; null: about everything. */
-  readonly labels: LabelMemory | null;
   /** Events behind this one are handed out. */
   readonly behind: EventPosition;
   readonly readFrom: number;
   readonly bufferMax: number;
 }
 
+interface Waiting {
+  readonly item: WatchedEvent;
+  /** Its part of the commit that it came in. */
+  readonly bytes: number;
+}
+
+/** As many bytes of commits may wait for the caller, however few the events. */
+const BUFFER_BYTES_MAX = 8 * 1024 * 1024;
+
 /** One caller takes at a time. */
 export class EventFeed {
   private readonly log: Stream;
   private readonly options: FeedOptions;
   private readonly matches: (event: Event, host: string | null) => boolean;
-  private readonly buffer: WatchedEvent[] = [];
+  private readonly buffer: Waiting[] = [];
+  private bytes = 0;
   private reader: Reader | null = null;
   /** The first commit that is not read yet. */
   private nextPosition: number;
@@ -52,9 +62,10 @@ export class EventFeed {
   /** The next event, or undefined after `close()`. @throws what ended the reading, once all before it is taken */
   async take(): Promise<WatchedEvent | undefined> {
     while (!this.closed) {
-      const item = this.buffer.shift();
-      if (this.reader === null && !this.failure && this.buffer.length <= this.options.bufferMax / 2) this.read();
-      if (item) return item;
+      const first = this.buffer.shift();
+      this.bytes -= first?.bytes ?? 0;
+      if (this.reader === null && !this.failure && this.filled() <= 0.5) this.read();
+      if (first) return first.item;
       if (this.failure) throw this.failure.reason;
       const { promise, resolve } = Promise.withResolvers<void>();
       this.wake = resolve;
@@ -69,10 +80,16 @@ export class EventFeed {
     await this.reader?.stop();
   }
 
+  /** 1: nothing more may come in. */
+  private filled(): number {
+    return Math.max(this.buffer.length / this.options.bufferMax, this.bytes / BUFFER_BYTES_MAX);
+  }
+
   private read(): void {
-    const { host } = this.options.filter;
-    const subjectFilter = host === undefined ? {} : { subjects: [subjects.host(host), subjects.outcome(host)] };
-    const reader = this.log.read({ from: this.nextPosition, ...subjectFilter }, (message) => this.receive(message));
+    const { filter, memory } = this.options;
+    const reader = this.log.read({ from: this.nextPosition, ...readOf(filter, memory) }, (message) =>
+      this.receive(message),
+    );
     this.reader = reader;
     reader.closed.catch((reason) => {
       if (this.reader !== reader) return;
@@ -85,16 +102,20 @@ export class EventFeed {
   private receive(message: Message): void {
     const { position } = message;
     const { host } = originOf(message.subject);
-    for (const [index, event] of placedEvents(message)) {
-      // Both learn from every event.
-      const { labels } = this.options;
-      const isLabelled = !labels || (fits(event) && labels.take(event));
-      if (!this.matches(event, host) || !isLabelled || !isBehind(this.options.behind, position, index)) continue;
-      this.buffer.push({ kind: 'event', position: `${position}.${index}`, host, event });
+    const events = placedEvents(message);
+    const bytes = message.body.length / events.length;
+    for (const [index, event] of events) {
+      // What is labelled is learnt from every event that fits.
+      const isReadable = !this.options.memory.labelled || fits(event);
+      if (!isReadable || !this.matches(event, host) || !isBehind(this.options.behind, position, index)) continue;
+      const cursor = formatCursor({ position, index }, commitIdOf(message));
+      this.buffer.push({ item: { kind: 'event', position: `${position}.${index}`, cursor, host, event }, bytes });
+      this.bytes += bytes;
     }
     this.nextPosition = position + 1;
-    // What comes in must not grow without bound: let go of the reader, and read on from here once the caller is nearly through.
-    if (this.buffer.length >= this.options.bufferMax) {
+    // What comes in must not grow without bound: let go of the reader, and with it of the consumer on the server, and read on from here
+    // once the caller is half through.
+    if (this.filled() >= 1) {
       void this.reader?.stop();
       this.reader = null;
     }

@@ -127,10 +127,10 @@ class Moments {
     const message = this.#commits.get(place.position);
     if (!event || !message)
       throw new QueryFault('LOG_UNREADABLE', `nothing stands at position ${formatPosition(place)}`);
-    const { time: occurred, actor, commandtype, commandid } = event.meta;
+    const { time: occurred, actor, actorproof = null, commandtype, commandid } = event.meta;
     const command = commandtype ?? typeIn(this.#decisions.get(firstOf(this.#deps, event) ?? 0), event);
     const recorded = new Date(recordedOf(message)).toISOString();
-    return { position: formatPosition(place), occurred, recorded, actor, command, commandid };
+    return { position: formatPosition(place), occurred, recorded, actor, actorproof, command, commandid };
   }
 }
 

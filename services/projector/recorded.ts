@@ -1,16 +1,21 @@
 /** Query `events`: the recorded events themselves, filtered, read from the log a stretch at a time. */
 import { type Event, eventVersions, UnreadableCommit } from '../../events/envelope.ts';
 import type { EventType } from '../../events/events.ts';
-import { subjects } from '../../events/names.ts';
+import { fits } from '../../events/fits.ts';
 import type { Query } from '../../events/queries.ts';
 import { createMatcher, type EventFilter, type FilterMemory } from '../../projections/event-filter.ts';
-import { type EventPosition, formatPosition, isBehind, parsePosition } from '../../projections/event-position.ts';
+import { type EventPosition, isBehind, parsePosition } from '../../projections/event-position.ts';
 import { type Filter, isNetwork } from '../../projections/filter.ts';
+import { Labelled } from '../../projections/labelled.ts';
 import { originOf } from '../../projections/origin.ts';
+import type { Views } from '../../projections/views.ts';
 import { placedEvents } from '../lib/commit.ts';
 import { positionRecordedAt, recordedOf } from '../lib/recorded.ts';
-import type { Message, Stream } from '../lib/stream.ts';
+import type { Message, ReadOptions, Stream } from '../lib/stream.ts';
+import { type EventsCursor, formatEventsCursor, parseEventsCursor } from './events-cursor.ts';
+import { readOf } from './filter-subjects.ts';
 import type { KnownNetwork } from './follower.ts';
+import type { Gate } from './gate.ts';
 import { type Page, PageBuilder } from './page.ts';
 import { QueryFault } from './query-fault.ts';
 
@@ -18,6 +23,13 @@ export interface RecordedDeps {
   readonly log: Stream;
   readonly networks: ReadonlyMap<string, KnownNetwork>;
   readonly bytesMax: number;
+}
+
+export interface EventsDeps extends RecordedDeps {
+  /** For the reading alone: what is asked of the past goes through it too. */
+  readonly gate: Gate;
+  /** The views as of a position. */
+  readonly viewsAt: (position: number) => Promise<Views>;
 }
 
 /** One request reads at most so many commits, about a tenth of a second; then it answers with what it has and how to go on. */
@@ -37,7 +49,7 @@ const texts = [
   'correlationid',
 ] as const;
 /** Names that a filter over events knows. */
-export const eventFilterNames = ['type', 'since', ...texts] as const;
+export const eventFilterNames = ['type', 'since', 'label', ...texts] as const;
 
 /** @throws QueryFault */
 export const parseTypes = (text: string): ReadonlySet<EventType> => {
@@ -63,27 +75,9 @@ const parseFilter = (filter: Singles): EventFilter => {
     const detail = `events cannot be filtered by ${unknown.join(', ')}, only by ${eventFilterNames.join(', ')}`;
     throw new QueryFault('QUERY_MALFORMED', detail);
   }
-  const { type, since: _since, ...rest } = filter;
+  const { type, since: _since, label: _label, ...rest } = filter;
   return { ...rest, ...(type === undefined ? {} : { types: parseTypes(type) }) };
 };
-
-interface Cursor {
-  readonly from: EventPosition;
-  readonly holders: readonly string[];
-  readonly meant: readonly string[];
-}
-
-/** `POSITION~ID~=ID`: ids of endpoints that hold the address asked for, and with `=` of what is meant by name, as they were there. */
-const parseCursor = (text: string): Cursor => {
-  const [position = '', ...ids] = text.split('~');
-  const from = parsePosition(position);
-  if (!from) throw new QueryFault('QUERY_MALFORMED', `not a position: ${text}`);
-  const meant = ids.filter((id) => id.startsWith('=')).map((id) => id.slice(1));
-  return { from, holders: ids.filter((id) => !id.startsWith('=')), meant };
-};
-
-const formatCursor = (from: EventPosition, { holders, meant }: FilterMemory): string =>
-  [formatPosition(from), ...holders, ...[...meant].map((id) => `=${id}`)].join('~');
 
 /** `since` takes in the position or time that it names; the answer is what comes right before. */
 export const parseSince = async (log: Stream, since: string | undefined): Promise<EventPosition> => {
@@ -115,6 +109,15 @@ export const knownIds = (networks: ReadonlyMap<string, KnownNetwork>, wanted: st
   return ids;
 };
 
+/** The things with a label as the views have them, and what becomes of them from there on. */
+const labelledIn = (label: string, { rows: { networks, endpoints, commands } }: Views): Labelled => {
+  return new Labelled([label], {
+    networks: [...networks.values()],
+    endpoints: [...endpoints.values()],
+    commands: [...commands.values()],
+  });
+};
+
 /** One read of the log: fills a page until it is full, the stretch is over or there is nothing more. */
 class Scan {
   readonly page: PageBuilder;
@@ -122,12 +125,14 @@ class Scan {
   at: EventPosition;
   private commits = 0;
   private readonly until: number;
+  private readonly memory: FilterMemory;
   private readonly matches: (event: Event, host: string | null) => boolean;
 
-  constructor(page: PageBuilder, cursor: Cursor, until: number, filter: EventFilter, memory: FilterMemory) {
+  constructor(page: PageBuilder, cursor: EventsCursor, until: number, filter: EventFilter, memory: FilterMemory) {
     this.page = page;
     this.at = cursor.from;
     this.until = until;
+    this.memory = memory;
     this.matches = createMatcher(filter, memory);
   }
 
@@ -137,7 +142,13 @@ class Scan {
     if (position > this.until) return 'end';
     const { host } = originOf(message.subject);
     for (const [index, event] of placedEvents(message)) {
-      if (!isBehind(this.at, position, index)) continue;
+      // What is labelled is learnt from every event that fits.
+      if (this.memory.labelled && !fits(event)) continue;
+      if (!isBehind(this.at, position, index)) {
+        // What the rest of the memory knows of it stands in the cursor.
+        this.memory.labelled?.concerns(event);
+        continue;
+      }
       if (this.matches(event, host) && !this.page.add(rowOf(event, message, index))) return 'cut';
       this.at = { position, index };
     }
@@ -151,30 +162,31 @@ class Scan {
  * A page of recorded events up to the position `until`. An answer without `next` is complete up to its position; one with `next` may
  * have few rows or none, when nothing in its stretch of the log passed the filter.
  */
-export const recordedEvents = async (deps: RecordedDeps, query: Query, until: number): Promise<Page> => {
+export const recordedEvents = async (deps: EventsDeps, query: Query, until: number): Promise<Page> => {
   const asked = singlesOf('events', query.filter);
   const filter = parseFilter(asked);
   const since = await parseSince(deps.log, asked.since);
-  const cursor = query.after === undefined ? { from: since, holders: [], meant: [] } : parseCursor(query.after);
+  const cursor = query.after === undefined ? { from: since, holders: [], meant: [] } : parseEventsCursor(query.after);
+  const first = Number.isFinite(cursor.from.index) ? cursor.from.position : cursor.from.position + 1;
+  if (first > until) return { position: until, rows: [] };
+  const labelled = asked.label === undefined ? null : labelledIn(asked.label, await deps.viewsAt(first - 1));
   const memory: FilterMemory = {
+    ...(labelled === null ? {} : { labelled }),
     networkIds: knownIds(deps.networks, filter.network),
     holders: new Set(cursor.holders),
     meant: new Set(cursor.meant),
   };
   const page = new PageBuilder({ limit: query.limit, bytesMax: deps.bytesMax });
   const scan = new Scan(page, cursor, until, filter, memory);
-  const first = Number.isFinite(cursor.from.index) ? cursor.from.position : cursor.from.position + 1;
-  if (first > until) return { position: until, rows: [] };
-  const outcome = await readOn(deps.log, first, filter.host, scan);
+  const outcome = await deps.gate(() => readOn(deps.log, { from: first, ...readOf(filter, memory) }, scan));
   if (outcome === 'end') return { position: until, rows: page.rows };
-  return { position: scan.at.position, rows: page.rows, next: formatCursor(scan.at, memory) };
+  return { position: scan.at.position, rows: page.rows, next: formatEventsCursor(scan.at, memory) };
 };
 
-const readOn = async (log: Stream, from: number, host: string | undefined, scan: Scan): Promise<'end' | 'cut'> => {
+const readOn = async (log: Stream, options: ReadOptions, scan: Scan): Promise<'end' | 'cut'> => {
   const { promise: done, resolve } = Promise.withResolvers<'end' | 'cut'>();
   let over = false;
-  const filter = host === undefined ? {} : { subjects: [subjects.host(host), subjects.outcome(host)] };
-  const reader = log.read({ from, ...filter }, (message) => {
+  const reader = log.read(options, (message) => {
     if (over) return;
     const outcome = scan.take(message);
     if (outcome === 'on') return;

@@ -1,12 +1,15 @@
 /** Watching: what is, then everything that happens to it, without gap or duplicate. Runs at the caller, over the two ports. */
 import type { EventType } from '../../events/events.ts';
-import type { QueryAnswer, ViewName } from '../../events/queries.ts';
+import { type QueryAnswer, type ViewName, viewNames } from '../../events/queries.ts';
 import { type EventFilter, emptyMemory, type FilterMemory } from '../../projections/event-filter.ts';
-import { LabelMemory } from '../../projections/event-labels.ts';
-import { type EventPosition, parsePosition } from '../../projections/event-position.ts';
+import type { EventPosition } from '../../projections/event-position.ts';
+import { filterNames } from '../../projections/filter.ts';
+import { QueryFailed } from '../client/errors.ts';
 import type { Stream } from '../lib/stream.ts';
 import { EventFeed, type WatchedEvent } from './event-feed.ts';
 import { type Ask, allRows } from './rows.ts';
+import { knownAt, type Meant } from './watch-memory.ts';
+import { assertHeld, commitIdOf, formatCursor, parseCursor } from './watch-position.ts';
 
 export interface WatchDeps {
   readonly query: Ask;
@@ -19,24 +22,32 @@ export interface WatchOptions {
   /** Name, HOST/NAME or id. */
   readonly network?: string;
   readonly host?: string;
+  /**
+   * `KEY` or `KEY=VALUE`, of several all: only events of networks and endpoints that have them before or after the event. An endpoint
+   * has its own labels, not those of its network.
+   */
+  readonly label?: string | readonly string[];
   readonly types?: readonly EventType[];
-  /** `KEY` or `KEY=VALUE`: only networks and endpoints that have it. Endpoints of such a network need it themselves. */
-  readonly label?: string;
-  /** Go on behind this position, `SEQ.INDEX` of the last item seen or `SEQ` of a snapshot, without a snapshot. */
+  /**
+   * Go on behind this position, without a snapshot: the `cursor` of the last item seen, or its `position`. A cursor is refused where the
+   * log is another one; a position means what it says in whichever log it is.
+   */
   readonly from?: string | number;
   /** How many events may wait for the caller before the log is read no further. */
   readonly bufferMax?: number;
 }
 
 export type WatchItem =
-  | { readonly kind: 'snapshot'; readonly position: number; readonly rows: QueryAnswer['rows'] }
+  | {
+      readonly kind: 'snapshot';
+      readonly position: number;
+      /** Where to go on behind it: `from` of a later watch. */
+      readonly cursor: string;
+      readonly rows: QueryAnswer['rows'];
+    }
   | WatchedEvent;
 
 const BUFFER_MAX = 4_096;
-/** Views whose rows are not in one network each. */
-const outsideNetworks: ReadonlySet<ViewName> = new Set(['hosts', 'drivers']);
-/** Views whose rows have labels. */
-export const labelledViews: ReadonlySet<ViewName> = new Set(['networks', 'endpoints']);
 
 interface Start {
   readonly snapshot: WatchItem | null;
@@ -45,67 +56,64 @@ interface Start {
   /** Read from here, to learn of networks on the way. */
   readonly readFrom: number;
   readonly memory: FilterMemory;
-  readonly labels: LabelMemory | null;
 }
 
-/** Ids of all networks that were ever meant, gone ones too: events of endpoints name their network by id alone, and may come late. */
-const networksMeant = async (
-  { query }: WatchDeps,
-  network: string,
-  atLeast: number,
-): Promise<{ readonly memory: FilterMemory; readonly position: number }> => {
-  const { position, rows } = await allRows(query, 'incarnations', { filter: { network }, atLeast });
-  return { position, memory: { ...emptyMemory(), networkIds: new Set(rows.map(({ id }) => String(id))) } };
-};
+const meantBy = ({ network, label = [] }: WatchOptions): Meant => ({
+  ...(network === undefined ? {} : { network }),
+  labels: typeof label === 'string' ? [label] : label,
+});
 
-/** What has the label at a position. */
-const labelsAt = async ({ query }: WatchDeps, label: string | undefined, asOf: number): Promise<LabelMemory | null> => {
-  if (label === undefined) return null;
-  const views = await Promise.all(
-    [...labelledViews].map((view) => allRows(query, view, { filter: { label }, asOf, atLeast: asOf })),
-  );
-  return new LabelMemory(
-    label,
-    views.flatMap(({ rows }) => rows.map(({ id }) => String(id))),
-  );
-};
-
-const resume = async (deps: WatchDeps, { network, label }: WatchOptions, from: string | number): Promise<Start> => {
-  const behind = parsePosition(String(from));
-  if (!behind) throw new RangeError(`not a position: ${from}`);
-  const { position, index } = behind;
+const resume = async (deps: WatchDeps, options: WatchOptions, from: string | number): Promise<Start> => {
+  const cursor = parseCursor(String(from));
+  if (!cursor) throw new RangeError(`not a position: ${from}`);
+  await assertHeld(deps.log, cursor);
+  const { position, index } = cursor.at;
   const readFrom = Number.isFinite(index) ? position : position + 1;
-  const memory = network === undefined ? emptyMemory() : (await networksMeant(deps, network, position)).memory;
-  return { snapshot: null, behind, readFrom, memory, labels: await labelsAt(deps, label, Math.max(0, readFrom - 1)) };
+  const known = await knownAt(deps.query, meantBy(options), readFrom - 1);
+  return { snapshot: null, behind: cursor.at, readFrom, memory: known?.memory ?? emptyMemory() };
+};
+
+/** Views whose rows have labels. */
+export const labelledViews: readonly ViewName[] = viewNames.filter((view) => filterNames(view).includes('label'));
+
+/** What a view's rows cannot be asked for, such as the network of a host, narrows its events alone. */
+const viewFilter = (view: ViewName, options: WatchOptions): Readonly<Record<string, string | string[]>> => {
+  const { network, labels } = meantBy(options);
+  const names = filterNames(view);
+  if (labels.length > 0 && !labelledViews.includes(view))
+    throw new QueryFailed('QUERY_MALFORMED', `${view} have no labels: there are ${labelledViews.join(', ')}`);
+  const asked = { network, host: options.host, label: labels.length === 0 ? undefined : [...labels] };
+  return Object.fromEntries(
+    Object.entries(asked).flatMap(([name, value]) =>
+      value === undefined || !names.includes(name) ? [] : [[name, value] as const],
+    ),
+  );
 };
 
 const begin = async (deps: WatchDeps, options: WatchOptions): Promise<Start> => {
-  const { view, network, host, label } = options;
-  if (view && label !== undefined && !labelledViews.has(view)) throw new RangeError(`${view} have no labels`);
-  const known = network === undefined ? null : await networksMeant(deps, network, 0);
-  const filter = {
-    ...(network === undefined || (view && outsideNetworks.has(view)) ? {} : { network }),
-    ...(host === undefined ? {} : { host }),
-    ...(label === undefined ? {} : { label }),
-  };
-  const atLeast = known?.position ?? 0;
+  const { view } = options;
+  const known = await knownAt(deps.query, meantBy(options));
   const { position, rows } = view
-    ? await allRows(deps.query, view, { filter, atLeast })
+    ? await allRows(deps.query, view, { filter: viewFilter(view, options), atLeast: known?.position ?? 0 })
     : { position: known?.position ?? (await deps.log.last()), rows: [] };
-  const readFrom = (known?.position ?? position) + 1;
+  const behind = { position, index: Number.POSITIVE_INFINITY };
+  const last = await deps.log.get(position);
+  const cursor = formatCursor(behind, last === null ? '' : commitIdOf(last));
   return {
-    snapshot: { kind: 'snapshot', position, rows },
-    behind: { position, index: Number.POSITIVE_INFINITY },
-    readFrom,
+    snapshot: { kind: 'snapshot', position, cursor, rows },
+    behind,
+    readFrom: (known?.position ?? position) + 1,
     memory: known?.memory ?? emptyMemory(),
-    labels: await labelsAt(deps, label, readFrom - 1),
   };
 };
 
 /**
- * First the snapshot, then every event behind it that passes the filters, for ever. To go on after a break, give `from` the position of
+ * First the snapshot, then every event behind it that passes the filters, for ever. To go on after a break, give `from` the cursor of
  * the last item. A slow caller stops the reading, never the other way round. Ends at `return()` (leaving the loop), which may be called
  * while an event is being waited for; throws when the log cannot be read.
+ *
+ * @throws QueryFailed from the first `next()`: QUERY_POSITION_UNKNOWN where it cannot go on at `from` without a gap, QUERY_MALFORMED for
+ * labels of a view that has none
  */
 export const watch = (deps: WatchDeps, options: WatchOptions = {}): AsyncIterableIterator<WatchItem> => {
   const { network, host, types, from, bufferMax = BUFFER_MAX } = options;
@@ -119,10 +127,10 @@ export const watch = (deps: WatchDeps, options: WatchOptions = {}): AsyncIterabl
   let feed: EventFeed | null = null;
 
   const start = async (): Promise<WatchItem | null> => {
-    const { snapshot, behind, readFrom, memory, labels } = await (from === undefined
+    const { snapshot, behind, readFrom, memory } = await (from === undefined
       ? begin(deps, options)
       : resume(deps, options, from));
-    if (!ended) feed = new EventFeed(deps.log, { filter, memory, labels, behind, readFrom, bufferMax });
+    if (!ended) feed = new EventFeed(deps.log, { filter, memory, behind, readFrom, bufferMax });
     return snapshot;
   };
   const done = { done: true, value: undefined } as const;

@@ -58,19 +58,12 @@ const evidence = ({ natsUrl, natsMonitorUrl, natsSyncStated }: Config): SyncEvid
   return { kind: natsSyncStated ? 'stated' : 'none' };
 };
 
-/** A server that lets in whoever comes proves nobody's name. */
-const unproven: Problem = {
-  code: 'ACTORS_UNPROVEN',
-  text: 'CNM_ACTORS says that actors are authenticated, and the NATS server asks nobody who they are.',
-  remedy: 'Use a server with users that may each publish under their own actor only, or leave CNM_ACTORS out.',
-};
-
 /** Checks the server and makes the streams that are missing. @throws Unusable with all that is wrong */
 export const prepareServer = async (url: string, config: Config, logger: Logger, clock: Clock): Promise<void> => {
   const connection = await connectNats({ url, role: 'provision', log: logger, waitMs: EXTERNAL_WAIT_MS, clock });
   try {
-    if (config.actorsProven && connection.info?.auth_required !== true) throw new Unusable([unproven]);
-    const provisioned = await provision(connection, { sync: evidence(config), replicas: config.natsReplicas });
+    const { natsReplicas: replicas, actorsProven } = config;
+    const provisioned = await provision(connection, { sync: evidence(config), replicas, actorsProven });
     if (!provisioned.ok) throw new Unusable(provisioned.problems);
   } finally {
     await connection.close();

@@ -149,13 +149,8 @@ export class Leasing {
     }
     const { commands, clock, host } = this.#options;
     const command = commandId(Date.parse(time), `${namePart}/${id}/${attempt}`);
-    const body = JSON.stringify({
-      type: 'LeasePorts',
-      id: command,
-      correlationid,
-      traceparent,
-      data: { intent: id, ports },
-    });
+    const envelope = { type: 'LeasePorts', id: command, correlationid, traceparent };
+    const body = JSON.stringify({ ...envelope, data: { intent: id, ports } });
     const subject = subjects.command(this.#actor, host);
     for (let tries = 0; !this.#stopped && this.#begun.get(id) === attempt; tries++) {
       const appended = await commands.append({ subject, body, id: `${this.#actor}/${command}` });

@@ -176,8 +176,7 @@ class Worker:
                 "subject": about, "time": now, "actor": "", "commandid": "", "correlationid": event_id, "causationid": ""}
         if intent:
             meta.update({name: intent[name] for name in ("actor", "commandid", "correlationid")}, causationid=intent["id"])
-            if "traceparent" in intent:
-                meta["traceparent"] = intent["traceparent"]
+            meta.update({name: intent[name] for name in ("actorproof", "traceparent") if name in intent})
         return {**meta, "data": data}
 
     def tell(self, facts):

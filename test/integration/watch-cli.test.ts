@@ -110,7 +110,7 @@ test('a watch with a cursor goes on where it was ended, and where it was killed 
     first.lines.slice(1).map(({ position }) => position),
     soFar,
   );
-  assert.equal((await readFile(cursor, 'utf8')).trim(), soFar.at(-1));
+  assert.equal((await readFile(cursor, 'utf8')).split('@')[0], soFar.at(-1));
 
   const seen: string[] = [...soFar];
   for (const [sandbox, signal] of [
@@ -145,16 +145,39 @@ test('a watch of a label shows what has it', async () => {
   assert.deepEqual(types, ['NetworkCreateRequested', 'NetworkCreated', 'NetworkUpdateRequested']);
 });
 
+test('for people a line says what happened, and who asked for it, marked where nobody vouches for him', async () => {
+  const child = spawn(launcher, ['watch', 'networks', '--type', 'NetworkCreated'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let said = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    said += text;
+  });
+  await waitFor(() => said.includes('networks\n'), { what: 'the snapshot' });
+  await system.run('CreateNetwork', { name: 'shown' });
+  await waitFor(() => said.includes('shown'), { what: 'the event' });
+  const exit = once(child, 'exit');
+  child.kill('SIGINT');
+  assert.deepEqual(await exit, [0, null]);
+  assert.match(
+    said,
+    /^\d+: 2 networks\n\{"id".*\n\{"id".*\n\d+\.0 +\S+ \S+ +NetworkCreated +network shown +by tester \(claimed\)\n$/,
+  );
+});
+
 test('what cannot be watched is refused', async () => {
   await writeFile(join(folder, 'junk'), 'hello\n');
+  await writeFile(join(folder, 'other'), '1.0@nobody\n');
   const last = await streams.log.last();
   const refusals: readonly (readonly [exit: number, said: RegExp, words: readonly string[]])[] = [
     [2, /no view nonsense: there are networks/, ['nonsense']],
     [2, /sandboxes have no labels/, ['sandboxes', '--label', 'a']],
     [2, /no event types: Nonsense/, ['--type', 'Nonsense']],
     [2, /--from: x is no position/, ['--from', 'x']],
-    [2, /junk: hello is no position/, ['--cursor', join(folder, 'junk')]],
-    [1, /QUERY_POSITION_UNKNOWN/, ['--from', String(last + 5)]],
+    [1, /CURSOR_UNUSABLE: .*junk: hello is no cursor/, ['--cursor', join(folder, 'junk')]],
+    [1, /CURSOR_UNUSABLE: the cursor cannot be kept: ENOENT/, ['--cursor', join(folder, 'none', 'cursor')]],
+    [1, /QUERY_POSITION_UNKNOWN: the log ends at position/, ['--from', String(last + 5)]],
+    [1, /QUERY_POSITION_UNKNOWN: another log than the one watched before/, ['--cursor', join(folder, 'other')]],
   ];
   for (const [exit, said, words] of refusals) {
     const called = await callCli('watch', ...words);

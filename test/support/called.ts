@@ -16,6 +16,7 @@ export const callCli = async (...words: string[]): Promise<Called> => {
       out: (text) => {
         out += text;
       },
+      flushed: async () => undefined,
       err: (text) => {
         err += text;
       },

@@ -7,6 +7,13 @@ import type { Roll } from './random-history.ts';
 export const pick = <Item>(items: readonly Item[], at: number): Item | undefined =>
   items[Math.floor(at * items.length)];
 
+/** The same that updates of networks put on, and another. */
+const labelsAt = (n: number, how: number): Record<string, string> => {
+  if (n % 3 === 0) return {};
+  const tier = String(Math.floor(how * 3));
+  return n % 3 === 1 ? { tier } : { tier, team: 'shop' };
+};
+
 const noDns = { servers: null, search: null, options: null };
 
 export const networkFacts = (id: string, n: number, [, which, how, more]: Roll): NetworkFacts => {
@@ -16,7 +23,7 @@ export const networkFacts = (id: string, n: number, [, which, how, more]: Roll):
     ...{ id, name: `net${n % 5}`, driver: 'bridge', ipv4: true, ipv6: false, internal: which < 0.2, mtu: null },
     ipam: { driver: 'default', options: {}, overlap: false },
     subnets: [{ family: 4, subnet: `10.${n % 250}.0.0/16`, range: null, gateway, aux, vni: null, pool: null }],
-    ...{ options: {}, labels: {}, gc: pick([null, 'off' as const, 60_000], how) ?? null },
+    ...{ options: {}, labels: labelsAt(n, how), gc: pick([null, 'off' as const, 60_000], how) ?? null },
     ...{ configOnly: false, configFrom: null, dns: noDns },
     ...{ scope: 'host', defaultRoute: 'gateway', outlet: false, tunnel: null, parent: null },
   };
@@ -37,7 +44,8 @@ export const endpointFacts = (id: string, n: number, networkId: string, [, which
   ...{ id, networkId, name: `ep${n % 7}`, ipv6: null, mac: null, wanted: null, static: more < 0.2 },
   ipv4: more < 0.9 ? `10.1.${n >> 8}.${n & 255}/16` : null,
   ...{ aliases: [], ports: leases(n, which), gatewayPriority: pick([0, 0, 5, -1], more) ?? 0, interface: null },
-  ...{ sysctls: {}, linkLocal: [], routes: [], links: {}, services: [], options: {}, labels: {} },
+  ...{ sysctls: {}, linkLocal: [], routes: [], links: {}, services: [], options: {} },
+  labels: labelsAt(n, how),
   gc: pick([null, null, 'off' as const, 5_000], how) ?? null,
   origin: 'endpoint',
 });

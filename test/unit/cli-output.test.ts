@@ -117,6 +117,7 @@ const call = async (...words: string[]) => {
     out: (text: string) => {
       out += text;
     },
+    flushed: async () => undefined,
     err: (text: string) => {
       err += text;
     },

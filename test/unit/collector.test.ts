@@ -66,6 +66,7 @@ test('the end of a command', () => {
     name: `expire/bob/${id}`,
     dueMs: startMs + 1_000,
     command: { type: 'ExpireCommand', data: { actor: 'bob', commandId: id } },
+    work: { correlationid: id },
   });
   world.succeed();
   assert.equal(commandDue(world.state, `bob ${id}`), null);
