@@ -133,7 +133,7 @@ export const encodeCommit = (events: readonly Event[]): string => joinCommit(eve
 
 /**
  * `newer`: of a type or version that this version does not know, so that the reader stops and says so. `malformed`: poison, which no
- * version reads: somebody else has written to the log. Readers park it and go on (docs/adr/0030).
+ * version reads: somebody else has written to the log. Readers park it and go on (docs/adr/0025).
  */
 export type UnreadableKind = 'newer' | 'malformed';
 

@@ -5,6 +5,7 @@
 import { type EndpointLife, endpointLifeAfter } from '../events/endpoint-life.ts';
 import { type Event, type EventOf, needsExecution } from '../events/envelope.ts';
 import { isIntent } from '../events/events.ts';
+import { fits } from '../events/fits.ts';
 import { isRecordOnly } from '../events/state.ts';
 import { type EndpointStatus, type NetworkStatus, networkTransitions } from '../events/states.ts';
 import { endUpdate, type Update } from '../events/updates.ts';
@@ -93,8 +94,9 @@ export class Labelled {
       if (status === 'timed-out') for (const intent of open) this.#noteLate(intent);
   }
 
-  /** Whether an event is about a thing that has the labels before it or after it. */
+  /** Whether an event is about a thing that has the labels before it or after it; poison is about nothing (docs/adr/0025). */
   concerns(event: Event): boolean {
+    if (!fits(event)) return false;
     const ids = idsIn(event);
     const before = ids.some((id) => this.#isLabelled(id));
     this.#learn(event);

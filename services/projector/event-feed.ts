@@ -1,6 +1,5 @@
 /** Events of the log, filtered, taken one by one by a caller who may be slower than the log. */
 import type { Event } from '../../events/envelope.ts';
-import { fits } from '../../events/fits.ts';
 import { createMatcher, type EventFilter, type FilterMemory } from '../../projections/event-filter.ts';
 import { type EventPosition, isBehind } from '../../projections/event-position.ts';
 import { originOf } from '../../projections/origin.ts';
@@ -103,11 +102,9 @@ export class EventFeed {
     const { position } = message;
     const { host } = originOf(message.subject);
     const events = placedEvents(message);
-    const bytes = message.body.length / events.length;
+    const bytes = message.body.length / Math.max(1, events.length);
     for (const [index, event] of events) {
-      // What is labelled is learnt from every event that fits.
-      const isReadable = !this.options.memory.labelled || fits(event);
-      if (!isReadable || !this.matches(event, host) || !isBehind(this.options.behind, position, index)) continue;
+      if (!this.matches(event, host) || !isBehind(this.options.behind, position, index)) continue;
       const cursor = formatCursor({ position, index }, commitIdOf(message));
       this.buffer.push({ item: { kind: 'event', position: `${position}.${index}`, cursor, host, event }, bytes });
       this.bytes += bytes;

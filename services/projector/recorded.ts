@@ -1,7 +1,6 @@
 /** Query `events`: the recorded events themselves, filtered, read from the log a stretch at a time. */
 import { type Event, eventVersions, UnreadableCommit } from '../../events/envelope.ts';
 import type { EventType } from '../../events/events.ts';
-import { fits } from '../../events/fits.ts';
 import type { Query } from '../../events/queries.ts';
 import { createMatcher, type EventFilter, type FilterMemory } from '../../projections/event-filter.ts';
 import { type EventPosition, isBehind, parsePosition } from '../../projections/event-position.ts';
@@ -142,8 +141,6 @@ class Scan {
     if (position > this.until) return 'end';
     const { host } = originOf(message.subject);
     for (const [index, event] of placedEvents(message)) {
-      // What is labelled is learnt from every event that fits.
-      if (this.memory.labelled && !fits(event)) continue;
       if (!isBehind(this.at, position, index)) {
         // What the rest of the memory knows of it stands in the cursor.
         this.memory.labelled?.concerns(event);

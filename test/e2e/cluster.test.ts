@@ -6,6 +6,7 @@ import { STREAMS } from '../../services/nats/stream-config.ts';
 import { startCluster, type TestCluster } from '../support/cluster.ts';
 import { audited, electionMs as deadlineMs, throughKill } from '../support/cluster-log.ts';
 import { type Hosts, serverAddress, startHosts } from '../support/hosts.ts';
+import { waitFor } from '../support/nats.ts';
 import { inOwnNamespaces, sh } from '../support/netns.ts';
 
 const sandboxesPerHost = 30;
@@ -41,19 +42,19 @@ if (inOwnNamespaces(import.meta.filename)) {
   });
 
   test('cluster: attaches go through the kill of the leader of the log, detaches through that of the commands', async () => {
-    await throughKill(
+    const attached = await throughKill(
       cluster,
       STREAMS.log,
       sandboxes().map(({ sandbox, host }) => () => {
         return client.attachSandbox({ sandbox, networks: [{ network: `${host}/web` }] }, { deadlineMs });
       }),
     );
-    const { rows } = await client.sandboxes({ filter: {}, limit: 1_000 });
+    const { rows } = await client.sandboxes({ filter: {}, limit: 1_000, atLeast: attached, timeoutMs: 30_000 });
     assert.equal(rows.length, 2 * sandboxesPerHost);
     // one port of a bridge for each, on its own host
     for (const { exec } of lab.hosts)
       assert.equal(exec('ip -o link show type veth | grep -c master').trim(), String(sandboxesPerHost));
-    await throughKill(
+    const detached = await throughKill(
       cluster,
       STREAMS.commands,
       sandboxes().map(
@@ -62,9 +63,13 @@ if (inOwnNamespaces(import.meta.filename)) {
             client.detachSandbox({ sandbox }, { host, deadlineMs }),
       ),
     );
-    assert.equal((await client.sandboxes({ filter: {} })).rows.length, 0);
-    for (const { exec } of lab.hosts)
-      assert.equal(exec('ip -o link show type veth | grep -c master || true').trim(), '0');
+    assert.deepEqual((await client.sandboxes({ filter: {}, atLeast: detached, timeoutMs: 30_000 })).rows, []);
+    // Links go behind the answer, in slices.
+    for (const { name, exec } of lab.hosts)
+      await waitFor(() => exec('ip -o link show type veth | grep -c master || true').trim() === '0', {
+        what: `no links on ${name}`,
+        timeoutMs: deadlineMs,
+      });
   });
 
   test('cluster: every acknowledged command is on its stream and decided once, every intent reported once, the chain whole', async () => {
