@@ -57,6 +57,10 @@ export const commandMeanings: Readonly<Record<CommandType, string>> = {
   ExpireCommand: 'Sent by collectors: the deadline of this command has passed.',
   RetryParked: 'Readers that have parked this event, since they could not fold it, try again.',
   DiscardParked: 'Readers that have parked this event go on without it.',
+  SetLegalHold:
+    'Nothing that the hold covers is put away or shredded until it is lifted: what is sealed for a subject, or without one everything.',
+  LiftLegalHold: 'A legal hold ends.',
+  ShredSubject: 'What is sealed for a subject becomes unreadable for everybody, for good: its key is deleted.',
 };
 
 export const eventMeanings: Readonly<Record<EventType, string>> = {
@@ -86,6 +90,11 @@ export const eventMeanings: Readonly<Record<EventType, string>> = {
   EndpointSuspected: 'An endpoint has been without a sandbox for its grace period and may be collected soon.',
   ParkedRetried: 'Readers that have parked that event try again to fold it, and what waits behind it.',
   ParkedDiscarded: 'Readers that have parked that event go on without it, with what waits behind it.',
+  LegalHoldSet: 'Nothing that the hold covers is put away or shredded from now on.',
+  LegalHoldLifted: 'A legal hold is over.',
+  SubjectShredded: 'The key of what is sealed for a subject is to be deleted; nothing is sealed for it any more.',
+  SegmentOpened:
+    'A segment of the log begins, with the state of everything in the messages that follow; what was before is in an export.',
   HostFacts: 'What a worker knows of its host: stated whenever it starts.',
   DriverConfigured: 'A driver has its options.',
   DriverConfigureFailed: 'A driver could not be given its options.',
@@ -155,6 +164,10 @@ export const codeMeanings: Readonly<Record<Code, string>> = {
   COMMAND_ENDED: 'The command that was to be ended is not under way.',
   DEADLINE_NOT_PASSED: 'The command that was to be ended still has time.',
   BOUNDARY_PARKED: 'An event of the host, or of the realm, cannot be folded, so that nothing can be decided there.',
+  LEGAL_HOLD: 'A legal hold covers what would be shredded or put away.',
+  HOLD_EXISTS: 'There is a hold of that name.',
+  HOLD_NOT_FOUND: 'There is no hold of that name.',
+  SUBJECT_SHREDDED: 'The key of what was sealed for that subject is deleted already, or is being deleted.',
   HOST_NOT_FOUND: 'No worker has ever reported for that host, or for any.',
   HOST_ALIVE: 'The host has reported anew since the collector looked, or is known to be away already.',
   HOST_REQUIRED: 'There are several hosts, and nothing says which one is meant.',

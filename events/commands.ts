@@ -1,6 +1,17 @@
 /** Every command, as it stands in the body of a message on `cnm.command.<actor>.<host>`. */
 import { z } from 'zod';
-import { CommandId, EndpointName, EndpointRef, HostName, Id, NetworkName, NetworkRef, SandboxId } from './names.ts';
+import {
+  CommandId,
+  DataSubject,
+  EndpointName,
+  EndpointRef,
+  HoldName,
+  HostName,
+  Id,
+  NetworkName,
+  NetworkRef,
+  SandboxId,
+} from './names.ts';
 
 const Options = z.record(z.string().min(1).max(128), z.string().max(1024));
 const Labels = Options;
@@ -154,6 +165,8 @@ export type Settlement = z.infer<typeof Settlement>;
 /** Of an event: the position of its commit, and its place there, from 0. */
 const place = { position: z.int().min(1), index: z.int().min(0) };
 
+const Reason = z.string().min(1).max(500);
+
 const data = {
   ConfigureDriver: z.strictObject({ driver: DriverName, options: Options }),
   CreateNetwork: z.strictObject({
@@ -255,7 +268,12 @@ const data = {
   /** An event that readers have parked, since they could not fold it: they try again. */
   RetryParked: z.strictObject(place),
   /** They go on without it. */
-  DiscardParked: z.strictObject({ ...place, reason: z.string().min(1).max(500) }),
+  DiscardParked: z.strictObject({ ...place, reason: Reason }),
+  /** Nothing that it covers is put away or shredded until it is lifted: the sealed values of a subject, or without one everything. */
+  SetLegalHold: z.strictObject({ name: HoldName, subject: DataSubject.optional(), reason: Reason }),
+  LiftLegalHold: z.strictObject({ name: HoldName, reason: Reason }),
+  /** The key of a subject's sealed values is deleted: nobody can read them any more, for good. */
+  ShredSubject: z.strictObject({ subject: DataSubject, reason: Reason }),
 } as const;
 
 export const commandTypes = Object.keys(data) as readonly CommandType[];
@@ -307,6 +325,9 @@ export const Command = z.discriminatedUnion('type', [
   message('ExpireCommand'),
   message('RetryParked'),
   message('DiscardParked'),
+  message('SetLegalHold'),
+  message('LiftLegalHold'),
+  message('ShredSubject'),
 ]);
 export type Command = z.infer<typeof Command>;
 export type CommandOf<T extends CommandType> = Extract<Command, { type: T }>;

@@ -2,6 +2,7 @@
 import type { Command } from './commands.ts';
 import type { Context, Decision } from './deciders/context.ts';
 import { createEndpoint, deleteEndpoint } from './deciders/endpoint.ts';
+import { liftLegalHold, setLegalHold, shredSubject } from './deciders/holds.ts';
 import { lapseHost } from './deciders/hosts.ts';
 import { configureDriver, createNetwork } from './deciders/network.ts';
 import { deleteNetwork, pruneNetworks } from './deciders/network-removal.ts';
@@ -70,6 +71,12 @@ export const decide = (state: BoundaryState, command: Command, context: Context)
       return retryParked(state, command.data, context);
     case 'DiscardParked':
       return discardParked(state, command.data, context);
+    case 'SetLegalHold':
+      return setLegalHold(state, command.data, context);
+    case 'LiftLegalHold':
+      return liftLegalHold(state, command.data, context);
+    case 'ShredSubject':
+      return shredSubject(state, command.data, context);
     default:
       return command satisfies never;
   }

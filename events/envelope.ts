@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { type EventType, eventData, type Fact, isConstructive, isIntent } from './events.ts';
 import { type ForeignReports, foreignReports, isOwn } from './foreign-reports.ts';
+import { isChunk } from './names.ts';
 import { laterVersions, upcasts } from './upcasts.ts';
 
 /** Content type of a commit's message. */
@@ -39,7 +40,8 @@ export const Meta = z.object({
   source: z.string(),
   /**
    * What it is about: `network/ID`, `endpoint/ID`, `sandbox/ID`, `host/NAME`, `command/ACTOR/ID`, `driver/NAME`, `keys/GENERATION`,
-   * `realm/NAME`, `parked/SEQ.INDEX`.
+   * `realm/NAME`, `parked/SEQ.INDEX`, `hold/NAME`, `subject/NAME`,
+   * `segment/NUMBER`.
    */
   subject: z.string(),
   /** When it happened, RFC 3339 in UTC with milliseconds. */
@@ -307,7 +309,8 @@ const readParts = <Part>(
  * Data of a known version was checked when it was written and is covered by the chain, so it is not checked again; only reports of
  * programs that are not ours are, and have no events where they do not fit (events/foreign-reports.ts).
  */
-export const decodeCommit = (body: Uint8Array, subject = ''): readonly Event[] => readParts(body, subject, decodeEvent);
+export const decodeCommit = (body: Uint8Array, subject = ''): readonly Event[] =>
+  isChunk(subject) ? [] : readParts(body, subject, decodeEvent);
 
 const longestSubject = 300;
 

@@ -4,6 +4,7 @@
  * is a new version with an upcast (events/envelope.ts).
  */
 import { z } from 'zod';
+import { auditDecisions } from './audit-events.ts';
 import { Gc, InterfaceName, Protocol } from './commands.ts';
 import { Actor, CommandId, EndpointName, HostName, Id, NetworkName, RealmName, SandboxId } from './names.ts';
 
@@ -306,6 +307,7 @@ const decisions = {
   ParkedRetried: z.object(place),
   /** Whoever has parked the event at this place goes on without it. */
   ParkedDiscarded: z.object({ ...place, reason: z.string() }),
+  ...auditDecisions,
 } as const;
 
 const outcomes = {

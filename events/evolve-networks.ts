@@ -15,12 +15,21 @@ import {
   networkOf,
 } from './state.ts';
 import { networkTransitions, nextStatus } from './states.ts';
-import { Table } from './table.ts';
+import { type Journal, Table } from './table.ts';
 import { endUpdate } from './updates.ts';
 
 /** Subnets that are its own: those of a network that only holds settings are for others, and a pool of all addresses is nobody's. */
 const ownSubnets = ({ configOnly, subnets }: NetworkFacts): NetworkFacts['subnets'] =>
   configOnly ? [] : subnets.filter(({ subnet }) => !isWide(subnet));
+
+/** What is unique in a network that nobody is in yet. */
+export const ownCell = (journal: Journal, network: NetworkFacts): NetworkCell => ({
+  endpoints: new Table(journal),
+  names: new Table(journal),
+  macs: new Table(journal),
+  pools: ownSubnets(network).map((subnet) => addressPool(journal, subnet)),
+  others: new Table(journal),
+});
 
 const createNetwork = (state: BoundaryState, event: EventOf<'NetworkCreateRequested'>): void => {
   const { network } = event.data;
@@ -38,15 +47,7 @@ const createNetwork = (state: BoundaryState, event: EventOf<'NetworkCreateReques
     state.shared.vnis.set(vni, network.id);
     state.shared.vniCursor.set('last', vni);
   }
-  const { journal } = home;
-  const cell: NetworkCell = {
-    endpoints: new Table(journal),
-    names: new Table(journal),
-    macs: new Table(journal),
-    pools: ownSubnets(network).map((subnet) => addressPool(journal, subnet)),
-    others: new Table(journal),
-  };
-  home.cells.set(network.id, cell);
+  home.cells.set(network.id, ownCell(home.journal, network));
   if (network.outlet) state.outlets.set(network.id, true);
 };
 

@@ -2,6 +2,7 @@
 import { foldCommand } from './command-record.ts';
 import { type Event, type EventOf, isBeside, isRevertible, needsExecution } from './envelope.ts';
 import { isConstructive, isFailure, isTerminal } from './events.ts';
+import { evolveAllHosts, isOfAllHosts } from './evolve-all-hosts.ts';
 import { createEndpoint, evolveEndpoint, updateEndpoint, updateReported } from './evolve-endpoints.ts';
 import { endVacant, evolveNetworks } from './evolve-networks.ts';
 import { endMove, evolveSandbox } from './evolve-sandboxes.ts';
@@ -86,11 +87,7 @@ export const forget = (state: BoundaryState, nowMs: number): void => {
 
 // ---------------------------------------------------------------- hosts and drivers
 
-const evolveHost = (state: BoundaryState, event: EventOf<'HostFacts' | 'HostLapsed' | 'TunnelKeysRotated'>): void => {
-  if (event.type === 'TunnelKeysRotated') {
-    state.shared.tunnelKeys.set('generation', event.data.generation);
-    return;
-  }
+const evolveHost = (state: BoundaryState, event: EventOf<'HostFacts' | 'HostLapsed'>): void => {
   if (event.type === 'HostLapsed') {
     state.lapsed.set('epoch', event.data.epoch);
     return;
@@ -114,10 +111,13 @@ const evolveDriver = (
 // ---------------------------------------------------------------- all
 
 const evolveModel = (state: BoundaryState, event: Event): void => {
+  if (isOfAllHosts(event)) {
+    evolveAllHosts(state.shared, event);
+    return;
+  }
   switch (event.type) {
     case 'HostFacts':
     case 'HostLapsed':
-    case 'TunnelKeysRotated':
       evolveHost(state, event);
       return;
     case 'DriverConfigureRequested':
@@ -179,8 +179,6 @@ const evolveModel = (state: BoundaryState, event: Event): void => {
     case 'CommandRefused':
     case 'CommandTimedOut':
     case 'DriverConfigured':
-    case 'ParkedRetried':
-    case 'ParkedDiscarded':
       return;
     default:
       event satisfies never;

@@ -9,6 +9,10 @@ const name = (max: number) =>
 
 /** A network's name: unique on its host, compared without case. */
 export const NetworkName = name(63);
+/** What a legal hold is called, compared with case. */
+export const HoldName = name(63);
+/** Whom sealed values are about: a pseudonym, since it stands in the log for good. */
+export const DataSubject = name(63);
 /** An endpoint's name: unique in its network, compared without case. A container id fits, since attach names endpoints after sandboxes. */
 export const EndpointName = name(128);
 /** The caller's name of a container: a container id fits. */
@@ -91,14 +95,21 @@ export const subjects = {
   host: (host: string): string => `cnm.event.host.${encodeToken(host)}`,
   /** Decisions that belong to no host: the opening of the log, realm networks' creation, and refusals of commands that reach no host. */
   realm: 'cnm.event.realm._',
+  /** One message of the state that a segment of the log begins with. */
+  segment: (chunk: number): string => `cnm.event.segment.${chunk}`,
   /** Decisions of a realm network's boundary. */
   network: (id: string): string => `cnm.event.realm.${id}`,
   /** Reports of a host's worker. */
   outcome: (host: string): string => `cnm.outcome.${encodeToken(host)}`,
+  /** The key of what is sealed for a data subject. */
+  sealKey: (subject: string): string => `cnm.key.${encodeToken(subject)}`,
   query: (view: string): string => `cnm.query.${view}`,
   /** Asks one projector, by its id as a service, to rebuild its views. */
   rebuild: (projector: string): string => `cnm.rebuild.${projector}`,
 } as const;
+
+/** Whether a message holds no events, but a part of the state that a segment begins with. */
+export const isChunk = (subject: string): boolean => subject.startsWith('cnm.event.segment.');
 
 /** Actor and host of a command's subject; null when the subject is none. */
 export const parseCommandSubject = (

@@ -65,6 +65,8 @@ export const viewNames = [
   'commands',
   'garbage',
   'parked',
+  'holds',
+  'shredded',
 ] as const;
 export type ViewName = (typeof viewNames)[number];
 

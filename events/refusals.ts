@@ -32,6 +32,11 @@ export const codes = {
     status: 503,
     remedy: 'See `cnm parked ls`: retry the event with a version that reads it, or discard it.',
   },
+  // What is kept and what is shredded
+  LEGAL_HOLD: { status: 409, remedy: 'See `cnm audit hold ls`: lift the holds that are listed first.' },
+  HOLD_EXISTS: { status: 409, remedy: 'Choose another name, or lift the hold that has it.' },
+  HOLD_NOT_FOUND: { status: 404, remedy: 'See `cnm audit hold ls`.' },
+  SUBJECT_SHREDDED: { status: 409, remedy: 'Nothing brings it back; seal what comes later for another subject.' },
   // Hosts
   HOST_NOT_FOUND: { status: 404, remedy: 'Start a worker on that host, or name one of `cnm status`.' },
   HOST_REQUIRED: { status: 400, remedy: 'Name the host: --host, or HOST/NETWORK.' },

@@ -138,6 +138,11 @@ const onRealm = (places: Places, command: Command, host: string): Routed => {
   return row?.facts.scope === 'realm' ? { ok: true, place: { kind: 'network', id: row.facts.id } } : at(host);
 };
 
+/** Types of commands that say something of the log, whichever host their sender has named. */
+const realmTypes = ['RetryParked', 'DiscardParked', 'SetLegalHold', 'LiftLegalHold', 'ShredSubject'] as const;
+type Placed = Exclude<Command, CommandOf<(typeof realmTypes)[number]>>;
+const isPlaced = (command: Command): command is Placed => !realmTypes.some((type) => type === command.type);
+
 const ofRealm: Routed = { ok: true, place: { kind: 'realm' } };
 
 const isRealmNetwork = ({ drivers }: Places, command: Command): boolean =>
@@ -148,7 +153,7 @@ const isRealmNetwork = ({ drivers }: Places, command: Command): boolean =>
  */
 export const routeCommand = (places: Places, command: Command, subjectHost: string | null): Routed => {
   // What is said of the log is said to no host.
-  if (command.type === 'RetryParked' || command.type === 'DiscardParked') return ofRealm;
+  if (!isPlaced(command)) return ofRealm;
   if (command.type === 'RotateTunnelKeys' || isRealmNetwork(places, command)) {
     // What is for every host is so whichever host it is asked for from; only there has to be such a host.
     const from = subjectHost === null ? null : named(places.hosts, subjectHost);
@@ -169,9 +174,7 @@ const references = (command: Command): readonly string[] => {
   return 'network' in command.data ? [command.data.network] : [];
 };
 
-type Placed = Exclude<Command, CommandOf<'RetryParked' | 'DiscardParked' | 'RotateTunnelKeys'>>;
-
-const unaddressed = (places: Places, command: Placed): Routed => {
+const unaddressed = (places: Places, command: Exclude<Placed, { type: 'RotateTunnelKeys' }>): Routed => {
   const { hosts } = places;
   switch (command.type) {
     case 'ConfigureDriver':

@@ -128,6 +128,10 @@ export interface SharedState {
   readonly vniCursor: Table<'last', number>;
   /** Generation of the keys of encrypted networks; 0 before the first rotation. */
   readonly tunnelKeys: Table<'generation', number>;
+  /** Legal holds that are not lifted, by name. */
+  readonly holds: Table<string, EventData<'LegalHoldSet'>>;
+  /** Subjects whose key is to be deleted, or is. */
+  readonly shredded: Table<string, true>;
 }
 
 export interface BoundaryState {
@@ -186,6 +190,8 @@ export const sharedState = (): SharedState => {
     vnis: new Table(journal),
     vniCursor: new Table(journal),
     tunnelKeys: new Table(journal),
+    holds: new Table(journal),
+    shredded: new Table(journal),
   };
 };
 

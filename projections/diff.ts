@@ -40,6 +40,8 @@ const namers: { readonly [View in ViewName]: (row: ViewRows[View]) => string } =
   commands: ({ commandid }) => commandid,
   garbage: ({ network, endpoint }) => `${network}/${endpoint}`,
   parked: ({ position }) => position,
+  holds: ({ name }) => name,
+  shredded: ({ subject }) => subject,
 };
 
 const isObject = (value: unknown): value is Row => typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -2,9 +2,9 @@
  * Who held what, from when until when: addresses, MAC addresses, host ports and names. Exact by construction, since it is what the views
  * `endpoints`, `addresses`, `ports` and `names` said at every event, told by their observer.
  */
-import type { LedgerRow } from '../events/past-queries.ts';
+import type { LedgerRow, Moment } from '../events/past-queries.ts';
 import type { EndpointRow } from './endpoints.ts';
-import type { EventPosition } from './event-position.ts';
+import { type EventPosition, formatPosition } from './event-position.ts';
 import type { NameRow } from './names.ts';
 import { type ObservedView, observedViews, type RowChange, type ViewObserver } from './observer.ts';
 import type { PortRow } from './ports.ts';
@@ -111,6 +111,8 @@ export class Ledger implements ViewObserver {
   readonly #open = new Map<string, Held>();
   /** What was given up by the event that is folded now. */
   readonly #closed = new Map<string, Held>();
+  /** By place: of what is held since before the segment. */
+  readonly #carried = new Map<string, Moment>();
   #at: EventPosition = { position: 0, index: 0 };
   #intervals = 0;
 
@@ -128,6 +130,17 @@ export class Ledger implements ViewObserver {
     for (const holding of holdings(view, after)) this.#hold(holding);
   }
 
+  carry(held: Interval, from: Moment): void {
+    this.#carried.set(formatPosition(held.from), from);
+    // The rows that say so come next.
+    this.#begin({ ...held, until: null, rows: 0 });
+  }
+
+  /** What happened at a place before the segment that the log begins with; undefined for any other. */
+  carried(place: EventPosition): Moment | undefined {
+    return this.#carried.get(formatPosition(place));
+  }
+
   /**
    * Where rows of views take the place of others, so does what was said of them: gives what it was told of these views for what another
    * was told that stands at the same position. Complexity: all that both hold.
@@ -138,6 +151,8 @@ export class Ledger implements ViewObserver {
       exchangeKeys(this.#lists, other.#lists, kindOf[view]);
       exchangeKeys(this.#open, other.#open, kindOf[view]);
     }
+    // Both begin with the same segment.
+    for (const [place, moment] of other.#carried) this.#carried.set(place, moment);
     for (const ledger of [this, other]) {
       ledger.#closed.clear();
       ledger.#intervals = [...ledger.#lists.values()].reduce((sum, { length }) => sum + length, 0);
@@ -168,12 +183,15 @@ export class Ledger implements ViewObserver {
       this.#open.set(key, held);
       return;
     }
-    const begun: Held = { ...holding, from: this.#at, until: null, rows: 1 };
+    this.#begin({ ...holding, from: this.#at, until: null, rows: 1 });
+  }
+
+  #begin(begun: Held): void {
     this.#intervals += 1;
-    this.#open.set(key, begun);
-    const list = this.#lists.get(listKey(holding));
+    this.#open.set(holderKey(begun), begun);
+    const list = this.#lists.get(listKey(begun));
     if (list) list.push(begun);
-    else this.#lists.set(listKey(holding), [begun]);
+    else this.#lists.set(listKey(begun), [begun]);
   }
 
   #release(holding: Holding): void {

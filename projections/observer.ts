@@ -1,4 +1,6 @@
 /** Whoever wants to know how rows of the live views change, and not just what they are (the ledger of who held what). */
+import type { Moment } from '../events/past-queries.ts';
+import type { Interval } from './ledger.ts';
 import type { ViewRows } from './views.ts';
 
 /** Views whose rows can be watched: those that say who holds what. */
@@ -19,6 +21,8 @@ export interface ViewObserver {
   /** Changes from here on come of the event at this place in the commit at this position. */
   at(position: number, index: number): void;
   changed(change: RowChange): void;
+  /** What is held since before the segment that the log begins with. Told before the rows that say so. */
+  carry?(held: Interval, from: Moment): void;
 }
 
 type Tell<Row> = (key: string, before: Row | undefined, after: Row | undefined) => void;

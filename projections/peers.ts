@@ -71,6 +71,20 @@ export class PeerView {
     }
   }
 
+  /** A row as another view had it; of one's own host none is taken. */
+  carry(row: PeerRow): void {
+    if (row.host !== this.#own) this.#put(row);
+  }
+
+  /** Where a host's endpoints are reached, as it has stated it. */
+  state(host: string, underlay: string | null): void {
+    if (host !== this.#own) this.#settle(host, underlay);
+  }
+
+  all(): Iterable<PeerRow> {
+    return this.#rows.values();
+  }
+
   /** By endpoint; of other hosts only. */
   of(networkId: string): ReadonlyMap<string, PeerRow> {
     return this.#networks.get(networkId) ?? none;

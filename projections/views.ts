@@ -11,6 +11,7 @@ import { followRoutes } from './default-routes.ts';
 import { type DriverRow, drivers } from './drivers.ts';
 import { type EndpointRow, endpoints } from './endpoints.ts';
 import { type GarbageRow, garbage } from './garbage.ts';
+import { type HoldRow, holds } from './holds.ts';
 import { type HostRow, heard, hosts } from './hosts.ts';
 import { type NameRow, names } from './names.ts';
 import { countEndpoints, type NetworkRow, networks } from './networks.ts';
@@ -21,6 +22,7 @@ import { followGateways, followPorts } from './port-map.ts';
 import { nameFound, type PortRow, ports } from './ports.ts';
 import type { At, Projection } from './projection.ts';
 import { type SandboxRow, sandboxes } from './sandboxes.ts';
+import { type ShreddedRow, shredded } from './shredded.ts';
 
 export interface ViewRows {
   readonly networks: NetworkRow;
@@ -34,6 +36,8 @@ export interface ViewRows {
   readonly commands: CommandRow;
   readonly garbage: GarbageRow;
   readonly parked: ParkedRow;
+  readonly holds: HoldRow;
+  readonly shredded: ShreddedRow;
 }
 
 export type Rows = { readonly [View in ViewName]: Map<string, ViewRows[View]> };
@@ -80,6 +84,8 @@ const mapsOf = (rows: Rows | null, commands: Rows['commands'], observer: ViewObs
     commands,
     garbage: new Map(rows?.garbage),
     parked: new Map(rows?.parked),
+    holds: new Map(rows?.holds),
+    shredded: new Map(rows?.shredded),
   };
 };
 
@@ -152,6 +158,8 @@ export const projections: { readonly [View in ViewName]: Projection<ViewRows[Vie
   commands,
   garbage,
   parked,
+  holds,
+  shredded,
 };
 
 type Fold = (rows: Rows, event: Event, at: At) => unknown;
@@ -214,6 +222,8 @@ const folds: readonly { readonly handles: readonly EventType[]; readonly fold: F
   { handles: hosts.handles, fold: (rows, event, at) => hosts.apply(rows.hosts, event, at) },
   { handles: drivers.handles, fold: (rows, event, at) => drivers.apply(rows.drivers, event, at) },
   { handles: commands.handles, fold: (rows, event, at) => commands.apply(rows.commands, event, at) },
+  { handles: holds.handles, fold: (rows, event, at) => holds.apply(rows.holds, event, at) },
+  { handles: shredded.handles, fold: (rows, event, at) => shredded.apply(rows.shredded, event, at) },
   { handles: garbage.handles, fold: (rows, event, at) => garbage.apply(rows.garbage, event, at) },
   {
     handles: ['EndpointCreateRequested', 'EndpointCreateFailed', 'EndpointDeleted'],

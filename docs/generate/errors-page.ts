@@ -32,9 +32,9 @@ const queryCodes: Readonly<Record<QueryFaultCode, { readonly meaning: string; re
   },
   QUERY_POSITION_UNKNOWN: {
     meaning:
-      'The log does not reach the position `asOf`, the row `after` is not in the view, or a watch cannot go on: the log does not reach back or forth to its position, or is another one.',
+      'The log does not reach the position `asOf`, or what lies there was put away, the row `after` is not in the view, or a watch cannot go on: the log does not reach back or forth to its position, or is another one.',
     remedy:
-      'Ask for a position that the log holds; page on with `asOf` the position of the first page; begin a watch anew with a snapshot.',
+      'Ask for a position that the log holds, or import the file that the detail names; page on with `asOf` the position of the first page; begin a watch anew with a snapshot.',
   },
   LOG_UNREADABLE: {
     meaning: 'The log holds what this version cannot read, so the views stand still.',

@@ -7,6 +7,7 @@ import { eventFilterNames } from '../../services/projector/recorded.ts';
 import { definitionsUnder, type JsonSchema } from './json-schema.ts';
 import { code, jsonBlock, notice, table, typeText } from './markdown.ts';
 import { samplePart } from './samples.ts';
+import { meanings } from './view-meanings.ts';
 
 /** Type and meaning of a field; of what is an event's own field nothing has to be said again. */
 type Said = readonly [type: string, meaning: string];
@@ -323,23 +324,23 @@ const fields: { readonly [View in ViewName]: Fields<ViewRows[View]> } = {
     waiting: ['integer', 'how many later events wait behind it'],
     behind: ['list of strings', '`SEQ.INDEX` of the first 100 of them'],
   },
-};
-
-const meanings: Readonly<Record<ViewName, string>> = {
-  networks: 'Networks that exist or are being made or removed.',
-  endpoints: 'Endpoints that exist or are being made or removed.',
-  sandboxes: 'Sandboxes, from the first join that asks for them until they are removed.',
-  addresses: 'Who holds which address.',
-  names:
-    'By which names endpoints are found, from the report of a join to the report of the leave: what resolvers answer.',
-  ports:
-    'What is published or held of host ports: one row per lease and address of the host. Ask with `asOf` for any moment.',
-  hosts: 'What each worker has said about its host, and when it reported last.',
-  drivers: 'The options that a driver was given on a host.',
-  commands: 'What became of each command, for 30 days.',
-  garbage: 'Endpoints in no sandbox: since when, due when, why.',
-  parked:
-    'Events that could not be folded, and how many later ones wait behind each. Unlike a report of a worker that is not ours and does not fit, which counts for nothing, such an event stays here until it is discarded, or until a version folds it.',
+  holds: {
+    name: ['string', 'what it is called'],
+    subject: ['string or null', 'whose sealed values it covers; null: everything'],
+    reason: ['string', 'why it is kept'],
+    since: [time, 'since when it has been set'],
+    actor: ['string', 'who set it'],
+    commandid: ['string', 'id of the command that set it'],
+    changedPosition,
+  },
+  shredded: {
+    subject: ['string', 'whose sealed values are unreadable'],
+    reason: ['string', 'why'],
+    since: [time, 'when it was decided'],
+    actor: ['string', 'who asked for it'],
+    commandid: ['string', 'id of the command that asked for it'],
+    changedPosition,
+  },
 };
 
 const listed = (names: readonly string[]): string => names.map(code).join(', ');

@@ -1,6 +1,7 @@
 /** What a stretch of the log adds up to: one digest over order, positions and times, and the last message of each subject. */
 import { hash } from 'node:crypto';
 import { chainHash } from '../lib/hash.ts';
+import type { SegmentData } from '../lib/opening.ts';
 import { recordedOf } from '../lib/recorded.ts';
 import type { Message } from '../lib/stream.ts';
 
@@ -82,3 +83,10 @@ export const writeHeads = (heads: ReadonlyMap<string, Head>): WrittenHeads =>
 
 export const readHeads = (written: WrittenHeads): ReadonlyMap<string, Head> =>
   new Map(Object.entries(written).map(([subject, [position, hashed]]) => [subject, { position, hash: hashed }]));
+
+/** What comes before a segment that the log begins with, as that says. */
+export const chainBefore = ({ previous }: SegmentData): ChainState => ({
+  position: previous.last,
+  digest: digestOfText(previous.digest),
+  heads: new Map(Object.entries(previous.heads)),
+});

@@ -2,9 +2,10 @@
 import type { EventData } from '../../events/events.ts';
 import { subjects } from '../../events/names.ts';
 import { placedEvents } from '../lib/commit.ts';
+import { type SegmentData, segmentIn } from '../lib/opening.ts';
 import { readRange } from '../lib/read-range.ts';
 import type { Message, Stream } from '../lib/stream.ts';
-import { Chain, type ChainState, digestText, writeHeads } from './chain.ts';
+import { Chain, type ChainState, chainBefore, digestText, writeHeads } from './chain.ts';
 import {
   checkpointLine,
   ExportFault,
@@ -37,18 +38,26 @@ export const openingOf = async (log: Stream): Promise<EventData<'RealmOpened'> |
   try {
     const message = await Promise.race([found, reader.caughtUp.then(() => null)]);
     if (message === null) return null;
-    const opening = placedEvents(message).find(([, { type }]) => type === 'RealmOpened')?.[1];
-    return opening?.type === 'RealmOpened' ? opening.data : null;
+    for (const [, { type, data }] of placedEvents(message))
+      if (type === 'RealmOpened' || type === 'SegmentOpened') return { realm: data.realm, epoch: data.epoch };
+    return null;
   } finally {
     await reader.stop();
   }
 };
 
+/** The segment that a log which begins at this position begins with; null for one from its opening on. */
+export const openedAt = async (log: Stream, first: number): Promise<SegmentData | null> => {
+  const message = first > 1 ? await log.get(first) : null;
+  return message && segmentIn(message);
+};
+
 /** Adds up what comes before `from`. */
-const chainBefore = async (log: Stream, from: number): Promise<Chain> => {
-  const chain = new Chain();
-  for await (const batch of readRange(log, await log.first(), from - 1))
-    for (const message of batch) chain.take(message);
+const chainUpTo = async (log: Stream, from: number): Promise<Chain> => {
+  const first = await log.first();
+  const segment = await openedAt(log, first);
+  const chain = segment ? new Chain(chainBefore(segment)) : new Chain();
+  for await (const batch of readRange(log, first, from - 1)) for (const message of batch) chain.take(message);
   return chain;
 };
 
@@ -56,7 +65,7 @@ const startOf = async (
   log: Stream,
   from: number,
 ): Promise<{ readonly chain: Chain; readonly header: ExportHeader }> => {
-  const chain = await chainBefore(log, from);
+  const chain = await chainUpTo(log, from);
   const opening = await openingOf(log);
   const header: ExportHeader = {
     cnm: 'export',

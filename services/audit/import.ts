@@ -2,12 +2,15 @@
 import { JetStreamApiError, type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
 import { headers, type MsgHdrs, type NatsConnection } from '@nats-io/transport-node';
 import { commitHeaders } from '../../events/envelope.ts';
+import { isChunk } from '../../events/names.ts';
 import type { Clock } from '../lib/clock.ts';
+import { decidedIn } from '../lib/realm-lines.ts';
 import { recordedHeader, recordedOf } from '../lib/recorded.ts';
 import { batchHeaders, type Message } from '../lib/stream.ts';
 import { Acks } from '../nats/acks.ts';
 import { checkpointStream, commandsStream, logStream, type StreamDefinition } from '../nats/stream-config.ts';
 import { checkpointSubject, signatureHeader } from './checkpoint.ts';
+import { openedAt } from './export.ts';
 import type { Export } from './open-export.ts';
 
 export type ImportFaultCode =
@@ -65,7 +68,9 @@ class Importer {
     const list = headers();
     for (const [name, value] of message.headers()) list.append(name, value);
     list.append(recordedHeader, new Date(recordedOf(message)).toISOString());
-    const through = Number(message.header(commitHeaders.commands).split('-')[1] ?? 0);
+    const through = isChunk(message.subject)
+      ? decidedIn(decoder.decode(message.body))
+      : Number(message.header(commitHeaders.commands).split('-')[1] ?? 0);
     this.decidedThrough = Math.max(this.decidedThrough, through);
     if (isBatched && !isLast) this.#connection.publish(message.subject, message.body, { headers: list });
     else this.#publish(message.subject, message.body, list, message.position);
@@ -134,11 +139,14 @@ const mustBeEmpty = async (manager: JetStreamManager): Promise<void> => {
  */
 export const importExport = async (connection: NatsConnection, opened: Export, clock: Clock): Promise<number> => {
   const { header, end } = opened;
-  if (header.first !== 1 || end === null)
+  const isWhole = header.first === 1 || (await openedAt(opened, header.first)) !== null;
+  if (!isWhole || end === null)
     throw new ImportFault('IMPORT_PARTIAL', 'only an export from the first message to an end line is a whole log');
   const manager = await jetstreamManager(connection, { checkAPI: false });
   await mustBeEmpty(manager);
-  for (const definition of [logStream, checkpointStream]) await manager.streams.add({ ...definition });
+  const begin = header.first === 1 ? {} : { first_seq: header.first };
+  await manager.streams.add({ ...logStream, ...begin });
+  await manager.streams.add({ ...checkpointStream });
   const importer = new Importer(connection, clock);
   let checkpoints = 0;
   for await (const entries of opened.entries()) {

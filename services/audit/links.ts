@@ -14,6 +14,8 @@ const guardHeader = 'Nats-Expected-Last-Subject-Sequence';
 
 export class LinkCheck {
   readonly #add: (finding: Finding) => void;
+  /** Position that the log begins at: what was before is known, and no guard finds it. */
+  begin = 1;
   /** The last message but one of each subject. */
   readonly #earlier = new Map<string, Head>();
   readonly #doubts = new Map<string, Doubt>();
@@ -31,14 +33,18 @@ export class LinkCheck {
     const previous = message.header(commitHeaders.prevHash);
     const fits = previous === (before?.hash ?? '');
     this.settle(subject, fits);
-    const last = before?.position ?? 0;
+    const last = this.#guarded(before);
     const guard = message.header(guardHeader);
     const isPlaced = guard === String(last);
     if (!isPlaced && !isForged) this.#misplaced(message, guard, before, fits);
-    if (isPlaced && !fits && before) this.#doubts.set(subject, { before: last, at: position });
+    if (isPlaced && !fits && before) this.#doubts.set(subject, { before: before.position, at: position });
     if (isPlaced && !fits && !before)
       this.#find(position, 'altered', subject, 'the first on its subject, and names one before');
     if (before) this.#earlier.set(subject, before);
+  }
+
+  #guarded(before: Head | undefined): number {
+    return before && before.position >= this.begin ? before.position : 0;
   }
 
   /**
@@ -65,7 +71,7 @@ export class LinkCheck {
   #misplaced(message: Message, guard: string, before: Head | undefined, fits: boolean): void {
     const { position, subject } = message;
     const previous = message.header(commitHeaders.prevHash);
-    const last = before?.position ?? 0;
+    const last = this.#guarded(before);
     const stands = `appended behind ${guard || 'any'}, and stands behind ${last}`;
     const earlier = this.#earlier.get(subject);
     if (fits) this.#find(position, 'order', subject, stands);

@@ -11,6 +11,7 @@ import { bodyHash, type Checkpoint, isSignedBy, parseCheckpoint } from './checkp
 import type { SignedCheckpoint } from './export-format.ts';
 import { type Finding, type FindingKind, Findings } from './finding.ts';
 import { LinkCheck } from './links.ts';
+import { SegmentCheck } from './segment-check.ts';
 import { type CommandAt, WriterCheck } from './writers.ts';
 
 export type { Finding } from './finding.ts';
@@ -53,6 +54,7 @@ export class Verifier {
   readonly #writers: WriterCheck;
   readonly #findings = new Findings();
   readonly #links = new LinkCheck((finding) => this.#findings.add(finding));
+  readonly #segment: SegmentCheck;
   readonly #start: number;
   readonly #withCommands: boolean;
   #first = 0;
@@ -69,6 +71,7 @@ export class Verifier {
   constructor({ keys = new Map(), start, realm = null, commandAt }: VerifierOptions = {}) {
     this.#keys = keys;
     this.#chain = new Chain(start);
+    this.#segment = new SegmentCheck(keys, (finding) => this.#findings.add(finding));
     this.#writers = new WriterCheck(realm, commandAt ?? null);
     this.#withCommands = commandAt !== undefined;
     this.#start = this.#chain.position;
@@ -87,6 +90,8 @@ export class Verifier {
     for (const { kind, detail } of odd) this.#find(position, kind, subject, detail);
     if (isForeign) this.#foreign += 1;
     for (const { meta } of events) if (meta.commandseq !== undefined && meta.actorproof !== 'nats') this.#claims += 1;
+    this.#segment.take(message, events, this.#start, this.#chain);
+    if (position === this.#first && this.#segment.isOpen) this.#links.begin = position;
     const isForged = odd.some(({ kind }) => kind === 'forged');
     this.#links.take(message, this.#chain.heads.get(subject), isForged);
     this.#chain.take(message);
@@ -136,6 +141,7 @@ export class Verifier {
     else if (expected) this.#compare('the end line', expected);
     if ((expected?.messages ?? this.#messages) !== this.#messages)
       this.#find(this.#chain.position, 'cut', '', `${this.#messages} messages, and the end line counts others`);
+    this.#segment.end(this.#chain.position);
     this.#links.end(this.#findings);
     return {
       first: this.#first,
@@ -216,6 +222,8 @@ export class Verifier {
       notCovered.push(
         `whether somebody with the writers' credentials wrote anew what is behind position ${this.#signed}`,
       );
+    if (this.#segment.isOpen)
+      notCovered.push(`what was put away before position ${this.#start + 1}: verify its export`);
     notCovered.push('what whoever holds the signing key has signed');
     if (this.#claims > 0) notCovered.push(`actors of ${this.#claims} decisions: nobody vouches for them`);
     if (this.#foreign > 0) notCovered.push(`${this.#foreign} commits of programs that are not ours`);

@@ -2,6 +2,8 @@
 import type { KeyObject } from 'node:crypto';
 import { readRange } from '../lib/read-range.ts';
 import type { Stream } from '../lib/stream.ts';
+import { chainBefore } from './chain.ts';
+import { openedAt } from './export.ts';
 import { ExportFault } from './export-format.ts';
 import type { Export } from './open-export.ts';
 import { checkpointsIn, commandsIn } from './stored.ts';
@@ -28,9 +30,19 @@ export const verifyLog = async (
   // In this order: a checkpoint is of what the log holds already, and a decision of a command that is there.
   const checkpoints = await checkpointsIn(checkpoint);
   const until = await log.last();
-  const verifier = new Verifier({ keys, realm, ...(commands ? { commandAt: await commandsIn(commands) } : {}) });
-  let next = 0;
-  for await (const batch of readRange(log, 1, until)) {
+  const first = await log.first();
+  const segment = await openedAt(log, first);
+  const start = segment ? { start: chainBefore(segment) } : {};
+  const verifier = new Verifier({
+    keys,
+    realm,
+    ...start,
+    ...(commands ? { commandAt: await commandsIn(commands) } : {}),
+  });
+  // Those of before cover what is not here any more.
+  let next = checkpoints.findIndex(({ position }) => position >= (segment ? first : 0));
+  if (next < 0) next = checkpoints.length;
+  for await (const batch of readRange(log, segment ? first : 1, until)) {
     for (const message of batch) {
       verifier.take(message);
       for (let due = checkpoints[next]; due && due.position <= message.position; due = checkpoints[++next])

@@ -1,6 +1,6 @@
 /** Whether a commit is one that its subject's writer makes: who wrote it, under which ids, and what of it can be read. Pure. */
 import { commitHeaders, decodeCommit, type Event } from '../../events/envelope.ts';
-import { decodeToken, Id, subjects } from '../../events/names.ts';
+import { decodeToken, Id, isChunk, subjects } from '../../events/names.ts';
 import type { Message } from '../lib/stream.ts';
 import type { FindingKind } from './finding.ts';
 
@@ -39,6 +39,9 @@ const writerOf = (subject: string): string | null => {
   return outcome !== null && subject === subjects.outcome(outcome) ? `worker/${outcome}` : null;
 };
 
+/** A segment is opened by nobody who runs: by `cnm audit segment`. */
+const segmentWriter = 'segment';
+
 /** Checks messages one by one, in log order. */
 export class WriterCheck {
   /** Whose log it is; the first commit of ours says so where nobody else did. */
@@ -55,6 +58,8 @@ export class WriterCheck {
 
   take(message: Message): Writers {
     const { subject } = message;
+    // What it must hold is said by what opens the segment (segment-check.ts).
+    if (isChunk(subject)) return { odd: this.#idOdd(message), events: [], isForeign: false };
     const writer = this.#writer(subject);
     if (writer === null)
       return {
@@ -73,7 +78,8 @@ export class WriterCheck {
     // Reports that do not fit have no events and count for nothing: only the chain covers them.
     if (isReport && !events.some(({ meta }) => String(meta.source).startsWith(ownSource)))
       return { odd: this.#idOdd(message), events, isForeign: true };
-    const odd = [...this.#idOdd(message), ...this.#sourceOdd(writer, events), ...eventIdsOdd(message, events)];
+    const from = events.some(({ type }) => type === 'SegmentOpened') ? segmentWriter : writer;
+    const odd = [...this.#idOdd(message), ...this.#sourceOdd(from, events), ...eventIdsOdd(message, events)];
     if (!isReport) odd.push(...this.#decisionOdd(message, events));
     return { odd, events, isForeign: false };
   }
@@ -105,13 +111,16 @@ export class WriterCheck {
 
   #decisionOdd(message: Message, events: readonly Event[]): readonly Odd[] {
     const odd: Odd[] = [];
-    const isOpening = events.some(({ type }) => type === 'RealmOpened');
+    const isOpening = events.some(({ type }) => type === 'RealmOpened' || type === 'SegmentOpened');
     // Without any event it is a fence, which decides nothing.
     if (events.length > 0 && !isOpening && !rounds.test(message.header(commitHeaders.commands)))
       odd.push({ kind: 'forged', detail: `it does not say which commands it decides (${commitHeaders.commands})` });
     // Nothing of it is sure: what was tampered with may lack any field.
     for (const { type, data } of events)
-      if (type === 'RealmOpened' && (data as Partial<typeof data> | undefined)?.realm !== this.realm)
+      if (
+        (type === 'RealmOpened' || type === 'SegmentOpened') &&
+        (data as Partial<typeof data> | undefined)?.realm !== this.realm
+      )
         odd.push({ kind: 'forged', detail: `it opens another realm, and this log is of ${this.realm}` });
     for (const { meta } of events) {
       const known = meta.commandseq === undefined ? undefined : this.#commandAt?.(meta.commandseq);

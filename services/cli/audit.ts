@@ -1,4 +1,4 @@
-/** `cnm audit`: keygen, verify, export, import. */
+/** `cnm audit`: keygen, verify, export, import, segment (segment.ts), hold (hold.ts). */
 import type { Report } from '../audit/verifier.ts';
 import { positionRecordedAt } from '../lib/recorded.ts';
 import type { Stream } from '../lib/stream.ts';
@@ -6,6 +6,8 @@ import { eventOptions, exportEvents, refuseFilters } from './audit-events.ts';
 import { withFiles, withServer, withStreams } from './audit-streams.ts';
 import { type Context, printJson } from './context.ts';
 import { exits } from './failures.ts';
+import { holdSpecs } from './hold.ts';
+import { segmentSpec } from './segment.ts';
 import { jsonOption, type Spec, UsageError } from './spec.ts';
 import { parseMoment } from './values.ts';
 
@@ -145,4 +147,4 @@ const importFrom: Spec = {
   },
 };
 
-export const auditSpecs: readonly Spec[] = [keygen, verify, exportTo, importFrom];
+export const auditSpecs: readonly Spec[] = [keygen, verify, exportTo, importFrom, segmentSpec, ...holdSpecs];

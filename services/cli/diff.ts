@@ -20,6 +20,7 @@ const singular: Readonly<Record<string, string>> = {
   addresses: 'address',
   garbage: 'garbage',
   parked: 'parked',
+  shredded: 'shredded',
 };
 
 const nounOf = (view: string): string => singular[view] ?? view.slice(0, -1);
@@ -82,17 +83,16 @@ const diff: Spec = {
         ...(views.length === 0 ? {} : { view: [...views] }),
       },
     };
-    const { position, rows } = await withClient(context, async (client) => {
-      const answer = await allRows(client.ask, 'diff', query);
-      if (answer.rows.length === 0) await mustBeKnown(client, network, host);
-      return answer;
+    await withClient(context, async (client) => {
+      const { position, rows } = await allRows(client.ask, 'diff', query);
+      if (rows.length === 0) await mustBeKnown(client, network, host);
+      const changes = (rows as unknown as readonly Change[]).flatMap((change) => {
+        const shown = call.flag('all') ? change : withoutBookkeeping(change);
+        return shown ? [shown] : [];
+      });
+      if (call.flag('json')) printJson(context, { from: query.from, position, rows: changes });
+      else for (const change of changes) context.out(await client.seals.opened(describeChange(change)));
     });
-    const changes = (rows as unknown as readonly Change[]).flatMap((change) => {
-      const shown = call.flag('all') ? change : withoutBookkeeping(change);
-      return shown ? [shown] : [];
-    });
-    if (call.flag('json')) printJson(context, { from: query.from, position, rows: changes });
-    else for (const change of changes) context.out(describeChange(change));
     return undefined;
   },
 };

@@ -56,6 +56,13 @@ const about = (type: string, data: Data): string => {
   if (type.startsWith('Parked')) {
     return `event ${String(data.position)}.${String(data.index)}${data.reason ? `: ${text(data.reason)}` : ''}`;
   }
+  if (type.startsWith('LegalHold'))
+    return `hold ${text(data.name)} on ${text(data.subject) || 'everything'}: ${text(data.reason)}`;
+  if (type === 'SegmentOpened') {
+    const { first, last, file } = object(data.previous);
+    return `segment ${String(data.segment)}; ${String(first)} to ${String(last)} are in ${text(file)}`;
+  }
+  if (type === 'SubjectShredded') return `subject ${text(data.subject)}: ${text(data.reason)}`;
   if (type === 'TunnelKeysRotated') return `generation ${String(data.generation)}`;
   if (type === 'RealmOpened') return `realm ${text(data.realm)}`;
   return text(data.driver) === '' ? '' : `driver ${text(data.driver)}`;

@@ -75,6 +75,8 @@ export const failureOf = (error: unknown): Failure | null => {
     case 'KernelFailure':
     case 'ExportFault':
     case 'KeyFault':
+    case 'SealFault':
+    case 'SegmentFault':
     case 'ImportFault':
     case 'CursorFault':
     case 'ReplayFault':

@@ -33,6 +33,8 @@ export interface Listing<View extends ViewName> {
   /** Options of its own, and what they ask for. */
   readonly options?: Options;
   readonly narrow?: (call: Call) => Narrowing<ViewRows[View]>;
+  /** Its rows are of no host. */
+  readonly hostless?: true;
 }
 
 /** What is asked of the view, and what no query can say. */
@@ -41,12 +43,14 @@ export interface Narrowing<Row> {
   readonly passes: (row: Row) => boolean;
 }
 
+const ofHost = { host: { value: 'HOST', help: 'only of this host' } } as const satisfies Options;
+
 /** The view as a table, or with `--json` as one document with the position that it reflects. */
 export const listing = <View extends ViewName>(given: Listing<View>): Spec => ({
   path: given.path,
   args: Object.keys(given.args ?? {}).map((name) => `[${name}]`),
   summary: given.summary,
-  options: { ...given.options, ...listOptions, host: { value: 'HOST', help: 'only of this host' } },
+  options: { ...given.options, ...listOptions, ...(given.hostless ? {} : ofHost) },
   run: async (call, context) => {
     const host = call.text('host');
     const { view, columns, narrow } = given;
@@ -106,7 +110,7 @@ export const inspection = <View extends ViewName>(given: Inspection<View>): Spec
       const noun = given.path.slice(0, given.path.indexOf(' '));
       const row = findOne(rows, `${noun} ${call.args.join('/')}`, given.name);
       if (call.flag('json')) printJson(context, { position, ...row });
-      else context.out(await given.describe(row, client, position));
+      else context.out(await client.seals.opened(await given.describe(row, client, position)));
       return undefined;
     });
   },

@@ -107,7 +107,12 @@ export const nouns: readonly Noun[] = [
   },
   {
     name: 'audit',
-    summary: 'keygen, verify, export, import: whether the log is what was stored',
+    summary: 'keygen, verify, export, import, segment, hold: whether the log is what was stored',
     load: async () => (await import('./audit.ts')).auditSpecs,
+  },
+  {
+    name: 'seal',
+    summary: 'put, open, shred, ls: values that can be made unreadable for good',
+    load: async () => (await import('./seal.ts')).sealSpecs,
   },
 ];

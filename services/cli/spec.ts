@@ -13,7 +13,7 @@ export interface Option {
 export type Options = Readonly<Record<string, Option>>;
 
 export interface Spec {
-  /** Noun and verb, such as `network create`. */
+  /** Noun and verb, such as `network create`, or `audit hold set`. */
   readonly path: string;
   /** `NAME` is needed, `[NAME]` is not, `CMD...` takes all that is left, behind `--` too; in brackets, if there is any. */
   readonly args: readonly string[];
@@ -126,7 +126,7 @@ export const findSpec = (
   specs: readonly Spec[],
   words: readonly string[],
 ): { readonly spec: Spec; readonly words: readonly string[] } | null => {
-  for (const length of [2, 1]) {
+  for (const length of [3, 2, 1]) {
     const path = words.slice(0, length).join(' ');
     const spec = words.length >= length ? specs.find((candidate) => candidate.path === path) : undefined;
     if (spec) return { spec, words: words.slice(length) };

@@ -10,6 +10,7 @@ import type { Stream } from '../lib/stream.ts';
 import { connectNats, type ConnectOptions as NatsOptions } from '../nats/connection.ts';
 import { jetStream } from '../nats/jetstream.ts';
 import { linkOf } from '../nats/link.ts';
+import { sealKeys } from '../nats/seal-keys.ts';
 import { STREAMS } from '../nats/stream-config.ts';
 import type { RebuildRequest } from '../projector/serve-rebuild.ts';
 import { abortable } from './abortable.ts';
@@ -17,6 +18,7 @@ import { ClientClosed, CommandRefused } from './errors.ts';
 import { type Acceptance, Pending } from './pending.ts';
 import { Queries } from './queries.ts';
 import { type OnProgress, type Rebuilt, rebuildAt } from './rebuild.ts';
+import { Seals } from './seals.ts';
 import { readStatus, type Status } from './status.ts';
 
 export interface ConnectOptions {
@@ -78,6 +80,8 @@ export interface ClientDeps {
 
 export class Client extends Queries {
   readonly actor: string;
+  /** Values of labels that only whoever may read a subject's key can read, and nobody once the subject is shredded. */
+  readonly seals: Seals;
   readonly #connection: NatsConnection;
   readonly #clock: Clock;
   readonly #commands: Stream;
@@ -91,6 +95,10 @@ export class Client extends Queries {
     this.#connection = connection;
     this.#clock = clock;
     this.#commands = jetStream(connection, STREAMS.commands, { clock, log: logger });
+    this.seals = new Seals({
+      keys: sealKeys(connection, jetStream(connection, STREAMS.key, { clock, log: logger }), clock),
+      isShredded: async (subject) => (await this.shredded({ filter: { subject }, limit: 1 })).rows.length > 0,
+    });
     this.#pending = new Pending({ clock, ask: (id) => this.#ask(id) });
     this.#unwatch = linkOf(connection).watch({
       restored: () => this.#pending.askAll(),
@@ -129,6 +137,11 @@ export class Client extends Queries {
   /** Leaves and deletes what attachSandbox has made. */
   readonly detachSandbox: Send<'DetachSandbox'> = (input, options) => this.send('DetachSandbox', input, options);
 
+  /** Keeps what is sealed for a subject, or everything, from being shredded or put away. */
+  readonly setLegalHold: Send<'SetLegalHold'> = (input, options) => this.send('SetLegalHold', input, options);
+  readonly liftLegalHold: Send<'LiftLegalHold'> = (input, options) => this.send('LiftLegalHold', input, options);
+  /** Makes what is sealed for a subject unreadable for everybody, for good. */
+  readonly shredSubject: Send<'ShredSubject'> = (input, options) => this.send('ShredSubject', input, options);
   /** Whoever has parked an event tries again to fold it. */
   readonly retryParked: Send<'RetryParked'> = (input, options) => this.send('RetryParked', input, options);
   /** Whoever has parked an event goes on without it. */

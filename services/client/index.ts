@@ -10,4 +10,6 @@ export { ClientClosed, CommandFailed, CommandRefused, QueryFailed } from './erro
 export type { Acceptance } from './pending.ts';
 export type { RecordedEvent, Rows } from './queries.ts';
 export type { Rebuilt } from './rebuild.ts';
+export { SealFault } from './sealing.ts';
+export type { Seals } from './seals.ts';
 export type { Status } from './status.ts';

@@ -36,16 +36,17 @@ const TIMEOUT_MS = 2_000;
 const DISCOVERY_MS = 250;
 
 export const readStatus = async (connection: NatsConnection, queries: Queries): Promise<Status> => {
-  const [commands, log, lease, checkpoint, services, hosts] = await Promise.all([
+  const [commands, log, lease, checkpoint, key, services, hosts] = await Promise.all([
     readStream(connection, STREAMS.commands),
     readStream(connection, STREAMS.log),
     readStream(connection, STREAMS.lease),
     readStream(connection, STREAMS.checkpoint),
+    readStream(connection, STREAMS.key),
     discover(connection),
     queries.hosts({ timeoutMs: TIMEOUT_MS }).catch(() => null),
   ]);
   const server = { url: connection.getServer(), version: connection.info?.version ?? '' };
-  const streams = { commands, log, lease, checkpoint };
+  const streams = { commands, log, lease, checkpoint, key };
   return { server, streams, services, viewsAt: hosts?.position ?? null, hosts: hosts?.rows ?? [] };
 };
 
@@ -59,7 +60,8 @@ const readStream = async (connection: NatsConnection, name: string): Promise<Sta
   }
 };
 
-const discover = async (connection: NatsConnection): Promise<Status['services']> => {
+/** Services of ours that answer now. */
+export const discover = async (connection: NatsConnection): Promise<Status['services']> => {
   try {
     const answers = await connection.requestMany('$SRV.PING', '', { strategy: 'timer', maxWait: DISCOVERY_MS });
     const found = [];

@@ -3,7 +3,7 @@ import type { KeyObject } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import type { Logger } from 'pino';
 import { subjects } from '../../events/names.ts';
-import { Chain, digestText } from '../audit/chain.ts';
+import { Chain, chainBefore, digestText } from '../audit/chain.ts';
 import {
   type Checkpoint,
   checkpointSubject,
@@ -44,7 +44,7 @@ const decoder = new TextDecoder();
 
 export class Checkpoints {
   readonly #deps: Deps;
-  readonly #chain = new Chain();
+  #chain = new Chain();
   /** Made before this start: the log must still add up to the same there. */
   #known: Checkpoint | null = null;
   #realm = '';
@@ -69,6 +69,11 @@ export class Checkpoints {
   folded(message: Message): void {
     if (this.#epoch === '' && message.subject === subjects.realm) this.#open(message);
     this.#chain.take(message);
+    this.#compare();
+  }
+
+  /** With what was signed here before. */
+  #compare(): void {
     if (this.#chain.position !== this.#known?.position) return;
     if (digestText(this.#chain.digest) !== this.#known.digest) this.#refuse();
   }
@@ -128,10 +133,13 @@ export class Checkpoints {
   }
 
   #open(message: Message): void {
-    for (const [, event] of placedEvents(message)) {
-      if (event.type !== 'RealmOpened') continue;
-      this.#realm = event.data.realm;
-      this.#epoch = event.data.epoch;
+    for (const [, { type, data }] of placedEvents(message)) {
+      if (type !== 'RealmOpened' && type !== 'SegmentOpened') continue;
+      this.#realm = data.realm;
+      this.#epoch = data.epoch;
+      if (type !== 'SegmentOpened') continue;
+      this.#chain = new Chain(chainBefore(data));
+      this.#compare();
     }
   }
 

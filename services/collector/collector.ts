@@ -8,13 +8,15 @@ import { isIntent, isTerminal } from '../../events/events.ts';
 import { subjects } from '../../events/names.ts';
 import { commandKey, isLapsed } from '../../events/state.ts';
 import type { Clock } from '../lib/clock.ts';
-import { type Boundary, boundaryOf, type FollowedRealm, followRealm } from '../lib/realm.ts';
+import { type Boundary, boundaryOf, type FollowedRealm, followRealm, type Realm } from '../lib/realm.ts';
+import type { SealKeys } from '../lib/seal-keys.ts';
 import type { Stream } from '../lib/stream.ts';
 import { tellParked } from '../lib/tell-parked.ts';
 import { type CheckpointOptions, Checkpoints } from './checkpoints.ts';
 import { collectorActor, commandDue, type Due, dueId, endpointDue, nameOfId, sandboxDue } from './due.ts';
 import { Liveness } from './liveness.ts';
 import { Schedule } from './schedule.ts';
+import { Shredding } from './shredding.ts';
 
 export interface CollectorOptions {
   readonly realm: string;
@@ -28,6 +30,8 @@ export interface CollectorOptions {
   readonly confirmMs?: number;
   /** Left out: no checkpoints of the log are made. */
   readonly checkpoints?: CheckpointOptions;
+  /** Of sealed values; left out: those of shredded subjects are left to another collector. */
+  readonly keys?: SealKeys;
 }
 
 export interface Collector {
@@ -80,6 +84,7 @@ class TimedCollector implements Collector {
   #followed: FollowedRealm | null = null;
   #liveness: Liveness | null = null;
   readonly #checkpoints: Checkpoints | null;
+  readonly #shredding: Shredding | null;
   #isLive = false;
   #publishing: Promise<void> | null = null;
   #armedMs = Number.POSITIVE_INFINITY;
@@ -88,7 +93,8 @@ class TimedCollector implements Collector {
   constructor(options: CollectorOptions) {
     this.#options = options;
     this.#confirmMs = options.confirmMs ?? confirmMsDefault;
-    const { checkpoints, clock, logger } = options;
+    const { checkpoints, keys, clock, logger } = options;
+    this.#shredding = keys ? new Shredding({ keys, clock, logger }) : null;
     this.#checkpoints = checkpoints ? new Checkpoints({ ...checkpoints, clock, logger }) : null;
     this.failed = new Promise((_, reject) => {
       this.#fail = reject;
@@ -101,6 +107,7 @@ class TimedCollector implements Collector {
     this.#followed = followRealm(this.#options.log, {
       listener: {
         before: (boundary, event) => this.#see(event, boundary),
+        opened: (realm) => this.#opened(realm),
         folded: (_boundary, _position, message) => {
           this.#checkpoints?.folded(message);
           this.#settle();
@@ -113,6 +120,7 @@ class TimedCollector implements Collector {
     await this.#watchHosts(this.#followed);
     this.#isLive = true;
     this.#checkpoints?.start();
+    this.#shredding?.start();
     this.#options.logger.info({ waiting: this.#schedule.size }, 'collector watches the log');
     this.#arm();
   }
@@ -123,6 +131,7 @@ class TimedCollector implements Collector {
     await this.#liveness?.stop();
     await this.#followed?.reader.stop();
     await this.#checkpoints?.stop();
+    await this.#shredding?.stop();
     await this.#publishing;
   }
 
@@ -138,12 +147,27 @@ class TimedCollector implements Collector {
     await this.#liveness.start();
   }
 
+  /** What a segment carries over nobody has told of one by one. */
+  #opened({ boundaries, shared }: Realm): void {
+    for (const boundary of boundaries.values()) {
+      const { endpoints, sandboxes, progress } = boundary.state;
+      for (const id of endpoints.keys()) this.#touched.set(`endpoint ${id}`, boundary);
+      for (const incarnation of sandboxes.keys()) this.#touched.set(`sandbox ${incarnation}`, boundary);
+      for (const key of progress.keys()) this.#touched.set(`command ${key}`, boundary);
+    }
+    for (const subject of shared.shredded.keys()) this.#shredding?.decided(subject);
+  }
+
   /** Notes what an event has to do with; what follows from it is seen when its commit is folded in. */
   #see(event: Event, boundary: Boundary): void {
     const { state } = boundary;
     const { actor, commandid } = event.meta;
     if (event.type === 'CommandRefused') {
       if (actor === collectorActor) this.#refused(commandid, Date.parse(event.meta.time), boundary);
+      return;
+    }
+    if (event.type === 'SubjectShredded') {
+      this.#shredding?.decided(event.data.subject);
       return;
     }
     if (event.type === 'HostFacts') {

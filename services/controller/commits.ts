@@ -1,17 +1,17 @@
 /** What a controller appends: batches of a round, guarded and chained, and the empty commits that end a wait. Pure. */
 import { batchType, commitHeaders, encodeCommit, eventVersions, joinCommit } from '../../events/envelope.ts';
 import { commandId, subjects } from '../../events/names.ts';
-import { chainHash } from '../lib/hash.ts';
+import type { CommitHead } from '../lib/commit-head.ts';
 import { awaitingText, type Boundary } from '../lib/realm.ts';
-import type { Append, Message } from '../lib/stream.ts';
+import type { Append } from '../lib/stream.ts';
 import type { Batch } from './round.ts';
 
-const headersOf = (head: Message | null): Readonly<Record<string, string>> => ({
+const headersOf = (head: CommitHead | null): Readonly<Record<string, string>> => ({
   [commitHeaders.contentType]: batchType,
-  ...(head ? { [commitHeaders.prevHash]: chainHash(head) } : {}),
+  ...(head ? { [commitHeaders.prevHash]: head.hash } : {}),
 });
 
-const positionOf = (head: Message | null): number => head?.position ?? 0;
+const positionOf = (head: CommitHead | null): number => head?.position ?? 0;
 
 /** A batch as it is appended: guarded by the last commit of its boundary, and chained to it. */
 export const commitOf = ({ boundary, head, commitId, events }: Batch, from: number, through: number): Append => ({

@@ -18,6 +18,7 @@ import { applyMessage, boundaryOf, emptyRealm, type FollowedRealm, followRealm }
 import type { Appended, Message, Reader, Stream } from '../lib/stream.ts';
 import { tellParked } from '../lib/tell-parked.ts';
 import { answersOf, decidedAnswers, endedAnswer } from './answers.ts';
+import { carriedOf } from './carried.ts';
 import { admissionOf, commitOf, fenceOf, openingOf } from './commits.ts';
 import { type Intake, takeIn } from './intake.ts';
 import { type Batch, decideRound, inLogOrder, type Round, type RoundContext } from './round.ts';
@@ -352,13 +353,15 @@ class ActiveController implements Controller {
     const row = boundary.state.commands.get(key);
     try {
       if (!row) return;
+      const { segment } = this.#realm.realm;
+      const carried =
+        segment && row.decidedAt < segment.first ? await carriedOf(this.#options.log, segment, key) : null;
       // The first answer is what the decision alone said, however far the command has come since.
-      const decided = await this.#record(key, row.decidedAt, row.decidedAt);
+      const decided = carried ? carried.decided : await this.#record(key, row.decidedAt, row.decidedAt);
       const first = decided ? answersOf(decided) : [];
+      const isEndedLater = row.endedAt !== null && row.endedAt > row.decidedAt;
       const ended =
-        row.endedAt !== null && row.endedAt > row.decidedAt
-          ? await this.#record(key, row.decidedAt, row.endedAt)
-          : undefined;
+        carried || !isEndedLater ? carried?.ended : await this.#record(key, row.decidedAt, row.endedAt ?? 0);
       const last = ended && endedAnswer(ended);
       for (const answer of last ? [...first, last] : first) this.#answer(intake.actor, intake.id, answer);
     } catch (error) {

@@ -17,8 +17,8 @@ import { routeCommand } from '../../events/route.ts';
 import { type BoundaryState, commandKey, executorOf } from '../../events/state.ts';
 import type { Journal } from '../../events/table.ts';
 import { aboutOf } from '../lib/about.ts';
+import type { CommitHead } from '../lib/commit-head.ts';
 import { type Boundary, boundaryOf, knownHosts, networkBoundary, type Realm } from '../lib/realm.ts';
-import type { Message } from '../lib/stream.ts';
 import type { Intake } from './intake.ts';
 import { boundaryAt, refusalAt, refusalOfFacts } from './parked.ts';
 
@@ -43,7 +43,7 @@ export interface RoundContext {
 export interface Batch {
   readonly boundary: Boundary;
   /** The boundary's last commit when this was decided: the guard, whatever is folded in before the append. */
-  readonly head: Message | null;
+  readonly head: CommitHead | null;
   readonly commitId: string;
   /** Its events, encoded. */
   readonly events: string[];

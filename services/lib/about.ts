@@ -42,6 +42,13 @@ export const aboutOf = (fact: Fact, command = ''): string => {
     case 'ParkedRetried':
     case 'ParkedDiscarded':
       return `parked/${fact.data.position}.${fact.data.index}`;
+    case 'LegalHoldSet':
+    case 'LegalHoldLifted':
+      return `hold/${fact.data.name}`;
+    case 'SegmentOpened':
+      return `segment/${fact.data.segment}`;
+    case 'SubjectShredded':
+      return `subject/${fact.data.subject}`;
     default:
       return `endpoint/${fact.data.endpointId}`;
   }

@@ -4,8 +4,8 @@
  * what waited is folded in. Of no use where the state of a boundary is at hand alone: what is shown is parked by thing (projections/parking.ts).
  */
 import { type CommitPart, type Event, isMalformed } from '../../events/envelope.ts';
+import type { Boundary, Realm } from './boundaries.ts';
 import { partsOf } from './commit.ts';
-import type { Boundary, Realm } from './realm.ts';
 import type { Message } from './stream.ts';
 
 export interface ParkedBoundary {

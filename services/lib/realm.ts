@@ -1,103 +1,18 @@
 /** The log folded into the state of every boundary, in log order: what controllers and workers decide and act on. */
 import { type CommandRecord, foldCommand } from '../../events/command-record.ts';
-import { commitHeaders, type Event } from '../../events/envelope.ts';
+import { commitHeaders, type Event, UnreadableCommit } from '../../events/envelope.ts';
 import { evolve, forget } from '../../events/evolve.ts';
 import { fits } from '../../events/fits.ts';
-import { decodeToken, subjects } from '../../events/names.ts';
-import { type BoundaryState, commandKey, initialState, type SharedState, sharedState } from '../../events/state.ts';
-import { type Folding, foldOrWait, type ParkedBoundary, settleParked, Unfoldable } from './boundary-parking.ts';
+import { isChunk, subjects } from '../../events/names.ts';
+import { commandKey } from '../../events/state.ts';
+import { type Boundary, boundaryFor, boundaryOf, emptyRealm, type Realm } from './boundaries.ts';
+import { type Folding, foldOrWait, settleParked, Unfoldable } from './boundary-parking.ts';
+import { headBefore, headOf } from './commit-head.ts';
+import { Opening } from './opening.ts';
+import { RealmReader } from './realm-lines.ts';
 import { batchHeaders, type Message, type Reader, type Stream } from './stream.ts';
 
-export interface Boundary {
-  /** Subject of its decisions, the one that is guarded. */
-  readonly subject: string;
-  /** Null for the boundary of commands that reach no host. */
-  readonly host: string | null;
-  readonly state: BoundaryState;
-  /** The last commit of decisions: position for the guard, bytes for the chain. */
-  head: Message | null;
-  /** The last report of its worker. */
-  outcomeHead: Message | null;
-  /** Every command of this boundary up to this position in the command stream is decided. */
-  decidedThrough: number;
-  /** What it cannot get past; null: nothing, as nearly always. */
-  parked: ParkedBoundary | null;
-  /** The last term of a controller that is stated on its subject; 0: none. On the subject of no host each term is stated first. */
-  term: number;
-}
-
-export interface Realm {
-  /** Of hosts, and of no host. */
-  readonly boundaries: Map<string, Boundary>;
-  /** Of realm networks, by id: each has a head of its own, and the state of the boundary of no host. */
-  readonly networks: Map<string, Boundary>;
-  readonly shared: SharedState;
-  /**
-   * Subjects of hosts whose next commit may create what is admitted already: nothing is decided on what is unique in networks of
-   * the realm before it is there, or can come no more.
-   */
-  readonly awaited: Set<string>;
-  /** Boundaries that stand still. */
-  readonly parked: Set<Boundary>;
-  /** Position of the last commit that is folded in. */
-  position: number;
-  /** What follows belongs to the same atomic batch: until it is folded in as well, nothing may be decided. */
-  isTorn: boolean;
-  /** Every command before this position in the command stream is decided, on whatever boundary. */
-  roundFrom: number;
-}
-
-export const emptyRealm = (): Realm => ({
-  boundaries: new Map(),
-  networks: new Map(),
-  shared: sharedState(),
-  awaited: new Set(),
-  parked: new Set(),
-  position: 0,
-  isTorn: false,
-  roundFrom: 1,
-});
-
-const untouched = { head: null, outcomeHead: null, decidedThrough: 0, parked: null, term: 0 } as const;
-
-/** The boundary of a host, or the one of no host. */
-export const boundaryOf = (realm: Realm, host: string | null): Boundary => {
-  const subject = host === null ? subjects.realm : subjects.host(host);
-  let boundary = realm.boundaries.get(subject);
-  if (!boundary) {
-    boundary = { subject, host, state: initialState(realm.shared), ...untouched };
-    realm.boundaries.set(subject, boundary);
-  }
-  return boundary;
-};
-
-/** The boundary of a realm network: what is unique in it, and whether it is there, is guarded by its head. */
-export const networkBoundary = (realm: Realm, id: string): Boundary => {
-  let boundary = realm.networks.get(id);
-  if (!boundary) {
-    const { state } = boundaryOf(realm, null);
-    boundary = { subject: subjects.network(id), host: null, state, ...untouched };
-    realm.networks.set(id, boundary);
-  }
-  return boundary;
-};
-
-/** The boundary that a message of decisions or reports belongs to. */
-const boundaryFor = (realm: Realm, subject: string): Boundary => {
-  const [, family, kind = '', token = ''] = subject.split('.');
-  if (family !== 'event') return boundaryOf(realm, decodeToken(kind));
-  if (kind === 'host') return boundaryOf(realm, decodeToken(token));
-  return subject === subjects.realm ? boundaryOf(realm, null) : networkBoundary(realm, token);
-};
-
-/** Hosts that a worker has reported on, with their states. */
-export const knownHosts = (realm: Realm): ReadonlyMap<string, BoundaryState> => {
-  const hosts = new Map<string, BoundaryState>();
-  for (const { host, state } of realm.boundaries.values()) {
-    if (host !== null && state.facts.has('host')) hosts.set(host, state);
-  }
-  return hosts;
-};
+export { type Boundary, boundaryOf, emptyRealm, knownHosts, networkBoundary, type Realm } from './boundaries.ts';
 
 /** `FROM-THROUGH` of a commit's header; zeros where there is none. */
 const roundOf = (message: Message): { readonly from: number; readonly through: number } => {
@@ -131,6 +46,8 @@ export interface RealmListener {
   parked?(boundary: Boundary): void;
   /** It goes on, and what waited is folded in. */
   released?(boundary: Boundary): void;
+  /** A segment begins: everything that it carries over is in place, and nothing was told of it one by one. */
+  opened?(realm: Realm, opening: Opening): void;
 }
 
 /** The key of the command whose record an event moves on. */
@@ -138,6 +55,29 @@ const recordKey = (event: Event): string =>
   event.type === 'CommandTimedOut'
     ? commandKey(event.data.actor, event.data.commandId)
     : commandKey(event.meta.actor, event.meta.commandid);
+
+/** Puts the state in place that a segment begins with, once all of it is there. */
+const openSegment = (realm: Realm, message: Message, listener: RealmListener): void => {
+  const { opening } = realm;
+  if (opening === null)
+    throw new UnreadableCommit(`${message.subject} at ${message.position} opens no segment`, 'newer');
+  realm.position = message.position;
+  realm.isTorn = true;
+  if (opening.take(message)) {
+    const reader = new RealmReader(realm);
+    for (const line of opening.lines()) reader.take(line);
+    for (const [subject, { hash }] of Object.entries(opening.data.previous.heads)) {
+      if (isChunk(subject)) continue;
+      const boundary = boundaryFor(realm, subject);
+      if (subject.startsWith('cnm.event.')) boundary.head ??= headBefore(hash);
+      else boundary.outcomeHead ??= headBefore(hash);
+    }
+    realm.opening = null;
+    realm.isTorn = false;
+    listener.opened?.(realm, opening);
+  }
+  listener.folded?.(boundaryOf(realm, null), message.position, message);
+};
 
 /** Folds the events of a commit; where one cannot be, the state is as before. @throws Unfoldable */
 const foldEvents = (realm: Realm, boundary: Boundary, events: readonly Event[], at: Folded): void => {
@@ -151,6 +91,10 @@ const foldEvents = (realm: Realm, boundary: Boundary, events: readonly Event[], 
   try {
     for (const event of events) {
       [folding, isHeard] = [event, false];
+      if (event.type === 'SegmentOpened') {
+        realm.segment = event.data;
+        realm.opening = new Opening(event.data);
+      }
       listener.before?.(boundary, event);
       isHeard = true;
       const key = recordKey(event);
@@ -175,7 +119,7 @@ interface Folded {
 /** Notes what the headers of a commit of decisions say; that is known wherever its events wait. */
 const noteDecisions = (realm: Realm, boundary: Boundary, message: Message): void => {
   const { from, through } = roundOf(message);
-  boundary.head = message;
+  boundary.head = headOf(message);
   noteAwaited(realm, message);
   boundary.term = Math.max(boundary.term, Number(message.header(commitHeaders.term)) || 0);
   boundary.decidedThrough = Math.max(boundary.decidedThrough, through);
@@ -185,6 +129,10 @@ const noteDecisions = (realm: Realm, boundary: Boundary, message: Message): void
 
 /** Folds one stored message. @throws UnreadableCommit for what is newer than this version */
 export const applyMessage = (realm: Realm, message: Message, listener: RealmListener = {}): void => {
+  if (isChunk(message.subject)) {
+    openSegment(realm, message, listener);
+    return;
+  }
   const boundary = boundaryFor(realm, message.subject);
   const folding: Folding = {
     fold: (where, events, { position, recordedMs }) => {
@@ -196,7 +144,7 @@ export const applyMessage = (realm: Realm, message: Message, listener: RealmList
   };
   foldOrWait(realm, boundary, message, folding);
   if (message.subject.startsWith('cnm.event.')) noteDecisions(realm, boundary, message);
-  else boundary.outcomeHead = message;
+  else boundary.outcomeHead = headOf(message);
   if (message.subject === subjects.realm) settleParked(realm, message, folding);
   realm.position = message.position;
   listener.folded?.(boundary, message.position, message);

@@ -1,10 +1,13 @@
 /** Makes the streams on first use, and refuses a server or a stream that cannot keep our promises. */
 import { JetStreamApiError, type JetStreamManager, jetstreamManager, type StreamInfo } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
+import { openedThrough, segmentIn } from '../lib/opening.ts';
 import { checkActors } from './anyone.ts';
 import { describeError } from './fault.ts';
 import type { Problem } from './problem.ts';
+import { FetchedMessage } from './stored-message.ts';
 import {
+  checkpointStream,
   logStream,
   lostHistory,
   STREAMS,
@@ -61,6 +64,7 @@ export const provision = async (connection: NatsConnection, options: ProvisionOp
   if (jetStreamProblems.length > 0) return { ok: false, problems: [...serverProblems, ...jetStreamProblems] };
   const problems = [...serverProblems, ...(await checkSync(options.sync, server.server_id))];
   // a server that must not be used gets no streams either
+  if (options.create !== false && problems.length === 0 && (await isLogGone(manager))) problems.push(logGone);
   const create = options.create !== false && problems.length === 0;
   for (const definition of streamDefinitions) {
     const wanted = { ...definition, num_replicas: options.replicas ?? 1 };
@@ -132,8 +136,9 @@ const ensureStream = async (
     }
     return [requestProblem(`the stream ${wanted.name}`, error)];
   }
-  const reasons = unsafeSettings(wanted, info.config);
-  const lost = wanted.name === logStream.name ? lostHistory(info.state) : [];
+  const isSegment = wanted.name === logStream.name && (await beginsSegment(manager, info));
+  const reasons = unsafeSettings(wanted, info.config, isSegment);
+  const lost = wanted.name === logStream.name ? lostHistory(info.state, isSegment) : [];
   return [
     ...reasons.map(
       (reason): Problem => ({
@@ -150,6 +155,31 @@ const ensureStream = async (
       }),
     ),
   ];
+};
+
+/** Whether what a log begins with is a segment, all of it. */
+const beginsSegment = async (manager: JetStreamManager, { config, state }: StreamInfo): Promise<boolean> => {
+  if (state.first_seq <= 1) return false;
+  const stored = await manager.streams.getMessage(config.name, { seq: state.first_seq }).catch(() => null);
+  const segment = stored && segmentIn(new FetchedMessage(stored));
+  return segment?.first === state.first_seq && state.last_seq >= openedThrough(segment);
+};
+
+/** A log that somebody has signed, and that is not there, is not begun anew. */
+const isLogGone = async (manager: JetStreamManager): Promise<boolean> => {
+  const isMissing = await manager.streams.info(logStream.name).then(
+    () => false,
+    (error) => error instanceof JetStreamApiError && error.code === NO_SUCH_STREAM,
+  );
+  if (!isMissing) return false;
+  const signed = await manager.streams.info(checkpointStream.name).catch(() => null);
+  return (signed?.state.messages ?? 0) > 0;
+};
+
+const logGone: Problem = {
+  code: 'HISTORY_LOST',
+  text: `The stream ${logStream.name} is not there, and checkpoints of it are.`,
+  remedy: 'If cnm audit segment was interrupted, run it again with the same file; else restore the log from an export.',
 };
 
 const UNSAFE_REMEDY =

@@ -4,7 +4,7 @@ import { Query, type ViewName, viewNames } from '../../events/queries.ts';
 import { filterNames, isNetwork, selectRows, unknownNames } from '../../projections/filter.ts';
 import type { Views } from '../../projections/views.ts';
 import type { Stream } from '../lib/stream.ts';
-import { positionOf } from './as-of-position.ts';
+import { positionOf, refusePutAway } from './as-of-position.ts';
 import { diffPage } from './diff-page.ts';
 import type { Follower } from './follower.ts';
 import type { Gate } from './gate.ts';
@@ -100,6 +100,11 @@ const pastPage = async (deps: AnswerDeps, name: 'history' | 'ledger', query: Que
     : gate(() => ledgerPage(all, query, until, until));
 };
 
+const sinceOf = ({ filter }: Query): string | undefined => {
+  const { since } = filter;
+  return typeof since === 'string' ? since : undefined;
+};
+
 /** Answers a query. @throws QueryFault */
 export const answerQuery = async (deps: AnswerDeps, name: string, query: Query): Promise<Page> => {
   if (name === 'status') {
@@ -111,6 +116,7 @@ export const answerQuery = async (deps: AnswerDeps, name: string, query: Query):
   }
   if (query.from !== undefined && name !== 'diff') throw new QueryFault('QUERY_MALFORMED', `${name} has no \`from\``);
   await deps.follower.reached(query.atLeast ?? 0, query.timeoutMs);
+  if (name === 'events' || isPast) await refusePutAway(deps, sinceOf(query));
   if (name === 'events') return eventsPage(deps, query);
   if (name === 'diff') return diffPage(deps, query);
   if (isPast) return pastPage(deps, name, query);

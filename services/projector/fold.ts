@@ -1,5 +1,6 @@
 /** Reading the log into views. */
 import type { CommitPart } from '../../events/envelope.ts';
+import { isChunk } from '../../events/names.ts';
 import { type Discard, discardedBy } from '../../projections/discards.ts';
 import { Poisoned } from '../../projections/parked.ts';
 import { Parking } from '../../projections/parking.ts';
@@ -7,6 +8,7 @@ import type { Views } from '../../projections/views.ts';
 import { decodedParts } from '../lib/commit.ts';
 import { recordedOf } from '../lib/recorded.ts';
 import type { Message, Stream } from '../lib/stream.ts';
+import { noteSegment, takeChunk } from './segment-views.ts';
 
 /** The parking of a fold up to a position: what is left out is what was discarded by then. */
 export const parkingUntil = (discards: readonly Discard[], until: number): Parking => {
@@ -22,6 +24,11 @@ export const foldMessage = (
   parts: readonly CommitPart[] = decodedParts(message),
 ): void => {
   const { subject, position } = message;
+  if (isChunk(subject)) {
+    takeChunk(views, message);
+    return;
+  }
+  noteSegment(views, parts);
   parking.fold(views, { subject, position, recordedMs: () => recordedOf(message), parts });
 };
 

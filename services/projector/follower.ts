@@ -2,12 +2,14 @@
 import type { Logger } from 'pino';
 import { type CommitPart, unfitReports } from '../../events/envelope.ts';
 import type { EventData } from '../../events/events.ts';
+import { isChunk } from '../../events/names.ts';
 import { type Discard, settlesParked } from '../../projections/discards.ts';
 import { type ParkedRow, Poisoned } from '../../projections/parked.ts';
 import { Parking } from '../../projections/parking.ts';
 import { createViews, type Views } from '../../projections/views.ts';
 import type { Clock } from '../lib/clock.ts';
 import { partsOf } from '../lib/commit.ts';
+import { openedThrough, type SegmentData } from '../lib/opening.ts';
 import type { Message, Reader, Stream } from '../lib/stream.ts';
 import { foldMessage } from './fold.ts';
 import { type KnownNetwork, LogNotes } from './log-notes.ts';
@@ -27,6 +29,8 @@ export interface Follower {
   discards(): readonly Discard[];
   /** What the log's first commit says of it; null before that. */
   opening(): EventData<'RealmOpened'> | null;
+  /** The segment that the log begins with; null for a log from its opening on. */
+  segment(): SegmentData | null;
   /** Resolves when all that was stored at the start is folded in. */
   readonly caughtUp: Promise<void>;
   /** Resolves at `stop()`; rejects when the log cannot be read on. */
@@ -109,7 +113,11 @@ class LiveViews implements Follower {
   }
 
   opening(): EventData<'RealmOpened'> | null {
-    return this.#notes.opening;
+    return this.#notes.opening ?? this.#notes.segment;
+  }
+
+  segment(): SegmentData | null {
+    return this.#notes.segment;
   }
 
   isLive(): boolean {
@@ -161,7 +169,7 @@ class LiveViews implements Follower {
   #take(message: Message): void {
     const { position } = message;
     const parts = partsOf(message);
-    if (parts.length === 0) this.#warnOf(message);
+    if (parts.length === 0 && !isChunk(message.subject)) this.#warnOf(message);
     const discards = this.#notes.noteDiscards(parts, position);
     if (this.#settles(parts)) {
       this.#foldAgain(position, !discards);
@@ -178,6 +186,8 @@ class LiveViews implements Follower {
       return;
     }
     this.#notes.note(message, parts);
+    const { segment } = this.#notes;
+    if (segment && position === openedThrough(segment)) this.#notes.carried(this.views);
     if (this.views.rows.parked.size > size) this.#complain();
     this.#deps.passed?.(parts.length);
     this.#release();
@@ -205,6 +215,7 @@ class LiveViews implements Follower {
       if (this.#stopped) return;
       const isSame = parksSame(this.views, refolded.views);
       adopt(this.views, this.memory.ledger, refolded);
+      if (this.#notes.segment) this.#notes.carried(this.views);
       this.#parking = this.#newParking(true);
       this.#complain();
       if (isRetry && !isSame) doubted?.();

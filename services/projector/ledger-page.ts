@@ -121,6 +121,8 @@ class Moments {
   }
 
   at(place: EventPosition): Moment {
+    const carried = this.#deps.memory.ledger.carried(place);
+    if (carried) return carried;
     const event = eventAt(this.#commits, place);
     const message = this.#commits.get(place.position);
     if (!event || !message)

@@ -4,6 +4,8 @@ import type { EventData } from '../../events/events.ts';
 import { fits } from '../../events/fits.ts';
 import { type Discard, discardOf } from '../../projections/discards.ts';
 import { originOf } from '../../projections/origin.ts';
+import type { Views } from '../../projections/views.ts';
+import type { SegmentData } from '../lib/opening.ts';
 import type { Message } from '../lib/stream.ts';
 import type { Memory } from './memory.ts';
 import { readableOf } from './refold.ts';
@@ -22,6 +24,8 @@ export class LogNotes {
   readonly networks = new Map<string, KnownNetwork>();
   readonly memory: Memory;
   opening: EventData<'RealmOpened'> | null = null;
+  /** That the log begins with. */
+  segment: SegmentData | null = null;
   /** What was discarded of parked events. */
   discards: readonly Discard[] = [];
   #position = 0;
@@ -44,8 +48,15 @@ export class LogNotes {
         const { id, name } = event.data.network;
         this.networks.set(id, { id, name, host: originOf(subject).host, position });
       } else if (event.type === 'RealmOpened') this.opening ??= event.data;
+      else if (event.type === 'SegmentOpened') this.segment ??= event.data;
     }
     this.memory.note(events, position);
+  }
+
+  /** Networks that a segment carries over; of those that were gone nothing is said any more. */
+  carried({ rows, position }: Views): void {
+    for (const { id, name, host } of rows.networks.values())
+      if (!this.networks.has(id)) this.networks.set(id, { id, name, host, position });
   }
 
   /** Takes up what a commit discards. @returns whether it discards anything */

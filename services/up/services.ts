@@ -184,6 +184,7 @@ const startWorker = async (deps: ServiceDeps): Promise<Part> => {
 const startCollector = async (deps: ServiceDeps): Promise<Part> => {
   const { createCollector } = await import('../collector/collector.ts');
   const { readSigningKey } = await import('../audit/keys.ts');
+  const { sealKeys } = await import('../nats/seal-keys.ts');
   const { config, clock } = deps;
   const { checkpointKeyFile, checkpointFile: file, checkpointMs: everyMs } = config;
   const key = checkpointKeyFile === null ? null : await readSigningKey(checkpointKeyFile);
@@ -194,6 +195,7 @@ const startCollector = async (deps: ServiceDeps): Promise<Part> => {
     log: stream('log'),
     commands: stream('commands'),
     leases: stream('lease'),
+    keys: sealKeys(connection, stream('key'), clock),
     clock,
     logger,
     confirmMs: config.confirmMs,

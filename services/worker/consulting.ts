@@ -4,7 +4,14 @@
  * what is settled stands in the log, and what is not is asked again after a start, behind what takes it back.
  */
 import { type Event, isRevertible, needsExecution } from '../../events/envelope.ts';
-import { type Fault, isFailure, isTerminal, type SandboxFacts } from '../../events/events.ts';
+import {
+  type EventData,
+  type Fault,
+  isFailure,
+  isTerminal,
+  type NetworkFacts,
+  type SandboxFacts,
+} from '../../events/events.ts';
 import { type BoundaryState, commandKey } from '../../events/state.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
@@ -104,10 +111,7 @@ export class Consulting {
   /** Every event of this host, before it is folded in. */
   note(event: Event): void {
     const { type, data, meta } = event;
-    if (type === 'NetworkCreateRequested' && needsExecution(event)) {
-      const { network } = data;
-      if (!this.#options.isBuiltIn(network.driver) || isForeign(network)) this.#networks.add(network.id);
-    }
+    if (type === 'NetworkCreateRequested' && needsExecution(event)) this.#know(data.network);
     if (this.#networks.size === 0) return;
     this.#settling.note(event);
     this.#holding.note(event);
@@ -121,6 +125,16 @@ export class Consulting {
     this.#settling.forget(meta.causationid);
     this.#inherited.delete(meta.causationid);
     this.#active.delete(commandKey(meta.actor, meta.commandid));
+  }
+
+  /** A segment begins: its networks, and every host, are as the state and these statements say. */
+  opened(hosts: Iterable<EventData<'HostFacts'>>): void {
+    for (const { facts } of this.#options.state.networks.values()) this.#know(facts);
+    for (const { host, underlay } of hosts) this.#discovering.know(host, underlay?.address);
+  }
+
+  #know(network: NetworkFacts): void {
+    if (!this.#options.isBuiltIn(network.driver) || isForeign(network)) this.#networks.add(network.id);
   }
 
   /** An outcome of any host. */

@@ -22,9 +22,12 @@ export class Discovering {
 
   /** An event of any host, in log order. */
   note(host: string, { type, data }: Event): void {
-    if (type !== 'HostFacts') return;
+    if (type === 'HostFacts') this.know(host, data.underlay?.address);
+  }
+
+  /** @param now undefined where others do not reach it */
+  know(host: string, now: string | undefined): void {
     const before = this.#hosts.get(host);
-    const now = data.underlay?.address;
     if (before === now) return;
     if (now === undefined) this.#hosts.delete(host);
     else this.#hosts.set(host, now);

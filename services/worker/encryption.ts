@@ -81,8 +81,9 @@ export class Encryption {
 
   /** An event of any host, in log order; it may not be folded in yet. */
   note({ type, data }: Event): void {
-    if (type === 'RealmOpened') this.#log = data.epoch;
-    if (type === 'HostFacts' || type === 'TunnelKeysRotated' || type === 'RealmOpened') this.#due = true;
+    if (type === 'RealmOpened' || type === 'SegmentOpened') this.#log = data.epoch;
+    if (type === 'SegmentOpened' || type === 'HostFacts' || type === 'TunnelKeysRotated' || type === 'RealmOpened')
+      this.#due = true;
   }
 
   /** Follows what has changed since the last time; costs nothing when nothing has. */

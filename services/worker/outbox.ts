@@ -7,9 +7,9 @@ import { batchType, commitHeaders, type Event, encodeEvent, eventVersions, joinC
 import { subjects } from '../../events/names.ts';
 import { aboutOf } from '../lib/about.ts';
 import { type Clock, sleep } from '../lib/clock.ts';
-import { chainHash } from '../lib/hash.ts';
+import type { CommitHead } from '../lib/commit-head.ts';
 import type { Boundary, FollowedRealm } from '../lib/realm.ts';
-import type { Message, Stream } from '../lib/stream.ts';
+import type { Stream } from '../lib/stream.ts';
 import type { Report } from './reports.ts';
 
 /** Another worker reports for this host: this one must stop. */
@@ -43,7 +43,7 @@ export class Outbox {
   /** Id of the commit in flight. */
   #inFlight = '';
   /** Our own last report: the guard of the next one. */
-  #head: Message | null = null;
+  #head: CommitHead | null = null;
   #open = false;
   #parting = false;
 
@@ -79,9 +79,9 @@ export class Outbox {
   }
 
   /** To be told of each commit on the subject of this host's reports. @throws Fenced when it is not one of ours */
-  check(message: Message): void {
-    if (message.header('Nats-Msg-Id') === this.#inFlight) {
-      this.#head = message;
+  check(head: CommitHead): void {
+    if (head.id === this.#inFlight) {
+      this.#head = head;
     } else if (this.#open) {
       this.#open = false;
       throw this.#fenced();
@@ -163,7 +163,7 @@ export class Outbox {
       expectedLast: guard?.position ?? 0,
       headers: {
         [commitHeaders.contentType]: batchType,
-        ...(guard ? { [commitHeaders.prevHash]: chainHash(guard) } : {}),
+        ...(guard ? { [commitHeaders.prevHash]: guard.hash } : {}),
       },
     });
     if (appended.kind === 'appended') {

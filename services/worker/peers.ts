@@ -60,6 +60,16 @@ export class Peers {
     this.#view = new PeerView(options.host);
   }
 
+  /** Where a host is reached, as a segment carries it over. */
+  state(host: string, underlay: string | null): void {
+    this.#view.state(host, underlay);
+  }
+
+  /** A peer as a segment carries it over. */
+  carry(row: PeerRow): void {
+    this.#view.carry(row);
+  }
+
   /** An outcome of any host, in log order. */
   note(host: string, event: Event): void {
     this.#view.apply(host, event);

@@ -1,8 +1,9 @@
 /** What hosts state of themselves on the log. */
+import type { HostContext } from '../../drivers/driver.ts';
 import type { KernelFacts } from '../../drivers/port.ts';
 import { eventVersions } from '../../events/envelope.ts';
 import type { EventData } from '../../events/events.ts';
-import { knownHosts, type Realm } from '../lib/realm.ts';
+import { type Boundary, knownHosts, type Realm } from '../lib/realm.ts';
 import type { WorkerOptions } from './worker.ts';
 
 type Own = Pick<WorkerOptions, 'host' | 'runDir' | 'ula' | 'pools' | 'netnsRoots' | 'secret' | 'plugins'>;
@@ -33,3 +34,19 @@ export const statementOf = (
 /** What every host has stated last. */
 export const statedBy = (realm: Realm): readonly EventData<'HostFacts'>[] =>
   [...knownHosts(realm).values()].flatMap(({ facts }) => facts.get('host') ?? []);
+
+/**
+ * Its address for other hosts is the one that was stated last: while it has none, what is there stays as it is, and nothing new comes
+ * (events/deciders/realm.ts).
+ */
+export const hostOf = (realm: string, { state }: Boundary, host: string): HostContext => {
+  let last: EventData<'HostFacts'>['underlay'] = null;
+  return {
+    realm,
+    host,
+    get underlay() {
+      last = state.facts.get('host')?.underlay ?? last;
+      return last;
+    },
+  };
+};

@@ -3,16 +3,18 @@
  * no state of its own: its start is a census of the kernel against what the log adds up to.
  */
 import type { Logger } from 'pino';
-import type { Driver, HostContext } from '../../drivers/driver.ts';
+import type { Driver } from '../../drivers/driver.ts';
 import type { Kernel } from '../../drivers/port.ts';
 import type { Event } from '../../events/envelope.ts';
 import { type EventData, isTerminal } from '../../events/events.ts';
 import type { SubnetPool } from '../../events/ipam.ts';
 import { subjects } from '../../events/names.ts';
+import type { PeerRow } from '../../projections/peers.ts';
 import { createDns, type Dns } from '../dns/dns.ts';
 import type { HostServers } from '../dns/upstreams.ts';
 import type { Clock } from '../lib/clock.ts';
-import { type Boundary, boundaryOf, type FollowedRealm, followRealm } from '../lib/realm.ts';
+import type { Opening } from '../lib/opening.ts';
+import { type Boundary, boundaryOf, type FollowedRealm, followRealm, type Realm } from '../lib/realm.ts';
 import type { Stream } from '../lib/stream.ts';
 import type { Plugins } from '../plugins/plugins.ts';
 import { Consulting } from './consulting.ts';
@@ -23,7 +25,7 @@ import { Outbox } from './outbox.ts';
 import { listenToParked, whyParked } from './parked.ts';
 import { Peers } from './peers.ts';
 import { Present } from './present.ts';
-import { statedBy } from './statement.ts';
+import { hostOf, statedBy } from './statement.ts';
 import { Stating } from './stating.ts';
 import { Taking } from './taking.ts';
 
@@ -61,22 +63,6 @@ export interface Worker {
   /** Rejects when the worker cannot go on: fenced, kernel threads gone, log unreadable. It does nothing more then. */
   readonly failed: Promise<never>;
 }
-
-/**
- * Its address for other hosts is the one that was stated last: while it has none, what is there stays as it is, and nothing new comes
- * (events/deciders/realm.ts).
- */
-const hostOf = (realm: string, { state }: Boundary, host: string): HostContext => {
-  let last: EventData<'HostFacts'>['underlay'] = null;
-  return {
-    realm,
-    host,
-    get underlay() {
-      last = state.facts.get('host')?.underlay ?? last;
-      return last;
-    },
-  };
-};
 
 export const createWorker = (options: WorkerOptions): Worker => new HostWorker(options);
 
@@ -155,7 +141,7 @@ class HostWorker implements Worker {
     const { realm, host, log, clock, logger, kernel, drivers, hostServers, plugins } = this.#options;
     const followed = followRealm(log, {
       // What is decided here and for all hosts, and what all hosts report: who is in a network elsewhere stands in those reports.
-      subjects: [subjects.host(host), 'cnm.event.realm.>', 'cnm.outcome.>'],
+      subjects: [subjects.host(host), 'cnm.event.realm.>', 'cnm.event.segment.*', 'cnm.outcome.>'],
       listener: {
         before: (boundary, event) => {
           this.#encryption.note(event);
@@ -165,6 +151,7 @@ class HostWorker implements Worker {
           if (boundary.host === host) this.#note(event, consulting);
           else this.#peers.note(boundary.host, event);
         },
+        opened: (realm, opening) => this.#opened(realm, opening),
         folded: (boundary, position) => this.#folded(boundary, position),
         ...listenToParked(
           host,
@@ -271,6 +258,16 @@ class HostWorker implements Worker {
       onFault: (error) => this.#fail(error),
     });
     return this.#consulting;
+  }
+
+  /** A segment begins with everything done that was asked for before: what is kept beside the state follows from it. */
+  #opened(realm: Realm, opening: Opening): void {
+    const { state } = boundaryOf(realm, this.#options.host);
+    const hosts = statedBy(realm);
+    this.#consultingOn(state).opened(hosts);
+    for (const { facts } of state.sandboxes.values()) this.#announced.add(facts.incarnation);
+    for (const { host, underlay } of hosts) this.#peers.state(host, underlay?.address ?? null);
+    for (const [kind, row] of opening.lines()) if (kind === 'peer') this.#peers.carry(row as PeerRow);
   }
 
   #note(event: Event, consulting: Consulting): void {

@@ -18,6 +18,7 @@ import { zstdCompressSync } from 'node:zlib';
 import fc from 'fast-check';
 import { commitHeaders, decodeCommit, eventVersions } from '../../events/envelope.ts';
 import type { EventType } from '../../events/events.ts';
+import { allHostsTypes } from '../../events/evolve-all-hosts.ts';
 import { subjects } from '../../events/names.ts';
 import { exportLines } from '../../services/audit/export.ts';
 import { chainHash } from '../../services/lib/hash.ts';
@@ -33,6 +34,8 @@ const SEED = 7;
 const HISTORIES = 60;
 const DIGESTS = 12;
 const hosts = ['h1', 'h2', 'h3'];
+/** Stand nowhere but at the beginning of a log. */
+const beginnings: ReadonlySet<EventType> = new Set(['RealmOpened', 'SegmentOpened'] as const);
 
 type Kept = Pick<Message, 'recordedMs' | 'subject' | 'body'> & { readonly headers: Readonly<Record<string, string>> };
 
@@ -55,7 +58,7 @@ const sampleOf = (type: EventType, recordedMs: number): Kept => {
   const file = join(import.meta.dirname, `../golden/events/${type}.v${eventVersions[type]}.json`);
   const event = JSON.parse(readFileSync(file, 'utf8').replaceAll('/cnm/default/', '/cnm/model/'));
   if (type === 'RealmOpened') event.data.realm = 'model';
-  const isOfRealm = ['RealmOpened', 'TunnelKeysRotated', 'ParkedRetried', 'ParkedDiscarded'].includes(type);
+  const isOfRealm = type === 'RealmOpened' || allHostsTypes.some((known) => known === type);
   const subject = isOfRealm ? subjects.realm : isReport(type) ? subjects.outcome('h1') : subjects.host('h1');
   const isDecision = !subject.startsWith('cnm.outcome.');
   const headers = {
@@ -138,7 +141,7 @@ const record = async (name: string, played: readonly Kept[], samples: boolean): 
   const seen = typesIn(played);
   const missing = !samples
     ? []
-    : (Object.keys(eventVersions) as EventType[]).filter((type) => !seen.has(type) && type !== 'RealmOpened');
+    : (Object.keys(eventVersions) as EventType[]).filter((type) => !seen.has(type) && !beginnings.has(type));
   for (const type of missing) await recorder.store([sampleOf(type, lastMs)]);
   let text = '';
   for await (const lines of exportLines(recorder.log)) text += lines;

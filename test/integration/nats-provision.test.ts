@@ -7,6 +7,7 @@ import { connect, type NatsConnection } from '@nats-io/transport-node';
 import {
   checkpointStream,
   commandsStream,
+  keyStream,
   leaseStream,
   logStream,
   STREAMS,
@@ -38,6 +39,7 @@ test('provision: makes the streams, and doing it again, or several times at once
     'STREAM_MISSING',
     'STREAM_MISSING',
     'STREAM_MISSING',
+    'STREAM_MISSING',
   ]);
   const results = await Promise.all([1, 2, 3].map(() => provision(connection, { sync: stated })));
   assert.deepEqual(
@@ -56,7 +58,10 @@ test('provision: makes the streams, and doing it again, or several times at once
 test('provision: more copies than servers are refused, and streams that are there keep the copies that they have', async () => {
   await removeAll();
   const refused = await provision(connection, { sync: stated, replicas: 3 });
-  assert.deepEqual(codes(refused), ['STREAM_REFUSED', 'STREAM_REFUSED', 'STREAM_REFUSED', 'STREAM_REFUSED']);
+  assert.deepEqual(
+    codes(refused),
+    Array.from({ length: 5 }, () => 'STREAM_REFUSED'),
+  );
   assert.match(texts(refused), /replicas > 1 not supported in non-clustered mode/);
   assert.equal((await provision(connection, { sync: stated })).ok, true);
   assert.equal((await provision(connection, { sync: stated, replicas: 3 })).ok, true);
@@ -100,6 +105,20 @@ test('provision: checkpoints that could be trimmed are refused', async () => {
     texts(await provision(connection, { sync: stated })),
     /CNM_CHECKPOINT[^\n]* purged[^\n]*\n[^\n]*max_msgs = 10/,
   );
+  await removeAll();
+});
+
+test('provision: keys that could be replaced, or not be erased, are refused', async () => {
+  for (const [change, reason] of [
+    [{ deny_delete: true }, /CNM_KEY is unsafe: nothing can be erased in it/],
+    [{ deny_purge: false }, /CNM_KEY is unsafe: it can be purged/],
+    [{ discard_new_per_subject: false }, /CNM_KEY is unsafe: a message can replace another/],
+    [{ max_msgs_per_subject: 2 }, /CNM_KEY is unsafe: a message can replace another/],
+  ] as const) {
+    await removeAll();
+    await addStream(manager, { ...keyStream, ...change });
+    assert.match(texts(await provision(connection, { sync: stated })), reason);
+  }
   await removeAll();
 });
 

@@ -6,7 +6,6 @@ import { type OpenLease, openLeases } from '../../events/leases.ts';
 import { commandId, subjects, workerActor } from '../../events/names.ts';
 import { type BoundaryState, networkOf } from '../../events/state.ts';
 import { aboutOf } from '../../services/lib/about.ts';
-import { chainHash } from '../../services/lib/hash.ts';
 import { applyMessage, boundaryOf, emptyRealm, type Realm } from '../../services/lib/realm.ts';
 import type { Message } from '../../services/lib/stream.ts';
 import { fault, hostFacts, outcomeOf } from '../support/world.ts';
@@ -260,7 +259,7 @@ export class ModelWorker extends Follower<Place> {
       return { ...fact, version: eventVersions[fact.type], meta } as Event;
     });
     const head = boundaryOf(this.realm, this.host).outcomeHead;
-    const headers = head ? { [commitHeaders.prevHash]: chainHash(head) } : {};
+    const headers = head ? { [commitHeaders.prevHash]: head.hash } : {};
     const subject = subjects.outcome(this.host);
     const stored = { subject, body: encodeCommit(events), headers };
     const position = this.model.append([{ stored, expectedLast: head?.position ?? 0 }]);

@@ -25,18 +25,21 @@ const messagesOf = async (name: string): Promise<readonly Message[]> => {
 const typesOf = (message: Message): readonly string[] =>
   (JSON.parse(decoder.decode(message.body)) as readonly { readonly type: string }[]).map(({ type }) => type);
 
+/** What a log begins with that goes on behind others stands in none that is whole (test/property/segment.test.ts). */
+const types = (Object.keys(eventVersions) as EventType[]).filter((type) => type !== 'SegmentOpened');
+
 describe('corpora of logs', () => {
   it('are there, and the last one has every event of today: record another when a version is raised', async () => {
     const stored = new Set((await messagesOf(names.at(-1) ?? '')).flatMap(typesOf));
-    const types = (Object.keys(eventVersions) as EventType[]).map((type) => cloudType(type, eventVersions[type]));
-    assert.deepEqual([...stored].sort(), types.sort());
+    const today = types.map((type) => cloudType(type, eventVersions[type]));
+    assert.deepEqual([...stored].sort(), today.sort());
   });
 
   it('have every version that an event ever had', async () => {
     const stored = new Set<string>();
     for (const name of names)
       for (const message of await messagesOf(name)) for (const type of typesOf(message)) stored.add(type);
-    const versions = (Object.keys(eventVersions) as EventType[]).flatMap((type) =>
+    const versions = types.flatMap((type) =>
       Array.from({ length: eventVersions[type] }, (_, index) => cloudType(type, index + 1)),
     );
     assert.deepEqual([...stored].sort(), versions.sort());
