@@ -5,60 +5,22 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { jetstream, jetstreamManager } from '@nats-io/jetstream';
-import { connect, headers, type NatsConnection } from '@nats-io/transport-node';
+import { jetstreamManager } from '@nats-io/jetstream';
+import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { exportToFile } from '../services/audit/export-file.ts';
 import { verifyLog } from '../services/audit/verify.ts';
 import { jetStream } from '../services/nats/jetstream.ts';
 import { checkpointStream, logStream } from '../services/nats/stream-config.ts';
 import { startNats } from '../test/support/nats.ts';
+import { fillLog, readBare } from './log-stream.ts';
 import { chainedLog, type Grouping } from './rebuild-log.ts';
 
 const STREAM = logStream.name;
-const IN_FLIGHT_MAX = 512;
 
 const variants: Readonly<Record<string, Grouping>> = {
   one_event_per_message: { kind: 'event' },
   one_command_per_message: { kind: 'command' },
   group_commits: { kind: 'group', size: 8 },
-};
-
-const fill = async (connection: NatsConnection, events: number, grouping: Grouping) => {
-  const manager = await jetstreamManager(connection);
-  await manager.streams.add({ ...logStream, duplicate_window: 100_000_000 });
-  await manager.streams.add({ ...checkpointStream });
-  const client = jetstream(connection);
-  const inFlight = new Set<Promise<unknown>>();
-  const written = { events: 0, messages: 0 };
-  for (const commit of chainedLog(events, grouping, STREAM)) {
-    const list = headers();
-    for (const [name, value] of Object.entries(commit.headers)) list.append(name, value);
-    const sent = client.publish(commit.subject, commit.body, { headers: list, timeout: 60_000 });
-    inFlight.add(sent);
-    void sent.finally(() => inFlight.delete(sent));
-    written.events += commit.events;
-    written.messages += 1;
-    if (inFlight.size >= IN_FLIGHT_MAX) await Promise.race(inFlight);
-  }
-  await Promise.all(inFlight);
-  return written;
-};
-
-const decoder = new TextDecoder();
-
-/** The floor: the library's ordered consumer, every body parsed. */
-const readBare = async (connection: NatsConnection): Promise<void> => {
-  const consumer = await jetstream(connection).consumers.get(STREAM, { opt_start_seq: 1 });
-  const { promise: done, resolve } = Promise.withResolvers<void>();
-  const messages = await consumer.consume({
-    max_messages: 2_000,
-    callback: (message) => {
-      JSON.parse(decoder.decode(message.data));
-      if (message.info.pending === 0) resolve();
-    },
-  });
-  await done;
-  messages.stop();
 };
 
 const verify = async (connection: NatsConnection): Promise<void> => {
@@ -104,7 +66,9 @@ const runVariant = async (events: number, rounds: number, grouping: Grouping) =>
   // what is measured is reading; syncing every append of a million would only take longer
   const nats = await startNats({ sync: '2m' });
   try {
-    const written = await fill(await nats.connect(), events, grouping);
+    const connection = await nats.connect();
+    const written = await fillLog(connection, chainedLog(events, grouping, STREAM));
+    await (await jetstreamManager(connection)).streams.add({ ...checkpointStream });
     const found: Record<string, number[]> = { bare: [], verify: [], export: [] };
     for (let round = 0; round < rounds; round++)
       for (const what of Object.keys(found)) found[what]?.push(inOwnProcess(nats.url, what));

@@ -2,17 +2,16 @@
 // `node bench/rebuild.ts [EVENTS] [ROUNDS] [VARIANT]...`. Prints one line of JSON: the figures of the slowest variant, and of each. Every
 // measurement has a process of its own.
 import { spawnSync } from 'node:child_process';
-import { jetstream, jetstreamManager } from '@nats-io/jetstream';
-import { connect, headers, type NatsConnection } from '@nats-io/transport-node';
+import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { createViews } from '../projections/views.ts';
 import { jetStream } from '../services/nats/jetstream.ts';
 import { logStream } from '../services/nats/stream-config.ts';
 import { foldUntil } from '../services/projector/fold.ts';
 import { startNats } from '../test/support/nats.ts';
+import { fillLog, readBare } from './log-stream.ts';
 import { benchLog, type Grouping } from './rebuild-log.ts';
 
 const STREAM = logStream.name;
-const IN_FLIGHT_MAX = 512;
 
 const variants: Readonly<Record<string, Grouping>> = {
   one_event_per_message: { kind: 'event' },
@@ -20,44 +19,7 @@ const variants: Readonly<Record<string, Grouping>> = {
   group_commits: { kind: 'group', size: 8 },
 };
 
-const fill = async (connection: NatsConnection, events: number, grouping: Grouping) => {
-  const manager = await jetstreamManager(connection);
-  await manager.streams.add({ ...logStream, duplicate_window: 100_000_000 });
-  const client = jetstream(connection);
-  const inFlight = new Set<Promise<unknown>>();
-  const written = { events: 0, messages: 0, bytes: 0 };
-  for (const commit of benchLog(events, grouping)) {
-    const list = headers();
-    for (const [name, value] of Object.entries(commit.headers)) list.append(name, value);
-    const sent = client.publish(commit.subject, commit.body, { msgID: commit.id, headers: list, timeout: 60_000 });
-    inFlight.add(sent);
-    void sent.finally(() => inFlight.delete(sent));
-    written.events += commit.events;
-    written.messages += 1;
-    written.bytes += commit.body.length;
-    if (inFlight.size >= IN_FLIGHT_MAX) await Promise.race(inFlight);
-  }
-  await Promise.all(inFlight);
-  return written;
-};
-
 const decoder = new TextDecoder();
-
-/** The floor: the library's ordered consumer, every body parsed. */
-const readBare = async (connection: NatsConnection): Promise<void> => {
-  const consumer = await jetstream(connection).consumers.get(STREAM, { opt_start_seq: 1 });
-  const { promise: done, resolve } = Promise.withResolvers<void>();
-  const messages = await consumer.consume({
-    // more at once is quicker by a tenth for small messages, and too much for the connection with large ones
-    max_messages: 2_000,
-    callback: (message) => {
-      JSON.parse(decoder.decode(message.data));
-      if (message.info.pending === 0) resolve();
-    },
-  });
-  await done;
-  messages.stop();
-};
 
 /** The same over the reader that the services use. */
 const readOurs = async (connection: NatsConnection): Promise<void> => {
@@ -110,7 +72,7 @@ const runVariant = async (events: number, rounds: number, grouping: Grouping) =>
   // what is measured is reading; syncing every append of a million would only take longer
   const nats = await startNats({ sync: '2m' });
   try {
-    const written = await fill(await nats.connect(), events, grouping);
+    const written = await fillLog(await nats.connect(), benchLog(events, grouping));
     const found: Record<string, Measured[]> = { bare: [], ours: [], rebuild: [] };
     for (let round = 0; round < rounds; round++) {
       for (const what of Object.keys(found)) found[what]?.push(inOwnProcess(nats.url, what));

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import type { Event } from '../../events/envelope.ts';
 import { isIntent } from '../../events/events.ts';
 import { MemoryMachine, memoryKernel } from '../support/memory-kernel.ts';
-import { linkOf, linkPlugins } from '../support/plugins/links.ts';
+import { weaveOn } from '../support/plugins/links.ts';
 import { actor, host, memoryStreams, realm, type Sent, System } from '../support/system.ts';
 
 const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
@@ -12,17 +12,7 @@ const correlationid = 'deploy-42';
 
 const lived = async (): Promise<{ readonly events: readonly Event[]; readonly traced: ReadonlySet<string> }> => {
   const machine = new MemoryMachine();
-  const plugins = linkPlugins(['weave'], {
-    addLink: (name) => machine.addForeign(`link ${name}`),
-    removeLink: (name) => machine.removeForeign(`link ${name}`),
-  });
-  plugins.answers = {
-    'NetworkDriver.Join': ({ body }) => {
-      const link = linkOf(body as Record<string, never>);
-      machine.addForeign(`link ${link}`);
-      return { InterfaceName: { SrcName: link, DstPrefix: 'eth' }, Gateway: '10.50.0.1' };
-    },
-  };
+  const plugins = weaveOn(machine);
   const kernel = memoryKernel(machine, { realm, host });
   const system = await new System({ ...memoryStreams(), kernel, plugins, runDir: '/run/cnm' }).start();
   const traced = new Set<string>();

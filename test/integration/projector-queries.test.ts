@@ -14,6 +14,7 @@ import { type WatchItem, type WatchOptions, watch } from '../../services/project
 import { type MemoryStream, memoryStream } from '../support/memory-stream.ts';
 import type { RandomCommit } from '../support/random-history.ts';
 import { someHistory } from '../support/some-history.ts';
+import { take } from '../support/watched-log.ts';
 
 const logger = pino({ level: 'silent' });
 
@@ -275,16 +276,6 @@ test('a commit that this version cannot read stops the views, and every query sa
 
 const watching = ({ projector, log }: Running, options: WatchOptions = {}): AsyncIterableIterator<WatchItem> =>
   watch({ query: (name, query) => projector.query(name, query), log }, options);
-
-const take = async (items: AsyncIterableIterator<WatchItem>, count: number): Promise<readonly WatchItem[]> => {
-  const taken: WatchItem[] = [];
-  while (taken.length < count) {
-    const { done, value } = await items.next();
-    assert.ok(!done, 'the watch ended');
-    taken.push(value);
-  }
-  return taken;
-};
 
 const positionsOf = (items: readonly WatchItem[]): readonly (string | number)[] =>
   items.map(({ position }) => position);

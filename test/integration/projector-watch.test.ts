@@ -14,6 +14,7 @@ import { type MemoryStream, memoryStream } from '../support/memory-stream.ts';
 import { endpointFacts, networkFacts } from '../support/random-facts.ts';
 import type { RandomCommit } from '../support/random-history.ts';
 import { someHistory } from '../support/some-history.ts';
+import { take } from '../support/watched-log.ts';
 
 const logger = pino({ level: 'silent' });
 const history = someHistory(600);
@@ -38,16 +39,6 @@ const run = async (commits: readonly RandomCommit[]): Promise<Running> => {
 
 const watching = ({ projector }: Running, log: Stream, options: WatchOptions): AsyncIterableIterator<WatchItem> =>
   watch({ query: (name, query) => projector.query(name, query), log }, options);
-
-const take = async (items: AsyncIterableIterator<WatchItem>, count: number): Promise<readonly WatchItem[]> => {
-  const taken: WatchItem[] = [];
-  while (taken.length < count) {
-    const { done, value } = await items.next();
-    assert.ok(!done, 'the watch ended');
-    taken.push(value);
-  }
-  return taken;
-};
 
 /** Positions of the events of things with these labels. */
 const selection = (labels: readonly string[]): readonly string[] => {

@@ -4,22 +4,12 @@ import { test } from 'node:test';
 import { networksOfOthers, withoutLent } from '../../services/replay/lent.ts';
 import { deploymentOf, Moment, standing } from '../../services/replay/moment.ts';
 import { MemoryMachine, memoryKernel } from '../support/memory-kernel.ts';
-import { linkOf, linkPlugins } from '../support/plugins/links.ts';
+import { weaveOn } from '../support/plugins/links.ts';
 import { host, memoryStreams, realm, System } from '../support/system.ts';
 
 test('replay: interfaces that a plugin lent are left out with what leads over them, and its networks are named', async () => {
   const machine = new MemoryMachine();
-  const plugins = linkPlugins(['weave'], {
-    addLink: (name) => machine.addForeign(`link ${name}`),
-    removeLink: (name) => machine.removeForeign(`link ${name}`),
-  });
-  plugins.answers = {
-    'NetworkDriver.Join': ({ body }) => {
-      const link = linkOf(body as Record<string, never>);
-      machine.addForeign(`link ${link}`);
-      return { InterfaceName: { SrcName: link, DstPrefix: 'eth' }, Gateway: '10.50.0.1' };
-    },
-  };
+  const plugins = weaveOn(machine);
   const streams = memoryStreams();
   const kernel = memoryKernel(machine, { realm, host });
   const system = await new System({ ...streams, kernel, plugins, runDir: '/run/cnm' }).start();

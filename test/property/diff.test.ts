@@ -6,14 +6,10 @@ import type { Change } from '../../events/past-queries.ts';
 import { type ViewName, viewNames } from '../../events/queries.ts';
 import { applyChanges, type DiffScope, diffViews, shownViews } from '../../projections/diff.ts';
 import { applyCommit, copyViews, createViews, type Views } from '../../projections/views.ts';
-import { historyOf, type RandomCommit, type Roll } from '../support/random-history.ts';
+import { historyOf, type RandomCommit } from '../support/random-history.ts';
+import { rollsOf, unit } from './histories.ts';
 
-const unit = fc.noBias(fc.nat({ max: 9_999 })).map((n) => n / 10_000);
-const rolls: fc.Arbitrary<readonly Roll[]> = fc.array(fc.tuple(unit, unit, unit, unit), {
-  minLength: 30,
-  maxLength: 250,
-  size: 'max',
-});
+const rolls = rollsOf({ minLength: 30, maxLength: 250 });
 const all: DiffScope = { views: viewNames };
 
 const fold = (commits: readonly RandomCommit[], until: number): Views => {

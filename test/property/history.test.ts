@@ -11,16 +11,13 @@ import { observedViews } from '../../projections/observer.ts';
 import { originOf } from '../../projections/origin.ts';
 import { bareAddress } from '../../projections/projection.ts';
 import { applyCommit, createViews, type Views } from '../../projections/views.ts';
-import { historyOf, type RandomCommit, type Roll } from '../support/random-history.ts';
+import { historyOf, type RandomCommit } from '../support/random-history.ts';
+import { rollsOf } from './histories.ts';
 import { Model } from './model.ts';
 import { moves } from './model-moves.ts';
 import { play } from './model-play.ts';
 
-const unit = fc.noBias(fc.nat({ max: 9_999 })).map((n) => n / 10_000);
-const rolls: fc.Arbitrary<readonly Roll[]> = fc.array(fc.tuple(unit, unit, unit, unit), {
-  maxLength: 250,
-  size: 'max',
-});
+const rolls = rollsOf({ maxLength: 250 });
 
 type Named = { readonly [Name in keyof EventFilter]-?: Set<string> };
 

@@ -6,14 +6,10 @@ import type { Event } from '../../events/envelope.ts';
 import { Labelled } from '../../projections/labelled.ts';
 import { labelNames } from '../../projections/projection.ts';
 import { applyCommit, createViews, type Views } from '../../projections/views.ts';
-import { historyOf, type RandomCommit, type Roll } from '../support/random-history.ts';
+import { historyOf, type RandomCommit } from '../support/random-history.ts';
+import { rollsOf, unit } from './histories.ts';
 
-const unit = fc.noBias(fc.nat({ max: 9_999 })).map((n) => n / 10_000);
-const rolls: fc.Arbitrary<readonly Roll[]> = fc.array(fc.tuple(unit, unit, unit, unit), {
-  minLength: 100,
-  maxLength: 300,
-  size: 'max',
-});
+const rolls = rollsOf({ minLength: 100, maxLength: 300 });
 const wanted = fc.constantFrom(['tier'], ['tier=1'], ['tier=2', 'team=shop'], ['team'], ['team=none']);
 
 /** Ids of what an event is about, by what it is called in the event; of an event of an endpoint not its network. */

@@ -9,14 +9,10 @@ import { originOf } from '../../projections/origin.ts';
 import { applyMessage, boundaryOf, emptyRealm, type Realm } from '../../services/lib/realm.ts';
 import type { Message } from '../../services/lib/stream.ts';
 import { memoryStream } from '../support/memory-stream.ts';
-import { historyOf, type RandomCommit, type Roll } from '../support/random-history.ts';
+import { historyOf, type RandomCommit } from '../support/random-history.ts';
+import { rollsOf, unit } from './histories.ts';
 
-const unit = fc.noBias(fc.nat({ max: 9_999 })).map((n) => n / 10_000);
-const rolls: fc.Arbitrary<readonly Roll[]> = fc.array(fc.tuple(unit, unit, unit, unit), {
-  minLength: 30,
-  maxLength: 150,
-  size: 'max',
-});
+const rolls = rollsOf({ minLength: 30, maxLength: 150 });
 
 const tables = [
   'networks',

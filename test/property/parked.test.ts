@@ -21,7 +21,8 @@ import { createPast } from '../../services/projector/past.ts';
 import { Rebuilder } from '../../services/projector/rebuild.ts';
 import { createSnapshots, type Snapshots } from '../../services/projector/snapshots.ts';
 import { type MemoryStream, memoryStream } from '../support/memory-stream.ts';
-import { historyOf, type RandomCommit, type Roll } from '../support/random-history.ts';
+import { historyOf, type RandomCommit } from '../support/random-history.ts';
+import { rollsOf, unit } from './histories.ts';
 
 const logger = pino({ level: 'silent' });
 const clock: Clock = {
@@ -137,12 +138,7 @@ const assertViews = (
 
 // ---------------------------------------------------------------- histories
 
-const unit = fc.noBias(fc.nat({ max: 9_999 })).map((n) => n / 10_000);
-const rolls: fc.Arbitrary<readonly Roll[]> = fc.array(fc.tuple(unit, unit, unit, unit), {
-  minLength: 30,
-  maxLength: 120,
-  size: 'max',
-});
+const rolls = rollsOf({ minLength: 30, maxLength: 120 });
 const spoiling = fc.record({
   at: unit,
   which: unit,

@@ -16,8 +16,9 @@ import { createGate } from '../../services/projector/gate.ts';
 import { createPast } from '../../services/projector/past.ts';
 import { createSnapshots, type Snapshots } from '../../services/projector/snapshots.ts';
 import { type MemoryStream, memoryStream } from '../support/memory-stream.ts';
-import { historyOf, type RandomCommit, type Roll } from '../support/random-history.ts';
+import { historyOf, type RandomCommit } from '../support/random-history.ts';
 import { someHistory } from '../support/some-history.ts';
+import { rollsOf, unit } from './histories.ts';
 import { Model } from './model.ts';
 import { moves } from './model-moves.ts';
 import { play } from './model-play.ts';
@@ -108,12 +109,7 @@ const mishaps = fc.array(fc.constantFrom<Mishap>('none', 'none', 'cut', 'altered
   minLength: 1,
   maxLength: 12,
 });
-const unit = fc.noBias(fc.nat({ max: 9_999 })).map((n) => n / 10_000);
-const rolls: fc.Arbitrary<readonly Roll[]> = fc.array(fc.tuple(unit, unit, unit, unit), {
-  minLength: 20,
-  maxLength: 200,
-  size: 'max',
-});
+const rolls = rollsOf({ minLength: 20, maxLength: 200 });
 
 const seen = { asked: 0, files: 0, struck: 0, forgotten: 0, commands: 0 };
 

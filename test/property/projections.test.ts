@@ -4,25 +4,11 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import type { PublishedPort } from '../../events/events.ts';
 import { heldBy } from '../../events/leases.ts';
-import { viewNames } from '../../events/queries.ts';
 import type { BoundaryState } from '../../events/state.ts';
-import { compareViews, linesOf } from '../../projections/compare.ts';
-import { applyCommit, copyViews, createViews, type Views } from '../../projections/views.ts';
-import { historyOf, type RandomCommit, type Roll } from '../support/random-history.ts';
-
-/** Even, so that every move is made about as often as the history lists it. */
-const unit = fc.noBias(fc.nat({ max: 9_999 })).map((n) => n / 10_000);
-const rolls: fc.Arbitrary<readonly Roll[]> = fc.array(fc.tuple(unit, unit, unit, unit), {
-  maxLength: 250,
-  size: 'max',
-});
-
-const fold = (commits: readonly RandomCommit[], views: Views = createViews()): Views => {
-  for (const { subject, position, events } of commits) applyCommit(views, subject, position, events);
-  return views;
-};
-
-const textOf = (views: Views): string => viewNames.map((view) => [...linesOf(views, view)].join('')).join('--\n');
+import { compareViews } from '../../projections/compare.ts';
+import { copyViews, type Views } from '../../projections/views.ts';
+import { historyOf } from '../support/random-history.ts';
+import { fold, rolls, textOf } from './histories.ts';
 
 const sortedById = <Row extends { readonly id: string }>(rows: Iterable<Row>): readonly Row[] =>
   [...rows].sort((a, b) => (a.id < b.id ? -1 : 1));

@@ -3,27 +3,15 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { decodeCommit } from '../../events/envelope.ts';
-import { viewNames } from '../../events/queries.ts';
-import { compareViews, linesOf } from '../../projections/compare.ts';
+import { compareViews } from '../../projections/compare.ts';
 import type { RowChange } from '../../projections/observer.ts';
 import { SnapshotInvalid, snapshotLines, viewsOf } from '../../projections/snapshot.ts';
-import { applyCommit, createViews, type Views } from '../../projections/views.ts';
-import { historyOf, type RandomCommit, type Roll } from '../support/random-history.ts';
+import { createViews } from '../../projections/views.ts';
+import { historyOf } from '../support/random-history.ts';
+import { fold, rolls, textOf } from './histories.ts';
 import { Model } from './model.ts';
 import { moves } from './model-moves.ts';
 import { play } from './model-play.ts';
-
-const unit = fc.noBias(fc.nat({ max: 9_999 })).map((n) => n / 10_000);
-const rolls: fc.Arbitrary<readonly Roll[]> = fc.array(fc.tuple(unit, unit, unit, unit), {
-  maxLength: 250,
-  size: 'max',
-});
-
-const fold = (commits: readonly RandomCommit[], views: Views = createViews()): Views => {
-  for (const { subject, position, events } of commits) applyCommit(views, subject, position, events);
-  return views;
-};
-const textOf = (views: Views): string => viewNames.map((view) => [...linesOf(views, view)].join('')).join('--\n');
 
 test('snapshots: lines of views are the views again, byte for byte', () => {
   fc.assert(

@@ -53,3 +53,19 @@ export const linkPlugins = (names: readonly string[], machine: Machine, answers:
 
 /** Never answers. */
 export const hangs = (): Promise<never> => new Promise(() => undefined);
+
+/** A plugin `weave` whose links lie on the machine, and whose joins say where the default route goes. */
+export const weaveOn = (machine: { addForeign(key: string): void; removeForeign(key: string): void }): LinkPlugins => {
+  const plugins = linkPlugins(['weave'], {
+    addLink: (name) => machine.addForeign(`link ${name}`),
+    removeLink: (name) => machine.removeForeign(`link ${name}`),
+  });
+  plugins.answers = {
+    'NetworkDriver.Join': ({ body }) => {
+      const link = linkOf(body as Record<string, never>);
+      machine.addForeign(`link ${link}`);
+      return { InterfaceName: { SrcName: link, DstPrefix: 'eth' }, Gateway: '10.50.0.1' };
+    },
+  };
+  return plugins;
+};
