@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { homedir, hostname, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { isFailpoint } from '../../drivers/kernel/failpoint.ts';
 import { checkPools, DEFAULT_IPV4_POOLS, DEFAULT_REALM_POOLS, type SubnetPool } from '../../events/ipam-subnets.ts';
 import { Actor, HostName, RealmName } from '../../events/names.ts';
 import { CALL_TIMEOUT_MS, SOCKET_DIRECTORIES, SPEC_DIRECTORIES } from '../plugins/defaults.ts';
@@ -61,6 +62,8 @@ export interface Config {
   readonly rootless: boolean;
   /** The launcher has made a throwaway network namespace around this process. */
   readonly throwaway: boolean;
+  /** For tests: where the process ends, or is told to say where it could (drivers/kernel/failpoint.ts). */
+  readonly failpoint: string | null;
   readonly searchPath: string;
 }
 
@@ -109,6 +112,8 @@ export const variables = {
     'HOST:PORT where metrics (/metrics) and health (/live, /ready) are served, by `cnm up` and `cnm serve` (nowhere)',
   CNM_ROOTLESS: '1: `cnm up` and `cnm demo` in a user namespace of their own',
   CNM_THROWAWAY: 'set by the launcher around `cnm demo`',
+  CNM_FAILPOINT:
+    'for tests: record:FILE writes down the name of every failpoint that is passed, kill:NAME@N ends the process at the N-th time (none)',
 } as const;
 type Variable = keyof typeof variables;
 
@@ -261,6 +266,7 @@ const Environment = z.object({
   CNM_HTTP: HttpText.optional(),
   CNM_ROOTLESS: flag.optional(),
   CNM_THROWAWAY: flag.optional(),
+  CNM_FAILPOINT: z.string().refine(isFailpoint, 'record:FILE or kill:NAME@N').optional(),
 } satisfies Record<Variable, z.ZodType>);
 
 const directories = (
@@ -322,6 +328,7 @@ export const readConfig = (
     http: settings.CNM_HTTP ?? null,
     rootless: settings.CNM_ROOTLESS ?? false,
     throwaway: settings.CNM_THROWAWAY ?? false,
+    failpoint: settings.CNM_FAILPOINT ?? null,
     searchPath: env.PATH ?? '',
   };
   return { ok: true, config };
