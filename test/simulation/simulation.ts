@@ -4,6 +4,7 @@
  * checked. The same seed and the same options take the same steps.
  */
 import assert from 'node:assert/strict';
+import { decodeCommit } from '../../events/envelope.ts';
 import { subjects } from '../../events/names.ts';
 import type { Answer } from '../../events/queries.ts';
 import type { Projector } from '../../services/projector/projector.ts';
@@ -39,7 +40,10 @@ export interface Report {
   readonly commands: number;
   readonly commits: number;
   readonly incidents: Readonly<Record<string, number>>;
+  /** How commands ended: `succeeded`, `failed`, `timed-out`, or the code of the refusal. */
   readonly statuses: Readonly<Record<string, number>>;
+  /** What the log tells of, by type of event. */
+  readonly events: Readonly<Record<string, number>>;
   readonly digest: number;
 }
 
@@ -59,6 +63,10 @@ const machineOf = (host: string, index: number): Machine => {
   for (const link of foreignLinks) kernel.addForeign(link, 'of others');
   for (const path of broughtNamespaces) kernel.addNamespace(path);
   return { host, kernel, place: { name: host, wallOffsetMs: 0 } };
+};
+
+const count = (counts: Record<string, number>, name: string): void => {
+  counts[name] = (counts[name] ?? 0) + 1;
 };
 
 class Simulation implements Stage {
@@ -148,8 +156,9 @@ class Simulation implements Stage {
 
   async play(): Promise<void> {
     for (const service of this.#services) service.begin();
-    for (const each of foundations(hosts)) this.#clients[0]?.send(each);
     await this.#run(2_000);
+    for (const each of foundations(this.dice.fork('foundations'), hosts)) this.#clients[0]?.send(each);
+    await this.#run(1_000);
     const { happenings, rounds } = this.#options;
     for (let round = 1; round <= rounds; round++) {
       await this.#trouble(Math.floor((happenings * round) / rounds));
@@ -175,18 +184,19 @@ class Simulation implements Stage {
       machines: this.#machines,
       nowMs: () => this.scheduler.nowMs,
     };
-    // Busy at times, and slow at times.
     while (this.#happened < until) {
       this.#happened += 1;
-      if (dice.chance(0.72)) this.#send(wish(dice, hosts));
+      const known = this.#machines.map((machine) => ({ host: machine.host, state: this.#witness.stateOf(machine) }));
+      if (dice.chance(0.75)) this.#send(wish(dice, known));
       else {
         const incident = anyIncident(dice, without as ReadonlySet<Incident>);
         if (incident) {
-          this.#incidents[incident] = (this.#incidents[incident] ?? 0) + 1;
+          count(this.#incidents, incident);
           befall(incident, dice, victims);
         }
       }
-      await this.#run(dice.chance(0.5) ? dice.between(0, 5) : dice.between(0, dice.chance(0.15) ? 9_000 : 700));
+      // Mostly at once, so that much is under way together.
+      await this.#run(dice.chance(0.7) ? dice.between(0, 5) : dice.between(0, dice.chance(0.1) ? 9_000 : 700));
     }
   }
 
@@ -274,10 +284,10 @@ class Simulation implements Stage {
 
   get report(): Report {
     const statuses: Record<string, number> = {};
-    for (const { status, refusal } of this.#witness.views.rows.commands.values()) {
-      const name = refusal ? 'refused' : status;
-      statuses[name] = (statuses[name] ?? 0) + 1;
-    }
+    for (const { status, refusal } of this.#witness.views.rows.commands.values()) count(statuses, refusal?.code ?? status);
+    const events: Record<string, number> = {};
+    for (const { body, subject } of this.log.messages)
+      for (const { type } of decodeCommit(body, subject)) count(events, type);
     return {
       seed: this.#options.seed,
       steps: this.scheduler.steps,
@@ -286,6 +296,7 @@ class Simulation implements Stage {
       commits: this.log.messages.length,
       incidents: this.#incidents,
       statuses,
+      events,
       digest: this.scheduler.digest,
     };
   }
@@ -303,7 +314,7 @@ export class Broken extends Error {
   }
 }
 
-const defaults = { happenings: 120, rounds: 3, without: new Set<never>() };
+const defaults = { happenings: 240, rounds: 3, without: new Set<never>() };
 
 /** Runs one simulation. @throws Broken */
 export const simulate = async (options: SimulationOptions): Promise<Report> => {
