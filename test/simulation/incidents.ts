@@ -102,7 +102,7 @@ export const befall = (incident: Incident, dice: Dice, victims: Victims): void =
   }
 };
 
-export const anyIncident = (dice: Dice, without: ReadonlySet<Incident>): Incident | null => {
+export const anyIncident = (dice: Dice, without: ReadonlySet<string>): Incident | null => {
   const incident = dice.weighed(weights);
   return without.has(incident) ? null : incident;
 };

@@ -22,15 +22,22 @@ import type { Machine, Stage } from './stage.ts';
 import { fairWeather, Store, Wire } from './wire.ts';
 import { broughtNamespaces, foundations, wish } from './wishes.ts';
 
+export type Trouble = Incident | 'weather';
+
 export interface SimulationOptions {
   readonly seed: number;
-  /** How many things happen at most: commands and incidents. Those of a smaller number are the first of a larger one. */
-  readonly happenings?: number;
-  /** How often it calms down and is checked on the way. */
-  readonly rounds?: number;
-  /** Incidents that do not happen. */
-  readonly without?: ReadonlySet<Incident | 'weather'>;
+  /** How many things happen: commands and incidents. Those of a smaller number are the first of a larger one. */
+  readonly happenings: number;
+  /** After how many of them it calms down and is checked. */
+  readonly every: number;
+  /** What does not happen. */
+  readonly without: ReadonlySet<Trouble>;
 }
+
+export const defaults = { happenings: 240, every: 80, without: new Set<Trouble>() } satisfies Omit<
+  SimulationOptions,
+  'seed'
+>;
 
 /** What one run was. */
 export interface Report {
@@ -76,7 +83,7 @@ class Simulation implements Stage {
   readonly log: Store;
   readonly commands: Store;
   readonly leases: Store;
-  readonly #options: Required<SimulationOptions>;
+  readonly #options: SimulationOptions;
   readonly #machines = hosts.map(machineOf);
   readonly #workers: readonly (readonly [Service, Machine])[];
   readonly #services: readonly Service[];
@@ -87,7 +94,7 @@ class Simulation implements Stage {
   #happened = 0;
   #blamed: unknown = null;
 
-  constructor(options: Required<SimulationOptions>) {
+  constructor(options: SimulationOptions) {
     this.#options = options;
     this.dice = new Dice(options.seed);
     this.wire = new Wire(this.scheduler, this.dice.fork('wire'));
@@ -159,11 +166,10 @@ class Simulation implements Stage {
     await this.#run(2_000);
     for (const each of foundations(this.dice.fork('foundations'), hosts)) this.#clients[0]?.send(each);
     await this.#run(1_000);
-    const { happenings, rounds } = this.#options;
-    for (let round = 1; round <= rounds; round++) {
-      await this.#trouble(Math.floor((happenings * round) / rounds));
+    const { happenings, every } = this.#options;
+    while (this.#happened < happenings) {
+      await this.#trouble(Math.min(happenings, this.#happened + every));
       await this.#rest();
-      if (this.#happened >= happenings) break;
     }
     await this.#clear();
   }
@@ -189,7 +195,7 @@ class Simulation implements Stage {
       const known = this.#machines.map((machine) => ({ host: machine.host, state: this.#witness.stateOf(machine) }));
       if (dice.chance(0.75)) this.#send(wish(dice, known));
       else {
-        const incident = anyIncident(dice, without as ReadonlySet<Incident>);
+        const incident = anyIncident(dice, without);
         if (incident) {
           count(this.#incidents, incident);
           befall(incident, dice, victims);
@@ -284,7 +290,8 @@ class Simulation implements Stage {
 
   get report(): Report {
     const statuses: Record<string, number> = {};
-    for (const { status, refusal } of this.#witness.views.rows.commands.values()) count(statuses, refusal?.code ?? status);
+    for (const { status, refusal } of this.#witness.views.rows.commands.values())
+      count(statuses, refusal?.code ?? status);
     const events: Record<string, number> = {};
     for (const { body, subject } of this.log.messages)
       for (const { type } of decodeCommit(body, subject)) count(events, type);
@@ -314,11 +321,12 @@ export class Broken extends Error {
   }
 }
 
-const defaults = { happenings: 240, rounds: 3, without: new Set<never>() };
-
 /** Runs one simulation. @throws Broken */
-export const simulate = async (options: SimulationOptions): Promise<Report> => {
-  const simulation = new Simulation({ ...defaults, ...options });
+export const simulate = async (
+  asked: Pick<SimulationOptions, 'seed'> & Partial<SimulationOptions>,
+): Promise<Report> => {
+  const options = { ...defaults, ...asked };
+  const simulation = new Simulation(options);
   try {
     await simulation.play();
   } catch (error) {
