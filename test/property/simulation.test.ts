@@ -7,7 +7,7 @@ import { describe, it } from 'node:test';
 import { shrink, describe as told } from '../simulation/shrink.ts';
 import { Broken, type Report, simulate } from '../simulation/simulation.ts';
 
-const seeds = Number(process.env.CNM_SEEDS ?? 40);
+const seeds = Number(process.env.CNM_SEEDS ?? 30);
 
 /** @throws AssertionError with the seed and the smallest failure that was found */
 const whole = async (seed: number): Promise<Report> => {

@@ -22,6 +22,7 @@ const weights = {
   kernelHangs: 1,
   lose: 1.5,
   listen: 1,
+  duel: 1.5,
 } as const;
 export type Incident = keyof typeof weights;
 export const incidentNames = Object.keys(weights) as readonly Incident[];
@@ -86,6 +87,14 @@ export const befall = (incident: Incident, dice: Dice, victims: Victims): void =
       const [worker, own] = dice.pick(workers);
       worker.kill(awayMs(dice));
       lose(dice, own);
+      return;
+    }
+    case 'duel': {
+      // The one that decides is held up for longer than its lease, and then goes on where it was, beside the other.
+      const deciders = services.filter(({ name }) => name.startsWith('controller'));
+      const stalledUntilMs = victims.nowMs() + dice.between(6_000, 12_000);
+      const { life } = dice.pick(deciders);
+      if (life) life.stalledUntilMs = stalledUntilMs;
       return;
     }
     case 'listen': {

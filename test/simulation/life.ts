@@ -21,7 +21,7 @@ export class Life implements Owner {
   cutOffUntilMs = 0;
   /** Before this moment the thread that works in the kernel for it does nothing. */
   kernelStallUntilMs = 0;
-  readonly #onKilled: (() => void)[] = [];
+  readonly #onKilled = new Set<() => void>();
 
   constructor(name: string, place: Place, scheduler: Scheduler, dice: Dice) {
     this.name = name;
@@ -45,9 +45,10 @@ export class Life implements Owner {
     return this.cutOffUntilMs > this.scheduler.nowMs;
   }
 
-  /** Told when it is killed: what it had handed over to others may go on. */
-  onKilled(run: () => void): void {
-    this.#onKilled.push(run);
+  /** Told when it is killed: what it had handed over to others may go on. The answer forgets it. */
+  onKilled(run: () => void): () => void {
+    this.#onKilled.add(run);
+    return () => this.#onKilled.delete(run);
   }
 
   /** Its memory, its timers and its promises are gone. */

@@ -1,6 +1,7 @@
 /** What must hold, at every position of the log and once everything has come to rest: design.md section 7. */
 import assert from 'node:assert/strict';
 import { drivers } from '../../drivers/registry.ts';
+import { verdictOn } from '../../events/deciders/upkeep.ts';
 import { decodeCommit } from '../../events/envelope.ts';
 import { decodeToken } from '../../events/names.ts';
 import { type BoundaryState, commandKey } from '../../events/state.ts';
@@ -12,6 +13,7 @@ import type { Message } from '../../services/lib/stream.ts';
 import { repairs } from '../../services/worker/census.ts';
 import { Present } from '../../services/worker/present.ts';
 import { Checker } from '../property/model-checks.ts';
+import { startMs } from '../support/fake-clock.ts';
 import { assertEndedOnce, hostServers } from '../support/system.ts';
 import type { Client, Sent } from './client.ts';
 import { realm } from './services.ts';
@@ -79,7 +81,17 @@ export class Witness {
     const underlay = state.facts.get('host')?.underlay ?? null;
     const deployment = { host: { realm, host, underlay }, drivers, resolvConf: hostServers.config };
     const wrong = repairs({ state, deployment, present: new Present() }, kernel.census(realm, host));
-    return [...open, ...moving, ...wrong.map((operation) => `${host}: to be done ${JSON.stringify(operation)}`)];
+    const nowMs = startMs + this.#stage.scheduler.nowMs;
+    const overdue = [...state.endpoints.values()].flatMap((row) => {
+      const dueAt = verdictOn(state, row)?.dueAt ?? null;
+      return dueAt !== null && Date.parse(dueAt) < nowMs ? [`${host}: garbage since ${dueAt}: ${row.facts.name}`] : [];
+    });
+    return [
+      ...open,
+      ...moving,
+      ...overdue,
+      ...wrong.map((operation) => `${host}: to be done ${JSON.stringify(operation)}`),
+    ];
   }
 
   /** Names of what could not be removed, and has to be asked for again. */

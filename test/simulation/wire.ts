@@ -95,10 +95,11 @@ export const wired = (wire: Wire, store: Store, life: Life): Stream => {
     if (!isLate) lastArrivalMs = arrivalMs;
     const onWire = { lost: false };
     // What a process has sent before its end may arrive.
-    life.onKilled(() => {
+    const forget = life.onKilled(() => {
       onWire.lost = dice.chance(0.5);
     });
     const arrive = async (): Promise<void> => {
+      forget();
       if (onWire.lost) return;
       const answer = await atServer();
       if (dice.chance(weather.silence) || life.isCutOff) return;
@@ -165,7 +166,7 @@ class WiredReader implements Reader {
   readonly #life: Life;
   readonly #subjects: readonly string[];
   readonly #onMessage: (message: Message) => void;
-  readonly #unwatch: () => void;
+  readonly #ends: readonly (() => void)[];
   #next: number;
   /** What was stored when the server took the read up; null before that. */
   #target: number | null = null;
@@ -182,8 +183,8 @@ class WiredReader implements Reader {
     this.caughtUp = this.#caughtUp.promise;
     this.closed = this.#closed.promise;
     this.caughtUp.catch(() => undefined);
-    this.#unwatch = store.watch(() => this.#wake());
-    life.onKilled(() => this.#unwatch());
+    const unwatch = store.watch(() => this.#wake());
+    this.#ends = [unwatch, life.onKilled(unwatch)];
     this.#wake();
   }
 
@@ -194,7 +195,7 @@ class WiredReader implements Reader {
 
   #end(reason: unknown): void {
     this.#stopped = true;
-    this.#unwatch();
+    for (const end of this.#ends) end();
     this.#caughtUp.reject(reason);
   }
 
