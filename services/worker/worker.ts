@@ -54,6 +54,8 @@ export interface WorkerOptions {
   readonly secret?: Uint8Array | null;
   /** Drivers of networks and addresses in processes of their own. */
   readonly plugins: Plugins;
+  /** What answers names in sandboxes; `createDns` when left out. */
+  readonly names?: typeof createDns;
   readonly meter?: WorkerMeter;
   readonly tracing?: Tracing;
 }
@@ -97,9 +99,9 @@ class HostWorker implements Worker {
 
   constructor(options: WorkerOptions) {
     this.#options = options;
-    const { kernel, logger, hostServers, host, commands, clock } = options;
+    const { kernel, logger, hostServers, host, commands, clock, names = createDns } = options;
     const onUnserved = () => this.#execution?.repairLater();
-    this.#dns = createDns({ kernel, logger, clock, upstreams: hostServers, onUnserved });
+    this.#dns = names({ kernel, logger, clock, upstreams: hostServers, onUnserved });
     this.#stating = new Stating({
       kernel,
       clock,
