@@ -234,7 +234,10 @@ export class Client extends Queries {
     const messageId = `${this.actor} ${id} ${this.#clock.randomId(8)}`;
     for (let pauseMs = RETRY_FIRST_MS; ; pauseMs = Math.min(pauseMs * 2, RETRY_MOST_MS)) {
       const append = this.#commands.append({ subject, body, id: messageId, ...headers });
-      const appended = await abortable(append, signal);
+      const appended = await abortable(append, signal).catch((error) => {
+        // the connection went with the client, wherever the append was
+        throw this.#closed ? new ClientClosed(`command ${id}`) : error;
+      });
       if (appended.kind === 'appended') return;
       if (this.#closed) throw new ClientClosed(`command ${id}`);
       await abortable(sleep(this.#clock, pauseMs), signal);
