@@ -176,7 +176,7 @@ const failAt = (index: number): never => {
 };
 
 /** `unshare` needs a moment between its start and the namespace. */
-const awaitOwnNamespace = (netns: string): void => {
+export const awaitOwnNamespace = (netns: string): void => {
   const deadlineMs = performance.now() + READY_MS;
   const script = `[ "$(readlink ${netns})" != "$(readlink /proc/self/ns/net)" ]`;
   while (spawnSync('sh', ['-c', script]).status !== 0)
