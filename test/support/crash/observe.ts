@@ -39,7 +39,7 @@ export const baseline = (place: Place): readonly string[] => {
     ...sh('ip neigh show nud permanent; ip -6 neigh show nud permanent; ip neigh show proxy').trim().split('\n'),
     ...sh('ip xfrm state; ip xfrm policy').trim().split('\n'),
     ...sh('nft list ruleset').trim().split('\n'),
-    ...sh(`find ${place.folder}/h1 -path '*/data/*' -prune -o -print`).trim().split('\n'),
+    ...sh(`find ${place.folder}/h1 -path '*/data' -prune -o -print`).trim().split('\n'),
     ...readdirSync(`${runDir}/.records`).map((name) => `record ${name}`),
     ...mounts,
   ].filter((line) => line !== '');
