@@ -7,6 +7,7 @@ import type { Clock } from '../lib/clock.ts';
 import { type Config, hostRunDir } from '../lib/config.ts';
 import { failingAppends, failingReplies } from '../lib/failpoints.ts';
 import type { Logger } from '../lib/logger.ts';
+import { isDeadProcess, processMark } from '../lib/process-mark.ts';
 import type { Stream } from '../lib/stream.ts';
 import { loadTracing, type Tracing } from '../lib/trace.ts';
 import { tracedStream } from '../lib/traced-stream.ts';
@@ -129,7 +130,9 @@ const startController = async (deps: ServiceDeps): Promise<Part> => {
   const then = (step: () => Promise<void> | void): void => {
     turn = turn.then(step);
   };
-  const holder = `${config.host}/${process.pid}/${clock.randomId(8)}`;
+  const holder = `${config.host}/${processMark()}/${clock.randomId(8)}`;
+  // one that was killed cannot let go of its lease: whoever follows it on its machine need not wait
+  const isDead = (other: string): boolean => isDeadProcess(other.split('/')[1] ?? '');
   const held = lease(
     stream('lease'),
     'controller',
@@ -144,7 +147,7 @@ const startController = async (deps: ServiceDeps): Promise<Part> => {
         then(() => controller.deactivate());
       },
     },
-    { clock },
+    { clock, isDead },
   );
   const service = register('controller', opened, deps);
   return {
