@@ -7,6 +7,8 @@ const names = readdirSync(import.meta.dirname)
   .filter((file) => file !== 'run.ts')
   .map((file) => file.replace('.ts', ''));
 if (names.includes(name)) {
+  // servers of tests keep no process alive, and some of this waits for nothing but them
+  setInterval(() => {}, 60_000);
   const { soak } = (await import(join(import.meta.dirname, `${name}.ts`))) as {
     readonly soak: (words: readonly string[]) => Promise<boolean>;
   };
