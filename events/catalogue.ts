@@ -53,9 +53,12 @@ export const commandMeanings: Readonly<Record<CommandType, string>> = {
   LeasePorts: 'Sent by workers: host ports that were found free for an intent that waits for them.',
   SettleIntent: 'Sent by workers: what an intent left open, as the plugin that carries the network has answered.',
   LapseHost: 'Sent by collectors: the worker of this host has not renewed its lease.',
+  DeclareHostLost:
+    'A host that is away does not come back with what it had: all that it holds is given free, and a worker that does come back begins with nothing.',
   RotateTunnelKeys: 'Gives all encrypted networks new keys, on every host; no connection is reset.',
   ExpireCommand: 'Sent by collectors: the deadline of this command has passed.',
   RetryParked: 'Readers that have parked this event, since they could not fold it, try again.',
+  CancelCommand: 'A command of the sender that is under way ends, and what was made for it is taken back.',
   DiscardParked: 'Readers that have parked this event go on without it.',
   SetLegalHold:
     'Nothing that the hold covers is put away or shredded until it is lifted: what is sealed for a subject, or without one everything.',
@@ -67,6 +70,10 @@ export const eventMeanings: Readonly<Record<EventType, string>> = {
   RealmOpened: 'The log begins.',
   CommandRefused: 'A command was refused; nothing else happened.',
   CommandTimedOut: 'A command ended at its deadline, unreported. What its host does too late is undone.',
+  CommandCancelled: 'A command ended because its sender wants it no more. What its host does all the same is undone.',
+  HostLost:
+    'A host does not come back with what it had: its networks, endpoints and sandboxes have ended, with the commands under way there.',
+  PeersForgotten: 'Other hosts forget what a lost host has reported in networks of the realm.',
   HostLapsed:
     "A host's worker shows no sign of life. What it was asked to do waits for it, as long as deadlines allow.",
   TunnelKeysRotated: 'Packets of encrypted networks get keys of this generation; no key stands in the log.',
@@ -162,6 +169,9 @@ export const codeMeanings: Readonly<Record<Code, string>> = {
   COMMAND_NOT_STARTED: 'It was read after its startBy.',
   COMMAND_FAULTY: 'The decision failed by a defect.',
   COMMAND_ENDED: 'The command that was to be ended is not under way.',
+  COMMAND_NOT_FOUND: 'The actor has sent no such command, or so long ago that it is not remembered.',
+  COMMAND_REMOVES:
+    'All that is left to be done for the command is to remove something, and that is finished whatever happens.',
   DEADLINE_NOT_PASSED: 'The command that was to be ended still has time.',
   BOUNDARY_PARKED: 'An event of the host, or of the realm, cannot be folded, so that nothing can be decided there.',
   LEGAL_HOLD: 'A legal hold covers what would be shredded or put away.',
@@ -237,6 +247,8 @@ export const codeMeanings: Readonly<Record<Code, string>> = {
   SANDBOX_EXCLUSIVE: 'The driver of one of the networks shares its sandbox with no other network.',
   NETNS_INVALID: 'The path is not a plain one under the directories that the worker allows.',
   DEPENDENCY_FAILED: 'What the command stands on is not there, since an earlier command failed.',
+  CANCELLED: 'Its sender has cancelled it.',
+  HOST_LOST: 'Its host was declared lost.',
   TIMED_OUT: 'Its deadline passed before its host reported.',
   KERNEL_ERROR: 'The kernel refused a step.',
   FOREIGN_OBJECT: 'Something that is not ours stands in the way; it was left as it is.',

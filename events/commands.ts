@@ -261,10 +261,14 @@ const data = {
   SettleIntent: z.strictObject({ intent: z.string(), epoch: z.int(), answer: Settlement }),
   /** Collector: the worker that stated this epoch has not renewed its lease; since then, as far as is known. */
   LapseHost: z.strictObject({ host: HostName, epoch: z.int(), since: z.iso.datetime() }),
+  /** Operator: this host, whose worker shows no sign of life, does not come back with what it had. Everything that it holds is given free. */
+  DeclareHostLost: z.strictObject({ host: HostName, reason: Reason }),
   /** New keys for all encrypted networks, on every host. */
   RotateTunnelKeys: z.strictObject({}),
   /** Timer: this command's deadline has passed. */
   ExpireCommand: z.strictObject({ actor: z.string(), commandId: CommandId }),
+  /** A command of the sender's own is not wanted any more: it ends, and what was made for it is taken back. */
+  CancelCommand: z.strictObject({ commandId: CommandId, reason: Reason.optional() }),
   /** An event that readers have parked, since they could not fold it: they try again. */
   RetryParked: z.strictObject(place),
   /** They go on without it. */
@@ -321,8 +325,10 @@ export const Command = z.discriminatedUnion('type', [
   message('LeasePorts'),
   message('SettleIntent'),
   message('LapseHost'),
+  message('DeclareHostLost'),
   message('RotateTunnelKeys'),
   message('ExpireCommand'),
+  message('CancelCommand'),
   message('RetryParked'),
   message('DiscardParked'),
   message('SetLegalHold'),

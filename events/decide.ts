@@ -1,9 +1,10 @@
 /** The decider of a host's boundary: one command against the state, answered with facts or a refusal. Pure. */
 import type { Command } from './commands.ts';
+import { cancelCommand } from './deciders/cancel.ts';
 import type { Context, Decision } from './deciders/context.ts';
 import { createEndpoint, deleteEndpoint } from './deciders/endpoint.ts';
 import { liftLegalHold, setLegalHold, shredSubject } from './deciders/holds.ts';
-import { lapseHost } from './deciders/hosts.ts';
+import { declareHostLost, lapseHost } from './deciders/hosts.ts';
 import { configureDriver, createNetwork } from './deciders/network.ts';
 import { deleteNetwork, pruneNetworks } from './deciders/network-removal.ts';
 import { mendSandbox } from './deciders/outlet.ts';
@@ -63,10 +64,14 @@ export const decide = (state: BoundaryState, command: Command, context: Context)
       return settleIntent(state, command.data, context);
     case 'LapseHost':
       return lapseHost(state, command.data, context);
+    case 'DeclareHostLost':
+      return declareHostLost(state, command.data, context);
     case 'RotateTunnelKeys':
       return rotateTunnelKeys(state, command.data, context);
     case 'ExpireCommand':
       return expireCommand(state, command.data, context);
+    case 'CancelCommand':
+      return cancelCommand(state, command.data, context);
     case 'RetryParked':
       return retryParked(state, command.data, context);
     case 'DiscardParked':

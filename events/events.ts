@@ -221,8 +221,33 @@ const decisions = {
     culprits: z.array(Culprit),
   }),
   CommandTimedOut: z.object({ actor: Actor, commandId: CommandId, command: z.string(), intents: z.array(z.string()) }),
+  /** Of the actor's own will, before it had ended. */
+  CommandCancelled: z.object({
+    actor: Actor,
+    commandId: CommandId,
+    command: z.string(),
+    intents: z.array(z.string()),
+    reason: z.string().nullable(),
+  }),
   /** Its worker of this epoch has shown no sign of life; over with the next HostFacts. */
   HostLapsed: z.object({ host: HostName, epoch: z.int(), since: z.string() }),
+  /**
+   * A host in this epoch does not come back with what it had: everything of it has ended, if it has not stated another epoch by then. Over
+   * with the next HostFacts.
+   */
+  HostLost: z.object({
+    host: HostName,
+    epoch: z.int(),
+    reason: z.string(),
+    /** Ids of what has ended with it; sandboxes by incarnation. */
+    networks: z.array(Id),
+    endpoints: z.array(Id),
+    sandboxes: z.array(Id),
+    /** Commands that were under way there. */
+    commands: z.array(z.object({ actor: Actor, commandId: CommandId })),
+  }),
+  /** What this host has reported of networks of the realm counts no more on any other host: one batch with its HostLost. */
+  PeersForgotten: z.object({ host: HostName, epoch: z.int() }),
   /** Packets of encrypted networks get keys of this generation; the first, before any rotation, is 0. */
   TunnelKeysRotated: z.object({ generation: z.int() }),
   DriverConfigureRequested: z.object({ driver: z.string(), options: Texts }),

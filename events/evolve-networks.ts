@@ -81,7 +81,8 @@ const endEndpoints = (state: BoundaryState, networkId: string, event: Event): vo
   }
 };
 
-const end = (state: BoundaryState, { facts }: NetworkRow, event: Event): void => {
+/** Nothing of a network is left, nor of what is in it. */
+export const endNetwork = (state: BoundaryState, { facts }: NetworkRow, event: Event): void => {
   endEndpoints(state, facts.id, event);
   const home = homeOf(state, facts.scope);
   const atMs = Date.parse(event.meta.time);
@@ -102,7 +103,7 @@ const end = (state: BoundaryState, { facts }: NetworkRow, event: Event): void =>
 export const endVacant = (state: BoundaryState, networkId: string, event: Event): void => {
   const row = networkOf(state, networkId);
   if (row?.status !== 'deleting' || !isRecordOnly(row.facts)) return;
-  if (cellOf(state, networkId)?.endpoints.size === 0) end(state, row, event);
+  if (cellOf(state, networkId)?.endpoints.size === 0) endNetwork(state, row, event);
 };
 
 const evolveNetwork = (state: BoundaryState, event: Event, id: string): void => {
@@ -116,7 +117,7 @@ const evolveNetwork = (state: BoundaryState, event: Event, id: string): void => 
     const name = row.facts.name.toLowerCase();
     if (home.networkNames.get(name) === id) home.networkNames.delete(name);
   }
-  if (status === 'absent') end(state, row, event);
+  if (status === 'absent') endNetwork(state, row, event);
   else home.networks.set(id, { ...row, status, intent: isIntent(event.type) ? event.meta.id : row.intent });
   if (!needsExecution(event)) endVacant(state, id, event);
 };

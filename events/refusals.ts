@@ -27,6 +27,8 @@ export const codes = {
   },
   COMMAND_FAULTY: { status: 500, remedy: 'A defect in cnmbus: report it with the event, which holds the command id.' },
   COMMAND_ENDED: { status: 409, remedy: 'Nothing: the command has ended already.' },
+  COMMAND_NOT_FOUND: { status: 404, remedy: 'See `cnm history command`: only who sent a command can cancel it.' },
+  COMMAND_REMOVES: { status: 409, remedy: 'Wait for its outcome, and make again what is wanted after all.' },
   DEADLINE_NOT_PASSED: { status: 409, remedy: 'Nothing: the command still has time.' },
   BOUNDARY_PARKED: {
     status: 503,
@@ -158,6 +160,8 @@ export const codes = {
   },
   // How accepted commands fail
   DEPENDENCY_FAILED: { status: 409, remedy: 'Look at the command it depended on: `cnm history`.' },
+  CANCELLED: { status: 409, remedy: 'Nothing: what was made for it is taken back.' },
+  HOST_LOST: { status: 503, remedy: 'Send it again, for another host.' },
   TIMED_OUT: { status: 504, remedy: 'See whether the worker of the host runs; what it did too late is undone.' },
   KERNEL_ERROR: {
     status: 500,

@@ -150,10 +150,14 @@ const isRealmNetwork = ({ drivers }: Places, command: Command): boolean =>
 
 /**
  * @param subjectHost the host in the command's subject, null where it names none
+ * @param actor who sent the command
  */
-export const routeCommand = (places: Places, command: Command, subjectHost: string | null): Routed => {
+export const routeCommand = (places: Places, command: Command, subjectHost: string | null, actor = ''): Routed => {
   // What is said of the log is said to no host.
   if (!isPlaced(command)) return ofRealm;
+  if (command.type === 'CancelCommand')
+    return byCommand(places, commandKey(actor, command.data.commandId), subjectHost);
+  if (command.type === 'DeclareHostLost') return named(places.hosts, command.data.host);
   if (command.type === 'RotateTunnelKeys' || isRealmNetwork(places, command)) {
     // What is for every host is so whichever host it is asked for from; only there has to be such a host.
     const from = subjectHost === null ? null : named(places.hosts, subjectHost);
@@ -167,6 +171,19 @@ export const routeCommand = (places: Places, command: Command, subjectHost: stri
   return refuse('NETWORK_NOT_FOUND', `network ${stray} is not on host ${host}`, [{ kind: 'network', id: stray }]);
 };
 
+/** Where a command was decided, whichever host the sender of this one has named. What no host knows, the realm may have decided. */
+const byCommand = ({ hosts }: Places, key: string, subjectHost: string | null): Routed => {
+  const from = subjectHost === null ? null : named(hosts, subjectHost);
+  if (from && !from.ok) return from;
+  return where(
+    hosts,
+    'the command',
+    (state) => state.commands.has(key),
+    'HOST_REQUIRED',
+    () => ofRealm,
+  );
+};
+
 /** The networks that a command names. */
 const references = (command: Command): readonly string[] => {
   if (command.type === 'AttachSandbox') return command.data.networks.map(({ network }) => network);
@@ -174,7 +191,10 @@ const references = (command: Command): readonly string[] => {
   return 'network' in command.data ? [command.data.network] : [];
 };
 
-const unaddressed = (places: Places, command: Exclude<Placed, { type: 'RotateTunnelKeys' }>): Routed => {
+const unaddressed = (
+  places: Places,
+  command: Exclude<Placed, { type: 'RotateTunnelKeys' | 'CancelCommand' | 'DeclareHostLost' }>,
+): Routed => {
   const { hosts } = places;
   switch (command.type) {
     case 'ConfigureDriver':

@@ -3,6 +3,7 @@
  * workers derive from it what must exist and what is still to be done. Rows are replaced, never changed (events/table.ts).
  */
 import type { CommandRecord } from './command-record.ts';
+import type { Cut } from './cut-short.ts';
 import type { OpenLeave } from './endpoint-life.ts';
 import type { Event } from './envelope.ts';
 import type {
@@ -111,6 +112,8 @@ export interface CommandRow {
   readonly decidedAt: number;
   /** Position of the commit that ended it; null while it runs. */
   readonly endedAt: number | null;
+  /** How; null while it runs, and where its decision has said all. Left out in what was carried over by a version before. */
+  readonly ended?: CommandRecord['status'] | null;
 }
 
 /** What is decided for all hosts together: networks of the realm, and what is unique in them. Every host's state points to the one. */
@@ -140,6 +143,8 @@ export interface BoundaryState {
   readonly facts: Table<'host', EventData<'HostFacts'>>;
   /** Epoch whose worker showed no sign of life; it is away as long as its facts have that epoch (`isLapsed`). */
   readonly lapsed: Table<'epoch', number>;
+  /** Epoch in which it was declared lost; it is as long as its facts have that epoch (`isLost`). */
+  readonly lost: Table<'epoch', number>;
   readonly drivers: Table<string, DriverRow>;
   /** Of this host alone; `networkOf` finds those of the realm too. */
   readonly networks: Table<string, NetworkRow>;
@@ -165,8 +170,8 @@ export interface BoundaryState {
   readonly progress: Table<string, CommandRecord>;
   /** Intents that their host has not reported on, in log order: a worker's work. */
   readonly intents: Table<string, Event>;
-  /** Intents among them whose command has timed out: to be undone, not done. */
-  readonly expired: Table<string, true>;
+  /** Intents among them whose command has timed out, or was cancelled: to be undone, not done. */
+  readonly expired: Table<string, Cut>;
 }
 
 /** Whether a change of this sandbox that may be reverted, such as a move to another network, is not reported yet. */
@@ -203,6 +208,7 @@ export const initialState = (shared: SharedState = sharedState()): BoundaryState
     shared,
     facts: new Table(journal),
     lapsed: new Table(journal),
+    lost: new Table(journal),
     drivers: new Table(journal),
     networks: new Table(journal),
     networkNames: new Table(journal),
@@ -281,3 +287,7 @@ export const findSandbox = (state: BoundaryState, id: string): SandboxRow | unde
 /** Whether the host's worker is known to show no sign of life. */
 export const isLapsed = ({ facts, lapsed }: Pick<BoundaryState, 'facts' | 'lapsed'>): boolean =>
   lapsed.get('epoch') !== undefined && lapsed.get('epoch') === facts.get('host')?.epoch;
+
+/** Whether the host was declared lost, and no worker of it has come back since. */
+export const isLost = ({ facts, lost }: Pick<BoundaryState, 'facts' | 'lost'>): boolean =>
+  lost.get('epoch') !== undefined && lost.get('epoch') === facts.get('host')?.epoch;

@@ -275,6 +275,10 @@ const fields: { readonly [View in ViewName]: Fields<ViewRows[View]> } = {
       'false: its worker has shown no sign of life since `awaySince`; over when it states another epoch',
     ],
     awaySince: ['date-time or null', 'its last sign of life, where it is not alive'],
+    lost: [
+      'object or null',
+      'where it was declared lost: since when, who did it and why; null where it was not, or states another epoch',
+    ],
   },
   drivers: {
     host,
@@ -290,7 +294,7 @@ const fields: { readonly [View in ViewName]: Fields<ViewRows[View]> } = {
   commands: {
     ...outcome,
     actor: ['string', 'who sent it'],
-    status: ['string', '`accepted`, `refused`, `succeeded`, `failed` or `timed-out`'],
+    status: ['string', '`accepted`, `refused`, `succeeded`, `failed`, `timed-out` or `cancelled`'],
     position: ['integer', 'position of the decision'],
     decidedAt: [time, 'when it was decided'],
     endedPosition: ['integer or null', 'position of the event that ended it; null while it is under way'],

@@ -3,6 +3,7 @@
  * ordinary commands. It decides nothing: the decider checks each anew. Any number may run, since all of them ask under the same ids.
  */
 import type { Logger } from 'pino';
+import { cutsShort } from '../../events/cut-short.ts';
 import type { Event } from '../../events/envelope.ts';
 import { isIntent, isTerminal } from '../../events/events.ts';
 import { subjects } from '../../events/names.ts';
@@ -149,13 +150,15 @@ class TimedCollector implements Collector {
 
   /** What a segment carries over nobody has told of one by one. */
   #opened({ boundaries, shared }: Realm): void {
-    for (const boundary of boundaries.values()) {
-      const { endpoints, sandboxes, progress } = boundary.state;
-      for (const id of endpoints.keys()) this.#touched.set(`endpoint ${id}`, boundary);
-      for (const incarnation of sandboxes.keys()) this.#touched.set(`sandbox ${incarnation}`, boundary);
-      for (const key of progress.keys()) this.#touched.set(`command ${key}`, boundary);
-    }
+    for (const boundary of boundaries.values()) this.#touchAll(boundary);
     for (const subject of shared.shredded.keys()) this.#shredding?.decided(subject);
+  }
+
+  #touchAll(boundary: Boundary): void {
+    const { endpoints, sandboxes, progress } = boundary.state;
+    for (const id of endpoints.keys()) this.#touched.set(`endpoint ${id}`, boundary);
+    for (const incarnation of sandboxes.keys()) this.#touched.set(`sandbox ${incarnation}`, boundary);
+    for (const key of progress.keys()) this.#touched.set(`command ${key}`, boundary);
   }
 
   /** Notes what an event has to do with; what follows from it is seen when its commit is folded in. */
@@ -174,7 +177,11 @@ class TimedCollector implements Collector {
       this.#liveness?.stated(event.data.host);
       return;
     }
-    if (event.type === 'CommandTimedOut') {
+    if (event.type === 'HostLost') {
+      this.#touchAll(boundary);
+      return;
+    }
+    if (cutsShort(event)) {
       this.#touched.set(`command ${commandKey(event.data.actor, event.data.commandId)}`, boundary);
       return;
     }

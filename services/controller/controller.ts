@@ -7,6 +7,7 @@ import { hash } from 'node:crypto';
 import type { Logger } from 'pino';
 import { remoteDriver } from '../../drivers/remote.ts';
 import { type CommandRecord, foldCommand } from '../../events/command-record.ts';
+import { cutsShort } from '../../events/cut-short.ts';
 import type { DriverRules } from '../../events/driver-rules.ts';
 import { DEFAULT_REALM_POOLS, type SubnetPool } from '../../events/ipam.ts';
 import { subjects } from '../../events/names.ts';
@@ -14,7 +15,7 @@ import type { Answer } from '../../events/queries.ts';
 import { commandKey } from '../../events/state.ts';
 import { type Clock, sleep } from '../lib/clock.ts';
 import { placedEvents } from '../lib/commit.ts';
-import { applyMessage, boundaryOf, emptyRealm, type FollowedRealm, followRealm } from '../lib/realm.ts';
+import { applyMessage, type Boundary, boundaryOf, emptyRealm, type FollowedRealm, followRealm } from '../lib/realm.ts';
 import type { Appended, Message, Reader, Stream } from '../lib/stream.ts';
 import { tellParked } from '../lib/tell-parked.ts';
 import { answersOf, decidedAnswers, endedAnswer } from './answers.ts';
@@ -357,11 +358,11 @@ class ActiveController implements Controller {
       const carried =
         segment && row.decidedAt < segment.first ? await carriedOf(this.#options.log, segment, key) : null;
       // The first answer is what the decision alone said, however far the command has come since.
-      const decided = carried ? carried.decided : await this.#record(key, row.decidedAt, row.decidedAt);
+      const decided = carried ? carried.decided : await this.#record(boundary, key, row.decidedAt, row.decidedAt);
       const first = decided ? answersOf(decided) : [];
       const isEndedLater = row.endedAt !== null && row.endedAt > row.decidedAt;
       const ended =
-        carried || !isEndedLater ? carried?.ended : await this.#record(key, row.decidedAt, row.endedAt ?? 0);
+        carried || !isEndedLater ? carried?.ended : await this.#record(boundary, key, row.decidedAt, row.endedAt ?? 0);
       const last = ended && endedAnswer(ended);
       for (const answer of last ? [...first, last] : first) this.#answer(intake.actor, intake.id, answer);
     } catch (error) {
@@ -370,13 +371,15 @@ class ActiveController implements Controller {
     }
   }
 
-  async #record(key: string, from: number, through: number): Promise<CommandRecord | undefined> {
+  async #record({ subject }: Boundary, key: string, from: number, through: number): Promise<CommandRecord | undefined> {
     let record: CommandRecord | undefined;
     for (let position = from; position <= through; position++) {
       const message = await this.#options.log.get(position);
       for (const [, event] of message ? placedEvents(message) : []) {
-        const isExpiry = event.type === 'CommandTimedOut' && commandKey(event.data.actor, event.data.commandId) === key;
-        if (isExpiry || commandKey(event.meta.actor, event.meta.commandid) === key)
+        const isCut = cutsShort(event) && commandKey(event.data.actor, event.data.commandId) === key;
+        // Another one on the way says nothing of it: with that the worker had come back.
+        const isLost = event.type === 'HostLost' && message?.subject === subject && position === through;
+        if (isCut || isLost || commandKey(event.meta.actor, event.meta.commandid) === key)
           record = foldCommand(record, event, position);
       }
     }

@@ -12,6 +12,8 @@ export const aboutOf = (fact: Fact, command = ''): string => {
       return `sandbox/${fact.data.sandbox.id}`;
     case 'HostFacts':
     case 'HostLapsed':
+    case 'HostLost':
+    case 'PeersForgotten':
       return `host/${fact.data.host}`;
     case 'RealmOpened':
       return `realm/${fact.data.realm}`;
@@ -20,6 +22,7 @@ export const aboutOf = (fact: Fact, command = ''): string => {
     case 'CommandRefused':
       return `command/${command}`;
     case 'CommandTimedOut':
+    case 'CommandCancelled':
       return `command/${fact.data.actor}/${fact.data.commandId}`;
     case 'DriverConfigureRequested':
     case 'DriverConfigured':
