@@ -85,7 +85,8 @@ const mac = (n: number): string =>
 const noDns = { servers: null, search: null, options: null };
 const sandboxFacts = (w: Workload) => ({
   ...{ id: w.sandbox, incarnation: w.incarnation, key: keyOf(w), owned: true, hostname: null, domainname: null },
-  ...{ dns: noDns, extraHosts: [], ports: [], files: `/run/cnm/files/${w.incarnation}` },
+  ...{ dns: noDns, extraHosts: [], ports: [], owner: null, leaseMs: null, afterReboot: 'recreate' as const },
+  ...{ files: `/run/cnm/files/${w.incarnation}` },
 });
 const keyOf = (w: Workload): string => `/run/cnm/netns/${w.incarnation}`;
 /** What an endpoint may have beside its addresses, and this one has not. */
@@ -225,7 +226,7 @@ const opening = (author: Author, networkIds: readonly string[]): readonly Draft[
       configOnly: false,
       configFrom: null,
       ...({ scope: 'host', defaultRoute: 'gateway', outlet: false } as const),
-      ...{ tunnel: null, parent: null },
+      ...{ tunnel: null, parent: null, owner: null, leaseMs: null, drift: 'repair' as const },
       dns: noDns,
     };
     const ipam = { driver: 'default', options: {}, overlap: false };

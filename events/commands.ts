@@ -20,6 +20,15 @@ const DriverName = z
   .regex(/^[a-z0-9][a-z0-9_.-]*$/)
   .max(63);
 const Address = z.string().min(2).max(45);
+
+/** Who something is for, in the words of whoever asks for it: a job, a tenant, a team. */
+const Owner = z.string().min(1).max(128);
+/** How long something lasts unless it is renewed, milliseconds: up to a year. */
+export const LeaseMs = z.int().min(1000).max(31_536_000_000);
+/** Whether a network that somebody else changes in the kernel is made as it was, or only reported. */
+export const DriftPolicy = z.enum(['repair', 'report']);
+/** What becomes of a sandbox when its host has been booted anew: it is made again, it ends, or it is kept for so many milliseconds. */
+export const AfterReboot = z.union([z.enum(['recreate', 'release']), z.int().min(1000).max(31_536_000_000)]);
 const Cidr = z.string().min(4).max(49);
 
 /** When an endpoint without a sandbox is collected: milliseconds, or never. */
@@ -112,6 +121,11 @@ const sandboxOptions = {
   hostname: z.string().max(63).optional(),
   domainname: z.string().max(253).optional(),
   dns: DnsRequest.optional(),
+  owner: Owner.optional(),
+  /** It is detached when nobody has renewed it for so long; left out, it lasts. */
+  leaseMs: LeaseMs.optional(),
+  /** `recreate` when left out. */
+  afterReboot: AfterReboot.optional(),
   /** Lines of /etc/hosts; the address may be `host-gateway`. */
   extraHosts: z
     .array(z.strictObject({ name: NameText, address: z.union([Address, z.literal('host-gateway')]) }))
@@ -193,6 +207,10 @@ const data = {
     options: Options.default({}),
     labels: Labels.default({}),
     gc: Gc.optional(),
+    owner: Owner.optional(),
+    /** It is deleted as by command when nobody has renewed it for so long; left out, it lasts. */
+    leaseMs: LeaseMs.optional(),
+    drift: DriftPolicy.default('repair'),
   }),
   /** Changes a network in place; what is left out stays. Options of the driver that cannot change are refused. */
   UpdateNetwork: z.strictObject({

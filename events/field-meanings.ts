@@ -300,6 +300,11 @@ export const fieldMeanings: Readonly<Record<string, string>> = {
   choice: 'where the host looks for a port; null: in its range of ephemeral ports',
   'choice.from': 'first port of the range',
   'choice.to': 'last port of the range',
+  owner: 'who it is for, in the words of whoever asks for it; null or left out: nobody said',
+  leaseMs: 'how long it lasts unless it is renewed, milliseconds; null or left out: until it is removed',
+  drift: 'what is done when somebody else changes it in the kernel: `repair` or `report`',
+  afterReboot:
+    'what becomes of it when its host has been booted anew: `recreate`, `release`, or milliseconds for which it is held',
   configFrom: 'name of the network that the settings are taken from; null or left out: none',
   configOnly: 'holds settings for other networks, and no endpoints',
   count: 'how many ports, one behind the other',

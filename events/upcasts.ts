@@ -53,27 +53,49 @@ const network4 = (facts: unknown): Data => {
   };
 };
 
+/** Before version 5 a network lasted until it was deleted. Repairs are what everybody gets who has not said otherwise. */
+const network5 = (facts: unknown): Data => ({ ...(facts as Data), owner: null, leaseMs: null, drift: 'repair' });
+
+const sandbox3 = (facts: unknown): Data => ({
+  ...(facts as Data),
+  owner: null,
+  leaseMs: null,
+  afterReboot: 'recreate',
+});
+
+const inSandbox3 = (data: unknown): Data => {
+  const { sandbox } = data as Data;
+  return { ...(data as Data), sandbox: sandbox === null ? null : sandbox3(sandbox) };
+};
+
 const endpoint3 = (facts: unknown): Data => ({ ...(facts as Data), wanted: null });
 
 export const upcasts: Readonly<Record<string, (data: unknown) => unknown>> = {
   'NetworkCreateRequested.v1': (data) => ({ ...(data as Data), network: network2((data as Data).network) }),
   'NetworkCreateRequested.v2': (data) => ({ ...(data as Data), network: network3((data as Data).network) }),
   'NetworkCreateRequested.v3': (data) => ({ ...(data as Data), network: network4((data as Data).network) }),
+  'NetworkCreateRequested.v4': (data) => ({ ...(data as Data), network: network5((data as Data).network) }),
   'EndpointCreateRequested.v1': (data) => ({ ...(data as Data), endpoint: endpoint2((data as Data).endpoint) }),
   'EndpointCreateRequested.v2': (data) => ({ ...(data as Data), endpoint: endpoint3((data as Data).endpoint) }),
   'EndpointJoinRequested.v1': inSandbox2,
+  'EndpointJoinRequested.v2': inSandbox3,
+  'EndpointUpdateRequested.v1': inSandbox3,
   // Nothing reverted a leave in version 1.
   'EndpointLeaveRequested.v1': (data) => ({
     ...inSandbox2(data),
     before: { index: 0, gateways: (data as Data).gateways },
   }),
+  'EndpointLeaveRequested.v2': inSandbox3,
+  'EndpointLeaveReverted.v1': inSandbox3,
   'EndpointJoined.v1': (data) => ({ ...(data as Data), ports: [] }),
   'EndpointJoined.v2': (data) => ({ ...(data as Data), peer: null }),
   'EndpointUpdated.v1': (data) => ({ ...(data as Data), peer: null }),
   'HostFacts.v1': (data) => ({ ...(data as Data), epoch: 0, underlay: null, vlans: [], drivers: [] }),
   'HostFacts.v2': (data) => ({ ...(data as Data), linkRoutes: {}, underlayAsked: null }),
   'SandboxCreated.v1': inSandbox2,
+  'SandboxCreated.v2': inSandbox3,
   'SandboxRemoved.v1': inSandbox2,
+  'SandboxRemoved.v2': inSandbox3,
 };
 
 /** Current version of every event type that is not in its first. */

@@ -67,6 +67,9 @@ const networkFacts = of(
   'outlet',
   'tunnel',
   'parent',
+  'owner',
+  'leaseMs',
+  'drift',
 );
 const endpointFacts = of(
   definitions.EndpointFacts,
@@ -100,6 +103,9 @@ const sandboxFacts = of(
   'domainname',
   'dns',
   'extraHosts',
+  'owner',
+  'leaseMs',
+  'afterReboot',
   'ports',
   'files',
 );

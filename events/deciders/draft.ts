@@ -27,7 +27,7 @@ import { checkHostNames, dnsOf, extraHostsOf } from './settings.ts';
 
 export type SandboxRequest = Pick<
   CommandData<'JoinEndpoint'>,
-  'sandbox' | 'netns' | 'hostname' | 'domainname' | 'dns' | 'extraHosts'
+  'sandbox' | 'netns' | 'hostname' | 'domainname' | 'dns' | 'extraHosts' | 'owner' | 'leaseMs' | 'afterReboot'
 >;
 
 /** The namespace of whichever process opens it: the host's own, for every process of the host, a container runtime included. */
@@ -82,6 +82,8 @@ const conflict = (row: SandboxRow, request: SandboxRequest, said: Said): Refusal
   if (request.dns !== undefined && isOther(said.dns, facts.dns)) return sandboxDiffers(row, 'dns');
   if (request.extraHosts !== undefined && isOther(said.extraHosts, facts.extraHosts))
     return sandboxDiffers(row, 'extraHosts');
+  for (const field of ['owner', 'leaseMs', 'afterReboot'] as const)
+    if (request[field] !== undefined && request[field] !== facts[field]) return sandboxDiffers(row, field);
   return null;
 };
 
@@ -129,6 +131,9 @@ export const startDraft = (
     domainname: request.domainname ?? null,
     ...said,
     ports: [],
+    owner: request.owner ?? null,
+    leaseMs: request.leaseMs ?? null,
+    afterReboot: request.afterReboot ?? 'recreate',
     files: isHost ? null : `${runDir}/files/${incarnation}`,
   };
   return found({ facts, members: [], gateways: { ipv4: null, ipv6: null } });

@@ -34,6 +34,7 @@ const checkHolder = (request: Request): Refusal | null => {
   const idle = [
     ...(request.internal ? ['internal'] : []),
     ...(request.gc === undefined ? [] : ['gc']),
+    ...(request.drift === 'repair' ? [] : ['drift']),
     ...(request.driver === 'bridge' || request.driver === 'null' ? [] : ['driver']),
   ];
   return idle[0] === undefined ? null : conflicts(idle[0], 'a network that only holds settings takes no endpoints');

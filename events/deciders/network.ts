@@ -45,6 +45,9 @@ export const recorded = (request: Request, dns: NetworkFacts['dns'], subnets: re
   outlet: false,
   tunnel: null,
   parent: null,
+  owner: request.owner ?? null,
+  leaseMs: request.leaseMs ?? null,
+  drift: request.drift,
 });
 
 /** A network that only holds settings: no driver ever sees it, so they are checked when another network takes them. */

@@ -45,6 +45,7 @@ const newOutlet = (state: BoundaryState, context: Context): Result<NetworkFacts>
     mtu: rules.value.mtu(options, state.drivers.get(driver)?.options ?? {}, host, []),
     ...{ options, labels: {}, gc: null, configOnly: false, configFrom: null, dns: noDns },
     ...{ scope: 'host', defaultRoute: 'gateway', outlet: true, tunnel: null, parent: null },
+    ...{ owner: null, leaseMs: null, drift: 'repair' },
   });
 };
 

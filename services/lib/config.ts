@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { homedir, hostname, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { isFailpoint } from '../../drivers/kernel/failpoint.ts';
 import { checkPools, DEFAULT_IPV4_POOLS, DEFAULT_REALM_POOLS, type SubnetPool } from '../../events/ipam-subnets.ts';
 import { Actor, HostName, RealmName } from '../../events/names.ts';
 import { CALL_TIMEOUT_MS, SOCKET_DIRECTORIES, SPEC_DIRECTORIES } from '../plugins/defaults.ts';
@@ -59,6 +60,8 @@ export interface Config {
   readonly rootless: boolean;
   /** The launcher has made a throwaway network namespace around this process. */
   readonly throwaway: boolean;
+  /** For tests: where the process ends, or is told to say where it could (drivers/kernel/failpoint.ts). */
+  readonly failpoint: string | null;
   readonly searchPath: string;
 }
 
@@ -99,6 +102,8 @@ export const variables = {
   CNM_SNAPSHOT_EVENTS: 'after how many events projectors keep a snapshot of the views (5000)',
   CNM_ROOTLESS: '1: `cnm up` and `cnm demo` in a user namespace of their own',
   CNM_THROWAWAY: 'set by the launcher around `cnm demo`',
+  CNM_FAILPOINT:
+    'for tests: record:FILE writes down the name of every failpoint that is passed, kill:NAME@N ends the process at the N-th time (none)',
 } as const;
 type Variable = keyof typeof variables;
 
@@ -242,6 +247,7 @@ const Environment = z.object({
     .optional(),
   CNM_ROOTLESS: flag.optional(),
   CNM_THROWAWAY: flag.optional(),
+  CNM_FAILPOINT: z.string().refine(isFailpoint, 'record:FILE or kill:NAME@N').optional(),
 } satisfies Record<Variable, z.ZodType>);
 
 const directories = (
@@ -302,6 +308,7 @@ export const readConfig = (
     snapshotEvents: settings.CNM_SNAPSHOT_EVENTS ?? 5_000,
     rootless: settings.CNM_ROOTLESS ?? false,
     throwaway: settings.CNM_THROWAWAY ?? false,
+    failpoint: settings.CNM_FAILPOINT ?? null,
     searchPath: env.PATH ?? '',
   };
   return { ok: true, config };

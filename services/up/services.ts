@@ -4,6 +4,7 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import { RESOLVER_PORT } from '../dns/address.ts';
 import type { Clock } from '../lib/clock.ts';
 import { type Config, hostRunDir } from '../lib/config.ts';
+import { failingAppends, failingReplies } from '../lib/failpoints.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Stream } from '../lib/stream.ts';
 import { connectNats } from '../nats/connection.ts';
@@ -56,11 +57,12 @@ const readFor = (name: ServiceName, { acting, keeping }: SharedReads): Stream['r
   return name === 'controller' ? acting((subject) => subject.startsWith('cnm.outcome.')).read : keeping.read;
 };
 
-const open = async (name: ServiceName, { url, logger: parent, clock, feed }: ServiceDeps): Promise<Opened> => {
+const open = async (name: ServiceName, { config, url, logger: parent, clock, feed }: ServiceDeps): Promise<Opened> => {
   const logger = parent.child({ service: name });
   const connection = await connectNats({ url, role: name, log: logger, clock });
+  const failing = failingAppends(name, config.failpoint);
   const stream = (which: keyof typeof STREAMS): Stream => {
-    const own = jetStream(connection, STREAMS[which], { clock, log: logger });
+    const own = failing(jetStream(connection, STREAMS[which], { clock, log: logger }));
     return which === 'log' && feed !== undefined ? withReads(own, readFor(name, feed), feed.appended) : own;
   };
   return { connection, logger, stream };
@@ -88,7 +90,7 @@ const startController = async (deps: ServiceDeps): Promise<Part> => {
     log: stream('log'),
     commands: stream('commands'),
     drivers,
-    publish: (subject, body) => connection.publish(subject, body),
+    publish: failingReplies('controller', config.failpoint, (subject, body) => connection.publish(subject, body)),
     clock,
     logger,
     quarantineMs: config.quarantineMs,
@@ -150,12 +152,13 @@ const startWorker = async (deps: ServiceDeps): Promise<Part> => {
   // before anything of this machine is touched
   const tenure = await holdHost(stream('lease'), host, { lockPath: `${runDir}.lock`, clock, logger });
   try {
-    const kernel = await linuxKernel({ realm, host, runDir, resolverPort: RESOLVER_PORT, underlay: config.underlay });
+    const { underlay, failpoint } = config;
+    const kernel = await linuxKernel({ realm, host, runDir, resolverPort: RESOLVER_PORT, underlay, failpoint });
     const [log, commands, hostServers] = [stream('log'), stream('commands'), watchServers()];
     const secret = readSecret(config.overlaySecretFile);
     if (!secret.ok && config.overlaySecretFile !== null) logger.warn({ why: secret.why }, 'no encrypted overlays here');
     const { pluginSockets: sockets, pluginSpecs: specs, pluginTimeoutMs: timeoutMs } = config;
-    const plugins = createPlugins({ sockets, specs, timeoutMs, clock, logger });
+    const plugins = createPlugins({ sockets, specs, timeoutMs, clock, logger, failpoint });
     const place = { realm, host, runDir, pools, ula, netnsRoots, secret: secret.ok ? secret.bytes : null };
     const create = () =>
       createWorker({ ...place, log, commands, kernel, drivers, plugins, hostServers, clock, logger });

@@ -28,6 +28,7 @@ export const network: NetworkFacts = {
   configOnly: false,
   configFrom: null,
   ...{ scope: 'host', defaultRoute: 'gateway', outlet: false, tunnel: null, parent: null },
+  ...{ owner: null, leaseMs: null, drift: 'repair' },
   dns,
 };
 
@@ -78,6 +79,9 @@ export const sandbox: SandboxFacts = {
   domainname: null,
   dns,
   extraHosts: [],
+  owner: null,
+  leaseMs: null,
+  afterReboot: 'recreate',
   ports: [],
   files: '/run/cnm/files/sandbox00001',
 };

@@ -26,6 +26,7 @@ export const networkFacts = (id: string, n: number, [, which, how, more]: Roll):
     ...{ options: {}, labels: labelsAt(n, how), gc: pick([null, 'off' as const, 60_000], how) ?? null },
     ...{ configOnly: false, configFrom: null, dns: noDns },
     ...{ scope: 'host', defaultRoute: 'gateway', outlet: false, tunnel: null, parent: null },
+    ...{ owner: null, leaseMs: null, drift: 'repair' },
   };
 };
 

@@ -20,6 +20,8 @@ export interface RandomCommit {
 export type Roll = readonly [what: number, which: number, how: number, more: number];
 
 const noDns = { servers: null, search: null, options: null };
+const said = { dns: noDns, owner: null, leaseMs: null, afterReboot: 'recreate' as const };
+const plain = { hostname: null, domainname: null, extraHosts: [], ...said };
 const HOSTS = ['h1', 'h2'];
 interface Command {
   readonly actor: string;
@@ -169,8 +171,7 @@ export class RandomHistory {
     const incarnation = known?.facts.incarnation ?? this.newId();
     const sandbox = known?.facts ?? {
       ...{ id, incarnation, key: `/run/${incarnation}`, owned: true },
-      ...{ hostname: null, domainname: null, dns: noDns, extraHosts: [] },
-      ...{ ports: portsAt(this.serial, how), files: null },
+      ...{ ...plain, ports: portsAt(this.serial, how), files: null },
     };
     return this.joinInto(host, facts, sandbox);
   }
@@ -224,7 +225,7 @@ export class RandomHistory {
     const last = members.every((member) => member === facts.id);
     const sandbox = row?.facts ?? {
       ...{ id, incarnation, key: `/run/${incarnation}`, owned: true },
-      ...{ hostname: null, domainname: null, dns: noDns, extraHosts: [], ports: [], files: null },
+      ...{ ...plain, ports: [], files: null },
     };
     const about = { endpointId: facts.id, networkId: facts.networkId, name: facts.name };
     const staying = members.filter((member) => member !== facts.id);

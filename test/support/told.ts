@@ -92,6 +92,7 @@ export class Told {
         ],
         ...{ mtu: 1500, options: {}, labels: {}, gc: null, configOnly: false, configFrom: null, dns: noDns },
         ...{ scope: 'host', defaultRoute: 'gateway', outlet: false, tunnel: null, parent: null },
+        ...{ owner: null, leaseMs: null, drift: 'repair' },
         ...more,
       },
     });
@@ -117,7 +118,16 @@ export class Told {
     if (known) return known;
     const facts: SandboxFacts = {
       ...{ id, incarnation: `box${id}`, key: `/run/${id}`, owned: true, hostname: null, domainname: null },
-      ...{ dns: noDns, extraHosts: [], ports: [], files: `/run/files/${id}`, ...more },
+      ...{
+        dns: noDns,
+        extraHosts: [],
+        ports: [],
+        owner: null,
+        leaseMs: null,
+        afterReboot: 'recreate',
+        files: `/run/files/${id}`,
+        ...more,
+      },
     };
     this.#joins.set(id, facts);
     return facts;

@@ -72,9 +72,9 @@ describe('JSON Schemas', () => {
       if (file !== 'error-malformed.json') assert.deepEqual(check('Query', request), [], file);
       assert.deepEqual(check('code' in answer ? 'QueryError' : 'QueryAnswer', answer), [], file);
     }
-    assert.deepEqual(check('DecisionCommit', [sample('events/NetworkCreateRequested.v4')]), []);
+    assert.deepEqual(check('DecisionCommit', [sample('events/NetworkCreateRequested.v5')]), []);
     assert.deepEqual(
-      check('OutcomeCommit', [sample('events/EndpointJoined.v3'), sample('events/SandboxCreated.v2')]),
+      check('OutcomeCommit', [sample('events/EndpointJoined.v3'), sample('events/SandboxCreated.v3')]),
       [],
     );
   });
@@ -97,7 +97,7 @@ describe('JSON Schemas', () => {
       ['AttachSandbox.v1', changed('commands/AttachSandbox.v1', { data: { sandbox: 's', networks: [] } })],
       ['NetworkCreated.v1', changed('events/NetworkCreated.v1', { type: 'cnm.NetworkCreated.v2' })],
       ['NetworkCreated.v1', changed('events/NetworkCreated.v1', { data: { networkId: 'short', name: 'a' } })],
-      ['OutcomeCommit', [sample('events/NetworkCreateRequested.v4')]],
+      ['OutcomeCommit', [sample('events/NetworkCreateRequested.v5')]],
       ['OutcomeCommit', []],
       ['Answer', changed('answers/join-endpoint-outcome', { status: 'pending' })],
       ['Query', { limit: 0 }],

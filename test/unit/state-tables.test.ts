@@ -254,7 +254,7 @@ const endpointFacts = (world: World): Partial<Record<EventType, Fact>> => {
     domainname: null,
     dns: { servers: null, search: null, options: null },
     extraHosts: [],
-    ports: [],
+    ...{ ports: [], owner: null, leaseMs: null, afterReboot: 'recreate' as const },
     files: null,
   };
   const within = { ...data, sandbox: { id: box.id, incarnation: box.incarnation } };
