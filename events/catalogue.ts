@@ -48,6 +48,9 @@ export const commandMeanings: Readonly<Record<CommandType, string>> = {
   DetachSandbox: 'Takes all endpoints out of a sandbox, and deletes those that AttachSandbox made.',
   SuspectEndpoint: 'Sent by collectors, step one: this endpoint has been without a sandbox for its grace period.',
   CollectEndpoint: 'Sent by collectors, step two: it was suspected, and nothing has happened to it since.',
+  RenewLease: 'The lease of a sandbox, or of a network, begins anew.',
+  SuspectLease: 'Sent by collectors, step one: the lease of this sandbox has run out.',
+  ExpireLease: 'Sent by collectors, step two: nobody has renewed it since, so the sandbox is detached.',
   MendSandbox:
     'Sent by collectors: this sandbox has a way out that it does not need, or needs one that it does not have.',
   LeasePorts: 'Sent by workers: host ports that were found free for an intent that waits for them.',
@@ -95,6 +98,8 @@ export const eventMeanings: Readonly<Record<EventType, string>> = {
   EndpointLeaveRequested: 'An endpoint is to be taken out of its sandbox.',
   EndpointDeleteRequested: 'An endpoint is to be removed; its name is free from now on, its addresses once it is gone.',
   EndpointSuspected: 'An endpoint has been without a sandbox for its grace period and may be collected soon.',
+  LeaseRenewed: 'The lease of a sandbox, or of a network, runs from now on again.',
+  LeaseSuspected: 'The lease of a sandbox has run out; it is detached soon unless somebody renews it.',
   ParkedRetried: 'Readers that have parked that event try again to fold it, and what waits behind it.',
   ParkedDiscarded: 'Readers that have parked that event go on without it, with what waits behind it.',
   LegalHoldSet: 'Nothing that the hold covers is put away or shredded from now on.',
@@ -237,6 +242,9 @@ export const codeMeanings: Readonly<Record<Code, string>> = {
   UPDATE_DISRUPTS: 'The update would give the sandbox another gateway, which resets connections.',
   NETWORK_FULL: 'The network has as many endpoints as its driver takes.',
   NOT_GARBAGE: 'The endpoint is not to be collected: it is in use, not due yet, or something newer happened to it.',
+  LEASE_NOT_FOUND: 'It was made without a lease, and lasts until it is removed.',
+  LEASE_NOT_YOURS: 'Somebody else has made it, or it was made for another owner.',
+  LEASE_RUNNING: 'The lease has not run out, or was renewed since the collector looked, or is suspected already.',
   SANDBOX_NOT_FOUND: 'There is no such sandbox.',
   SANDBOX_CONFLICT:
     'The sandbox exists with other settings (namespace, names, DNS, hosts, ports), or a network stands twice.',

@@ -5,6 +5,7 @@ import type { Context, Decision } from './deciders/context.ts';
 import { createEndpoint, deleteEndpoint } from './deciders/endpoint.ts';
 import { liftLegalHold, setLegalHold, shredSubject } from './deciders/holds.ts';
 import { declareHostLost, lapseHost } from './deciders/hosts.ts';
+import { expireLease, renewLease, suspectLease } from './deciders/lease.ts';
 import { configureDriver, createNetwork } from './deciders/network.ts';
 import { deleteNetwork, pruneNetworks } from './deciders/network-removal.ts';
 import { mendSandbox } from './deciders/outlet.ts';
@@ -56,6 +57,12 @@ export const decide = (state: BoundaryState, command: Command, context: Context)
       return suspectEndpoint(state, command.data, context);
     case 'CollectEndpoint':
       return collectEndpoint(state, command.data, context);
+    case 'RenewLease':
+      return renewLease(state, command.data, context);
+    case 'SuspectLease':
+      return suspectLease(state, command.data, context);
+    case 'ExpireLease':
+      return expireLease(state, command.data, context);
     case 'MendSandbox':
       return mendSandbox(state, command.data, context);
     case 'LeasePorts':

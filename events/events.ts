@@ -5,6 +5,7 @@
  */
 import { z } from 'zod';
 import { auditDecisions } from './audit-events.ts';
+import { LeaseMs } from './commands.ts';
 import {
   Culprit,
   EndpointFacts,
@@ -28,6 +29,11 @@ export * from './facts.ts';
 const network = { networkId: Id, name: NetworkName };
 const endpoint = { endpointId: Id, networkId: Id, name: EndpointName };
 const inSandbox = { ...endpoint, sandbox: z.object({ id: SandboxId, incarnation: Id }) };
+/** One of the two. */
+const leased = {
+  sandbox: z.object({ id: SandboxId, incarnation: Id }).nullable(),
+  network: z.object({ id: Id, name: NetworkName }).nullable(),
+};
 const failed = { fault: Fault };
 /** Of an event: the position of its commit, and its place there, from 0. */
 const place = { position: z.int(), index: z.int() };
@@ -148,6 +154,15 @@ const decisions = {
     reason: z.string(),
     lastSandbox: z.string().nullable(),
   }),
+  /** The lease of a sandbox, or of a network, begins anew with this event. */
+  LeaseRenewed: z.object({
+    ...leased,
+    leaseMs: LeaseMs,
+    /** How often it was renewed, this time included. */
+    renewals: z.int(),
+  }),
+  /** It has run out, and the sandbox is detached soon unless it is renewed. */
+  LeaseSuspected: z.object({ ...leased, renewals: z.int(), expiredAt: z.string() }),
   /** Whoever has parked the event at this place tries to fold it again, and what waits behind it. */
   ParkedRetried: z.object(place),
   /** Whoever has parked the event at this place goes on without it. */

@@ -4,6 +4,7 @@ import { isFailure, isIntent, type NetworkFacts, type NetworkSettings } from './
 import { endEndpoint } from './evolve-endpoints.ts';
 import { holdAddresses } from './holdings.ts';
 import { addressPool, holdSubnet, releaseSubnet } from './ipam.ts';
+import { leaseOf } from './lifetime.ts';
 import { isWide } from './settled.ts';
 import {
   type BoundaryState,
@@ -37,7 +38,9 @@ const createNetwork = (state: BoundaryState, event: EventOf<'NetworkCreateReques
   if (home.networks.has(network.id)) return;
   const { id, time: createdAt } = event.meta;
   const status = needsExecution(event) ? 'creating' : 'active';
-  home.networks.set(network.id, { facts: network, status, intent: id, createdAt, update: null, isSettled: false });
+  const lease = leaseOf(network, event.meta);
+  const row = { facts: network, status, intent: id, createdAt, update: null, isSettled: false, lease } as const;
+  home.networks.set(network.id, row);
   home.networkNames.set(network.name.toLowerCase(), network.id);
   for (const { subnet, vni } of ownSubnets(network)) {
     const holder = { kind: 'network', id: network.id, name: network.name };

@@ -5,12 +5,12 @@ import { type Event, type EventOf, isBeside, isRevertible, needsExecution } from
 import { isConstructive, isFailure, isTerminal } from './events.ts';
 import { evolveAllHosts, isOfAllHosts } from './evolve-all-hosts.ts';
 import { createEndpoint, evolveEndpoint, updateEndpoint, updateReported } from './evolve-endpoints.ts';
+import { evolveLease } from './evolve-leases.ts';
 import { loseHost } from './evolve-lost.ts';
 import { endVacant, evolveNetworks } from './evolve-networks.ts';
 import { endMove, evolveSandbox } from './evolve-sandboxes.ts';
 import { evolveSettled } from './evolve-settled.ts';
 import { setRoutes } from './ipam.ts';
-import { takeLeased } from './leases.ts';
 import { type BoundaryState, commandKey } from './state.ts';
 
 /** How long command ids are remembered; design value, 30 days. */
@@ -92,25 +92,28 @@ export const forget = (state: BoundaryState, nowMs: number): void => {
 
 // ---------------------------------------------------------------- hosts and drivers
 
-const evolveHost = (state: BoundaryState, event: EventOf<'HostFacts' | 'HostLapsed'>): void => {
-  if (event.type === 'HostLapsed') {
-    state.lapsed.set('epoch', event.data.epoch);
-    return;
-  }
-  setRoutes(state.subnets, event.data.host, event.data.routes);
-  setRoutes(state.shared.subnets, event.data.host, event.data.routes);
-  state.facts.set('host', event.data);
-};
+type Configuring = EventOf<'DriverConfigureRequested' | 'DriverConfigureFailed'>;
 
-const evolveDriver = (
-  { drivers }: BoundaryState,
-  event: EventOf<'DriverConfigureRequested' | 'DriverConfigureFailed'>,
-): void => {
+const evolveDriver = ({ drivers }: BoundaryState, event: Configuring): void => {
   const { driver } = event.data;
   const row = drivers.get(driver);
   if (event.type === 'DriverConfigureRequested') {
     drivers.set(driver, { options: event.data.options, before: row?.options ?? {}, intent: event.meta.id });
   } else if (row?.intent === event.meta.causationid) drivers.set(driver, { ...row, options: row.before });
+};
+
+const evolveHost = (state: BoundaryState, event: EventOf<'HostFacts' | 'HostLapsed' | Configuring['type']>): void => {
+  if (event.type === 'HostLapsed') {
+    state.lapsed.set('epoch', event.data.epoch);
+    return;
+  }
+  if (event.type !== 'HostFacts') {
+    evolveDriver(state, event);
+    return;
+  }
+  setRoutes(state.subnets, event.data.host, event.data.routes);
+  setRoutes(state.shared.subnets, event.data.host, event.data.routes);
+  state.facts.set('host', event.data);
 };
 
 // ---------------------------------------------------------------- all
@@ -124,11 +127,9 @@ const evolveModel = (state: BoundaryState, event: Event): void => {
   switch (event.type) {
     case 'HostFacts':
     case 'HostLapsed':
-      evolveHost(state, event);
-      return;
     case 'DriverConfigureRequested':
     case 'DriverConfigureFailed':
-      evolveDriver(state, event);
+      evolveHost(state, event);
       return;
     case 'NetworkCreateRequested':
     case 'NetworkSettled':
@@ -152,9 +153,6 @@ const evolveModel = (state: BoundaryState, event: Event): void => {
     case 'EndpointUpdateFailed':
       updateReported(state, event);
       return;
-    case 'PortsLeased':
-      takeLeased(state, event.data);
-      return;
     case 'EndpointJoinRequested':
     case 'EndpointLeaveRequested':
     case 'EndpointDeleteRequested':
@@ -176,6 +174,11 @@ const evolveModel = (state: BoundaryState, event: Event): void => {
     case 'SandboxRemoved':
       evolveSandbox(state, event);
       return;
+    case 'LeaseRenewed':
+    case 'LeaseSuspected':
+      evolveLease(state, event);
+      return;
+    case 'PortsLeased':
     case 'EndpointSettled':
     case 'JoinSettled':
       evolveSettled(state, event);

@@ -143,6 +143,16 @@ export const codes = {
   UPDATE_DISRUPTS: { status: 409, remedy: 'Set `disrupt` if connections through the gateway may be reset.' },
   NETWORK_FULL: { status: 503, remedy: 'A bridge takes 1023 endpoints: use a second network.' },
   NOT_GARBAGE: { status: 409, remedy: 'Nothing: the endpoint is in use, or something newer happened to it.' },
+  // Leases of sandboxes and networks
+  LEASE_NOT_FOUND: {
+    status: 404,
+    remedy: 'Nothing: it lasts. A lease is asked for when a sandbox or a network is made.',
+  },
+  LEASE_NOT_YOURS: {
+    status: 403,
+    remedy: 'See `cnm lease ls`: who made it renews it, for the owner that is named there.',
+  },
+  LEASE_RUNNING: { status: 409, remedy: 'Nothing: collectors ask again when it has run out.' },
   // Sandboxes
   SANDBOX_NOT_FOUND: { status: 404, remedy: 'Attach it first, or see `cnm sandbox ls`.' },
   SANDBOX_CONFLICT: {

@@ -130,11 +130,18 @@ const bySandbox = (
   otherwise = () => nowhere(hosts, 'SANDBOX_NOT_FOUND', 'sandbox', id),
 ): Routed => where(hosts, `sandbox ${id}`, (state) => findSandbox(state, id) !== undefined, 'HOST_REQUIRED', otherwise);
 
+/** The network that a command changes or removes itself. */
+const changedNetwork = (command: Command): string | null => {
+  if (command.type === 'RenewLease') return command.data.network ?? null;
+  return command.type === 'UpdateNetwork' || command.type === 'DeleteNetwork' ? command.data.network : null;
+};
+
 /** A network of the realm is changed and removed on its own boundary, whichever host it is seen from. */
 const onRealm = (places: Places, command: Command, host: string): Routed => {
-  if (command.type !== 'UpdateNetwork' && command.type !== 'DeleteNetwork') return at(host);
+  const ref = changedNetwork(command);
+  if (ref === null) return at(host);
   const state = places.hosts.get(host);
-  const row = state && findNetwork(state, command.data.network);
+  const row = state && findNetwork(state, ref);
   return row?.facts.scope === 'realm' ? { ok: true, place: { kind: 'network', id: row.facts.id } } : at(host);
 };
 
@@ -188,7 +195,8 @@ const byCommand = ({ hosts }: Places, key: string, subjectHost: string | null): 
 const references = (command: Command): readonly string[] => {
   if (command.type === 'AttachSandbox') return command.data.networks.map(({ network }) => network);
   if (command.type === 'MoveSandbox') return [command.data.from, command.data.to.network];
-  return 'network' in command.data ? [command.data.network] : [];
+  const ref = 'network' in command.data ? command.data.network : undefined;
+  return ref === undefined ? [] : [ref];
 };
 
 const unaddressed = (
@@ -225,12 +233,19 @@ const unaddressed = (
       return byNetwork(places, command.data.from, () => bySandbox(places, command.data.sandbox));
     case 'DetachSandbox':
       return bySandbox(places, command.data.sandbox);
+    case 'RenewLease': {
+      const { sandbox, network } = command.data;
+      if (network === undefined) return sandbox === undefined ? only(hosts) : bySandbox(places, sandbox);
+      return byNetwork(places, network, ({ facts: { id } }) => ({ ok: true, place: { kind: 'network', id } }));
+    }
     case 'LeasePorts':
     case 'SettleIntent':
       return where(hosts, 'the intent', (state) => state.intents.has(command.data.intent));
     case 'SuspectEndpoint':
     case 'CollectEndpoint':
       return where(hosts, 'the endpoint', (state) => state.endpoints.has(command.data.endpointId));
+    case 'SuspectLease':
+    case 'ExpireLease':
     case 'MendSandbox':
       return where(hosts, 'the sandbox', (state) => state.sandboxes.has(command.data.incarnation));
     case 'LapseHost':

@@ -18,6 +18,7 @@ import type {
   SandboxFacts,
 } from './events.ts';
 import { type AddressPool, type SubnetSpace, subnetSpace } from './ipam.ts';
+import type { Lease } from './lifetime.ts';
 import type { EndpointStatus, NetworkStatus, SandboxStatus } from './states.ts';
 import { Journal, Queue, Table } from './table.ts';
 import type { Update } from './updates.ts';
@@ -41,6 +42,8 @@ export interface NetworkRow {
   readonly update: Update<NetworkSettings> | null;
   /** Whether its subnets are those that a worker has learnt. */
   readonly isSettled: boolean;
+  /** Null: it lasts until it is deleted. Left out in what was carried over by a version before. */
+  readonly lease?: Lease | null;
 }
 
 /** What is unique inside one network. */
@@ -94,6 +97,8 @@ export interface SandboxRow {
   readonly gateways: Gateways;
   /** Event id of the latest leave that may be reverted, as in a move to another network; open while that is. */
   readonly move: string | null;
+  /** Null: it lasts until it is left. Left out in what was carried over by a version before. */
+  readonly lease?: Lease | null;
 }
 
 /** Who holds a port of the host, and on which of its addresses; `0.0.0.0` and `::` are all of their family. */

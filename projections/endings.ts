@@ -6,6 +6,7 @@ import { type CommandRow, noCommand } from './commands.ts';
 import { followRoutes } from './default-routes.ts';
 import type { EndpointRow } from './endpoints.ts';
 import { garbage } from './garbage.ts';
+import { leases } from './leases.ts';
 import { names } from './names.ts';
 import { countEndpoints } from './networks.ts';
 import { followGateways, followPorts } from './port-map.ts';
@@ -26,6 +27,7 @@ export const endEndpoints = (rows: Rows, isEnding: (endpoint: EndpointRow) => bo
     names.apply(rows.names, event, ending);
     ports.apply(rows.ports, event, ending);
     garbage.apply(rows.garbage, event, ending);
+    leases.apply(rows.leases, event, ending);
     followGateways(rows.endpoints, event, ending);
     followRoutes(rows.endpoints, event, ending);
     followPorts(rows.endpoints, rows.ports, event, ending);
@@ -59,12 +61,16 @@ export const loseHost = (rows: Rows, event: Lost, at: At): void => {
   for (const sandbox of rows.sandboxes.values()) {
     if (sandbox.host !== host) continue;
     rows.sandboxes.delete(sandbox.incarnation);
-    ports.apply(rows.ports, event, { ...at, endpointBefore: undefined, sandboxBefore: sandbox });
+    const ending = { ...at, endpointBefore: undefined, sandboxBefore: sandbox };
+    ports.apply(rows.ports, event, ending);
+    leases.apply(rows.leases, event, ending);
   }
   for (const network of rows.networks.values()) {
     if (network.host !== host) continue;
     rows.networks.delete(network.id);
-    addresses.apply(rows.addresses, event, { ...at, networkBefore: network, endpointBefore: undefined });
+    const ending = { ...at, networkBefore: network, endpointBefore: undefined };
+    addresses.apply(rows.addresses, event, ending);
+    leases.apply(rows.leases, event, ending);
   }
   for (const [key, driver] of rows.drivers) if (driver.host === host) rows.drivers.delete(key);
 };

@@ -57,6 +57,8 @@ export const networkIdsOf = (event: Event): readonly string[] => {
   if (event.type === 'NetworkCreateRequested') return [event.data.network.id];
   if (event.type === 'EndpointCreateRequested') return [event.data.endpoint.networkId];
   if ('networkId' in event.data) return [event.data.networkId];
+  if (event.type === 'LeaseRenewed' || event.type === 'LeaseSuspected')
+    return event.data.network ? [event.data.network.id] : [];
   return event.type === 'HostLost' ? event.data.networks : culpritIds(event, 'network');
 };
 

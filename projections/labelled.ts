@@ -64,6 +64,9 @@ const idsIn = ({ type, data }: Event): readonly string[] => {
       return [data.endpoint.id];
     case 'PortsLeased':
       return data.ports.map(({ holder }) => holder);
+    case 'LeaseRenewed':
+    case 'LeaseSuspected':
+      return data.network ? [data.network.id] : [];
     case 'HostLost':
       return [...data.networks, ...data.endpoints];
     case 'CommandRefused':

@@ -14,6 +14,7 @@ import { type EndpointRow, endpoints } from './endpoints.ts';
 import { type GarbageRow, garbage } from './garbage.ts';
 import { type HoldRow, holds } from './holds.ts';
 import { type HostRow, heard, hosts } from './hosts.ts';
+import { type LeaseRow, leases } from './leases.ts';
 import { type NameRow, names } from './names.ts';
 import { countEndpoints, type NetworkRow, networks } from './networks.ts';
 import { ObservedMap, type ViewObserver } from './observer.ts';
@@ -36,6 +37,7 @@ export interface ViewRows {
   readonly drivers: DriverRow;
   readonly commands: CommandRow;
   readonly garbage: GarbageRow;
+  readonly leases: LeaseRow;
   readonly parked: ParkedRow;
   readonly holds: HoldRow;
   readonly shredded: ShreddedRow;
@@ -84,6 +86,7 @@ const mapsOf = (rows: Rows | null, commands: Rows['commands'], observer: ViewObs
     drivers: new Map(rows?.drivers),
     commands,
     garbage: new Map(rows?.garbage),
+    leases: new Map(rows?.leases),
     parked: new Map(rows?.parked),
     holds: new Map(rows?.holds),
     shredded: new Map(rows?.shredded),
@@ -158,6 +161,7 @@ export const projections: { readonly [View in ViewName]: Projection<ViewRows[Vie
   drivers,
   commands,
   garbage,
+  leases,
   parked,
   holds,
   shredded,
@@ -230,6 +234,7 @@ const folds: readonly { readonly handles: readonly EventType[]; readonly fold: F
     handles: ['EndpointCreateRequested', 'EndpointCreateFailed', 'EndpointDeleted'],
     fold: (rows, event, at) => countEndpoints(rows.networks, event, at),
   },
+  { handles: leases.handles, fold: (rows, event, at) => leases.apply(rows.leases, event, at) },
 ];
 
 interface Plan {

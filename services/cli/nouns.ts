@@ -66,6 +66,11 @@ export const nouns: readonly Noun[] = [
     load: async () => (await import('./garbage.ts')).garbageSpecs,
   },
   {
+    name: 'lease',
+    summary: 'ls, renew: sandboxes and networks that end unless somebody renews them',
+    load: async () => (await import('./lease.ts')).leaseSpecs,
+  },
+  {
     name: 'command',
     summary: 'cancel: a command that is under way',
     load: async () => (await import('./command.ts')).commandSpecs,

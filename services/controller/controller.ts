@@ -6,16 +6,14 @@
 import { hash } from 'node:crypto';
 import type { Logger } from 'pino';
 import { remoteDriver } from '../../drivers/remote.ts';
-import { type CommandRecord, foldCommand } from '../../events/command-record.ts';
-import { cutsShort } from '../../events/cut-short.ts';
+import type { CommandRecord } from '../../events/command-record.ts';
 import type { DriverRules } from '../../events/driver-rules.ts';
 import { DEFAULT_REALM_POOLS, type SubnetPool } from '../../events/ipam.ts';
 import { subjects } from '../../events/names.ts';
 import type { Answer } from '../../events/queries.ts';
 import { commandKey } from '../../events/state.ts';
 import { type Clock, sleep } from '../lib/clock.ts';
-import { placedEvents } from '../lib/commit.ts';
-import { applyMessage, type Boundary, boundaryOf, emptyRealm, type FollowedRealm, followRealm } from '../lib/realm.ts';
+import { applyMessage, boundaryOf, emptyRealm, type FollowedRealm, followRealm } from '../lib/realm.ts';
 import type { Appended, Message, Reader, Stream } from '../lib/stream.ts';
 import { tellParked } from '../lib/tell-parked.ts';
 import { answersOf, decidedAnswers, endedAnswer } from './answers.ts';
@@ -24,6 +22,7 @@ import { admissionOf, commitOf, fenceOf, openingOf } from './commits.ts';
 import { type Intake, takeIn } from './intake.ts';
 import { type Batch, decideRound, inLogOrder, type Round, type RoundContext } from './round.ts';
 import { Term } from './term.ts';
+import { recordOf } from './told.ts';
 
 export interface ControllerOptions {
   readonly realm: string;
@@ -357,33 +356,19 @@ class ActiveController implements Controller {
       const { segment } = this.#realm.realm;
       const carried =
         segment && row.decidedAt < segment.first ? await carriedOf(this.#options.log, segment, key) : null;
+      const { subject } = boundary;
+      const told = (through: number) => recordOf(this.#options.log, key, { subject, from: row.decidedAt, through });
       // The first answer is what the decision alone said, however far the command has come since.
-      const decided = carried ? carried.decided : await this.#record(boundary, key, row.decidedAt, row.decidedAt);
+      const decided = carried ? carried.decided : await told(row.decidedAt);
       const first = decided ? answersOf(decided) : [];
       const isEndedLater = row.endedAt !== null && row.endedAt > row.decidedAt;
-      const ended =
-        carried || !isEndedLater ? carried?.ended : await this.#record(boundary, key, row.decidedAt, row.endedAt ?? 0);
+      const ended = carried || !isEndedLater ? carried?.ended : await told(row.endedAt ?? 0);
       const last = ended && endedAnswer(ended);
       for (const answer of last ? [...first, last] : first) this.#answer(intake.actor, intake.id, answer);
     } catch (error) {
       // An answer is sent at most once; the `commands` view has it too.
       this.#options.logger.warn({ err: error, commandId: intake.id }, 'could not repeat an answer');
     }
-  }
-
-  async #record({ subject }: Boundary, key: string, from: number, through: number): Promise<CommandRecord | undefined> {
-    let record: CommandRecord | undefined;
-    for (let position = from; position <= through; position++) {
-      const message = await this.#options.log.get(position);
-      for (const [, event] of message ? placedEvents(message) : []) {
-        const isCut = cutsShort(event) && commandKey(event.data.actor, event.data.commandId) === key;
-        // Another one on the way says nothing of it: with that the worker had come back.
-        const isLost = event.type === 'HostLost' && message?.subject === subject && position === through;
-        if (isCut || isLost || commandKey(event.meta.actor, event.meta.commandid) === key)
-          record = foldCommand(record, event, position);
-      }
-    }
-    return record;
   }
 }
 

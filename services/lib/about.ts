@@ -15,6 +15,11 @@ export const aboutOf = (fact: Fact, command = ''): string => {
     case 'HostLost':
     case 'PeersForgotten':
       return `host/${fact.data.host}`;
+    case 'LeaseRenewed':
+    case 'LeaseSuspected': {
+      const { sandbox, network } = fact.data;
+      return sandbox ? `sandbox/${sandbox.id}` : `network/${network?.id}`;
+    }
     case 'RealmOpened':
       return `realm/${fact.data.realm}`;
     case 'TunnelKeysRotated':
