@@ -124,7 +124,7 @@ class Keeper implements KeptWorker {
   look(): Look {
     if (this.#worker) return this.#worker.look();
     const problems = this.#parked ? [{ code: 'BOUNDARY_PARKED', says: this.#parked.message } as const] : [];
-    return { position: this.#parked?.position ?? 0, stages: [], problems, parked: 1 };
+    return { position: this.#parked?.position ?? 0, stages: [], problems, parked: this.#parked ? 1 : 0 };
   }
 
   get dnsCounts(): DnsCounts | null {
