@@ -62,10 +62,11 @@ export const networkIdsOf = (event: Event): readonly string[] => {
   return event.type === 'HostLost' ? event.data.networks : culpritIds(event, 'network');
 };
 
-/** The endpoints that an event names, by name and id; in a lease of ports by id, in a refusal by what it says. */
+/** The endpoints that an event names, by name and id; in a lease of ports and with a lost host by id, in a refusal by what it says. */
 export const endpointNamesOf = (event: Event): readonly string[] => {
   if (event.type === 'EndpointCreateRequested') return [event.data.endpoint.name, event.data.endpoint.id];
   if ('endpointId' in event.data) return [event.data.name, event.data.endpointId];
+  if (event.type === 'HostLost') return event.data.endpoints;
   if (event.type === 'PortsLeased') return event.data.ports.map(({ holder }) => holder);
   return culpritIds(event, 'endpoint');
 };
@@ -74,6 +75,7 @@ export const endpointNamesOf = (event: Event): readonly string[] => {
 export const sandboxNamesOf = (event: Event): readonly (string | null)[] => {
   if ('sandbox' in event.data) return [event.data.sandbox?.id ?? null, event.data.sandbox?.incarnation ?? null];
   if (event.type === 'PortsLeased') return event.data.ports.map(({ holder }) => holder);
+  if (event.type === 'HostLost') return event.data.sandboxes;
   if (event.type === 'EndpointSuspected') return [event.data.lastSandbox];
   if (event.type === 'EndpointDeleteRequested') return [event.data.garbage?.lastSandbox ?? null];
   return culpritIds(event, 'sandbox');
