@@ -248,6 +248,13 @@ export const removeFile = (transaction: Transaction, file: SandboxFile): void =>
   });
 };
 
+/** Directories that were made for files which then were not. */
+const pruneEmpty = (host: Host): void => {
+  const parent = `${host.runDir}/files`;
+  const names = attempt(`read ${parent}`, () => fs.readdirSync(parent), 'ENOENT') ?? [];
+  for (const name of names) prune(host, `${parent}/${name}/any`);
+};
+
 /** At the start: the place for records; and what an earlier process left behind, half made or half removed. */
 export const prepareFiles = (host: Host): void => {
   attempt(`make ${recordsDir(host)}`, () => {
@@ -257,6 +264,7 @@ export const prepareFiles = (host: Host): void => {
       if (half && name.startsWith(prefixOf(host))) remove(`${recordsDir(host)}/${name}`);
     }
   });
+  pruneEmpty(host);
 };
 
 /** Our files. One that its user has changed is shown as it was told to be: that it differs is as it should be. */
