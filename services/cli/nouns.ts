@@ -29,6 +29,11 @@ export const nouns: readonly Noun[] = [
     load: async () => (await import('./doctor.ts')).doctorSpecs,
   },
   {
+    name: 'url',
+    summary: 'of the server, for programs of your own',
+    load: async () => (await import('./url.ts')).urlSpecs,
+  },
+  {
     name: 'demo',
     summary: 'the main job in a throwaway place',
     load: async () => (await import('./demo.ts')).demoSpecs,

@@ -56,7 +56,7 @@ export const provision = async (connection: NatsConnection, options: ProvisionOp
   const serverProblems = [
     ...checkVersion(server.version),
     ...checkPayload(server.max_payload),
-    ...(options.actorsProven ? await checkActors(connection) : []),
+    ...(options.actorsProven ? await checkActors(connection, options.sync) : []),
   ];
   if (serverProblems.some(({ code }) => code === 'SERVER_TOO_OLD')) return { ok: false, problems: serverProblems };
   const manager = await jetstreamManager(connection, { checkAPI: false, timeout: TIMEOUT_MS });

@@ -5,6 +5,7 @@ import type { Logger } from '../lib/logger.ts';
 import { findServerBinary } from '../nats/binary.ts';
 import { connectNats } from '../nats/connection.ts';
 import type { Problem } from '../nats/problem.ts';
+import { securityOf } from '../nats/security.ts';
 import { startServer } from '../nats/server.ts';
 import { provision } from '../nats/streams.ts';
 import type { SyncEvidence } from '../nats/sync.ts';
@@ -60,7 +61,15 @@ const evidence = ({ natsUrl, natsMonitorUrl, natsSyncStated }: Config): SyncEvid
 
 /** Checks the server and makes the streams that are missing. @throws Unusable with all that is wrong */
 export const prepareServer = async (url: string, config: Config, logger: Logger, clock: Clock): Promise<void> => {
-  const connection = await connectNats({ url, role: 'provision', log: logger, waitMs: EXTERNAL_WAIT_MS, clock });
+  const security = securityOf(config);
+  const connection = await connectNats({
+    url,
+    role: 'provision',
+    log: logger,
+    waitMs: EXTERNAL_WAIT_MS,
+    clock,
+    security,
+  });
   try {
     const { natsReplicas: replicas, actorsProven } = config;
     const provisioned = await provision(connection, { sync: evidence(config), replicas, actorsProven });

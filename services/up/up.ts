@@ -4,6 +4,7 @@ import { abortable } from '../client/abortable.ts';
 import { type Clock, systemClock } from '../lib/clock.ts';
 import { type Config, redacted } from '../lib/config.ts';
 import type { Logger } from '../lib/logger.ts';
+import { publicUrl } from '../nats/public-url.ts';
 import { Running } from './part.ts';
 import { putFirst } from './priority.ts';
 import { embeddedServer, externalServer, prepareServer } from './server.ts';
@@ -23,6 +24,7 @@ export interface UpOptions {
 }
 
 export interface Up {
+  /** With credentials, where it takes any. */
   readonly url: string;
   /** How long the start took, milliseconds. */
   readonly startedInMs: number;
@@ -60,7 +62,7 @@ export const startUp = async (options: UpOptions): Promise<Up> => {
     // a single service is told where the server is by its environment, and so are those who use it
     if (services.length === serviceNames.length) withdraw = announce(config, url);
     const startedInMs = Math.round(clock.monotonicMs() - startedMs);
-    logger.info({ url, startedInMs, services }, 'serving');
+    logger.info({ url: publicUrl(url), startedInMs, services }, 'serving');
     const stop = async (): Promise<void> => {
       withdraw();
       await running.stop();
