@@ -34,6 +34,11 @@ export const nouns: readonly Noun[] = [
     load: async () => (await import('./url.ts')).urlSpecs,
   },
   {
+    name: 'nats-config',
+    summary: 'a NATS server with accounts: its configuration, and keys for all who use it',
+    load: async () => (await import('./nats-config.ts')).natsConfigSpecs,
+  },
+  {
     name: 'demo',
     summary: 'the main job in a throwaway place',
     load: async () => (await import('./demo.ts')).demoSpecs,
