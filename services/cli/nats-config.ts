@@ -70,7 +70,7 @@ const natsConfig: Spec = {
       for (const { name, folder, isNew } of written.parties)
         context.out(`  ${name.padEnd(24)} ${isNew ? 'new ' : 'kept'} ${folder}\n`);
       context.out(
-        'Give each its folder (a seed and its settings), and nobody else. A running server takes it by `nats-server --signal reload`.\n',
+        'Give each its folder (a seed and its settings), and nobody else. A running server takes it by `nats-server --signal reload`, twice, a second apart.\n',
       );
     }
     return undefined;

@@ -57,7 +57,10 @@ const reading = (stream: string, filter?: string): readonly string[] => [
   `STREAM.INFO.${stream}`,
   `STREAM.MSG.GET.${stream}`,
   `DIRECT.GET.${stream}`,
-  `CONSUMER.CREATE.${stream}.${filter === undefined ? '>' : `*.${filter}`}`,
+  // the library names a consumer in the subject, but not one of several filters
+  ...(filter === undefined
+    ? [`CONSUMER.CREATE.${stream}`, `CONSUMER.CREATE.${stream}.>`]
+    : [`CONSUMER.CREATE.${stream}.*.${filter}`]),
   `CONSUMER.DELETE.${stream}.*`,
 ];
 /** Answered by more than one message. */

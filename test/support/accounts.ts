@@ -9,7 +9,7 @@ import { silentLogger } from '../../services/lib/logger.ts';
 import { connectNats } from '../../services/nats/connection.ts';
 import { type Wanted, writeParties } from '../../services/nats/party-files.ts';
 import { type Security, securityOf } from '../../services/nats/security.ts';
-import { end, freePort, launch, testServerBinary } from './nats.ts';
+import { end, freePort, launch, testServerBinary, waitFor } from './nats.ts';
 
 export type Named = Partial<Pick<Wanted, 'hosts' | 'actors' | 'viewers' | 'operators' | 'remove'>>;
 
@@ -21,8 +21,8 @@ export interface AccountServer {
   security(party: string): Security;
   /** A connection under this role; closed by `stop`. */
   connect(party: string, role: string): Promise<NatsConnection>;
-  /** Writes the configuration for more parties, and has the server read it. */
-  add(named: Named): void;
+  /** Writes the configuration for one more actor and others, and has the server read it: twice, as operations.md says. */
+  add(actor: string, named: Named): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -60,8 +60,18 @@ export const startAccounts = async (named: Named): Promise<AccountServer> => {
       connections.push(connection);
       return connection;
     },
-    add: (more) => {
-      write(more);
+    add: async (actor, more) => {
+      write({ ...more, actors: [actor, ...(more.actors ?? [])] });
+      child.kill('SIGHUP');
+      const given = { url, role: 'new', log: silentLogger(), waitMs: 1_000, security: security(`actor-${actor}`) };
+      const isIn = () =>
+        connectNats(given)
+          .then((connection) => connection.close())
+          .then(
+            () => true,
+            () => false,
+          );
+      await waitFor(isIn, { what: 'the first reading' });
       child.kill('SIGHUP');
     },
     stop: async () => {
