@@ -65,6 +65,8 @@ export interface Config {
   readonly checkpointFile: string | null;
   readonly checkpointMs: number;
   readonly snapshotEvents: number;
+  /** Where metrics and health are served; null: nowhere. */
+  readonly http: HttpAddress | null;
   /** Everything lives in a user and network namespace of its own, which the launcher has made. */
   readonly rootless: boolean;
   /** The launcher has made a throwaway network namespace around this process. */
@@ -72,6 +74,12 @@ export interface Config {
   /** For tests: where the process ends, or is told to say where it could (drivers/kernel/failpoint.ts). */
   readonly failpoint: string | null;
   readonly searchPath: string;
+}
+
+export interface HttpAddress {
+  readonly host: string;
+  /** 0: any free one. */
+  readonly port: number;
 }
 
 /** Pools as the variables have them. */
@@ -116,6 +124,8 @@ export const variables = {
   CNM_CHECKPOINT_FILE: 'file that each checkpoint is appended to as well (none)',
   CNM_CHECKPOINT_MS: 'how often a checkpoint is made of a log that has grown (60000)',
   CNM_SNAPSHOT_EVENTS: 'after how many events projectors keep a snapshot of the views (5000)',
+  CNM_HTTP:
+    'HOST:PORT where metrics (/metrics) and health (/live, /ready) are served, by `cnm up` and `cnm serve` (nowhere)',
   CNM_ROOTLESS: '1: `cnm up` and `cnm demo` in a user namespace of their own',
   CNM_THROWAWAY: 'set by the launcher around `cnm demo`',
   CNM_FAILPOINT:
@@ -215,6 +225,14 @@ const natsUrl = z
     'nats://host:port, several with commas',
   );
 
+const HttpText = z.string().transform((text, context): HttpAddress => {
+  const match = /^(?:\[([0-9a-fA-F:]+)\]|([^\s:/]+)):(\d{1,5})$/.exec(text);
+  const port = Number(match?.[3]);
+  if (match && port <= 65535) return { host: match[1] ?? match[2] ?? '', port };
+  context.addIssue({ code: 'custom', message: 'HOST:PORT, such as 127.0.0.1:9464 or [::1]:9464' });
+  return z.NEVER;
+});
+
 const flag = z.enum(['0', '1'], 'either 0 or 1').transform((text) => text === '1');
 
 const Environment = z.object({
@@ -270,6 +288,7 @@ const Environment = z.object({
     .transform(Number)
     .pipe(z.int().min(1, 'at least 1'))
     .optional(),
+  CNM_HTTP: HttpText.optional(),
   CNM_ROOTLESS: flag.optional(),
   CNM_THROWAWAY: flag.optional(),
   CNM_FAILPOINT: z.string().refine(isFailpoint, 'record:FILE or kill:NAME@N').optional(),
@@ -337,6 +356,7 @@ export const readConfig = (
     checkpointFile: settings.CNM_CHECKPOINT_FILE ?? null,
     checkpointMs: settings.CNM_CHECKPOINT_MS ?? 60_000,
     snapshotEvents: settings.CNM_SNAPSHOT_EVENTS ?? 5_000,
+    http: settings.CNM_HTTP ?? null,
     rootless: settings.CNM_ROOTLESS ?? false,
     throwaway: settings.CNM_THROWAWAY ?? false,
     failpoint: settings.CNM_FAILPOINT ?? null,
