@@ -14,12 +14,13 @@ export interface Plan {
 export class FuzzFailure extends Error {
   override readonly name = 'FuzzFailure';
 
-  constructor(target: string, seed: number, input: number, cause: unknown) {
+  constructor(
+    { name, seed, first, last }: { name: string; seed: number; first: number; last: number },
+    cause: unknown,
+  ) {
     const said = cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
-    super(
-      `${target}, again with: npm run fuzz -- --target ${target} --seed ${seed} --from ${input} --inputs 1\n${said}`,
-      { cause },
-    );
+    const again = `npm run fuzz -- --target ${name} --seed ${seed} --from ${first} --inputs ${last - first + 1}`;
+    super(`input ${last} of ${name}, again with: ${again}\n${said}`, { cause });
   }
 }
 
@@ -35,7 +36,7 @@ export const runTargets = async (targets: readonly Target[], plan: Plan): Promis
   const { inputs, seed, from = 0, onProgress } = plan;
   const shares = targets.reduce((sum, { share }) => sum + share, 0);
   const counts = new Map<string, number>();
-  for (const { name, share, start } of targets) {
+  for (const { name, share, span = 1, start } of targets) {
     const count = targets.length === 1 ? inputs : Math.ceil((inputs * share) / shares);
     const run = start();
     for (let input = from; input < from + count; input++) {
@@ -43,7 +44,7 @@ export const runTargets = async (targets: readonly Target[], plan: Plan): Promis
         const running = run(new Random(hashOf(`${seed} ${name} ${input}`)));
         if (running) await running;
       } catch (error) {
-        throw new FuzzFailure(name, seed, input, error);
+        throw new FuzzFailure({ name, seed, first: input - (input % span), last: input }, error);
       }
     }
     counts.set(name, count);

@@ -5,6 +5,8 @@ export interface Target {
   readonly name: string;
   /** How many of a hundred inputs it gets, beside the others' shares. */
   readonly share: number;
+  /** After how many inputs it forgets those before; 1 when left out: then each stands for itself. */
+  readonly span?: number;
   /** Made once a run: takes one input. Throws when something does not hold. */
   readonly start: () => (random: Random) => void | Promise<void>;
 }

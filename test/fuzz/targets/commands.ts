@@ -11,6 +11,7 @@ import { settledObjects } from '../../../services/worker/census.ts';
 import { World } from '../../support/world.ts';
 import { goldenCommands } from '../golden.ts';
 import { json, mutatedJson, mutatedText, type Random, text } from '../random.ts';
+import { richCommands } from '../rich-commands.ts';
 import type { Target } from '../target.ts';
 
 const runDir = '/run/cnm/h1';
@@ -60,9 +61,10 @@ const assertObject = (object: KernelObject): void => {
 
 export const commands: Target = {
   name: 'commands',
-  share: 18,
+  share: 24,
+  span: AGE_MAX,
   start: () => {
-    const good = goldenCommands();
+    const good = [...goldenCommands(), ...richCommands, ...richCommands];
     const host = { realm: 'test', host: 'h1', underlay: null };
     const resolvConf = () => ({ servers: ['192.0.2.53'], search: [], options: [] });
     const deployment = { host, drivers, resolvConf };
@@ -72,13 +74,17 @@ export const commands: Target = {
     return (random: Random) => {
       if (age++ % AGE_MAX === 0) {
         world = new World();
-        for (const name of ['web', 'back']) world.run('CreateNetwork', { name } as never);
+        for (const name of ['web', 'back'])
+          world.run(
+            'CreateNetwork',
+            name === 'back' ? { name, ipam: { subnets: [{ subnet: '10.9.0.0/24' }] } } : { name },
+          );
         world.succeed();
       }
       world.nowMs += 1000;
       const golden = random.pick(good);
-      const changed = random.chance(0.92) ? mutatedJson(random, golden) : json(random);
-      const written = JSON.stringify(random.chance(0.15) ? golden : changed) ?? '';
+      const changed = random.chance(0.92) ? mutatedJson(random, golden, 1 + random.below(2)) : json(random);
+      const written = JSON.stringify(random.chance(0.3) ? golden : changed) ?? '';
       const body = random.chance(0.05) ? mutatedText(random, written) : written;
       const subject = random.chance(0.9) ? 'cnm.command.alice.h1' : `cnm.command.${text(random)}.h1`;
       const message = { position: age, recordedMs: world.nowMs, subject, body: encoder.encode(body) };
