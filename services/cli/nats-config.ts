@@ -32,6 +32,7 @@ const natsConfig: Spec = {
     remove: { value: 'NAME', multiple: true, help: 'a folder of DIR/keys (actor-alice) that is to go' },
     listen: { value: 'HOST:PORT', help: 'where the server listens (0.0.0.0:4222)' },
     monitor: { value: 'HOST:PORT', help: 'its monitoring port (127.0.0.1:8222); none: without' },
+    keys: { value: 'DIR', help: 'where the keys lie (DIR/keys)' },
     store: { value: 'DIR', help: 'where it keeps the streams (DIR/jetstream)' },
     url: { value: 'URL', help: 'where the others find it (nats://127.0.0.1:4222)' },
     'tls-cert': { value: 'PEM', help: "the server's certificate, with --tls-key" },
@@ -53,6 +54,7 @@ const natsConfig: Spec = {
       viewers: named('actor', call.texts('viewer')),
       operators: named('actor', call.texts('operator')),
       remove: call.texts('remove'),
+      ...(call.text('keys') === undefined ? {} : { keys: resolve(call.text('keys') ?? '') }),
       url: call.text('url') ?? 'nats://127.0.0.1:4222',
       place: {
         listen: call.text('listen') ?? '0.0.0.0:4222',

@@ -36,6 +36,8 @@ export interface Wanted {
   readonly operators: readonly string[];
   /** Folders below `keys/` that are to go. */
   readonly remove: readonly string[];
+  /** Where keys lie; `keys` below the directory when left out. */
+  readonly keys?: string;
   readonly url: string;
   readonly place: ServerPlace;
 }
@@ -102,9 +104,11 @@ const replace = (path: string, content: string): void => {
 
 /** @throws NatsFault CREDENTIALS_UNREADABLE; errors of the file system */
 export const writeParties = (directory: string, wanted: Wanted): Written => {
-  const keys = join(directory, 'keys');
-  mkdirSync(keys, { recursive: true, mode: 0o700 });
-  chmodSync(directory, 0o700);
+  const { keys = join(directory, 'keys') } = wanted;
+  for (const path of [directory, keys]) {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    chmodSync(path, 0o700);
+  }
   for (const folder of wanted.remove) {
     if (parsePartyFolder(folder) === null || !existsSync(join(keys, folder)))
       throw new NatsFault('CREDENTIALS_UNREADABLE', `there is no ${folder} in ${keys}`);

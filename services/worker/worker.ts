@@ -17,11 +17,13 @@ import type { Look } from '../lib/health.ts';
 import type { Opening } from '../lib/opening.ts';
 import { type Boundary, boundaryOf, type FollowedRealm, followRealm, type Realm } from '../lib/realm.ts';
 import type { Stream } from '../lib/stream.ts';
+import { noTracing, type Tracing } from '../lib/trace.ts';
 import type { Plugins } from '../plugins/plugins.ts';
 import { Consulting } from './consulting.ts';
 import { Encryption, encrypting } from './encryption.ts';
 import { Execution } from './execution.ts';
 import { Leasing } from './leasing.ts';
+import { HostDeclaredLost } from './lost.ts';
 import { lookAt, type WorkerMeter } from './meter.ts';
 import { Outbox } from './outbox.ts';
 import { listenToParked, whyParked } from './parked.ts';
@@ -56,6 +58,7 @@ export interface WorkerOptions {
   /** What answers names in sandboxes; `createDns` when left out. */
   readonly names?: typeof createDns;
   readonly meter?: WorkerMeter;
+  readonly tracing?: Tracing;
 }
 
 export interface Worker {
@@ -153,6 +156,7 @@ class HostWorker implements Worker {
       listener: {
         before: (boundary, event) => {
           this.#encryption.note(event);
+          if (event.type === 'PeersForgotten') this.#peers.note(event.data.host, event);
           if (boundary.host === null) return;
           const consulting = this.#consultingOn(boundaryOf(followed.realm, host).state);
           consulting.noteHost(boundary.host, event);
@@ -176,9 +180,9 @@ class HostWorker implements Worker {
     await followed.reader.caughtUp;
     const parked = whyParked(boundary, followed.realm);
     if (parked) throw parked;
-    const stored = this.#options.meter?.stored;
-    const sending = { realm, host, log, followed, boundary, clock, logger, onFault };
-    const outbox = new Outbox({ ...sending, ...(stored ? { stored } : {}) });
+    const { tracing = noTracing, meter } = this.#options;
+    const sending = { realm, host, log, followed, boundary, clock, logger, onFault, tracing };
+    const outbox = new Outbox({ ...sending, ...(meter ? { stored: meter.stored } : {}) });
     this.#outbox = outbox;
     // First of all, so that two workers never act for one host: whoever reported before is fenced by this.
     const found = await kernel.facts();
@@ -199,6 +203,7 @@ class HostWorker implements Worker {
       report: (reports) => outbox.push(reports),
       wake: () => this.#taking?.wake(),
       onFault,
+      tracing,
     });
     await execution.begin();
     this.#execution = execution;
@@ -287,7 +292,7 @@ class HostWorker implements Worker {
     const hosts = statedBy(realm);
     this.#consultingOn(state).opened(hosts);
     for (const { facts } of state.sandboxes.values()) this.#announced.add(facts.incarnation);
-    for (const { host, underlay } of hosts) this.#peers.state(host, underlay?.address ?? null);
+    for (const facts of hosts) this.#peers.state(facts.host, facts);
     for (const [kind, row] of opening.lines()) if (kind === 'peer') this.#peers.carry(row as PeerRow);
   }
 
@@ -296,6 +301,9 @@ class HostWorker implements Worker {
     if (type === 'HostFacts') this.#noteFacts(data);
     const isLeft = type === 'EndpointLeaveFailed' || type === 'EndpointDeleteFailed' || type === 'NetworkDeleteFailed';
     if (isLeft && data.fault.code !== 'DEPENDENCY_FAILED') this.#execution?.repairLater();
+    // One that has stated another epoch by then was not lost.
+    if (type === 'HostLost' && this.#outbox && data.epoch === this.#known?.epoch)
+      this.#fail(new HostDeclaredLost(data));
     if (type === 'HostLapsed' && data.host === this.#options.host) this.#stating.returned(data.epoch);
     this.#leasing.note(event);
     consulting.note(event);
