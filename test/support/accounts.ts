@@ -26,12 +26,12 @@ export interface AccountServer {
   stop(): Promise<void>;
 }
 
-export const startAccounts = async (named: Named): Promise<AccountServer> => {
+export const startAccounts = async (named: Named, tls: Wanted['place']['tls'] = null): Promise<AccountServer> => {
   const folder = mkdtempSync(join(tmpdir(), 'cnm-accounts-'));
   const port = await freePort();
   const url = `nats://127.0.0.1:${port}`;
   const write = (parties: Named): string => {
-    const place = { listen: `127.0.0.1:${port}`, monitor: null, storeDir: join(folder, 'jetstream'), tls: null };
+    const place = { listen: `127.0.0.1:${port}`, monitor: null, storeDir: join(folder, 'jetstream'), tls };
     const none = { hosts: [], actors: [], viewers: [], operators: [], remove: [] };
     return writeParties(folder, { ...none, ...parties, url, place }).config;
   };
