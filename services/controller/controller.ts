@@ -1,26 +1,27 @@
 /**
- * The controller: turns commands into decisions on the log, in the order in which they were published per boundary. Any number may
+ * The controller: turns commands into decisions on the log, those of one actor in the order in which they were published. Any number may
  * run; one is active by lease, and guards and terms make an overlap harmless (term.ts).
  */
 
 import { hash } from 'node:crypto';
 import type { Logger } from 'pino';
 import { remoteDriver } from '../../drivers/remote.ts';
-import { type CommandRecord, foldCommand } from '../../events/command-record.ts';
+import type { CommandRecord } from '../../events/command-record.ts';
 import type { DriverRules } from '../../events/driver-rules.ts';
 import { DEFAULT_REALM_POOLS, type SubnetPool } from '../../events/ipam.ts';
 import { subjects } from '../../events/names.ts';
 import type { Answer } from '../../events/queries.ts';
 import { commandKey } from '../../events/state.ts';
 import { type Clock, sleep } from '../lib/clock.ts';
-import { placedEvents } from '../lib/commit.ts';
 import { applyMessage, boundaryOf, emptyRealm, type FollowedRealm, followRealm } from '../lib/realm.ts';
-import type { Appended, Message, Reader, Stream } from '../lib/stream.ts';
+import type { Appended, Message, Stream } from '../lib/stream.ts';
 import { tellParked } from '../lib/tell-parked.ts';
-import { answersOf, decidedAnswers, endedAnswer } from './answers.ts';
-import { carriedOf } from './carried.ts';
+import { decidedAnswers, endedAnswer } from './answers.ts';
+import type { Rate } from './bucket.ts';
+import { CommandQueue } from './command-queue.ts';
 import { admissionOf, commitOf, fenceOf, openingOf } from './commits.ts';
 import { type Intake, takeIn } from './intake.ts';
+import { repeatedAnswers } from './repeating.ts';
 import { type Batch, decideRound, inLogOrder, type Round, type RoundContext } from './round.ts';
 import { Term } from './term.ts';
 
@@ -34,6 +35,8 @@ export interface ControllerOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly quarantineMs: number;
+  /** What one actor may publish without being held back while others are at work; `defaultFairRate` when left out. */
+  readonly fairRate?: Rate;
   /** Pools of automatic IPv4 subnets of realm networks. */
   readonly realmPools?: readonly SubnetPool[];
   /** `nats`: the server lets each user publish under its own actor only; `claim` when left out. */
@@ -54,8 +57,8 @@ export interface Controller {
 
 /** Most commands that are decided together: a round must not keep queries waiting, and 16 fill a commit's sync to disk well. */
 const roundCommandsMax = 16;
-/** Commands that wait in memory at most; beyond it the reader stops, and starts again where it was once they are decided. */
-const queueCommandsMax = 2_048;
+/** What one actor may publish without being held back while others are at work. Design value. */
+export const defaultFairRate: Rate = { perSecond: 500, burst: 1_000 };
 const retryMsMax = 1_000;
 /** How long a controller that was replaced leaves the field to the other one: by then its lease has said which of them is to stop. */
 const holdBackMs = 250;
@@ -69,11 +72,10 @@ class ActiveController implements Controller {
   #followed: FollowedRealm | null = null;
   #term: Term | null = null;
   /** Commands as they came: they are parsed round by round, since a socket may deliver hundreds in one go. */
-  #queue: Message[] = [];
+  #queue: CommandQueue | null = null;
   #wake: () => void = () => undefined;
   #active = false;
   #live = false;
-  #commandReader: Reader | null = null;
   #loop: Promise<void> = Promise.resolve();
 
   constructor(options: ControllerOptions) {
@@ -115,9 +117,8 @@ class ActiveController implements Controller {
     this.#followed?.release();
     this.#wake();
     await this.#loop;
-    await this.#commandReader?.stop();
-    this.#commandReader = null;
-    this.#queue = [];
+    await this.#queue?.close();
+    this.#queue = null;
   }
 
   async stop(): Promise<void> {
@@ -144,31 +145,42 @@ class ActiveController implements Controller {
     // Whoever decided before may have gone further than we have read.
     for (let attempt = 0; this.#active && !(await this.#readAll()); attempt++) await this.#pause(attempt);
     await this.#open();
-    let next = this.#realm.realm.roundFrom;
+    if (!this.#active) return;
+    const queue = this.#openQueue(this.#realm.realm.roundFrom);
     while (this.#active) {
-      if (this.#queue.length > 0) {
-        const intakes = this.#queue.splice(0, roundCommandsMax).map(takeIn);
-        next = (intakes.at(-1)?.sequence ?? 0) + 1;
-        await this.#round(intakes);
-      } else {
-        this.#commandReader ??= this.#read(next);
-        await new Promise<void>((resolve) => {
-          this.#wake = resolve;
-        });
-      }
+      const { oldest } = queue;
+      const messages = queue.take(roundCommandsMax, this.#options.clock.monotonicMs());
+      if (messages.length > 0) await this.#round(messages.map(takeIn), oldest);
+      else await this.#wait(queue);
     }
   }
 
-  #read(from: number): Reader {
-    const reader = this.#options.commands.read({ from }, (message) => {
-      this.#queue.push(message);
-      this.#wake();
-      if (this.#queue.length < queueCommandsMax || this.#commandReader !== reader) return;
-      this.#commandReader = null;
-      void reader.stop();
+  /** Until something comes, or somebody who is held back may go on. */
+  async #wait(queue: CommandQueue): Promise<void> {
+    const { clock } = this.#options;
+    const woken = new Promise<void>((resolve) => {
+      this.#wake = resolve;
     });
-    reader.closed.catch((error) => this.#fail(error));
-    return reader;
+    const pauseMs = queue.pauseMs(clock.monotonicMs());
+    const cancel = pauseMs === null ? () => undefined : clock.after(pauseMs, () => this.#wake());
+    await woken;
+    cancel();
+  }
+
+  #openQueue(from: number): CommandQueue {
+    const { commands, fairRate = defaultFairRate } = this.#options;
+    this.#queue = new CommandQueue(
+      {
+        commands,
+        fair: fairRate,
+        quota: () => null,
+        refused: () => undefined,
+        wake: () => this.#wake(),
+        onFault: (error) => this.#fail(error),
+      },
+      from,
+    );
+    return this.#queue;
   }
 
   /** The first commit of a log says whose it is. */
@@ -184,9 +196,11 @@ class ActiveController implements Controller {
     }
   }
 
-  /** Decides all of these, whatever it takes: only a stop leaves some undone, and they stay on the command stream. */
-  async #round(intakes: readonly Intake[]): Promise<void> {
-    const from = intakes[0]?.sequence ?? 0;
+  /**
+   * Decides all of these, whatever it takes: only a stop leaves some undone, and they stay on the command stream.
+   * @param from every command before it is decided
+   */
+  async #round(intakes: readonly Intake[], from: number): Promise<void> {
     let waiting = intakes;
     for (let attempt = 0; waiting.length > 0 && this.#active; attempt++) {
       if (attempt > 0) {
@@ -347,40 +361,16 @@ class ActiveController implements Controller {
     return sleep(this.#options.clock, Math.min(2 ** attempt, retryMsMax));
   }
 
-  /** The same id gets the same answer: it is read from the log, from the decision on. */
-  async #repeat({ boundary }: Batch, intake: Intake): Promise<void> {
-    const key = commandKey(intake.actor, intake.id);
-    const row = boundary.state.commands.get(key);
+  /** An answer is sent at most once; the `commands` view has it too. */
+  async #repeat({ boundary }: Batch, { actor, id }: Intake): Promise<void> {
+    const { log, logger } = this.#options;
     try {
-      if (!row) return;
       const { segment } = this.#realm.realm;
-      const carried =
-        segment && row.decidedAt < segment.first ? await carriedOf(this.#options.log, segment, key) : null;
-      // The first answer is what the decision alone said, however far the command has come since.
-      const decided = carried ? carried.decided : await this.#record(key, row.decidedAt, row.decidedAt);
-      const first = decided ? answersOf(decided) : [];
-      const isEndedLater = row.endedAt !== null && row.endedAt > row.decidedAt;
-      const ended =
-        carried || !isEndedLater ? carried?.ended : await this.#record(key, row.decidedAt, row.endedAt ?? 0);
-      const last = ended && endedAnswer(ended);
-      for (const answer of last ? [...first, last] : first) this.#answer(intake.actor, intake.id, answer);
+      for (const answer of await repeatedAnswers(log, segment, boundary, commandKey(actor, id)))
+        this.#answer(actor, id, answer);
     } catch (error) {
-      // An answer is sent at most once; the `commands` view has it too.
-      this.#options.logger.warn({ err: error, commandId: intake.id }, 'could not repeat an answer');
+      logger.warn({ err: error, commandId: id }, 'could not repeat an answer');
     }
-  }
-
-  async #record(key: string, from: number, through: number): Promise<CommandRecord | undefined> {
-    let record: CommandRecord | undefined;
-    for (let position = from; position <= through; position++) {
-      const message = await this.#options.log.get(position);
-      for (const [, event] of message ? placedEvents(message) : []) {
-        const isExpiry = event.type === 'CommandTimedOut' && commandKey(event.data.actor, event.data.commandId) === key;
-        if (isExpiry || commandKey(event.meta.actor, event.meta.commandid) === key)
-          record = foldCommand(record, event, position);
-      }
-    }
-    return record;
   }
 }
 
