@@ -21,6 +21,7 @@ import {
   Subnet,
   Texts,
 } from './facts.ts';
+import { loadDecisions, loadOutcomes } from './load-events.ts';
 import { Actor, CommandId, EndpointName, HostName, Id, NetworkName, RealmName, SandboxId } from './names.ts';
 
 export * from './facts.ts';
@@ -128,6 +129,7 @@ const decisions = {
   /** Whoever has parked the event at this place goes on without it. */
   ParkedDiscarded: z.object({ ...place, reason: z.string() }),
   ...auditDecisions,
+  ...loadDecisions,
 } as const;
 
 const outcomes = {
@@ -202,6 +204,7 @@ const outcomes = {
   EndpointDeleteReverted: z.object({ ...endpoint, ...failed }),
   SandboxCreated: z.object({ sandbox: SandboxFacts }),
   SandboxRemoved: z.object({ sandbox: SandboxFacts }),
+  ...loadOutcomes,
 } as const;
 
 export const decisionTypes = Object.keys(decisions) as readonly DecisionType[];

@@ -37,7 +37,16 @@ const createNetwork = (state: BoundaryState, event: EventOf<'NetworkCreateReques
   if (home.networks.has(network.id)) return;
   const { id, time: createdAt } = event.meta;
   const status = needsExecution(event) ? 'creating' : 'active';
-  home.networks.set(network.id, { facts: network, status, intent: id, createdAt, update: null, isSettled: false });
+  const { actor } = event.meta;
+  home.networks.set(network.id, {
+    facts: network,
+    actor,
+    status,
+    intent: id,
+    createdAt,
+    update: null,
+    isSettled: false,
+  });
   home.networkNames.set(network.name.toLowerCase(), network.id);
   for (const { subnet, vni } of ownSubnets(network)) {
     const holder = { kind: 'network', id: network.id, name: network.name };

@@ -1,13 +1,14 @@
 /** How each event changes a boundary's state. Total: history has happened, so nothing here refuses or throws. */
+
 import { foldCommand } from './command-record.ts';
 import { type Event, type EventOf, isBeside, isRevertible, needsExecution } from './envelope.ts';
 import { isConstructive, isFailure, isTerminal } from './events.ts';
 import { evolveAllHosts, isOfAllHosts } from './evolve-all-hosts.ts';
 import { createEndpoint, evolveEndpoint, updateEndpoint, updateReported } from './evolve-endpoints.ts';
+import { evolveHost, isOfHost } from './evolve-hosts.ts';
 import { endVacant, evolveNetworks } from './evolve-networks.ts';
 import { endMove, evolveSandbox } from './evolve-sandboxes.ts';
 import { evolveSettled } from './evolve-settled.ts';
-import { setRoutes } from './ipam.ts';
 import { takeLeased } from './leases.ts';
 import { type BoundaryState, commandKey } from './state.ts';
 
@@ -85,17 +86,7 @@ export const forget = (state: BoundaryState, nowMs: number): void => {
   }
 };
 
-// ---------------------------------------------------------------- hosts and drivers
-
-const evolveHost = (state: BoundaryState, event: EventOf<'HostFacts' | 'HostLapsed'>): void => {
-  if (event.type === 'HostLapsed') {
-    state.lapsed.set('epoch', event.data.epoch);
-    return;
-  }
-  setRoutes(state.subnets, event.data.host, event.data.routes);
-  setRoutes(state.shared.subnets, event.data.host, event.data.routes);
-  state.facts.set('host', event.data);
-};
+// ---------------------------------------------------------------- drivers
 
 const evolveDriver = (
   { drivers }: BoundaryState,
@@ -110,16 +101,16 @@ const evolveDriver = (
 
 // ---------------------------------------------------------------- all
 
-const evolveModel = (state: BoundaryState, event: Event): void => {
+const evolveModel = (state: BoundaryState, event: Event, position: number): void => {
   if (isOfAllHosts(event)) {
-    evolveAllHosts(state.shared, event);
+    evolveAllHosts(state.shared, event, position);
+    return;
+  }
+  if (isOfHost(event)) {
+    evolveHost(state, event);
     return;
   }
   switch (event.type) {
-    case 'HostFacts':
-    case 'HostLapsed':
-      evolveHost(state, event);
-      return;
     case 'DriverConfigureRequested':
     case 'DriverConfigureFailed':
       evolveDriver(state, event);
@@ -192,7 +183,7 @@ const evolveModel = (state: BoundaryState, event: Event): void => {
 export const evolve = (state: BoundaryState, event: Event, position: number): void => {
   // An admission only guards: what it says is held by the creation in the same commit, on the host that remembers the command.
   if (isBeside(event)) {
-    evolveModel(state, event);
+    evolveModel(state, event, position);
     return;
   }
   if (event.meta.commandseq !== undefined) remember(state, event, position);
@@ -201,5 +192,5 @@ export const evolve = (state: BoundaryState, event: Event, position: number): vo
     progress(state, commandKey(event.data.actor, event.data.commandId), event, position);
   } else progress(state, commandKey(event.meta.actor, event.meta.commandid), event, position);
   if (isTerminal(event.type)) close(state, event);
-  evolveModel(state, event);
+  evolveModel(state, event, position);
 };

@@ -8,6 +8,8 @@ import { Lanes, type LanesOptions } from './lanes.ts';
 
 export interface CommandQueueOptions extends LanesOptions {
   readonly commands: Stream;
+  /** Nothing more is to be read for now. */
+  readonly isFull: () => boolean;
   /** Something came. */
   readonly wake: () => void;
   readonly onFault: (error: unknown) => void;
@@ -52,6 +54,7 @@ export class CommandQueue {
   /** Reads on wherever there is room. */
   #read(): void {
     if (this.#isClosed) return;
+    if (this.#options.isFull()) return;
     if (this.#reader === null && this.#lanes.isHalfEmpty) this.#reader = this.#readAll();
     for (const lane of this.#lanes.wanting()) if (!this.#refills.has(lane)) this.#refill(lane);
   }
@@ -60,7 +63,7 @@ export class CommandQueue {
     const reader = this.#watched({ from: this.#lanes.next }, (message) => {
       if (this.#reader !== reader) return;
       this.#lanes.offer(message);
-      if (this.#lanes.isFull) {
+      if (this.#lanes.isFull || this.#options.isFull()) {
         this.#reader = null;
         void reader.stop();
       }

@@ -3,57 +3,29 @@
  * run; one is active by lease, and guards and terms make an overlap harmless (term.ts).
  */
 
-import { hash } from 'node:crypto';
-import type { Logger } from 'pino';
 import { remoteDriver } from '../../drivers/remote.ts';
 import type { CommandRecord } from '../../events/command-record.ts';
-import type { DriverRules } from '../../events/driver-rules.ts';
-import { DEFAULT_REALM_POOLS, type SubnetPool } from '../../events/ipam.ts';
+import { DEFAULT_REALM_POOLS } from '../../events/ipam.ts';
 import { subjects } from '../../events/names.ts';
 import type { Answer } from '../../events/queries.ts';
 import { commandKey } from '../../events/state.ts';
-import { type Clock, sleep } from '../lib/clock.ts';
-import { applyMessage, boundaryOf, emptyRealm, type FollowedRealm, followRealm } from '../lib/realm.ts';
-import type { Appended, Message, Stream } from '../lib/stream.ts';
+import { sleep } from '../lib/clock.ts';
+import { boundaryOf, type FollowedRealm, followRealm } from '../lib/realm.ts';
+import type { Appended } from '../lib/stream.ts';
 import { tellParked } from '../lib/tell-parked.ts';
 import { decidedAnswers, endedAnswer } from './answers.ts';
 import type { Rate } from './bucket.ts';
 import { CommandQueue } from './command-queue.ts';
 import { admissionOf, commitOf, fenceOf, openingOf } from './commits.ts';
 import { type Intake, takeIn } from './intake.ts';
+import type { Controller, ControllerOptions } from './options.ts';
 import { repeatedAnswers } from './repeating.ts';
 import { type Batch, decideRound, inLogOrder, type Round, type RoundContext } from './round.ts';
+import { Summing } from './summing.ts';
 import { Term } from './term.ts';
+import { realmUlaOf } from './ula.ts';
 
-export interface ControllerOptions {
-  readonly realm: string;
-  readonly log: Stream;
-  readonly commands: Stream;
-  readonly drivers: ReadonlyMap<string, DriverRules>;
-  /** Sends an answer; at most once, since the `commands` view answers the same. */
-  readonly publish: (subject: string, body: string) => void;
-  readonly clock: Clock;
-  readonly logger: Logger;
-  readonly quarantineMs: number;
-  /** What one actor may publish without being held back while others are at work; `defaultFairRate` when left out. */
-  readonly fairRate?: Rate;
-  /** Pools of automatic IPv4 subnets of realm networks. */
-  readonly realmPools?: readonly SubnetPool[];
-  /** `nats`: the server lets each user publish under its own actor only; `claim` when left out. */
-  readonly actorProof?: RoundContext['actorProof'];
-}
-
-export interface Controller {
-  /** Folds the log; resolves when it is caught up. */
-  start(): Promise<void>;
-  /** Starts deciding: called when the lease is acquired. */
-  activate(): void;
-  /** Stops deciding after the round under way: called when the lease is lost. */
-  deactivate(): Promise<void>;
-  stop(): Promise<void>;
-  /** Rejects when the controller cannot go on, such as at a log that it cannot read. */
-  readonly failed: Promise<never>;
-}
+export type { Controller, ControllerOptions } from './options.ts';
 
 /** Most commands that are decided together: a round must not keep queries waiting, and 16 fill a commit's sync to disk well. */
 const roundCommandsMax = 16;
@@ -73,6 +45,7 @@ class ActiveController implements Controller {
   #term: Term | null = null;
   /** Commands as they came: they are parsed round by round, since a socket may deliver hundreds in one go. */
   #queue: CommandQueue | null = null;
+  #summing: Summing | null = null;
   #wake: () => void = () => undefined;
   #active = false;
   #live = false;
@@ -146,41 +119,86 @@ class ActiveController implements Controller {
     for (let attempt = 0; this.#active && !(await this.#readAll()); attempt++) await this.#pause(attempt);
     await this.#open();
     if (!this.#active) return;
-    const queue = this.#openQueue(this.#realm.realm.roundFrom);
+    const { clock } = this.#options;
+    const summing = this.#sums();
+    const queue = this.#commands(summing, this.#realm.realm.roundFrom);
     while (this.#active) {
-      const { oldest } = queue;
-      const messages = queue.take(roundCommandsMax, this.#options.clock.monotonicMs());
-      if (messages.length > 0) await this.#round(messages.map(takeIn), oldest);
-      else await this.#wait(queue);
+      const from = Math.min(queue.oldest, summing.oldest);
+      const messages = queue.take(roundCommandsMax, clock.monotonicMs());
+      if (messages.length > 0) await this.#round(messages.map(takeIn), from, summing);
+      await summing.write(queue.oldest, messages.length === 0);
+      if (messages.length === 0) await this.#wait([queue.pauseMs(clock.monotonicMs()), summing.pauseMs()]);
     }
   }
 
-  /** Until something comes, or somebody who is held back may go on. */
-  async #wait(queue: CommandQueue): Promise<void> {
-    const { clock } = this.#options;
+  /** Until something comes, or one of these times is over. */
+  async #wait(pauses: readonly (number | null)[]): Promise<void> {
     const woken = new Promise<void>((resolve) => {
       this.#wake = resolve;
     });
-    const pauseMs = queue.pauseMs(clock.monotonicMs());
-    const cancel = pauseMs === null ? () => undefined : clock.after(pauseMs, () => this.#wake());
+    const pauseMs = Math.min(...pauses.map((pause) => pause ?? Number.POSITIVE_INFINITY));
+    const cancel = Number.isFinite(pauseMs) ? this.#options.clock.after(pauseMs, () => this.#wake()) : () => undefined;
     await woken;
     cancel();
   }
 
-  #openQueue(from: number): CommandQueue {
+  #commands(summing: Summing, from: number): CommandQueue {
     const { commands, fairRate = defaultFairRate } = this.#options;
-    this.#queue = new CommandQueue(
+    const queue = new CommandQueue(
       {
         commands,
         fair: fairRate,
-        quota: () => null,
-        refused: () => undefined,
+        quota: (actor, position) => summing.rateOf(actor, position),
+        refused: (message, actor, rate) => summing.overRate(message, actor, rate),
+        isFull: () => summing.isFull,
         wake: () => this.#wake(),
         onFault: (error) => this.#fail(error),
       },
       from,
     );
-    return this.#queue;
+    this.#queue = queue;
+    return queue;
+  }
+
+  #sums(): Summing {
+    const { log, clock } = this.#options;
+    this.#summing = new Summing({
+      realm: this.#realm.realm,
+      log,
+      clock,
+      context: () => this.#context(),
+      answer: (actor, id, answer) => this.#answer(actor, id, answer),
+      isActive: () => this.#active,
+      ready: async (attempt) => {
+        if (attempt > 0) {
+          await this.#pause(attempt);
+          await this.#readAll();
+        }
+        return (await this.#whole()) && (this.#term?.holds === true || (await this.#begin()));
+      },
+      settled: async (appended) => {
+        if (appended.kind === 'unknown') this.#term?.end();
+        if (appended.kind === 'appended') await this.#reached(appended.position);
+      },
+    });
+    return this.#summing;
+  }
+
+  #context(): Omit<RoundContext, 'mayRecord' | 'refusedBefore'> {
+    const { clock, drivers, quarantineMs, realm, logger, realmPools = DEFAULT_REALM_POOLS } = this.#options;
+    return {
+      realmName: realm,
+      nowMs: clock.nowMs(),
+      drivers,
+      plugin: remoteDriver,
+      quarantineMs,
+      realmPools,
+      realmUla: realmUlaOf(realm),
+      actorProof: this.#options.actorProof ?? 'claim',
+      operators: this.#options.operators ?? null,
+      newId: () => clock.randomId(12),
+      log: logger,
+    };
   }
 
   /** The first commit of a log says whose it is. */
@@ -200,7 +218,7 @@ class ActiveController implements Controller {
    * Decides all of these, whatever it takes: only a stop leaves some undone, and they stay on the command stream.
    * @param from every command before it is decided
    */
-  async #round(intakes: readonly Intake[], from: number): Promise<void> {
+  async #round(intakes: readonly Intake[], from: number, summing: Summing): Promise<void> {
     let waiting = intakes;
     for (let attempt = 0; waiting.length > 0 && this.#active; attempt++) {
       if (attempt > 0) {
@@ -208,24 +226,17 @@ class ActiveController implements Controller {
         await this.#readAll();
       }
       if (!(await this.#whole())) continue;
-      const { clock, drivers, quarantineMs, realm, logger, realmPools = DEFAULT_REALM_POOLS } = this.#options;
       const round = decideRound(this.#realm.realm, waiting, {
-        realmName: realm,
-        nowMs: clock.nowMs(),
-        drivers,
-        plugin: remoteDriver,
-        quarantineMs,
-        realmPools,
-        realmUla: realmUlaOf(realm),
-        actorProof: this.#options.actorProof ?? 'claim',
-        newId: () => clock.randomId(12),
-        log: logger,
+        ...this.#context(),
+        mayRecord: (actor) => summing.mayRecord(actor),
+        refusedBefore: (intake) => summing.refusedBefore(intake),
       });
       // What is only answered again is decided already, by whomever.
       if (round.batches.some(({ decided }) => decided.length > 0) && this.#term?.holds !== true) {
         if (await this.#begin()) attempt = -1;
         continue;
       }
+      summing.take(round);
       const undone = await this.#commit(round, from);
       if (round.rest.length > 0 && undone.length === 0) attempt = -1;
       waiting = [...undone, ...round.rest].sort((a, b) => a.sequence - b.sequence);
@@ -322,7 +333,7 @@ class ActiveController implements Controller {
       }
       await this.#reached(appended.position);
     }
-    for (const intake of batch.repeated) await this.#repeat(batch, intake);
+    for (const intake of batch.repeated) if (this.#summing?.isAnsweredAnew(intake)) await this.#repeat(batch, intake);
     return [];
   }
 
@@ -373,17 +384,3 @@ class ActiveController implements Controller {
     }
   }
 }
-
-/** The /48 of automatic IPv6 subnets of realm networks (RFC 4193): the same for every controller of the realm. */
-const realmUlaOf = (realm: string): string => {
-  const hex = hash('sha256', `cnm-ula ${realm}`, 'hex');
-  const group = (at: number): string => Number.parseInt(hex.slice(at, at + 4), 16).toString(16);
-  return `fd${hex.slice(0, 2)}:${group(2)}:${group(6)}::/48`;
-};
-
-/** The state that a log adds up to, without following it: for tests and offline tools. */
-export const foldLog = (messages: Iterable<Message>) => {
-  const realm = emptyRealm();
-  for (const message of messages) applyMessage(realm, message);
-  return realm;
-};

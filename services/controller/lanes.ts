@@ -21,9 +21,9 @@ export interface LanesOptions {
   /** What everybody may publish without being held back. */
   readonly fair: Rate;
   /** What an actor may publish at all; null: as much as it likes. */
-  readonly quota: (actor: string) => Rate | null;
+  readonly quota: (actor: string, position: number) => Rate | null;
   /** A message over the quota: it is decided by that. */
-  readonly refused: (message: Message, actor: string) => void;
+  readonly refused: (message: Message, actor: string, quota: Rate) => void;
 }
 
 /** Lane of a message: subjects that are none of ours have one too, since somebody has to refuse what is on them. */
@@ -141,9 +141,9 @@ export class Lanes {
 
   #admit(lane: Lane, message: Message): void {
     lane.through = message.position;
-    const quota = this.#options.quota(lane.actor);
+    const quota = this.#options.quota(lane.actor, message.position);
     if (quota && !lane.admits(message.recordedMs, quota)) {
-      this.#options.refused(message, lane.actor);
+      this.#options.refused(message, lane.actor, quota);
       return;
     }
     lane.push(message);
