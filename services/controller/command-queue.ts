@@ -28,6 +28,11 @@ export class CommandQueue {
     this.#lanes = new Lanes(options, from);
   }
 
+  /** Commands in memory. */
+  get length(): number {
+    return this.#lanes.length;
+  }
+
   /** All commands before this position are taken. */
   get oldest(): number {
     return this.#lanes.oldest;

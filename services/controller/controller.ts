@@ -3,13 +3,12 @@
  * run; one is active by lease, and guards and terms make an overlap harmless (term.ts).
  */
 
-import { remoteDriver } from '../../drivers/remote.ts';
 import type { CommandRecord } from '../../events/command-record.ts';
-import { DEFAULT_REALM_POOLS } from '../../events/ipam.ts';
 import { subjects } from '../../events/names.ts';
 import type { Answer } from '../../events/queries.ts';
 import { commandKey } from '../../events/state.ts';
 import { sleep } from '../lib/clock.ts';
+import type { Look } from '../lib/health.ts';
 import { boundaryOf, type FollowedRealm, followRealm } from '../lib/realm.ts';
 import type { Appended } from '../lib/stream.ts';
 import { tellParked } from '../lib/tell-parked.ts';
@@ -18,12 +17,12 @@ import type { Rate } from './bucket.ts';
 import { CommandQueue } from './command-queue.ts';
 import { admissionOf, commitOf, fenceOf, openingOf } from './commits.ts';
 import { type Intake, takeIn } from './intake.ts';
+import { lookAt } from './meter.ts';
 import type { Controller, ControllerOptions } from './options.ts';
-import { repeatedAnswers } from './repeating.ts';
-import { type Batch, decideRound, inLogOrder, type Round, type RoundContext } from './round.ts';
+import { answersAgain } from './repeating.ts';
+import { type Batch, decideRound, inLogOrder, type Round } from './round.ts';
 import { Summing } from './summing.ts';
 import { Term } from './term.ts';
-import { realmUlaOf } from './ula.ts';
 
 export type { Controller, ControllerOptions } from './options.ts';
 
@@ -49,6 +48,8 @@ class ActiveController implements Controller {
   #wake: () => void = () => undefined;
   #active = false;
   #live = false;
+  /** Commands decided so far. */
+  #decided = 0;
   #loop: Promise<void> = Promise.resolve();
 
   constructor(options: ControllerOptions) {
@@ -99,6 +100,11 @@ class ActiveController implements Controller {
     await this.#followed?.reader.stop();
   }
 
+  look(): Look {
+    const counts = { waiting: this.#queue?.length ?? 0, decided: this.#decided };
+    return lookAt(this.#followed?.realm ?? null, this.#active, counts);
+  }
+
   get #realm() {
     if (!this.#followed) throw new Error('controller: used before start');
     return this.#followed;
@@ -110,6 +116,7 @@ class ActiveController implements Controller {
 
   #ended(record: CommandRecord): void {
     if (!this.#active || !this.#live) return;
+    this.#options.meter?.ended(record);
     const answer = endedAnswer(record);
     if (answer) this.#answer(record.actor, record.commandid, answer);
   }
@@ -166,8 +173,12 @@ class ActiveController implements Controller {
       realm: this.#realm.realm,
       log,
       clock,
-      context: () => this.#context(),
-      answer: (actor, id, answer) => this.#answer(actor, id, answer),
+      context: () => contextOf(this.#options),
+      answer: (actor, id, answer) => {
+        this.#decided += 1;
+        this.#options.meter?.decided(answer.command, 'code' in answer ? answer.code : null);
+        this.#answer(actor, id, answer);
+      },
       isActive: () => this.#active,
       ready: async (attempt) => {
         if (attempt > 0) {
@@ -182,23 +193,6 @@ class ActiveController implements Controller {
       },
     });
     return this.#summing;
-  }
-
-  #context(): Omit<RoundContext, 'mayRecord' | 'refusedBefore'> {
-    const { clock, drivers, quarantineMs, realm, logger, realmPools = DEFAULT_REALM_POOLS } = this.#options;
-    return {
-      realmName: realm,
-      nowMs: clock.nowMs(),
-      drivers,
-      plugin: remoteDriver,
-      quarantineMs,
-      realmPools,
-      realmUla: realmUlaOf(realm),
-      actorProof: this.#options.actorProof ?? 'claim',
-      operators: this.#options.operators ?? null,
-      newId: () => clock.randomId(12),
-      log: logger,
-    };
   }
 
   /** The first commit of a log says whose it is. */
@@ -227,7 +221,7 @@ class ActiveController implements Controller {
       }
       if (!(await this.#whole())) continue;
       const round = decideRound(this.#realm.realm, waiting, {
-        ...this.#context(),
+        ...contextOf(this.#options),
         mayRecord: (actor) => summing.mayRecord(actor),
         refusedBefore: (intake) => summing.refusedBefore(intake),
       });
@@ -330,10 +324,15 @@ class ActiveController implements Controller {
       for (const { intake, refusal, events: own } of decided) {
         for (const answer of decidedAnswers(intake, refusal, own, appended.position))
           this.#answer(intake.actor, intake.id, answer);
+        this.#decided += 1;
+        this.#options.meter?.decided(intake.type, refusal?.code ?? null);
       }
       await this.#reached(appended.position);
     }
-    for (const intake of batch.repeated) if (this.#summing?.isAnsweredAnew(intake)) await this.#repeat(batch, intake);
+    for (const intake of batch.repeated) {
+      if (this.#summing?.isAnsweredAnew(intake)) await this.#repeat(batch, intake);
+      this.#decided += 1;
+    }
     return [];
   }
 
@@ -372,15 +371,17 @@ class ActiveController implements Controller {
     return sleep(this.#options.clock, Math.min(2 ** attempt, retryMsMax));
   }
 
-  /** An answer is sent at most once; the `commands` view has it too. */
-  async #repeat({ boundary }: Batch, { actor, id }: Intake): Promise<void> {
+  /** The same id gets the same answer. */
+  async #repeat({ boundary }: Batch, intake: Intake): Promise<void> {
+    const row = boundary.state.commands.get(commandKey(intake.actor, intake.id));
+    if (!row) return;
     const { log, logger } = this.#options;
     try {
-      const { segment } = this.#realm.realm;
-      for (const answer of await repeatedAnswers(log, segment, boundary, commandKey(actor, id)))
-        this.#answer(actor, id, answer);
+      for (const answer of await answersAgain(log, this.#realm.realm.segment, commandKey(intake.actor, intake.id), row))
+        this.#answer(intake.actor, intake.id, answer);
     } catch (error) {
-      logger.warn({ err: error, commandId: id }, 'could not repeat an answer');
+      // An answer is sent at most once; the `commands` view has it too.
+      logger.warn({ err: error, commandId: intake.id }, 'could not repeat an answer');
     }
   }
 }

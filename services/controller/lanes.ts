@@ -57,8 +57,8 @@ export class Lanes {
     return this.#messages <= queueLimits.messagesMax / 2 && this.#bytes <= queueLimits.bytesMax / 2;
   }
 
-  get isEmpty(): boolean {
-    return this.#messages === 0;
+  get length(): number {
+    return this.#messages;
   }
 
   /** Where the reading of all goes on. */

@@ -1,11 +1,15 @@
 /** What a controller is given, and what it is to whoever starts it. */
 import type { Logger } from 'pino';
+import { remoteDriver } from '../../drivers/remote.ts';
 import type { DriverRules } from '../../events/driver-rules.ts';
-import type { SubnetPool } from '../../events/ipam.ts';
+import { DEFAULT_REALM_POOLS, type SubnetPool } from '../../events/ipam.ts';
 import type { Clock } from '../lib/clock.ts';
+import type { Look } from '../lib/health.ts';
 import type { Stream } from '../lib/stream.ts';
 import type { Rate } from './bucket.ts';
+import type { ControllerMeter } from './meter.ts';
 import type { RoundContext } from './round.ts';
+import { realmUlaOf } from './ula.ts';
 
 export interface ControllerOptions {
   readonly realm: string;
@@ -25,6 +29,8 @@ export interface ControllerOptions {
   readonly operators?: ReadonlySet<string> | null;
   /** `nats`: the server lets each user publish under its own actor only; `claim` when left out. */
   readonly actorProof?: RoundContext['actorProof'];
+  /** Told what is decided and what ends, once it is stored. */
+  readonly meter?: ControllerMeter;
 }
 
 export interface Controller {
@@ -35,6 +41,25 @@ export interface Controller {
   /** Stops deciding after the round under way: called when the lease is lost. */
   deactivate(): Promise<void>;
   stop(): Promise<void>;
+  look(): Look;
   /** Rejects when the controller cannot go on, such as at a log that it cannot read. */
   readonly failed: Promise<never>;
 }
+
+/** What every decision is given beside the state. */
+export const contextOf = (options: ControllerOptions): Omit<RoundContext, 'mayRecord' | 'refusedBefore'> => {
+  const { clock, drivers, quarantineMs, realm, logger, realmPools = DEFAULT_REALM_POOLS } = options;
+  return {
+    realmName: realm,
+    nowMs: clock.nowMs(),
+    drivers,
+    plugin: remoteDriver,
+    quarantineMs,
+    realmPools,
+    realmUla: realmUlaOf(realm),
+    actorProof: options.actorProof ?? 'claim',
+    operators: options.operators ?? null,
+    newId: () => clock.randomId(12),
+    log: logger,
+  };
+};

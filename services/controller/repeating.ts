@@ -1,14 +1,35 @@
-/** The answers to a command that was decided before: read from the log, so that the same id gets the same answer. */
+/** The answers to a command that was decided before, read from the log: from the decision on. */
 import { type CommandRecord, foldCommand } from '../../events/command-record.ts';
 import type { Answer } from '../../events/queries.ts';
 import { commandKey } from '../../events/state.ts';
 import { placedEvents } from '../lib/commit.ts';
-import type { Boundary } from '../lib/realm.ts';
+import type { SegmentData } from '../lib/opening.ts';
 import type { Stream } from '../lib/stream.ts';
 import { answersOf, endedAnswer } from './answers.ts';
 import { carriedOf } from './carried.ts';
 
-type Segment = Parameters<typeof carriedOf>[1];
+/** Positions. */
+interface Course {
+  readonly decidedAt: number;
+  readonly endedAt: number | null;
+}
+
+/** @param key `commandKey`. Empty where the log does not say. @throws NatsFault when it cannot be read */
+export const answersAgain = async (
+  log: Stream,
+  segment: SegmentData | null,
+  key: string,
+  { decidedAt, endedAt }: Course,
+): Promise<readonly Answer[]> => {
+  const carried = segment && decidedAt < segment.first ? await carriedOf(log, segment, key) : null;
+  // The first answer is what the decision alone said, however far the command has come since.
+  const decided = carried ? carried.decided : await recordOf(log, key, decidedAt, decidedAt);
+  const first = decided ? answersOf(decided) : [];
+  const isEndedLater = endedAt !== null && endedAt > decidedAt;
+  const ended = carried || !isEndedLater ? carried?.ended : await recordOf(log, key, decidedAt, endedAt);
+  const last = ended && endedAnswer(ended);
+  return last ? [...first, last] : first;
+};
 
 const recordOf = async (
   log: Stream,
@@ -26,26 +47,4 @@ const recordOf = async (
     }
   }
   return record;
-};
-
-/**
- * What was answered to a command, from the decision on; empty where the boundary does not know it.
- * @param segment the one that the log begins with
- */
-export const repeatedAnswers = async (
-  log: Stream,
-  segment: Segment | null,
-  { state }: Boundary,
-  key: string,
-): Promise<readonly Answer[]> => {
-  const row = state.commands.get(key);
-  if (!row) return [];
-  const carried = segment && row.decidedAt < segment.first ? await carriedOf(log, segment, key) : null;
-  // The first answer is what the decision alone said, however far the command has come since.
-  const decided = carried ? carried.decided : await recordOf(log, key, row.decidedAt, row.decidedAt);
-  const first = decided ? answersOf(decided) : [];
-  const isEndedLater = row.endedAt !== null && row.endedAt > row.decidedAt;
-  const ended = carried || !isEndedLater ? carried?.ended : await recordOf(log, key, row.decidedAt, row.endedAt ?? 0);
-  const last = ended && endedAnswer(ended);
-  return last ? [...first, last] : first;
 };

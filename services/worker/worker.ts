@@ -10,9 +10,10 @@ import { type EventData, isTerminal } from '../../events/events.ts';
 import type { SubnetPool } from '../../events/ipam.ts';
 import { subjects } from '../../events/names.ts';
 import type { PeerRow } from '../../projections/peers.ts';
-import { createDns, type Dns } from '../dns/dns.ts';
+import { createDns, type Dns, type DnsCounts } from '../dns/dns.ts';
 import type { HostServers } from '../dns/upstreams.ts';
 import type { Clock } from '../lib/clock.ts';
+import type { Look } from '../lib/health.ts';
 import type { Opening } from '../lib/opening.ts';
 import { type Boundary, boundaryOf, type FollowedRealm, followRealm, type Realm } from '../lib/realm.ts';
 import type { Stream } from '../lib/stream.ts';
@@ -21,6 +22,7 @@ import { Consulting } from './consulting.ts';
 import { Encryption, encrypting } from './encryption.ts';
 import { Execution } from './execution.ts';
 import { Leasing } from './leasing.ts';
+import { lookAt, type WorkerMeter } from './meter.ts';
 import { Outbox } from './outbox.ts';
 import { listenToParked, whyParked } from './parked.ts';
 import { Peers } from './peers.ts';
@@ -51,6 +53,7 @@ export interface WorkerOptions {
   readonly secret?: Uint8Array | null;
   /** Drivers of networks and addresses in processes of their own. */
   readonly plugins: Plugins;
+  readonly meter?: WorkerMeter;
 }
 
 export interface Worker {
@@ -60,6 +63,9 @@ export interface Worker {
   stop(): Promise<void>;
   /** The log was out of reach and is there again: others may have touched what nobody watched meanwhile. */
   lookAround(): void;
+  look(): Look;
+  /** What it was asked for names, since the start. */
+  readonly dnsCounts: DnsCounts;
   /** Rejects when the worker cannot go on: fenced, kernel threads gone, log unreadable. It does nothing more then. */
   readonly failed: Promise<never>;
 }
@@ -168,7 +174,9 @@ class HostWorker implements Worker {
     await followed.reader.caughtUp;
     const parked = whyParked(boundary, followed.realm);
     if (parked) throw parked;
-    const outbox = new Outbox({ realm, host, log, followed, boundary, clock, logger, onFault });
+    const stored = this.#options.meter?.stored;
+    const sending = { realm, host, log, followed, boundary, clock, logger, onFault };
+    const outbox = new Outbox({ ...sending, ...(stored ? { stored } : {}) });
     this.#outbox = outbox;
     // First of all, so that two workers never act for one host: whoever reported before is fenced by this.
     const found = await kernel.facts();
@@ -219,6 +227,17 @@ class HostWorker implements Worker {
     await this.#outbox?.close();
     await this.#followed?.reader.stop();
     await this.#dns.close();
+  }
+
+  look(): Look {
+    const { host, clock } = this.#options;
+    const boundary = this.#followed && boundaryOf(this.#followed.realm, host);
+    const stageOf = (intent: string): string => this.#taking?.stageOf(intent) ?? 'the start of the worker';
+    return lookAt(boundary, this.#outbox?.counts ?? null, stageOf, clock.nowMs());
+  }
+
+  get dnsCounts(): DnsCounts {
+    return this.#dns.counts;
   }
 
   lookAround(): void {
