@@ -18,7 +18,7 @@ import { CommandQueue } from './command-queue.ts';
 import { admissionOf, commitOf, fenceOf, openingOf } from './commits.ts';
 import { type Intake, takeIn } from './intake.ts';
 import { lookAt } from './meter.ts';
-import type { Controller, ControllerOptions } from './options.ts';
+import { type Controller, type ControllerOptions, contextOf } from './options.ts';
 import { answersAgain } from './repeating.ts';
 import { type Batch, decideRound, inLogOrder, type Round } from './round.ts';
 import { Summing } from './summing.ts';
