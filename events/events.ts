@@ -25,6 +25,7 @@ import { loadDecisions, loadOutcomes } from './load-events.ts';
 import { Actor, CommandId, EndpointName, HostName, Id, NetworkName, RealmName, SandboxId } from './names.ts';
 
 export * from './facts.ts';
+export type { CapacityUse, QuotaLimits } from './load-events.ts';
 
 const network = { networkId: Id, name: NetworkName };
 const endpoint = { endpointId: Id, networkId: Id, name: EndpointName };

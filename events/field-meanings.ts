@@ -326,7 +326,7 @@ export const fieldMeanings: Readonly<Record<string, string>> = {
   'CommandsRefused.first': 'position of the first of them on the command stream',
   'CommandsRefused.last': 'position of the last of them on the command stream',
   'CapacityStated.uses': 'one for each thing that it counts',
-  what: 'what is counted: `ports` of a bridge, `addresses` of a network, `subnets` of the pools, `neighbours4`, `neighbours6`, `conntrack`, `descriptors`, `files`, `namespaces` or `mounts`',
+  what: 'what is counted: `ports` of a bridge, `addresses` of a network, `subnets` of the pools, `neighbours4`, `neighbours6`, `conntrack`, `descriptors` or `files`',
   ofNetwork: 'id of the network that it belongs to; null: it belongs to the host',
   used: 'how much of it is in use',
   'CapacityStated.uses.limit': 'how much of it there is',

@@ -67,6 +67,8 @@ export const viewNames = [
   'parked',
   'holds',
   'shredded',
+  'quotas',
+  'capacity',
 ] as const;
 export type ViewName = (typeof viewNames)[number];
 

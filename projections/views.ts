@@ -6,6 +6,7 @@ import type { Event } from '../events/envelope.ts';
 import { type EventType, eventData } from '../events/events.ts';
 import type { ViewName } from '../events/queries.ts';
 import { type AddressRow, addresses } from './addresses.ts';
+import { type CapacityRow, capacity } from './capacity.ts';
 import { type CommandRow, commands, forgetCommands, noCommand } from './commands.ts';
 import { followRoutes } from './default-routes.ts';
 import { type DriverRow, drivers } from './drivers.ts';
@@ -21,6 +22,7 @@ import { type ParkedRow, Poisoned, parked } from './parked.ts';
 import { followGateways, followPorts } from './port-map.ts';
 import { nameFound, type PortRow, ports } from './ports.ts';
 import type { At, Projection } from './projection.ts';
+import { type QuotaRow, quotas } from './quotas.ts';
 import { type SandboxRow, sandboxes } from './sandboxes.ts';
 import { type ShreddedRow, shredded } from './shredded.ts';
 
@@ -38,6 +40,8 @@ export interface ViewRows {
   readonly parked: ParkedRow;
   readonly holds: HoldRow;
   readonly shredded: ShreddedRow;
+  readonly quotas: QuotaRow;
+  readonly capacity: CapacityRow;
 }
 
 export type Rows = { readonly [View in ViewName]: Map<string, ViewRows[View]> };
@@ -86,6 +90,8 @@ const mapsOf = (rows: Rows | null, commands: Rows['commands'], observer: ViewObs
     parked: new Map(rows?.parked),
     holds: new Map(rows?.holds),
     shredded: new Map(rows?.shredded),
+    quotas: new Map(rows?.quotas),
+    capacity: new Map(rows?.capacity),
   };
 };
 
@@ -160,6 +166,8 @@ export const projections: { readonly [View in ViewName]: Projection<ViewRows[Vie
   parked,
   holds,
   shredded,
+  quotas,
+  capacity,
 };
 
 type Fold = (rows: Rows, event: Event, at: At) => unknown;
@@ -224,11 +232,14 @@ const folds: readonly { readonly handles: readonly EventType[]; readonly fold: F
   { handles: commands.handles, fold: (rows, event, at) => commands.apply(rows.commands, event, at) },
   { handles: holds.handles, fold: (rows, event, at) => holds.apply(rows.holds, event, at) },
   { handles: shredded.handles, fold: (rows, event, at) => shredded.apply(rows.shredded, event, at) },
+  { handles: capacity.handles, fold: (rows, event, at) => capacity.apply(rows.capacity, event, at) },
   { handles: garbage.handles, fold: (rows, event, at) => garbage.apply(rows.garbage, event, at) },
   {
     handles: ['EndpointCreateRequested', 'EndpointCreateFailed', 'EndpointDeleted'],
     fold: (rows, event, at) => countEndpoints(rows.networks, event, at),
   },
+  // When all that comes and goes with an event has done so.
+  { handles: quotas.handles, fold: (rows, event, at) => quotas.apply(rows.quotas, event, at) },
 ];
 
 interface Plan {
@@ -254,6 +265,13 @@ const idOf = ({ data }: Event, about: 'network' | 'endpoint'): string => {
   return (about === 'network' ? (ids.networkId ?? facts.network?.id) : (ids.endpointId ?? facts.endpoint?.id)) ?? '';
 };
 
+/** The sandbox that an event names, or that its endpoint is in, as it is before. */
+const sandboxAbout = (rows: Rows, { data }: Event, endpoint: EndpointRow | undefined): At['sandboxAbout'] => {
+  const { sandbox } = data as { readonly sandbox?: { readonly incarnation?: string } | null };
+  const incarnation = sandbox?.incarnation ?? endpoint?.sandboxIncarnation;
+  return incarnation ? { incarnation, before: rows.sandboxes.get(incarnation) } : null;
+};
+
 /** The sandbox that a report is about. */
 const sandboxNamed = ({ type, data }: Event): string => (type === 'SandboxRemoved' ? data.sandbox.incarnation : '');
 
@@ -266,12 +284,17 @@ const endEndpoints = (rows: Rows, network: NetworkRow, event: Event, at: At): vo
     if (endpoint.networkId !== network.id) continue;
     rows.endpoints.delete(endpoint.id);
     const sandboxBefore = rows.sandboxes.get(endpoint.sandboxIncarnation ?? '');
-    const ending: At = { ...at, networkBefore: undefined, endpointBefore: endpoint, sandboxBefore };
+    const about = sandboxAbout(rows, event, endpoint);
+    const ending: At = {
+      ...{ ...at, networkBefore: undefined, endpointBefore: endpoint, sandboxBefore },
+      ...{ networkAbout: undefined, sandboxAbout: about },
+    };
     sandboxes.apply(rows.sandboxes, event, ending);
     addresses.apply(rows.addresses, event, ending);
     names.apply(rows.names, event, ending);
     ports.apply(rows.ports, event, ending);
     garbage.apply(rows.garbage, event, ending);
+    quotas.apply(rows.quotas, event, ending);
     followGateways(rows.endpoints, event, ending);
     followRoutes(rows.endpoints, event, ending);
     followPorts(rows.endpoints, rows.ports, event, ending);
@@ -288,6 +311,8 @@ const foldEvent = (rows: Rows, event: Event, at: CommitAt): void => {
   at.networkBefore = networkBefore;
   at.endpointBefore = endpointBefore;
   at.sandboxBefore = rows.sandboxes.get(endpointBefore?.sandboxIncarnation ?? sandboxNamed(event));
+  at.networkAbout = networkBefore ?? rows.networks.get(endpointBefore?.networkId ?? '');
+  at.sandboxAbout = sandboxAbout(rows, event, endpointBefore);
   for (const fold of plan.folds) fold(rows, event, at);
   if (networkBefore && networkBefore.endpoints > 0 && !rows.networks.has(id)) {
     endEndpoints(rows, networkBefore, event, at);
@@ -334,6 +359,8 @@ export const applyCommit = (
     networkBefore: undefined,
     endpointBefore: undefined,
     sandboxBefore: undefined,
+    networkAbout: undefined,
+    sandboxAbout: null,
     command: noCommand(),
   };
   foldEvents(views, at, events);

@@ -131,11 +131,12 @@ export class Lanes {
     return taken.sort((a, b) => a.position - b.position);
   }
 
-  /** How long from now until somebody who is held back may go on; null: nobody is. */
+  /** How long from now until somebody may go on who waits though there was room in a round; null: nobody waits. */
   pauseMs(nowMs: number): number | null {
     let soonest = Number.POSITIVE_INFINITY;
+    // Its pause may be over since it was passed over: then it goes on at once.
     for (const lane of this.#lanes.values())
-      if (lane.length > 0 && isPausing(lane, nowMs)) soonest = Math.min(soonest, lane.takenMs + heldBackMs - nowMs);
+      if (lane.length > 0) soonest = Math.min(soonest, lane.takenMs + heldBackMs - nowMs);
     return Number.isFinite(soonest) ? Math.max(1, soonest) : null;
   }
 

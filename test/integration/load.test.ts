@@ -21,7 +21,7 @@ const answered = (stage: Stage, ids: readonly string[], actor: string): Readonly
   return Object.fromEntries([...Map.groupBy(kinds, (kind) => kind)].map(([kind, { length }]) => [kind, length]));
 };
 
-const sendMany = async (stage: Stage, count: number, send: (n: number) => Promise<string>): Promise<string[]> => {
+const sendMany = async (count: number, send: (n: number) => Promise<string>): Promise<string[]> => {
   const ids: string[] = [];
   for (let n = 0; n < count; n++) ids.push(await send(n));
   return ids;
@@ -35,12 +35,12 @@ const perMillisecond = () => {
 
 /** That many networks of one actor. */
 const creates = (stage: Stage, count: number, actor: string, name = actor): Promise<string[]> =>
-  sendMany(stage, count, (n) => stage.send('CreateNetwork', { name: `${name}${n}` }, { actor }));
+  sendMany(count, (n) => stage.send('CreateNetwork', { name: `${name}${n}` }, { actor }));
 
 test('somebody who sends five thousand commands keeps nobody else waiting', () =>
   staged(async (stage) => {
     const removal = (n: number) => stage.send('DeleteNetwork', { network: `n${n}` }, { actor: 'mallory' });
-    await sendMany(stage, 5_000, removal);
+    await sendMany(5_000, removal);
     const id = await stage.send('CreateNetwork', { name: 'web' });
     await stage.controller();
     await stage.allDecided();
@@ -58,7 +58,7 @@ test('somebody who sends five thousand commands keeps nobody else waiting', () =
 test('who takes over decides what is left of those who wait behind themselves, and nothing twice', () =>
   staged(async (stage) => {
     const removal = (n: number) => stage.send('DeleteNetwork', { network: `n${n}` }, { actor: 'mallory' });
-    await sendMany(stage, 3_000, removal);
+    await sendMany(3_000, removal);
     await creates(stage, 20, 'alice');
     const first = await stage.controller();
     await until(() => stage.decided() > 500, 'some are decided');
@@ -159,7 +159,7 @@ test('endpoints, addresses and ports are counted for whoever created them, and q
       stage.send('CreateEndpoint', { network: 'web', name, ports }, { actor });
     const ok = [await attach('alice', 'a1', [{ port: 80, hostPort: 8080 }]), await attach('alice', 'a2')];
     const over = await attach('alice', 'a3');
-    const bobs = await sendMany(stage, 5, (n) => attach('bob', `b${n}`));
+    const bobs = await sendMany(5, (n) => attach('bob', `b${n}`));
     const update = await stage.send('UpdateEndpoint', {
       network: 'web',
       endpoint: 'a1',

@@ -373,6 +373,7 @@ export const mortal = (
       apply: (plans) => alive('apply', () => kernel.apply(plans)),
       census: () => alive('census', () => kernel.census()),
       facts: () => alive('facts', () => kernel.facts()),
+      capacity: () => alive('capacity', () => kernel.capacity()),
       setPeers: (tables) => alive('setPeers', () => kernel.setPeers(tables)),
       changePeers: (changes) => alive('changePeers', () => kernel.changePeers(changes)),
       checkPeers: () => alive('checkPeers', () => kernel.checkPeers()),

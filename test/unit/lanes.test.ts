@@ -84,6 +84,7 @@ describe('an actor over the fair rate', () => {
     assert.deepEqual(count(queue.take(16, 1_000)), { mallory: 1, alice: 1 });
     assert.deepEqual(queue.take(16, 1_010), []);
     assert.equal(queue.lanes.pauseMs(1_010), 40);
+    assert.equal(queue.lanes.pauseMs(1_060), 1, 'also when its time has come since');
     assert.deepEqual(queue.take(16, 1_050), ['mallory']);
     // Nobody has sent anything for a quarter of a second.
     assert.deepEqual(count(queue.take(16, 1_250)), { mallory: 16 });
