@@ -32,11 +32,12 @@ const common = {
   host: ['string', 'name of its host'],
   since: [time, 'since when it is in this state'],
   createdAt: [time, 'when it was accepted'],
+  createdBy: ['string', 'who created it'],
   intent: ['string', 'event id of the latest intent: the one whose outcome moves the state'],
   fault: ['Fault or null', 'why the latest intent failed'],
   changedPosition: ['integer', 'position of the commit that changed this row last'],
 } as const satisfies Readonly<Record<string, Said>>;
-const { host, since, createdAt, intent, fault, changedPosition } = common;
+const { host, since, createdAt, createdBy, intent, fault, changedPosition } = common;
 const pending = 'the latest update while it is not reported: `intent`';
 const updateFault: Said = ['Fault or null', 'why the latest update failed'];
 const status = (thing: string): Said => ['string', `its state, see states.md#${thing}`];
@@ -147,6 +148,7 @@ const fields: { readonly [View in ViewName]: Fields<ViewRows[View]> } = {
     status: status('network'),
     since,
     createdAt,
+    createdBy,
     endpoints: ['integer', 'how many endpoints it has'],
     intent,
     fault,
@@ -161,6 +163,7 @@ const fields: { readonly [View in ViewName]: Fields<ViewRows[View]> } = {
     status: status('endpoint'),
     since,
     createdAt,
+    createdBy,
     sandbox: ['string or null', "the sandbox that it is in, joins or leaves: the caller's name of it"],
     sandboxIncarnation: ['string or null', 'id of that sandbox'],
     sandboxKey: ['string or null', 'path of its namespace file, once joined'],

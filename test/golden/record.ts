@@ -283,6 +283,24 @@ await sender.send('MoveSandbox', { sandbox: 'web-1', from: 'web', to: { ...to, p
 await both('move-sandbox', sender.send('MoveSandbox', { sandbox: 'web-1', from: 'web', to }));
 await both('update-network', sender.send('UpdateNetwork', { network: 'blue', labels: { tier: 'front' } }));
 await sender.send('DetachSandbox', { sandbox: 'web-1' });
+
+const recordedOf = (type: string) => async (): Promise<boolean> =>
+  (await query('events', { filter: { type } })).answer.rows.length > 0;
+await sender.send('SetQuota', { actor: 'mallory', limits: { networks: 10, rate: 0.5, burst: 1 } });
+for (let count = 0; count < 4; count++) {
+  const data = { name: `mallory${count}`, driver: 'null' };
+  const body = { id: commandId(systemClock.nowMs(), `mallory${count}`), type: 'CreateNetwork', data };
+  await connection.request(subjects.command('mallory', null), JSON.stringify(body));
+}
+await waitFor(recordedOf('CommandsRefused'), { what: 'what was too much' });
+keep('queries', 'quotas', await query('quotas', { atLeast: await log.last(), filter: { actor: 'mallory' } }));
+await sender.send('CreateNetwork', { name: 'narrow', ipam: { subnets: [{ subnet: '10.9.9.0/30' }] } });
+await sender.send('CreateEndpoint', { network: 'narrow', name: 'last' });
+await waitFor(recordedOf('CapacityPressure'), { what: 'pressure', timeoutMs: 15_000 });
+keep('queries', 'capacity', await query('capacity', { atLeast: await log.last(), filter: { network: 'narrow' } }));
+await sender.send('DeleteEndpoint', { network: 'narrow', endpoint: 'last' });
+await waitFor(recordedOf('CapacityRelieved'), { what: 'relief', timeoutMs: 15_000 });
+
 await both('prune-networks', sender.send('PruneNetworks', { labels: ['tier=front'] }));
 listener.close();
 
