@@ -12,6 +12,7 @@ import type { Look } from '../lib/health.ts';
 import { boundaryOf, type FollowedRealm, followRealm } from '../lib/realm.ts';
 import type { Appended } from '../lib/stream.ts';
 import { tellParked } from '../lib/tell-parked.ts';
+import { noTracing } from '../lib/trace.ts';
 import { decidedAnswers, endedAnswer } from './answers.ts';
 import type { Rate } from './bucket.ts';
 import { CommandQueue } from './command-queue.ts';
@@ -23,6 +24,7 @@ import { answersAgain } from './repeating.ts';
 import { type Batch, decideRound, inLogOrder, type Round } from './round.ts';
 import { Summing } from './summing.ts';
 import { Term } from './term.ts';
+import { decidingSpan } from './tracing.ts';
 
 export type { Controller, ControllerOptions } from './options.ts';
 
@@ -126,13 +128,16 @@ class ActiveController implements Controller {
     for (let attempt = 0; this.#active && !(await this.#readAll()); attempt++) await this.#pause(attempt);
     await this.#open();
     if (!this.#active) return;
-    const { clock } = this.#options;
+    const { clock, tracing = noTracing } = this.#options;
     const summing = this.#sums();
     const queue = this.#commands(summing, this.#realm.realm.roundFrom);
     while (this.#active) {
       const from = Math.min(queue.oldest, summing.oldest);
       const messages = queue.take(roundCommandsMax, clock.monotonicMs());
-      if (messages.length > 0) await this.#round(messages.map(takeIn), from, summing);
+      if (messages.length > 0) {
+        const intakes = messages.map(takeIn);
+        await tracing.span(decidingSpan(intakes), () => this.#round(intakes, from, summing));
+      }
       await summing.write(queue.oldest, messages.length === 0);
       if (messages.length === 0) await this.#wait([queue.pauseMs(clock.monotonicMs()), summing.pauseMs()]);
     }

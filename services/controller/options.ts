@@ -6,6 +6,7 @@ import { DEFAULT_REALM_POOLS, type SubnetPool } from '../../events/ipam.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Look } from '../lib/health.ts';
 import type { Stream } from '../lib/stream.ts';
+import type { Tracing } from '../lib/trace.ts';
 import type { Rate } from './bucket.ts';
 import type { ControllerMeter } from './meter.ts';
 import type { RoundContext } from './round.ts';
@@ -31,6 +32,7 @@ export interface ControllerOptions {
   readonly actorProof?: RoundContext['actorProof'];
   /** Told what is decided and what ends, once it is stored. */
   readonly meter?: ControllerMeter;
+  readonly tracing?: Tracing;
 }
 
 export interface Controller {

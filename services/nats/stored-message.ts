@@ -37,6 +37,7 @@ export class DeliveredMessage implements Message {
   /** How many messages the consumer has sent, this one included. */
   readonly delivered: number;
   private readonly msg: Msg;
+  private list?: HeaderList;
 
   constructor(msg: Msg, reply: string, prefixLength: number) {
     this.msg = msg;
@@ -75,7 +76,8 @@ export class DeliveredMessage implements Message {
   }
 
   headers(): HeaderList {
-    return listHeaders(this.msg.headers);
+    this.list ??= listHeaders(this.msg.headers);
+    return this.list;
   }
 }
 

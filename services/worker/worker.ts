@@ -17,6 +17,7 @@ import type { Look } from '../lib/health.ts';
 import type { Opening } from '../lib/opening.ts';
 import { type Boundary, boundaryOf, type FollowedRealm, followRealm, type Realm } from '../lib/realm.ts';
 import type { Stream } from '../lib/stream.ts';
+import { noTracing, type Tracing } from '../lib/trace.ts';
 import type { Plugins } from '../plugins/plugins.ts';
 import { Capacity } from './capacity.ts';
 import { Consulting } from './consulting.ts';
@@ -55,7 +56,10 @@ export interface WorkerOptions {
   readonly secret?: Uint8Array | null;
   /** Drivers of networks and addresses in processes of their own. */
   readonly plugins: Plugins;
+  /** What answers names in sandboxes; `createDns` when left out. */
+  readonly names?: typeof createDns;
   readonly meter?: WorkerMeter;
+  readonly tracing?: Tracing;
 }
 
 export interface Worker {
@@ -98,9 +102,9 @@ class HostWorker implements Worker {
 
   constructor(options: WorkerOptions) {
     this.#options = options;
-    const { kernel, logger, hostServers, host, commands, clock } = options;
+    const { kernel, logger, hostServers, host, commands, clock, names = createDns } = options;
     const onUnserved = () => this.#execution?.repairLater();
-    this.#dns = createDns({ kernel, logger, clock, upstreams: hostServers, onUnserved });
+    this.#dns = names({ kernel, logger, clock, upstreams: hostServers, onUnserved });
     this.#stating = new Stating({
       kernel,
       clock,
@@ -177,9 +181,9 @@ class HostWorker implements Worker {
     await followed.reader.caughtUp;
     const parked = whyParked(boundary, followed.realm);
     if (parked) throw parked;
-    const stored = this.#options.meter?.stored;
-    const sending = { realm, host, log, followed, boundary, clock, logger, onFault };
-    const outbox = new Outbox({ ...sending, ...(stored ? { stored } : {}) });
+    const { tracing = noTracing, meter } = this.#options;
+    const sending = { realm, host, log, followed, boundary, clock, logger, onFault, tracing };
+    const outbox = new Outbox({ ...sending, ...(meter ? { stored: meter.stored } : {}) });
     this.#outbox = outbox;
     // First of all, so that two workers never act for one host: whoever reported before is fenced by this.
     const found = await kernel.facts();
@@ -200,6 +204,7 @@ class HostWorker implements Worker {
       report: (reports) => outbox.push(reports),
       wake: () => this.#taking?.wake(),
       onFault,
+      tracing,
     });
     await execution.begin();
     this.#execution = execution;
