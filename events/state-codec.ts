@@ -28,6 +28,7 @@ const boundaryTables = [
   'facts',
   'lapsed',
   'pressure',
+  'lost',
   'drivers',
   'networks',
   'networkNames',

@@ -10,10 +10,12 @@ import { type CapacityRow, capacity } from './capacity.ts';
 import { type CommandRow, commands, forgetCommands, noCommand } from './commands.ts';
 import { followRoutes } from './default-routes.ts';
 import { type DriverRow, drivers } from './drivers.ts';
+import { endEndpoints, loseHost } from './endings.ts';
 import { type EndpointRow, endpoints } from './endpoints.ts';
 import { type GarbageRow, garbage } from './garbage.ts';
 import { type HoldRow, holds } from './holds.ts';
 import { type HostRow, heard, hosts } from './hosts.ts';
+import { type LeaseRow, leases } from './leases.ts';
 import { type NameRow, names } from './names.ts';
 import { countEndpoints, type NetworkRow, networks } from './networks.ts';
 import { ObservedMap, type ViewObserver } from './observer.ts';
@@ -23,6 +25,7 @@ import { followGateways, followPorts } from './port-map.ts';
 import { nameFound, type PortRow, ports } from './ports.ts';
 import type { At, Projection } from './projection.ts';
 import { type QuotaRow, quotas } from './quotas.ts';
+import { sandboxAbout } from './sandbox-about.ts';
 import { type SandboxRow, sandboxes } from './sandboxes.ts';
 import { type ShreddedRow, shredded } from './shredded.ts';
 
@@ -37,6 +40,7 @@ export interface ViewRows {
   readonly drivers: DriverRow;
   readonly commands: CommandRow;
   readonly garbage: GarbageRow;
+  readonly leases: LeaseRow;
   readonly parked: ParkedRow;
   readonly holds: HoldRow;
   readonly shredded: ShreddedRow;
@@ -87,6 +91,7 @@ const mapsOf = (rows: Rows | null, commands: Rows['commands'], observer: ViewObs
     drivers: new Map(rows?.drivers),
     commands,
     garbage: new Map(rows?.garbage),
+    leases: new Map(rows?.leases),
     parked: new Map(rows?.parked),
     holds: new Map(rows?.holds),
     shredded: new Map(rows?.shredded),
@@ -163,6 +168,7 @@ export const projections: { readonly [View in ViewName]: Projection<ViewRows[Vie
   drivers,
   commands,
   garbage,
+  leases,
   parked,
   holds,
   shredded,
@@ -238,6 +244,7 @@ const folds: readonly { readonly handles: readonly EventType[]; readonly fold: F
     handles: ['EndpointCreateRequested', 'EndpointCreateFailed', 'EndpointDeleted'],
     fold: (rows, event, at) => countEndpoints(rows.networks, event, at),
   },
+  { handles: leases.handles, fold: (rows, event, at) => leases.apply(rows.leases, event, at) },
   // When all that comes and goes with an event has done so.
   { handles: quotas.handles, fold: (rows, event, at) => quotas.apply(rows.quotas, event, at) },
 ];
@@ -265,41 +272,11 @@ const idOf = ({ data }: Event, about: 'network' | 'endpoint'): string => {
   return (about === 'network' ? (ids.networkId ?? facts.network?.id) : (ids.endpointId ?? facts.endpoint?.id)) ?? '';
 };
 
-/** The sandbox that an event names, or that its endpoint is in, as it is before. */
-const sandboxAbout = (rows: Rows, { data }: Event, endpoint: EndpointRow | undefined): At['sandboxAbout'] => {
-  const { sandbox } = data as { readonly sandbox?: { readonly incarnation?: string } | null };
-  const incarnation = sandbox?.incarnation ?? endpoint?.sandboxIncarnation;
-  return incarnation ? { incarnation, before: rows.sandboxes.get(incarnation) } : null;
-};
-
 /** The sandbox that a report is about. */
 const sandboxNamed = ({ type, data }: Event): string => (type === 'SandboxRemoved' ? data.sandbox.incarnation : '');
 
 /** One for all events of a commit: what they are about is set for each in turn. */
 type CommitAt = { -readonly [Field in keyof At]: At[Field] };
-
-/** A network that is gone has taken its endpoints along: nothing of them could be named or reached any more. */
-const endEndpoints = (rows: Rows, network: NetworkRow, event: Event, at: At): void => {
-  for (const endpoint of rows.endpoints.values()) {
-    if (endpoint.networkId !== network.id) continue;
-    rows.endpoints.delete(endpoint.id);
-    const sandboxBefore = rows.sandboxes.get(endpoint.sandboxIncarnation ?? '');
-    const about = sandboxAbout(rows, event, endpoint);
-    const ending: At = {
-      ...{ ...at, networkBefore: undefined, endpointBefore: endpoint, sandboxBefore },
-      ...{ networkAbout: undefined, sandboxAbout: about },
-    };
-    sandboxes.apply(rows.sandboxes, event, ending);
-    addresses.apply(rows.addresses, event, ending);
-    names.apply(rows.names, event, ending);
-    ports.apply(rows.ports, event, ending);
-    garbage.apply(rows.garbage, event, ending);
-    quotas.apply(rows.quotas, event, ending);
-    followGateways(rows.endpoints, event, ending);
-    followRoutes(rows.endpoints, event, ending);
-    followPorts(rows.endpoints, rows.ports, event, ending);
-  }
-};
 
 const foldEvent = (rows: Rows, event: Event, at: CommitAt): void => {
   const plan = plans.get(event.type);
@@ -313,9 +290,10 @@ const foldEvent = (rows: Rows, event: Event, at: CommitAt): void => {
   at.sandboxBefore = rows.sandboxes.get(endpointBefore?.sandboxIncarnation ?? sandboxNamed(event));
   at.networkAbout = networkBefore ?? rows.networks.get(endpointBefore?.networkId ?? '');
   at.sandboxAbout = sandboxAbout(rows, event, endpointBefore);
+  if (event.type === 'HostLost') loseHost(rows, event, at);
   for (const fold of plan.folds) fold(rows, event, at);
   if (networkBefore && networkBefore.endpoints > 0 && !rows.networks.has(id)) {
-    endEndpoints(rows, networkBefore, event, at);
+    endEndpoints(rows, ({ networkId }) => networkId === id, event, at);
   }
 };
 
