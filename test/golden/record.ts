@@ -20,6 +20,7 @@ import { jetStream } from '../../services/nats/jetstream.ts';
 import { provision } from '../../services/nats/streams.ts';
 import { startService } from '../../services/up/services.ts';
 import { startNats, waitFor } from '../support/nats.ts';
+import { recordLoad } from './record-load.ts';
 
 const runDir = '/run/cnm';
 
@@ -283,21 +284,7 @@ await sender.send('MoveSandbox', { sandbox: 'web-1', from: 'web', to: { ...to, p
 await both('move-sandbox', sender.send('MoveSandbox', { sandbox: 'web-1', from: 'web', to }));
 await both('update-network', sender.send('UpdateNetwork', { network: 'blue', labels: { tier: 'front' } }));
 await sender.send('DetachSandbox', { sandbox: 'web-1' });
-const recordedOf = (type: string) => async (): Promise<boolean> =>
-  (await query('events', { filter: { type } })).answer.rows.length > 0;
-await sender.send('SetQuota', { actor: 'mallory', limits: { networks: 10, rate: 0.5, burst: 1 } });
-for (let count = 0; count < 4; count++) {
-  const [id, data] = [commandId(systemClock.nowMs(), `mallory${count}`), { name: `mallory${count}`, driver: 'null' }];
-  await connection.request(subjects.command('mallory', null), JSON.stringify({ id, type: 'CreateNetwork', data }));
-}
-await waitFor(recordedOf('CommandsRefused'), { what: 'a sum' });
-keep('queries', 'quotas', await query('quotas', { atLeast: await log.last(), filter: { actor: 'mallory' } }));
-await sender.send('CreateNetwork', { name: 'narrow', ipam: { subnets: [{ subnet: '10.9.9.0/30' }] } });
-await sender.send('CreateEndpoint', { network: 'narrow', name: 'last' });
-await waitFor(recordedOf('CapacityPressure'), { what: 'pressure', timeoutMs: 15_000 });
-keep('queries', 'capacity', await query('capacity', { atLeast: await log.last(), filter: { network: 'narrow' } }));
-await sender.send('DeleteEndpoint', { network: 'narrow', endpoint: 'last' });
-await waitFor(recordedOf('CapacityRelieved'), { what: 'relief', timeoutMs: 15_000 });
+await recordLoad({ sender, connection, query, last: () => log.last(), keep });
 
 await both('prune-networks', sender.send('PruneNetworks', { labels: ['tier=front'] }));
 listener.close();
