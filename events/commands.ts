@@ -1,7 +1,6 @@
 /** Every command, as it stands in the body of a message on `cnm.command.<actor>.<host>`. */
 import { z } from 'zod';
 import {
-  Actor,
   CommandId,
   DataSubject,
   EndpointName,
@@ -13,6 +12,7 @@ import {
   NetworkRef,
   SandboxId,
 } from './names.ts';
+import { QuotaRequest } from './quota-request.ts';
 
 const Options = z.record(z.string().min(1).max(128), z.string().max(1024));
 const Labels = Options;
@@ -31,8 +31,6 @@ export const DriftPolicy = z.enum(['repair', 'report']);
 /** What becomes of a sandbox when its host has been booted anew: it is made again, it ends, or it is kept for so many milliseconds. */
 export const AfterReboot = z.union([z.enum(['recreate', 'release']), z.int().min(1000).max(31_536_000_000)]);
 const Cidr = z.string().min(4).max(49);
-
-const Limit = z.int().min(0).max(1_000_000_000);
 
 /** When an endpoint without a sandbox is collected: milliseconds, or never. */
 export const Gc = z.union([z.literal('off'), z.int().min(1000)]);
@@ -319,21 +317,7 @@ const data = {
   /** The key of a subject's sealed values is deleted: nobody can read them any more, for good. */
   ShredSubject: z.strictObject({ subject: DataSubject, reason: Reason }),
   /** What an actor, or everybody without a quota of their own, may have at most. `limits` null: the quota is taken away. */
-  SetQuota: z.strictObject({
-    actor: Actor.optional(),
-    limits: z
-      .strictObject({
-        networks: Limit.optional(),
-        endpoints: Limit.optional(),
-        addresses: Limit.optional(),
-        ports: Limit.optional(),
-        /** Commands a second, over time. */
-        rate: z.number().min(0.001).max(1_000_000).optional(),
-        /** Commands at once; as many as in a second, at least one, when left out. */
-        burst: z.int().min(1).max(10_000_000).optional(),
-      })
-      .nullable(),
-  }),
+  SetQuota: QuotaRequest,
 } as const;
 
 export const commandTypes = Object.keys(data) as readonly CommandType[];
