@@ -200,6 +200,13 @@ const wholeMs = z
   .regex(/^\d{1,9}$/, 'a whole number of milliseconds')
   .transform(Number);
 
+const wholeCount = (what: string) =>
+  z
+    .string()
+    .regex(/^\d{1,9}$/, `a whole number of ${what}`)
+    .transform(Number)
+    .pipe(z.int().min(1, 'at least 1'));
+
 const absolute = z.string().startsWith('/', 'an absolute path');
 
 const Directories = z
@@ -286,12 +293,7 @@ const Environment = z.object({
   CNM_QUARANTINE_MS: wholeMs.optional(),
   CNM_CONFIRM_MS: wholeMs.optional(),
   CNM_ACTORS: z.enum(['claimed', 'authenticated'], 'either claimed or authenticated').optional(),
-  CNM_FAIR_RATE: z
-    .string()
-    .regex(/^\d{1,6}$/, 'a whole number of commands a second')
-    .transform(Number)
-    .pipe(z.int().min(1, 'at least 1'))
-    .optional(),
+  CNM_FAIR_RATE: wholeCount('commands a second').optional(),
   CNM_OPERATORS: z
     .string()
     .transform((text) => text.split(','))
@@ -300,12 +302,7 @@ const Environment = z.object({
   CNM_CHECKPOINT_KEY_FILE: absolute.optional(),
   CNM_CHECKPOINT_FILE: absolute.optional(),
   CNM_CHECKPOINT_MS: wholeMs.pipe(z.int().min(100, 'at least 100')).optional(),
-  CNM_SNAPSHOT_EVENTS: z
-    .string()
-    .regex(/^\d{1,9}$/, 'a whole number of events')
-    .transform(Number)
-    .pipe(z.int().min(1, 'at least 1'))
-    .optional(),
+  CNM_SNAPSHOT_EVENTS: wholeCount('events').optional(),
   CNM_HTTP: HttpText.optional(),
   CNM_ROOTLESS: flag.optional(),
   CNM_THROWAWAY: flag.optional(),
