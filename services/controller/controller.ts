@@ -9,17 +9,17 @@ import type { Answer } from '../../events/queries.ts';
 import { commandKey } from '../../events/state.ts';
 import { sleep } from '../lib/clock.ts';
 import type { Look } from '../lib/health.ts';
+import { aboutCommand } from '../lib/log-fields.ts';
 import { boundaryOf, type FollowedRealm, followRealm } from '../lib/realm.ts';
 import type { Appended } from '../lib/stream.ts';
 import { tellParked } from '../lib/tell-parked.ts';
 import { noTracing } from '../lib/trace.ts';
 import { decidedAnswers, endedAnswer } from './answers.ts';
-import type { Rate } from './bucket.ts';
 import { CommandQueue } from './command-queue.ts';
 import { admissionOf, commitOf, fenceOf, openingOf } from './commits.ts';
 import { type Intake, takeIn } from './intake.ts';
-import { lookAt } from './meter.ts';
-import { type Controller, type ControllerOptions, contextOf } from './options.ts';
+import { lookAt, tellDecided } from './meter.ts';
+import { type Controller, type ControllerOptions, contextOf, defaultFairRate } from './options.ts';
 import { answersAgain } from './repeating.ts';
 import { type Batch, decideRound, inLogOrder, type Round } from './round.ts';
 import { Summing } from './summing.ts';
@@ -30,8 +30,6 @@ export type { Controller, ControllerOptions } from './options.ts';
 
 /** Most commands that are decided together: a round must not keep queries waiting, and 16 fill a commit's sync to disk well. */
 const roundCommandsMax = 16;
-/** What one actor may publish without being held back while others are at work. Design value. */
-export const defaultFairRate: Rate = { perSecond: 500, burst: 1_000 };
 const retryMsMax = 1_000;
 /** How long a controller that was replaced leaves the field to the other one: by then its lease has said which of them is to stop. */
 const holdBackMs = 250;
@@ -321,7 +319,12 @@ class ActiveController implements Controller {
         // What may come yet must not, since it may be decided elsewhere now.
         if (appended.kind === 'unknown') this.#term?.end();
         this.#options.logger.warn(
-          { boundary: boundary.subject, events: events.length, appended },
+          {
+            boundary: boundary.subject,
+            events: events.length,
+            appended,
+            commandids: decided.map(({ intake }) => intake.id),
+          },
           'commit not appended, deciding again',
         );
         return [...decided.map(({ intake }) => intake), ...batch.repeated];
@@ -331,6 +334,7 @@ class ActiveController implements Controller {
           this.#answer(intake.actor, intake.id, answer);
         this.#decided += 1;
         this.#options.meter?.decided(intake.type, refusal?.code ?? null);
+        tellDecided(this.#options.logger, intake, refusal, own);
       }
       await this.#reached(appended.position);
     }
@@ -388,7 +392,7 @@ class ActiveController implements Controller {
         this.#answer(intake.actor, intake.id, answer);
     } catch (error) {
       // An answer is sent at most once; the `commands` view has it too.
-      logger.warn({ err: error, commandId: intake.id }, 'could not repeat an answer');
+      logger.warn({ ...aboutCommand(intake), err: error }, 'could not repeat an answer');
     }
   }
 }

@@ -12,6 +12,9 @@ import type { ControllerMeter } from './meter.ts';
 import type { RoundContext } from './round.ts';
 import { realmUlaOf } from './ula.ts';
 
+/** What one actor may publish without being held back while others are at work. Design value. */
+export const defaultFairRate: Rate = { perSecond: 500, burst: 1_000 };
+
 export interface ControllerOptions {
   readonly realm: string;
   readonly log: Stream;

@@ -1,4 +1,4 @@
-/** Automatic IPv6 subnets of realm networks. */
+/** Automatic IPv6 subnets of networks that are on all hosts. Pure. */
 import { hash } from 'node:crypto';
 
 /** The /48 of automatic IPv6 subnets of realm networks (RFC 4193): the same for every controller of the realm. */
