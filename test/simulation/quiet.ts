@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { drivers } from '../../drivers/registry.ts';
 import { verdictOn } from '../../events/deciders/upkeep.ts';
 import { decodeCommit } from '../../events/envelope.ts';
+import { expiresMs } from '../../events/lifetime.ts';
 import { decodeToken } from '../../events/names.ts';
 import { type BoundaryState, commandKey } from '../../events/state.ts';
 import type { CommandRow } from '../../projections/commands.ts';
@@ -86,10 +87,14 @@ export class Witness {
       const dueAt = verdictOn(state, row)?.dueAt ?? null;
       return dueAt !== null && Date.parse(dueAt) < nowMs ? [`${host}: garbage since ${dueAt}: ${row.facts.name}`] : [];
     });
+    const leases = [...state.sandboxes.values()].flatMap(({ facts, lease }) =>
+      lease && expiresMs(lease) < nowMs ? [`${host}: lease of sandbox ${facts.id} is over`] : [],
+    );
     return [
       ...open,
       ...moving,
       ...overdue,
+      ...leases,
       ...wrong.map((operation) => `${host}: to be done ${JSON.stringify(operation)}`),
     ];
   }

@@ -1,6 +1,6 @@
 /** What clients ask for: commands over few names, so that they meet. Mostly what can be done, at times anything. */
 import type { CommandInput, CommandType } from '../../events/commands.ts';
-import { type BoundaryState, networkOf } from '../../events/state.ts';
+import { type BoundaryState, isLapsed, networkOf } from '../../events/state.ts';
 import type { Wish } from './client.ts';
 import type { Dice } from './dice.ts';
 
@@ -25,6 +25,9 @@ const weights = {
   detach: 3,
   move: 4,
   configure: 0.2,
+  renew: 2,
+  cancel: 1.5,
+  declareLost: 0.5,
 } as const;
 type Kind = keyof typeof weights;
 
@@ -50,6 +53,10 @@ const endpointsOf = (state: BoundaryState): readonly Endpoint[] =>
 const gc = (dice: Dice): { readonly gc?: number | 'off' } =>
   dice.chance(0.4) ? { gc: dice.pick([2_000, 8_000, 'off' as const]) } : {};
 
+/** Mostly none. */
+const lease = (dice: Dice): { readonly leaseMs?: number } =>
+  dice.chance(0.25) ? { leaseMs: dice.pick([1_000, 5_000, 60_000]) } : {};
+
 /** Small numbers, so that they clash; none is for the host to choose. */
 const ports = (dice: Dice) =>
   dice.chance(0.3) ? [dice.chance(0.5) ? { port: 80 } : { hostPort: dice.pick([80, 81, 82]), port: 80 }] : [];
@@ -60,6 +67,7 @@ const networkData = (dice: Dice, name: Network): CommandInput<'CreateNetwork'> =
   ipv6: name === 'six',
   internal: name === 'inner',
   ...gc(dice),
+  ...(dice.chance(0.2) ? lease(dice) : {}),
 });
 
 const inside = (dice: Dice) => (dice.chance(0.12) ? { netns: dice.pick(broughtNamespaces) } : {});
@@ -122,7 +130,13 @@ const aboutEndpoint = (dice: Dice, kind: Kind, there: readonly Endpoint[]): Aske
     }
     case 'attach': {
       const some = dice.some(networks).map((network) => ({ network }));
-      const data = { sandbox: dice.pick(sandboxes), networks: some, ports: ports(dice), ...inside(dice) };
+      const data = {
+        sandbox: dice.pick(sandboxes),
+        networks: some,
+        ports: ports(dice),
+        ...lease(dice),
+        ...inside(dice),
+      };
       return { type: 'AttachSandbox', data };
     }
     default: {
@@ -132,10 +146,30 @@ const aboutEndpoint = (dice: Dice, kind: Kind, there: readonly Endpoint[]): Aske
   }
 };
 
+/** What ends something else: a command, a host, or the end itself that comes when nobody renews. */
+const aboutEnds = (dice: Dice, kind: Kind, { host, state }: Known): Asked | null => {
+  switch (kind) {
+    case 'renew': {
+      const leased = [...state.sandboxes.values()].filter(({ lease: one }) => one);
+      const sandbox = leased.length > 0 && dice.chance(0.8) ? dice.pick(leased).facts.id : dice.pick(sandboxes);
+      return { type: 'RenewLease', data: dice.chance(0.8) ? { sandbox } : { network: dice.pick(networks) } };
+    }
+    case 'cancel': {
+      const running = [...state.progress.values()];
+      return running.length === 0 ? null : { type: 'CancelCommand', data: { commandId: dice.pick(running).commandid } };
+    }
+    case 'declareLost':
+      return { type: 'DeclareHostLost', data: { host, reason: 'gone' } };
+    default:
+      return null;
+  }
+};
+
 export const wish = (dice: Dice, known: readonly Known[]): Wish => {
   const { host, state } = dice.pick(known);
-  const kind = dice.weighed(weights);
-  const { type, data } = aboutNetwork(dice, kind) ?? aboutEndpoint(dice, kind, endpointsOf(state));
+  const kind = isLapsed(state) && dice.chance(0.2) ? 'declareLost' : dice.weighed(weights);
+  const { type, data } =
+    aboutEnds(dice, kind, { host, state }) ?? aboutNetwork(dice, kind) ?? aboutEndpoint(dice, kind, endpointsOf(state));
   const deadline = dice.chance(0.15) ? { deadlineMs: dice.pick([1, 500, 3_000]) } : {};
   const start = dice.chance(0.05) ? { startWithinMs: dice.pick([1, 2_000]) } : {};
   return { type, data, host: dice.chance(0.93) ? host : null, ...deadline, ...start } as Wish;
