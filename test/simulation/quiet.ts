@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import { drivers } from '../../drivers/registry.ts';
 import { verdictOn } from '../../events/deciders/upkeep.ts';
 import { decodeCommit } from '../../events/envelope.ts';
-import { expiresMs } from '../../events/lifetime.ts';
 import { decodeToken } from '../../events/names.ts';
 import { type BoundaryState, commandKey } from '../../events/state.ts';
 import type { CommandRow } from '../../projections/commands.ts';
@@ -15,8 +14,9 @@ import { repairs } from '../../services/worker/census.ts';
 import { Present } from '../../services/worker/present.ts';
 import { Checker } from '../property/model-checks.ts';
 import { startMs } from '../support/fake-clock.ts';
-import { assertEndedOnce, hostServers } from '../support/system.ts';
+import { hostServers } from '../support/system.ts';
 import type { Client, Sent } from './client.ts';
+import { assertEndedOnce } from './ended-once.ts';
 import { realm } from './services.ts';
 import type { Machine, Stage } from './stage.ts';
 import { broughtNamespaces } from './wishes.ts';
@@ -87,14 +87,10 @@ export class Witness {
       const dueAt = verdictOn(state, row)?.dueAt ?? null;
       return dueAt !== null && Date.parse(dueAt) < nowMs ? [`${host}: garbage since ${dueAt}: ${row.facts.name}`] : [];
     });
-    const leases = [...state.sandboxes.values()].flatMap(({ facts, lease }) =>
-      lease && expiresMs(lease) < nowMs ? [`${host}: lease of sandbox ${facts.id} is over`] : [],
-    );
     return [
       ...open,
       ...moving,
       ...overdue,
-      ...leases,
       ...wrong.map((operation) => `${host}: to be done ${JSON.stringify(operation)}`),
     ];
   }
@@ -118,8 +114,7 @@ export class Witness {
   /** All that must hold now that everything is at rest. */
   check(clients: readonly Client[]): void {
     this.look();
-    const { messages } = this.#stage.log;
-    assertEndedOnce(messages.flatMap(({ body, subject }) => decodeCommit(body, subject)));
+    assertEndedOnce(this.#stage.log.messages);
     assert.deepEqual(this.checker.late(), [], 'what came too late is undone');
     const stored = new Set(this.#stage.commands.messages.map(keyOfCommand));
     for (const client of clients) for (const sent of client.sent.values()) this.#checkAnswers(sent, stored);

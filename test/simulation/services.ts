@@ -88,12 +88,14 @@ export const startWorker =
     const held = lease(leases, workerLease(host), holder, handlers, { clock, isDead: (other) => other !== holder });
     held.closed.catch(() => undefined);
     await Promise.race([taken.promise, held.closed]);
-    const options = {
-      ...{ realm, host, runDir, pools: DEFAULT_IPV4_POOLS, netnsRoots, ula: 'fd00:1:2::/48', secret: null },
-      ...{ log, commands, kernel: simKernel(kernel, { realm, host }, life), drivers, plugins: fakePlugins([]) },
-      ...{ hostServers, clock, logger: silent, names: simNames },
-    };
-    const worker = await keepWorker({ create: () => createWorker(options), log, logger: silent });
+    const kernelOfLife = simKernel(kernel, { realm, host }, life);
+    const create = () =>
+      createWorker({
+        ...{ realm, host, runDir, pools: DEFAULT_IPV4_POOLS, netnsRoots, ula: 'fd00:1:2::/48', secret: null },
+        ...{ log, commands, kernel: kernelOfLife, drivers, plugins: fakePlugins([]) },
+        ...{ hostServers, clock, logger: silent, names: simNames },
+      });
+    const worker = await keepWorker({ create, log, logger: silent });
     return {
       failed: Promise.race([worker.failed, onlyFailure(held.closed)]),
       stop: async () => {
