@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { Config } from '../lib/config.ts';
+import { removeLeftovers } from '../lib/leftovers.ts';
 import { startOf } from './process-start.ts';
 
 const State = z.object({
@@ -24,6 +25,7 @@ export const rootlessFile = (runDir: string): string => join(runDir, 'rootless.p
 
 const writeWhole = (path: string, text: string): void => {
   const fresh = `${path}.${process.pid}`;
+  removeLeftovers(path);
   // the URL of an external server may hold credentials
   writeFileSync(fresh, text, { mode: text.includes('@') ? 0o600 : 0o644 });
   renameSync(fresh, path);
