@@ -9,6 +9,8 @@ import { failingAppends, failingReplies } from '../lib/failpoints.ts';
 import type { Logger } from '../lib/logger.ts';
 import { isDeadProcess, processMark } from '../lib/process-mark.ts';
 import type { Stream } from '../lib/stream.ts';
+import { loadTracing, type Tracing } from '../lib/trace.ts';
+import { tracedStream } from '../lib/traced-stream.ts';
 import { connectNats } from '../nats/connection.ts';
 import { jetStream } from '../nats/jetstream.ts';
 import { lease } from '../nats/lease.ts';
@@ -41,6 +43,7 @@ interface Opened {
   readonly connection: NatsConnection;
   readonly logger: Logger;
   readonly observed: Observed;
+  readonly tracing: Tracing;
   readonly stream: (name: keyof typeof STREAMS) => Stream;
 }
 
@@ -66,11 +69,14 @@ const open = async (name: ServiceName, { config, url, logger: parent, clock, fee
   const connection = await connectNats({ url, role: name, log: logger, clock });
   const failing = failingAppends(name, config.failpoint);
   const observed = new Observed({ service: name, connection, logger, clock });
+  const tracing = await loadTracing();
   const stream = (which: keyof typeof STREAMS): Stream => {
-    const own = observed.stream(which, failing(jetStream(connection, STREAMS[which], { clock, log: logger })));
+    const stored = failing(jetStream(connection, STREAMS[which], { clock, log: logger }));
+    // who holds a lease renews it for ever: that is no part of anybody's trace
+    const own = observed.stream(which, which === 'lease' ? stored : tracedStream(stored, tracing));
     return which === 'log' && feed !== undefined ? withReads(own, readFor(name, feed), feed.appended) : own;
   };
-  return { connection, logger, observed, stream };
+  return { connection, logger, observed, tracing, stream };
 };
 
 /** The same for every service: what those need who look at it. */
@@ -97,7 +103,7 @@ const startController = async (deps: ServiceDeps): Promise<Part> => {
   const { drivers } = await import('../../drivers/registry.ts');
   const { config, clock } = deps;
   const opened = await open('controller', deps);
-  const { connection, logger, observed, stream } = opened;
+  const { connection, logger, observed, tracing, stream } = opened;
   const log = stream('log');
   const controller = createController({
     realm: config.realm,
@@ -111,6 +117,7 @@ const startController = async (deps: ServiceDeps): Promise<Part> => {
     realmPools: config.realmPools,
     actorProof: config.actorsProven ? 'nats' : 'claim',
     meter: controllerMeter(observed.metrics),
+    tracing,
   });
   await controller.start();
   observeController(observed.metrics, () => controller.look());
@@ -173,7 +180,7 @@ const startWorker = async (deps: ServiceDeps): Promise<Part> => {
   const { realm, host, pools, ula, netnsRoots } = config;
   const runDir = hostRunDir(config);
   const opened = await open('worker', deps);
-  const { connection, logger, observed, stream } = opened;
+  const { connection, logger, observed, tracing, stream } = opened;
   const { metrics } = observed;
   // before anything of this machine is touched
   const tenure = await holdHost(stream('lease'), host, { lockPath: `${runDir}.lock`, clock, logger });
@@ -190,7 +197,19 @@ const startWorker = async (deps: ServiceDeps): Promise<Part> => {
     const settings = { ...place, pools, ula, netnsRoots, secret: secret.ok ? secret.bytes : null };
     const meter = workerMeter(metrics);
     const create = () =>
-      createWorker({ ...settings, log, commands, kernel, drivers, plugins, hostServers, clock, logger, meter });
+      createWorker({
+        ...settings,
+        log,
+        commands,
+        kernel,
+        drivers,
+        plugins,
+        hostServers,
+        clock,
+        logger,
+        meter,
+        tracing,
+      });
     const worker = await keepWorker({ create, log, logger });
     linkOf(connection).watch({ restored: () => worker.lookAround() });
     countDns(metrics, () => worker.dnsCounts);

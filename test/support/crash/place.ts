@@ -6,9 +6,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ServiceName } from '../../../services/up/service-names.ts';
-import { awaitOwnNamespace } from '../hosts.ts';
 import { end, startNats, type TestNats } from '../nats.ts';
-import { sh, shIn } from '../netns.ts';
+import { awaitOwnNamespace, sh, shIn } from '../netns.ts';
 import { type PluginProcess, startVeth } from '../plugins/start.ts';
 
 export const realm = 'sweep';
