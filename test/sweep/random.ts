@@ -1,11 +1,11 @@
-// Kills nats-server and every service at random moments under the workload: `npm run sweep:random [-- --rounds N] [--seed S]`. Exits with 1
+// Kills nats-server and every service at random moments under the workload: `npm run sweep:random [-- --kills N] [--seed S]`. Exits with 1
 // when something was lost or left.
 import { spawnSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
 import { randomNumbers } from '../support/crash/random.ts';
 import { Sweep } from '../support/crash/sweep.ts';
 
-const options = { rounds: { type: 'string', default: '20' }, seed: { type: 'string', default: '1' } } as const;
+const options = { kills: { type: 'string', default: '100' }, seed: { type: 'string', default: '1' } } as const;
 const { values } = parseArgs({ options });
 const inside = 'CNM_SWEEP_INSIDE';
 
@@ -15,9 +15,9 @@ const run = async (): Promise<number> => {
   const sweep = await Sweep.open({ layout: 'apart', timeoutMs: 120_000 });
   try {
     await sweep.learn();
-    const kills = await sweep.underKills(Number(values.rounds), randomNumbers(Number(values.seed)));
+    const kills = await sweep.underKills(Number(values.kills), randomNumbers(Number(values.seed)));
     const counts = [...kills].map(([name, count]) => `${name} ${count}`).join(', ');
-    console.log(`${values.rounds} rounds (seed ${values.seed}) under kills of ${counts}: nothing lost, nothing left`);
+    console.log(`kills of ${counts} (seed ${values.seed}): nothing lost, nothing left`);
     return 0;
   } catch (error) {
     console.log(`WRONG with seed ${values.seed}: ${String(error)}\n${sweep.said}`);

@@ -201,12 +201,11 @@ export class Sweep {
    * each pause. @param random whole numbers: which of them, and how long the pause is
    * @returns how often each was
    */
-  async underKills(rounds: number, random: () => number): Promise<ReadonlyMap<string, number>> {
+  async underKills(times: number, random: () => number): Promise<ReadonlyMap<string, number>> {
     const victims = ['nats-server', ...this.#place.names] as const;
     const kills = new Map<string, number>(victims.map((name) => [name, 0]));
-    let over = false;
     const killing = (async () => {
-      while (!over) {
+      for (let time = 0; time < times; time++) {
         await new Promise((resolve) => setTimeout(resolve, 100 + (random() % pauseMsMax)));
         const name = victims[random() % victims.length] ?? 'nats-server';
         if (name === 'nats-server') await this.#place.nats.restart();
@@ -215,10 +214,13 @@ export class Sweep {
         kills.set(name, (kills.get(name) ?? 0) + 1);
       }
     })();
-    try {
-      for (let round = 0; round < rounds; round++) await this.#round(() => this.#agrees());
-    } finally {
+    let over = false;
+    void killing.finally(() => {
       over = true;
+    });
+    try {
+      while (!over) await this.#round(() => this.#agrees());
+    } finally {
       await killing;
     }
     await this.#round(() => this.#agrees());
