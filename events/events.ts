@@ -22,9 +22,11 @@ import {
   Subnet,
   Texts,
 } from './facts.ts';
+import { loadDecisions, loadOutcomes } from './load-events.ts';
 import { Actor, CommandId, EndpointName, HostName, Id, NetworkName, RealmName, SandboxId } from './names.ts';
 
 export * from './facts.ts';
+export type { CapacityUse, QuotaLimits } from './load-events.ts';
 
 const network = { networkId: Id, name: NetworkName };
 const endpoint = { endpointId: Id, networkId: Id, name: EndpointName };
@@ -168,6 +170,7 @@ const decisions = {
   /** Whoever has parked the event at this place goes on without it. */
   ParkedDiscarded: z.object({ ...place, reason: z.string() }),
   ...auditDecisions,
+  ...loadDecisions,
 } as const;
 
 const outcomes = {
@@ -242,6 +245,7 @@ const outcomes = {
   EndpointDeleteReverted: z.object({ ...endpoint, ...failed }),
   SandboxCreated: z.object({ sandbox: SandboxFacts }),
   SandboxRemoved: z.object({ sandbox: SandboxFacts }),
+  ...loadOutcomes,
 } as const;
 
 export const decisionTypes = Object.keys(decisions) as readonly DecisionType[];

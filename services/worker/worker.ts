@@ -19,6 +19,7 @@ import { type Boundary, boundaryOf, type FollowedRealm, followRealm, type Realm 
 import type { Stream } from '../lib/stream.ts';
 import { noTracing, type Tracing } from '../lib/trace.ts';
 import type { Plugins } from '../plugins/plugins.ts';
+import { Capacity } from './capacity.ts';
 import { Consulting } from './consulting.ts';
 import { Encryption, encrypting } from './encryption.ts';
 import { Execution } from './execution.ts';
@@ -29,6 +30,7 @@ import { Outbox } from './outbox.ts';
 import { listenToParked, whyParked } from './parked.ts';
 import { Peers } from './peers.ts';
 import { Present } from './present.ts';
+import type { Report } from './reports.ts';
 import { carriedSubnets, hostOf, statedBy } from './statement.ts';
 import { Stating } from './stating.ts';
 import { Taking } from './taking.ts';
@@ -94,6 +96,7 @@ class HostWorker implements Worker {
   #consulting: Consulting | null = null;
   /** Null until intents are taken. */
   #taking: Taking | null = null;
+  #capacity: Capacity | null = null;
   readonly #dns: Dns;
   #stopped = false;
   #loop: Promise<void> = Promise.resolve();
@@ -211,6 +214,12 @@ class HostWorker implements Worker {
     await this.#encryption.begin();
     await this.#peers.begin();
     this.#stating.watch();
+    const { pools } = this.#options;
+    const report = (reports: readonly Report[]) => outbox.push(reports);
+    this.#capacity = new Capacity({
+      ...{ host, kernel, state: boundary.state, drivers, pools, clock, logger, report, onFault },
+    });
+    await this.#capacity.begin();
     plugins.onChange(() => this.#stating.restate());
     plugins.onActivated(() => execution.pluginActivated());
     const { state } = boundary;
@@ -225,6 +234,7 @@ class HostWorker implements Worker {
 
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.#capacity?.stop();
     this.#stating.stop();
     this.#taking?.stop();
     this.#leasing.stop();
@@ -256,6 +266,7 @@ class HostWorker implements Worker {
   /** Bugs and fences end it: nothing more is done to the kernel, and nothing more is reported. */
   #fail(error: unknown): void {
     this.#stopped = true;
+    this.#capacity?.stop();
     this.#stating.stop();
     this.#leasing.stop();
     this.#consulting?.close();
