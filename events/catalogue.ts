@@ -53,6 +53,8 @@ export const commandMeanings: Readonly<Record<CommandType, string>> = {
   LeasePorts: 'Sent by workers: host ports that were found free for an intent that waits for them.',
   SettleIntent: 'Sent by workers: what an intent left open, as the plugin that carries the network has answered.',
   LapseHost: 'Sent by collectors: the worker of this host has not renewed its lease.',
+  ResumeHost:
+    'The worker of a host whose log is an older copy goes on: what the log does not know is kept as it is, or removed and given free.',
   RotateTunnelKeys: 'Gives all encrypted networks new keys, on every host; no connection is reset.',
   ExpireCommand: 'Sent by collectors: the deadline of this command has passed.',
   RetryParked: 'Readers that have parked this event, since they could not fold it, try again.',
@@ -69,6 +71,7 @@ export const eventMeanings: Readonly<Record<EventType, string>> = {
   CommandTimedOut: 'A command ended at its deadline, unreported. What its host does too late is undone.',
   HostLapsed:
     "A host's worker shows no sign of life. What it was asked to do waits for it, as long as deadlines allow.",
+  HostResumed: 'The worker of a host goes on after LogRegressed.',
   TunnelKeysRotated: 'Packets of encrypted networks get keys of this generation; no key stands in the log.',
   DriverConfigureRequested: 'A driver is to have these options.',
   NetworkCreateRequested: 'A network is to be made; its name and subnets are taken from now on.',
@@ -96,6 +99,8 @@ export const eventMeanings: Readonly<Record<EventType, string>> = {
   SegmentOpened:
     'A segment of the log begins, with the state of everything in the messages that follow; what was before is in an export.',
   HostFacts: 'What a worker knows of its host: stated whenever it starts.',
+  LogRegressed:
+    'The log does not hold what the worker of this host had read: it is an older copy. The worker changes nothing until HostResumed, and what the kernel holds beyond the log is given to nobody.',
   DriverConfigured: 'A driver has its options.',
   DriverConfigureFailed: 'A driver could not be given its options.',
   NetworkCreated: 'A network is there.',
@@ -171,6 +176,9 @@ export const codeMeanings: Readonly<Record<Code, string>> = {
   HOST_NOT_FOUND: 'No worker has ever reported for that host, or for any.',
   HOST_ALIVE: 'The host has reported anew since the collector looked, or is known to be away already.',
   HOST_REQUIRED: 'There are several hosts, and nothing says which one is meant.',
+  HOST_REGRESSED:
+    'The log is an older copy of what the worker of the host had read, so nothing is changed there until somebody says what becomes of the rest.',
+  HOST_NOT_STOPPED: 'The worker of the host goes on already, and what was held is kept or gone.',
   CAPABILITY_MISSING: 'The host lacks something that the driver needs.',
   DRIVER_NOT_FOUND: 'There is no driver of that name.',
   DRIVER_FORBIDS: 'The driver does not allow it.',

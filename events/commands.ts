@@ -279,6 +279,8 @@ const data = {
   SettleIntent: z.strictObject({ intent: z.string(), epoch: z.int(), answer: Settlement }),
   /** Collector: the worker that stated this epoch has not renewed its lease; since then, as far as is known. */
   LapseHost: z.strictObject({ host: HostName, epoch: z.int(), since: z.iso.datetime() }),
+  /** The log of a host is an older copy: its worker goes on, and keeps what the log does not know, or removes it. */
+  ResumeHost: z.strictObject({ host: HostName, held: z.enum(['keep', 'remove']) }),
   /** New keys for all encrypted networks, on every host. */
   RotateTunnelKeys: z.strictObject({}),
   /** Timer: this command's deadline has passed. */
@@ -339,6 +341,7 @@ export const Command = z.discriminatedUnion('type', [
   message('LeasePorts'),
   message('SettleIntent'),
   message('LapseHost'),
+  message('ResumeHost'),
   message('RotateTunnelKeys'),
   message('ExpireCommand'),
   message('RetryParked'),

@@ -3,7 +3,7 @@ import type { Command } from './commands.ts';
 import type { Context, Decision } from './deciders/context.ts';
 import { createEndpoint, deleteEndpoint } from './deciders/endpoint.ts';
 import { liftLegalHold, setLegalHold, shredSubject } from './deciders/holds.ts';
-import { lapseHost } from './deciders/hosts.ts';
+import { lapseHost, refuseStopped, resumeHost } from './deciders/hosts.ts';
 import { configureDriver, createNetwork } from './deciders/network.ts';
 import { deleteNetwork, pruneNetworks } from './deciders/network-removal.ts';
 import { mendSandbox } from './deciders/outlet.ts';
@@ -20,6 +20,8 @@ import type { BoundaryState } from './state.ts';
 export type { Context, Decision } from './deciders/context.ts';
 
 export const decide = (state: BoundaryState, command: Command, context: Context): Decision => {
+  const stopped = refuseStopped(state, command.type, context.host);
+  if (stopped) return stopped;
   switch (command.type) {
     case 'ConfigureDriver':
       return configureDriver(state, command.data, context);
@@ -63,6 +65,8 @@ export const decide = (state: BoundaryState, command: Command, context: Context)
       return settleIntent(state, command.data, context);
     case 'LapseHost':
       return lapseHost(state, command.data, context);
+    case 'ResumeHost':
+      return resumeHost(state, command.data, context);
     case 'RotateTunnelKeys':
       return rotateTunnelKeys(state, command.data, context);
     case 'ExpireCommand':

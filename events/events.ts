@@ -21,6 +21,7 @@ import {
   Subnet,
   Texts,
 } from './facts.ts';
+import { Held, LogPlace } from './held.ts';
 import { Actor, CommandId, EndpointName, HostName, Id, NetworkName, RealmName, SandboxId } from './names.ts';
 
 export * from './facts.ts';
@@ -43,6 +44,8 @@ const decisions = {
   CommandTimedOut: z.object({ actor: Actor, commandId: CommandId, command: z.string(), intents: z.array(z.string()) }),
   /** Its worker of this epoch has shown no sign of life; over with the next HostFacts. */
   HostLapsed: z.object({ host: HostName, epoch: z.int(), since: z.string() }),
+  /** The worker goes on that had stopped, since the log is an older copy; what the log does not know is kept or removed. */
+  HostResumed: z.object({ host: HostName, held: z.enum(['keep', 'remove']) }),
   /** Packets of encrypted networks get keys of this generation; the first, before any rotation, is 0. */
   TunnelKeysRotated: z.object({ generation: z.int() }),
   DriverConfigureRequested: z.object({ driver: z.string(), options: Texts }),
@@ -159,6 +162,20 @@ const outcomes = {
     underlayAsked: z.string().nullable(),
     /** Drivers beyond the built-in ones that this worker carries out. */
     drivers: z.array(z.string()),
+  }),
+  /** The log is an older copy of the one that this host's worker has read: it changes nothing until somebody says HostResumed. */
+  LogRegressed: z.object({
+    host: HostName,
+    bootId: z.string(),
+    /** The last commit that the worker had read, and where the log ended when it was found to be without it. */
+    seen: LogPlace,
+    found: LogPlace,
+    /** False: the kernel has nothing of ours, so there is nothing that could be torn down, and the worker goes on. */
+    stopped: z.boolean(),
+    /** Nobody else is given any of it. */
+    held: z.array(Held),
+    /** Intents that the kernel shows to be done, late or not: they count as in time. */
+    done: z.array(z.string()),
   }),
   DriverConfigured: z.object({ driver: z.string() }),
   DriverConfigureFailed: z.object({ driver: z.string(), ...failed }),

@@ -4,10 +4,10 @@ import { type Event, type EventOf, isBeside, isRevertible, needsExecution } from
 import { isConstructive, isFailure, isTerminal } from './events.ts';
 import { evolveAllHosts, isOfAllHosts } from './evolve-all-hosts.ts';
 import { createEndpoint, evolveEndpoint, updateEndpoint, updateReported } from './evolve-endpoints.ts';
+import { evolveHost, isOfHost } from './evolve-hosts.ts';
 import { endVacant, evolveNetworks } from './evolve-networks.ts';
 import { endMove, evolveSandbox } from './evolve-sandboxes.ts';
 import { evolveSettled } from './evolve-settled.ts';
-import { setRoutes } from './ipam.ts';
 import { takeLeased } from './leases.ts';
 import { type BoundaryState, commandKey } from './state.ts';
 
@@ -85,17 +85,7 @@ export const forget = (state: BoundaryState, nowMs: number): void => {
   }
 };
 
-// ---------------------------------------------------------------- hosts and drivers
-
-const evolveHost = (state: BoundaryState, event: EventOf<'HostFacts' | 'HostLapsed'>): void => {
-  if (event.type === 'HostLapsed') {
-    state.lapsed.set('epoch', event.data.epoch);
-    return;
-  }
-  setRoutes(state.subnets, event.data.host, event.data.routes);
-  setRoutes(state.shared.subnets, event.data.host, event.data.routes);
-  state.facts.set('host', event.data);
-};
+// ---------------------------------------------------------------- drivers
 
 const evolveDriver = (
   { drivers }: BoundaryState,
@@ -115,11 +105,11 @@ const evolveModel = (state: BoundaryState, event: Event): void => {
     evolveAllHosts(state.shared, event);
     return;
   }
+  if (isOfHost(event)) {
+    evolveHost(state, event);
+    return;
+  }
   switch (event.type) {
-    case 'HostFacts':
-    case 'HostLapsed':
-      evolveHost(state, event);
-      return;
     case 'DriverConfigureRequested':
     case 'DriverConfigureFailed':
       evolveDriver(state, event);

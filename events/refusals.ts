@@ -41,6 +41,12 @@ export const codes = {
   HOST_NOT_FOUND: { status: 404, remedy: 'Start a worker on that host, or name one of `cnm status`.' },
   HOST_REQUIRED: { status: 400, remedy: 'Name the host: --host, or HOST/NETWORK.' },
   HOST_ALIVE: { status: 409, remedy: 'Nothing: what is known of the host is newer.' },
+  HOST_REGRESSED: {
+    status: 503,
+    remedy:
+      'The log is an older copy of what the worker of the host had read: see `cnm host inspect`, then say `cnm host resume HOST --keep` or `--remove`.',
+  },
+  HOST_NOT_STOPPED: { status: 409, remedy: 'Nothing: the worker of the host is not held up by an older log.' },
   CAPABILITY_MISSING: {
     status: 501,
     remedy: 'Run `cnm doctor` on the host: it lists what its kernel and privileges lack.',

@@ -214,6 +214,7 @@ const unaddressed = (places: Places, command: Exclude<Placed, { type: 'RotateTun
     case 'MendSandbox':
       return where(hosts, 'the sandbox', (state) => state.sandboxes.has(command.data.incarnation));
     case 'LapseHost':
+    case 'ResumeHost':
       return named(hosts, command.data.host);
     case 'ExpireCommand': {
       const key = commandKey(command.data.actor, command.data.commandId);

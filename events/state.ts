@@ -16,6 +16,7 @@ import type {
   Plug,
   SandboxFacts,
 } from './events.ts';
+import type { Held } from './held.ts';
 import { type AddressPool, type SubnetSpace, subnetSpace } from './ipam.ts';
 import type { EndpointStatus, NetworkStatus, SandboxStatus } from './states.ts';
 import { Journal, Queue, Table } from './table.ts';
@@ -28,6 +29,12 @@ export interface DriverRow {
   /** What holds again when this configuration fails. */
   readonly before: Options;
   readonly intent: string;
+}
+
+export interface RegressedRow {
+  /** `stopped`: the worker changes nothing. `kept`: it goes on, and leaves alone what is held. */
+  readonly status: 'stopped' | 'kept';
+  readonly held: readonly Held[];
 }
 
 export interface NetworkRow {
@@ -140,6 +147,8 @@ export interface BoundaryState {
   readonly facts: Table<'host', EventData<'HostFacts'>>;
   /** Epoch whose worker showed no sign of life; it is away as long as its facts have that epoch (`isLapsed`). */
   readonly lapsed: Table<'epoch', number>;
+  /** While the log is an older copy of what its worker had read, and what of that is held until it is removed. */
+  readonly regressed: Table<'log', RegressedRow>;
   readonly drivers: Table<string, DriverRow>;
   /** Of this host alone; `networkOf` finds those of the realm too. */
   readonly networks: Table<string, NetworkRow>;
@@ -203,6 +212,7 @@ export const initialState = (shared: SharedState = sharedState()): BoundaryState
     shared,
     facts: new Table(journal),
     lapsed: new Table(journal),
+    regressed: new Table(journal),
     drivers: new Table(journal),
     networks: new Table(journal),
     networkNames: new Table(journal),
@@ -281,3 +291,7 @@ export const findSandbox = (state: BoundaryState, id: string): SandboxRow | unde
 /** Whether the host's worker is known to show no sign of life. */
 export const isLapsed = ({ facts, lapsed }: Pick<BoundaryState, 'facts' | 'lapsed'>): boolean =>
   lapsed.get('epoch') !== undefined && lapsed.get('epoch') === facts.get('host')?.epoch;
+
+/** Whether the host's worker changes nothing, since the log is an older copy of what it had read. */
+export const isStopped = ({ regressed }: Pick<BoundaryState, 'regressed'>): boolean =>
+  regressed.get('log')?.status === 'stopped';

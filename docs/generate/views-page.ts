@@ -281,6 +281,10 @@ const fields: { readonly [View in ViewName]: Fields<ViewRows[View]> } = {
       'false: its worker has shown no sign of life since `awaySince`; over when it states another epoch',
     ],
     awaySince: ['date-time or null', 'its last sign of life, where it is not alive'],
+    regressed: [
+      'object or null',
+      'the log is an older copy of what its worker had read: `status` (`stopped`: nothing is changed there until it is resumed; `kept`: it goes on beside what is held), `since`, `seen`, `found`, `held`; null: it is not',
+    ],
   },
   drivers: {
     host,

@@ -12,6 +12,8 @@ export const aboutOf = (fact: Fact, command = ''): string => {
       return `sandbox/${fact.data.sandbox.id}`;
     case 'HostFacts':
     case 'HostLapsed':
+    case 'HostResumed':
+    case 'LogRegressed':
       return `host/${fact.data.host}`;
     case 'RealmOpened':
       return `realm/${fact.data.realm}`;

@@ -138,6 +138,7 @@ const startWorker = async (deps: ServiceDeps): Promise<Part> => {
   const { drivers } = await import('../../drivers/registry.ts');
   const { createWorker } = await import('../worker/worker.ts');
   const { keepWorker } = await import('../worker/parked.ts');
+  const { fileJournal } = await import('../worker/journal.ts');
   const { readSecret } = await import('../worker/tunnel-secret.ts');
   const { holdHost } = await import('../worker/tenure.ts');
   const { hostServers: watchServers } = await import('../dns/upstreams.ts');
@@ -158,7 +159,18 @@ const startWorker = async (deps: ServiceDeps): Promise<Part> => {
     const plugins = createPlugins({ sockets, specs, timeoutMs, clock, logger });
     const place = { realm, host, runDir, pools, ula, netnsRoots, secret: secret.ok ? secret.bytes : null };
     const create = () =>
-      createWorker({ ...place, log, commands, kernel, drivers, plugins, hostServers, clock, logger });
+      createWorker({
+        ...place,
+        journal: fileJournal(`${runDir}.journal`),
+        log,
+        commands,
+        kernel,
+        drivers,
+        plugins,
+        hostServers,
+        clock,
+        logger,
+      });
     const worker = await keepWorker({ create, log, logger });
     linkOf(connection).watch({ restored: () => worker.lookAround() });
     const service = register('worker', opened, deps);

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import type { Config } from '../lib/config.ts';
 import type { Logger } from '../lib/logger.ts';
+import { NatsFault } from '../nats/fault.ts';
 import type { Part } from './part.ts';
 import type { ServiceName } from './service-names.ts';
 
@@ -15,7 +16,7 @@ export interface ThreadData {
 }
 
 /** From the thread: that it serves, or why it cannot go on. */
-export type ThreadMessage = { readonly serving: true } | { readonly failed: string };
+export type ThreadMessage = { readonly serving: true } | { readonly failed: string; readonly isRegressed: boolean };
 
 /** This file's own extension: `.ts` run directly, `.js` when built. */
 const extension = import.meta.url.slice(import.meta.url.lastIndexOf('.'));
@@ -43,8 +44,10 @@ export const startOnThread = async (name: ServiceName, { config, url, logger }: 
   thread.on('error', fail);
   thread.on('exit', (code) => fail(new Error(`the thread of ${name} ended (${code})`)));
   thread.on('message', (message: ThreadMessage) => {
-    if ('failed' in message) fail(new Error(`${name}: ${message.failed}`));
-    else serving.resolve();
+    if ('failed' in message) {
+      const text = `${name}: ${message.failed}`;
+      fail(message.isRegressed ? new NatsFault('STREAM_REGRESSED', text) : new Error(text));
+    } else serving.resolve();
   });
   await serving.promise;
   return {

@@ -6,7 +6,8 @@ import type { SandboxFacts } from '../../events/events.ts';
 import type { BoundaryState } from '../../events/state.ts';
 import { courseOf, takeBack } from './course.ts';
 import { type Scene, settledView } from './inmates.ts';
-import { isUnknown, pathOf } from './present.ts';
+import { isUnknown, ownerOf, pathOf } from './present.ts';
+import { keptOwners } from './regressed-owners.ts';
 import { type Deployment, driverOf, sandboxObjects } from './sandbox.ts';
 import { networkNow } from './settings.ts';
 import { openUnits, sandboxOf } from './units.ts';
@@ -65,12 +66,19 @@ const pendingObjects = (scene: Scene): Pending => {
  * What has to change so that the kernel holds what the log says. What is unknown is neither removed nor made anew, and what accepted
  * intents are about is left to them; only a namespace that is lost is made again at once, since others may stand on it.
  */
-export const repairs = (scene: Scene, census: Census): readonly Operation[] => {
+export const repairs = (scene: Scene, census: Census): readonly Operation[] =>
+  repairsBut(scene, census, keptOwners(scene.state));
+
+/** @param kept owners whose objects stay as they are, whatever the log says: `ownerOf` */
+export const repairsBut = (scene: Scene, census: Census, kept: ReadonlySet<string>): readonly Operation[] => {
   const { ensured, removed, sandboxes } = pendingObjects(scene);
   const isPending = (object: KernelObject): boolean =>
     ensured.has(identityOf(object)) || (object.tag.entity === 'sandbox' && sandboxes.has(object.tag.id));
+  const isKept = (object: KernelObject): boolean => kept.has(ownerOf(object.tag));
+  const places = new Map(census.objects.filter(isKept).map((object) => [objectKey(object), identityOf(object)]));
   const wanted = settledObjects(scene.state, scene.deployment).filter(
     (object) =>
+      (places.get(objectKey(object)) ?? identityOf(object)) === identityOf(object) &&
       !removed.has(identityOf(object)) &&
       (object.kind === 'netns' || !isPending(object)) &&
       !isUnknown(census.unknown, object),
@@ -78,7 +86,12 @@ export const repairs = (scene: Scene, census: Census): readonly Operation[] => {
   const wantedKeys = new Set(wanted.map(objectKey));
   const observed = census.objects.filter((object) => {
     if (wantedKeys.has(objectKey(object))) return true;
-    return !(isPending(object) || removed.has(identityOf(object)) || isUnknown(census.unknown, object));
+    return !(
+      isKept(object) ||
+      isPending(object) ||
+      removed.has(identityOf(object)) ||
+      isUnknown(census.unknown, object)
+    );
   });
   return diff(wanted, observed);
 };

@@ -16,6 +16,7 @@ import { Naming } from './naming.ts';
 import type { Peers } from './peers.ts';
 import { vacated } from './presence.ts';
 import { isUnknown, type Present } from './present.ts';
+import { alreadyDone } from './regressed.ts';
 import { deadlineFault, dependencyFault, doneReports, failedReports, kernelFault, type Report } from './reports.ts';
 import { Restoring } from './restoring.ts';
 import { type Deployment, netnsOf } from './sandbox.ts';
@@ -115,6 +116,17 @@ export class Execution {
   async begin(): Promise<void> {
     this.#naming.reset();
     await this.reconcile();
+  }
+
+  /** Instead of `begin` where nothing may be changed: names are answered, and what was asked for and is there is reported as done. */
+  async adopt(): Promise<void> {
+    const { kernel, logger, state, deployment, announced, report } = this.#options;
+    this.#naming.reset();
+    this.#present.replace(await kernel.census());
+    for (const { unit, course } of alreadyDone(this.#scene))
+      report(doneReports(state, deployment, unit, course, announced));
+    for (const { what, fault } of await this.#naming.openAll())
+      logger.error({ sandbox: what, fault }, 'names are not answered');
   }
 
   /** Makes the kernel hold what is reported as done, and no more. */

@@ -4,27 +4,32 @@
  */
 import type { Logger } from 'pino';
 import type { Driver } from '../../drivers/driver.ts';
-import type { Kernel } from '../../drivers/port.ts';
+import type { Kernel, KernelFacts } from '../../drivers/port.ts';
 import type { Event } from '../../events/envelope.ts';
 import { type EventData, isTerminal } from '../../events/events.ts';
 import type { SubnetPool } from '../../events/ipam.ts';
 import { subjects } from '../../events/names.ts';
+import { type BoundaryState, isStopped } from '../../events/state.ts';
 import type { PeerRow } from '../../projections/peers.ts';
 import { createDns, type Dns } from '../dns/dns.ts';
 import type { HostServers } from '../dns/upstreams.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Opening } from '../lib/opening.ts';
-import { type Boundary, boundaryOf, type FollowedRealm, followRealm, type Realm } from '../lib/realm.ts';
+import { type Boundary, boundaryOf, emptyRealm, type FollowedRealm, followRealm, type Realm } from '../lib/realm.ts';
 import type { Stream } from '../lib/stream.ts';
 import type { Plugins } from '../plugins/plugins.ts';
 import { Consulting } from './consulting.ts';
 import { Encryption, encrypting } from './encryption.ts';
 import { Execution } from './execution.ts';
+import type { Journal } from './journal.ts';
 import { Leasing } from './leasing.ts';
+import { MemoryOfLog } from './memory-of-log.ts';
 import { Outbox } from './outbox.ts';
 import { listenToParked, whyParked } from './parked.ts';
 import { Peers } from './peers.ts';
 import { Present } from './present.ts';
+import { regressReport } from './regressed.ts';
+import type { Report } from './reports.ts';
 import { hostOf, statedBy } from './statement.ts';
 import { Stating } from './stating.ts';
 import { Taking } from './taking.ts';
@@ -49,12 +54,17 @@ export interface WorkerOptions {
   readonly netnsRoots: readonly string[];
   /** Of encrypted networks, the same on every host; null or left out: this host can be in none. */
   readonly secret?: Uint8Array | null;
+  /** How far the log was read, beyond the life of this process; null or left out: nothing is remembered. */
+  readonly journal?: Journal | null;
   /** Drivers of networks and addresses in processes of their own. */
   readonly plugins: Plugins;
 }
 
 export interface Worker {
-  /** Resolves when the host's facts are on the log, the kernel is as the log says, and intents are being taken. */
+  /**
+   * Resolves when the host's facts are on the log, the kernel is as the log says, and intents are being taken; or when the log is found to be
+   * an older copy, and nothing is changed until HostResumed.
+   */
   start(): Promise<void>;
   /** Finishes what is under way and reports it; sandboxes and networks stay. */
   stop(): Promise<void>;
@@ -84,6 +94,9 @@ class HostWorker implements Worker {
   /** Null until intents are taken. */
   #taking: Taking | null = null;
   readonly #dns: Dns;
+  readonly #memory: MemoryOfLog;
+  /** What is still to be done to start, while the log is an older copy. */
+  #goOn: (() => Promise<void>) | null = null;
   #stopped = false;
   #loop: Promise<void> = Promise.resolve();
 
@@ -92,6 +105,7 @@ class HostWorker implements Worker {
     const { kernel, logger, hostServers, host, commands, clock } = options;
     const onUnserved = () => this.#execution?.repairLater();
     this.#dns = createDns({ kernel, logger, clock, upstreams: hostServers, onUnserved });
+    this.#memory = new MemoryOfLog({ journal: options.journal ?? null, clock });
     this.#stating = new Stating({
       kernel,
       clock,
@@ -145,6 +159,7 @@ class HostWorker implements Worker {
       listener: {
         before: (boundary, event) => {
           this.#encryption.note(event);
+          if (event.type === 'RealmOpened' || event.type === 'SegmentOpened') this.#memory.opened(event.data.epoch);
           if (boundary.host === null) return;
           const consulting = this.#consultingOn(boundaryOf(followed.realm, host).state);
           consulting.noteHost(boundary.host, event);
@@ -152,7 +167,10 @@ class HostWorker implements Worker {
           else this.#peers.note(boundary.host, event);
         },
         opened: (realm, opening) => this.#opened(realm, opening),
-        folded: (boundary, position) => this.#folded(boundary, position),
+        folded: (boundary, position, message) => {
+          this.#memory.folded(message, message.subject === subjects.outcome(host));
+          this.#folded(boundary, position);
+        },
         ...listenToParked(
           host,
           logger,
@@ -172,15 +190,17 @@ class HostWorker implements Worker {
     this.#outbox = outbox;
     // First of all, so that two workers never act for one host: whoever reported before is fenced by this.
     const found = await kernel.facts();
-    await outbox.open(() => this.#stating.first(found));
+    const deployment = { host: hostOf(realm, boundary, host), drivers, resolvConf: () => hostServers.config() };
+    const regressed = await this.#lookBack(found, { state: boundary.state, deployment });
+    await outbox.open(() => [this.#stating.first(found), ...regressed]);
+    this.#memory.live();
     const consulting = this.#consultingOn(boundary.state);
-    consulting.begin();
     const execution = new Execution({
       kernel,
       clock,
       logger,
       state: boundary.state,
-      deployment: { host: hostOf(realm, boundary, host), drivers, resolvConf: () => hostServers.config() },
+      deployment,
       dns: this.#dns,
       present: this.#present,
       peers: encrypting(this.#peers, this.#encryption),
@@ -190,14 +210,25 @@ class HostWorker implements Worker {
       wake: () => this.#taking?.wake(),
       onFault,
     });
-    await execution.begin();
     this.#execution = execution;
-    await this.#encryption.begin();
-    await this.#peers.begin();
     this.#stating.watch();
     plugins.onChange(() => this.#stating.restate());
-    plugins.onActivated(() => execution.pluginActivated());
-    const { state } = boundary;
+    const begin = () => this.#begin(boundary.state, consulting, execution);
+    if (!isStopped(boundary.state)) return begin();
+    logger.error({ host }, 'the log is older than what was read of it: nothing is changed here (cnm host inspect)');
+    await execution.adopt();
+    if (isStopped(boundary.state)) this.#goOn = begin;
+    else await begin();
+  }
+
+  /** Makes the kernel as the log says, and takes intents from there on. */
+  async #begin(state: BoundaryState, consulting: Consulting, execution: Execution): Promise<void> {
+    const onFault = (error: unknown) => this.#fail(error);
+    consulting.begin();
+    await execution.begin();
+    await this.#encryption.begin();
+    await this.#peers.begin();
+    this.#options.plugins.onActivated(() => execution.pluginActivated());
     const taking = new Taking({ state, execution, consulting, leasing: this.#leasing, onFault });
     this.#taking = taking;
     if (this.#stopped) taking.stop();
@@ -207,8 +238,22 @@ class HostWorker implements Worker {
       .finally(() => execution.close());
   }
 
+  /** Whether the log holds what was read of it before; the report that it does not. */
+  async #lookBack(found: KernelFacts, scene: Parameters<typeof regressReport>[2]): Promise<readonly Report[]> {
+    const { log, host, kernel, logger } = this.#options;
+    const regress = await this.#memory.compare(log, this.#followed?.realm ?? emptyRealm());
+    if (regress === null) return [];
+    logger.error({ ...regress }, 'the log does not hold what was read of it before');
+    const report = regressReport({ host, bootId: found.bootId }, regress, scene, await kernel.census());
+    // Another log, and nothing of ours: somebody has begun anew.
+    const isAnew = regress.seen.epoch !== regress.found.epoch && !report.fact.data.stopped;
+    return isAnew ? [] : [report];
+  }
+
   async stop(): Promise<void> {
     this.#stopped = true;
+    if (this.#goOn) this.#execution?.close();
+    this.#goOn = null;
     this.#stating.stop();
     this.#taking?.stop();
     this.#leasing.stop();
@@ -219,9 +264,11 @@ class HostWorker implements Worker {
     await this.#outbox?.close();
     await this.#followed?.reader.stop();
     await this.#dns.close();
+    this.#memory.close();
   }
 
   lookAround(): void {
+    if (this.#goOn) return;
     this.#peers.look();
     this.#encryption.lookSoon();
   }
@@ -229,6 +276,8 @@ class HostWorker implements Worker {
   /** Bugs and fences end it: nothing more is done to the kernel, and nothing more is reported. */
   #fail(error: unknown): void {
     this.#stopped = true;
+    this.#goOn = null;
+    this.#memory.close();
     this.#stating.stop();
     this.#leasing.stop();
     this.#consulting?.close();
@@ -275,6 +324,7 @@ class HostWorker implements Worker {
     if (type === 'HostFacts') this.#noteFacts(data);
     const isLeft = type === 'EndpointLeaveFailed' || type === 'EndpointDeleteFailed' || type === 'NetworkDeleteFailed';
     if (isLeft && data.fault.code !== 'DEPENDENCY_FAILED') this.#execution?.repairLater();
+    if (type === 'HostResumed') this.#execution?.repairLater();
     if (type === 'HostLapsed' && data.host === this.#options.host) this.#stating.returned(data.epoch);
     this.#leasing.note(event);
     consulting.note(event);
@@ -295,7 +345,12 @@ class HostWorker implements Worker {
     if (known && known.underlay?.address !== underlay?.address) this.#execution?.repairLater();
   }
 
-  #folded({ host, outcomeHead }: Boundary, position: number): void {
+  #folded({ host, state, outcomeHead }: Boundary, position: number): void {
+    const goOn = this.#goOn;
+    if (goOn && host === this.#options.host && !isStopped(state)) {
+      this.#goOn = null;
+      goOn().catch((error) => this.#fail(error));
+    }
     if (host === this.#options.host && outcomeHead?.position === position) this.#outbox?.check(outcomeHead);
     this.#peers.tell();
     this.#encryption.tell();

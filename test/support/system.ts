@@ -22,6 +22,7 @@ import { jetStream } from '../../services/nats/jetstream.ts';
 import { provision } from '../../services/nats/streams.ts';
 import type { Plugins } from '../../services/plugins/plugins.ts';
 import { repairs } from '../../services/worker/census.ts';
+import type { Journal } from '../../services/worker/journal.ts';
 import { Present } from '../../services/worker/present.ts';
 import { createWorker, type Worker } from '../../services/worker/worker.ts';
 import { type MemoryStream, memoryStream } from './memory-stream.ts';
@@ -74,6 +75,7 @@ export interface SystemOptions extends Streams {
   readonly actorProof?: Meta['actorproof'];
   /** Of encrypted networks. */
   readonly secret?: Uint8Array | null;
+  readonly journal?: Journal | null;
   readonly addressee?: string;
   /** Answers go there too. */
   readonly publish?: (subject: string, body: string) => void;
@@ -122,10 +124,11 @@ export class System {
       clock = systemClock,
       runDir,
       secret = null,
+      journal = null,
     } = { ...this.options, ...more };
     const netnsRoots = ['/run', '/tmp'];
     const pools = DEFAULT_IPV4_POOLS;
-    const place = { realm, host, runDir, pools, netnsRoots, ula: 'fd00:1:2::/48', secret };
+    const place = { realm, host, runDir, pools, netnsRoots, ula: 'fd00:1:2::/48', secret, journal };
     const worker = createWorker({ ...place, log, commands, kernel, drivers, plugins, hostServers, clock, logger });
     await Promise.race([worker.start(), worker.failed]);
     this.worker = worker;
