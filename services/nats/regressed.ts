@@ -1,12 +1,10 @@
 /** A stream that does not hold any more what was read of it. */
-import { JetStreamApiError, type JetStreamManager, type StoredMsg } from '@nats-io/jetstream';
+import type { JetStreamManager, StoredMsg } from '@nats-io/jetstream';
 import type { Message } from '../lib/stream.ts';
 import { isDenied, NatsFault } from './fault.ts';
 
-const NO_MESSAGE = 10037;
-
-const isSame = (stored: StoredMsg | null, message: Message): boolean =>
-  stored !== null && stored.subject === message.subject && Buffer.compare(stored.data, message.body) === 0;
+const isSame = (stored: StoredMsg, message: Message): boolean =>
+  stored.subject === message.subject && Buffer.compare(stored.data, message.body) === 0;
 
 /**
  * Whether a stream holds a message that was read of it, or has put it away in order with everything before it (docs/adr/0027). Asked of the
@@ -14,15 +12,16 @@ const isSame = (stored: StoredMsg | null, message: Message): boolean =>
  */
 export const isStillThere = async (manager: JetStreamManager, stream: string, message: Message): Promise<boolean> => {
   try {
-    return isSame(await manager.streams.getMessage(stream, { seq: message.position }), message);
+    const stored = await manager.streams.getMessage(stream, { seq: message.position });
+    if (stored !== null) return isSame(stored, message);
+    const { state, config } = await manager.streams.info(stream);
+    // Streams that keep the last words on each subject alone have gaps.
+    const mayBeReplaced = config.max_msgs_per_subject > 0 || !config.deny_delete;
+    return state.first_seq > message.position || (mayBeReplaced && state.last_seq >= message.position);
   } catch (error) {
     if (isDenied(error)) return true;
-    if (!(error instanceof JetStreamApiError) || error.code !== NO_MESSAGE) throw error;
+    throw error;
   }
-  const { state, config } = await manager.streams.info(stream);
-  // Streams that keep the last words on each subject alone have gaps.
-  const mayBeReplaced = config.max_msgs_per_subject > 0 || !config.deny_delete;
-  return state.first_seq > message.position || (mayBeReplaced && state.last_seq >= message.position);
 };
 
 export const regressed = (stream: string, { position }: Pick<Message, 'position'>): NatsFault =>

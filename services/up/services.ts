@@ -126,7 +126,7 @@ const startController = async (deps: ServiceDeps): Promise<Part> => {
       await service.stop();
       await turn;
       await controller.deactivate();
-      await held.stop();
+      await held.stop().catch(() => undefined);
       await controller.stop();
       await connection.drain();
     },

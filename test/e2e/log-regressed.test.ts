@@ -2,7 +2,7 @@
 // services that start anew. Traffic goes on, addresses in use are given to nobody, one event explains it, and `cnm host resume` ends it.
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { cpSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -60,7 +60,10 @@ if (inOwnNamespaces(import.meta.filename)) {
       place.json('network', 'create', 'web', '--subnet', '10.77.0.0/24');
       monitor = spawn('ip', ['monitor', 'link', 'address', 'route'], { stdio: ['ignore', 'pipe', 'ignore'] });
       monitor.stdout?.setEncoding('utf8').on('data', (text: string) => {
-        deleted += text.split('\n').filter((line) => line.startsWith('Deleted')).join('\n');
+        deleted += text
+          .split('\n')
+          .filter((line) => line.startsWith('Deleted'))
+          .join('\n');
       });
     });
     after(async () => {
@@ -82,7 +85,10 @@ if (inOwnNamespaces(import.meta.filename)) {
       work();
       await nats.restart();
     };
-    const takeCopy = () => cpSync(nats.dataDir, copy, { recursive: true });
+    const takeCopy = () => {
+      rmSync(copy, { recursive: true });
+      cpSync(nats.dataDir, copy, { recursive: true });
+    };
     const restoreCopy = () => {
       for (const name of readdirSync(nats.dataDir)) rmSync(join(nats.dataDir, name), { recursive: true });
       cpSync(copy, nats.dataDir, { recursive: true });
@@ -94,11 +100,8 @@ if (inOwnNamespaces(import.meta.filename)) {
     };
     const stopped = () =>
       waitFor(() => hostRow()?.regressed?.status === 'stopped', { what: 'the host to stop', timeoutMs: 30_000 });
-    const events = (type: string): readonly unknown[] =>
-      place
-        .cnm('events', '--json')
-        .out.split('\n')
-        .filter((line) => line.includes(`cnm.${type}.v1`));
+    const count = (type: string): number =>
+      place.cnm('events', '--since', '1', '--json').out.split(`"cnm.${type}.v1"`).length - 1;
     const paths = (): string => place.cnm('sandbox', 'ls', '--json').out;
 
     test('under running services: they start over by themselves, and the worker stops changing the kernel', async () => {
@@ -116,7 +119,7 @@ if (inOwnNamespaces(import.meta.filename)) {
         regressed.held.flatMap((one: { addresses: readonly string[] }) => one.addresses),
         [lost],
       );
-      assert.equal(events('LogRegressed').length, 1);
+      assert.equal(count('LogRegressed'), 1);
       assert.ok(!paths().includes('"lost"'));
       const refused = place.cnm('sandbox', 'attach', 'new', '--network', 'web');
       assert.equal(refused.exit, 1);
@@ -142,7 +145,7 @@ if (inOwnNamespaces(import.meta.filename)) {
     test('removed: what the log does not know is gone, and free', async () => {
       const [held] = hostRow().regressed.held.flatMap((one: { addresses: readonly string[] }) => one.addresses);
       assert.equal(place.cnm('host', 'resume', 'h1', '--remove').exit, 0);
-      const isThere = () => sh('ls', [join(place.env.CNM_RUN_DIR ?? '', 'e2e-h1', 'netns')]).includes('lost');
+      const isThere = () => existsSync(join(place.env.CNM_RUN_DIR ?? '', 'e2e-h1', 'netns', 'lost'));
       await waitFor(() => !isThere(), { what: 'what is not known to be removed' });
       assert.equal(attach('lost', '--publish', '8080:80').length > 0, true);
       assert.equal(hostRow().regressed, null);
@@ -161,9 +164,14 @@ if (inOwnNamespaces(import.meta.filename)) {
       await away(restoreCopy);
       up = await place.up();
       await stopped();
-      assert.equal(events('LogRegressed').length, 2);
+      // The first of them was on the log that was copied; what was read there is not lost.
+      assert.equal(count('LogRegressed'), 2);
       assert.equal(await traffic.lost(), 0);
       assert.equal(deleted, '', 'nothing was removed');
+      if (process.env.B_GOLD) {
+        const { writeFileSync } = await import('node:fs');
+        writeFileSync('/tmp/B-gold.json', place.cnm('events', '--since', '1', '--json').out);
+      }
       assert.equal(place.cnm('host', 'resume', 'h1', '--remove').exit, 0);
       // Its detach was lost: it is made again, as the log says.
       for (const sandbox of ['known', 'new', 'lost', 'second']) place.json('sandbox', 'detach', sandbox);
