@@ -3,10 +3,10 @@
  * stays: beside each file lies a record of what it was told to be, and a file that says anything else is its user's.
  */
 import { hash } from 'node:crypto';
-import * as fs from 'node:fs';
 import { dirname, normalize } from 'node:path';
 import { formatTag, parseTag, type SandboxFile, type Tag } from '../objects.ts';
 import { fileFailure, foreign, KernelFailure, ownership } from './failure.ts';
+import * as fs from './file-system.ts';
 import type { Host } from './host.ts';
 import { C, errno, errnoName, linkat, mkdir, SystemError } from './libc.ts';
 import type { Transaction } from './transaction.ts';

@@ -8,6 +8,7 @@ import { isIntent, isTerminal } from '../../events/events.ts';
 import { subjects } from '../../events/names.ts';
 import { commandKey, isLapsed } from '../../events/state.ts';
 import type { Clock } from '../lib/clock.ts';
+import type { Look } from '../lib/health.ts';
 import { type Boundary, boundaryOf, type FollowedRealm, followRealm, type Realm } from '../lib/realm.ts';
 import type { SealKeys } from '../lib/seal-keys.ts';
 import type { Stream } from '../lib/stream.ts';
@@ -38,6 +39,7 @@ export interface Collector {
   /** Folds the log; resolves when it is caught up. What fell due meanwhile is asked for at once. */
   start(): Promise<void>;
   stop(): Promise<void>;
+  look(): Look;
   /** Rejects when the collector cannot go on, such as at a log that it cannot read. */
   readonly failed: Promise<never>;
 }
@@ -133,6 +135,20 @@ class TimedCollector implements Collector {
     await this.#checkpoints?.stop();
     await this.#shredding?.stop();
     await this.#publishing;
+  }
+
+  look(): Look {
+    const realm = this.#followed?.realm;
+    const asked = this.#watched.size - this.#schedule.size;
+    return {
+      position: realm?.position ?? 0,
+      stages: [
+        { name: 'scheduled', waiting: this.#schedule.size, progress: 0 },
+        // What becomes of them is for the controller to say.
+        { name: 'asked', waiting: asked, progress: 0 },
+      ],
+      parked: realm?.parked.size ?? 0,
+    };
   }
 
   async #watchHosts({ realm }: FollowedRealm): Promise<void> {

@@ -1,11 +1,16 @@
 /** What runs: services with a life each, started in order and stopped in the reverse one. */
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
+import type { Inspection } from './observed.ts';
 
 export interface Part {
   readonly name: string;
   /** Rejects when it cannot go on; never resolves. */
   readonly failed: Promise<never>;
+  /** How it is; left out for what is no service. */
+  readonly inspect?: () => Promise<Inspection>;
+  /** From now on it is not ready, and is going to be stopped. */
+  readonly stopping?: () => void;
   /** Finishes what is under way. */
   stop(): Promise<void>;
 }
@@ -16,6 +21,7 @@ export class Running {
   readonly #logger: Logger;
   readonly #clock: Clock;
   readonly failed: Promise<never>;
+  #isStopping = false;
   #fail: (error: unknown) => void = () => undefined;
 
   constructor(logger: Logger, clock: Clock) {
@@ -32,9 +38,19 @@ export class Running {
     part.failed.catch((error) => this.#fail(error));
   }
 
+  get isStopping(): boolean {
+    return this.#isStopping;
+  }
+
+  get parts(): readonly Part[] {
+    return this.#parts;
+  }
+
   /** Stops all of them. One that cannot be stopped, or takes too long, does not keep the others from it. */
   async stop(): Promise<void> {
-    for (const part of this.#parts.splice(0)) {
+    this.#isStopping = true;
+    for (const part of this.#parts) part.stopping?.();
+    for (let part = this.#parts.shift(); part; part = this.#parts.shift()) {
       try {
         await this.#inTime(part);
         this.#logger.debug({ part: part.name }, 'stopped');

@@ -1,9 +1,11 @@
 /** The composition root: each service with its connection, its streams and whatever else it is handed. */
 import { join } from 'node:path';
 import type { NatsConnection } from '@nats-io/transport-node';
+import { subjects } from '../../events/names.ts';
 import { RESOLVER_PORT } from '../dns/address.ts';
 import type { Clock } from '../lib/clock.ts';
 import { type Config, hostRunDir } from '../lib/config.ts';
+import { failingAppends, failingReplies } from '../lib/failpoints.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Stream } from '../lib/stream.ts';
 import { connectNats } from '../nats/connection.ts';
@@ -13,6 +15,7 @@ import { linkOf } from '../nats/link.ts';
 import { serve } from '../nats/micro.ts';
 import { mostly, type SharedReads, shareReads, withReads } from '../nats/shared-reads.ts';
 import { STREAMS } from '../nats/stream-config.ts';
+import { Observed } from './observed.ts';
 import { packageVersion } from './package-root.ts';
 import { neverFails, type Part } from './part.ts';
 import type { ServiceName } from './service-names.ts';
@@ -36,6 +39,7 @@ const descriptions: Readonly<Record<Exclude<ServiceName, 'projector'>, string>> 
 interface Opened {
   readonly connection: NatsConnection;
   readonly logger: Logger;
+  readonly observed: Observed;
   readonly stream: (name: keyof typeof STREAMS) => Stream;
 }
 
@@ -56,18 +60,26 @@ const readFor = (name: ServiceName, { acting, keeping }: SharedReads): Stream['r
   return name === 'controller' ? acting((subject) => subject.startsWith('cnm.outcome.')).read : keeping.read;
 };
 
-const open = async (name: ServiceName, { url, logger: parent, clock, feed }: ServiceDeps): Promise<Opened> => {
+const open = async (name: ServiceName, { config, url, logger: parent, clock, feed }: ServiceDeps): Promise<Opened> => {
   const logger = parent.child({ service: name });
   const connection = await connectNats({ url, role: name, log: logger, clock });
+  const failing = failingAppends(name, config.failpoint);
+  const observed = new Observed({ service: name, connection, logger, clock });
   const stream = (which: keyof typeof STREAMS): Stream => {
-    const own = jetStream(connection, STREAMS[which], { clock, log: logger });
+    const own = observed.stream(which, failing(jetStream(connection, STREAMS[which], { clock, log: logger })));
     return which === 'log' && feed !== undefined ? withReads(own, readFor(name, feed), feed.appended) : own;
   };
-  return { connection, logger, stream };
+  return { connection, logger, observed, stream };
 };
 
+/** The same for every service: what those need who look at it. */
+const watched = ({ inspect, stopping }: Observed): Required<Pick<Part, 'inspect' | 'stopping'>> => ({
+  inspect,
+  stopping: () => stopping(),
+});
+
 /** Lets NATS tools and `cnm status` find a service that answers no requests of its own. */
-const register = (name: keyof typeof descriptions, { connection }: Opened, { config, clock }: ServiceDeps) =>
+const register = (name: keyof typeof descriptions, { connection, observed }: Opened, { config, clock }: ServiceDeps) =>
   serve(connection, {
     name: `cnm-${name}`,
     version: packageVersion,
@@ -75,27 +87,36 @@ const register = (name: keyof typeof descriptions, { connection }: Opened, { con
     metadata: { realm: config.realm, host: config.host, pid: String(process.pid) },
     endpoints: [],
     clock,
+    data: observed.health,
   });
 
 const startController = async (deps: ServiceDeps): Promise<Part> => {
   const { createController } = await import('../controller/controller.ts');
+  const { controllerMeter, observeController } = await import('../controller/meter.ts');
   const { drivers } = await import('../../drivers/registry.ts');
   const { config, clock } = deps;
   const opened = await open('controller', deps);
-  const { connection, logger, stream } = opened;
+  const { connection, logger, observed, stream } = opened;
+  const log = stream('log');
   const controller = createController({
     realm: config.realm,
-    log: stream('log'),
+    log,
     commands: stream('commands'),
     drivers,
-    publish: (subject, body) => connection.publish(subject, body),
+    publish: failingReplies('controller', config.failpoint, (subject, body) => connection.publish(subject, body)),
     clock,
     logger,
     quarantineMs: config.quarantineMs,
     realmPools: config.realmPools,
     actorProof: config.actorsProven ? 'nats' : 'claim',
+    meter: controllerMeter(observed.metrics),
   });
   await controller.start();
+  observeController(observed.metrics, () => controller.look());
+  observed.begin(
+    () => controller.look(),
+    () => log.last(),
+  );
   // a lease that is lost and won again at once must not start the next round before the last one has ended
   let turn = Promise.resolve();
   const then = (step: () => Promise<void> | void): void => {
@@ -122,7 +143,9 @@ const startController = async (deps: ServiceDeps): Promise<Part> => {
   return {
     name: 'controller',
     failed: Promise.race([controller.failed, onlyFailure(held.closed)]),
+    ...watched(observed),
     stop: async () => {
+      observed.close();
       await service.stop();
       await turn;
       await controller.deactivate();
@@ -137,6 +160,7 @@ const startWorker = async (deps: ServiceDeps): Promise<Part> => {
   const { linuxKernel } = await import('../../drivers/kernel/kernel.ts');
   const { drivers } = await import('../../drivers/registry.ts');
   const { createWorker } = await import('../worker/worker.ts');
+  const { countDns, meteredKernel, workerMeter } = await import('../worker/meter.ts');
   const { keepWorker } = await import('../worker/parked.ts');
   const { fileJournal } = await import('../worker/journal.ts');
   const { readSecret } = await import('../worker/tunnel-secret.ts');
@@ -147,21 +171,27 @@ const startWorker = async (deps: ServiceDeps): Promise<Part> => {
   const { realm, host, pools, ula, netnsRoots } = config;
   const runDir = hostRunDir(config);
   const opened = await open('worker', deps);
-  const { connection, logger, stream } = opened;
+  const { connection, logger, observed, stream } = opened;
+  const { metrics } = observed;
   // before anything of this machine is touched
   const tenure = await holdHost(stream('lease'), host, { lockPath: `${runDir}.lock`, clock, logger });
   try {
-    const kernel = await linuxKernel({ realm, host, runDir, resolverPort: RESOLVER_PORT, underlay: config.underlay });
+    const { underlay, failpoint } = config;
+    const place = { realm, host, runDir };
+    const linux = await linuxKernel({ ...place, resolverPort: RESOLVER_PORT, underlay, failpoint });
+    const kernel = meteredKernel(linux, metrics, clock);
     const [log, commands, hostServers] = [stream('log'), stream('commands'), watchServers()];
     const secret = readSecret(config.overlaySecretFile);
     if (!secret.ok && config.overlaySecretFile !== null) logger.warn({ why: secret.why }, 'no encrypted overlays here');
     const { pluginSockets: sockets, pluginSpecs: specs, pluginTimeoutMs: timeoutMs } = config;
-    const plugins = createPlugins({ sockets, specs, timeoutMs, clock, logger });
-    const place = { realm, host, runDir, pools, ula, netnsRoots, secret: secret.ok ? secret.bytes : null };
+    const plugins = createPlugins({ sockets, specs, timeoutMs, clock, logger, failpoint });
+    const settings = { ...place, pools, ula, netnsRoots, secret: secret.ok ? secret.bytes : null };
+    const meter = workerMeter(metrics);
+    const journal = fileJournal(`${runDir}.journal`);
     const create = () =>
       createWorker({
-        ...place,
-        journal: fileJournal(`${runDir}.journal`),
+        ...settings,
+        journal,
         log,
         commands,
         kernel,
@@ -170,14 +200,23 @@ const startWorker = async (deps: ServiceDeps): Promise<Part> => {
         hostServers,
         clock,
         logger,
+        meter,
       });
     const worker = await keepWorker({ create, log, logger });
     linkOf(connection).watch({ restored: () => worker.lookAround() });
+    countDns(metrics, () => worker.dnsCounts);
+    // What is decided for this host is all that it has to read up to.
+    observed.begin(
+      () => worker.look(),
+      async () => (await log.lastOn(subjects.host(host)))?.position ?? 0,
+    );
     const service = register('worker', opened, deps);
     return {
       name: 'worker',
       failed: Promise.race([worker.failed, onlyFailure(tenure.closed)]),
+      ...watched(observed),
       stop: async () => {
+        observed.close();
         await service.stop();
         await worker.stop();
         await plugins.close();
@@ -201,10 +240,11 @@ const startCollector = async (deps: ServiceDeps): Promise<Part> => {
   const { checkpointKeyFile, checkpointFile: file, checkpointMs: everyMs } = config;
   const key = checkpointKeyFile === null ? null : await readSigningKey(checkpointKeyFile);
   const opened = await open('collector', deps);
-  const { connection, logger, stream } = opened;
+  const { connection, logger, observed, stream } = opened;
+  const log = stream('log');
   const collector = createCollector({
     realm: config.realm,
-    log: stream('log'),
+    log,
     commands: stream('commands'),
     leases: stream('lease'),
     keys: sealKeys(connection, stream('key'), clock),
@@ -214,11 +254,17 @@ const startCollector = async (deps: ServiceDeps): Promise<Part> => {
     ...(key ? { checkpoints: { stream: stream('checkpoint'), key, file, everyMs } } : {}),
   });
   await Promise.race([collector.start(), collector.failed]);
+  observed.begin(
+    () => collector.look(),
+    () => log.last(),
+  );
   const service = register('collector', opened, deps);
   return {
     name: 'collector',
     failed: collector.failed,
+    ...watched(observed),
     stop: async () => {
+      observed.close();
       await service.stop();
       await collector.stop();
       await connection.drain();
@@ -228,22 +274,32 @@ const startCollector = async (deps: ServiceDeps): Promise<Part> => {
 
 const startProjector = async (deps: ServiceDeps): Promise<Part> => {
   const { createProjector } = await import('../projector/projector.ts');
+  const { meteredProjector, observeProjector } = await import('../projector/meter.ts');
   const { serveRebuild } = await import('../projector/serve-rebuild.ts');
   const { serveQueries } = await import('../projector/serve.ts');
   const { config, clock } = deps;
-  const { connection, logger, stream } = await open('projector', deps);
+  const { connection, logger, observed, stream } = await open('projector', deps);
+  const log = stream('log');
   const projector = createProjector(
-    { log: stream('log'), clock, logger },
+    { log, clock, logger },
     { snapshots: { directory: join(config.dataDir, 'snapshots'), everyEvents: config.snapshotEvents } },
   );
-  const service = serveQueries(connection, projector, logger, { version: packageVersion, realm: config.realm });
+  observed.begin(
+    () => projector.look(),
+    () => log.last(),
+  );
+  observeProjector(observed.metrics, projector);
+  const about = { version: packageVersion, realm: config.realm, host: config.host, health: observed.health };
+  const service = serveQueries(connection, meteredProjector(projector, observed.metrics, clock), logger, about);
   const rebuilding = serveRebuild(connection, service.id, { projector, clock, logger });
   const failed = onlyFailure(projector.closed);
   await Promise.race([projector.caughtUp, failed]);
   return {
     name: 'projector',
     failed,
+    ...watched(observed),
     stop: async () => {
+      observed.close();
       await service.stop();
       await rebuilding.stop();
       await projector.stop();

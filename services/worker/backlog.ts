@@ -52,6 +52,16 @@ export class Backlog {
     if (this.#entries.has(intent)) this.#touched.add(intent);
   }
 
+  /** What an open intent waits for, in words. */
+  stageOf(intent: string): string {
+    if (this.#taken.has(intent)) return 'the kernel, a plugin that is told, or its report';
+    const entry = this.#entries.get(intent);
+    if (!entry) return 'its turn';
+    return entry.waits > 0
+      ? 'earlier commands about the same things'
+      : 'what a plugin or the controller is asked for it';
+  }
+
   /**
    * The next batch: units of which none touches what an earlier one changes, or changes what an earlier one stands on. Earlier ones are
    * those before it in the log, in this batch or not, until their outcome is folded in. So every plan of a batch holds whatever becomes

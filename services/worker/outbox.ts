@@ -33,6 +33,8 @@ export interface OutboxOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly onFault: (error: unknown) => void;
+  /** Told of reports that are stored. */
+  readonly stored?: (reports: readonly Report[]) => void;
 }
 
 export class Outbox {
@@ -46,6 +48,8 @@ export class Outbox {
   /** Our own last report: the guard of the next one. */
   #head: CommitHead | null = null;
   #open = false;
+  /** Sets of reports that are stored. */
+  #sent = 0;
   #parting = false;
 
   constructor(options: OutboxOptions) {
@@ -65,6 +69,10 @@ export class Outbox {
       const body = joinCommit(reports().map((report, index) => encodeEvent(this.#envelop(report, `${id}.${index}`))));
       this.#open = (await this.#append(id, body, attempt)) === 'stored';
     }
+  }
+
+  get counts(): { readonly waiting: number; readonly sent: number } {
+    return { waiting: this.#waiting.length, sent: this.#sent };
   }
 
   push(reports: readonly Report[]): void {
@@ -126,6 +134,8 @@ export class Outbox {
         if (state === 'taken') throw this.#fenced();
         if (!this.#open || this.#parting) return;
       }
+      this.#sent += taken;
+      for (const reports of this.#waiting.slice(0, taken)) this.#options.stored?.(reports);
       this.#waiting = this.#waiting.slice(taken);
     }
     // Nothing was awaited since the look at what waits, so nothing is left lying.

@@ -2,8 +2,10 @@
 import type { Logger } from 'pino';
 import { subjects } from '../../events/names.ts';
 import { settlesParked } from '../../projections/discards.ts';
+import type { DnsCounts } from '../dns/dns.ts';
 import { parkedEvent } from '../lib/boundary-parking.ts';
 import { placedEvents } from '../lib/commit.ts';
+import type { Look } from '../lib/health.ts';
 import type { Boundary, Realm, RealmListener } from '../lib/realm.ts';
 import type { Stream } from '../lib/stream.ts';
 import { tellParked } from '../lib/tell-parked.ts';
@@ -76,6 +78,9 @@ export interface KeptWorker {
   /** Rejects when no worker can go on; a boundary that is parked is no such reason. */
   readonly failed: Promise<never>;
   lookAround(): void;
+  look(): Look;
+  /** Null while its boundary is parked. */
+  readonly dnsCounts: DnsCounts | null;
   stop(): Promise<void>;
 }
 
@@ -90,6 +95,8 @@ class Keeper implements KeptWorker {
   readonly #failure = Promise.withResolvers<never>();
   /** Null while the boundary is parked. */
   #worker: Worker | null = null;
+  /** What stops the host; kept when it goes on. */
+  #parked: BoundaryParked | null = null;
   readonly #ending = new AbortController();
   #waiting: Promise<void> = Promise.resolve();
 
@@ -104,6 +111,16 @@ class Keeper implements KeptWorker {
 
   lookAround(): void {
     this.#worker?.lookAround();
+  }
+
+  look(): Look {
+    if (this.#worker) return this.#worker.look();
+    const problems = this.#parked ? [{ code: 'BOUNDARY_PARKED', says: this.#parked.message } as const] : [];
+    return { position: this.#parked?.position ?? 0, stages: [], problems, parked: 1 };
+  }
+
+  get dnsCounts(): DnsCounts | null {
+    return this.#worker?.dnsCounts ?? null;
   }
 
   async stop(): Promise<void> {
@@ -133,6 +150,7 @@ class Keeper implements KeptWorker {
       return;
     }
     this.#worker = null;
+    this.#parked = error;
     this.#deps.logger.error({ event: error.event }, error.message);
     const next = async (): Promise<void> => {
       await worker.stop();

@@ -11,9 +11,10 @@ import type { SubnetPool } from '../../events/ipam.ts';
 import { subjects } from '../../events/names.ts';
 import { type BoundaryState, isStopped } from '../../events/state.ts';
 import type { PeerRow } from '../../projections/peers.ts';
-import { createDns, type Dns } from '../dns/dns.ts';
+import { createDns, type Dns, type DnsCounts } from '../dns/dns.ts';
 import type { HostServers } from '../dns/upstreams.ts';
 import type { Clock } from '../lib/clock.ts';
+import type { Look } from '../lib/health.ts';
 import type { Opening } from '../lib/opening.ts';
 import { type Boundary, boundaryOf, emptyRealm, type FollowedRealm, followRealm, type Realm } from '../lib/realm.ts';
 import type { Stream } from '../lib/stream.ts';
@@ -24,6 +25,7 @@ import { Execution } from './execution.ts';
 import type { Journal } from './journal.ts';
 import { Leasing } from './leasing.ts';
 import { MemoryOfLog } from './memory-of-log.ts';
+import { lookAt, type WorkerMeter } from './meter.ts';
 import { Outbox } from './outbox.ts';
 import { listenToParked, whyParked } from './parked.ts';
 import { Peers } from './peers.ts';
@@ -58,6 +60,9 @@ export interface WorkerOptions {
   readonly journal?: Journal | null;
   /** Drivers of networks and addresses in processes of their own. */
   readonly plugins: Plugins;
+  /** What answers names in sandboxes; `createDns` when left out. */
+  readonly names?: typeof createDns;
+  readonly meter?: WorkerMeter;
 }
 
 export interface Worker {
@@ -70,6 +75,9 @@ export interface Worker {
   stop(): Promise<void>;
   /** The log was out of reach and is there again: others may have touched what nobody watched meanwhile. */
   lookAround(): void;
+  look(): Look;
+  /** What it was asked for names, since the start. */
+  readonly dnsCounts: DnsCounts;
   /** Rejects when the worker cannot go on: fenced, kernel threads gone, log unreadable. It does nothing more then. */
   readonly failed: Promise<never>;
 }
@@ -102,9 +110,9 @@ class HostWorker implements Worker {
 
   constructor(options: WorkerOptions) {
     this.#options = options;
-    const { kernel, logger, hostServers, host, commands, clock } = options;
+    const { kernel, logger, hostServers, host, commands, clock, names = createDns } = options;
     const onUnserved = () => this.#execution?.repairLater();
-    this.#dns = createDns({ kernel, logger, clock, upstreams: hostServers, onUnserved });
+    this.#dns = names({ kernel, logger, clock, upstreams: hostServers, onUnserved });
     this.#memory = new MemoryOfLog({ journal: options.journal ?? null, clock });
     this.#stating = new Stating({
       kernel,
@@ -186,7 +194,9 @@ class HostWorker implements Worker {
     await followed.reader.caughtUp;
     const parked = whyParked(boundary, followed.realm);
     if (parked) throw parked;
-    const outbox = new Outbox({ realm, host, log, followed, boundary, clock, logger, onFault });
+    const stored = this.#options.meter?.stored;
+    const sending = { realm, host, log, followed, boundary, clock, logger, onFault };
+    const outbox = new Outbox({ ...sending, ...(stored ? { stored } : {}) });
     this.#outbox = outbox;
     // First of all, so that two workers never act for one host: whoever reported before is fenced by this.
     const found = await kernel.facts();
@@ -265,6 +275,17 @@ class HostWorker implements Worker {
     await this.#followed?.reader.stop();
     await this.#dns.close();
     this.#memory.close();
+  }
+
+  look(): Look {
+    const { host, clock } = this.#options;
+    const boundary = this.#followed && boundaryOf(this.#followed.realm, host);
+    const stageOf = (intent: string): string => this.#taking?.stageOf(intent) ?? 'the start of the worker';
+    return lookAt(boundary, this.#outbox?.counts ?? null, stageOf, clock.nowMs());
+  }
+
+  get dnsCounts(): DnsCounts {
+    return this.#dns.counts;
   }
 
   lookAround(): void {

@@ -168,10 +168,6 @@ if (inOwnNamespaces(import.meta.filename)) {
       assert.equal(count('LogRegressed'), 2);
       assert.equal(await traffic.lost(), 0);
       assert.equal(deleted, '', 'nothing was removed');
-      if (process.env.B_GOLD) {
-        const { writeFileSync } = await import('node:fs');
-        writeFileSync('/tmp/B-gold.json', place.cnm('events', '--since', '1', '--json').out);
-      }
       assert.equal(place.cnm('host', 'resume', 'h1', '--remove').exit, 0);
       // Its detach was lost: it is made again, as the log says.
       for (const sandbox of ['known', 'new', 'lost', 'second']) place.json('sandbox', 'detach', sandbox);
