@@ -17,6 +17,7 @@ import type { Look } from '../lib/health.ts';
 import { applyMessage, boundaryOf, emptyRealm, type FollowedRealm, followRealm } from '../lib/realm.ts';
 import type { Appended, Message, Reader, Stream } from '../lib/stream.ts';
 import { tellParked } from '../lib/tell-parked.ts';
+import { noTracing, type Tracing } from '../lib/trace.ts';
 import { decidedAnswers, endedAnswer } from './answers.ts';
 import { admissionOf, commitOf, fenceOf, openingOf } from './commits.ts';
 import { type Intake, takeIn } from './intake.ts';
@@ -24,6 +25,7 @@ import { type ControllerMeter, lookAt } from './meter.ts';
 import { answersAgain } from './repeating.ts';
 import { type Batch, decideRound, inLogOrder, type Round, type RoundContext } from './round.ts';
 import { Term } from './term.ts';
+import { decidingSpan } from './tracing.ts';
 
 export interface ControllerOptions {
   readonly realm: string;
@@ -41,6 +43,7 @@ export interface ControllerOptions {
   readonly actorProof?: RoundContext['actorProof'];
   /** Told what is decided and what ends, once it is stored. */
   readonly meter?: ControllerMeter;
+  readonly tracing?: Tracing;
 }
 
 export interface Controller {
@@ -156,12 +159,13 @@ class ActiveController implements Controller {
     // Whoever decided before may have gone further than we have read.
     for (let attempt = 0; this.#active && !(await this.#readAll()); attempt++) await this.#pause(attempt);
     await this.#open();
+    const { tracing = noTracing } = this.#options;
     let next = this.#realm.realm.roundFrom;
     while (this.#active) {
       if (this.#queue.length > 0) {
         const intakes = this.#queue.splice(0, roundCommandsMax).map(takeIn);
         next = (intakes.at(-1)?.sequence ?? 0) + 1;
-        await this.#round(intakes);
+        await tracing.span(decidingSpan(intakes), () => this.#round(intakes));
       } else {
         this.#commandReader ??= this.#read(next);
         await new Promise<void>((resolve) => {

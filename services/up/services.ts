@@ -7,7 +7,10 @@ import type { Clock } from '../lib/clock.ts';
 import { type Config, hostRunDir } from '../lib/config.ts';
 import { failingAppends, failingReplies } from '../lib/failpoints.ts';
 import type { Logger } from '../lib/logger.ts';
+import { isDeadProcess, processMark } from '../lib/process-mark.ts';
 import type { Stream } from '../lib/stream.ts';
+import { loadTracing, type Tracing } from '../lib/trace.ts';
+import { tracedStream } from '../lib/traced-stream.ts';
 import { connectNats } from '../nats/connection.ts';
 import { jetStream } from '../nats/jetstream.ts';
 import { lease } from '../nats/lease.ts';
@@ -40,6 +43,7 @@ interface Opened {
   readonly connection: NatsConnection;
   readonly logger: Logger;
   readonly observed: Observed;
+  readonly tracing: Tracing;
   readonly stream: (name: keyof typeof STREAMS) => Stream;
 }
 
@@ -65,11 +69,14 @@ const open = async (name: ServiceName, { config, url, logger: parent, clock, fee
   const connection = await connectNats({ url, role: name, log: logger, clock });
   const failing = failingAppends(name, config.failpoint);
   const observed = new Observed({ service: name, connection, logger, clock });
+  const tracing = await loadTracing();
   const stream = (which: keyof typeof STREAMS): Stream => {
-    const own = observed.stream(which, failing(jetStream(connection, STREAMS[which], { clock, log: logger })));
+    const stored = failing(jetStream(connection, STREAMS[which], { clock, log: logger }));
+    // who holds a lease renews it for ever: that is no part of anybody's trace
+    const own = observed.stream(which, which === 'lease' ? stored : tracedStream(stored, tracing));
     return which === 'log' && feed !== undefined ? withReads(own, readFor(name, feed), feed.appended) : own;
   };
-  return { connection, logger, observed, stream };
+  return { connection, logger, observed, tracing, stream };
 };
 
 /** The same for every service: what those need who look at it. */
@@ -96,7 +103,7 @@ const startController = async (deps: ServiceDeps): Promise<Part> => {
   const { drivers } = await import('../../drivers/registry.ts');
   const { config, clock } = deps;
   const opened = await open('controller', deps);
-  const { connection, logger, observed, stream } = opened;
+  const { connection, logger, observed, tracing, stream } = opened;
   const log = stream('log');
   const controller = createController({
     realm: config.realm,
@@ -110,6 +117,7 @@ const startController = async (deps: ServiceDeps): Promise<Part> => {
     realmPools: config.realmPools,
     actorProof: config.actorsProven ? 'nats' : 'claim',
     meter: controllerMeter(observed.metrics),
+    tracing,
   });
   await controller.start();
   observeController(observed.metrics, () => controller.look());
@@ -122,7 +130,9 @@ const startController = async (deps: ServiceDeps): Promise<Part> => {
   const then = (step: () => Promise<void> | void): void => {
     turn = turn.then(step);
   };
-  const holder = `${config.host}/${process.pid}/${clock.randomId(8)}`;
+  const holder = `${config.host}/${processMark()}/${clock.randomId(8)}`;
+  // one that was killed cannot let go of its lease: whoever follows it on its machine need not wait
+  const isDead = (other: string): boolean => isDeadProcess(other.split('/')[1] ?? '');
   const held = lease(
     stream('lease'),
     'controller',
@@ -137,7 +147,7 @@ const startController = async (deps: ServiceDeps): Promise<Part> => {
         then(() => controller.deactivate());
       },
     },
-    { clock },
+    { clock, isDead },
   );
   const service = register('controller', opened, deps);
   return {
@@ -171,7 +181,7 @@ const startWorker = async (deps: ServiceDeps): Promise<Part> => {
   const { realm, host, pools, ula, netnsRoots } = config;
   const runDir = hostRunDir(config);
   const opened = await open('worker', deps);
-  const { connection, logger, observed, stream } = opened;
+  const { connection, logger, observed, tracing, stream } = opened;
   const { metrics } = observed;
   // before anything of this machine is touched
   const tenure = await holdHost(stream('lease'), host, { lockPath: `${runDir}.lock`, clock, logger });
@@ -201,6 +211,7 @@ const startWorker = async (deps: ServiceDeps): Promise<Part> => {
         clock,
         logger,
         meter,
+        tracing,
       });
     const worker = await keepWorker({ create, log, logger });
     linkOf(connection).watch({ restored: () => worker.lookAround() });

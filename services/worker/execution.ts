@@ -6,6 +6,7 @@ import { type Fault, isConstructive, type SandboxFacts } from '../../events/even
 import type { BoundaryState } from '../../events/state.ts';
 import type { Dns } from '../dns/dns.ts';
 import type { Clock } from '../lib/clock.ts';
+import { noTracing, type Tracing } from '../lib/trace.ts';
 import { blamed } from './blame.ts';
 import { remains, repairPlans, repairs } from './census.ts';
 import type { Consulting } from './consulting.ts';
@@ -20,6 +21,7 @@ import { alreadyDone } from './regressed.ts';
 import { deadlineFault, dependencyFault, doneReports, failedReports, kernelFault, type Report } from './reports.ts';
 import { Restoring } from './restoring.ts';
 import { type Deployment, netnsOf } from './sandbox.ts';
+import { executingSpan } from './tracing.ts';
 import type { Unit } from './units.ts';
 
 export interface ExecutionOptions {
@@ -39,6 +41,7 @@ export interface ExecutionOptions {
   /** Called when a task is due that had to wait. */
   readonly wake: () => void;
   readonly onFault: (error: unknown) => void;
+  readonly tracing?: Tracing;
 }
 
 /** A unit on its way. */
@@ -235,7 +238,12 @@ export class Execution {
   }
 
   /** Executes what was prepared, in the order of the calls. */
-  async run(prepared: readonly Prepared[]): Promise<void> {
+  run(prepared: readonly Prepared[]): Promise<void> {
+    const { tracing = noTracing } = this.#options;
+    return tracing.span(executingSpan(prepared.map(({ task }) => task.unit)), () => this.#run(prepared));
+  }
+
+  async #run(prepared: readonly Prepared[]): Promise<void> {
     const planned = prepared.filter(({ plan }) => plan.operations.length > 0 || plan.needs.length > 0);
     const faults = planned.length === 0 ? new Map<Prepared, KernelFault>() : await this.#apply(planned);
     const done = prepared.filter((item) => !faults.has(item));

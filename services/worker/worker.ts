@@ -18,6 +18,7 @@ import type { Look } from '../lib/health.ts';
 import type { Opening } from '../lib/opening.ts';
 import { type Boundary, boundaryOf, emptyRealm, type FollowedRealm, followRealm, type Realm } from '../lib/realm.ts';
 import type { Stream } from '../lib/stream.ts';
+import { noTracing, type Tracing } from '../lib/trace.ts';
 import type { Plugins } from '../plugins/plugins.ts';
 import { Consulting } from './consulting.ts';
 import { Encryption, encrypting } from './encryption.ts';
@@ -63,6 +64,7 @@ export interface WorkerOptions {
   /** What answers names in sandboxes; `createDns` when left out. */
   readonly names?: typeof createDns;
   readonly meter?: WorkerMeter;
+  readonly tracing?: Tracing;
 }
 
 export interface Worker {
@@ -194,9 +196,9 @@ class HostWorker implements Worker {
     await followed.reader.caughtUp;
     const parked = whyParked(boundary, followed.realm);
     if (parked) throw parked;
-    const stored = this.#options.meter?.stored;
-    const sending = { realm, host, log, followed, boundary, clock, logger, onFault };
-    const outbox = new Outbox({ ...sending, ...(stored ? { stored } : {}) });
+    const { tracing = noTracing, meter } = this.#options;
+    const sending = { realm, host, log, followed, boundary, clock, logger, onFault, tracing };
+    const outbox = new Outbox({ ...sending, ...(meter ? { stored: meter.stored } : {}) });
     this.#outbox = outbox;
     // First of all, so that two workers never act for one host: whoever reported before is fenced by this.
     const found = await kernel.facts();
@@ -219,6 +221,7 @@ class HostWorker implements Worker {
       report: (reports) => outbox.push(reports),
       wake: () => this.#taking?.wake(),
       onFault,
+      tracing,
     });
     this.#execution = execution;
     this.#stating.watch();

@@ -17,6 +17,7 @@ import type { HostServers } from '../../services/dns/upstreams.ts';
 import { type Clock, systemClock } from '../../services/lib/clock.ts';
 import { boundaryOf } from '../../services/lib/realm.ts';
 import type { Message, Stream } from '../../services/lib/stream.ts';
+import { noTracing, type Tracing } from '../../services/lib/trace.ts';
 import { connectNats } from '../../services/nats/connection.ts';
 import { jetStream } from '../../services/nats/jetstream.ts';
 import { provision } from '../../services/nats/streams.ts';
@@ -73,6 +74,7 @@ export interface SystemOptions extends Streams {
   readonly plugins?: Plugins;
   readonly clock?: Clock;
   readonly actorProof?: Meta['actorproof'];
+  readonly tracing?: Tracing;
   /** Of encrypted networks. */
   readonly secret?: Uint8Array | null;
   readonly journal?: Journal | null;
@@ -125,11 +127,13 @@ export class System {
       runDir,
       secret = null,
       journal = null,
+      tracing = noTracing,
     } = { ...this.options, ...more };
     const netnsRoots = ['/run', '/tmp'];
     const pools = DEFAULT_IPV4_POOLS;
     const place = { realm, host, runDir, pools, netnsRoots, ula: 'fd00:1:2::/48', secret, journal };
-    const worker = createWorker({ ...place, log, commands, kernel, drivers, plugins, hostServers, clock, logger });
+    const shared = { hostServers, clock, logger, tracing };
+    const worker = createWorker({ ...place, log, commands, kernel, drivers, plugins, ...shared });
     await Promise.race([worker.start(), worker.failed]);
     this.worker = worker;
     return worker;
@@ -137,11 +141,12 @@ export class System {
 
   async startController(): Promise<Controller> {
     const { log, commands, drivers = builtInDrivers, clock = systemClock, actorProof = 'claim' } = this.options;
+    const { tracing = noTracing } = this.options;
     const publish = (subject: string, body: string): void => {
       this.options.publish?.(subject, body);
       this.#answered(JSON.parse(body) as Answer);
     };
-    const context = { realm, log, commands, drivers, clock, logger, actorProof };
+    const context = { realm, log, commands, drivers, clock, logger, actorProof, tracing };
     const controller = createController({ ...context, publish, quarantineMs: 60_000 });
     await controller.start();
     controller.activate();
