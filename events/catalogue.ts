@@ -48,6 +48,9 @@ export const commandMeanings: Readonly<Record<CommandType, string>> = {
   DetachSandbox: 'Takes all endpoints out of a sandbox, and deletes those that AttachSandbox made.',
   SuspectEndpoint: 'Sent by collectors, step one: this endpoint has been without a sandbox for its grace period.',
   CollectEndpoint: 'Sent by collectors, step two: it was suspected, and nothing has happened to it since.',
+  RestoreSandbox:
+    'A sandbox that was lost with a boot of its host is made again as it was; SandboxRestored says that it is there.',
+  ReleaseSandbox: 'Sent by collectors: nobody has wanted this sandbox back that was lost with a boot of its host.',
   MendSandbox:
     'Sent by collectors: this sandbox has a way out that it does not need, or needs one that it does not have.',
   LeasePorts: 'Sent by workers: host ports that were found free for an intent that waits for them.',
@@ -89,6 +92,7 @@ export const eventMeanings: Readonly<Record<EventType, string>> = {
   JoinSettled: 'The interface, gateways and routes of a join are known, as a plugin gave them.',
   EndpointJoinRequested: 'An endpoint is to be put into a sandbox.',
   EndpointLeaveRequested: 'An endpoint is to be taken out of its sandbox.',
+  SandboxReclaimed: 'A sandbox that was lost with a boot of its host is to be made again.',
   EndpointDeleteRequested: 'An endpoint is to be removed; its name is free from now on, its addresses once it is gone.',
   EndpointSuspected: 'An endpoint has been without a sandbox for its grace period and may be collected soon.',
   ParkedRetried: 'Readers that have parked that event try again to fold it, and what waits behind it.',
@@ -125,6 +129,9 @@ export const eventMeanings: Readonly<Record<EventType, string>> = {
   EndpointDeleteReverted: 'An endpoint was to be removed as part of a move that failed: it is there as it was.',
   SandboxCreated: 'A sandbox is there, with its first endpoint.',
   SandboxRemoved: 'A sandbox is gone, with its last endpoint. A namespace that a caller brought stays.',
+  SandboxLost:
+    'A sandbox was made in another boot of its host, and is not made again by itself; its endpoints keep what they hold.',
+  SandboxRestored: 'A sandbox was made in another boot of its host, and is there again as it was.',
 };
 
 export const stateMeanings: {
@@ -239,6 +246,9 @@ export const codeMeanings: Readonly<Record<Code, string>> = {
   SANDBOX_CONFLICT:
     'The sandbox exists with other settings (namespace, names, DNS, hosts, ports), or a network stands twice.',
   SANDBOX_FITS: 'The sandbox has the way out that it needs and no other, or something is under way in it.',
+  SANDBOX_LOST: 'The host was booted since the sandbox was made, and it was not made again.',
+  SANDBOX_NOT_LOST: 'The sandbox was not lost with a boot of its host, or is wanted back.',
+  SANDBOX_HELD: 'A sandbox that was lost with a boot of its host is held for somebody who may want it back.',
   SANDBOX_MOVING: 'The sandbox is being changed as a whole, as by a move to another network, which may still fail.',
   NAME_INVALID: 'It is no host or domain name.',
   DNS_INVALID: 'It is no IP address of a server, or no option of resolv.conf.',

@@ -257,6 +257,10 @@ const data = {
     to: z.strictObject({ network: NetworkRef, name: EndpointName.optional(), ...endpointOptions }),
   }),
   DetachSandbox: z.strictObject({ sandbox: SandboxId }),
+  /** A sandbox that was lost with a boot of its host is made again, with the same addresses, MACs and ports. */
+  RestoreSandbox: z.strictObject({ sandbox: SandboxId }),
+  /** Collector: a sandbox that was lost with this boot of its host, and that nobody wanted back in time. */
+  ReleaseSandbox: z.strictObject({ incarnation: Id, bootId: z.string().max(128) }),
   /** Collector, step one: this endpoint has been without a sandbox for its grace period. */
   SuspectEndpoint: z.strictObject({ endpointId: Id, generation: z.int() }),
   /** Collector, step two: nothing has happened to it since. */
@@ -335,6 +339,8 @@ export const Command = z.discriminatedUnion('type', [
   message('AttachSandbox'),
   message('MoveSandbox'),
   message('DetachSandbox'),
+  message('RestoreSandbox'),
+  message('ReleaseSandbox'),
   message('SuspectEndpoint'),
   message('CollectEndpoint'),
   message('MendSandbox'),

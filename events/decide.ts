@@ -10,6 +10,7 @@ import { mendSandbox } from './deciders/outlet.ts';
 import { discardParked, retryParked } from './deciders/parked.ts';
 import { leasePorts } from './deciders/ports.ts';
 import { createRealmNetwork } from './deciders/realm.ts';
+import { releaseSandbox, restoreSandbox } from './deciders/reboots.ts';
 import { attachSandbox, detachSandbox, joinEndpoint, leaveEndpoint, moveSandbox } from './deciders/sandbox.ts';
 import { settleIntent } from './deciders/settle.ts';
 import { rotateTunnelKeys } from './deciders/tunnels.ts';
@@ -53,6 +54,10 @@ export const decide = (state: BoundaryState, command: Command, context: Context)
       return moveSandbox(state, command.data, context);
     case 'DetachSandbox':
       return detachSandbox(state, command.data, context);
+    case 'RestoreSandbox':
+      return restoreSandbox(state, command.data, context);
+    case 'ReleaseSandbox':
+      return releaseSandbox(state, command.data, context);
     case 'SuspectEndpoint':
       return suspectEndpoint(state, command.data, context);
     case 'CollectEndpoint':

@@ -29,6 +29,8 @@ export * from './facts.ts';
 const network = { networkId: Id, name: NetworkName };
 const endpoint = { endpointId: Id, networkId: Id, name: EndpointName };
 const inSandbox = { ...endpoint, sandbox: z.object({ id: SandboxId, incarnation: Id }) };
+/** `bootId`: of the boot that its host is in. */
+const lostSandbox = { sandbox: z.object({ id: SandboxId, incarnation: Id }), bootId: z.string() };
 const failed = { fault: Fault };
 /** Of an event: the position of its commit, and its place there, from 0. */
 const place = { position: z.int(), index: z.int() };
@@ -113,6 +115,8 @@ const decisions = {
     /** What holds again if it stays after all: its place among the members, and who carries the default routes. */
     before: z.object({ index: z.int(), gateways: Gateways }),
   }),
+  /** Somebody wants a sandbox back that was lost with a boot of its host: it is to be made again. */
+  SandboxReclaimed: z.object({ ...lostSandbox }),
   EndpointDeleteRequested: z.object({
     ...endpoint,
     cause: z.enum(['command', 'detach', 'garbage']),
@@ -219,6 +223,14 @@ const outcomes = {
   EndpointDeleteReverted: z.object({ ...endpoint, ...failed }),
   SandboxCreated: z.object({ sandbox: SandboxFacts }),
   SandboxRemoved: z.object({ sandbox: SandboxFacts }),
+  /** It was made in another boot of its host, and is not made again by itself. */
+  SandboxLost: z.object({
+    ...lostSandbox,
+    /** `policy`: as was asked for. `namespace`: it was in a namespace that its caller had made, and that is gone. */
+    reason: z.enum(['policy', 'namespace']),
+  }),
+  /** It was made in another boot of its host, and is there again, with the same addresses, MACs and ports. */
+  SandboxRestored: z.object({ ...lostSandbox }),
 } as const;
 
 export const decisionTypes = Object.keys(decisions) as readonly DecisionType[];

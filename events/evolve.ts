@@ -6,7 +6,7 @@ import { evolveAllHosts, isOfAllHosts } from './evolve-all-hosts.ts';
 import { createEndpoint, evolveEndpoint, updateEndpoint, updateReported } from './evolve-endpoints.ts';
 import { evolveHost, isOfHost } from './evolve-hosts.ts';
 import { endVacant, evolveNetworks } from './evolve-networks.ts';
-import { endMove, evolveSandbox } from './evolve-sandboxes.ts';
+import { endMove, evolveSandbox, isOfSandbox } from './evolve-sandboxes.ts';
 import { evolveSettled } from './evolve-settled.ts';
 import { takeLeased } from './leases.ts';
 import { type BoundaryState, commandKey } from './state.ts';
@@ -105,6 +105,10 @@ const evolveModel = (state: BoundaryState, event: Event): void => {
     evolveAllHosts(state.shared, event);
     return;
   }
+  if (isOfSandbox(event)) {
+    evolveSandbox(state, event);
+    return;
+  }
   if (isOfHost(event)) {
     evolveHost(state, event);
     return;
@@ -155,10 +159,6 @@ const evolveModel = (state: BoundaryState, event: Event): void => {
     case 'EndpointDeleteReverted':
       evolveEndpoint(state, event);
       endVacant(state, event.data.networkId, event);
-      return;
-    case 'SandboxCreated':
-    case 'SandboxRemoved':
-      evolveSandbox(state, event);
       return;
     case 'EndpointSettled':
     case 'JoinSettled':

@@ -287,6 +287,13 @@ export const fieldMeanings: Readonly<Record<string, string>> = {
   'LogRegressed.held.subnets': 'subnets of bridges, in canonical form',
   'LogRegressed.held.ports': 'host ports that lead into it',
   'LogRegressed.done': 'event ids of open intents that the kernel shows to be done',
+  'SandboxLost.bootId': 'the boot that its host is in, and in which it was not made again',
+  'SandboxLost.reason':
+    '`policy`: as was asked for it; `namespace`: it was in a namespace that its caller had made, and that is gone',
+  'SandboxRestored.bootId': 'the boot that its host is in, and in which it was made again',
+  'SandboxReclaimed.bootId': 'the boot in which it was found to be lost',
+  'ReleaseSandbox.bootId': 'the boot in which it was found to be lost',
+  'ReleaseSandbox.incarnation': 'the sandbox that is lost',
   'Query.from': 'of `diff` alone: the moment that `asOf` is compared with, a position or a time (RFC 3339, UTC)',
   reason: 'why it is garbage',
   'routes.destination': 'where to, as a subnet',

@@ -154,6 +154,13 @@ export const codes = {
     remedy: 'Use the settings that the sandbox has, or detach it first; name each of its networks once.',
   },
   SANDBOX_FITS: { status: 409, remedy: 'Nothing: it has the way out that it needs, or something is under way in it.' },
+  SANDBOX_LOST: {
+    status: 409,
+    remedy:
+      'Its host was booted since it was made: `cnm sandbox restore` makes it again, `cnm sandbox detach` ends it.',
+  },
+  SANDBOX_NOT_LOST: { status: 409, remedy: 'Nothing: the sandbox is there, or about to be.' },
+  SANDBOX_HELD: { status: 409, remedy: 'Nothing: the time for which it is held is not over.' },
   SANDBOX_MOVING: { status: 409, remedy: 'Wait for the outcome of the command that changes it.' },
   NAME_INVALID: { status: 400, remedy: 'Use letters, digits, "-", "_" and ".", beginning with a letter or digit.' },
   DNS_INVALID: { status: 400, remedy: 'Give servers as IP addresses, and options as words of resolv.conf.' },

@@ -204,6 +204,7 @@ const unaddressed = (places: Places, command: Exclude<Placed, { type: 'RotateTun
     case 'MoveSandbox':
       return byNetwork(places, command.data.from, () => bySandbox(places, command.data.sandbox));
     case 'DetachSandbox':
+    case 'RestoreSandbox':
       return bySandbox(places, command.data.sandbox);
     case 'LeasePorts':
     case 'SettleIntent':
@@ -212,6 +213,7 @@ const unaddressed = (places: Places, command: Exclude<Placed, { type: 'RotateTun
     case 'CollectEndpoint':
       return where(hosts, 'the endpoint', (state) => state.endpoints.has(command.data.endpointId));
     case 'MendSandbox':
+    case 'ReleaseSandbox':
       return where(hosts, 'the sandbox', (state) => state.sandboxes.has(command.data.incarnation));
     case 'LapseHost':
     case 'ResumeHost':

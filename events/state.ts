@@ -18,6 +18,7 @@ import type {
 } from './events.ts';
 import type { Held } from './held.ts';
 import { type AddressPool, type SubnetSpace, subnetSpace } from './ipam.ts';
+import type { Lost } from './reboots.ts';
 import type { EndpointStatus, NetworkStatus, SandboxStatus } from './states.ts';
 import { Journal, Queue, Table } from './table.ts';
 import type { Update } from './updates.ts';
@@ -100,6 +101,10 @@ export interface SandboxRow {
   readonly gateways: Gateways;
   /** Event id of the latest leave that may be reverted, as in a move to another network; open while that is. */
   readonly move: string | null;
+  /** The boot of the host in which it was made, or made again; left out or null: not known. */
+  readonly boot?: string | null;
+  /** Lost with a boot of its host; null or left out: it was not. */
+  readonly lost?: Lost | null;
 }
 
 /** Who holds a port of the host, and on which of its addresses; `0.0.0.0` and `::` are all of their family. */

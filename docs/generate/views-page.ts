@@ -200,6 +200,10 @@ const fields: { readonly [View in ViewName]: Fields<ViewRows[View]> } = {
     host,
     status: status('sandbox'),
     createdAt: [time, 'when its first join was accepted'],
+    lost: [
+      'object or null',
+      'lost with a boot of its host: `bootId`, `since`, `reason` (`policy` or `namespace`), `releasedAt` (when it ends; null: it is wanted back); null: it was not',
+    ],
     readyAt: ['date-time or null', 'since when it is there'],
     removingAt: ['date-time or null', 'since when no endpoint is in it'],
     members: [

@@ -16,6 +16,7 @@ import {
   type Context,
   driverOf,
   found,
+  lostSandbox,
   movingSandbox,
   networkCulprit,
   type Result,
@@ -124,7 +125,10 @@ export const startDraft = (
   if (unnamed) return unnamed;
   const said = { dns: dns.value, extraHosts: extraHosts.value };
   const row = findSandbox(state, request.sandbox);
-  if (row) return movingSandbox(state, row) ?? conflict(row, request, said) ?? found(draftOf(state, row));
+  if (row)
+    return (
+      movingSandbox(state, row) ?? lostSandbox(state, row) ?? conflict(row, request, said) ?? found(draftOf(state, row))
+    );
   const host = state.facts.get('host');
   const { netns } = request;
   const problem = netns === undefined ? null : (checkNetns(netns, host) ?? netnsTaken(state, netns));

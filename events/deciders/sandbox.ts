@@ -10,6 +10,7 @@ import {
   endpointCulprit,
   endpointFor,
   found,
+  lostSandbox,
   movingSandbox,
   networkFor,
   ours,
@@ -17,6 +18,7 @@ import {
   rulesOf,
   sandboxOf,
 } from './context.ts';
+import { detachment } from './detachment.ts';
 import {
   type Draft,
   draftOf,
@@ -164,17 +166,7 @@ const named = (state: BoundaryState, id: string): Result<SandboxRow> => {
 export const detachSandbox: Decide<'DetachSandbox'> = (state, { sandbox: id }) => {
   const row = named(state, id);
   if (!row.ok) return row;
-  let draft = draftOf(state, row.value);
-  const facts: Fact[] = [];
-  for (const memberId of row.value.members) {
-    const endpoint = state.endpoints.get(memberId);
-    if (!endpoint) continue;
-    const left = leave(draft, endpoint);
-    draft = left.draft;
-    facts.push(left.fact);
-    if (endpoint.facts.origin !== 'endpoint') facts.push(deletion(endpoint, 'detach'));
-  }
-  return accept(...facts);
+  return accept(...detachment(state, row.value));
 };
 
 // ---------------------------------------------------------------- MoveSandbox
@@ -189,6 +181,8 @@ const memberIn = (state: BoundaryState, sandbox: SandboxRow, network: NetworkRow
 export const moveSandbox: Decide<'MoveSandbox'> = (state, { sandbox: id, from, to }, context) => {
   const row = named(state, id);
   if (!row.ok) return row;
+  const lost = lostSandbox(state, row.value);
+  if (lost) return lost;
   const source = networkFor(state, from, null);
   if (!source.ok) return source;
   if (source.value.facts.outlet) return ours(source.value);

@@ -196,6 +196,8 @@ class TimedCollector implements Collector {
     }
     if (isIntent(event.type) || isTerminal(event.type))
       this.#touched.set(`command ${commandKey(actor, commandid)}`, boundary);
+    if (event.type === 'SandboxLost' || event.type === 'SandboxRestored' || event.type === 'SandboxReclaimed')
+      this.#touched.set(`sandbox ${event.data.sandbox.incarnation}`, boundary);
     const endpointId = event.type === 'EndpointCreateRequested' ? event.data.endpoint.id : endpointIn(event.data);
     if (endpointId === null) return;
     this.#touched.set(`endpoint ${endpointId}`, boundary);

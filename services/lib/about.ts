@@ -9,6 +9,9 @@ export const aboutOf = (fact: Fact, command = ''): string => {
       return `endpoint/${fact.data.endpoint.id}`;
     case 'SandboxCreated':
     case 'SandboxRemoved':
+    case 'SandboxLost':
+    case 'SandboxRestored':
+    case 'SandboxReclaimed':
       return `sandbox/${fact.data.sandbox.id}`;
     case 'HostFacts':
     case 'HostLapsed':

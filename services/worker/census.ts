@@ -3,7 +3,8 @@ import { formatTag, type KernelObject, objectKey } from '../../drivers/objects.t
 import { diff } from '../../drivers/plan.ts';
 import type { Census, Operation, Plan } from '../../drivers/port.ts';
 import type { SandboxFacts } from '../../events/events.ts';
-import type { BoundaryState } from '../../events/state.ts';
+import { isAway } from '../../events/reboots.ts';
+import type { BoundaryState, SandboxRow } from '../../events/state.ts';
 import { courseOf, takeBack } from './course.ts';
 import { type Scene, settledView } from './inmates.ts';
 import { isUnknown, ownerOf, pathOf } from './present.ts';
@@ -20,15 +21,25 @@ export const settledObjects = (state: BoundaryState, deployment: Deployment): re
     if (row.status !== 'active' || row.facts.configOnly) continue;
     objects.push(...(driverOf(deployment, row.facts)?.createNetwork(host, networkNow(row)).ensure ?? []));
   }
-  for (const row of state.sandboxes.values()) {
-    const view = settledView(state, row);
-    objects.push(...sandboxObjects(deployment, view));
-    for (const { network, endpoint, interface: device, plug } of view.inmates) {
-      const joinId = state.endpoints.get(endpoint.id)?.sandbox?.joinId ?? '';
-      const join = { joinId, network, endpoint, sandbox: row.facts, interface: device, plug };
-      const driver = driverOf(deployment, network);
-      objects.push(...(driver?.presence(host, network) ?? []), ...(driver?.join(host, join).ensure ?? []));
-    }
+  for (const row of state.sandboxes.values())
+    if (!isAway(state, row)) objects.push(...sandboxSettled(state, deployment, row));
+  return objects;
+};
+
+/** Those of a sandbox, with what its endpoints need of their networks. */
+export const sandboxSettled = (
+  state: BoundaryState,
+  deployment: Deployment,
+  row: SandboxRow,
+): readonly KernelObject[] => {
+  const { host } = deployment;
+  const view = settledView(state, row);
+  const objects: KernelObject[] = [...sandboxObjects(deployment, view)];
+  for (const { network, endpoint, interface: device, plug } of view.inmates) {
+    const joinId = state.endpoints.get(endpoint.id)?.sandbox?.joinId ?? '';
+    const join = { joinId, network, endpoint, sandbox: row.facts, interface: device, plug };
+    const driver = driverOf(deployment, network);
+    objects.push(...(driver?.presence(host, network) ?? []), ...(driver?.join(host, join).ensure ?? []));
   }
   return objects;
 };

@@ -17,6 +17,7 @@ import { Naming } from './naming.ts';
 import type { Peers } from './peers.ts';
 import { vacated } from './presence.ts';
 import { isUnknown, type Present } from './present.ts';
+import { lostIn, Rebooted } from './rebooted.ts';
 import { alreadyDone } from './regressed.ts';
 import { deadlineFault, dependencyFault, doneReports, failedReports, kernelFault, type Report } from './reports.ts';
 import { Restoring } from './restoring.ts';
@@ -88,6 +89,7 @@ export class Execution {
   readonly #present: Present;
   readonly #naming: Naming;
   readonly #restoring: Restoring;
+  readonly #rebooted: Rebooted;
   readonly #timers = new Set<() => void>();
   #due: Task[] = [];
   #repairDue = false;
@@ -103,6 +105,7 @@ export class Execution {
     this.#present = options.present;
     this.#scene = { state: options.state, deployment: options.deployment, present: this.#present };
     this.#naming = new Naming(options.dns, this.#scene);
+    this.#rebooted = new Rebooted(this.#scene, options.report);
     this.#restoring = new Restoring({
       lend: (endpointId) => options.consulting.lend(endpointId),
       joinOf: (endpointId) => {
@@ -118,6 +121,7 @@ export class Execution {
   /** Before anything is executed: names as the log has them, and the kernel as it says. */
   async begin(): Promise<void> {
     this.#naming.reset();
+    this.#rebooted.tellLost();
     await this.reconcile();
   }
 
@@ -146,6 +150,7 @@ export class Execution {
       failed += 1;
     }
     this.#reportRemains(census);
+    if (this.#rebooted.tellRestored()) this.repairLater();
     if (failed > 0 || census.unknown.length > 0) this.repairLater();
     else if (plans.length > 0) this.#repairTries = 0;
   }
@@ -162,6 +167,8 @@ export class Execution {
       if (result?.ok) {
         applied.push(plan);
         this.#present.apply(plan.operations);
+      } else if (result && this.#rebooted.couldNot(plan, result.fault)) {
+        logger.warn({ plan: plan.id, fault: result.fault }, 'lost with the boot of this host');
       } else logger.error({ plan: plan.id, fault: result?.fault }, 'could not be repaired, trying again later');
     }
     // What the kernel's thread knew of a tunnel's peers went with the tunnel.
@@ -293,8 +300,9 @@ export class Execution {
     }
   }
 
-  #prepare(task: Task): Prepared {
-    const { unit } = task;
+  #prepare(asked: Task): Prepared {
+    const { unit } = asked;
+    const task = { ...asked, fault: asked.fault ?? lostIn(this.#options.state, unit) };
     const forward = task.fault === null ? courseOf(this.#scene, unit) : null;
     const missing = forward?.missing ?? null;
     const isBack = forward === null || missing !== null;

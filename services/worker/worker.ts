@@ -348,7 +348,7 @@ class HostWorker implements Worker {
     if (type === 'HostFacts') this.#noteFacts(data);
     const isLeft = type === 'EndpointLeaveFailed' || type === 'EndpointDeleteFailed' || type === 'NetworkDeleteFailed';
     if (isLeft && data.fault.code !== 'DEPENDENCY_FAILED') this.#execution?.repairLater();
-    if (type === 'HostResumed') this.#execution?.repairLater();
+    if (type === 'HostResumed' || type === 'SandboxReclaimed') this.#execution?.repairLater();
     if (type === 'HostLapsed' && data.host === this.#options.host) this.#stating.returned(data.epoch);
     this.#leasing.note(event);
     consulting.note(event);
