@@ -10,8 +10,8 @@ import { type Clock, sleep } from '../lib/clock.ts';
 import type { CommitHead } from '../lib/commit-head.ts';
 import type { Boundary, FollowedRealm } from '../lib/realm.ts';
 import type { Stream } from '../lib/stream.ts';
-import { regressed } from '../nats/regressed.ts';
 import { noTracing, type Tracing } from '../lib/trace.ts';
+import { regressed } from '../nats/regressed.ts';
 import type { Report } from './reports.ts';
 import { reportingSpan } from './tracing.ts';
 
