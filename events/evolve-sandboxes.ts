@@ -112,7 +112,12 @@ export const reelect = (state: BoundaryState, incarnation: string): void => {
   if (row) state.sandboxes.set(incarnation, { ...row, gateways: elect(state, row.members) });
 };
 
-export const evolveSandbox = (state: BoundaryState, event: EventOf<'SandboxCreated' | 'SandboxRemoved'>): void => {
+const sandboxTypes = ['SandboxCreated', 'SandboxRemoved'] as const;
+type OfSandbox = EventOf<(typeof sandboxTypes)[number]>;
+
+export const isOfSandbox = (event: Event): event is OfSandbox => sandboxTypes.some((type) => type === event.type);
+
+export const evolveSandbox = (state: BoundaryState, event: OfSandbox): void => {
   const row = state.sandboxes.get(event.data.sandbox.incarnation);
   if (!row) return;
   const status = nextStatus(sandboxTransitions, row.status, event.type);

@@ -9,7 +9,7 @@ import { evolveHost, isOfHost } from './evolve-hosts.ts';
 import { evolveLease } from './evolve-leases.ts';
 import { loseHost } from './evolve-lost.ts';
 import { endVacant, evolveNetworks } from './evolve-networks.ts';
-import { endMove, evolveSandbox } from './evolve-sandboxes.ts';
+import { endMove, evolveSandbox, isOfSandbox } from './evolve-sandboxes.ts';
 import { evolveSettled } from './evolve-settled.ts';
 import { type BoundaryState, commandKey } from './state.ts';
 
@@ -110,6 +110,10 @@ const evolveModel = (state: BoundaryState, event: Event): void => {
     evolveAllHosts(state.shared, event);
     return;
   }
+  if (isOfSandbox(event)) {
+    evolveSandbox(state, event);
+    return;
+  }
   if (isOfHost(event)) {
     evolveHost(state, event);
     return;
@@ -157,10 +161,6 @@ const evolveModel = (state: BoundaryState, event: Event): void => {
     case 'EndpointDeleteReverted':
       evolveEndpoint(state, event);
       endVacant(state, event.data.networkId, event);
-      return;
-    case 'SandboxCreated':
-    case 'SandboxRemoved':
-      evolveSandbox(state, event);
       return;
     case 'LeaseRenewed':
     case 'LeaseSuspected':
