@@ -51,6 +51,9 @@ export const commandMeanings: Readonly<Record<CommandType, string>> = {
   RestoreSandbox:
     'A sandbox that was lost with a boot of its host is made again as it was; SandboxRestored says that it is there.',
   ReleaseSandbox: 'Sent by collectors: nobody has wanted this sandbox back that was lost with a boot of its host.',
+  RenewLease: 'The lease of a sandbox, or of a network, begins anew.',
+  SuspectLease: 'Sent by collectors, step one: the lease of this sandbox has run out.',
+  ExpireLease: 'Sent by collectors, step two: nobody has renewed it since, so the sandbox is detached.',
   MendSandbox:
     'Sent by collectors: this sandbox has a way out that it does not need, or needs one that it does not have.',
   LeasePorts: 'Sent by workers: host ports that were found free for an intent that waits for them.',
@@ -58,9 +61,12 @@ export const commandMeanings: Readonly<Record<CommandType, string>> = {
   LapseHost: 'Sent by collectors: the worker of this host has not renewed its lease.',
   ResumeHost:
     'The worker of a host whose log is an older copy goes on: what the log does not know is kept as it is, or removed and given free.',
+  DeclareHostLost:
+    'A host that is away does not come back with what it had: all that it holds is given free, and a worker that does come back begins with nothing.',
   RotateTunnelKeys: 'Gives all encrypted networks new keys, on every host; no connection is reset.',
   ExpireCommand: 'Sent by collectors: the deadline of this command has passed.',
   RetryParked: 'Readers that have parked this event, since they could not fold it, try again.',
+  CancelCommand: 'A command of the sender that is under way ends, and what was made for it is taken back.',
   DiscardParked: 'Readers that have parked this event go on without it.',
   SetLegalHold:
     'Nothing that the hold covers is put away or shredded until it is lifted: what is sealed for a subject, or without one everything.',
@@ -72,6 +78,10 @@ export const eventMeanings: Readonly<Record<EventType, string>> = {
   RealmOpened: 'The log begins.',
   CommandRefused: 'A command was refused; nothing else happened.',
   CommandTimedOut: 'A command ended at its deadline, unreported. What its host does too late is undone.',
+  CommandCancelled: 'A command ended because its sender wants it no more. What its host does all the same is undone.',
+  HostLost:
+    'A host does not come back with what it had: its networks, endpoints and sandboxes have ended, with the commands under way there.',
+  PeersForgotten: 'Other hosts forget what a lost host has reported in networks of the realm.',
   HostLapsed:
     "A host's worker shows no sign of life. What it was asked to do waits for it, as long as deadlines allow.",
   HostResumed: 'The worker of a host goes on after LogRegressed.',
@@ -95,6 +105,8 @@ export const eventMeanings: Readonly<Record<EventType, string>> = {
   SandboxReclaimed: 'A sandbox that was lost with a boot of its host is to be made again.',
   EndpointDeleteRequested: 'An endpoint is to be removed; its name is free from now on, its addresses once it is gone.',
   EndpointSuspected: 'An endpoint has been without a sandbox for its grace period and may be collected soon.',
+  LeaseRenewed: 'The lease of a sandbox, or of a network, runs from now on again.',
+  LeaseSuspected: 'The lease of a sandbox has run out; it is detached soon unless somebody renews it.',
   ParkedRetried: 'Readers that have parked that event try again to fold it, and what waits behind it.',
   ParkedDiscarded: 'Readers that have parked that event go on without it, with what waits behind it.',
   LegalHoldSet: 'Nothing that the hold covers is put away or shredded from now on.',
@@ -174,6 +186,9 @@ export const codeMeanings: Readonly<Record<Code, string>> = {
   COMMAND_NOT_STARTED: 'It was read after its startBy.',
   COMMAND_FAULTY: 'The decision failed by a defect.',
   COMMAND_ENDED: 'The command that was to be ended is not under way.',
+  COMMAND_NOT_FOUND: 'The actor has sent no such command, or so long ago that it is not remembered.',
+  COMMAND_REMOVES:
+    'All that is left to be done for the command is to remove something, and that is finished whatever happens.',
   DEADLINE_NOT_PASSED: 'The command that was to be ended still has time.',
   BOUNDARY_PARKED: 'An event of the host, or of the realm, cannot be folded, so that nothing can be decided there.',
   LEGAL_HOLD: 'A legal hold covers what would be shredded or put away.',
@@ -242,6 +257,9 @@ export const codeMeanings: Readonly<Record<Code, string>> = {
   UPDATE_DISRUPTS: 'The update would give the sandbox another gateway, which resets connections.',
   NETWORK_FULL: 'The network has as many endpoints as its driver takes.',
   NOT_GARBAGE: 'The endpoint is not to be collected: it is in use, not due yet, or something newer happened to it.',
+  LEASE_NOT_FOUND: 'It was made without a lease, and lasts until it is removed.',
+  LEASE_NOT_YOURS: 'Somebody else has made it, or it was made for another owner.',
+  LEASE_RUNNING: 'The lease has not run out, or was renewed since the collector looked, or is suspected already.',
   SANDBOX_NOT_FOUND: 'There is no such sandbox.',
   SANDBOX_CONFLICT:
     'The sandbox exists with other settings (namespace, names, DNS, hosts, ports), or a network stands twice.',
@@ -255,6 +273,8 @@ export const codeMeanings: Readonly<Record<Code, string>> = {
   SANDBOX_EXCLUSIVE: 'The driver of one of the networks shares its sandbox with no other network.',
   NETNS_INVALID: 'The path is not a plain one under the directories that the worker allows.',
   DEPENDENCY_FAILED: 'What the command stands on is not there, since an earlier command failed.',
+  CANCELLED: 'Its sender has cancelled it.',
+  HOST_LOST: 'Its host was declared lost.',
   TIMED_OUT: 'Its deadline passed before its host reported.',
   KERNEL_ERROR: 'The kernel refused a step.',
   FOREIGN_OBJECT: 'Something that is not ours stands in the way; it was left as it is.',

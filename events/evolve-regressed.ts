@@ -58,6 +58,14 @@ const releaseAll = (state: BoundaryState, atMs: number): void => {
   for (const held of state.regressed.get('log')?.held ?? []) release(state, held, atMs);
 };
 
+/** Nothing is held any more. */
+export const letGo = (state: BoundaryState, host: string, atMs: number): void => {
+  if (!state.regressed.has('log')) return;
+  releaseAll(state, atMs);
+  setSubnets(state, host, []);
+  state.regressed.delete('log');
+};
+
 export const evolveRegressed = (state: BoundaryState, event: EventOf<'LogRegressed' | 'HostResumed'>): void => {
   const { host } = event.data;
   const atMs = Date.parse(event.meta.time);
@@ -67,9 +75,7 @@ export const evolveRegressed = (state: BoundaryState, event: EventOf<'LogRegress
       if (row) state.regressed.set('log', { ...row, status: 'kept' });
       return;
     }
-    releaseAll(state, atMs);
-    setSubnets(state, host, []);
-    state.regressed.delete('log');
+    letGo(state, host, atMs);
     return;
   }
   const { held, stopped, done } = event.data;

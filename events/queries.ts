@@ -42,7 +42,7 @@ export type Refused = z.infer<typeof Refused>;
 /** Second answer: what became of it. */
 export const Outcome = z.object({
   kind: z.literal('outcome'),
-  status: z.enum(['succeeded', 'failed', 'timed-out']),
+  status: z.enum(['succeeded', 'failed', 'timed-out', 'cancelled']),
   ...Result,
   ...things,
   fault: Fault.nullable(),
@@ -64,6 +64,7 @@ export const viewNames = [
   'drivers',
   'commands',
   'garbage',
+  'leases',
   'parked',
   'holds',
   'shredded',

@@ -18,6 +18,7 @@ const boundaryTables = [
   'facts',
   'lapsed',
   'regressed',
+  'lost',
   'drivers',
   'networks',
   'networkNames',

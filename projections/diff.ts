@@ -39,6 +39,7 @@ const namers: { readonly [View in ViewName]: (row: ViewRows[View]) => string } =
   drivers: ({ host, driver }) => `${host}/${driver}`,
   commands: ({ commandid }) => commandid,
   garbage: ({ network, endpoint }) => `${network}/${endpoint}`,
+  leases: ({ kind, name }) => `${kind} ${name}`,
   parked: ({ position }) => position,
   holds: ({ name }) => name,
   shredded: ({ subject }) => subject,

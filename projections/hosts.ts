@@ -15,6 +15,8 @@ export interface HostRow extends EventData<'HostFacts'> {
   readonly awaySince: string | null;
   /** The log is an older copy of what its worker had read; null: it is not, or what was beyond it is removed. */
   readonly regressed: Regressed | null;
+  /** It was declared lost, and everything of it has ended; null where it was not, or has come back since. */
+  readonly lost: { readonly since: string; readonly actor: string; readonly reason: string } | null;
 }
 
 export interface Regressed extends Pick<EventData<'LogRegressed'>, 'seen' | 'found' | 'held'> {
@@ -43,7 +45,7 @@ export const heard = (rows: Map<string, HostRow>, host: string, time: string, po
 export const hosts: Projection<HostRow> = {
   name: 'hosts',
   version: 4,
-  handles: ['HostFacts', 'HostLapsed', 'LogRegressed', 'HostResumed'],
+  handles: ['HostFacts', 'HostLapsed', 'HostLost', 'LogRegressed', 'HostResumed'],
   apply: (rows, event, at) => {
     if (event.type === 'HostLapsed') {
       const row = rows.get(event.data.host);
@@ -53,6 +55,13 @@ export const hosts: Projection<HostRow> = {
     if (event.type === 'LogRegressed' || event.type === 'HostResumed') {
       const row = rows.get(at.host ?? event.data.host);
       if (row) rows.set(row.host, regress(row, event));
+      return;
+    }
+    if (event.type === 'HostLost') {
+      const row = rows.get(event.data.host);
+      const { time: since, actor } = event.meta;
+      if (row?.epoch === event.data.epoch)
+        rows.set(row.host, { ...row, lost: { since, actor, reason: event.data.reason } });
       return;
     }
     if (event.type !== 'HostFacts') return;
@@ -71,6 +80,7 @@ export const hosts: Projection<HostRow> = {
       alive: isSame ? before.alive : true,
       awaySince: isSame ? before.awaySince : null,
       regressed: before?.regressed ?? null,
+      lost: isSame ? before.lost : null,
     });
   },
   fields: ['host', 'bootId', 'kernel', 'alive'],

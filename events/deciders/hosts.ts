@@ -1,4 +1,4 @@
-/** Decisions on hosts themselves: whether their workers show signs of life. */
+/** Decisions on hosts themselves: whether their workers show signs of life, and whether they come back with what they had. */
 import type { CommandType } from '../commands.ts';
 import { type Refusal, refuse } from '../refusals.ts';
 import { type BoundaryState, isLapsed, isStopped } from '../state.ts';
@@ -17,8 +17,12 @@ export const lapseHost: Decide<'LapseHost'> = (state, { host, epoch, since }) =>
 const untouching: ReadonlySet<CommandType> = new Set([
   'ResumeHost',
   'LapseHost',
+  'DeclareHostLost',
   'ExpireCommand',
+  'CancelCommand',
   'SuspectEndpoint',
+  'SuspectLease',
+  'RenewLease',
 ] satisfies readonly CommandType[]);
 
 /** While the log is an older copy of what a host's worker had read, nothing is asked of it. */
@@ -39,4 +43,23 @@ export const resumeHost: Decide<'ResumeHost'> = (state, { host, held }) => {
   if (!row || (row.status === 'kept' && held === 'keep'))
     return refuse('HOST_NOT_STOPPED', `host ${host} is not stopped`, [{ kind: 'host', id: host }]);
   return accept({ type: 'HostResumed', data: { host, held } });
+};
+
+/**
+ * Only of a host that is known to be away, since nobody can tell a worker that is alive to stop at once. It counts unless the worker has
+ * stated another epoch by then: that stands on another subject, which no guard of this decision covers.
+ */
+export const declareHostLost: Decide<'DeclareHostLost'> = (state, { host, reason }) => {
+  const { facts, networks, endpoints, sandboxes, progress } = state;
+  const epoch = facts.get('host')?.epoch;
+  if (epoch === undefined || !isLapsed(state))
+    return refuse('HOST_ALIVE', `host ${host} is not known to be away`, [{ kind: 'host', id: host }]);
+  const lost = {
+    ...{ host, epoch, reason },
+    networks: [...networks.keys()],
+    endpoints: [...endpoints.keys()],
+    sandboxes: [...sandboxes.keys()],
+    commands: [...progress.values()].map(({ actor, commandid: commandId }) => ({ actor, commandId })),
+  };
+  return accept({ type: 'PeersForgotten', data: { host, epoch } }, { type: 'HostLost', data: lost });
 };

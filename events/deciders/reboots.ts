@@ -3,7 +3,7 @@ import { releasedAt } from '../reboots.ts';
 import { type Refusal, refuse } from '../refusals.ts';
 import { findSandbox, type SandboxRow } from '../state.ts';
 import { accept, type Decide, movingSandbox, sandboxCulprit } from './context.ts';
-import { detachment } from './detachment.ts';
+import { detach } from './sandbox.ts';
 
 const notLost = (row: SandboxRow): Refusal =>
   refuse('SANDBOX_NOT_LOST', `sandbox ${row.facts.id} is there, or about to be`, [sandboxCulprit(row)]);
@@ -24,5 +24,5 @@ export const releaseSandbox: Decide<'ReleaseSandbox'> = (state, { incarnation, b
   const due = releasedAt(row.facts, row.lost);
   if (Date.parse(due) > context.nowMs)
     return refuse('SANDBOX_HELD', `sandbox ${row.facts.id} is held until ${due}`, [sandboxCulprit(row)]);
-  return movingSandbox(state, row) ?? accept(...detachment(state, row));
+  return movingSandbox(state, row) ?? accept(...detach(state, row));
 };

@@ -18,7 +18,6 @@ import {
   rulesOf,
   sandboxOf,
 } from './context.ts';
-import { detachment } from './detachment.ts';
 import {
   type Draft,
   draftOf,
@@ -163,10 +162,24 @@ const named = (state: BoundaryState, id: string): Result<SandboxRow> => {
   return movingSandbox(state, row) ?? found(row);
 };
 
+/** All endpoints leave, and those that attach has made go. */
+export const detach = (state: BoundaryState, row: SandboxRow): readonly Fact[] => {
+  let draft = draftOf(state, row);
+  const facts: Fact[] = [];
+  for (const memberId of row.members) {
+    const endpoint = state.endpoints.get(memberId);
+    if (!endpoint) continue;
+    const left = leave(draft, endpoint);
+    draft = left.draft;
+    facts.push(left.fact);
+    if (endpoint.facts.origin !== 'endpoint') facts.push(deletion(endpoint, 'detach'));
+  }
+  return facts;
+};
+
 export const detachSandbox: Decide<'DetachSandbox'> = (state, { sandbox: id }) => {
   const row = named(state, id);
-  if (!row.ok) return row;
-  return accept(...detachment(state, row.value));
+  return row.ok ? accept(...detach(state, row.value)) : row;
 };
 
 // ---------------------------------------------------------------- MoveSandbox

@@ -10,7 +10,7 @@ import { inspection, listing } from './listing.ts';
 import { describeBindings, parsePort, portForm } from './port-values.ts';
 import { type Call, type Options, type Spec, UsageError } from './spec.ts';
 import { type Column, orDash } from './table.ts';
-import { parseAfterReboot, parseDriverOptions, parsePairs } from './values.ts';
+import { leaseFields, leaseOptions, parseAfterReboot, parseDriverOptions, parsePairs } from './values.ts';
 import { wayOutLine } from './way-out.ts';
 
 type EndpointRow = ViewRows['endpoints'];
@@ -158,6 +158,7 @@ export const sandboxOptions = {
   },
   domainname: { value: 'D', help: 'domain of the sandbox' },
   ...dnsOptions,
+  ...leaseOptions,
   'add-host': { value: 'NAME:IP', multiple: true, help: 'a line of /etc/hosts; the address may be host-gateway' },
 } as const;
 
@@ -172,6 +173,7 @@ export const sandboxFields = (call: Call): Omit<CommandInput<'JoinEndpoint'>, 'n
     ...(afterReboot === undefined ? {} : { afterReboot: parseAfterReboot(afterReboot) }),
     ...(domainname === undefined ? {} : { domainname }),
     ...dnsFields(call),
+    ...leaseFields(call),
     ...(extraHosts.length === 0 ? {} : { extraHosts }),
   };
 };

@@ -80,7 +80,9 @@ const run = async (context: Context, json: boolean, { services, announce }: Serv
       await up.stop();
     }
   } catch (error) {
-    if (!signal.aborted) exit = report(context, error, json);
+    // a start that was given up fails with the signal itself
+    if (signal.aborted && error === signal.reason) logger.debug('the start was given up');
+    else exit = report(context, error, json);
   }
   process.exit(exit);
 };

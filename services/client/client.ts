@@ -147,6 +147,13 @@ export class Client extends Queries {
   /** Leaves and deletes what attachSandbox has made. */
   readonly detachSandbox: Send<'DetachSandbox'> = (input, options) => this.send('DetachSandbox', input, options);
 
+  /** Begins the lease of a sandbox or a network that this actor has made anew. */
+  readonly renewLease: Send<'RenewLease'> = (input, options) => this.send('RenewLease', input, options);
+  /** Ends a command of this actor that is under way; what was made for it is taken back. */
+  readonly cancelCommand: Send<'CancelCommand'> = (input, options) => this.send('CancelCommand', input, options);
+  /** A host that is away does not come back with what it had: all that it holds is given free. */
+  readonly declareHostLost: Send<'DeclareHostLost'> = (input, options) => this.send('DeclareHostLost', input, options);
+
   /** Keeps what is sealed for a subject, or everything, from being shredded or put away. */
   readonly setLegalHold: Send<'SetLegalHold'> = (input, options) => this.send('SetLegalHold', input, options);
   readonly liftLegalHold: Send<'LiftLegalHold'> = (input, options) => this.send('LiftLegalHold', input, options);

@@ -374,7 +374,9 @@ class ActiveController implements Controller {
     if (!row) return;
     const { log, logger } = this.#options;
     try {
-      for (const answer of await answersAgain(log, this.#realm.realm.segment, commandKey(intake.actor, intake.id), row))
+      const key = commandKey(intake.actor, intake.id);
+      const stretch = { subject: boundary.subject, decidedAt: row.decidedAt, endedAt: row.endedAt };
+      for (const answer of await answersAgain(log, this.#realm.realm.segment, key, stretch))
         this.#answer(intake.actor, intake.id, answer);
     } catch (error) {
       // An answer is sent at most once; the `commands` view has it too.

@@ -17,7 +17,14 @@ export const aboutOf = (fact: Fact, command = ''): string => {
     case 'HostLapsed':
     case 'HostResumed':
     case 'LogRegressed':
+    case 'HostLost':
+    case 'PeersForgotten':
       return `host/${fact.data.host}`;
+    case 'LeaseRenewed':
+    case 'LeaseSuspected': {
+      const { sandbox, network } = fact.data;
+      return sandbox ? `sandbox/${sandbox.id}` : `network/${network?.id}`;
+    }
     case 'RealmOpened':
       return `realm/${fact.data.realm}`;
     case 'TunnelKeysRotated':
@@ -25,6 +32,7 @@ export const aboutOf = (fact: Fact, command = ''): string => {
     case 'CommandRefused':
       return `command/${command}`;
     case 'CommandTimedOut':
+    case 'CommandCancelled':
       return `command/${fact.data.actor}/${fact.data.commandId}`;
     case 'DriverConfigureRequested':
     case 'DriverConfigured':

@@ -80,9 +80,9 @@ const open = async (name: ServiceName, { config, url, logger: parent, clock, fee
 };
 
 /** The same for every service: what those need who look at it. */
-const watched = ({ inspect, stopping }: Observed): Required<Pick<Part, 'inspect' | 'stopping'>> => ({
-  inspect,
-  stopping: () => stopping(),
+const watched = (observed: Observed): Required<Pick<Part, 'inspect' | 'stopping'>> => ({
+  inspect: observed.inspect,
+  stopping: () => observed.stopping(),
 });
 
 /** Lets NATS tools and `cnm status` find a service that answers no requests of its own. */
@@ -311,6 +311,7 @@ const startProjector = async (deps: ServiceDeps): Promise<Part> => {
     ...watched(observed),
     stop: async () => {
       observed.close();
+      projector.letGo();
       await service.stop();
       await rebuilding.stop();
       await projector.stop();

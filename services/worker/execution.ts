@@ -19,7 +19,15 @@ import { vacated } from './presence.ts';
 import { isUnknown, type Present } from './present.ts';
 import { lostIn, Rebooted } from './rebooted.ts';
 import { alreadyDone } from './regressed.ts';
-import { deadlineFault, dependencyFault, doneReports, failedReports, kernelFault, type Report } from './reports.ts';
+import {
+  cancelFault,
+  deadlineFault,
+  dependencyFault,
+  doneReports,
+  failedReports,
+  kernelFault,
+  type Report,
+} from './reports.ts';
 import { Restoring } from './restoring.ts';
 import { type Deployment, netnsOf } from './sandbox.ts';
 import { executingSpan } from './tracing.ts';
@@ -76,10 +84,12 @@ const madeTunnels = (plans: readonly Plan[]): ReadonlySet<string> =>
       .flatMap(({ op, object }) => (op !== 'delete' && object.kind === 'vxlan' ? [object.tag.id] : [])),
   );
 
+const cutFault = ({ isCancelled }: Pick<Unit, 'isCancelled'>): Fault => (isCancelled ? cancelFault : deadlineFault);
+
 /** @param fault why it cannot be executed, where that is known */
 export const taskOf = (unit: Unit, fault: Fault | null): Task => ({
   unit,
-  fault: unit.expired ? deadlineFault : fault,
+  fault: unit.expired ? cutFault(unit) : fault,
   tries: 0,
 });
 
@@ -339,8 +349,9 @@ export class Execution {
       this.#naming.undone(unit, course);
       report(failedReports(unit, fault, course, announced));
     } else if (unit.intents.some(({ meta }) => state.expired.has(meta.id))) {
-      // The deadline passed while the kernel was at work.
-      this.#due.push({ unit, fault: deadlineFault, tries: 0 });
+      // The deadline passed, or it was cancelled, while the kernel was at work.
+      const isCancelled = unit.intents.some(({ meta }) => state.expired.get(meta.id) === 'cancelled');
+      this.#due.push({ unit, fault: cutFault({ isCancelled }), tries: 0 });
     } else {
       this.#naming.done(unit, course);
       report(doneReports(state, deployment, unit, course, announced));

@@ -25,6 +25,7 @@ import { Encryption, encrypting } from './encryption.ts';
 import { Execution } from './execution.ts';
 import type { Journal } from './journal.ts';
 import { Leasing } from './leasing.ts';
+import { HostDeclaredLost } from './lost.ts';
 import { MemoryOfLog } from './memory-of-log.ts';
 import { lookAt, type WorkerMeter } from './meter.ts';
 import { Outbox } from './outbox.ts';
@@ -170,6 +171,7 @@ class HostWorker implements Worker {
         before: (boundary, event) => {
           this.#encryption.note(event);
           if (event.type === 'RealmOpened' || event.type === 'SegmentOpened') this.#memory.opened(event.data.epoch);
+          if (event.type === 'PeersForgotten') this.#peers.note(event.data.host, event);
           if (boundary.host === null) return;
           const consulting = this.#consultingOn(boundaryOf(followed.realm, host).state);
           consulting.noteHost(boundary.host, event);
@@ -339,7 +341,7 @@ class HostWorker implements Worker {
     const hosts = statedBy(realm);
     this.#consultingOn(state).opened(hosts);
     for (const { facts } of state.sandboxes.values()) this.#announced.add(facts.incarnation);
-    for (const { host, underlay } of hosts) this.#peers.state(host, underlay?.address ?? null);
+    for (const facts of hosts) this.#peers.state(facts.host, facts);
     for (const [kind, row] of opening.lines()) if (kind === 'peer') this.#peers.carry(row as PeerRow);
   }
 
@@ -349,6 +351,9 @@ class HostWorker implements Worker {
     const isLeft = type === 'EndpointLeaveFailed' || type === 'EndpointDeleteFailed' || type === 'NetworkDeleteFailed';
     if (isLeft && data.fault.code !== 'DEPENDENCY_FAILED') this.#execution?.repairLater();
     if (type === 'HostResumed' || type === 'SandboxReclaimed') this.#execution?.repairLater();
+    // One that has stated another epoch by then was not lost.
+    if (type === 'HostLost' && this.#outbox && data.epoch === this.#known?.epoch)
+      this.#fail(new HostDeclaredLost(data));
     if (type === 'HostLapsed' && data.host === this.#options.host) this.#stating.returned(data.epoch);
     this.#leasing.note(event);
     consulting.note(event);

@@ -226,11 +226,11 @@ def watch(thing):
 
 def poll(until):
     while True:
-        now = time.monotonic()
-        if now >= until:
-            return
-        for key, _ in selector.select(until - now):
+        # also when it is late: what has come is read before more is asked
+        for key, _ in selector.select(max(0, until - time.monotonic())):
             key.data.read(time.monotonic())
+        if time.monotonic() >= until:
+            return
 
 
 def report(askings):

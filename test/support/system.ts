@@ -6,6 +6,7 @@ import type { KernelObject } from '../../drivers/objects.ts';
 import type { Kernel } from '../../drivers/port.ts';
 import { drivers as builtInDrivers } from '../../drivers/registry.ts';
 import type { CommandInput, CommandType } from '../../events/commands.ts';
+import { cutsShort } from '../../events/cut-short.ts';
 import { decodeCommit, type Event, type Meta, needsExecution } from '../../events/envelope.ts';
 import { isFailure, isTerminal } from '../../events/events.ts';
 import { DEFAULT_IPV4_POOLS } from '../../events/ipam.ts';
@@ -308,10 +309,12 @@ const assertLivedOnce = (events: readonly Event[]): void => {
     assert.match(life, /^(SandboxCreated)? ?(SandboxRemoved)?$/, `sandbox ${sandbox}`);
 };
 
-/** Every intent has one outcome. One that came after its deadline is taken back: it has a failure behind its success. */
+/** Every intent has one outcome, but for those of a host that is lost. One that came after its deadline is taken back: it has a failure behind its success. */
 export const assertEndedOnce = (events: readonly Event[]): void => {
   const outcomes = new Map<string, Event[]>();
   for (const event of events) {
+    // What was under way there nobody reports.
+    if (event.type === 'HostLost') for (const [id, found] of outcomes) if (found.length === 0) outcomes.delete(id);
     if (needsExecution(event)) outcomes.set(event.meta.id, []);
     else if (isTerminal(event.type)) {
       const known = outcomes.get(event.meta.causationid);
@@ -319,7 +322,7 @@ export const assertEndedOnce = (events: readonly Event[]): void => {
       known.push(event);
     }
   }
-  const late = new Set(events.flatMap((event) => (event.type === 'CommandTimedOut' ? event.data.intents : [])));
+  const late = new Set(events.flatMap((event) => (cutsShort(event) ? event.data.intents : [])));
   for (const [id, found] of outcomes) {
     const types = found.map(({ type }) => type);
     const failures = found.filter(({ type }) => isFailure(type)).length;
