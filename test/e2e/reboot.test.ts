@@ -39,7 +39,9 @@ if (inOwnNamespaces(import.meta.filename)) {
       await up.end('SIGKILL');
       sh(`awk '$2 ~ "^${place.folder}/run" {print $2}' /proc/mounts | tac | xargs -r umount -l`);
       rmSync(join(place.folder, 'run'), { recursive: true, force: true });
-      sh('nft flush ruleset; for l in $(ls /sys/class/net); do ip link del $l 2>/dev/null || true; done');
+      sh('nft flush ruleset');
+      // The other end of a pair goes with the one.
+      for (const { ifname } of ipLinks()) sh(`ip link del ${ifname} 2>/dev/null || true`);
       sh('umount -l /run/guest');
       await waitFor(() => ipLinks().length === 1, { what: 'loopback alone' });
     };
