@@ -3,7 +3,6 @@
  * run; one is active by lease, and guards and terms make an overlap harmless (term.ts).
  */
 
-import { hash } from 'node:crypto';
 import type { Logger } from 'pino';
 import { remoteDriver } from '../../drivers/remote.ts';
 import type { CommandRecord } from '../../events/command-record.ts';
@@ -14,6 +13,7 @@ import type { Answer } from '../../events/queries.ts';
 import { commandKey } from '../../events/state.ts';
 import { type Clock, sleep } from '../lib/clock.ts';
 import type { Look } from '../lib/health.ts';
+import { aboutCommand } from '../lib/log-fields.ts';
 import { applyMessage, boundaryOf, emptyRealm, type FollowedRealm, followRealm } from '../lib/realm.ts';
 import type { Appended, Message, Reader, Stream } from '../lib/stream.ts';
 import { tellParked } from '../lib/tell-parked.ts';
@@ -21,11 +21,12 @@ import { noTracing, type Tracing } from '../lib/trace.ts';
 import { decidedAnswers, endedAnswer } from './answers.ts';
 import { admissionOf, commitOf, fenceOf, openingOf } from './commits.ts';
 import { type Intake, takeIn } from './intake.ts';
-import { type ControllerMeter, lookAt } from './meter.ts';
+import { type ControllerMeter, lookAt, tellDecided } from './meter.ts';
 import { answersAgain } from './repeating.ts';
 import { type Batch, decideRound, inLogOrder, type Round, type RoundContext } from './round.ts';
 import { Term } from './term.ts';
 import { decidingSpan } from './tracing.ts';
+import { realmUlaOf } from './ula.ts';
 
 export interface ControllerOptions {
   readonly realm: string;
@@ -313,7 +314,12 @@ class ActiveController implements Controller {
         // What may come yet must not, since it may be decided elsewhere now.
         if (appended.kind === 'unknown') this.#term?.end();
         this.#options.logger.warn(
-          { boundary: boundary.subject, events: events.length, appended },
+          {
+            boundary: boundary.subject,
+            events: events.length,
+            appended,
+            commandids: decided.map(({ intake }) => intake.id),
+          },
           'commit not appended, deciding again',
         );
         return [...decided.map(({ intake }) => intake), ...batch.repeated];
@@ -323,6 +329,7 @@ class ActiveController implements Controller {
           this.#answer(intake.actor, intake.id, answer);
         this.#decided += 1;
         this.#options.meter?.decided(intake.type, refusal?.code ?? null);
+        tellDecided(this.#options.logger, intake, refusal, own);
       }
       await this.#reached(appended.position);
     }
@@ -380,17 +387,10 @@ class ActiveController implements Controller {
         this.#answer(intake.actor, intake.id, answer);
     } catch (error) {
       // An answer is sent at most once; the `commands` view has it too.
-      logger.warn({ err: error, commandId: intake.id }, 'could not repeat an answer');
+      logger.warn({ ...aboutCommand(intake), err: error }, 'could not repeat an answer');
     }
   }
 }
-
-/** The /48 of automatic IPv6 subnets of realm networks (RFC 4193): the same for every controller of the realm. */
-const realmUlaOf = (realm: string): string => {
-  const hex = hash('sha256', `cnm-ula ${realm}`, 'hex');
-  const group = (at: number): string => Number.parseInt(hex.slice(at, at + 4), 16).toString(16);
-  return `fd${hex.slice(0, 2)}:${group(2)}:${group(6)}::/48`;
-};
 
 /** The state that a log adds up to, without following it: for tests and offline tools. */
 export const foldLog = (messages: Iterable<Message>) => {

@@ -18,6 +18,7 @@ import { type BoundaryState, commandKey, executorOf } from '../../events/state.t
 import type { Journal } from '../../events/table.ts';
 import { aboutOf } from '../lib/about.ts';
 import type { CommitHead } from '../lib/commit-head.ts';
+import { aboutCommand } from '../lib/log-fields.ts';
 import { type Boundary, boundaryOf, knownHosts, networkBoundary, type Realm } from '../lib/realm.ts';
 import type { Intake } from './intake.ts';
 import { boundaryAt, refusalAt, refusalOfFacts } from './parked.ts';
@@ -249,8 +250,9 @@ class RoundInProgress {
   }
 
   /** A defect must not stop the stream: the command is refused, and the defect is loud in our own log. */
-  #faulty({ id }: Intake, error: unknown): Refusal {
-    this.#context.log.error({ err: error, commandId: id }, 'decider failed');
+  #faulty(intake: Intake, error: unknown): Refusal {
+    const { id } = intake;
+    this.#context.log.error({ ...aboutCommand(intake), err: error }, 'decider failed');
     const detail = `the decider failed: ${error instanceof Error ? error.message : String(error)}`;
     return refuse('COMMAND_FAULTY', detail, [{ kind: 'command', id }]);
   }

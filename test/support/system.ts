@@ -1,6 +1,6 @@
 /** A whole cnmbus in one process, for tests: controller and worker over streams and a kernel of the caller's choice. */
 import assert from 'node:assert/strict';
-import { pino } from 'pino';
+import { type Logger, pino } from 'pino';
 import type { Driver } from '../../drivers/driver.ts';
 import type { KernelObject } from '../../drivers/objects.ts';
 import type { Kernel } from '../../drivers/port.ts';
@@ -48,12 +48,12 @@ export interface NatsStreams extends Streams {
   stop(): Promise<void>;
 }
 
-const logger = pino({ level: process.env.CNM_LOG_LEVEL ?? 'silent' }, pino.destination({ dest: 2, sync: true }));
+const quiet = pino({ level: process.env.CNM_LOG_LEVEL ?? 'silent' }, pino.destination({ dest: 2, sync: true }));
 
 /** The streams of a real nats-server. */
 export const natsStreams = async (): Promise<NatsStreams> => {
   const nats = await startNats();
-  const connection = await connectNats({ url: nats.url, role: 'test', log: logger });
+  const connection = await connectNats({ url: nats.url, role: 'test', log: quiet });
   const provisioned = await provision(connection, { sync: { kind: 'embedded' } as never });
   if (!provisioned.ok) throw new Error(JSON.stringify(provisioned.problems));
   return {
@@ -76,6 +76,7 @@ export interface SystemOptions extends Streams {
   readonly clock?: Clock;
   readonly actorProof?: Meta['actorproof'];
   readonly tracing?: Tracing;
+  readonly logger?: Logger;
   /** Of encrypted networks. */
   readonly secret?: Uint8Array | null;
   readonly journal?: Journal | null;
@@ -129,6 +130,7 @@ export class System {
       secret = null,
       journal = null,
       tracing = noTracing,
+      logger = quiet,
     } = { ...this.options, ...more };
     const netnsRoots = ['/run', '/tmp'];
     const pools = DEFAULT_IPV4_POOLS;
@@ -142,7 +144,7 @@ export class System {
 
   async startController(): Promise<Controller> {
     const { log, commands, drivers = builtInDrivers, clock = systemClock, actorProof = 'claim' } = this.options;
-    const { tracing = noTracing } = this.options;
+    const { tracing = noTracing, logger = quiet } = this.options;
     const publish = (subject: string, body: string): void => {
       this.options.publish?.(subject, body);
       this.#answered(JSON.parse(body) as Answer);
