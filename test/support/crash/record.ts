@@ -10,8 +10,8 @@ import { systemClock } from '../../../services/lib/clock.ts';
 import { boundaryOf, type FollowedRealm, followRealm } from '../../../services/lib/realm.ts';
 import type { Stream } from '../../../services/lib/stream.ts';
 import { jetStream } from '../../../services/nats/jetstream.ts';
+import { assertEndedOnce } from '../ended-once.ts';
 import { waitFor } from '../nats.ts';
-import { assertEndedOnce } from '../system.ts';
 
 const actor = 'sweeper';
 const RETRY_MS = 50;
