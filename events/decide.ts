@@ -11,6 +11,7 @@ import { deleteNetwork, pruneNetworks } from './deciders/network-removal.ts';
 import { mendSandbox } from './deciders/outlet.ts';
 import { discardParked, retryParked } from './deciders/parked.ts';
 import { leasePorts } from './deciders/ports.ts';
+import { setQuota } from './deciders/quotas.ts';
 import { createRealmNetwork } from './deciders/realm.ts';
 import { releaseSandbox, restoreSandbox } from './deciders/reboots.ts';
 import { attachSandbox, detachSandbox, joinEndpoint, leaveEndpoint, moveSandbox } from './deciders/sandbox.ts';
@@ -22,7 +23,7 @@ import type { BoundaryState } from './state.ts';
 
 export type { Context, Decision } from './deciders/context.ts';
 
-const logTypes = ['RetryParked', 'DiscardParked', 'SetLegalHold', 'LiftLegalHold', 'ShredSubject'] as const;
+const logTypes = ['RetryParked', 'DiscardParked', 'SetLegalHold', 'LiftLegalHold', 'ShredSubject', 'SetQuota'] as const;
 type OfLog = CommandOf<(typeof logTypes)[number]>;
 const isOfLog = (command: Command): command is OfLog => logTypes.some((type) => type === command.type);
 
@@ -36,6 +37,8 @@ const decideOnLog = (state: BoundaryState, command: OfLog, context: Context): De
       return setLegalHold(state, command.data, context);
     case 'LiftLegalHold':
       return liftLegalHold(state, command.data, context);
+    case 'SetQuota':
+      return setQuota(state, command.data, context);
     case 'ShredSubject':
       return shredSubject(state, command.data, context);
     default:

@@ -23,9 +23,11 @@ import {
   Texts,
 } from './facts.ts';
 import { Held, LogPlace } from './held.ts';
+import { loadDecisions, loadOutcomes } from './load-events.ts';
 import { Actor, CommandId, EndpointName, HostName, Id, NetworkName, RealmName, SandboxId } from './names.ts';
 
 export * from './facts.ts';
+export type { CapacityUse, QuotaLimits } from './load-events.ts';
 
 const network = { networkId: Id, name: NetworkName };
 const endpoint = { endpointId: Id, networkId: Id, name: EndpointName };
@@ -175,6 +177,7 @@ const decisions = {
   /** Whoever has parked the event at this place goes on without it. */
   ParkedDiscarded: z.object({ ...place, reason: z.string() }),
   ...auditDecisions,
+  ...loadDecisions,
 } as const;
 
 const outcomes = {
@@ -271,6 +274,7 @@ const outcomes = {
   }),
   /** It was made in another boot of its host, and is there again, with the same addresses, MACs and ports. */
   SandboxRestored: z.object({ ...lostSandbox }),
+  ...loadOutcomes,
 } as const;
 
 export const decisionTypes = Object.keys(decisions) as readonly DecisionType[];

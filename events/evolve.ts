@@ -1,4 +1,5 @@
 /** How each event changes a boundary's state. Total: history has happened, so nothing here refuses or throws. */
+
 import { foldCommand } from './command-record.ts';
 import { type CutShort, cutsShort } from './cut-short.ts';
 import { type Event, type EventOf, isBeside, isRevertible, needsExecution } from './envelope.ts';
@@ -104,18 +105,18 @@ const evolveDriver = ({ drivers }: BoundaryState, event: Configuring): void => {
 
 // ---------------------------------------------------------------- all
 
-const evolveModel = (state: BoundaryState, event: Event): void => {
-  if (cutsShort(event) || event.type === 'HostLost') return;
+const evolveModel = (state: BoundaryState, event: Event, position: number): void => {
+  if (cutsShort(event) || event.type === 'HostLost' || event.type === 'RealmOpened') return;
   if (isOfAllHosts(event)) {
-    evolveAllHosts(state.shared, event);
-    return;
-  }
-  if (isOfSandbox(event)) {
-    evolveSandbox(state, event);
+    evolveAllHosts(state.shared, event, position);
     return;
   }
   if (isOfHost(event)) {
     evolveHost(state, event);
+    return;
+  }
+  if (isOfSandbox(event)) {
+    evolveSandbox(state, event);
     return;
   }
   switch (event.type) {
@@ -172,7 +173,6 @@ const evolveModel = (state: BoundaryState, event: Event): void => {
       evolveSettled(state, event);
       return;
     case 'EndpointAdmitted':
-    case 'RealmOpened':
     case 'CommandRefused':
     case 'DriverConfigured':
       return;
@@ -188,7 +188,7 @@ const evolveModel = (state: BoundaryState, event: Event): void => {
 export const evolve = (state: BoundaryState, event: Event, position: number): void => {
   // An admission only guards: what it says is held by the creation in the same commit, on the host that remembers the command.
   if (isBeside(event)) {
-    evolveModel(state, event);
+    evolveModel(state, event, position);
     return;
   }
   if (event.meta.commandseq !== undefined) remember(state, event, position);
@@ -198,5 +198,5 @@ export const evolve = (state: BoundaryState, event: Event, position: number): vo
   } else progress(state, commandKey(event.meta.actor, event.meta.commandid), event, position);
   if (isTerminal(event.type)) close(state, event);
   if (event.type === 'HostLost') loseHost(state, event, position);
-  evolveModel(state, event);
+  evolveModel(state, event, position);
 };

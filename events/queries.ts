@@ -68,6 +68,8 @@ export const viewNames = [
   'parked',
   'holds',
   'shredded',
+  'quotas',
+  'capacity',
 ] as const;
 export type ViewName = (typeof viewNames)[number];
 

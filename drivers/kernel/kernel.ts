@@ -4,6 +4,7 @@ import { promises } from 'node:fs';
 import { promisify } from 'node:util';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import type { Census, Kernel, KernelFacts, PeerResult, PlanResult } from '../port.ts';
+import { readCapacity } from './capacity.ts';
 import type { ThreadFailpoint } from './failpoint.ts';
 import type { Reply, Request, ThreadOptions } from './protocol.ts';
 
@@ -145,6 +146,7 @@ export const linuxKernel = async (options: LinuxKernelOptions): Promise<Kernel> 
         await delay(unsettledMs);
       }
     },
+    capacity: readCapacity,
     setPeers: async (tables) => (await thread.call({ call: 'setPeers', tables })) as readonly PeerResult[],
     changePeers: async (changes) => (await thread.call({ call: 'changePeers', changes })) as readonly PeerResult[],
     checkPeers: async () => (await thread.call({ call: 'checkPeers' })) as Awaited<ReturnType<Kernel['checkPeers']>>,

@@ -20,6 +20,7 @@ import { type Boundary, boundaryOf, emptyRealm, type FollowedRealm, followRealm,
 import type { Stream } from '../lib/stream.ts';
 import { noTracing, type Tracing } from '../lib/trace.ts';
 import type { Plugins } from '../plugins/plugins.ts';
+import { Capacity } from './capacity.ts';
 import { Consulting } from './consulting.ts';
 import { Encryption, encrypting } from './encryption.ts';
 import { Execution } from './execution.ts';
@@ -104,6 +105,7 @@ class HostWorker implements Worker {
   #consulting: Consulting | null = null;
   /** Null until intents are taken. */
   #taking: Taking | null = null;
+  #capacity: Capacity | null = null;
   readonly #dns: Dns;
   readonly #memory: MemoryOfLog;
   /** What is still to be done to start, while the log is an older copy. */
@@ -227,6 +229,12 @@ class HostWorker implements Worker {
     });
     this.#execution = execution;
     this.#stating.watch();
+    const { pools } = this.#options;
+    const report = (reports: readonly Report[]) => outbox.push(reports);
+    this.#capacity = new Capacity({
+      ...{ host, kernel, state: boundary.state, drivers, pools, clock, logger, report, onFault },
+    });
+    await this.#capacity.begin();
     plugins.onChange(() => this.#stating.restate());
     const begin = () => this.#begin(boundary.state, consulting, execution);
     if (!isStopped(boundary.state)) return begin();
@@ -269,6 +277,7 @@ class HostWorker implements Worker {
     this.#stopped = true;
     if (this.#goOn) this.#execution?.close();
     this.#goOn = null;
+    this.#capacity?.stop();
     this.#stating.stop();
     this.#taking?.stop();
     this.#leasing.stop();
@@ -304,6 +313,7 @@ class HostWorker implements Worker {
     this.#stopped = true;
     this.#goOn = null;
     this.#memory.close();
+    this.#capacity?.stop();
     this.#stating.stop();
     this.#leasing.stop();
     this.#consulting?.close();

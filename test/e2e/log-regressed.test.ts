@@ -120,7 +120,7 @@ if (inOwnNamespaces(import.meta.filename)) {
         [lost],
       );
       assert.equal(count('LogRegressed'), 1);
-      assert.ok(!paths().includes('"lost"'));
+      assert.ok(!paths().includes('"id":"lost"'));
       const refused = place.cnm('sandbox', 'attach', 'new', '--network', 'web');
       assert.equal(refused.exit, 1);
       assert.match(refused.err, /^HOST_REGRESSED: /m);

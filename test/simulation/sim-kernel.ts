@@ -67,6 +67,7 @@ export const simKernel = (machine: MemoryMachine, options: SimKernelOptions, lif
     apply: (plans) => ask('apply', () => inner.apply(plans), plans),
     census: () => ask('census', () => inner.census()),
     facts: () => ask('facts', () => inner.facts()),
+    capacity: () => ask('capacity', () => inner.capacity()),
     setPeers: (tables) => ask('setPeers', () => inner.setPeers(tables)),
     changePeers: (changes) => ask('changePeers', () => inner.changePeers(changes)),
     checkPeers: () => ask('checkPeers', () => inner.checkPeers()),

@@ -11,10 +11,10 @@ import { DEFAULT_IPV4_POOLS } from '../../events/ipam.ts';
 import { commandId, subjects } from '../../events/names.ts';
 import type { Accepted, Answer, Outcome, Refused } from '../../events/queries.ts';
 import type { BoundaryState } from '../../events/state.ts';
-import { type Controller, createController, foldLog } from '../../services/controller/controller.ts';
+import { type Controller, createController } from '../../services/controller/controller.ts';
 import type { HostServers } from '../../services/dns/upstreams.ts';
 import { type Clock, systemClock } from '../../services/lib/clock.ts';
-import { boundaryOf } from '../../services/lib/realm.ts';
+import { boundaryOf, foldLog } from '../../services/lib/realm.ts';
 import type { Message, Stream } from '../../services/lib/stream.ts';
 import { noTracing, type Tracing } from '../../services/lib/trace.ts';
 import { connectNats } from '../../services/nats/connection.ts';
@@ -351,6 +351,7 @@ export const mortal = (
       apply: (plans) => alive('apply', () => kernel.apply(plans)),
       census: () => alive('census', () => kernel.census()),
       facts: () => alive('facts', () => kernel.facts()),
+      capacity: () => alive('capacity', () => kernel.capacity()),
       setPeers: (tables) => alive('setPeers', () => kernel.setPeers(tables)),
       changePeers: (changes) => alive('changePeers', () => kernel.changePeers(changes)),
       checkPeers: () => alive('checkPeers', () => kernel.checkPeers()),
