@@ -135,7 +135,7 @@ describe('a log that has shrunk', () => {
     copy = { ...copy, log: decided + 1 };
     const objects = shown();
     await comeBack();
-    const state = await system.state();
+    const state = await system.quiet();
     assert.equal(state.intents.size, 0);
     const sandbox = state.sandboxes.get(state.sandboxIds.get('after') ?? '');
     assert.equal(sandbox?.status, 'ready');
