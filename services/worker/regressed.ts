@@ -1,19 +1,25 @@
 /** A log that is an older copy of what was read: what the kernel has beyond it, and what of the open intents is there already. Pure. */
 import { type KernelObject, objectKey } from '../../drivers/objects.ts';
-import type { Census } from '../../drivers/port.ts';
-import type { EventData, FactOf } from '../../events/events.ts';
+import type { Census, Kernel } from '../../drivers/port.ts';
+import type { EventData } from '../../events/events.ts';
 import type { Held } from '../../events/held.ts';
 import { formatCidr, parseCidr } from '../../events/ip.ts';
 import { isSettled } from '../../events/settled.ts';
 import type { BoundaryState } from '../../events/state.ts';
 import { bareAddress } from '../../projections/projection.ts';
+import type { Logger } from '../lib/logger.ts';
+import { emptyRealm, type Realm } from '../lib/realm.ts';
+import type { Stream } from '../lib/stream.ts';
 import { repairsBut, settledObjects } from './census.ts';
 import { type Course, courseOf } from './course.ts';
 import type { Scene } from './inmates.ts';
-import type { Regress } from './memory-of-log.ts';
+import type { MemoryOfLog, Regress } from './memory-of-log.ts';
 import { ownerOf, Present } from './present.ts';
 import type { Report } from './reports.ts';
 import { openUnits, type Unit } from './units.ts';
+
+/** What the log adds up to, without what is there. */
+export type LogScene = Omit<Scene, 'present'>;
 
 const nobody: ReadonlySet<string> = new Set();
 
@@ -119,13 +125,13 @@ export const alreadyDone = (
     return unit.expired && !makes ? [] : [{ unit, course, makes }];
   });
 
-/** That the log has lost what this host's worker had read. */
-export const regressReport = (
+/** That the log has lost what this host's worker had read; nothing where it is another log, and there is nothing of ours: somebody has begun anew. */
+const regressReports = (
   { host, bootId }: Pick<EventData<'HostFacts'>, 'host' | 'bootId'>,
   { seen, found }: Regress,
-  scene: Omit<Scene, 'present'>,
+  scene: LogScene,
   census: Census,
-): Report & { readonly fact: FactOf<'LogRegressed'> } => {
+): readonly Report[] => {
   const present = new Present();
   present.replace(census);
   const shown = { ...scene, present };
@@ -139,5 +145,25 @@ export const regressReport = (
     held: [...heldIn(shown, census)],
     done: done.flatMap(({ unit }) => unit.intents.map(({ meta }) => meta.id)),
   };
-  return { fact: { type: 'LogRegressed', data }, intent: null };
+  if (seen.epoch !== found.epoch && !data.stopped) return [];
+  return [{ fact: { type: 'LogRegressed', data }, intent: null }];
+};
+
+export interface LookBack {
+  readonly log: Stream;
+  readonly realm: Realm | undefined;
+  readonly kernel: Pick<Kernel, 'census'>;
+  readonly logger: Logger;
+  readonly host: string;
+  readonly bootId: string;
+  readonly scene: LogScene;
+}
+
+/** Whether the log holds what was read of it before; what is to be reported where it does not. */
+export const lookBack = async (memory: MemoryOfLog, options: LookBack): Promise<readonly Report[]> => {
+  const { log, realm = emptyRealm(), kernel, logger, host, bootId, scene } = options;
+  const regress = await memory.compare(log, realm);
+  if (regress === null) return [];
+  logger.error({ ...regress }, 'the log does not hold what was read of it before');
+  return regressReports({ host, bootId }, regress, scene, await kernel.census());
 };

@@ -4,7 +4,7 @@
  */
 import type { Logger } from 'pino';
 import type { Driver } from '../../drivers/driver.ts';
-import type { Kernel, KernelFacts } from '../../drivers/port.ts';
+import type { Kernel } from '../../drivers/port.ts';
 import type { Event } from '../../events/envelope.ts';
 import { type EventData, isTerminal } from '../../events/events.ts';
 import type { SubnetPool } from '../../events/ipam.ts';
@@ -16,7 +16,7 @@ import type { HostServers } from '../dns/upstreams.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Look } from '../lib/health.ts';
 import type { Opening } from '../lib/opening.ts';
-import { type Boundary, boundaryOf, emptyRealm, type FollowedRealm, followRealm, type Realm } from '../lib/realm.ts';
+import { type Boundary, boundaryOf, type FollowedRealm, followRealm, type Realm } from '../lib/realm.ts';
 import type { Stream } from '../lib/stream.ts';
 import { noTracing, type Tracing } from '../lib/trace.ts';
 import type { Plugins } from '../plugins/plugins.ts';
@@ -33,9 +33,9 @@ import { Outbox } from './outbox.ts';
 import { listenToParked, whyParked } from './parked.ts';
 import { Peers } from './peers.ts';
 import { Present } from './present.ts';
-import { regressReport } from './regressed.ts';
+import { type LogScene, lookBack } from './regressed.ts';
 import type { Report } from './reports.ts';
-import { hostOf, statedBy } from './statement.ts';
+import { carriedSubnets, hostOf, statedBy } from './statement.ts';
 import { Stating } from './stating.ts';
 import { Taking } from './taking.ts';
 
@@ -125,6 +125,7 @@ class HostWorker implements Worker {
       logger,
       place: options,
       known: () => this.#known,
+      carried: () => this.#carried,
       report: (reports) => this.#outbox?.push(reports),
       onFault: (error) => this.#fail(error),
     });
@@ -207,7 +208,7 @@ class HostWorker implements Worker {
     // First of all, so that two workers never act for one host: whoever reported before is fenced by this.
     const found = await kernel.facts();
     const deployment = { host: hostOf(realm, boundary, host), drivers, resolvConf: () => hostServers.config() };
-    const regressed = await this.#lookBack(found, { state: boundary.state, deployment });
+    const regressed = await this.#lookBack(found.bootId, { state: boundary.state, deployment });
     await outbox.open(() => [this.#stating.first(found), ...regressed]);
     this.#memory.live();
     const consulting = this.#consultingOn(boundary.state);
@@ -261,16 +262,9 @@ class HostWorker implements Worker {
       .finally(() => execution.close());
   }
 
-  /** Whether the log holds what was read of it before; the report that it does not. */
-  async #lookBack(found: KernelFacts, scene: Parameters<typeof regressReport>[2]): Promise<readonly Report[]> {
+  async #lookBack(bootId: string, scene: LogScene): Promise<readonly Report[]> {
     const { log, host, kernel, logger } = this.#options;
-    const regress = await this.#memory.compare(log, this.#followed?.realm ?? emptyRealm());
-    if (regress === null) return [];
-    logger.error({ ...regress }, 'the log does not hold what was read of it before');
-    const report = regressReport({ host, bootId: found.bootId }, regress, scene, await kernel.census());
-    // Another log, and nothing of ours: somebody has begun anew.
-    const isAnew = regress.seen.epoch !== regress.found.epoch && !report.fact.data.stopped;
-    return isAnew ? [] : [report];
+    return lookBack(this.#memory, { log, realm: this.#followed?.realm, kernel, logger, host, bootId, scene });
   }
 
   async stop(): Promise<void> {
@@ -376,6 +370,12 @@ class HostWorker implements Worker {
   /** What was stated of this host last. */
   get #known(): EventData<'HostFacts'> | undefined {
     return this.#followed?.realm && boundaryOf(this.#followed.realm, this.#options.host).state.facts.get('host');
+  }
+
+  get #carried(): ReadonlySet<string> {
+    const { drivers, host } = this.#options;
+    const realm = this.#followed?.realm;
+    return realm ? carriedSubnets(boundaryOf(realm, host).state, (driver) => drivers.has(driver)) : new Set();
   }
 
   /** Tunnels begin at the address of the host. */
