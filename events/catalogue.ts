@@ -48,18 +48,30 @@ export const commandMeanings: Readonly<Record<CommandType, string>> = {
   DetachSandbox: 'Takes all endpoints out of a sandbox, and deletes those that AttachSandbox made.',
   SuspectEndpoint: 'Sent by collectors, step one: this endpoint has been without a sandbox for its grace period.',
   CollectEndpoint: 'Sent by collectors, step two: it was suspected, and nothing has happened to it since.',
+  RestoreSandbox:
+    'A sandbox that was lost with a boot of its host is made again as it was; SandboxRestored says that it is there.',
+  ReleaseSandbox: 'Sent by collectors: nobody has wanted this sandbox back that was lost with a boot of its host.',
+  RenewLease: 'The lease of a sandbox, or of a network, begins anew.',
+  SuspectLease: 'Sent by collectors, step one: the lease of this sandbox has run out.',
+  ExpireLease: 'Sent by collectors, step two: nobody has renewed it since, so the sandbox is detached.',
   MendSandbox:
     'Sent by collectors: this sandbox has a way out that it does not need, or needs one that it does not have.',
   LeasePorts: 'Sent by workers: host ports that were found free for an intent that waits for them.',
   SettleIntent: 'Sent by workers: what an intent left open, as the plugin that carries the network has answered.',
   LapseHost: 'Sent by collectors: the worker of this host has not renewed its lease.',
+  ResumeHost:
+    'The worker of a host whose log is an older copy goes on: what the log does not know is kept as it is, or removed and given free.',
+  DeclareHostLost:
+    'A host that is away does not come back with what it had: all that it holds is given free, and a worker that does come back begins with nothing.',
   RotateTunnelKeys: 'Gives all encrypted networks new keys, on every host; no connection is reset.',
   ExpireCommand: 'Sent by collectors: the deadline of this command has passed.',
   RetryParked: 'Readers that have parked this event, since they could not fold it, try again.',
+  CancelCommand: 'A command of the sender that is under way ends, and what was made for it is taken back.',
   DiscardParked: 'Readers that have parked this event go on without it.',
   SetLegalHold:
     'Nothing that the hold covers is put away or shredded until it is lifted: what is sealed for a subject, or without one everything.',
   LiftLegalHold: 'A legal hold ends.',
+  SetQuota: 'Sets what an actor, or everybody without a quota of their own, may have at most, or takes that away.',
   ShredSubject: 'What is sealed for a subject becomes unreadable for everybody, for good: its key is deleted.',
 };
 
@@ -67,8 +79,13 @@ export const eventMeanings: Readonly<Record<EventType, string>> = {
   RealmOpened: 'The log begins.',
   CommandRefused: 'A command was refused; nothing else happened.',
   CommandTimedOut: 'A command ended at its deadline, unreported. What its host does too late is undone.',
+  CommandCancelled: 'A command ended because its sender wants it no more. What its host does all the same is undone.',
+  HostLost:
+    'A host does not come back with what it had: its networks, endpoints and sandboxes have ended, with the commands under way there.',
+  PeersForgotten: 'Other hosts forget what a lost host has reported in networks of the realm.',
   HostLapsed:
     "A host's worker shows no sign of life. What it was asked to do waits for it, as long as deadlines allow.",
+  HostResumed: 'The worker of a host goes on after LogRegressed.',
   TunnelKeysRotated: 'Packets of encrypted networks get keys of this generation; no key stands in the log.',
   DriverConfigureRequested: 'A driver is to have these options.',
   NetworkCreateRequested: 'A network is to be made; its name and subnets are taken from now on.',
@@ -86,16 +103,27 @@ export const eventMeanings: Readonly<Record<EventType, string>> = {
   JoinSettled: 'The interface, gateways and routes of a join are known, as a plugin gave them.',
   EndpointJoinRequested: 'An endpoint is to be put into a sandbox.',
   EndpointLeaveRequested: 'An endpoint is to be taken out of its sandbox.',
+  SandboxReclaimed: 'A sandbox that was lost with a boot of its host is to be made again.',
   EndpointDeleteRequested: 'An endpoint is to be removed; its name is free from now on, its addresses once it is gone.',
   EndpointSuspected: 'An endpoint has been without a sandbox for its grace period and may be collected soon.',
+  LeaseRenewed: 'The lease of a sandbox, or of a network, runs from now on again.',
+  LeaseSuspected: 'The lease of a sandbox has run out; it is detached soon unless somebody renews it.',
   ParkedRetried: 'Readers that have parked that event try again to fold it, and what waits behind it.',
   ParkedDiscarded: 'Readers that have parked that event go on without it, with what waits behind it.',
   LegalHoldSet: 'Nothing that the hold covers is put away or shredded from now on.',
   LegalHoldLifted: 'A legal hold is over.',
   SubjectShredded: 'The key of what is sealed for a subject is to be deleted; nothing is sealed for it any more.',
+  QuotaSet: 'An actor, or everybody without a quota of their own, may have so much at most from now on.',
+  CommandsRefused:
+    'Commands of an actor were refused alike, too many to record each: those between two positions of the command stream of which nothing else is recorded.',
   SegmentOpened:
     'A segment of the log begins, with the state of everything in the messages that follow; what was before is in an export.',
   HostFacts: 'What a worker knows of its host: stated whenever it starts.',
+  LogRegressed:
+    'The log does not hold what the worker of this host had read: it is an older copy. The worker changes nothing until HostResumed, and what the kernel holds beyond the log is given to nobody.',
+  CapacityStated: 'What a host has, and how much of it is in use: stated whenever its worker starts.',
+  CapacityPressure: 'More of something is in use on a host: 70, 85, 95 or 99 percent are passed.',
+  CapacityRelieved: 'Less of something is in use on a host again.',
   DriverConfigured: 'A driver has its options.',
   DriverConfigureFailed: 'A driver could not be given its options.',
   NetworkCreated: 'A network is there.',
@@ -120,6 +148,9 @@ export const eventMeanings: Readonly<Record<EventType, string>> = {
   EndpointDeleteReverted: 'An endpoint was to be removed as part of a move that failed: it is there as it was.',
   SandboxCreated: 'A sandbox is there, with its first endpoint.',
   SandboxRemoved: 'A sandbox is gone, with its last endpoint. A namespace that a caller brought stays.',
+  SandboxLost:
+    'A sandbox was made in another boot of its host, and is not made again by itself; its endpoints keep what they hold.',
+  SandboxRestored: 'A sandbox was made in another boot of its host, and is there again as it was.',
 };
 
 export const stateMeanings: {
@@ -162,8 +193,17 @@ export const codeMeanings: Readonly<Record<Code, string>> = {
   COMMAND_NOT_STARTED: 'It was read after its startBy.',
   COMMAND_FAULTY: 'The decision failed by a defect.',
   COMMAND_ENDED: 'The command that was to be ended is not under way.',
+  COMMAND_NOT_FOUND: 'The actor has sent no such command, or so long ago that it is not remembered.',
+  COMMAND_REMOVES:
+    'All that is left to be done for the command is to remove something, and that is finished whatever happens.',
   DEADLINE_NOT_PASSED: 'The command that was to be ended still has time.',
   BOUNDARY_PARKED: 'An event of the host, or of the realm, cannot be folded, so that nothing can be decided there.',
+  RATE_LIMITED:
+    'The actor sends more commands a second than its quota allows. Nothing is remembered of the command: it may come again under the same id.',
+  QUOTA_EXCEEDED: 'The actor would have more than its quota allows.',
+  QUOTA_NOT_FOUND: 'There is no such quota.',
+  OPERATOR_ONLY: 'The controllers let named actors alone set quotas, and this is none of them.',
+  HOST_FULL: 'The host has nothing left of something that all its networks share, such as its neighbour table.',
   LEGAL_HOLD: 'A legal hold covers what would be shredded or put away.',
   HOLD_EXISTS: 'There is a hold of that name.',
   HOLD_NOT_FOUND: 'There is no hold of that name.',
@@ -171,6 +211,9 @@ export const codeMeanings: Readonly<Record<Code, string>> = {
   HOST_NOT_FOUND: 'No worker has ever reported for that host, or for any.',
   HOST_ALIVE: 'The host has reported anew since the collector looked, or is known to be away already.',
   HOST_REQUIRED: 'There are several hosts, and nothing says which one is meant.',
+  HOST_REGRESSED:
+    'The log is an older copy of what the worker of the host had read, so nothing is changed there until somebody says what becomes of the rest.',
+  HOST_NOT_STOPPED: 'The worker of the host goes on already, and what was held is kept or gone.',
   CAPABILITY_MISSING: 'The host lacks something that the driver needs.',
   DRIVER_NOT_FOUND: 'There is no driver of that name.',
   DRIVER_FORBIDS: 'The driver does not allow it.',
@@ -227,16 +270,24 @@ export const codeMeanings: Readonly<Record<Code, string>> = {
   UPDATE_DISRUPTS: 'The update would give the sandbox another gateway, which resets connections.',
   NETWORK_FULL: 'The network has as many endpoints as its driver takes.',
   NOT_GARBAGE: 'The endpoint is not to be collected: it is in use, not due yet, or something newer happened to it.',
+  LEASE_NOT_FOUND: 'It was made without a lease, and lasts until it is removed.',
+  LEASE_NOT_YOURS: 'Somebody else has made it, or it was made for another owner.',
+  LEASE_RUNNING: 'The lease has not run out, or was renewed since the collector looked, or is suspected already.',
   SANDBOX_NOT_FOUND: 'There is no such sandbox.',
   SANDBOX_CONFLICT:
     'The sandbox exists with other settings (namespace, names, DNS, hosts, ports), or a network stands twice.',
   SANDBOX_FITS: 'The sandbox has the way out that it needs and no other, or something is under way in it.',
+  SANDBOX_LOST: 'The host was booted since the sandbox was made, and it was not made again.',
+  SANDBOX_NOT_LOST: 'The sandbox was not lost with a boot of its host, or is wanted back.',
+  SANDBOX_HELD: 'A sandbox that was lost with a boot of its host is held for somebody who may want it back.',
   SANDBOX_MOVING: 'The sandbox is being changed as a whole, as by a move to another network, which may still fail.',
   NAME_INVALID: 'It is no host or domain name.',
   DNS_INVALID: 'It is no IP address of a server, or no option of resolv.conf.',
   SANDBOX_EXCLUSIVE: 'The driver of one of the networks shares its sandbox with no other network.',
   NETNS_INVALID: 'The path is not a plain one under the directories that the worker allows.',
   DEPENDENCY_FAILED: 'What the command stands on is not there, since an earlier command failed.',
+  CANCELLED: 'Its sender has cancelled it.',
+  HOST_LOST: 'Its host was declared lost.',
   TIMED_OUT: 'Its deadline passed before its host reported.',
   KERNEL_ERROR: 'The kernel refused a step.',
   FOREIGN_OBJECT: 'Something that is not ours stands in the way; it was left as it is.',

@@ -5,6 +5,7 @@
  */
 import { z } from 'zod';
 import { auditDecisions } from './audit-events.ts';
+import { LeaseMs } from './commands.ts';
 import {
   Culprit,
   EndpointFacts,
@@ -21,13 +22,23 @@ import {
   Subnet,
   Texts,
 } from './facts.ts';
+import { Held, LogPlace } from './held.ts';
+import { loadDecisions, loadOutcomes } from './load-events.ts';
 import { Actor, CommandId, EndpointName, HostName, Id, NetworkName, RealmName, SandboxId } from './names.ts';
 
 export * from './facts.ts';
+export type { CapacityUse, QuotaLimits } from './load-events.ts';
 
 const network = { networkId: Id, name: NetworkName };
 const endpoint = { endpointId: Id, networkId: Id, name: EndpointName };
 const inSandbox = { ...endpoint, sandbox: z.object({ id: SandboxId, incarnation: Id }) };
+/** `bootId`: of the boot that its host is in. */
+const lostSandbox = { sandbox: z.object({ id: SandboxId, incarnation: Id }), bootId: z.string() };
+/** One of the two. */
+const leased = {
+  sandbox: z.object({ id: SandboxId, incarnation: Id }).nullable(),
+  network: z.object({ id: Id, name: NetworkName }).nullable(),
+};
 const failed = { fault: Fault };
 /** Of an event: the position of its commit, and its place there, from 0. */
 const place = { position: z.int(), index: z.int() };
@@ -41,8 +52,35 @@ const decisions = {
     culprits: z.array(Culprit),
   }),
   CommandTimedOut: z.object({ actor: Actor, commandId: CommandId, command: z.string(), intents: z.array(z.string()) }),
+  /** Of the actor's own will, before it had ended. */
+  CommandCancelled: z.object({
+    actor: Actor,
+    commandId: CommandId,
+    command: z.string(),
+    intents: z.array(z.string()),
+    reason: z.string().nullable(),
+  }),
   /** Its worker of this epoch has shown no sign of life; over with the next HostFacts. */
   HostLapsed: z.object({ host: HostName, epoch: z.int(), since: z.string() }),
+  /** The worker goes on that had stopped, since the log is an older copy; what the log does not know is kept or removed. */
+  HostResumed: z.object({ host: HostName, held: z.enum(['keep', 'remove']) }),
+  /**
+   * A host in this epoch does not come back with what it had: everything of it has ended, if it has not stated another epoch by then. Over
+   * with the next HostFacts.
+   */
+  HostLost: z.object({
+    host: HostName,
+    epoch: z.int(),
+    reason: z.string(),
+    /** Ids of what has ended with it; sandboxes by incarnation. */
+    networks: z.array(Id),
+    endpoints: z.array(Id),
+    sandboxes: z.array(Id),
+    /** Commands that were under way there. */
+    commands: z.array(z.object({ actor: Actor, commandId: CommandId })),
+  }),
+  /** What this host has reported of networks of the realm counts no more on any other host: one batch with its HostLost. */
+  PeersForgotten: z.object({ host: HostName, epoch: z.int() }),
   /** Packets of encrypted networks get keys of this generation; the first, before any rotation, is 0. */
   TunnelKeysRotated: z.object({ generation: z.int() }),
   DriverConfigureRequested: z.object({ driver: z.string(), options: Texts }),
@@ -110,6 +148,8 @@ const decisions = {
     /** What holds again if it stays after all: its place among the members, and who carries the default routes. */
     before: z.object({ index: z.int(), gateways: Gateways }),
   }),
+  /** Somebody wants a sandbox back that was lost with a boot of its host: it is to be made again. */
+  SandboxReclaimed: z.object({ ...lostSandbox }),
   EndpointDeleteRequested: z.object({
     ...endpoint,
     cause: z.enum(['command', 'detach', 'garbage']),
@@ -123,11 +163,21 @@ const decisions = {
     reason: z.string(),
     lastSandbox: z.string().nullable(),
   }),
+  /** The lease of a sandbox, or of a network, begins anew with this event. */
+  LeaseRenewed: z.object({
+    ...leased,
+    leaseMs: LeaseMs,
+    /** How often it was renewed, this time included. */
+    renewals: z.int(),
+  }),
+  /** It has run out, and the sandbox is detached soon unless it is renewed. */
+  LeaseSuspected: z.object({ ...leased, renewals: z.int(), expiredAt: z.string() }),
   /** Whoever has parked the event at this place tries to fold it again, and what waits behind it. */
   ParkedRetried: z.object(place),
   /** Whoever has parked the event at this place goes on without it. */
   ParkedDiscarded: z.object({ ...place, reason: z.string() }),
   ...auditDecisions,
+  ...loadDecisions,
 } as const;
 
 const outcomes = {
@@ -159,6 +209,20 @@ const outcomes = {
     underlayAsked: z.string().nullable(),
     /** Drivers beyond the built-in ones that this worker carries out. */
     drivers: z.array(z.string()),
+  }),
+  /** The log is an older copy of the one that this host's worker has read: it changes nothing until somebody says HostResumed. */
+  LogRegressed: z.object({
+    host: HostName,
+    bootId: z.string(),
+    /** The last commit that the worker had read, and where the log ended when it was found to be without it. */
+    seen: LogPlace,
+    found: LogPlace,
+    /** False: the kernel has nothing of ours, so there is nothing that could be torn down, and the worker goes on. */
+    stopped: z.boolean(),
+    /** Nobody else is given any of it. */
+    held: z.array(Held),
+    /** Intents that the kernel shows to be done, late or not: they count as in time. */
+    done: z.array(z.string()),
   }),
   DriverConfigured: z.object({ driver: z.string() }),
   DriverConfigureFailed: z.object({ driver: z.string(), ...failed }),
@@ -202,6 +266,15 @@ const outcomes = {
   EndpointDeleteReverted: z.object({ ...endpoint, ...failed }),
   SandboxCreated: z.object({ sandbox: SandboxFacts }),
   SandboxRemoved: z.object({ sandbox: SandboxFacts }),
+  /** It was made in another boot of its host, and is not made again by itself. */
+  SandboxLost: z.object({
+    ...lostSandbox,
+    /** `policy`: as was asked for. `namespace`: it was in a namespace that its caller had made, and that is gone. */
+    reason: z.enum(['policy', 'namespace']),
+  }),
+  /** It was made in another boot of its host, and is there again, with the same addresses, MACs and ports. */
+  SandboxRestored: z.object({ ...lostSandbox }),
+  ...loadOutcomes,
 } as const;
 
 export const decisionTypes = Object.keys(decisions) as readonly DecisionType[];

@@ -3,6 +3,8 @@ import { type Event, type EventOf, isRevertible } from './envelope.ts';
 import type { EventType, Gateways, SandboxFacts } from './events.ts';
 import { electGateways } from './gateways.ts';
 import { holdInstead } from './leases.ts';
+import { leaseOf } from './lifetime.ts';
+import { bootOf } from './reboots.ts';
 import { type BoundaryState, type EndpointRow, isMoving, networkOf, plugOf, type SandboxRow } from './state.ts';
 import { nextStatus, sandboxTransitions } from './states.ts';
 
@@ -22,9 +24,15 @@ const elect = (state: BoundaryState, members: readonly string[]): Gateways =>
     }),
   );
 
-const start = (state: BoundaryState, facts: SandboxFacts, status: SandboxRow['status']): SandboxRow => {
+const start = (
+  state: BoundaryState,
+  facts: SandboxFacts,
+  status: SandboxRow['status'],
+  { meta }: Event,
+): SandboxRow => {
   holdInstead(state, { kind: 'sandbox', id: facts.incarnation }, [], facts.ports);
-  return { facts, status, members: [], gateways: { ipv4: null, ipv6: null }, move: null };
+  const nobody = { members: [], gateways: { ipv4: null, ipv6: null }, move: null };
+  return { facts, actor: meta.actor, status, ...nobody, lease: leaseOf(facts, meta), boot: bootOf(state), lost: null };
 };
 
 const unname = (state: BoundaryState, { facts }: SandboxRow): void => {
@@ -40,7 +48,7 @@ export const removeSandbox = (state: BoundaryState, row: SandboxRow): void => {
 
 export const joinSandbox = (state: BoundaryState, event: EventOf<'EndpointJoinRequested'>): void => {
   const { sandbox, endpointId } = event.data;
-  const row = state.sandboxes.get(sandbox.incarnation) ?? start(state, sandbox, 'creating');
+  const row = state.sandboxes.get(sandbox.incarnation) ?? start(state, sandbox, 'creating', event);
   const members = [...row.members, endpointId];
   const status = statusOr(row.status, event.type);
   state.sandboxes.set(sandbox.incarnation, { ...row, status, members, gateways: elect(state, members) });
@@ -91,7 +99,7 @@ export const leaveSandbox = (state: BoundaryState, endpoint: EndpointRow, event:
 /** Puts an endpoint back where it was among the members, since its move failed. */
 export const returnToSandbox = (state: BoundaryState, event: EventOf<'EndpointLeaveReverted'>): void => {
   const { sandbox, endpointId, before } = event.data;
-  const row = state.sandboxes.get(sandbox.incarnation) ?? start(state, sandbox, 'ready');
+  const row = state.sandboxes.get(sandbox.incarnation) ?? start(state, sandbox, 'ready', event);
   if (row.members.includes(endpointId)) return;
   const members = row.members.toSpliced(before.index, 0, endpointId);
   // Whoever was in it and is again says that it is there, even if others have joined since it was left.
@@ -106,10 +114,33 @@ export const reelect = (state: BoundaryState, incarnation: string): void => {
   if (row) state.sandboxes.set(incarnation, { ...row, gateways: elect(state, row.members) });
 };
 
-export const evolveSandbox = (state: BoundaryState, event: EventOf<'SandboxCreated' | 'SandboxRemoved'>): void => {
+type Rebooted = EventOf<'SandboxLost' | 'SandboxRestored' | 'SandboxReclaimed'>;
+
+const rebooted = (row: SandboxRow, { type, data, meta }: Rebooted): SandboxRow => {
+  if (type === 'SandboxRestored') return { ...row, boot: data.bootId, lost: null };
+  if (type === 'SandboxReclaimed') return { ...row, lost: row.lost ? { ...row.lost, reclaimed: true } : null };
+  return { ...row, lost: { bootId: data.bootId, since: meta.time, reason: data.reason, reclaimed: false } };
+};
+
+const sandboxTypes = [
+  'SandboxCreated',
+  'SandboxRemoved',
+  'SandboxLost',
+  'SandboxRestored',
+  'SandboxReclaimed',
+] as const;
+type OfSandbox = EventOf<(typeof sandboxTypes)[number]>;
+
+export const isOfSandbox = (event: Event): event is OfSandbox => sandboxTypes.some((type) => type === event.type);
+
+export const evolveSandbox = (state: BoundaryState, event: OfSandbox): void => {
   const row = state.sandboxes.get(event.data.sandbox.incarnation);
   if (!row) return;
+  if (event.type !== 'SandboxCreated' && event.type !== 'SandboxRemoved') {
+    state.sandboxes.set(row.facts.incarnation, rebooted(row, event));
+    return;
+  }
   const status = nextStatus(sandboxTransitions, row.status, event.type);
   if (status === 'absent') removeSandbox(state, row);
-  else state.sandboxes.set(row.facts.incarnation, { ...row, status });
+  else state.sandboxes.set(row.facts.incarnation, { ...row, status, boot: bootOf(state), lost: null });
 };

@@ -1,14 +1,17 @@
 /** How each event changes a boundary's state. Total: history has happened, so nothing here refuses or throws. */
+
 import { foldCommand } from './command-record.ts';
+import { type CutShort, cutsShort } from './cut-short.ts';
 import { type Event, type EventOf, isBeside, isRevertible, needsExecution } from './envelope.ts';
 import { isConstructive, isFailure, isTerminal } from './events.ts';
 import { evolveAllHosts, isOfAllHosts } from './evolve-all-hosts.ts';
 import { createEndpoint, evolveEndpoint, updateEndpoint, updateReported } from './evolve-endpoints.ts';
+import { evolveHost, isOfHost } from './evolve-hosts.ts';
+import { evolveLease } from './evolve-leases.ts';
+import { loseHost } from './evolve-lost.ts';
 import { endVacant, evolveNetworks } from './evolve-networks.ts';
-import { endMove, evolveSandbox } from './evolve-sandboxes.ts';
+import { endMove, evolveSandbox, isOfSandbox } from './evolve-sandboxes.ts';
 import { evolveSettled } from './evolve-settled.ts';
-import { setRoutes } from './ipam.ts';
-import { takeLeased } from './leases.ts';
 import { type BoundaryState, commandKey } from './state.ts';
 
 /** How long command ids are remembered; design value, 30 days. */
@@ -26,7 +29,9 @@ const remember = (state: BoundaryState, event: Event, position: number): void =>
   const key = commandKey(event.meta.actor, event.meta.commandid);
   if (!state.commands.has(key)) {
     const digest = event.meta.commanddigest ?? '';
-    state.commands.set(key, { digest, decidedAt: position, endedAt: needsExecution(event) ? null : position });
+    const endedAt = needsExecution(event) ? null : position;
+    const ended = event.type === 'CommandRefused' ? 'refused' : null;
+    state.commands.set(key, { digest, decidedAt: position, endedAt, ended });
     state.remembered.push({ key, decidedMs: millis(event) });
   }
   if (needsExecution(event)) state.intents.set(event.meta.id, event);
@@ -43,7 +48,7 @@ const progress = (state: BoundaryState, key: string, event: Event, position: num
   }
   state.progress.delete(key);
   const row = state.commands.get(key);
-  if (row) state.commands.set(key, { ...row, endedAt: position });
+  if (row) state.commands.set(key, { ...row, endedAt: position, ended: record.status });
 };
 
 /**
@@ -60,14 +65,15 @@ const close = (state: BoundaryState, event: Event): void => {
 };
 
 /**
- * Marks what a timed-out command wanted made: a worker that gets there undoes it. Removals are finished all the same, but for those of
+ * Marks what a command wanted made that has timed out or was cancelled: a worker that gets there undoes it. Removals are finished all the same, but for those of
  * a move: it happens as a whole or is reverted.
  */
-const expire = (state: BoundaryState, event: EventOf<'CommandTimedOut'>): void => {
+const cutShort = (state: BoundaryState, event: CutShort): void => {
   if (!state.progress.has(commandKey(event.data.actor, event.data.commandId))) return;
   for (const id of event.data.intents) {
     const intent = state.intents.get(id);
-    if (intent && (isConstructive(intent.type) || isRevertible(intent))) state.expired.set(id, true);
+    if (intent && (isConstructive(intent.type) || isRevertible(intent)))
+      state.expired.set(id, event.type === 'CommandCancelled' ? 'cancelled' : true);
   }
 };
 
@@ -85,22 +91,11 @@ export const forget = (state: BoundaryState, nowMs: number): void => {
   }
 };
 
-// ---------------------------------------------------------------- hosts and drivers
+// ---------------------------------------------------------------- drivers
 
-const evolveHost = (state: BoundaryState, event: EventOf<'HostFacts' | 'HostLapsed'>): void => {
-  if (event.type === 'HostLapsed') {
-    state.lapsed.set('epoch', event.data.epoch);
-    return;
-  }
-  setRoutes(state.subnets, event.data.host, event.data.routes);
-  setRoutes(state.shared.subnets, event.data.host, event.data.routes);
-  state.facts.set('host', event.data);
-};
+type Configuring = EventOf<'DriverConfigureRequested' | 'DriverConfigureFailed'>;
 
-const evolveDriver = (
-  { drivers }: BoundaryState,
-  event: EventOf<'DriverConfigureRequested' | 'DriverConfigureFailed'>,
-): void => {
+const evolveDriver = ({ drivers }: BoundaryState, event: Configuring): void => {
   const { driver } = event.data;
   const row = drivers.get(driver);
   if (event.type === 'DriverConfigureRequested') {
@@ -110,16 +105,21 @@ const evolveDriver = (
 
 // ---------------------------------------------------------------- all
 
-const evolveModel = (state: BoundaryState, event: Event): void => {
+const evolveModel = (state: BoundaryState, event: Event, position: number): void => {
+  if (cutsShort(event) || event.type === 'HostLost' || event.type === 'RealmOpened') return;
   if (isOfAllHosts(event)) {
-    evolveAllHosts(state.shared, event);
+    evolveAllHosts(state.shared, event, position);
+    return;
+  }
+  if (isOfHost(event)) {
+    evolveHost(state, event);
+    return;
+  }
+  if (isOfSandbox(event)) {
+    evolveSandbox(state, event);
     return;
   }
   switch (event.type) {
-    case 'HostFacts':
-    case 'HostLapsed':
-      evolveHost(state, event);
-      return;
     case 'DriverConfigureRequested':
     case 'DriverConfigureFailed':
       evolveDriver(state, event);
@@ -146,9 +146,6 @@ const evolveModel = (state: BoundaryState, event: Event): void => {
     case 'EndpointUpdateFailed':
       updateReported(state, event);
       return;
-    case 'PortsLeased':
-      takeLeased(state, event.data);
-      return;
     case 'EndpointJoinRequested':
     case 'EndpointLeaveRequested':
     case 'EndpointDeleteRequested':
@@ -166,18 +163,17 @@ const evolveModel = (state: BoundaryState, event: Event): void => {
       evolveEndpoint(state, event);
       endVacant(state, event.data.networkId, event);
       return;
-    case 'SandboxCreated':
-    case 'SandboxRemoved':
-      evolveSandbox(state, event);
+    case 'LeaseRenewed':
+    case 'LeaseSuspected':
+      evolveLease(state, event);
       return;
+    case 'PortsLeased':
     case 'EndpointSettled':
     case 'JoinSettled':
       evolveSettled(state, event);
       return;
     case 'EndpointAdmitted':
-    case 'RealmOpened':
     case 'CommandRefused':
-    case 'CommandTimedOut':
     case 'DriverConfigured':
       return;
     default:
@@ -192,14 +188,15 @@ const evolveModel = (state: BoundaryState, event: Event): void => {
 export const evolve = (state: BoundaryState, event: Event, position: number): void => {
   // An admission only guards: what it says is held by the creation in the same commit, on the host that remembers the command.
   if (isBeside(event)) {
-    evolveModel(state, event);
+    evolveModel(state, event, position);
     return;
   }
   if (event.meta.commandseq !== undefined) remember(state, event, position);
-  if (event.type === 'CommandTimedOut') {
-    expire(state, event);
+  if (cutsShort(event)) {
+    cutShort(state, event);
     progress(state, commandKey(event.data.actor, event.data.commandId), event, position);
   } else progress(state, commandKey(event.meta.actor, event.meta.commandid), event, position);
   if (isTerminal(event.type)) close(state, event);
-  evolveModel(state, event);
+  if (event.type === 'HostLost') loseHost(state, event, position);
+  evolveModel(state, event, position);
 };

@@ -42,7 +42,7 @@ export type Refused = z.infer<typeof Refused>;
 /** Second answer: what became of it. */
 export const Outcome = z.object({
   kind: z.literal('outcome'),
-  status: z.enum(['succeeded', 'failed', 'timed-out']),
+  status: z.enum(['succeeded', 'failed', 'timed-out', 'cancelled']),
   ...Result,
   ...things,
   fault: Fault.nullable(),
@@ -64,9 +64,12 @@ export const viewNames = [
   'drivers',
   'commands',
   'garbage',
+  'leases',
   'parked',
   'holds',
   'shredded',
+  'quotas',
+  'capacity',
 ] as const;
 export type ViewName = (typeof viewNames)[number];
 

@@ -27,10 +27,28 @@ export const codes = {
   },
   COMMAND_FAULTY: { status: 500, remedy: 'A defect in cnmbus: report it with the event, which holds the command id.' },
   COMMAND_ENDED: { status: 409, remedy: 'Nothing: the command has ended already.' },
+  COMMAND_NOT_FOUND: { status: 404, remedy: 'See `cnm history command`: only who sent a command can cancel it.' },
+  COMMAND_REMOVES: { status: 409, remedy: 'Wait for its outcome, and make again what is wanted after all.' },
   DEADLINE_NOT_PASSED: { status: 409, remedy: 'Nothing: the command still has time.' },
   BOUNDARY_PARKED: {
     status: 503,
     remedy: 'See `cnm parked ls`: retry the event with a version that reads it, or discard it.',
+  },
+  // Who may have how much
+  RATE_LIMITED: {
+    status: 429,
+    remedy: 'Send fewer commands a second, then send it again, under the same id if you like: see `cnm quota ls`.',
+  },
+  QUOTA_EXCEEDED: {
+    status: 403,
+    remedy: 'Remove some of what the detail counts, or have the quota raised: `cnm quota set`.',
+  },
+  QUOTA_NOT_FOUND: { status: 404, remedy: 'See `cnm quota ls`.' },
+  OPERATOR_ONLY: { status: 403, remedy: 'Ask one of the actors that CNM_OPERATORS of the controllers names.' },
+  HOST_FULL: {
+    status: 503,
+    remedy:
+      'See `cnm capacity ls`: remove something from the host, raise the limit of its kernel, or use another host.',
   },
   // What is kept and what is shredded
   LEGAL_HOLD: { status: 409, remedy: 'See `cnm audit hold ls`: lift the holds that are listed first.' },
@@ -41,6 +59,12 @@ export const codes = {
   HOST_NOT_FOUND: { status: 404, remedy: 'Start a worker on that host, or name one of `cnm status`.' },
   HOST_REQUIRED: { status: 400, remedy: 'Name the host: --host, or HOST/NETWORK.' },
   HOST_ALIVE: { status: 409, remedy: 'Nothing: what is known of the host is newer.' },
+  HOST_REGRESSED: {
+    status: 503,
+    remedy:
+      'The log is an older copy of what the worker of the host had read: see `cnm host inspect`, then say `cnm host resume HOST --keep` or `--remove`.',
+  },
+  HOST_NOT_STOPPED: { status: 409, remedy: 'Nothing: the worker of the host is not held up by an older log.' },
   CAPABILITY_MISSING: {
     status: 501,
     remedy: 'Run `cnm doctor` on the host: it lists what its kernel and privileges lack.',
@@ -141,6 +165,16 @@ export const codes = {
   UPDATE_DISRUPTS: { status: 409, remedy: 'Set `disrupt` if connections through the gateway may be reset.' },
   NETWORK_FULL: { status: 503, remedy: 'A bridge takes 1023 endpoints: use a second network.' },
   NOT_GARBAGE: { status: 409, remedy: 'Nothing: the endpoint is in use, or something newer happened to it.' },
+  // Leases of sandboxes and networks
+  LEASE_NOT_FOUND: {
+    status: 404,
+    remedy: 'Nothing: it lasts. A lease is asked for when a sandbox or a network is made.',
+  },
+  LEASE_NOT_YOURS: {
+    status: 403,
+    remedy: 'See `cnm lease ls`: who made it renews it, for the owner that is named there.',
+  },
+  LEASE_RUNNING: { status: 409, remedy: 'Nothing: collectors ask again when it has run out.' },
   // Sandboxes
   SANDBOX_NOT_FOUND: { status: 404, remedy: 'Attach it first, or see `cnm sandbox ls`.' },
   SANDBOX_CONFLICT: {
@@ -148,6 +182,13 @@ export const codes = {
     remedy: 'Use the settings that the sandbox has, or detach it first; name each of its networks once.',
   },
   SANDBOX_FITS: { status: 409, remedy: 'Nothing: it has the way out that it needs, or something is under way in it.' },
+  SANDBOX_LOST: {
+    status: 409,
+    remedy:
+      'Its host was booted since it was made: `cnm sandbox restore` makes it again, `cnm sandbox detach` ends it.',
+  },
+  SANDBOX_NOT_LOST: { status: 409, remedy: 'Nothing: the sandbox is there, or about to be.' },
+  SANDBOX_HELD: { status: 409, remedy: 'Nothing: the time for which it is held is not over.' },
   SANDBOX_MOVING: { status: 409, remedy: 'Wait for the outcome of the command that changes it.' },
   NAME_INVALID: { status: 400, remedy: 'Use letters, digits, "-", "_" and ".", beginning with a letter or digit.' },
   DNS_INVALID: { status: 400, remedy: 'Give servers as IP addresses, and options as words of resolv.conf.' },
@@ -158,6 +199,8 @@ export const codes = {
   },
   // How accepted commands fail
   DEPENDENCY_FAILED: { status: 409, remedy: 'Look at the command it depended on: `cnm history`.' },
+  CANCELLED: { status: 409, remedy: 'Nothing: what was made for it is taken back.' },
+  HOST_LOST: { status: 503, remedy: 'Send it again, for another host.' },
   TIMED_OUT: { status: 504, remedy: 'See whether the worker of the host runs; what it did too late is undone.' },
   KERNEL_ERROR: {
     status: 500,

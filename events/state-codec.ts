@@ -13,10 +13,23 @@ import type { Table } from './table.ts';
 
 export type StateLine = readonly [kind: string, ...unknown[]];
 
-const sharedTables = ['networks', 'networkNames', 'vnis', 'vniCursor', 'tunnelKeys', 'holds', 'shredded'] as const;
+const sharedTables = [
+  'networks',
+  'networkNames',
+  'vnis',
+  'vniCursor',
+  'tunnelKeys',
+  'holds',
+  'shredded',
+  'quotas',
+  'refused',
+] as const;
 const boundaryTables = [
   'facts',
   'lapsed',
+  'regressed',
+  'pressure',
+  'lost',
   'drivers',
   'networks',
   'networkNames',

@@ -3,6 +3,7 @@
  * workers derive from it what must exist and what is still to be done. Rows are replaced, never changed (events/table.ts).
  */
 import type { CommandRecord } from './command-record.ts';
+import type { Cut } from './cut-short.ts';
 import type { OpenLeave } from './endpoint-life.ts';
 import type { Event } from './envelope.ts';
 import type {
@@ -16,7 +17,13 @@ import type {
   Plug,
   SandboxFacts,
 } from './events.ts';
+import type { Held } from './held.ts';
 import { type AddressPool, type SubnetSpace, subnetSpace } from './ipam.ts';
+import type { Lease } from './lifetime.ts';
+import type { QuotaLimits } from './load-events.ts';
+import { CountedTable, endpointUse, networkUse, sandboxUse, type Use } from './quotas.ts';
+import type { Lost } from './reboots.ts';
+import type { RefusedRange } from './refused-ranges.ts';
 import type { EndpointStatus, NetworkStatus, SandboxStatus } from './states.ts';
 import { Journal, Queue, Table } from './table.ts';
 import type { Update } from './updates.ts';
@@ -30,8 +37,16 @@ export interface DriverRow {
   readonly intent: string;
 }
 
+export interface RegressedRow {
+  /** `stopped`: the worker changes nothing. `kept`: it goes on, and leaves alone what is held. */
+  readonly status: 'stopped' | 'kept';
+  readonly held: readonly Held[];
+}
+
 export interface NetworkRow {
   readonly facts: NetworkFacts;
+  /** Who created it. */
+  readonly actor: string;
   readonly status: Exclude<NetworkStatus, 'absent'>;
   /** Event id of the latest intent: the one whose outcome moves the state. Updates are not among them. */
   readonly intent: string;
@@ -40,6 +55,8 @@ export interface NetworkRow {
   readonly update: Update<NetworkSettings> | null;
   /** Whether its subnets are those that a worker has learnt. */
   readonly isSettled: boolean;
+  /** Null: it lasts until it is deleted. Left out in what was carried over by a version before. */
+  readonly lease?: Lease | null;
 }
 
 /** What is unique inside one network. */
@@ -64,6 +81,8 @@ export interface Membership {
 export interface EndpointRow {
   /** As decided last; ports with the host ports that were leased since. */
   readonly facts: EndpointFacts;
+  /** Who created it. */
+  readonly actor: string;
   readonly status: Exclude<EndpointStatus, 'absent'>;
   /** Event id of the latest intent: the one whose outcome moves the state. Updates are not among them. */
   readonly intent: string;
@@ -87,12 +106,20 @@ export interface EndpointRow {
 export interface SandboxRow {
   /** Ports with the host ports that were leased since. */
   readonly facts: SandboxFacts;
+  /** Who joined the first endpoint to it. */
+  readonly actor: string;
   readonly status: Exclude<SandboxStatus, 'absent'>;
   /** Ids of the endpoints in it, in the order in which they joined. */
   readonly members: readonly string[];
   readonly gateways: Gateways;
   /** Event id of the latest leave that may be reverted, as in a move to another network; open while that is. */
   readonly move: string | null;
+  /** The boot of the host in which it was made, or made again; left out or null: not known. */
+  readonly boot?: string | null;
+  /** Lost with a boot of its host; null or left out: it was not. */
+  readonly lost?: Lost | null;
+  /** Null: it lasts until it is left. Left out in what was carried over by a version before. */
+  readonly lease?: Lease | null;
 }
 
 /** Who holds a port of the host, and on which of its addresses; `0.0.0.0` and `::` are all of their family. */
@@ -111,6 +138,8 @@ export interface CommandRow {
   readonly decidedAt: number;
   /** Position of the commit that ended it; null while it runs. */
   readonly endedAt: number | null;
+  /** How; null while it runs, and where its decision has said all. Left out in what was carried over by a version before. */
+  readonly ended?: CommandRecord['status'] | null;
 }
 
 /** What is decided for all hosts together: networks of the realm, and what is unique in them. Every host's state points to the one. */
@@ -132,6 +161,12 @@ export interface SharedState {
   readonly holds: Table<string, EventData<'LegalHoldSet'>>;
   /** Subjects whose key is to be deleted, or is. */
   readonly shredded: Table<string, true>;
+  /** What actors may have, by name; the empty name is of everybody without one of their own. */
+  readonly quotas: Table<string, QuotaLimits>;
+  /** What actors have, on every host: it follows from the rows that they have created. */
+  readonly uses: Table<string, Use>;
+  /** Commands of each actor that were refused together. */
+  readonly refused: Table<string, readonly RefusedRange[]>;
 }
 
 export interface BoundaryState {
@@ -140,6 +175,12 @@ export interface BoundaryState {
   readonly facts: Table<'host', EventData<'HostFacts'>>;
   /** Epoch whose worker showed no sign of life; it is away as long as its facts have that epoch (`isLapsed`). */
   readonly lapsed: Table<'epoch', number>;
+  /** While the log is an older copy of what its worker had read, and what of that is held until it is removed. */
+  readonly regressed: Table<'log', RegressedRow>;
+  /** What is nearly used up, as its worker has said: by what it is, and its network's id behind a space. */
+  readonly pressure: Table<string, EventData<'CapacityPressure'>>;
+  /** Epoch in which it was declared lost; it is as long as its facts have that epoch (`isLost`). */
+  readonly lost: Table<'epoch', number>;
   readonly drivers: Table<string, DriverRow>;
   /** Of this host alone; `networkOf` finds those of the realm too. */
   readonly networks: Table<string, NetworkRow>;
@@ -165,8 +206,8 @@ export interface BoundaryState {
   readonly progress: Table<string, CommandRecord>;
   /** Intents that their host has not reported on, in log order: a worker's work. */
   readonly intents: Table<string, Event>;
-  /** Intents among them whose command has timed out: to be undone, not done. */
-  readonly expired: Table<string, true>;
+  /** Intents among them whose command has timed out, or was cancelled: to be undone, not done. */
+  readonly expired: Table<string, Cut>;
 }
 
 /** Whether a change of this sandbox that may be reverted, such as a move to another network, is not reported yet. */
@@ -181,9 +222,10 @@ export const commandKey = (actor: string, id: string): string => `${actor} ${id}
 
 export const sharedState = (): SharedState => {
   const journal = new Journal();
+  const uses = new Table<string, Use>(journal);
   return {
     journal,
-    networks: new Table(journal),
+    networks: new CountedTable<NetworkRow>(journal, uses, ({ facts }) => networkUse(facts)),
     networkNames: new Table(journal),
     cells: new Table(journal),
     subnets: subnetSpace(journal),
@@ -192,6 +234,9 @@ export const sharedState = (): SharedState => {
     tunnelKeys: new Table(journal),
     holds: new Table(journal),
     shredded: new Table(journal),
+    quotas: new Table(journal),
+    uses,
+    refused: new Table(journal),
   };
 };
 
@@ -203,14 +248,17 @@ export const initialState = (shared: SharedState = sharedState()): BoundaryState
     shared,
     facts: new Table(journal),
     lapsed: new Table(journal),
+    regressed: new Table(journal),
+    pressure: new Table(journal),
+    lost: new Table(journal),
     drivers: new Table(journal),
-    networks: new Table(journal),
+    networks: new CountedTable<NetworkRow>(journal, shared.uses, ({ facts }) => networkUse(facts)),
     networkNames: new Table(journal),
     cells: new Table(journal),
     outlets: new Table(journal),
     subnets: subnetSpace(journal),
-    endpoints: new Table(journal),
-    sandboxes: new Table(journal),
+    endpoints: new CountedTable<EndpointRow>(journal, shared.uses, ({ facts }) => endpointUse(facts)),
+    sandboxes: new CountedTable<SandboxRow>(journal, shared.uses, ({ facts }) => sandboxUse(facts)),
     sandboxIds: new Table(journal),
     occupants: new Table(journal),
     ports: new Table(journal),
@@ -281,3 +329,11 @@ export const findSandbox = (state: BoundaryState, id: string): SandboxRow | unde
 /** Whether the host's worker is known to show no sign of life. */
 export const isLapsed = ({ facts, lapsed }: Pick<BoundaryState, 'facts' | 'lapsed'>): boolean =>
   lapsed.get('epoch') !== undefined && lapsed.get('epoch') === facts.get('host')?.epoch;
+
+/** Whether the host's worker changes nothing, since the log is an older copy of what it had read. */
+export const isStopped = ({ regressed }: Pick<BoundaryState, 'regressed'>): boolean =>
+  regressed.get('log')?.status === 'stopped';
+
+/** Whether the host was declared lost, and no worker of it has come back since. */
+export const isLost = ({ facts, lost }: Pick<BoundaryState, 'facts' | 'lost'>): boolean =>
+  lost.get('epoch') !== undefined && lost.get('epoch') === facts.get('host')?.epoch;

@@ -39,9 +39,12 @@ const namers: { readonly [View in ViewName]: (row: ViewRows[View]) => string } =
   drivers: ({ host, driver }) => `${host}/${driver}`,
   commands: ({ commandid }) => commandid,
   garbage: ({ network, endpoint }) => `${network}/${endpoint}`,
+  leases: ({ kind, name }) => `${kind} ${name}`,
   parked: ({ position }) => position,
   holds: ({ name }) => name,
   shredded: ({ subject }) => subject,
+  quotas: ({ actor }) => actor,
+  capacity: ({ host, what, network }) => `${host} ${what}${network === null ? '' : ` of ${network}`}`,
 };
 
 const isObject = (value: unknown): value is Row => typeof value === 'object' && value !== null && !Array.isArray(value);

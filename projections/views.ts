@@ -6,13 +6,16 @@ import type { Event } from '../events/envelope.ts';
 import { type EventType, eventData } from '../events/events.ts';
 import type { ViewName } from '../events/queries.ts';
 import { type AddressRow, addresses } from './addresses.ts';
+import { type CapacityRow, capacity } from './capacity.ts';
 import { type CommandRow, commands, forgetCommands, noCommand } from './commands.ts';
 import { followRoutes } from './default-routes.ts';
 import { type DriverRow, drivers } from './drivers.ts';
+import { endEndpoints, loseHost } from './endings.ts';
 import { type EndpointRow, endpoints } from './endpoints.ts';
 import { type GarbageRow, garbage } from './garbage.ts';
 import { type HoldRow, holds } from './holds.ts';
 import { type HostRow, heard, hosts } from './hosts.ts';
+import { type LeaseRow, leases } from './leases.ts';
 import { type NameRow, names } from './names.ts';
 import { countEndpoints, type NetworkRow, networks } from './networks.ts';
 import { ObservedMap, type ViewObserver } from './observer.ts';
@@ -21,6 +24,8 @@ import { type ParkedRow, Poisoned, parked } from './parked.ts';
 import { followGateways, followPorts } from './port-map.ts';
 import { nameFound, type PortRow, ports } from './ports.ts';
 import type { At, Projection } from './projection.ts';
+import { type QuotaRow, quotas } from './quotas.ts';
+import { sandboxAbout } from './sandbox-about.ts';
 import { type SandboxRow, sandboxes } from './sandboxes.ts';
 import { type ShreddedRow, shredded } from './shredded.ts';
 
@@ -35,9 +40,12 @@ export interface ViewRows {
   readonly drivers: DriverRow;
   readonly commands: CommandRow;
   readonly garbage: GarbageRow;
+  readonly leases: LeaseRow;
   readonly parked: ParkedRow;
   readonly holds: HoldRow;
   readonly shredded: ShreddedRow;
+  readonly quotas: QuotaRow;
+  readonly capacity: CapacityRow;
 }
 
 export type Rows = { readonly [View in ViewName]: Map<string, ViewRows[View]> };
@@ -83,9 +91,12 @@ const mapsOf = (rows: Rows | null, commands: Rows['commands'], observer: ViewObs
     drivers: new Map(rows?.drivers),
     commands,
     garbage: new Map(rows?.garbage),
+    leases: new Map(rows?.leases),
     parked: new Map(rows?.parked),
     holds: new Map(rows?.holds),
     shredded: new Map(rows?.shredded),
+    quotas: new Map(rows?.quotas),
+    capacity: new Map(rows?.capacity),
   };
 };
 
@@ -157,9 +168,12 @@ export const projections: { readonly [View in ViewName]: Projection<ViewRows[Vie
   drivers,
   commands,
   garbage,
+  leases,
   parked,
   holds,
   shredded,
+  quotas,
+  capacity,
 };
 
 type Fold = (rows: Rows, event: Event, at: At) => unknown;
@@ -224,11 +238,15 @@ const folds: readonly { readonly handles: readonly EventType[]; readonly fold: F
   { handles: commands.handles, fold: (rows, event, at) => commands.apply(rows.commands, event, at) },
   { handles: holds.handles, fold: (rows, event, at) => holds.apply(rows.holds, event, at) },
   { handles: shredded.handles, fold: (rows, event, at) => shredded.apply(rows.shredded, event, at) },
+  { handles: capacity.handles, fold: (rows, event, at) => capacity.apply(rows.capacity, event, at) },
   { handles: garbage.handles, fold: (rows, event, at) => garbage.apply(rows.garbage, event, at) },
   {
     handles: ['EndpointCreateRequested', 'EndpointCreateFailed', 'EndpointDeleted'],
     fold: (rows, event, at) => countEndpoints(rows.networks, event, at),
   },
+  { handles: leases.handles, fold: (rows, event, at) => leases.apply(rows.leases, event, at) },
+  // When all that comes and goes with an event has done so.
+  { handles: quotas.handles, fold: (rows, event, at) => quotas.apply(rows.quotas, event, at) },
 ];
 
 interface Plan {
@@ -260,24 +278,6 @@ const sandboxNamed = ({ type, data }: Event): string => (type === 'SandboxRemove
 /** One for all events of a commit: what they are about is set for each in turn. */
 type CommitAt = { -readonly [Field in keyof At]: At[Field] };
 
-/** A network that is gone has taken its endpoints along: nothing of them could be named or reached any more. */
-const endEndpoints = (rows: Rows, network: NetworkRow, event: Event, at: At): void => {
-  for (const endpoint of rows.endpoints.values()) {
-    if (endpoint.networkId !== network.id) continue;
-    rows.endpoints.delete(endpoint.id);
-    const sandboxBefore = rows.sandboxes.get(endpoint.sandboxIncarnation ?? '');
-    const ending: At = { ...at, networkBefore: undefined, endpointBefore: endpoint, sandboxBefore };
-    sandboxes.apply(rows.sandboxes, event, ending);
-    addresses.apply(rows.addresses, event, ending);
-    names.apply(rows.names, event, ending);
-    ports.apply(rows.ports, event, ending);
-    garbage.apply(rows.garbage, event, ending);
-    followGateways(rows.endpoints, event, ending);
-    followRoutes(rows.endpoints, event, ending);
-    followPorts(rows.endpoints, rows.ports, event, ending);
-  }
-};
-
 const foldEvent = (rows: Rows, event: Event, at: CommitAt): void => {
   const plan = plans.get(event.type);
   if (!plan) return;
@@ -288,9 +288,12 @@ const foldEvent = (rows: Rows, event: Event, at: CommitAt): void => {
   at.networkBefore = networkBefore;
   at.endpointBefore = endpointBefore;
   at.sandboxBefore = rows.sandboxes.get(endpointBefore?.sandboxIncarnation ?? sandboxNamed(event));
+  at.networkAbout = networkBefore ?? rows.networks.get(endpointBefore?.networkId ?? '');
+  at.sandboxAbout = sandboxAbout(rows, event, endpointBefore);
+  if (event.type === 'HostLost') loseHost(rows, event, at);
   for (const fold of plan.folds) fold(rows, event, at);
   if (networkBefore && networkBefore.endpoints > 0 && !rows.networks.has(id)) {
-    endEndpoints(rows, networkBefore, event, at);
+    endEndpoints(rows, ({ networkId }) => networkId === id, event, at);
   }
 };
 
@@ -334,6 +337,8 @@ export const applyCommit = (
     networkBefore: undefined,
     endpointBefore: undefined,
     sandboxBefore: undefined,
+    networkAbout: undefined,
+    sandboxAbout: null,
     command: noCommand(),
   };
   foldEvents(views, at, events);

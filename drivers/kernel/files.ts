@@ -248,6 +248,16 @@ export const removeFile = (transaction: Transaction, file: SandboxFile): void =>
   });
 };
 
+/** Removes the directories below this one that have nothing in them: those of records, whose names begin with a dot, stay. */
+const pruneBelow = (directory: string): void => {
+  for (const entry of attempt(`read ${directory}`, () => fs.readdirSync(directory, { withFileTypes: true })) ?? []) {
+    const path = `${directory}/${entry.name}`;
+    if (!entry.isDirectory() || entry.name.startsWith('.')) continue;
+    pruneBelow(path);
+    attempt(`rmdir ${path}`, () => fs.rmdirSync(path), 'ENOTEMPTY', 'EBUSY', 'ENOENT');
+  }
+};
+
 /** At the start: the place for records; and what an earlier process left behind, half made or half removed. */
 export const prepareFiles = (host: Host): void => {
   attempt(`make ${recordsDir(host)}`, () => {
@@ -257,6 +267,7 @@ export const prepareFiles = (host: Host): void => {
       if (half && name.startsWith(prefixOf(host))) remove(`${recordsDir(host)}/${name}`);
     }
   });
+  pruneBelow(host.runDir);
 };
 
 /** Our files. One that its user has changed is shown as it was told to be: that it differs is as it should be. */
@@ -265,12 +276,16 @@ export const listFiles = (host: Host): readonly SandboxFile[] => {
   return names.flatMap((name) => {
     if (!name.startsWith(prefixOf(host))) return [];
     const place = `${recordsDir(host)}/${name}`;
-    const record = parseRecord(read(place)?.toString() ?? '');
+    const text = read(place)?.toString() ?? '';
+    // Its process ended before it had written anything, and so before there was a file.
+    if (text === '') remove(place);
+    const record = parseRecord(text);
     if (record === null || record.tag.realm !== host.realm || record.tag.host !== host.host) return [];
     const present = read(record.path);
     if (present === null || isUnfinished(record.path)) {
       remove(record.path);
       remove(place);
+      prune(host, record.path);
       return [];
     }
     const { path, tag } = record;

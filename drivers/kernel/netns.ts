@@ -62,8 +62,9 @@ export const mountRunDirectory = (host: Host): void => {
   if (!mounted) {
     const flags = C.MS_NOSUID | C.MS_NODEV | C.MS_NOEXEC;
     check(mount('cnmbus', runDir, 'tmpfs', flags, 'mode=0755'), `mount tmpfs at ${runDir}`);
-    check(mount('', runDir, 'none', C.MS_SHARED, null), `make ${runDir} shared`);
   }
+  // Each time: an earlier process may have ended in between.
+  check(mount('', runDir, 'none', C.MS_SHARED, null), `make ${runDir} shared`);
   mkdirSync(recordsDir(host), { recursive: true, mode: 0o700 });
   prepareFiles(host);
 };

@@ -3,6 +3,7 @@ import type { CommandData, CommandType } from '../commands.ts';
 import type { DriverRules } from '../driver-rules.ts';
 import type { Culprit, EventData, Fact, NetworkFacts } from '../events.ts';
 import type { SubnetPool } from '../ipam.ts';
+import { isAway } from '../reboots.ts';
 import { type Code, type Refusal, refuse } from '../refusals.ts';
 import {
   type BoundaryState,
@@ -26,6 +27,8 @@ export interface Context {
   readonly realmUla: string;
   /** Who sent the command. */
   readonly actor: string;
+  /** Who may set quotas; null or left out: everybody. */
+  readonly operators?: ReadonlySet<string> | null;
   /** Time of the decision, milliseconds since 1970. */
   readonly nowMs: number;
   readonly drivers: ReadonlyMap<string, DriverRules>;
@@ -70,6 +73,12 @@ export const movingSandbox = (state: BoundaryState, row: SandboxRow | undefined)
       ])
     : null;
 
+/** What is built on a sandbox that is not there would fail: it is to be restored or detached first. */
+export const lostSandbox = (state: BoundaryState, row: SandboxRow | undefined): Refusal | null =>
+  row && isAway(state, row)
+    ? refuse('SANDBOX_LOST', `sandbox ${row.facts.id} was lost when its host was booted`, [sandboxCulprit(row)])
+    : null;
+
 export const sandboxOf = (state: BoundaryState, row: EndpointRow): SandboxRow | undefined =>
   state.sandboxes.get(row.sandbox?.incarnation ?? '');
 
@@ -83,7 +92,7 @@ export const ours = (row: NetworkRow): Refusal =>
 export const networkFor = (
   state: BoundaryState,
   ref: string,
-  command: 'UpdateNetwork' | 'DeleteNetwork' | 'CreateEndpoint' | null,
+  command: 'UpdateNetwork' | 'DeleteNetwork' | 'CreateEndpoint' | 'RenewLease' | null,
 ): Result<NetworkRow> => {
   const row = findNetwork(state, ref);
   if (!row) return refuse('NETWORK_NOT_FOUND', `there is no network ${ref}`, [{ kind: 'network', id: ref }]);

@@ -10,6 +10,7 @@ import {
   endpointCulprit,
   endpointFor,
   found,
+  lostSandbox,
   movingSandbox,
   networkFor,
   ours,
@@ -161,12 +162,11 @@ const named = (state: BoundaryState, id: string): Result<SandboxRow> => {
   return movingSandbox(state, row) ?? found(row);
 };
 
-export const detachSandbox: Decide<'DetachSandbox'> = (state, { sandbox: id }) => {
-  const row = named(state, id);
-  if (!row.ok) return row;
-  let draft = draftOf(state, row.value);
+/** All endpoints leave, and those that attach has made go. */
+export const detach = (state: BoundaryState, row: SandboxRow): readonly Fact[] => {
+  let draft = draftOf(state, row);
   const facts: Fact[] = [];
-  for (const memberId of row.value.members) {
+  for (const memberId of row.members) {
     const endpoint = state.endpoints.get(memberId);
     if (!endpoint) continue;
     const left = leave(draft, endpoint);
@@ -174,7 +174,12 @@ export const detachSandbox: Decide<'DetachSandbox'> = (state, { sandbox: id }) =
     facts.push(left.fact);
     if (endpoint.facts.origin !== 'endpoint') facts.push(deletion(endpoint, 'detach'));
   }
-  return accept(...facts);
+  return facts;
+};
+
+export const detachSandbox: Decide<'DetachSandbox'> = (state, { sandbox: id }) => {
+  const row = named(state, id);
+  return row.ok ? accept(...detach(state, row.value)) : row;
 };
 
 // ---------------------------------------------------------------- MoveSandbox
@@ -189,6 +194,8 @@ const memberIn = (state: BoundaryState, sandbox: SandboxRow, network: NetworkRow
 export const moveSandbox: Decide<'MoveSandbox'> = (state, { sandbox: id, from, to }, context) => {
   const row = named(state, id);
   if (!row.ok) return row;
+  const lost = lostSandbox(state, row.value);
+  if (lost) return lost;
   const source = networkFor(state, from, null);
   if (!source.ok) return source;
   if (source.value.facts.outlet) return ours(source.value);

@@ -21,6 +21,7 @@ const singular: Readonly<Record<string, string>> = {
   garbage: 'garbage',
   parked: 'parked',
   shredded: 'shredded',
+  capacity: 'capacity',
 };
 
 const nounOf = (view: string): string => singular[view] ?? view.slice(0, -1);

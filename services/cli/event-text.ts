@@ -18,7 +18,19 @@ const addresses = (data: Data): string =>
     .filter((address) => address !== '')
     .join(' ');
 
+const ofLoad = (type: string, data: Data): string => {
+  if (type === 'CommandsRefused')
+    return `${String(data.count)} of ${text(data.actor)}: ${text(data.code)}: ${text(data.detail)}`;
+  if (type === 'CapacityStated') return `host ${text(data.host)}`;
+  if (type !== 'QuotaSet')
+    return `${String(data.used)} of ${String(data.limit)} ${text(data.what)} on host ${text(data.host)}`;
+  const limits = Object.entries(object(data.limits)).filter(([, limit]) => limit !== null);
+  const said = limits.map(([name, limit]) => `${name} ${String(limit)}`).join(', ') || 'no limit';
+  return `${text(data.actor) || 'everybody'}: ${data.limits === null ? 'no quota any more' : said}`;
+};
+
 const about = (type: string, data: Data): string => {
+  if (/^(Capacity|Quota|CommandsRefused)/.test(type)) return ofLoad(type, data);
   if (type.startsWith('Network')) {
     const { name, subnets } = object(data.network);
     const cidrs = list(subnets ?? data.subnets)
@@ -50,9 +62,18 @@ const about = (type: string, data: Data): string => {
   }
   if (type.startsWith('Sandbox')) return `sandbox ${text(object(data.sandbox).id)} ${text(object(data.sandbox).key)}`;
   if (type === 'CommandRefused') return `${text(data.command)}: ${text(data.code)}: ${text(data.detail)}`;
-  if (type === 'CommandTimedOut') return `${text(data.command)} of ${text(data.actor)}`;
+  if (type === 'CommandTimedOut' || type === 'CommandCancelled')
+    return `${text(data.command)} of ${text(data.actor)}${data.reason ? `: ${text(data.reason)}` : ''}`;
   if (type === 'HostFacts') return `host ${text(data.host)} kernel ${text(data.kernel)}`;
+  if (type === 'HostLost') return `host ${text(data.host)}: ${text(data.reason)}`;
+  if (type === 'PeersForgotten') return `host ${text(data.host)}`;
   if (type === 'HostLapsed') return `host ${text(data.host)}, away since ${text(data.since)}`;
+  if (type === 'HostResumed') return `host ${text(data.host)}, ${text(data.held)} what the log does not know`;
+  if (type === 'LogRegressed') {
+    const [seen, found] = [object(data.seen), object(data.found)];
+    const stopped = data.stopped === true ? 'stopped' : 'goes on';
+    return `host ${text(data.host)} ${stopped}: had read ${String(seen.position)}, the log ends at ${String(found.position)}; ${list(data.held).length} held`;
+  }
   if (type.startsWith('Parked')) {
     return `event ${String(data.position)}.${String(data.index)}${data.reason ? `: ${text(data.reason)}` : ''}`;
   }

@@ -29,6 +29,16 @@ export const nouns: readonly Noun[] = [
     load: async () => (await import('./doctor.ts')).doctorSpecs,
   },
   {
+    name: 'url',
+    summary: 'of the server, for programs of your own',
+    load: async () => (await import('./url.ts')).urlSpecs,
+  },
+  {
+    name: 'nats-config',
+    summary: 'a NATS server with accounts: its configuration, and keys for all who use it',
+    load: async () => (await import('./nats-config.ts')).natsConfigSpecs,
+  },
+  {
     name: 'demo',
     summary: 'the main job in a throwaway place',
     load: async () => (await import('./demo.ts')).demoSpecs,
@@ -59,11 +69,31 @@ export const nouns: readonly Noun[] = [
     summary: 'ls: what can be reached from outside',
     load: async () => (await import('./port.ts')).portSpecs,
   },
-  { name: 'host', summary: 'ls, inspect', load: async () => (await import('./host.ts')).hostSpecs },
+  { name: 'host', summary: 'ls, inspect, lost', load: async () => (await import('./host.ts')).hostSpecs },
+  {
+    name: 'capacity',
+    summary: 'ls: how much of what hosts have is in use',
+    load: async () => (await import('./capacity.ts')).capacitySpecs,
+  },
+  {
+    name: 'quota',
+    summary: 'ls, set, rm: what an actor may have at most',
+    load: async () => (await import('./quota.ts')).quotaSpecs,
+  },
   {
     name: 'garbage',
     summary: 'ls: what will be collected',
     load: async () => (await import('./garbage.ts')).garbageSpecs,
+  },
+  {
+    name: 'lease',
+    summary: 'ls, renew: sandboxes and networks that end unless somebody renews them',
+    load: async () => (await import('./lease.ts')).leaseSpecs,
+  },
+  {
+    name: 'command',
+    summary: 'cancel: a command that is under way',
+    load: async () => (await import('./command.ts')).commandSpecs,
   },
   {
     name: 'events',

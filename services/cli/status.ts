@@ -9,12 +9,14 @@ import { jsonOption, type Spec } from './spec.ts';
 import { shortBytes, shortTime } from './table.ts';
 
 /** What does not work while these parts are missing, one line each with what to do. */
-const missingParts = ({ streams, services, viewsAt, hosts }: Status): readonly string[] => {
+export const missingParts = ({ streams, services, viewsAt, hosts }: Status): readonly string[] => {
   const missing = Object.entries(streams).flatMap(([name, state]) =>
     state === null ? [`the stream of ${name} is not there: start a service, which makes it`] : [],
   );
   for (const name of serviceNames) {
-    const there = services.some((service) => service.name === `cnm-${name}`);
+    // a worker with an account of its own answers nobody but the log
+    const isKnown = name === 'worker' && hosts.some(({ alive }) => alive);
+    const there = isKnown || services.some((service) => service.name === `cnm-${name}`);
     if (!there) missing.push(`no ${name} runs: start \`cnm up\`, or \`cnm serve ${name}\``);
   }
   if (viewsAt === null) missing.push('queries are not answered: see the log of the projector');

@@ -2,6 +2,8 @@
 import { abortable } from '../client/abortable.ts';
 import type { Config, LogLevel } from '../lib/config.ts';
 import { createLogger } from '../lib/logger.ts';
+import { isRegressed } from '../nats/fault.ts';
+import { publicUrl } from '../nats/public-url.ts';
 import { missingCapabilities } from '../up/privileges.ts';
 import { type ServiceName, serviceNames } from '../up/service-names.ts';
 import { startUp, type Up } from '../up/up.ts';
@@ -29,7 +31,7 @@ const summary = (config: Config, { url, httpUrl, startedInMs }: Up): string => {
   const cnm = `${environmentOf(config)}npx cnm`;
   const where = natsUrl === null ? `data in ${dataDir}` : 'on an external server';
   return [
-    `cnm is up at ${url} (host ${host}, realm ${realm}, ${where}; ${(startedInMs / 1000).toFixed(1)} s)`,
+    `cnm is up at ${publicUrl(url)} (host ${host}, realm ${realm}, ${where}; ${(startedInMs / 1000).toFixed(1)} s)`,
     ...(httpUrl === null ? [] : [`metrics at ${httpUrl}/metrics, health at ${httpUrl}/ready`]),
     ...(rootless ? ['rootless: networks live in namespaces of their own, and end with this process'] : []),
     'try it:',
@@ -61,19 +63,27 @@ const run = async (context: Context, json: boolean, { services, announce }: Serv
   const signal = untilSignal(clock, (name) => logger.info({ signal: name }, 'stopping'));
   let exit: number = exits.done;
   try {
-    const up = await startUp({ config, logger, clock, services, signal });
-    announce(up);
-    try {
-      await abortable(up.failed, signal);
-    } catch (error) {
-      if (!signal.aborted) {
-        logger.fatal({ err: error }, 'a service cannot go on');
-        exit = exits.failed;
+    // The server may come back with an older copy of the log: whoever starts anew reads what is there.
+    for (let isAgain = true; isAgain; ) {
+      isAgain = false;
+      const up = await startUp({ config, logger, clock, services, signal });
+      announce(up);
+      try {
+        await abortable(up.failed, signal);
+      } catch (error) {
+        isAgain = !signal.aborted && isRegressed(error);
+        if (isAgain) logger.error({ err: error }, 'the log is an older copy, starting anew');
+        else if (!signal.aborted) {
+          logger.fatal({ err: error }, 'a service cannot go on');
+          exit = exits.failed;
+        }
       }
+      await up.stop();
     }
-    await up.stop();
   } catch (error) {
-    if (!signal.aborted) exit = report(context, error, json);
+    // a start that was given up fails with the signal itself
+    if (signal.aborted && error === signal.reason) logger.debug('the start was given up');
+    else exit = report(context, error, json);
   }
   process.exit(exit);
 };
@@ -115,7 +125,7 @@ const serve: Spec = {
     const announce = (started: Up): void => {
       const { url } = started;
       if (call.flag('json')) printJson(context, { service: name, ...summaryJson(started) });
-      else context.out(`${name} serves on ${url}\n`);
+      else context.out(`${name} serves on ${publicUrl(url)}\n`);
     };
     return run(context, call.flag('json'), { services: [name], announce });
   },

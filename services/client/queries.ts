@@ -71,7 +71,13 @@ export class Queries {
   readonly commands: AskView<'commands'> = (query) => this.view('commands', query);
   readonly garbage: AskView<'garbage'> = (query) => this.view('garbage', query);
   readonly parked: AskView<'parked'> = (query) => this.view('parked', query);
+  /** Leases of sandboxes and networks that somebody has to renew. */
+  readonly leases: AskView<'leases'> = (query) => this.view('leases', query);
   readonly holds: AskView<'holds'> = (query) => this.view('holds', query);
+  /** What each actor may have, and has. */
+  readonly quotas: AskView<'quotas'> = (query) => this.view('quotas', query);
+  /** What is in use of what hosts have. */
+  readonly capacity: AskView<'capacity'> = (query) => this.view('capacity', query);
   readonly shredded: AskView<'shredded'> = (query) => this.view('shredded', query);
 
   /** What became of a command of this actor, days later too; null when no command of that id has been decided. */
@@ -79,8 +85,9 @@ export class Queries {
     id: string,
     query: Pick<QueryInput, 'timeoutMs' | 'atLeast'> = {},
   ): Promise<ViewRows['commands'] | null> {
-    const { rows } = await this.commands({ ...query, filter: { actor: this.#actor, commandid: id }, limit: 1 });
-    return rows[0] ?? null;
+    const asked = { ...query, filter: { commandid: id }, limit: 1 };
+    const { rows } = await this.#request(subjects.own(this.#actor), 'commands', asked);
+    return (rows[0] as unknown as ViewRows['commands']) ?? null;
   }
 
   /** What became of all commands of one piece of work, of whichever actor, in the order of their decisions. */
@@ -146,12 +153,15 @@ export class Queries {
   }
 
   /** The JSON that `cnm.query.<name>` answers. @throws QueryFailed */
-  readonly ask = async (name: string, query: QueryInput): Promise<QueryAnswer> => {
+  readonly ask = (name: string, query: QueryInput): Promise<QueryAnswer> =>
+    this.#request(subjects.query(name), name, query);
+
+  async #request(subject: string, name: string, query: QueryInput): Promise<QueryAnswer> {
     const timeout = (query.timeoutMs ?? TIMEOUT_MS) + GRACE_MS;
     let answer: Msg;
     try {
       answer = await linkOf(this.#connection).whileUp(this.#clock, timeout, () =>
-        this.#connection.request(subjects.query(name), JSON.stringify(query), { timeout }),
+        this.#connection.request(subject, JSON.stringify(query), { timeout }),
       );
     } catch (error) {
       const why =
@@ -161,7 +171,7 @@ export class Queries {
     const status = answer.headers?.get('Nats-Service-Error-Code') ?? '';
     if (status !== '') throw refusedQuery(name, answer);
     return QueryAnswer.parse(answer.json());
-  };
+  }
 }
 
 /** The code is in the body where there is one, else it opens the description. */

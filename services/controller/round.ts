@@ -4,7 +4,9 @@
  */
 
 import type { Logger } from 'pino';
+import { hostFull } from '../../events/capacity.ts';
 import { type Context, decide } from '../../events/decide.ts';
+import { overQuota } from '../../events/deciders/quotas.ts';
 import { checkId } from '../../events/deciders/upkeep.ts';
 import type { DriverRules } from '../../events/driver-rules.ts';
 import { type Event, encodeEvent, eventVersions, isMixed, type Meta } from '../../events/envelope.ts';
@@ -13,11 +15,13 @@ import { evolve, memoryMs } from '../../events/evolve.ts';
 import type { SubnetPool } from '../../events/ipam.ts';
 import { commandId, mintedMs } from '../../events/names.ts';
 import { type Refusal, refuse } from '../../events/refusals.ts';
+import type { RefusedRange } from '../../events/refused-ranges.ts';
 import { routeCommand } from '../../events/route.ts';
 import { type BoundaryState, commandKey, executorOf } from '../../events/state.ts';
 import type { Journal } from '../../events/table.ts';
 import { aboutOf } from '../lib/about.ts';
 import type { CommitHead } from '../lib/commit-head.ts';
+import { aboutCommand } from '../lib/log-fields.ts';
 import { type Boundary, boundaryOf, knownHosts, networkBoundary, type Realm } from '../lib/realm.ts';
 import type { Intake } from './intake.ts';
 import { boundaryAt, refusalAt, refusalOfFacts } from './parked.ts';
@@ -36,6 +40,12 @@ export interface RoundContext {
   /** Who vouches for the actors of commands. */
   readonly actorProof: NonNullable<Meta['actorproof']>;
   readonly newId: () => string;
+  /** Whether a refusal by quota may be recorded by itself; else it is summed. */
+  readonly mayRecord?: (actor: string) => boolean;
+  /** Who may set quotas; null or left out: everybody. */
+  readonly operators?: ReadonlySet<string> | null;
+  /** Commands that were refused together before this controller began, by whomever: they are refused again. */
+  readonly refusedBefore?: (intake: Intake) => RefusedRange | undefined;
   readonly log: Logger;
 }
 
@@ -57,13 +67,22 @@ export interface Batch {
 /**
  * How the batches of a round hang together. `apart`: not at all. `admitted`: hosts create what networks of the realm admit, so the
  * admissions are stored before. `joint`: what was decided for all hosts stands on the hosts' boundaries too, or they stand on it, or one host
- * creates under a name that another lets go of in this round, so all are stored together, or none.
+ * creates under a name that another lets go of in this round, or one is declared lost, so all are stored together, or none.
  */
 export type Bond = 'apart' | 'admitted' | 'joint';
+
+export interface Summed {
+  readonly intake: Intake;
+  readonly refusal: Refusal;
+}
 
 export interface Round {
   readonly batches: readonly Batch[];
   readonly bond: Bond;
+  /** Commands that are refused without a record of their own, and why. */
+  readonly summed: readonly Summed[];
+  /** Commands that were refused so before. */
+  readonly again: readonly { readonly intake: Intake; readonly range: RefusedRange }[];
   /** Commands that did not fit any more. */
   readonly rest: readonly Intake[];
 }
@@ -82,12 +101,19 @@ const refused = (intake: Intake, { code, detail, culprits }: Refusal): Fact => (
   data: { command: intake.type, code, detail, culprits: [...culprits] },
 });
 
+const nameKey = ({ networkId, name }: { readonly networkId: string; readonly name: string }): string =>
+  `${networkId} ${name.toLowerCase()}`;
+
 class RoundInProgress {
   readonly batches = new Map<Boundary, Batch>();
   bond: Bond = 'apart';
+  readonly summed: Summed[] = [];
+  readonly again: Round['again'][number][] = [];
   readonly #realm: Realm;
   readonly #context: RoundContext;
   readonly #journals = new Set<Journal>();
+  /** Who has taken a name in this round last, by network and name. */
+  readonly #admitted = new Map<string, Batch>();
   /** Who has let go of a name in this round, by network and name. */
   readonly #released = new Map<string, Batch>();
   /** What the last command has come to: nobody asks for the state that it leaves unless another one follows. */
@@ -132,7 +158,7 @@ class RoundInProgress {
       return { boundary: boundaryOf(this.#realm, host), refusal: intake.command };
     }
     const places = { hosts, shared: this.#realm.shared, drivers: this.#context.drivers };
-    const routed = routeCommand(places, intake.command.value, intake.host);
+    const routed = routeCommand(places, intake.command.value, intake.host, intake.actor);
     if (!routed.ok) return { boundary: boundaryOf(this.#realm, null), refusal: routed };
     // On a boundary that stands still nothing could be recorded that anybody takes up.
     const refusal = refusalAt(this.#realm, routed.place, intake.command.value.type);
@@ -140,9 +166,10 @@ class RoundInProgress {
     return { boundary: boundaryAt(this.#realm, routed.place), refusal: null };
   }
 
-  /** An admission stands on the boundary of its network, all else where it was decided. */
+  /** An admission stands on the boundary of its network, what all other hosts have to know on that of no host, all else where it was decided. */
   #home(fact: Fact, decided: Batch): Batch {
-    return fact.type === 'EndpointAdmitted' ? this.batch(networkBoundary(this.#realm, fact.data.networkId)) : decided;
+    if (fact.type === 'EndpointAdmitted') return this.batch(networkBoundary(this.#realm, fact.data.networkId));
+    return fact.type === 'PeersForgotten' ? this.batch(boundaryOf(this.#realm, null)) : decided;
   }
 
   /** The boundary that has decided this command id before, if any. */
@@ -168,13 +195,22 @@ class RoundInProgress {
     const context: Context = { ...this.#context, host: boundary.host ?? '', hosts, actor: intake.actor };
     try {
       const decision = decide(boundary.state, intake.command.value, context);
-      return decision.ok ? (refusalOfFacts(this.#realm, decision.facts) ?? decision.facts) : decision;
+      return decision.ok ? (this.#refusalOf(boundary, intake.actor, decision.facts) ?? decision.facts) : decision;
     } catch (error) {
       return this.#faulty(intake, error);
     }
   }
 
-  /** @returns false when the commit of its boundary is full */
+  /** Why what was decided cannot stand, whatever it is: something is parked, the quota of the actor, the capacity of the host. */
+  #refusalOf({ state, host }: Boundary, actor: string, facts: readonly Fact[]): Refusal | null {
+    return (
+      refusalOfFacts(this.#realm, facts) ??
+      overQuota(state, actor, facts) ??
+      (host === null ? null : hostFull(state.pressure.values(), host, facts))
+    );
+  }
+
+  /** @returns false when it is for the next round: the commit of its boundary is full, or it follows on what is folded behind it */
   add(intake: Intake): boolean {
     for (const { state, event } of this.#untried) evolve(state, event, 0);
     this.#untried = [];
@@ -186,6 +222,11 @@ class RoundInProgress {
     }
     const recorded = known ? underOtherId(intake) : intake;
     if (known && this.#known(recorded)) return true;
+    const before = known ? undefined : this.#context.refusedBefore?.(intake);
+    if (before) {
+      this.again.push({ intake, range: before });
+      return true;
+    }
     const routed = this.#route(intake);
     const batch = this.batch(routed.boundary);
     if (batch.bytes >= commitBytesMax / 2) return false;
@@ -194,7 +235,10 @@ class RoundInProgress {
           { kind: 'command', id: intake.id },
         ])
       : (routed.refusal ?? this.#decide(routed.boundary, intake));
-    batch.decided.push({ intake, ...this.#record(batch, recorded, answer) });
+    if (!('ok' in answer) && this.#isTooEarly(batch, answer)) return false;
+    if ('code' in answer && answer.code === 'QUOTA_EXCEEDED' && this.#context.mayRecord?.(intake.actor) === false)
+      this.summed.push({ intake, refusal: answer });
+    else batch.decided.push({ intake, ...this.#record(batch, recorded, answer) });
     return true;
   }
 
@@ -220,7 +264,8 @@ class RoundInProgress {
       if (refusal) throw error;
       return this.#record(batch, intake, this.#faulty(intake, error));
     }
-    if ((!refusal && batch.boundary.host === null) || this.#succeeds(batch, facts)) this.bond = 'joint';
+    const isJoint = facts.some(({ type }) => type === 'HostLost') || this.#succeeds(batch, facts);
+    if (isJoint || (!refusal && batch.boundary.host === null)) this.bond = 'joint';
     else if (shares.length > 1 && this.bond === 'apart') this.bond = 'admitted';
     this.#untried = shares.flatMap(({ home, events: own }) =>
       own.map((event) => ({ state: home.boundary.state, event })),
@@ -234,12 +279,23 @@ class RoundInProgress {
     return { refusal, events };
   }
 
+  /**
+   * Whether some endpoint takes a name that another host has taken and let go of in this round. Commits of a round are folded host by host, and
+   * then that host would take it again behind this one: it is for the next round.
+   */
+  #isTooEarly(batch: Batch, facts: readonly Fact[]): boolean {
+    return facts.some(
+      ({ type, data }) => type === 'EndpointAdmitted' && (this.#admitted.get(nameKey(data)) ?? batch) !== batch,
+    );
+  }
+
   /** Whether some endpoint takes a name that another host lets go of in this round. */
   #succeeds(batch: Batch, facts: readonly Fact[]): boolean {
     let succeeds = false;
     for (const { type, data } of facts) {
       if (type !== 'EndpointDeleteRequested' && type !== 'EndpointAdmitted') continue;
-      const key = `${data.networkId} ${data.name.toLowerCase()}`;
+      const key = nameKey(data);
+      if (type === 'EndpointAdmitted') this.#admitted.set(key, batch);
       if (type === 'EndpointDeleteRequested') this.#released.set(key, batch);
       else if ((this.#released.get(key) ?? batch) !== batch) succeeds = true;
     }
@@ -247,8 +303,9 @@ class RoundInProgress {
   }
 
   /** A defect must not stop the stream: the command is refused, and the defect is loud in our own log. */
-  #faulty({ id }: Intake, error: unknown): Refusal {
-    this.#context.log.error({ err: error, commandId: id }, 'decider failed');
+  #faulty(intake: Intake, error: unknown): Refusal {
+    const { id } = intake;
+    this.#context.log.error({ ...aboutCommand(intake), err: error }, 'decider failed');
     const detail = `the decider failed: ${error instanceof Error ? error.message : String(error)}`;
     return refuse('COMMAND_FAULTY', detail, [{ kind: 'command', id }]);
   }
@@ -306,5 +363,6 @@ export const decideRound = (realm: Realm, intakes: readonly Intake[], context: R
   } finally {
     round.rollback();
   }
-  return { batches: [...round.batches.values()], bond: round.bond, rest: intakes.slice(fitting) };
+  const { bond, summed, again } = round;
+  return { batches: [...round.batches.values()], bond, summed, again, rest: intakes.slice(fitting) };
 };

@@ -9,10 +9,22 @@ export const aboutOf = (fact: Fact, command = ''): string => {
       return `endpoint/${fact.data.endpoint.id}`;
     case 'SandboxCreated':
     case 'SandboxRemoved':
+    case 'SandboxLost':
+    case 'SandboxRestored':
+    case 'SandboxReclaimed':
       return `sandbox/${fact.data.sandbox.id}`;
     case 'HostFacts':
     case 'HostLapsed':
+    case 'HostResumed':
+    case 'LogRegressed':
+    case 'HostLost':
+    case 'PeersForgotten':
       return `host/${fact.data.host}`;
+    case 'LeaseRenewed':
+    case 'LeaseSuspected': {
+      const { sandbox, network } = fact.data;
+      return sandbox ? `sandbox/${sandbox.id}` : `network/${network?.id}`;
+    }
     case 'RealmOpened':
       return `realm/${fact.data.realm}`;
     case 'TunnelKeysRotated':
@@ -20,6 +32,7 @@ export const aboutOf = (fact: Fact, command = ''): string => {
     case 'CommandRefused':
       return `command/${command}`;
     case 'CommandTimedOut':
+    case 'CommandCancelled':
       return `command/${fact.data.actor}/${fact.data.commandId}`;
     case 'DriverConfigureRequested':
     case 'DriverConfigured':
@@ -49,6 +62,14 @@ export const aboutOf = (fact: Fact, command = ''): string => {
       return `segment/${fact.data.segment}`;
     case 'SubjectShredded':
       return `subject/${fact.data.subject}`;
+    case 'QuotaSet':
+      return `actor/${fact.data.actor ?? '*'}`;
+    case 'CommandsRefused':
+      return `actor/${fact.data.actor}`;
+    case 'CapacityStated':
+    case 'CapacityPressure':
+    case 'CapacityRelieved':
+      return `host/${fact.data.host}`;
     default:
       return `endpoint/${fact.data.endpointId}`;
   }

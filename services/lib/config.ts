@@ -15,6 +15,15 @@ export type LogLevel = (typeof logLevels)[number];
 export interface Config {
   /** An external server, may hold credentials; null: the embedded one. */
   readonly natsUrl: string | null;
+  /** Who we are to it: a file with JWT and seed, or one with the seed of an nkey; null: as the URL says. */
+  readonly natsCredsFile: string | null;
+  readonly natsNkeyFile: string | null;
+  /** Authorities that its certificate is from, and our own certificate with its key; PEM files. */
+  readonly natsCaFile: string | null;
+  readonly natsCertFile: string | null;
+  readonly natsKeyFile: string | null;
+  /** Where JetStream answers for our account; null: `$JS.API`. */
+  readonly natsApiPrefix: string | null;
   /** Monitoring ports of the external server, which say whether it syncs. */
   readonly natsMonitorUrl: string | null;
   /** The operator answers for `sync_interval: always` of the external server. */
@@ -50,6 +59,10 @@ export interface Config {
   readonly confirmMs: number;
   /** The operator answers for it that the server lets each user publish under its own actor only. */
   readonly actorsProven: boolean;
+  /** Commands a second beyond which an actor is held back while others are at work. */
+  readonly fairRate: number;
+  /** Who may set quotas; null: everybody. */
+  readonly operators: readonly string[] | null;
   /** Private key that checkpoints are signed with; null: none are made. */
   readonly checkpointKeyFile: string | null;
   /** Where each checkpoint is appended to as well. */
@@ -79,6 +92,13 @@ const poolsText = (pools: readonly SubnetPool[]): string => pools.map(({ base, s
 /** Every variable with what it means and its default, for `cnm help environment` and the documents. */
 export const variables = {
   CNM_NATS_URL: 'NATS server to use, such as nats://host:4222; without it `cnm up` brings its own',
+  CNM_NATS_NKEY_FILE: 'file with the seed of the nkey that we are known by, as `cnm nats-config` writes it (none)',
+  CNM_NATS_CREDS_FILE: 'or file with JWT and seed, as nsc writes it (none)',
+  CNM_NATS_CA_FILE: "authorities (PEM) that the server's certificate must be from (those of the system)",
+  CNM_NATS_CERT_FILE: 'our own certificate (PEM), where the server asks for one (none)',
+  CNM_NATS_KEY_FILE: 'its private key (PEM)',
+  CNM_NATS_API_PREFIX:
+    'where JetStream answers for our account: cnm.js for hosts and viewers of `cnm nats-config` ($JS.API)',
   CNM_NATS_MONITOR_URL: 'its monitoring port (http://host:8222), which says whether it syncs; several with commas',
   CNM_NATS_SYNC: 'always: you answer for sync_interval: always where the monitoring port cannot be reached',
   CNM_NATS_PORT: 'port of the embedded server at the first start of a data directory (4777, or a free one)',
@@ -103,6 +123,9 @@ export const variables = {
   CNM_CONFIRM_MS: 'how long a suspected endpoint stays before it is collected (5000)',
   CNM_ACTORS:
     'authenticated: you answer for it that the server lets each user publish under its own actor only; else actors are recorded as claimed (claimed)',
+  CNM_FAIR_RATE:
+    'commands a second beyond which an actor is held back while others are at work, read by controllers (500)',
+  CNM_OPERATORS: 'actors who may set quotas, with commas, read by controllers (everybody)',
   CNM_CHECKPOINT_KEY_FILE:
     'Ed25519 private key (PKCS 8, PEM) that the collector signs checkpoints of the log with (none: no checkpoints)',
   CNM_CHECKPOINT_FILE: 'file that each checkpoint is appended to as well (none)',
@@ -177,6 +200,13 @@ const wholeMs = z
   .regex(/^\d{1,9}$/, 'a whole number of milliseconds')
   .transform(Number);
 
+const wholeCount = (what: string) =>
+  z
+    .string()
+    .regex(/^\d{1,9}$/, `a whole number of ${what}`)
+    .transform(Number)
+    .pipe(z.int().min(1, 'at least 1'));
+
 const absolute = z.string().startsWith('/', 'an absolute path');
 
 const Directories = z
@@ -185,7 +215,7 @@ const Directories = z
   .pipe(z.array(absolute));
 
 /** dev_valid_name() of the kernel: IFNAMSIZ is 16 with the closing zero. */
-const InterfaceName = z.string().regex(/^(?!\.{1,2}$)[^\s/:]{1,15}$/);
+const InterfaceName = z.string().regex(/^(?!\.{1,2}$)[^\s/:\p{Cc}]{1,15}$/u);
 
 const PoolsText = z.string().transform((text, context): readonly SubnetPool[] =>
   text.split(',').map((item) => {
@@ -221,6 +251,15 @@ const flag = z.enum(['0', '1'], 'either 0 or 1').transform((text) => text === '1
 
 const Environment = z.object({
   CNM_NATS_URL: natsUrl.optional(),
+  CNM_NATS_NKEY_FILE: absolute.optional(),
+  CNM_NATS_CREDS_FILE: absolute.optional(),
+  CNM_NATS_CA_FILE: absolute.optional(),
+  CNM_NATS_CERT_FILE: absolute.optional(),
+  CNM_NATS_KEY_FILE: absolute.optional(),
+  CNM_NATS_API_PREFIX: z
+    .string()
+    .regex(/^[^\s.*>]+(?:\.[^\s.*>]+)*$/, 'tokens with dots between them')
+    .optional(),
   CNM_NATS_MONITOR_URL: z
     .string()
     .regex(/^https?:\/\//, 'http://host:port, several with commas')
@@ -254,15 +293,16 @@ const Environment = z.object({
   CNM_QUARANTINE_MS: wholeMs.optional(),
   CNM_CONFIRM_MS: wholeMs.optional(),
   CNM_ACTORS: z.enum(['claimed', 'authenticated'], 'either claimed or authenticated').optional(),
+  CNM_FAIR_RATE: wholeCount('commands a second').optional(),
+  CNM_OPERATORS: z
+    .string()
+    .transform((text) => text.split(','))
+    .pipe(z.array(Actor))
+    .optional(),
   CNM_CHECKPOINT_KEY_FILE: absolute.optional(),
   CNM_CHECKPOINT_FILE: absolute.optional(),
   CNM_CHECKPOINT_MS: wholeMs.pipe(z.int().min(100, 'at least 100')).optional(),
-  CNM_SNAPSHOT_EVENTS: z
-    .string()
-    .regex(/^\d{1,9}$/, 'a whole number of events')
-    .transform(Number)
-    .pipe(z.int().min(1, 'at least 1'))
-    .optional(),
+  CNM_SNAPSHOT_EVENTS: wholeCount('events').optional(),
   CNM_HTTP: HttpText.optional(),
   CNM_ROOTLESS: flag.optional(),
   CNM_THROWAWAY: flag.optional(),
@@ -299,6 +339,12 @@ export const readConfig = (
   const host = settings.CNM_HOST ?? asName(machine.hostname, 'localhost', /[^A-Za-z0-9.-]+/g);
   const config: Config = {
     natsUrl: settings.CNM_NATS_URL ?? null,
+    natsCredsFile: settings.CNM_NATS_CREDS_FILE ?? null,
+    natsNkeyFile: settings.CNM_NATS_NKEY_FILE ?? null,
+    natsCaFile: settings.CNM_NATS_CA_FILE ?? null,
+    natsCertFile: settings.CNM_NATS_CERT_FILE ?? null,
+    natsKeyFile: settings.CNM_NATS_KEY_FILE ?? null,
+    natsApiPrefix: settings.CNM_NATS_API_PREFIX ?? null,
     natsMonitorUrl: settings.CNM_NATS_MONITOR_URL ?? null,
     natsSyncStated: settings.CNM_NATS_SYNC === 'always',
     natsPort: settings.CNM_NATS_PORT ?? null,
@@ -321,6 +367,8 @@ export const readConfig = (
     quarantineMs: settings.CNM_QUARANTINE_MS ?? 60_000,
     confirmMs: settings.CNM_CONFIRM_MS ?? 5_000,
     actorsProven: settings.CNM_ACTORS === 'authenticated',
+    fairRate: settings.CNM_FAIR_RATE ?? 500,
+    operators: settings.CNM_OPERATORS ?? null,
     checkpointKeyFile: settings.CNM_CHECKPOINT_KEY_FILE ?? null,
     checkpointFile: settings.CNM_CHECKPOINT_FILE ?? null,
     checkpointMs: settings.CNM_CHECKPOINT_MS ?? 60_000,

@@ -49,6 +49,8 @@ export interface Projector {
   /** How much it keeps of the past beside the views. */
   remembered(): ReturnType<Memory['size']>;
   look(): Look;
+  /** Queries that wait for a position are refused: it is about to stop. */
+  letGo(): void;
   /** How many rows each view has. */
   rows(): readonly (readonly [view: string, rows: number])[];
   stop(): Promise<void>;
@@ -140,6 +142,7 @@ export const createProjector = (deps: ProjectorDeps, options: ProjectorOptions =
     rollback: () => rebuilder.rollback(),
     remembered: () => follower.memory.size(),
     look: () => lookAt(follower),
+    letGo: () => follower.letGo(),
     rows: () => viewNames.map((view) => [view, views.rows[view].size]),
     stop: async () => {
       await follower.stop();

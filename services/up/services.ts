@@ -7,12 +7,16 @@ import type { Clock } from '../lib/clock.ts';
 import { type Config, hostRunDir } from '../lib/config.ts';
 import { failingAppends, failingReplies } from '../lib/failpoints.ts';
 import type { Logger } from '../lib/logger.ts';
+import { isDeadProcess, processMark } from '../lib/process-mark.ts';
 import type { Stream } from '../lib/stream.ts';
+import { loadTracing, type Tracing } from '../lib/trace.ts';
+import { tracedStream } from '../lib/traced-stream.ts';
 import { connectNats } from '../nats/connection.ts';
 import { jetStream } from '../nats/jetstream.ts';
 import { lease } from '../nats/lease.ts';
 import { linkOf } from '../nats/link.ts';
 import { serve } from '../nats/micro.ts';
+import { securityOf } from '../nats/security.ts';
 import { mostly, type SharedReads, shareReads, withReads } from '../nats/shared-reads.ts';
 import { STREAMS } from '../nats/stream-config.ts';
 import { Observed } from './observed.ts';
@@ -40,16 +44,24 @@ interface Opened {
   readonly connection: NatsConnection;
   readonly logger: Logger;
   readonly observed: Observed;
+  readonly tracing: Tracing;
   readonly stream: (name: keyof typeof STREAMS) => Stream;
 }
 
 /** A feed of the log for all services of this process, on a connection of its own. */
 export const startFeed = async ({
+  config,
   url,
   logger,
   clock,
 }: ServiceDeps): Promise<{ readonly feed: SharedReads; readonly part: Part }> => {
-  const connection = await connectNats({ url, role: 'feed', log: logger.child({ service: 'feed' }), clock });
+  const connection = await connectNats({
+    url,
+    role: 'feed',
+    log: logger.child({ service: 'feed' }),
+    clock,
+    security: securityOf(config),
+  });
   const feed = shareReads(jetStream(connection, STREAMS.log, { clock, log: logger }));
   return { feed, part: { name: 'feed', failed: neverFails, stop: () => connection.drain() } };
 };
@@ -62,20 +74,23 @@ const readFor = (name: ServiceName, { acting, keeping }: SharedReads): Stream['r
 
 const open = async (name: ServiceName, { config, url, logger: parent, clock, feed }: ServiceDeps): Promise<Opened> => {
   const logger = parent.child({ service: name });
-  const connection = await connectNats({ url, role: name, log: logger, clock });
+  const connection = await connectNats({ url, role: name, log: logger, clock, security: securityOf(config) });
   const failing = failingAppends(name, config.failpoint);
   const observed = new Observed({ service: name, connection, logger, clock });
+  const tracing = await loadTracing();
   const stream = (which: keyof typeof STREAMS): Stream => {
-    const own = observed.stream(which, failing(jetStream(connection, STREAMS[which], { clock, log: logger })));
+    const stored = failing(jetStream(connection, STREAMS[which], { clock, log: logger }));
+    // who holds a lease renews it for ever: that is no part of anybody's trace
+    const own = observed.stream(which, which === 'lease' ? stored : tracedStream(stored, tracing));
     return which === 'log' && feed !== undefined ? withReads(own, readFor(name, feed), feed.appended) : own;
   };
-  return { connection, logger, observed, stream };
+  return { connection, logger, observed, tracing, stream };
 };
 
 /** The same for every service: what those need who look at it. */
-const watched = ({ inspect, stopping }: Observed): Required<Pick<Part, 'inspect' | 'stopping'>> => ({
-  inspect,
-  stopping: () => stopping(),
+const watched = (observed: Observed): Required<Pick<Part, 'inspect' | 'stopping'>> => ({
+  inspect: observed.inspect,
+  stopping: () => observed.stopping(),
 });
 
 /** Lets NATS tools and `cnm status` find a service that answers no requests of its own. */
@@ -96,7 +111,7 @@ const startController = async (deps: ServiceDeps): Promise<Part> => {
   const { drivers } = await import('../../drivers/registry.ts');
   const { config, clock } = deps;
   const opened = await open('controller', deps);
-  const { connection, logger, observed, stream } = opened;
+  const { connection, logger, observed, tracing, stream } = opened;
   const log = stream('log');
   const controller = createController({
     realm: config.realm,
@@ -109,7 +124,11 @@ const startController = async (deps: ServiceDeps): Promise<Part> => {
     quarantineMs: config.quarantineMs,
     realmPools: config.realmPools,
     actorProof: config.actorsProven ? 'nats' : 'claim',
+    // A burst of two seconds.
+    fairRate: { perSecond: config.fairRate, burst: 2 * config.fairRate },
+    operators: config.operators && new Set(config.operators),
     meter: controllerMeter(observed.metrics),
+    tracing,
   });
   await controller.start();
   observeController(observed.metrics, () => controller.look());
@@ -122,7 +141,9 @@ const startController = async (deps: ServiceDeps): Promise<Part> => {
   const then = (step: () => Promise<void> | void): void => {
     turn = turn.then(step);
   };
-  const holder = `${config.host}/${process.pid}/${clock.randomId(8)}`;
+  const holder = `${config.host}/${processMark()}/${clock.randomId(8)}`;
+  // one that was killed cannot let go of its lease: whoever follows it on its machine need not wait
+  const isDead = (other: string): boolean => isDeadProcess(other.split('/')[1] ?? '');
   const held = lease(
     stream('lease'),
     'controller',
@@ -137,7 +158,7 @@ const startController = async (deps: ServiceDeps): Promise<Part> => {
         then(() => controller.deactivate());
       },
     },
-    { clock },
+    { clock, isDead },
   );
   const service = register('controller', opened, deps);
   return {
@@ -149,7 +170,7 @@ const startController = async (deps: ServiceDeps): Promise<Part> => {
       await service.stop();
       await turn;
       await controller.deactivate();
-      await held.stop();
+      await held.stop().catch(() => undefined);
       await controller.stop();
       await connection.drain();
     },
@@ -162,15 +183,17 @@ const startWorker = async (deps: ServiceDeps): Promise<Part> => {
   const { createWorker } = await import('../worker/worker.ts');
   const { countDns, meteredKernel, workerMeter } = await import('../worker/meter.ts');
   const { keepWorker } = await import('../worker/parked.ts');
+  const { fileJournal } = await import('../worker/journal.ts');
   const { readSecret } = await import('../worker/tunnel-secret.ts');
   const { holdHost } = await import('../worker/tenure.ts');
   const { hostServers: watchServers } = await import('../dns/upstreams.ts');
+  const { meteredPlugins } = await import('../plugins/meter.ts');
   const { createPlugins } = await import('../plugins/plugins.ts');
   const { config, clock } = deps;
   const { realm, host, pools, ula, netnsRoots } = config;
   const runDir = hostRunDir(config);
   const opened = await open('worker', deps);
-  const { connection, logger, observed, stream } = opened;
+  const { connection, logger, observed, tracing, stream } = opened;
   const { metrics } = observed;
   // before anything of this machine is touched
   const tenure = await holdHost(stream('lease'), host, { lockPath: `${runDir}.lock`, clock, logger });
@@ -183,11 +206,26 @@ const startWorker = async (deps: ServiceDeps): Promise<Part> => {
     const secret = readSecret(config.overlaySecretFile);
     if (!secret.ok && config.overlaySecretFile !== null) logger.warn({ why: secret.why }, 'no encrypted overlays here');
     const { pluginSockets: sockets, pluginSpecs: specs, pluginTimeoutMs: timeoutMs } = config;
-    const plugins = createPlugins({ sockets, specs, timeoutMs, clock, logger, failpoint });
+    const asked = createPlugins({ sockets, specs, timeoutMs, clock, logger, failpoint });
+    const plugins = meteredPlugins(asked, metrics, clock);
     const settings = { ...place, pools, ula, netnsRoots, secret: secret.ok ? secret.bytes : null };
     const meter = workerMeter(metrics);
+    const journal = fileJournal(`${runDir}.journal`);
     const create = () =>
-      createWorker({ ...settings, log, commands, kernel, drivers, plugins, hostServers, clock, logger, meter });
+      createWorker({
+        ...settings,
+        journal,
+        log,
+        commands,
+        kernel,
+        drivers,
+        plugins,
+        hostServers,
+        clock,
+        logger,
+        meter,
+        tracing,
+      });
     const worker = await keepWorker({ create, log, logger });
     linkOf(connection).watch({ restored: () => worker.lookAround() });
     countDns(metrics, () => worker.dnsCounts);
@@ -286,6 +324,7 @@ const startProjector = async (deps: ServiceDeps): Promise<Part> => {
     ...watched(observed),
     stop: async () => {
       observed.close();
+      projector.letGo();
       await service.stop();
       await rebuilding.stop();
       await projector.stop();

@@ -2,6 +2,7 @@
  * What a worker has still to do: units whose intents are open, and which of them can be executed now. It follows the log, so that a look
  * costs what has changed since the last one, however many units wait for plugins or for each other.
  */
+import { cutsShort } from '../../events/cut-short.ts';
 import { type Event, needsExecution } from '../../events/envelope.ts';
 import { isTerminal } from '../../events/events.ts';
 import { type BoundaryState, commandKey } from '../../events/state.ts';
@@ -39,9 +40,9 @@ export class Backlog {
 
   /** Every event of this host, before it is folded in. */
   note(event: Event): void {
-    const { type, data, meta } = event;
+    const { type, meta } = event;
     if (needsExecution(event)) this.#touched.add(meta.id);
-    if (type === 'CommandTimedOut') for (const id of data.intents) this.#touched.add(id);
+    if (cutsShort(event)) for (const id of event.data.intents) this.#touched.add(id);
     if (!isTerminal(type)) return;
     this.#taken.delete(meta.causationid);
     this.#touched.add(meta.causationid);

@@ -6,6 +6,8 @@ import { type Fault, isConstructive, type SandboxFacts } from '../../events/even
 import type { BoundaryState } from '../../events/state.ts';
 import type { Dns } from '../dns/dns.ts';
 import type { Clock } from '../lib/clock.ts';
+import { aboutEvent } from '../lib/log-fields.ts';
+import { noTracing, type Tracing } from '../lib/trace.ts';
 import { blamed } from './blame.ts';
 import { remains, repairPlans, repairs } from './census.ts';
 import type { Consulting } from './consulting.ts';
@@ -16,9 +18,20 @@ import { Naming } from './naming.ts';
 import type { Peers } from './peers.ts';
 import { vacated } from './presence.ts';
 import { isUnknown, type Present } from './present.ts';
-import { deadlineFault, dependencyFault, doneReports, failedReports, kernelFault, type Report } from './reports.ts';
+import { lostIn, Rebooted } from './rebooted.ts';
+import { alreadyDone } from './regressed.ts';
+import {
+  cancelFault,
+  deadlineFault,
+  dependencyFault,
+  doneReports,
+  failedReports,
+  kernelFault,
+  type Report,
+} from './reports.ts';
 import { Restoring } from './restoring.ts';
 import { type Deployment, netnsOf } from './sandbox.ts';
+import { executingSpan } from './tracing.ts';
 import type { Unit } from './units.ts';
 
 export interface ExecutionOptions {
@@ -38,6 +51,7 @@ export interface ExecutionOptions {
   /** Called when a task is due that had to wait. */
   readonly wake: () => void;
   readonly onFault: (error: unknown) => void;
+  readonly tracing?: Tracing;
 }
 
 /** A unit on its way. */
@@ -71,10 +85,12 @@ const madeTunnels = (plans: readonly Plan[]): ReadonlySet<string> =>
       .flatMap(({ op, object }) => (op !== 'delete' && object.kind === 'vxlan' ? [object.tag.id] : [])),
   );
 
+const cutFault = ({ isCancelled }: Pick<Unit, 'isCancelled'>): Fault => (isCancelled ? cancelFault : deadlineFault);
+
 /** @param fault why it cannot be executed, where that is known */
 export const taskOf = (unit: Unit, fault: Fault | null): Task => ({
   unit,
-  fault: unit.expired ? deadlineFault : fault,
+  fault: unit.expired ? cutFault(unit) : fault,
   tries: 0,
 });
 
@@ -84,6 +100,7 @@ export class Execution {
   readonly #present: Present;
   readonly #naming: Naming;
   readonly #restoring: Restoring;
+  readonly #rebooted: Rebooted;
   readonly #timers = new Set<() => void>();
   #due: Task[] = [];
   #repairDue = false;
@@ -99,6 +116,7 @@ export class Execution {
     this.#present = options.present;
     this.#scene = { state: options.state, deployment: options.deployment, present: this.#present };
     this.#naming = new Naming(options.dns, this.#scene);
+    this.#rebooted = new Rebooted(this.#scene, options.report);
     this.#restoring = new Restoring({
       lend: (endpointId) => options.consulting.lend(endpointId),
       joinOf: (endpointId) => {
@@ -114,7 +132,19 @@ export class Execution {
   /** Before anything is executed: names as the log has them, and the kernel as it says. */
   async begin(): Promise<void> {
     this.#naming.reset();
+    this.#rebooted.tellLost();
     await this.reconcile();
+  }
+
+  /** Instead of `begin` where nothing may be changed: names are answered, and what was asked for and is there is reported as done. */
+  async adopt(): Promise<void> {
+    const { kernel, logger, state, deployment, announced, report } = this.#options;
+    this.#naming.reset();
+    this.#present.replace(await kernel.census());
+    for (const { unit, course } of alreadyDone(this.#scene))
+      report(doneReports(state, deployment, unit, course, announced));
+    for (const { what, fault } of await this.#naming.openAll())
+      logger.error({ sandbox: what, fault }, 'names are not answered');
   }
 
   /** Makes the kernel hold what is reported as done, and no more. */
@@ -131,6 +161,7 @@ export class Execution {
       failed += 1;
     }
     this.#reportRemains(census);
+    if (this.#rebooted.tellRestored()) this.repairLater();
     if (failed > 0 || census.unknown.length > 0) this.repairLater();
     else if (plans.length > 0) this.#repairTries = 0;
   }
@@ -147,6 +178,8 @@ export class Execution {
       if (result?.ok) {
         applied.push(plan);
         this.#present.apply(plan.operations);
+      } else if (result && this.#rebooted.couldNot(plan, result.fault)) {
+        logger.warn({ plan: plan.id, fault: result.fault }, 'lost with the boot of this host');
       } else logger.error({ plan: plan.id, fault: result?.fault }, 'could not be repaired, trying again later');
     }
     // What the kernel's thread knew of a tunnel's peers went with the tunnel.
@@ -223,7 +256,12 @@ export class Execution {
   }
 
   /** Executes what was prepared, in the order of the calls. */
-  async run(prepared: readonly Prepared[]): Promise<void> {
+  run(prepared: readonly Prepared[]): Promise<void> {
+    const { tracing = noTracing } = this.#options;
+    return tracing.span(executingSpan(prepared.map(({ task }) => task.unit)), () => this.#run(prepared));
+  }
+
+  async #run(prepared: readonly Prepared[]): Promise<void> {
     const planned = prepared.filter(({ plan }) => plan.operations.length > 0 || plan.needs.length > 0);
     const faults = planned.length === 0 ? new Map<Prepared, KernelFault>() : await this.#apply(planned);
     const done = prepared.filter((item) => !faults.has(item));
@@ -273,8 +311,9 @@ export class Execution {
     }
   }
 
-  #prepare(task: Task): Prepared {
-    const { unit } = task;
+  #prepare(asked: Task): Prepared {
+    const { unit } = asked;
+    const task = { ...asked, fault: asked.fault ?? lostIn(this.#options.state, unit) };
     const forward = task.fault === null ? courseOf(this.#scene, unit) : null;
     const missing = forward?.missing ?? null;
     const isBack = forward === null || missing !== null;
@@ -311,8 +350,9 @@ export class Execution {
       this.#naming.undone(unit, course);
       report(failedReports(unit, fault, course, announced));
     } else if (unit.intents.some(({ meta }) => state.expired.has(meta.id))) {
-      // The deadline passed while the kernel was at work.
-      this.#due.push({ unit, fault: deadlineFault, tries: 0 });
+      // The deadline passed, or it was cancelled, while the kernel was at work.
+      const isCancelled = unit.intents.some(({ meta }) => state.expired.get(meta.id) === 'cancelled');
+      this.#due.push({ unit, fault: cutFault({ isCancelled }), tries: 0 });
     } else {
       this.#naming.done(unit, course);
       report(doneReports(state, deployment, unit, course, announced));
@@ -337,7 +377,9 @@ export class Execution {
     const { unit, tries } = task;
     if (task.fault) {
       const delayMs = Math.min(100 * 2 ** tries, retryMsMax);
-      this.#options.logger.error({ unit: unit.id, fault, delayMs }, 'could not be taken back, trying again');
+      const [intent] = unit.intents;
+      const about = intent ? aboutEvent(intent) : {};
+      this.#options.logger.error({ ...about, unit: unit.id, fault, delayMs }, 'could not be taken back, trying again');
       this.#later(delayMs, () => {
         this.#due.push({ ...task, tries: tries + 1 });
       });

@@ -8,9 +8,13 @@ import { subjects } from '../../events/names.ts';
 import { aboutOf } from '../lib/about.ts';
 import { type Clock, sleep } from '../lib/clock.ts';
 import type { CommitHead } from '../lib/commit-head.ts';
+import { aboutEvent } from '../lib/log-fields.ts';
 import type { Boundary, FollowedRealm } from '../lib/realm.ts';
 import type { Stream } from '../lib/stream.ts';
+import { noTracing, type Tracing } from '../lib/trace.ts';
+import { regressed } from '../nats/regressed.ts';
 import type { Report } from './reports.ts';
+import { reportingSpan } from './tracing.ts';
 
 /** Another worker reports for this host: this one must stop. */
 export class Fenced extends Error {
@@ -34,6 +38,7 @@ export interface OutboxOptions {
   readonly onFault: (error: unknown) => void;
   /** Told of reports that are stored. */
   readonly stored?: (reports: readonly Report[]) => void;
+  readonly tracing?: Tracing;
 }
 
 export class Outbox {
@@ -57,15 +62,15 @@ export class Outbox {
 
   /**
    * Takes over: from this report on, whoever reported for the host before cannot.
-   * @param report made anew for each attempt, out of what the log says then
+   * @param reports made anew for each attempt, out of what the log says then
    */
-  async open(report: () => Report): Promise<void> {
+  async open(reports: () => readonly Report[]): Promise<void> {
     const { boundary, clock } = this.#options;
     const id = clock.randomId(12);
     for (let attempt = 0; !this.#open; attempt++) {
       if (this.#parting) throw new Error('worker: stopped while it was starting');
       this.#head = boundary.outcomeHead;
-      const body = joinCommit([encodeEvent(this.#envelop(report(), `${id}.0`))]);
+      const body = joinCommit(reports().map((report, index) => encodeEvent(this.#envelop(report, `${id}.${index}`))));
       this.#open = (await this.#append(id, body, attempt)) === 'stored';
     }
   }
@@ -126,19 +131,39 @@ export class Outbox {
         }
         taken += 1;
       }
-      const body = joinCommit(encoded);
-      for (let attempt = 0; ; attempt++) {
-        const state = await this.#append(id, body, attempt);
-        if (state === 'stored') break;
-        if (state === 'taken') throw this.#fenced();
-        if (!this.#open || this.#parting) return;
-      }
+      const sending = this.#waiting.slice(0, taken);
+      const { tracing = noTracing } = this.#options;
+      const stored = await tracing.span(reportingSpan(sending.flat()), () => this.#store(id, joinCommit(encoded)));
+      if (!stored) return;
       this.#sent += taken;
-      for (const reports of this.#waiting.slice(0, taken)) this.#options.stored?.(reports);
+      for (const reports of sending) this.#options.stored?.(reports);
+      this.#tell(id, sending.flat());
       this.#waiting = this.#waiting.slice(taken);
     }
     // Nothing was awaited since the look at what waits, so nothing is left lying.
     this.#busy = false;
+  }
+
+  /** Tries until it is. @returns whether it was before there was a reason to give up. @throws Fenced */
+  async #store(id: string, body: string): Promise<boolean> {
+    for (let attempt = 0; ; attempt++) {
+      const state = await this.#append(id, body, attempt);
+      if (state === 'stored') return true;
+      if (state === 'taken') throw this.#fenced();
+      if (!this.#open || this.#parting) return false;
+    }
+  }
+
+  /** Off unless somebody asks for it: what was reported is on the log anyway. */
+  #tell(id: string, reports: readonly Report[]): void {
+    const { logger } = this.#options;
+    if (!logger.isLevelEnabled('debug')) return;
+    for (const [index, { fact, intent }] of reports.entries()) {
+      const about = intent
+        ? { ...aboutEvent(intent), causationid: intent.meta.id }
+        : { correlationid: `${id}.${index}` };
+      logger.debug({ ...about, eventid: `${id}.${index}`, type: fact.type }, 'reported');
+    }
   }
 
   #envelop({ fact, intent }: Report, id: string): Event {
@@ -160,7 +185,7 @@ export class Outbox {
 
   /**
    * Tries to append behind our last report. `stored`: and folded in; `taken`: another worker's report is there; `unknown`: to be
-   * tried again with the same guard, so that it is never stored twice.
+   * tried again with the same guard, so that it is never stored twice. @throws NatsFault STREAM_REGRESSED when our last report is gone
    */
   async #append(id: string, body: string, attempt: number): Promise<'stored' | 'taken' | 'unknown'> {
     const { log, followed, clock, logger, host } = this.#options;
@@ -180,10 +205,12 @@ export class Outbox {
       await followed.reached(appended.position);
       return 'stored';
     }
-    logger.warn({ appended, attempt }, 'report not acknowledged, looking at the log');
+    logger.warn({ eventid: `${id}.0`, appended, attempt }, 'report not acknowledged, looking at the log');
     await sleep(clock, Math.min(2 ** attempt, retryMsMax));
-    const last = await log.lastOn(subjects.outcome(host)).catch(() => null);
-    if (last === null || last.position === (guard?.position ?? 0)) return 'unknown';
+    const last = await log.lastOn(subjects.outcome(host)).catch(() => undefined);
+    const before = guard?.position ?? 0;
+    if (last === undefined || (last?.position ?? 0) === before) return 'unknown';
+    if (last === null || last.position < before) throw regressed(log.name, { position: before });
     await followed.reached(last.position);
     return last.header('Nats-Msg-Id') === id ? 'stored' : 'taken';
   }

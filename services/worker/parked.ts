@@ -1,4 +1,7 @@
-/** A worker whose own boundary stands still: it stops, and another one takes its place once it is decided about what is in the way. */
+/**
+ * A worker whose own boundary stands still: it stops, and another one takes its place once it is decided about what is in the way. One whose
+ * host was declared lost is followed by another at once.
+ */
 import type { Logger } from 'pino';
 import { subjects } from '../../events/names.ts';
 import { settlesParked } from '../../projections/discards.ts';
@@ -9,6 +12,7 @@ import type { Look } from '../lib/health.ts';
 import type { Boundary, Realm, RealmListener } from '../lib/realm.ts';
 import type { Stream } from '../lib/stream.ts';
 import { tellParked } from '../lib/tell-parked.ts';
+import { HostDeclaredLost } from './lost.ts';
 import type { Worker } from './worker.ts';
 
 /** What the log wants of this host is not known any more. */
@@ -75,7 +79,7 @@ export const settled = async (log: Stream, { event, position }: BoundaryParked, 
 };
 
 export interface KeptWorker {
-  /** Rejects when no worker can go on; a boundary that is parked is no such reason. */
+  /** Rejects when no worker can go on; a boundary that is parked is no such reason, nor a host that was declared lost. */
   readonly failed: Promise<never>;
   lookAround(): void;
   look(): Look;
@@ -89,6 +93,10 @@ export interface KeepDeps {
   readonly log: Stream;
   readonly logger: Logger;
 }
+
+/** Whether another worker can go on where this one could not. */
+const isFollowed = (error: unknown): error is BoundaryParked | HostDeclaredLost =>
+  error instanceof BoundaryParked || error instanceof HostDeclaredLost;
 
 class Keeper implements KeptWorker {
   readonly #deps: KeepDeps;
@@ -116,7 +124,7 @@ class Keeper implements KeptWorker {
   look(): Look {
     if (this.#worker) return this.#worker.look();
     const problems = this.#parked ? [{ code: 'BOUNDARY_PARKED', says: this.#parked.message } as const] : [];
-    return { position: this.#parked?.position ?? 0, stages: [], problems, parked: 1 };
+    return { position: this.#parked?.position ?? 0, stages: [], problems, parked: this.#parked ? 1 : 0 };
   }
 
   get dnsCounts(): DnsCounts | null {
@@ -137,7 +145,7 @@ class Keeper implements KeptWorker {
     try {
       await Promise.race([worker.start(), worker.failed]);
     } catch (error) {
-      if (!(error instanceof BoundaryParked)) throw error;
+      if (!isFollowed(error)) throw error;
       this.#ended(worker, error);
     }
   }
@@ -145,23 +153,23 @@ class Keeper implements KeptWorker {
   #ended(worker: Worker, error: unknown): void {
     const { signal } = this.#ending;
     if (this.#worker !== worker || signal.aborted) return;
-    if (!(error instanceof BoundaryParked)) {
+    if (!isFollowed(error)) {
       this.#failure.reject(error);
       return;
     }
     this.#worker = null;
-    this.#parked = error;
-    this.#deps.logger.error({ event: error.event }, error.message);
+    this.#parked = error instanceof BoundaryParked ? error : null;
+    this.#deps.logger.error(this.#parked ? { event: this.#parked.event } : {}, error.message);
     const next = async (): Promise<void> => {
       await worker.stop();
-      if (!signal.aborted) await settled(this.#deps.log, error, signal);
+      if (!signal.aborted && error instanceof BoundaryParked) await settled(this.#deps.log, error, signal);
       if (!signal.aborted) await this.start();
     };
     this.#waiting = next().catch((reason) => this.#failure.reject(reason));
   }
 }
 
-/** A worker, and another one whenever its boundary goes on after it was parked. Resolves as `start` of it does. */
+/** A worker, and another one whenever its boundary goes on after it was parked, or its host was declared lost. Resolves as `start` of it does. */
 export const keepWorker = async (deps: KeepDeps): Promise<KeptWorker> => {
   const keeper = new Keeper(deps);
   await keeper.start();

@@ -9,6 +9,7 @@ import type { Event } from '../../events/envelope.ts';
 import { type EventData, isTerminal } from '../../events/events.ts';
 import type { SubnetPool } from '../../events/ipam.ts';
 import { subjects } from '../../events/names.ts';
+import { type BoundaryState, isStopped } from '../../events/state.ts';
 import type { PeerRow } from '../../projections/peers.ts';
 import { createDns, type Dns, type DnsCounts } from '../dns/dns.ts';
 import type { HostServers } from '../dns/upstreams.ts';
@@ -17,17 +18,24 @@ import type { Look } from '../lib/health.ts';
 import type { Opening } from '../lib/opening.ts';
 import { type Boundary, boundaryOf, type FollowedRealm, followRealm, type Realm } from '../lib/realm.ts';
 import type { Stream } from '../lib/stream.ts';
+import { noTracing, type Tracing } from '../lib/trace.ts';
 import type { Plugins } from '../plugins/plugins.ts';
+import { Capacity } from './capacity.ts';
 import { Consulting } from './consulting.ts';
 import { Encryption, encrypting } from './encryption.ts';
 import { Execution } from './execution.ts';
+import type { Journal } from './journal.ts';
 import { Leasing } from './leasing.ts';
+import { HostDeclaredLost } from './lost.ts';
+import { MemoryOfLog } from './memory-of-log.ts';
 import { lookAt, type WorkerMeter } from './meter.ts';
 import { Outbox } from './outbox.ts';
 import { listenToParked, whyParked } from './parked.ts';
 import { Peers } from './peers.ts';
 import { Present } from './present.ts';
-import { hostOf, statedBy } from './statement.ts';
+import { type LogScene, lookBack } from './regressed.ts';
+import type { Report } from './reports.ts';
+import { carriedSubnets, hostOf, statedBy } from './statement.ts';
 import { Stating } from './stating.ts';
 import { Taking } from './taking.ts';
 
@@ -51,13 +59,21 @@ export interface WorkerOptions {
   readonly netnsRoots: readonly string[];
   /** Of encrypted networks, the same on every host; null or left out: this host can be in none. */
   readonly secret?: Uint8Array | null;
+  /** How far the log was read, beyond the life of this process; null or left out: nothing is remembered. */
+  readonly journal?: Journal | null;
   /** Drivers of networks and addresses in processes of their own. */
   readonly plugins: Plugins;
+  /** What answers names in sandboxes; `createDns` when left out. */
+  readonly names?: typeof createDns;
   readonly meter?: WorkerMeter;
+  readonly tracing?: Tracing;
 }
 
 export interface Worker {
-  /** Resolves when the host's facts are on the log, the kernel is as the log says, and intents are being taken. */
+  /**
+   * Resolves when the host's facts are on the log, the kernel is as the log says, and intents are being taken; or when the log is found to be
+   * an older copy, and nothing is changed until HostResumed.
+   */
   start(): Promise<void>;
   /** Finishes what is under way and reports it; sandboxes and networks stay. */
   stop(): Promise<void>;
@@ -89,21 +105,27 @@ class HostWorker implements Worker {
   #consulting: Consulting | null = null;
   /** Null until intents are taken. */
   #taking: Taking | null = null;
+  #capacity: Capacity | null = null;
   readonly #dns: Dns;
+  readonly #memory: MemoryOfLog;
+  /** What is still to be done to start, while the log is an older copy. */
+  #goOn: (() => Promise<void>) | null = null;
   #stopped = false;
   #loop: Promise<void> = Promise.resolve();
 
   constructor(options: WorkerOptions) {
     this.#options = options;
-    const { kernel, logger, hostServers, host, commands, clock } = options;
+    const { kernel, logger, hostServers, host, commands, clock, names = createDns } = options;
     const onUnserved = () => this.#execution?.repairLater();
-    this.#dns = createDns({ kernel, logger, clock, upstreams: hostServers, onUnserved });
+    this.#dns = names({ kernel, logger, clock, upstreams: hostServers, onUnserved });
+    this.#memory = new MemoryOfLog({ journal: options.journal ?? null, clock });
     this.#stating = new Stating({
       kernel,
       clock,
       logger,
       place: options,
       known: () => this.#known,
+      carried: () => this.#carried,
       report: (reports) => this.#outbox?.push(reports),
       onFault: (error) => this.#fail(error),
     });
@@ -151,6 +173,8 @@ class HostWorker implements Worker {
       listener: {
         before: (boundary, event) => {
           this.#encryption.note(event);
+          if (event.type === 'RealmOpened' || event.type === 'SegmentOpened') this.#memory.opened(event.data.epoch);
+          if (event.type === 'PeersForgotten') this.#peers.note(event.data.host, event);
           if (boundary.host === null) return;
           const consulting = this.#consultingOn(boundaryOf(followed.realm, host).state);
           consulting.noteHost(boundary.host, event);
@@ -158,7 +182,10 @@ class HostWorker implements Worker {
           else this.#peers.note(boundary.host, event);
         },
         opened: (realm, opening) => this.#opened(realm, opening),
-        folded: (boundary, position) => this.#folded(boundary, position),
+        folded: (boundary, position, message) => {
+          this.#memory.folded(message, message.subject === subjects.outcome(host));
+          this.#folded(boundary, position);
+        },
         ...listenToParked(
           host,
           logger,
@@ -174,21 +201,23 @@ class HostWorker implements Worker {
     await followed.reader.caughtUp;
     const parked = whyParked(boundary, followed.realm);
     if (parked) throw parked;
-    const stored = this.#options.meter?.stored;
-    const sending = { realm, host, log, followed, boundary, clock, logger, onFault };
-    const outbox = new Outbox({ ...sending, ...(stored ? { stored } : {}) });
+    const { tracing = noTracing, meter } = this.#options;
+    const sending = { realm, host, log, followed, boundary, clock, logger, onFault, tracing };
+    const outbox = new Outbox({ ...sending, ...(meter ? { stored: meter.stored } : {}) });
     this.#outbox = outbox;
     // First of all, so that two workers never act for one host: whoever reported before is fenced by this.
     const found = await kernel.facts();
-    await outbox.open(() => this.#stating.first(found));
+    const deployment = { host: hostOf(realm, boundary, host), drivers, resolvConf: () => hostServers.config() };
+    const regressed = await this.#lookBack(found.bootId, { state: boundary.state, deployment });
+    await outbox.open(() => [this.#stating.first(found), ...regressed]);
+    this.#memory.live();
     const consulting = this.#consultingOn(boundary.state);
-    consulting.begin();
     const execution = new Execution({
       kernel,
       clock,
       logger,
       state: boundary.state,
-      deployment: { host: hostOf(realm, boundary, host), drivers, resolvConf: () => hostServers.config() },
+      deployment,
       dns: this.#dns,
       present: this.#present,
       peers: encrypting(this.#peers, this.#encryption),
@@ -197,15 +226,33 @@ class HostWorker implements Worker {
       report: (reports) => outbox.push(reports),
       wake: () => this.#taking?.wake(),
       onFault,
+      tracing,
     });
-    await execution.begin();
     this.#execution = execution;
+    this.#stating.watch();
+    const { pools } = this.#options;
+    const report = (reports: readonly Report[]) => outbox.push(reports);
+    this.#capacity = new Capacity({
+      ...{ host, kernel, state: boundary.state, drivers, pools, clock, logger, report, onFault },
+    });
+    await this.#capacity.begin();
+    plugins.onChange(() => this.#stating.restate());
+    const begin = () => this.#begin(boundary.state, consulting, execution);
+    if (!isStopped(boundary.state)) return begin();
+    logger.error({ host }, 'the log is older than what was read of it: nothing is changed here (cnm host inspect)');
+    await execution.adopt();
+    if (isStopped(boundary.state)) this.#goOn = begin;
+    else await begin();
+  }
+
+  /** Makes the kernel as the log says, and takes intents from there on. */
+  async #begin(state: BoundaryState, consulting: Consulting, execution: Execution): Promise<void> {
+    const onFault = (error: unknown) => this.#fail(error);
+    consulting.begin();
+    await execution.begin();
     await this.#encryption.begin();
     await this.#peers.begin();
-    this.#stating.watch();
-    plugins.onChange(() => this.#stating.restate());
-    plugins.onActivated(() => execution.pluginActivated());
-    const { state } = boundary;
+    this.#options.plugins.onActivated(() => execution.pluginActivated());
     const taking = new Taking({ state, execution, consulting, leasing: this.#leasing, onFault });
     this.#taking = taking;
     if (this.#stopped) taking.stop();
@@ -215,8 +262,16 @@ class HostWorker implements Worker {
       .finally(() => execution.close());
   }
 
+  async #lookBack(bootId: string, scene: LogScene): Promise<readonly Report[]> {
+    const { log, host, kernel, logger } = this.#options;
+    return lookBack(this.#memory, { log, realm: this.#followed?.realm, kernel, logger, host, bootId, scene });
+  }
+
   async stop(): Promise<void> {
     this.#stopped = true;
+    if (this.#goOn) this.#execution?.close();
+    this.#goOn = null;
+    this.#capacity?.stop();
     this.#stating.stop();
     this.#taking?.stop();
     this.#leasing.stop();
@@ -227,6 +282,7 @@ class HostWorker implements Worker {
     await this.#outbox?.close();
     await this.#followed?.reader.stop();
     await this.#dns.close();
+    this.#memory.close();
   }
 
   look(): Look {
@@ -241,6 +297,7 @@ class HostWorker implements Worker {
   }
 
   lookAround(): void {
+    if (this.#goOn) return;
     this.#peers.look();
     this.#encryption.lookSoon();
   }
@@ -248,6 +305,9 @@ class HostWorker implements Worker {
   /** Bugs and fences end it: nothing more is done to the kernel, and nothing more is reported. */
   #fail(error: unknown): void {
     this.#stopped = true;
+    this.#goOn = null;
+    this.#memory.close();
+    this.#capacity?.stop();
     this.#stating.stop();
     this.#leasing.stop();
     this.#consulting?.close();
@@ -285,7 +345,7 @@ class HostWorker implements Worker {
     const hosts = statedBy(realm);
     this.#consultingOn(state).opened(hosts);
     for (const { facts } of state.sandboxes.values()) this.#announced.add(facts.incarnation);
-    for (const { host, underlay } of hosts) this.#peers.state(host, underlay?.address ?? null);
+    for (const facts of hosts) this.#peers.state(facts.host, facts);
     for (const [kind, row] of opening.lines()) if (kind === 'peer') this.#peers.carry(row as PeerRow);
   }
 
@@ -294,6 +354,10 @@ class HostWorker implements Worker {
     if (type === 'HostFacts') this.#noteFacts(data);
     const isLeft = type === 'EndpointLeaveFailed' || type === 'EndpointDeleteFailed' || type === 'NetworkDeleteFailed';
     if (isLeft && data.fault.code !== 'DEPENDENCY_FAILED') this.#execution?.repairLater();
+    if (type === 'HostResumed' || type === 'SandboxReclaimed') this.#execution?.repairLater();
+    // One that has stated another epoch by then was not lost.
+    if (type === 'HostLost' && this.#outbox && data.epoch === this.#known?.epoch)
+      this.#fail(new HostDeclaredLost(data));
     if (type === 'HostLapsed' && data.host === this.#options.host) this.#stating.returned(data.epoch);
     this.#leasing.note(event);
     consulting.note(event);
@@ -308,13 +372,24 @@ class HostWorker implements Worker {
     return this.#followed?.realm && boundaryOf(this.#followed.realm, this.#options.host).state.facts.get('host');
   }
 
+  get #carried(): ReadonlySet<string> {
+    const { drivers, host } = this.#options;
+    const realm = this.#followed?.realm;
+    return realm ? carriedSubnets(boundaryOf(realm, host).state, (driver) => drivers.has(driver)) : new Set();
+  }
+
   /** Tunnels begin at the address of the host. */
   #noteFacts({ underlay }: EventData<'HostFacts'>): void {
     const known = this.#known;
     if (known && known.underlay?.address !== underlay?.address) this.#execution?.repairLater();
   }
 
-  #folded({ host, outcomeHead }: Boundary, position: number): void {
+  #folded({ host, state, outcomeHead }: Boundary, position: number): void {
+    const goOn = this.#goOn;
+    if (goOn && host === this.#options.host && !isStopped(state)) {
+      this.#goOn = null;
+      goOn().catch((error) => this.#fail(error));
+    }
     if (host === this.#options.host && outcomeHead?.position === position) this.#outbox?.check(outcomeHead);
     this.#peers.tell();
     this.#encryption.tell();

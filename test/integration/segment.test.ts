@@ -7,9 +7,9 @@ import { jetstreamManager } from '@nats-io/jetstream';
 import { viewNames } from '../../events/queries.ts';
 import { openExport } from '../../services/audit/open-export.ts';
 import { connect } from '../../services/client/index.ts';
-import { foldLog } from '../../services/controller/controller.ts';
 import { systemClock } from '../../services/lib/clock.ts';
 import { type SegmentData, segmentIn } from '../../services/lib/opening.ts';
+import { foldLog } from '../../services/lib/realm.ts';
 import type { Message } from '../../services/lib/stream.ts';
 import { jetStream } from '../../services/nats/jetstream.ts';
 import { provision } from '../../services/nats/streams.ts';
@@ -54,9 +54,16 @@ const rowsOfAll = async (): Promise<Record<string, unknown>> => {
   return rows;
 };
 
-/** What becomes of that endpoint is a matter of time. */
+/** What becomes of that endpoint is a matter of time; what a host has left is said anew whenever its worker starts. */
 const withoutShort = (rows: Record<string, unknown>): unknown => {
-  const { commands: _commands, garbage: _garbage, endpoints, networks: _networks, ...others } = rows;
+  const {
+    commands: _commands,
+    garbage: _garbage,
+    endpoints,
+    networks: _networks,
+    capacity: _capacity,
+    ...others
+  } = rows;
   return { ...others, endpoints: (endpoints as { name: string }[]).filter(({ name }) => name !== 'short') };
 };
 

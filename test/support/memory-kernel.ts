@@ -18,6 +18,7 @@ import type {
   Census,
   Kernel,
   KernelFacts,
+  KernelUse,
   Operation,
   Plan,
   PlanResult,
@@ -71,6 +72,8 @@ export class MemoryMachine {
   #asked = 0;
   #gate: Promise<void> = Promise.resolve();
   facts: KernelFacts = defaultFacts;
+  /** What is in use of what all networks share. */
+  uses: readonly KernelUse[] = [];
   /** Every operation that was carried out or tried, for assertions. */
   readonly log: string[] = [];
 
@@ -369,6 +372,7 @@ export const memoryKernel = (machine: MemoryMachine, { realm, host }: MemoryKern
     apply: (plans) => ask(() => plans.map((plan) => applyTo(machine, peers, plan))),
     census: () => ask(() => machine.census(realm, host)),
     facts: () => ask(() => machine.facts),
+    capacity: () => ask(() => machine.uses),
     setPeers: (tables) => ask(() => tables.map((table) => peers.set(structuredClone(table)))),
     changePeers: (changes) => ask(() => changes.map((change) => peers.change(structuredClone(change)))),
     checkPeers: () => ask(() => peers.check()),

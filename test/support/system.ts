@@ -1,29 +1,31 @@
 /** A whole cnmbus in one process, for tests: controller and worker over streams and a kernel of the caller's choice. */
 import assert from 'node:assert/strict';
-import { pino } from 'pino';
+import { type Logger, pino } from 'pino';
 import type { Driver } from '../../drivers/driver.ts';
 import type { KernelObject } from '../../drivers/objects.ts';
 import type { Kernel } from '../../drivers/port.ts';
 import { drivers as builtInDrivers } from '../../drivers/registry.ts';
 import type { CommandInput, CommandType } from '../../events/commands.ts';
-import { decodeCommit, type Event, type Meta, needsExecution } from '../../events/envelope.ts';
-import { isFailure, isTerminal } from '../../events/events.ts';
+import { decodeCommit, type Event, type Meta } from '../../events/envelope.ts';
 import { DEFAULT_IPV4_POOLS } from '../../events/ipam.ts';
 import { commandId, subjects } from '../../events/names.ts';
 import type { Accepted, Answer, Outcome, Refused } from '../../events/queries.ts';
 import type { BoundaryState } from '../../events/state.ts';
-import { type Controller, createController, foldLog } from '../../services/controller/controller.ts';
+import { type Controller, createController } from '../../services/controller/controller.ts';
 import type { HostServers } from '../../services/dns/upstreams.ts';
 import { type Clock, systemClock } from '../../services/lib/clock.ts';
-import { boundaryOf } from '../../services/lib/realm.ts';
+import { boundaryOf, foldLog } from '../../services/lib/realm.ts';
 import type { Message, Stream } from '../../services/lib/stream.ts';
+import { noTracing, type Tracing } from '../../services/lib/trace.ts';
 import { connectNats } from '../../services/nats/connection.ts';
 import { jetStream } from '../../services/nats/jetstream.ts';
 import { provision } from '../../services/nats/streams.ts';
 import type { Plugins } from '../../services/plugins/plugins.ts';
 import { repairs } from '../../services/worker/census.ts';
+import type { Journal } from '../../services/worker/journal.ts';
 import { Present } from '../../services/worker/present.ts';
 import { createWorker, type Worker } from '../../services/worker/worker.ts';
+import { assertEndedOnce, assertLivedOnce } from './ended-once.ts';
 import { type MemoryStream, memoryStream } from './memory-stream.ts';
 import { startNats, type TestNats, waitFor } from './nats.ts';
 import { fakePlugins } from './plugins/fake.ts';
@@ -45,12 +47,12 @@ export interface NatsStreams extends Streams {
   stop(): Promise<void>;
 }
 
-const logger = pino({ level: process.env.CNM_LOG_LEVEL ?? 'silent' }, pino.destination({ dest: 2, sync: true }));
+const quiet = pino({ level: process.env.CNM_LOG_LEVEL ?? 'silent' }, pino.destination({ dest: 2, sync: true }));
 
 /** The streams of a real nats-server. */
 export const natsStreams = async (): Promise<NatsStreams> => {
   const nats = await startNats();
-  const connection = await connectNats({ url: nats.url, role: 'test', log: logger });
+  const connection = await connectNats({ url: nats.url, role: 'test', log: quiet });
   const provisioned = await provision(connection, { sync: { kind: 'embedded' } as never });
   if (!provisioned.ok) throw new Error(JSON.stringify(provisioned.problems));
   return {
@@ -72,8 +74,11 @@ export interface SystemOptions extends Streams {
   readonly plugins?: Plugins;
   readonly clock?: Clock;
   readonly actorProof?: Meta['actorproof'];
+  readonly tracing?: Tracing;
+  readonly logger?: Logger;
   /** Of encrypted networks. */
   readonly secret?: Uint8Array | null;
+  readonly journal?: Journal | null;
   readonly addressee?: string;
   /** Answers go there too. */
   readonly publish?: (subject: string, body: string) => void;
@@ -122,11 +127,15 @@ export class System {
       clock = systemClock,
       runDir,
       secret = null,
+      journal = null,
+      tracing = noTracing,
+      logger = quiet,
     } = { ...this.options, ...more };
     const netnsRoots = ['/run', '/tmp'];
     const pools = DEFAULT_IPV4_POOLS;
-    const place = { realm, host, runDir, pools, netnsRoots, ula: 'fd00:1:2::/48', secret };
-    const worker = createWorker({ ...place, log, commands, kernel, drivers, plugins, hostServers, clock, logger });
+    const place = { realm, host, runDir, pools, netnsRoots, ula: 'fd00:1:2::/48', secret, journal };
+    const shared = { hostServers, clock, logger, tracing };
+    const worker = createWorker({ ...place, log, commands, kernel, drivers, plugins, ...shared });
     await Promise.race([worker.start(), worker.failed]);
     this.worker = worker;
     return worker;
@@ -134,11 +143,12 @@ export class System {
 
   async startController(): Promise<Controller> {
     const { log, commands, drivers = builtInDrivers, clock = systemClock, actorProof = 'claim' } = this.options;
+    const { tracing = noTracing, logger = quiet } = this.options;
     const publish = (subject: string, body: string): void => {
       this.options.publish?.(subject, body);
       this.#answered(JSON.parse(body) as Answer);
     };
-    const context = { realm, log, commands, drivers, clock, logger, actorProof };
+    const context = { realm, log, commands, drivers, clock, logger, actorProof, tracing };
     const controller = createController({ ...context, publish, quarantineMs: 60_000 });
     await controller.start();
     controller.activate();
@@ -288,38 +298,6 @@ export class System {
   }
 }
 
-/** A sandbox is said to be made at most once, and to be removed at most once, in this order. */
-const assertLivedOnce = (events: readonly Event[]): void => {
-  const lives = new Map<string, string>();
-  for (const event of events) {
-    if (event.type !== 'SandboxCreated' && event.type !== 'SandboxRemoved') continue;
-    const { id, incarnation } = event.data.sandbox;
-    lives.set(`${id} ${incarnation}`, `${lives.get(`${id} ${incarnation}`) ?? ''} ${event.type}`.trim());
-  }
-  for (const [sandbox, life] of lives)
-    assert.match(life, /^(SandboxCreated)? ?(SandboxRemoved)?$/, `sandbox ${sandbox}`);
-};
-
-/** Every intent has one outcome. One that came after its deadline is taken back: it has a failure behind its success. */
-export const assertEndedOnce = (events: readonly Event[]): void => {
-  const outcomes = new Map<string, Event[]>();
-  for (const event of events) {
-    if (needsExecution(event)) outcomes.set(event.meta.id, []);
-    else if (isTerminal(event.type)) {
-      const known = outcomes.get(event.meta.causationid);
-      assert.ok(known, `${event.type} reports on an intent`);
-      known.push(event);
-    }
-  }
-  const late = new Set(events.flatMap((event) => (event.type === 'CommandTimedOut' ? event.data.intents : [])));
-  for (const [id, found] of outcomes) {
-    const types = found.map(({ type }) => type);
-    const failures = found.filter(({ type }) => isFailure(type)).length;
-    const isTakenBack = late.has(id) && types.length === 2 && failures === 1 && isFailure(types[1] ?? 'HostFacts');
-    assert.ok(types.length === 1 || isTakenBack, `intent ${id} ended with ${types.join(', ') || 'nothing'}`);
-  }
-};
-
 export interface Mortal extends Pick<SystemOptions, 'log' | 'kernel'> {
   /** From now on nothing is answered, nothing is delivered, nothing more is done. */
   kill(): void;
@@ -373,6 +351,7 @@ export const mortal = (
       apply: (plans) => alive('apply', () => kernel.apply(plans)),
       census: () => alive('census', () => kernel.census()),
       facts: () => alive('facts', () => kernel.facts()),
+      capacity: () => alive('capacity', () => kernel.capacity()),
       setPeers: (tables) => alive('setPeers', () => kernel.setPeers(tables)),
       changePeers: (changes) => alive('changePeers', () => kernel.changePeers(changes)),
       checkPeers: () => alive('checkPeers', () => kernel.checkPeers()),
