@@ -218,6 +218,7 @@ const data = {
     labels: Labels.optional(),
     dns: DnsRequest.optional(),
     options: Options.optional(),
+    drift: DriftPolicy.optional(),
   }),
   DeleteNetwork: z.strictObject({ network: NetworkRef }),
   /** Deletes the networks of a host that have no endpoints and whose labels match: `KEY` or `KEY=VALUE`, all of them; `not`: none of them. */

@@ -5,6 +5,7 @@
  */
 import { z } from 'zod';
 import { auditDecisions } from './audit-events.ts';
+import { driftOutcomes } from './drift-events.ts';
 import {
   Culprit,
   EndpointFacts,
@@ -23,6 +24,7 @@ import {
 } from './facts.ts';
 import { Actor, CommandId, EndpointName, HostName, Id, NetworkName, RealmName, SandboxId } from './names.ts';
 
+export * from './drift-events.ts';
 export * from './facts.ts';
 
 const network = { networkId: Id, name: NetworkName };
@@ -202,6 +204,7 @@ const outcomes = {
   EndpointDeleteReverted: z.object({ ...endpoint, ...failed }),
   SandboxCreated: z.object({ sandbox: SandboxFacts }),
   SandboxRemoved: z.object({ sandbox: SandboxFacts }),
+  ...driftOutcomes,
 } as const;
 
 export const decisionTypes = Object.keys(decisions) as readonly DecisionType[];

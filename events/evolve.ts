@@ -179,6 +179,10 @@ const evolveModel = (state: BoundaryState, event: Event): void => {
     case 'CommandRefused':
     case 'CommandTimedOut':
     case 'DriverConfigured':
+    case 'DriftDetected':
+    case 'DriftRepaired':
+    case 'DriftLeft':
+    case 'DriftEnded':
       return;
     default:
       event satisfies never;

@@ -64,6 +64,7 @@ export const viewNames = [
   'drivers',
   'commands',
   'garbage',
+  'drift',
   'parked',
   'holds',
   'shredded',

@@ -56,6 +56,7 @@ export const networkIdsOf = (event: Event): readonly string[] => {
   if (event.type === 'NetworkCreateRequested') return [event.data.network.id];
   if (event.type === 'EndpointCreateRequested') return [event.data.endpoint.networkId];
   if ('networkId' in event.data) return [event.data.networkId];
+  if ('of' in event.data) return event.data.of.networkId === null ? [] : [event.data.of.networkId];
   return culpritIds(event, 'network');
 };
 
@@ -63,6 +64,7 @@ export const networkIdsOf = (event: Event): readonly string[] => {
 export const endpointNamesOf = (event: Event): readonly string[] => {
   if (event.type === 'EndpointCreateRequested') return [event.data.endpoint.name, event.data.endpoint.id];
   if ('endpointId' in event.data) return [event.data.name, event.data.endpointId];
+  if ('of' in event.data) return event.data.of.endpointId === null ? [] : [event.data.of.name, event.data.of.endpointId];
   if (event.type === 'PortsLeased') return event.data.ports.map(({ holder }) => holder);
   return culpritIds(event, 'endpoint');
 };
@@ -70,6 +72,7 @@ export const endpointNamesOf = (event: Event): readonly string[] => {
 /** The sandboxes that an event names: the caller's name and the incarnation. */
 export const sandboxNamesOf = (event: Event): readonly (string | null)[] => {
   if ('sandbox' in event.data) return [event.data.sandbox?.id ?? null, event.data.sandbox?.incarnation ?? null];
+  if ('of' in event.data) return [event.data.of.sandbox?.id ?? null, event.data.of.sandbox?.incarnation ?? null];
   if (event.type === 'PortsLeased') return event.data.ports.map(({ holder }) => holder);
   if (event.type === 'EndpointSuspected') return [event.data.lastSandbox];
   if (event.type === 'EndpointDeleteRequested') return [event.data.garbage?.lastSandbox ?? null];
@@ -106,6 +109,10 @@ export const thingsOf = (event: Event): readonly string[] => {
   if (event.type === 'EndpointCreateRequested') ids.push(event.data.endpoint.id);
   else if ('endpointId' in event.data) ids.push(event.data.endpointId);
   if ('sandbox' in event.data && event.data.sandbox) ids.push(event.data.sandbox.incarnation);
+  if ('of' in event.data) {
+    if (event.data.of.endpointId !== null) ids.push(event.data.of.endpointId);
+    if (event.data.of.sandbox) ids.push(event.data.of.sandbox.incarnation);
+  }
   return ids;
 };
 

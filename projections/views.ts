@@ -8,6 +8,7 @@ import type { ViewName } from '../events/queries.ts';
 import { type AddressRow, addresses } from './addresses.ts';
 import { type CommandRow, commands, forgetCommands, noCommand } from './commands.ts';
 import { followRoutes } from './default-routes.ts';
+import { type DriftRow, drift } from './drift.ts';
 import { type DriverRow, drivers } from './drivers.ts';
 import { type EndpointRow, endpoints } from './endpoints.ts';
 import { type GarbageRow, garbage } from './garbage.ts';
@@ -35,6 +36,7 @@ export interface ViewRows {
   readonly drivers: DriverRow;
   readonly commands: CommandRow;
   readonly garbage: GarbageRow;
+  readonly drift: DriftRow;
   readonly parked: ParkedRow;
   readonly holds: HoldRow;
   readonly shredded: ShreddedRow;
@@ -83,6 +85,7 @@ const mapsOf = (rows: Rows | null, commands: Rows['commands'], observer: ViewObs
     drivers: new Map(rows?.drivers),
     commands,
     garbage: new Map(rows?.garbage),
+    drift: new Map(rows?.drift),
     parked: new Map(rows?.parked),
     holds: new Map(rows?.holds),
     shredded: new Map(rows?.shredded),
@@ -157,6 +160,7 @@ export const projections: { readonly [View in ViewName]: Projection<ViewRows[Vie
   drivers,
   commands,
   garbage,
+  drift,
   parked,
   holds,
   shredded,
@@ -224,6 +228,7 @@ const folds: readonly { readonly handles: readonly EventType[]; readonly fold: F
   { handles: commands.handles, fold: (rows, event, at) => commands.apply(rows.commands, event, at) },
   { handles: holds.handles, fold: (rows, event, at) => holds.apply(rows.holds, event, at) },
   { handles: shredded.handles, fold: (rows, event, at) => shredded.apply(rows.shredded, event, at) },
+  { handles: drift.handles, fold: (rows, event, at) => drift.apply(rows.drift, event, at) },
   { handles: garbage.handles, fold: (rows, event, at) => garbage.apply(rows.garbage, event, at) },
   {
     handles: ['EndpointCreateRequested', 'EndpointCreateFailed', 'EndpointDeleted'],

@@ -13,6 +13,7 @@ export const meanings: Readonly<Record<ViewName, string>> = {
   hosts: 'What each worker has said about its host, and when it reported last.',
   drivers: 'The options that a driver was given on a host.',
   commands: 'What became of each command, for 30 days.',
+  drift: 'What somebody else has changed in a kernel, as long as it is not as it should be again.',
   garbage: 'Endpoints in no sandbox: since when, due when, why.',
   parked:
     'Events that could not be folded, and how many later ones wait behind each. Unlike a report of a worker that is not ours and does not fit, which counts for nothing, such an event stays here until it is discarded, or until a version folds it.',

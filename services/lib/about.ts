@@ -1,5 +1,11 @@
 /** What an event is about, for its CloudEvents `subject`: `network/ID`, `endpoint/ID`, `sandbox/NAME`, … `command`: ACTOR/ID of the one that was refused. */
-import type { Fact } from '../../events/events.ts';
+import type { Fact, FactOf } from '../../events/events.ts';
+
+const aboutDrift = ({ of: { kind, networkId, endpointId, sandbox }, host }: Pick<FactOf<'DriftEnded'>['data'], 'of' | 'host'>): string => {
+  if (kind === 'endpoint') return `endpoint/${endpointId}`;
+  if (kind === 'sandbox') return `sandbox/${sandbox?.id}`;
+  return kind === 'network' ? `network/${networkId}` : `host/${host}`;
+};
 
 export const aboutOf = (fact: Fact, command = ''): string => {
   switch (fact.type) {
@@ -47,6 +53,11 @@ export const aboutOf = (fact: Fact, command = ''): string => {
       return `hold/${fact.data.name}`;
     case 'SegmentOpened':
       return `segment/${fact.data.segment}`;
+    case 'DriftDetected':
+    case 'DriftRepaired':
+    case 'DriftLeft':
+    case 'DriftEnded':
+      return aboutDrift(fact.data);
     case 'SubjectShredded':
       return `subject/${fact.data.subject}`;
     default:

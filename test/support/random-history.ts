@@ -275,7 +275,9 @@ export class RandomHistory {
       which,
     );
     if (!row) return;
-    const settings = { labels: { tier: String(Math.floor(how * 3)) }, mtu: 1400, dns: noDns, options: {} };
+    const labels = { tier: String(Math.floor(how * 3)) };
+    const drift = how < 0.5 ? ('repair' as const) : ('report' as const);
+    const settings = { labels, mtu: 1400, dns: noDns, options: {}, drift };
     const data = { networkId: row.facts.id, name: row.facts.name, settings };
     this.decide(host, 'UpdateNetwork', [{ type: 'NetworkUpdateRequested', data }]);
   }
