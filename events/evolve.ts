@@ -110,7 +110,11 @@ const evolveDriver = (
 
 // ---------------------------------------------------------------- all
 
-const evolveModel = (state: BoundaryState, event: Event): void => {
+/** What kernels hold decides nothing. */
+const isDrift = (event: Event): event is DriftEvent => 'drift' in event.data;
+type DriftEvent = EventOf<'DriftDetected' | 'DriftRepaired' | 'DriftLeft' | 'DriftEnded'>;
+
+const evolveModel = (state: BoundaryState, event: Exclude<Event, DriftEvent>): void => {
   if (isOfAllHosts(event)) {
     evolveAllHosts(state.shared, event);
     return;
@@ -179,10 +183,6 @@ const evolveModel = (state: BoundaryState, event: Event): void => {
     case 'CommandRefused':
     case 'CommandTimedOut':
     case 'DriverConfigured':
-    case 'DriftDetected':
-    case 'DriftRepaired':
-    case 'DriftLeft':
-    case 'DriftEnded':
       return;
     default:
       event satisfies never;
@@ -196,7 +196,7 @@ const evolveModel = (state: BoundaryState, event: Event): void => {
 export const evolve = (state: BoundaryState, event: Event, position: number): void => {
   // An admission only guards: what it says is held by the creation in the same commit, on the host that remembers the command.
   if (isBeside(event)) {
-    evolveModel(state, event);
+    if (!isDrift(event)) evolveModel(state, event);
     return;
   }
   if (event.meta.commandseq !== undefined) remember(state, event, position);
@@ -205,5 +205,5 @@ export const evolve = (state: BoundaryState, event: Event, position: number): vo
     progress(state, commandKey(event.data.actor, event.data.commandId), event, position);
   } else progress(state, commandKey(event.meta.actor, event.meta.commandid), event, position);
   if (isTerminal(event.type)) close(state, event);
-  evolveModel(state, event);
+  if (!isDrift(event)) evolveModel(state, event);
 };

@@ -64,7 +64,8 @@ export const networkIdsOf = (event: Event): readonly string[] => {
 export const endpointNamesOf = (event: Event): readonly string[] => {
   if (event.type === 'EndpointCreateRequested') return [event.data.endpoint.name, event.data.endpoint.id];
   if ('endpointId' in event.data) return [event.data.name, event.data.endpointId];
-  if ('of' in event.data) return event.data.of.endpointId === null ? [] : [event.data.of.name, event.data.of.endpointId];
+  if ('of' in event.data)
+    return event.data.of.endpointId === null ? [] : [event.data.of.name, event.data.of.endpointId];
   if (event.type === 'PortsLeased') return event.data.ports.map(({ holder }) => holder);
   return culpritIds(event, 'endpoint');
 };

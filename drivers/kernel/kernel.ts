@@ -5,6 +5,8 @@ import { promisify } from 'node:util';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import type { Census, Kernel, KernelFacts, PeerResult, PlanResult } from '../port.ts';
 import type { Reply, Request, ThreadOptions } from './protocol.ts';
+import { threadUrl } from './thread-url.ts';
+import { Watch } from './watch.ts';
 
 export interface LinuxKernelOptions {
   readonly realm: string;
@@ -15,6 +17,9 @@ export interface LinuxKernelOptions {
   readonly resolverPort?: number;
   /** Address or interface by which other hosts reach this one; null or left out: that of the default route. */
   readonly underlay?: string | null;
+  /** As in `ThreadOptions`. */
+  readonly ownTable?: boolean;
+  readonly watchBytes?: number;
 }
 
 interface Waiting {
@@ -23,11 +28,6 @@ interface Waiting {
 }
 
 type Call = Request extends infer R ? (R extends { readonly id: number } ? Omit<R, 'id'> : never) : never;
-
-/** This file's own extension: `.ts` run directly, `.js` when built. */
-const extension = import.meta.url.slice(import.meta.url.lastIndexOf('.'));
-
-const threadUrl = (name: string): URL => new URL(`./${name}${extension}`, import.meta.url);
 
 /** Requests to a thread and its answers, until it ends. */
 class Thread {
@@ -63,6 +63,11 @@ class Thread {
     this.#ended ??= error;
     for (const { reject } of this.#waiting.values()) reject(this.#ended);
     this.#waiting.clear();
+  }
+
+  /** It cannot do without what has failed. */
+  fail(error: Error): void {
+    this.#end(error);
   }
 
   /** Waits for something that other threads bring about; rejects when they end first. */
@@ -111,7 +116,7 @@ const untilZero = async (count: Int32Array): Promise<void> => {
 export const linuxKernel = async (options: LinuxKernelOptions): Promise<Kernel> => {
   // The threads of the pool get the namespace of whoever needs them first: that is to be the main thread, before any other leaves home.
   await promises.stat('/');
-  const pending = new SharedArrayBuffer(4);
+  const pending = new SharedArrayBuffer(8);
   const threadOptions: ThreadOptions = { ...options, pending };
   const { port1, port2 } = new MessageChannel();
   const reaper = new Worker(threadUrl('reap-thread'), {
@@ -126,10 +131,12 @@ export const linuxKernel = async (options: LinuxKernelOptions): Promise<Kernel> 
     execArgv: [],
   });
   const thread = new Thread(setup, [reaper]);
+  const watch = new Watch();
   await thread.call({ call: 'apply', plans: [] });
   return {
     apply: async (plans) => (await thread.call({ call: 'apply', plans })) as readonly PlanResult[],
-    census: async () => (await thread.call({ call: 'census' })) as Census,
+    census: async (extent) => (await thread.call({ call: 'census', extent: extent ?? null })) as Census,
+    watch: (tell) => watch.begin(threadOptions, tell, (error) => thread.fail(error)),
     facts: async () => {
       for (;;) {
         const facts = (await thread.call({ call: 'facts' })) as KernelFacts | null;
@@ -137,6 +144,7 @@ export const linuxKernel = async (options: LinuxKernelOptions): Promise<Kernel> 
         await delay(unsettledMs);
       }
     },
+    listeners: async () => (await thread.call({ call: 'listeners' })) as readonly string[],
     setPeers: async (tables) => (await thread.call({ call: 'setPeers', tables })) as readonly PeerResult[],
     changePeers: async (changes) => (await thread.call({ call: 'changePeers', changes })) as readonly PeerResult[],
     checkPeers: async () => (await thread.call({ call: 'checkPeers' })) as Awaited<ReturnType<Kernel['checkPeers']>>,
@@ -152,6 +160,7 @@ export const linuxKernel = async (options: LinuxKernelOptions): Promise<Kernel> 
       await thread.until(untilZero(new Int32Array(pending)));
     },
     close: async () => {
+      await watch.end();
       if (thread.ended) return;
       // The reaper lets go of what it holds and ends by itself.
       const reaped = once(reaper, 'exit');

@@ -1,7 +1,10 @@
 /** What an event is about, for its CloudEvents `subject`: `network/ID`, `endpoint/ID`, `sandbox/NAME`, … `command`: ACTOR/ID of the one that was refused. */
 import type { Fact, FactOf } from '../../events/events.ts';
 
-const aboutDrift = ({ of: { kind, networkId, endpointId, sandbox }, host }: Pick<FactOf<'DriftEnded'>['data'], 'of' | 'host'>): string => {
+const aboutDrift = ({
+  of: { kind, networkId, endpointId, sandbox },
+  host,
+}: Pick<FactOf<'DriftEnded'>['data'], 'of' | 'host'>): string => {
   if (kind === 'endpoint') return `endpoint/${endpointId}`;
   if (kind === 'sandbox') return `sandbox/${sandbox?.id}`;
   return kind === 'network' ? `network/${networkId}` : `host/${host}`;

@@ -1,7 +1,7 @@
 /** Executes units: plans to the kernel, results to reports. What fails is taken back before it is reported as failed. */
 import type { Logger } from 'pino';
 import { objectKey } from '../../drivers/objects.ts';
-import type { Census, Kernel, KernelFault, Plan } from '../../drivers/port.ts';
+import type { Census, Kernel, KernelFault, Operation, Plan, PlanResult } from '../../drivers/port.ts';
 import { type Fault, isConstructive, type SandboxFacts } from '../../events/events.ts';
 import type { BoundaryState } from '../../events/state.ts';
 import type { Dns } from '../dns/dns.ts';
@@ -10,6 +10,7 @@ import { blamed } from './blame.ts';
 import { remains, repairPlans, repairs } from './census.ts';
 import type { Consulting } from './consulting.ts';
 import { type Course, courseOf, isInTheWay, needsOf, operationsOf, takeBack } from './course.ts';
+import type { DriftSift } from './drift-sift.ts';
 import type { Scene } from './inmates.ts';
 import { hasChosenPorts } from './leasing.ts';
 import { Naming } from './naming.ts';
@@ -31,6 +32,8 @@ export interface ExecutionOptions {
   readonly present: Present;
   readonly peers: Pick<Peers, 'set' | 'forget'>;
   readonly consulting: Pick<Consulting, 'follow' | 'lend' | 'isClosed'>;
+  /** What others have changed. */
+  readonly drift: Pick<DriftSift, 'sift' | 'exclusively'>;
   /** Incarnations of sandboxes that the log knows as made. */
   readonly announced: ReadonlySet<string>;
   /** Takes the outcomes of one unit. */
@@ -117,15 +120,23 @@ export class Execution {
     await this.reconcile();
   }
 
-  /** Makes the kernel hold what is reported as done, and no more. */
-  async reconcile(): Promise<void> {
-    const { kernel, logger } = this.#options;
+  /** Makes the kernel hold what is reported as done, and no more; but for what others have changed and is only to be told of. */
+  reconcile(): Promise<void> {
+    return this.#options.drift.exclusively(() => this.#reconcile());
+  }
+
+  async #reconcile(): Promise<void> {
+    const { kernel, logger, drift } = this.#options;
     this.#repairDue = false;
     const census = await kernel.census();
     for (const unknown of census.unknown) logger.warn(unknown, 'could not be read, left alone');
+    const believed = this.#present.copy();
     this.#present.replace(census);
-    const plans = repairPlans(this.#restoring.possible(repairs(this.#scene, census)));
-    let failed = plans.length === 0 ? 0 : await this.#repair(plans);
+    const sifted = drift.sift(repairs(this.#scene, census), census, believed);
+    const plans = repairPlans(this.#restoring.possible(sifted.operations));
+    const results = plans.length === 0 ? [] : await this.#repair(plans);
+    sifted.done(plans, results);
+    let failed = results.filter(({ ok }) => !ok).length;
     for (const { what, fault } of await this.#naming.openAll()) {
       logger.error({ sandbox: what, fault }, 'names are not answered, trying again later');
       failed += 1;
@@ -135,8 +146,7 @@ export class Execution {
     else if (plans.length > 0) this.#repairTries = 0;
   }
 
-  /** @returns how many of the plans failed */
-  async #repair(plans: readonly Plan[]): Promise<number> {
+  async #repair(plans: readonly Plan[]): Promise<readonly PlanResult[]> {
     const { kernel, logger, peers } = this.#options;
     logger.info({ plans: plans.map(({ id }) => id) }, 'the kernel differs from the log, repairing');
     await this.#naming.release(plans.flatMap(({ operations }) => operations));
@@ -151,7 +161,42 @@ export class Execution {
     }
     // What the kernel's thread knew of a tunnel's peers went with the tunnel.
     await peers.set(madeTunnels(applied));
-    return plans.length - applied.length;
+    return results;
+  }
+
+  /** Lets go of namespaces that operations make anew, before `mend`. */
+  release(operations: readonly Operation[]): Promise<void> {
+    return this.#naming.release(operations);
+  }
+
+  /**
+   * Repairs what others have changed. Handed in at once, and as good as done from then on: whatever is planned later is executed behind it.
+   * What is lent by plugins is theirs to bring back.
+   */
+  async mend(plans: readonly Plan[]): Promise<readonly PlanResult[]> {
+    const { kernel, logger, peers } = this.#options;
+    const possible = plans.map((plan) => ({ ...plan, operations: this.#restoring.possible(plan.operations) }));
+    for (const { operations } of possible) this.#present.apply(operations);
+    const results = await kernel.apply(possible);
+    const done: Plan[] = [];
+    for (const [at, plan] of possible.entries()) {
+      const result = results[at];
+      if (result?.ok) done.push(plan);
+      else {
+        this.#present.see(plan.operations);
+        logger.error({ plan: plan.id, fault: result?.fault }, 'could not be repaired, trying again later');
+      }
+    }
+    await peers.set(madeTunnels(done));
+    for (const { what, fault } of await this.#naming.openIn(done.flatMap(({ operations }) => operations))) {
+      logger.error({ sandbox: what, fault }, 'names are not answered, trying again later');
+      this.repairLater();
+    }
+    return results;
+  }
+
+  get scene(): Scene {
+    return this.#scene;
   }
 
   /** Sandboxes whose removal had failed, and which are gone now. */

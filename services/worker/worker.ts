@@ -9,6 +9,7 @@ import type { Event } from '../../events/envelope.ts';
 import { type EventData, isTerminal } from '../../events/events.ts';
 import type { SubnetPool } from '../../events/ipam.ts';
 import { subjects } from '../../events/names.ts';
+import type { DriftRow } from '../../projections/drift.ts';
 import type { PeerRow } from '../../projections/peers.ts';
 import { createDns, type Dns } from '../dns/dns.ts';
 import type { HostServers } from '../dns/upstreams.ts';
@@ -18,6 +19,8 @@ import { type Boundary, boundaryOf, type FollowedRealm, followRealm, type Realm 
 import type { Stream } from '../lib/stream.ts';
 import type { Plugins } from '../plugins/plugins.ts';
 import { Consulting } from './consulting.ts';
+import { Drift } from './drift.ts';
+import type { DriftMemory } from './drift-memory.ts';
 import { Encryption, encrypting } from './encryption.ts';
 import { Execution } from './execution.ts';
 import { Leasing } from './leasing.ts';
@@ -49,9 +52,14 @@ export interface WorkerOptions {
   readonly netnsRoots: readonly string[];
   /** Of encrypted networks, the same on every host; null or left out: this host can be in none. */
   readonly secret?: Uint8Array | null;
+  /** Of looks for what others have changed; the defaults below where left out. */
+  readonly drift?: Partial<typeof driftTimes>;
   /** Drivers of networks and addresses in processes of their own. */
   readonly plugins: Plugins;
 }
+
+/** Milliseconds: between looks at everything; and within which drifts of one thing are a row. */
+const driftTimes = { everyMs: 30_000, quietMs: 60_000 };
 
 export interface Worker {
   /** Resolves when the host's facts are on the log, the kernel is as the log says, and intents are being taken. */
@@ -80,6 +88,9 @@ class HostWorker implements Worker {
   readonly #encryption: Encryption;
   readonly #leasing: Leasing;
   readonly #stating: Stating;
+  readonly #drift: Drift;
+  /** Whether the host has not been booted since it was stated last. */
+  #isSameBoot = false;
   #consulting: Consulting | null = null;
   /** Null until intents are taken. */
   #taking: Taking | null = null;
@@ -133,6 +144,20 @@ class HostWorker implements Worker {
       renew: () => this.#stating.renew('keys of encrypted networks are taken anew'),
       onFault: (error) => this.#fail(error),
     });
+    this.#drift = new Drift({
+      host,
+      kernel,
+      clock,
+      logger,
+      scene: () => this.#inExecution.scene,
+      isSameBoot: () => this.#isSameBoot,
+      ...driftTimes,
+      ...options.drift,
+      report: (reports) => this.#outbox?.push(reports),
+      mend: (plans) => this.#inExecution.mend(plans),
+      release: (operations) => this.#inExecution.release(operations),
+      onFault: (error) => this.#fail(error),
+    });
     this.failed = this.#failure.promise;
     this.failed.catch(() => undefined);
   }
@@ -172,6 +197,7 @@ class HostWorker implements Worker {
     this.#outbox = outbox;
     // First of all, so that two workers never act for one host: whoever reported before is fenced by this.
     const found = await kernel.facts();
+    this.#isSameBoot = this.#known?.bootId === found.bootId;
     await outbox.open(() => this.#stating.first(found));
     const consulting = this.#consultingOn(boundary.state);
     consulting.begin();
@@ -185,13 +211,15 @@ class HostWorker implements Worker {
       present: this.#present,
       peers: encrypting(this.#peers, this.#encryption),
       consulting,
+      drift: this.#drift,
       announced: this.#announced,
       report: (reports) => outbox.push(reports),
       wake: () => this.#taking?.wake(),
       onFault,
     });
-    await execution.begin();
     this.#execution = execution;
+    await execution.begin();
+    if (!this.#stopped) this.#drift.begin();
     await this.#encryption.begin();
     await this.#peers.begin();
     this.#stating.watch();
@@ -214,6 +242,7 @@ class HostWorker implements Worker {
     this.#leasing.stop();
     this.#consulting?.close();
     this.#peers.close();
+    this.#drift.close();
     this.#encryption.close();
     await this.#loop;
     await this.#outbox?.close();
@@ -233,6 +262,7 @@ class HostWorker implements Worker {
     this.#leasing.stop();
     this.#consulting?.close();
     this.#peers.close();
+    this.#drift.close();
     this.#encryption.close();
     this.#failure.reject(error);
     this.#taking?.stop();
@@ -267,7 +297,13 @@ class HostWorker implements Worker {
     this.#consultingOn(state).opened(hosts);
     for (const { facts } of state.sandboxes.values()) this.#announced.add(facts.incarnation);
     for (const { host, underlay } of hosts) this.#peers.state(host, underlay?.address ?? null);
-    for (const [kind, row] of opening.lines()) if (kind === 'peer') this.#peers.carry(row as PeerRow);
+    for (const [kind, row, , found] of opening.lines())
+      if (kind === 'peer') this.#peers.carry(row as PeerRow);
+      else if (kind === 'view' && row === 'drift') this.#carryDrift(found as DriftRow);
+  }
+
+  #carryDrift(row: DriftRow): void {
+    if (row.host === this.#options.host) this.#drift.memory.carry(row);
   }
 
   #note(event: Event, consulting: Consulting): void {
@@ -276,12 +312,18 @@ class HostWorker implements Worker {
     const isLeft = type === 'EndpointLeaveFailed' || type === 'EndpointDeleteFailed' || type === 'NetworkDeleteFailed';
     if (isLeft && data.fault.code !== 'DEPENDENCY_FAILED') this.#execution?.repairLater();
     if (type === 'HostLapsed' && data.host === this.#options.host) this.#stating.returned(data.epoch);
+    if (!this.#execution && 'drift' in data) this.#drift.memory.fold(event as Parameters<DriftMemory['fold']>[0]);
     this.#leasing.note(event);
     consulting.note(event);
     this.#taking?.note(event);
     if (isTerminal(type)) this.#leasing.forget(meta.causationid);
     if (type === 'SandboxCreated') this.#announced.add(data.sandbox.incarnation);
     if (type === 'SandboxRemoved') this.#announced.delete(data.sandbox.incarnation);
+  }
+
+  get #inExecution(): Execution {
+    if (!this.#execution) throw new Error('worker: looked at before anything was executed');
+    return this.#execution;
   }
 
   /** What was stated of this host last. */

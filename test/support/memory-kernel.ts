@@ -16,6 +16,7 @@ import {
 import type {
   AssociationChange,
   Census,
+  Extent,
   Kernel,
   KernelFacts,
   Operation,
@@ -38,6 +39,7 @@ import {
   sameTag,
 } from './memory-checks.ts';
 import { defaultFacts } from './memory-facts.ts';
+import { MemoryNotices, within } from './memory-notices.ts';
 import { seen } from './memory-objects.ts';
 import { MemoryPeers, MemoryTunnels } from './memory-peers.ts';
 import { findPort, type Listener } from './memory-ports.ts';
@@ -67,6 +69,8 @@ export class MemoryMachine {
   readonly tunnels = new MemoryTunnels();
   /** What encrypts its packets. */
   readonly associations = new MemoryAssociations();
+  /** What somebody hears of it. */
+  readonly notices = new MemoryNotices();
   #failings: Failing[] = [];
   #asked = 0;
   #gate: Promise<void> = Promise.resolve();
@@ -183,6 +187,11 @@ export class MemoryMachine {
 
   get gate(): Promise<void> {
     return this.#gate;
+  }
+
+  look(realm: string, host: string, extent: Extent): Census {
+    const { objects, unknown } = this.census(realm, host);
+    return { objects: objects.filter(within(extent)), unknown, settings: this.notices.settings };
   }
 
   census(realm: string, host: string): Census {
@@ -367,7 +376,9 @@ export const memoryKernel = (machine: MemoryMachine, { realm, host }: MemoryKern
   };
   return {
     apply: (plans) => ask(() => plans.map((plan) => applyTo(machine, peers, plan))),
-    census: () => ask(() => machine.census(realm, host)),
+    census: (extent) => ask(() => (extent ? machine.look(realm, host, extent) : machine.census(realm, host))),
+    watch: (tell) => machine.notices.listen(tell),
+    listeners: () => ask(() => []),
     facts: () => ask(() => machine.facts),
     setPeers: (tables) => ask(() => tables.map((table) => peers.set(structuredClone(table)))),
     changePeers: (changes) => ask(() => changes.map((change) => peers.change(structuredClone(change)))),

@@ -23,7 +23,7 @@ import { provision } from '../../services/nats/streams.ts';
 import type { Plugins } from '../../services/plugins/plugins.ts';
 import { repairs } from '../../services/worker/census.ts';
 import { Present } from '../../services/worker/present.ts';
-import { createWorker, type Worker } from '../../services/worker/worker.ts';
+import { createWorker, type Worker, type WorkerOptions } from '../../services/worker/worker.ts';
 import { type MemoryStream, memoryStream } from './memory-stream.ts';
 import { startNats, type TestNats, waitFor } from './nats.ts';
 import { fakePlugins } from './plugins/fake.ts';
@@ -74,6 +74,8 @@ export interface SystemOptions extends Streams {
   readonly actorProof?: Meta['actorproof'];
   /** Of encrypted networks. */
   readonly secret?: Uint8Array | null;
+  /** Of looks for what others have changed. */
+  readonly drift?: NonNullable<WorkerOptions['drift']>;
   readonly addressee?: string;
   /** Answers go there too. */
   readonly publish?: (subject: string, body: string) => void;
@@ -122,10 +124,11 @@ export class System {
       clock = systemClock,
       runDir,
       secret = null,
+      drift = {},
     } = { ...this.options, ...more };
     const netnsRoots = ['/run', '/tmp'];
     const pools = DEFAULT_IPV4_POOLS;
-    const place = { realm, host, runDir, pools, netnsRoots, ula: 'fd00:1:2::/48', secret };
+    const place = { realm, host, runDir, pools, netnsRoots, ula: 'fd00:1:2::/48', secret, drift };
     const worker = createWorker({ ...place, log, commands, kernel, drivers, plugins, hostServers, clock, logger });
     await Promise.race([worker.start(), worker.failed]);
     this.worker = worker;
@@ -371,7 +374,9 @@ export const mortal = (
     },
     kernel: {
       apply: (plans) => alive('apply', () => kernel.apply(plans)),
-      census: () => alive('census', () => kernel.census()),
+      census: (extent) => alive('census', () => kernel.census(extent)),
+      listeners: () => alive('listeners', () => kernel.listeners()),
+      watch: (tell) => kernel.watch(tell),
       facts: () => alive('facts', () => kernel.facts()),
       setPeers: (tables) => alive('setPeers', () => kernel.setPeers(tables)),
       changePeers: (changes) => alive('changePeers', () => kernel.changePeers(changes)),
