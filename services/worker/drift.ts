@@ -72,6 +72,9 @@ export class Drift implements DriftSift {
   #suspects = noScope();
   #tries = new Map<string, number>();
   #isGathering = false;
+  /** A look at everything that was asked for. */
+  #passing: Promise<void> = Promise.resolve();
+  #isAsked = false;
   #hasBegun = false;
   #isClosed = false;
   #settings: Readonly<Record<string, string>> | null = null;
@@ -139,7 +142,7 @@ export class Drift implements DriftSift {
     for (const { of, id, suspect } of notices) {
       if (of === 'table' || of === 'everything') {
         if (of === 'table') this.#reports.suspectHost(suspect);
-        this.#carefully(() => this.#pass('notification'));
+        this.#passSoon();
         continue;
       }
       const sandbox = of === 'endpoint' ? state.endpoints.get(id)?.sandbox?.incarnation : id;
@@ -186,9 +189,25 @@ export class Drift implements DriftSift {
     return members?.some((member) => busy.has(member)) ?? false;
   }
 
+  /** However often it is asked for: once more when the one that is under way has ended. */
+  #passSoon(): void {
+    if (this.#isAsked) return;
+    this.#isAsked = true;
+    this.#later(gatherMs, () => {
+      this.#carefully(() => {
+        this.#passing = this.#passing.then(() => {
+          this.#isAsked = false;
+          return this.#pass('notification');
+        });
+        return this.#passing;
+      });
+    });
+  }
+
   #passLater(): void {
     this.#later(this.#options.everyMs, () => {
       this.#carefully(async () => {
+        await this.#passing;
         await this.#pass('census');
         this.#passLater();
       });

@@ -297,9 +297,9 @@ if (inOwnNamespaces(import.meta.filename)) {
       assert.match(flushed[0]?.data.suspects.join() ?? '', /^pid \d+ \(nft\)$/);
       const rules = await heals(() => sh(`nft flush chain inet ${table} forward`), isWhole);
       assert.deepEqual(changesOf(rules), ['host: as made -> other rules']);
-      const element = await heals(() => sh(`nft flush map inet ${table} dnat4`), isWhole);
+      const element = await heals(() => sh(`nft flush map inet ${table} dnat4ip`), isWhole);
       assert.ok(
-        changesOf(element).some((change) => change.startsWith('sandbox: nft element dnat4')),
+        changesOf(element).some((change) => change.startsWith('sandbox: nft element dnat4ip')),
         changesOf(element).join(),
       );
       assert.ok(sh('nft list tables').includes('others'), 'what is others stays');
