@@ -2,17 +2,22 @@
 // a worker on a kernel in memory: `node bench/past.ts [COMMANDS] [QUESTIONS]`. Prints one line of JSON: how long each query takes, how
 // many answers were not what the witness knows, and how large index and ledger are.
 import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
 import type { QueryInput } from '../events/queries.ts';
 import { connect } from '../services/client/index.ts';
 import { systemClock } from '../services/lib/clock.ts';
+import { readConfig } from '../services/lib/config.ts';
 import { connectNats } from '../services/nats/connection.ts';
 import { jetStream } from '../services/nats/jetstream.ts';
 import { STREAMS } from '../services/nats/stream-config.ts';
 import { provision } from '../services/nats/streams.ts';
-import { createProjector } from '../services/projector/projector.ts';
+import { createProjector, type Projector } from '../services/projector/projector.ts';
 import { serveQueries } from '../services/projector/serve.ts';
 import { MemoryMachine, memoryKernel } from '../test/support/memory-kernel.ts';
 import { startNats } from '../test/support/nats.ts';
@@ -54,23 +59,38 @@ const write = async (url: string, commands: number): Promise<Book> => {
   return book;
 };
 
+/** Snapshots of what was there at the start are made slowly, beside everything else: whoever asks much later finds them. */
+const untilWarm = async (projector: Projector): Promise<number> => {
+  for (let before = -1; ; await sleep(2_000)) {
+    const { rows } = await projector.query('status');
+    const { snapshots } = rows[0] as { snapshots: { count: number } };
+    if (snapshots.count > 0 && snapshots.count === before) return snapshots.count;
+    before = snapshots.count;
+  }
+};
+
 /** In a process of its own: serves until its input ends. */
 const serve = async (url: string): Promise<void> => {
   const connection = await connectNats({ url, role: 'projector', log: logger });
   const before = process.memoryUsage().heapUsed;
   const log = jetStream(connection, STREAMS.log);
-  const projector = createProjector({ log, clock: systemClock, logger });
+  const read = readConfig({});
+  if (!read.ok) throw new Error(read.problems.join('; '));
+  const directory = mkdtempSync(join(tmpdir(), 'cnm-past-'));
+  const snapshots = { directory, everyEvents: read.config.snapshotEvents };
+  const projector = createProjector({ log, clock: systemClock, logger }, { snapshots });
   const service = serveQueries(connection, projector, logger, { version: '0.0.0', realm });
   const startedMs = performance.now();
   await projector.caughtUp;
   globalThis.gc?.();
   const heapMb = Math.round((process.memoryUsage().heapUsed - before) / 1e6);
   const ready = { ready_ms: Math.round(performance.now() - startedMs), heap_mb: heapMb, positions: await log.last() };
-  console.log(JSON.stringify({ ...ready, ...projector.remembered() }));
+  console.log(JSON.stringify({ ...ready, ...projector.remembered(), snapshots: await untilWarm(projector) }));
   await new Promise((resolve) => process.stdin.once('end', resolve).resume());
   await service.stop();
   await projector.stop();
   await connection.close();
+  rmSync(directory, { recursive: true });
 };
 
 interface Asked {

@@ -2,6 +2,7 @@
  * What became of a command: the one fold that controllers (answers), views (`commands`) and clients share. A command ends once, with
  * the first terminal event in log order: every intent reported, one failed, or timed out. What is reported later changes nothing.
  */
+import { cutsShort } from './cut-short.ts';
 import { type Event, isBeside, needsExecution } from './envelope.ts';
 import { type Culprit, type Fault, isFailure, isIntent, isTerminal, type PortBinding } from './events.ts';
 
@@ -24,7 +25,7 @@ export interface CommandRecord {
   readonly correlationid: string;
   /** Type of the command. */
   readonly command: string;
-  readonly status: 'accepted' | 'refused' | 'succeeded' | 'failed' | 'timed-out';
+  readonly status: 'accepted' | 'refused' | 'succeeded' | 'failed' | 'timed-out' | 'cancelled';
   /** Position of the decision. */
   readonly position: number;
   readonly decidedAt: string;
@@ -183,12 +184,22 @@ const report: Step = (record, event, position) => {
   if (failed || record.open.length === 0) end(record, failed ? 'failed' : 'succeeded', event, position);
 };
 
-const timeOut: Step = (record, event, position) => end(record, 'timed-out', event, position);
+const cut: Step = (record, event, position) =>
+  end(record, event.type === 'CommandCancelled' ? 'cancelled' : 'timed-out', event, position);
+
+/** Its host is lost, and what it had to report with it. */
+const lose: Step = (record, event, position) => {
+  if (event.type !== 'HostLost') return;
+  const text = `host ${event.data.host} was declared lost: ${event.data.reason}`;
+  record.fault = { code: 'HOST_LOST', step: 'host', errno: '', text, retryable: true, undoFaults: [] };
+  end(record, 'failed', event, position);
+};
+
 const succeed: Step = (record, event, position) => end(record, 'succeeded', event, position);
 
 /**
  * What an event does to the record of its command; null: nothing, since the command has ended. `event` is one whose commandid is the
- * command's, or the CommandTimedOut that names it.
+ * command's, or one that names it: that cuts it short, or says that its host is lost.
  */
 export const commandStep = (before: CommandRecord | undefined, event: Event): Step | null => {
   const { type, meta } = event;
@@ -197,8 +208,8 @@ export const commandStep = (before: CommandRecord | undefined, event: Event): St
   if (type === 'CommandRefused') return refuse;
   if (before !== undefined && before.status !== 'accepted') return null;
   if (isTerminal(type)) return report;
-  if (before !== undefined) return type === 'CommandTimedOut' ? timeOut : null;
-  // A decision that nobody has to execute ends its command: EndpointSuspected, CommandTimedOut (for the command that expired it).
+  if (before !== undefined) return cutsShort(event) ? cut : type === 'HostLost' ? lose : null;
+  // A decision that nobody has to execute ends its command: EndpointSuspected, CommandTimedOut (for the command that expired it), HostLost.
   return meta.commandseq === undefined ? null : succeed;
 };
 

@@ -220,7 +220,11 @@ const data = {
     options: Options.optional(),
     drift: DriftPolicy.optional(),
   }),
-  DeleteNetwork: z.strictObject({ network: NetworkRef }),
+  DeleteNetwork: z.strictObject({
+    network: NetworkRef,
+    /** Collector: only if its lease has been renewed just so often, and has run out. */
+    renewals: z.int().min(0).optional(),
+  }),
   /** Deletes the networks of a host that have no endpoints and whose labels match: `KEY` or `KEY=VALUE`, all of them; `not`: none of them. */
   PruneNetworks: z.strictObject({
     labels: z.array(z.string().min(1).max(1200)).max(32).default([]),
@@ -262,6 +266,21 @@ const data = {
   SuspectEndpoint: z.strictObject({ endpointId: Id, generation: z.int() }),
   /** Collector, step two: nothing has happened to it since. */
   CollectEndpoint: z.strictObject({ endpointId: Id, generation: z.int() }),
+  /**
+   * Begins the lease of a sandbox or a network anew, of one of the two; of a network's by name or id. Only by whoever has made it, and for
+   * the owner that it was made for, where one is named.
+   */
+  RenewLease: z.strictObject({
+    sandbox: SandboxId.optional(),
+    network: NetworkRef.optional(),
+    owner: Owner.optional(),
+    /** From now on; as before when left out. */
+    leaseMs: LeaseMs.optional(),
+  }),
+  /** Collector, step one: the lease of this sandbox has run out. */
+  SuspectLease: z.strictObject({ incarnation: Id, renewals: z.int() }),
+  /** Collector, step two: nobody has renewed it since; the sandbox is detached. */
+  ExpireLease: z.strictObject({ incarnation: Id, renewals: z.int() }),
   /** Collector: this sandbox has a way out that it does not need, or needs one that it does not have, and nothing is under way in it. */
   MendSandbox: z.strictObject({ incarnation: Id }),
   /** Worker: host ports that it has found free for an intent that it holds; they are its own once this is accepted. */
@@ -280,10 +299,14 @@ const data = {
   SettleIntent: z.strictObject({ intent: z.string(), epoch: z.int(), answer: Settlement }),
   /** Collector: the worker that stated this epoch has not renewed its lease; since then, as far as is known. */
   LapseHost: z.strictObject({ host: HostName, epoch: z.int(), since: z.iso.datetime() }),
+  /** Operator: this host, whose worker shows no sign of life, does not come back with what it had. Everything that it holds is given free. */
+  DeclareHostLost: z.strictObject({ host: HostName, reason: Reason }),
   /** New keys for all encrypted networks, on every host. */
   RotateTunnelKeys: z.strictObject({}),
   /** Timer: this command's deadline has passed. */
   ExpireCommand: z.strictObject({ actor: z.string(), commandId: CommandId }),
+  /** A command of the sender's own is not wanted any more: it ends, and what was made for it is taken back. */
+  CancelCommand: z.strictObject({ commandId: CommandId, reason: Reason.optional() }),
   /** An event that readers have parked, since they could not fold it: they try again. */
   RetryParked: z.strictObject(place),
   /** They go on without it. */
@@ -336,12 +359,17 @@ export const Command = z.discriminatedUnion('type', [
   message('DetachSandbox'),
   message('SuspectEndpoint'),
   message('CollectEndpoint'),
+  message('RenewLease'),
+  message('SuspectLease'),
+  message('ExpireLease'),
   message('MendSandbox'),
   message('LeasePorts'),
   message('SettleIntent'),
   message('LapseHost'),
+  message('DeclareHostLost'),
   message('RotateTunnelKeys'),
   message('ExpireCommand'),
+  message('CancelCommand'),
   message('RetryParked'),
   message('DiscardParked'),
   message('SetLegalHold'),

@@ -1,9 +1,11 @@
 /** The decider of a host's boundary: one command against the state, answered with facts or a refusal. Pure. */
 import type { Command } from './commands.ts';
+import { cancelCommand } from './deciders/cancel.ts';
 import type { Context, Decision } from './deciders/context.ts';
 import { createEndpoint, deleteEndpoint } from './deciders/endpoint.ts';
 import { liftLegalHold, setLegalHold, shredSubject } from './deciders/holds.ts';
-import { lapseHost } from './deciders/hosts.ts';
+import { declareHostLost, lapseHost } from './deciders/hosts.ts';
+import { expireLease, renewLease, suspectLease } from './deciders/lease.ts';
 import { configureDriver, createNetwork } from './deciders/network.ts';
 import { deleteNetwork, pruneNetworks } from './deciders/network-removal.ts';
 import { mendSandbox } from './deciders/outlet.ts';
@@ -55,6 +57,12 @@ export const decide = (state: BoundaryState, command: Command, context: Context)
       return suspectEndpoint(state, command.data, context);
     case 'CollectEndpoint':
       return collectEndpoint(state, command.data, context);
+    case 'RenewLease':
+      return renewLease(state, command.data, context);
+    case 'SuspectLease':
+      return suspectLease(state, command.data, context);
+    case 'ExpireLease':
+      return expireLease(state, command.data, context);
     case 'MendSandbox':
       return mendSandbox(state, command.data, context);
     case 'LeasePorts':
@@ -63,10 +71,14 @@ export const decide = (state: BoundaryState, command: Command, context: Context)
       return settleIntent(state, command.data, context);
     case 'LapseHost':
       return lapseHost(state, command.data, context);
+    case 'DeclareHostLost':
+      return declareHostLost(state, command.data, context);
     case 'RotateTunnelKeys':
       return rotateTunnelKeys(state, command.data, context);
     case 'ExpireCommand':
       return expireCommand(state, command.data, context);
+    case 'CancelCommand':
+      return cancelCommand(state, command.data, context);
     case 'RetryParked':
       return retryParked(state, command.data, context);
     case 'DiscardParked':

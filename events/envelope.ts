@@ -90,9 +90,11 @@ export const isMixed = (facts: readonly Fact[]): boolean =>
 export const isRevertible = ({ meta }: Event): boolean =>
   meta.revertible === true || meta.commandtype === 'MoveSandbox';
 
-/** Whether an event stands beside others that tell what becomes of its command: an admission, or a way out that is made with its first endpoint. */
+/** Whether an event stands beside others that tell what becomes of its command: an admission, what other hosts are to forget, or a way out that is made with its first endpoint. */
 export const isBeside = ({ type, data }: Event): boolean =>
-  type === 'EndpointAdmitted' || (type === 'NetworkCreateRequested' && data.network.outlet);
+  type === 'EndpointAdmitted' ||
+  type === 'PeersForgotten' ||
+  (type === 'NetworkCreateRequested' && data.network.outlet);
 
 /** Current version of every event type; writers write these. */
 export const eventVersions: Readonly<Record<EventType, number>> = Object.fromEntries(

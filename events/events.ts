@@ -5,6 +5,7 @@
  */
 import { z } from 'zod';
 import { auditDecisions } from './audit-events.ts';
+import { LeaseMs } from './commands.ts';
 import { driftOutcomes } from './drift-events.ts';
 import {
   Culprit,
@@ -30,6 +31,11 @@ export * from './facts.ts';
 const network = { networkId: Id, name: NetworkName };
 const endpoint = { endpointId: Id, networkId: Id, name: EndpointName };
 const inSandbox = { ...endpoint, sandbox: z.object({ id: SandboxId, incarnation: Id }) };
+/** One of the two. */
+const leased = {
+  sandbox: z.object({ id: SandboxId, incarnation: Id }).nullable(),
+  network: z.object({ id: Id, name: NetworkName }).nullable(),
+};
 const failed = { fault: Fault };
 /** Of an event: the position of its commit, and its place there, from 0. */
 const place = { position: z.int(), index: z.int() };
@@ -43,8 +49,33 @@ const decisions = {
     culprits: z.array(Culprit),
   }),
   CommandTimedOut: z.object({ actor: Actor, commandId: CommandId, command: z.string(), intents: z.array(z.string()) }),
+  /** Of the actor's own will, before it had ended. */
+  CommandCancelled: z.object({
+    actor: Actor,
+    commandId: CommandId,
+    command: z.string(),
+    intents: z.array(z.string()),
+    reason: z.string().nullable(),
+  }),
   /** Its worker of this epoch has shown no sign of life; over with the next HostFacts. */
   HostLapsed: z.object({ host: HostName, epoch: z.int(), since: z.string() }),
+  /**
+   * A host in this epoch does not come back with what it had: everything of it has ended, if it has not stated another epoch by then. Over
+   * with the next HostFacts.
+   */
+  HostLost: z.object({
+    host: HostName,
+    epoch: z.int(),
+    reason: z.string(),
+    /** Ids of what has ended with it; sandboxes by incarnation. */
+    networks: z.array(Id),
+    endpoints: z.array(Id),
+    sandboxes: z.array(Id),
+    /** Commands that were under way there. */
+    commands: z.array(z.object({ actor: Actor, commandId: CommandId })),
+  }),
+  /** What this host has reported of networks of the realm counts no more on any other host: one batch with its HostLost. */
+  PeersForgotten: z.object({ host: HostName, epoch: z.int() }),
   /** Packets of encrypted networks get keys of this generation; the first, before any rotation, is 0. */
   TunnelKeysRotated: z.object({ generation: z.int() }),
   DriverConfigureRequested: z.object({ driver: z.string(), options: Texts }),
@@ -125,6 +156,15 @@ const decisions = {
     reason: z.string(),
     lastSandbox: z.string().nullable(),
   }),
+  /** The lease of a sandbox, or of a network, begins anew with this event. */
+  LeaseRenewed: z.object({
+    ...leased,
+    leaseMs: LeaseMs,
+    /** How often it was renewed, this time included. */
+    renewals: z.int(),
+  }),
+  /** It has run out, and the sandbox is detached soon unless it is renewed. */
+  LeaseSuspected: z.object({ ...leased, renewals: z.int(), expiredAt: z.string() }),
   /** Whoever has parked the event at this place tries to fold it again, and what waits behind it. */
   ParkedRetried: z.object(place),
   /** Whoever has parked the event at this place goes on without it. */

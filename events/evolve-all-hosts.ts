@@ -11,6 +11,7 @@ export const allHostsTypes = [
   'ParkedRetried',
   'ParkedDiscarded',
   'SegmentOpened',
+  'PeersForgotten',
 ] as const;
 type OfAllHosts = EventOf<(typeof allHostsTypes)[number]>;
 
@@ -35,6 +36,9 @@ export const evolveAllHosts = ({ tunnelKeys, holds, shredded }: SharedState, eve
     case 'ParkedRetried':
     case 'ParkedDiscarded':
       // Said to readers: decisions know nothing of what they have parked.
+      return;
+    case 'PeersForgotten':
+      // Said to the workers of other hosts: what ends with a host is said on its own boundary.
       return;
     case 'SegmentOpened':
       // Readers put the state in place when they have all of it (services/lib/opening.ts).

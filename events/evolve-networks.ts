@@ -4,6 +4,7 @@ import { isFailure, isIntent, type NetworkFacts, type NetworkSettings } from './
 import { endEndpoint } from './evolve-endpoints.ts';
 import { holdAddresses } from './holdings.ts';
 import { addressPool, holdSubnet, releaseSubnet } from './ipam.ts';
+import { leaseOf } from './lifetime.ts';
 import { isWide } from './settled.ts';
 import {
   type BoundaryState,
@@ -37,7 +38,9 @@ const createNetwork = (state: BoundaryState, event: EventOf<'NetworkCreateReques
   if (home.networks.has(network.id)) return;
   const { id, time: createdAt } = event.meta;
   const status = needsExecution(event) ? 'creating' : 'active';
-  home.networks.set(network.id, { facts: network, status, intent: id, createdAt, update: null, isSettled: false });
+  const lease = leaseOf(network, event.meta);
+  const row = { facts: network, status, intent: id, createdAt, update: null, isSettled: false, lease } as const;
+  home.networks.set(network.id, row);
   home.networkNames.set(network.name.toLowerCase(), network.id);
   for (const { subnet, vni } of ownSubnets(network)) {
     const holder = { kind: 'network', id: network.id, name: network.name };
@@ -81,7 +84,8 @@ const endEndpoints = (state: BoundaryState, networkId: string, event: Event): vo
   }
 };
 
-const end = (state: BoundaryState, { facts }: NetworkRow, event: Event): void => {
+/** Nothing of a network is left, nor of what is in it. */
+export const endNetwork = (state: BoundaryState, { facts }: NetworkRow, event: Event): void => {
   endEndpoints(state, facts.id, event);
   const home = homeOf(state, facts.scope);
   const atMs = Date.parse(event.meta.time);
@@ -102,7 +106,7 @@ const end = (state: BoundaryState, { facts }: NetworkRow, event: Event): void =>
 export const endVacant = (state: BoundaryState, networkId: string, event: Event): void => {
   const row = networkOf(state, networkId);
   if (row?.status !== 'deleting' || !isRecordOnly(row.facts)) return;
-  if (cellOf(state, networkId)?.endpoints.size === 0) end(state, row, event);
+  if (cellOf(state, networkId)?.endpoints.size === 0) endNetwork(state, row, event);
 };
 
 const evolveNetwork = (state: BoundaryState, event: Event, id: string): void => {
@@ -116,7 +120,7 @@ const evolveNetwork = (state: BoundaryState, event: Event, id: string): void => 
     const name = row.facts.name.toLowerCase();
     if (home.networkNames.get(name) === id) home.networkNames.delete(name);
   }
-  if (status === 'absent') end(state, row, event);
+  if (status === 'absent') endNetwork(state, row, event);
   else home.networks.set(id, { ...row, status, intent: isIntent(event.type) ? event.meta.id : row.intent });
   if (!needsExecution(event)) endVacant(state, id, event);
 };

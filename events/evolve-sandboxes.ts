@@ -3,6 +3,7 @@ import { type Event, type EventOf, isRevertible } from './envelope.ts';
 import type { EventType, Gateways, SandboxFacts } from './events.ts';
 import { electGateways } from './gateways.ts';
 import { holdInstead } from './leases.ts';
+import { leaseOf } from './lifetime.ts';
 import { type BoundaryState, type EndpointRow, isMoving, networkOf, plugOf, type SandboxRow } from './state.ts';
 import { nextStatus, sandboxTransitions } from './states.ts';
 
@@ -22,9 +23,14 @@ const elect = (state: BoundaryState, members: readonly string[]): Gateways =>
     }),
   );
 
-const start = (state: BoundaryState, facts: SandboxFacts, status: SandboxRow['status']): SandboxRow => {
+const start = (
+  state: BoundaryState,
+  facts: SandboxFacts,
+  status: SandboxRow['status'],
+  { meta }: Event,
+): SandboxRow => {
   holdInstead(state, { kind: 'sandbox', id: facts.incarnation }, [], facts.ports);
-  return { facts, status, members: [], gateways: { ipv4: null, ipv6: null }, move: null };
+  return { facts, status, members: [], gateways: { ipv4: null, ipv6: null }, move: null, lease: leaseOf(facts, meta) };
 };
 
 const unname = (state: BoundaryState, { facts }: SandboxRow): void => {
@@ -40,7 +46,7 @@ export const removeSandbox = (state: BoundaryState, row: SandboxRow): void => {
 
 export const joinSandbox = (state: BoundaryState, event: EventOf<'EndpointJoinRequested'>): void => {
   const { sandbox, endpointId } = event.data;
-  const row = state.sandboxes.get(sandbox.incarnation) ?? start(state, sandbox, 'creating');
+  const row = state.sandboxes.get(sandbox.incarnation) ?? start(state, sandbox, 'creating', event);
   const members = [...row.members, endpointId];
   const status = statusOr(row.status, event.type);
   state.sandboxes.set(sandbox.incarnation, { ...row, status, members, gateways: elect(state, members) });
@@ -91,7 +97,7 @@ export const leaveSandbox = (state: BoundaryState, endpoint: EndpointRow, event:
 /** Puts an endpoint back where it was among the members, since its move failed. */
 export const returnToSandbox = (state: BoundaryState, event: EventOf<'EndpointLeaveReverted'>): void => {
   const { sandbox, endpointId, before } = event.data;
-  const row = state.sandboxes.get(sandbox.incarnation) ?? start(state, sandbox, 'ready');
+  const row = state.sandboxes.get(sandbox.incarnation) ?? start(state, sandbox, 'ready', event);
   if (row.members.includes(endpointId)) return;
   const members = row.members.toSpliced(before.index, 0, endpointId);
   // Whoever was in it and is again says that it is there, even if others have joined since it was left.

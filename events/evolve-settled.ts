@@ -2,6 +2,7 @@
 import type { EventOf } from './envelope.ts';
 import { reelect } from './evolve-sandboxes.ts';
 import { hold, release } from './holdings.ts';
+import { takeLeased } from './leases.ts';
 import { type BoundaryState, cellOf } from './state.ts';
 
 const settleEndpoint = (state: BoundaryState, { data, meta }: EventOf<'EndpointSettled'>): void => {
@@ -30,5 +31,11 @@ const settleJoin = (state: BoundaryState, { data }: EventOf<'JoinSettled'>): voi
   reelect(state, sandbox.incarnation);
 };
 
-export const evolveSettled = (state: BoundaryState, event: EventOf<'EndpointSettled' | 'JoinSettled'>): void =>
-  event.type === 'JoinSettled' ? settleJoin(state, event) : settleEndpoint(state, event);
+export const evolveSettled = (
+  state: BoundaryState,
+  event: EventOf<'PortsLeased' | 'EndpointSettled' | 'JoinSettled'>,
+): void => {
+  if (event.type === 'PortsLeased') takeLeased(state, event.data);
+  else if (event.type === 'JoinSettled') settleJoin(state, event);
+  else settleEndpoint(state, event);
+};

@@ -1,14 +1,16 @@
 /** How each event changes a boundary's state. Total: history has happened, so nothing here refuses or throws. */
 import { foldCommand } from './command-record.ts';
+import { type CutShort, cutsShort } from './cut-short.ts';
 import { type Event, type EventOf, isBeside, isRevertible, needsExecution } from './envelope.ts';
 import { isConstructive, isFailure, isTerminal } from './events.ts';
 import { evolveAllHosts, isOfAllHosts } from './evolve-all-hosts.ts';
 import { createEndpoint, evolveEndpoint, updateEndpoint, updateReported } from './evolve-endpoints.ts';
+import { evolveLease } from './evolve-leases.ts';
+import { loseHost } from './evolve-lost.ts';
 import { endVacant, evolveNetworks } from './evolve-networks.ts';
 import { endMove, evolveSandbox } from './evolve-sandboxes.ts';
 import { evolveSettled } from './evolve-settled.ts';
 import { setRoutes } from './ipam.ts';
-import { takeLeased } from './leases.ts';
 import { type BoundaryState, commandKey } from './state.ts';
 
 /** How long command ids are remembered; design value, 30 days. */
@@ -26,7 +28,9 @@ const remember = (state: BoundaryState, event: Event, position: number): void =>
   const key = commandKey(event.meta.actor, event.meta.commandid);
   if (!state.commands.has(key)) {
     const digest = event.meta.commanddigest ?? '';
-    state.commands.set(key, { digest, decidedAt: position, endedAt: needsExecution(event) ? null : position });
+    const endedAt = needsExecution(event) ? null : position;
+    const ended = event.type === 'CommandRefused' ? 'refused' : null;
+    state.commands.set(key, { digest, decidedAt: position, endedAt, ended });
     state.remembered.push({ key, decidedMs: millis(event) });
   }
   if (needsExecution(event)) state.intents.set(event.meta.id, event);
@@ -43,7 +47,7 @@ const progress = (state: BoundaryState, key: string, event: Event, position: num
   }
   state.progress.delete(key);
   const row = state.commands.get(key);
-  if (row) state.commands.set(key, { ...row, endedAt: position });
+  if (row) state.commands.set(key, { ...row, endedAt: position, ended: record.status });
 };
 
 /**
@@ -60,14 +64,15 @@ const close = (state: BoundaryState, event: Event): void => {
 };
 
 /**
- * Marks what a timed-out command wanted made: a worker that gets there undoes it. Removals are finished all the same, but for those of
+ * Marks what a command wanted made that has timed out or was cancelled: a worker that gets there undoes it. Removals are finished all the same, but for those of
  * a move: it happens as a whole or is reverted.
  */
-const expire = (state: BoundaryState, event: EventOf<'CommandTimedOut'>): void => {
+const cutShort = (state: BoundaryState, event: CutShort): void => {
   if (!state.progress.has(commandKey(event.data.actor, event.data.commandId))) return;
   for (const id of event.data.intents) {
     const intent = state.intents.get(id);
-    if (intent && (isConstructive(intent.type) || isRevertible(intent))) state.expired.set(id, true);
+    if (intent && (isConstructive(intent.type) || isRevertible(intent)))
+      state.expired.set(id, event.type === 'CommandCancelled' ? 'cancelled' : true);
   }
 };
 
@@ -87,25 +92,28 @@ export const forget = (state: BoundaryState, nowMs: number): void => {
 
 // ---------------------------------------------------------------- hosts and drivers
 
-const evolveHost = (state: BoundaryState, event: EventOf<'HostFacts' | 'HostLapsed'>): void => {
-  if (event.type === 'HostLapsed') {
-    state.lapsed.set('epoch', event.data.epoch);
-    return;
-  }
-  setRoutes(state.subnets, event.data.host, event.data.routes);
-  setRoutes(state.shared.subnets, event.data.host, event.data.routes);
-  state.facts.set('host', event.data);
-};
+type Configuring = EventOf<'DriverConfigureRequested' | 'DriverConfigureFailed'>;
 
-const evolveDriver = (
-  { drivers }: BoundaryState,
-  event: EventOf<'DriverConfigureRequested' | 'DriverConfigureFailed'>,
-): void => {
+const evolveDriver = ({ drivers }: BoundaryState, event: Configuring): void => {
   const { driver } = event.data;
   const row = drivers.get(driver);
   if (event.type === 'DriverConfigureRequested') {
     drivers.set(driver, { options: event.data.options, before: row?.options ?? {}, intent: event.meta.id });
   } else if (row?.intent === event.meta.causationid) drivers.set(driver, { ...row, options: row.before });
+};
+
+const evolveHost = (state: BoundaryState, event: EventOf<'HostFacts' | 'HostLapsed' | Configuring['type']>): void => {
+  if (event.type === 'HostLapsed') {
+    state.lapsed.set('epoch', event.data.epoch);
+    return;
+  }
+  if (event.type !== 'HostFacts') {
+    evolveDriver(state, event);
+    return;
+  }
+  setRoutes(state.subnets, event.data.host, event.data.routes);
+  setRoutes(state.shared.subnets, event.data.host, event.data.routes);
+  state.facts.set('host', event.data);
 };
 
 // ---------------------------------------------------------------- all
@@ -115,6 +123,7 @@ const isDrift = (event: Event): event is DriftEvent => 'drift' in event.data;
 type DriftEvent = EventOf<'DriftDetected' | 'DriftRepaired' | 'DriftLeft' | 'DriftEnded'>;
 
 const evolveModel = (state: BoundaryState, event: Exclude<Event, DriftEvent>): void => {
+  if (cutsShort(event) || event.type === 'HostLost') return;
   if (isOfAllHosts(event)) {
     evolveAllHosts(state.shared, event);
     return;
@@ -122,11 +131,9 @@ const evolveModel = (state: BoundaryState, event: Exclude<Event, DriftEvent>): v
   switch (event.type) {
     case 'HostFacts':
     case 'HostLapsed':
-      evolveHost(state, event);
-      return;
     case 'DriverConfigureRequested':
     case 'DriverConfigureFailed':
-      evolveDriver(state, event);
+      evolveHost(state, event);
       return;
     case 'NetworkCreateRequested':
     case 'NetworkSettled':
@@ -150,9 +157,6 @@ const evolveModel = (state: BoundaryState, event: Exclude<Event, DriftEvent>): v
     case 'EndpointUpdateFailed':
       updateReported(state, event);
       return;
-    case 'PortsLeased':
-      takeLeased(state, event.data);
-      return;
     case 'EndpointJoinRequested':
     case 'EndpointLeaveRequested':
     case 'EndpointDeleteRequested':
@@ -174,6 +178,11 @@ const evolveModel = (state: BoundaryState, event: Exclude<Event, DriftEvent>): v
     case 'SandboxRemoved':
       evolveSandbox(state, event);
       return;
+    case 'LeaseRenewed':
+    case 'LeaseSuspected':
+      evolveLease(state, event);
+      return;
+    case 'PortsLeased':
     case 'EndpointSettled':
     case 'JoinSettled':
       evolveSettled(state, event);
@@ -181,7 +190,6 @@ const evolveModel = (state: BoundaryState, event: Exclude<Event, DriftEvent>): v
     case 'EndpointAdmitted':
     case 'RealmOpened':
     case 'CommandRefused':
-    case 'CommandTimedOut':
     case 'DriverConfigured':
       return;
     default:
@@ -200,10 +208,11 @@ export const evolve = (state: BoundaryState, event: Event, position: number): vo
     return;
   }
   if (event.meta.commandseq !== undefined) remember(state, event, position);
-  if (event.type === 'CommandTimedOut') {
-    expire(state, event);
+  if (cutsShort(event)) {
+    cutShort(state, event);
     progress(state, commandKey(event.data.actor, event.data.commandId), event, position);
   } else progress(state, commandKey(event.meta.actor, event.meta.commandid), event, position);
   if (isTerminal(event.type)) close(state, event);
+  if (event.type === 'HostLost') loseHost(state, event, position);
   if (!isDrift(event)) evolveModel(state, event);
 };

@@ -18,7 +18,7 @@ export interface HistoryRow {
   readonly correlationid: string;
   readonly traceparent: string | null;
   /** Of the command; empty where there is none. */
-  readonly status: 'accepted' | 'refused' | 'succeeded' | 'failed' | 'timed-out' | '';
+  readonly status: 'accepted' | 'refused' | 'succeeded' | 'failed' | 'timed-out' | 'cancelled' | '';
   /** Why it was refused or has failed. */
   readonly code: string | null;
   readonly detail: string | null;

@@ -42,7 +42,7 @@ export type Refused = z.infer<typeof Refused>;
 /** Second answer: what became of it. */
 export const Outcome = z.object({
   kind: z.literal('outcome'),
-  status: z.enum(['succeeded', 'failed', 'timed-out']),
+  status: z.enum(['succeeded', 'failed', 'timed-out', 'cancelled']),
   ...Result,
   ...things,
   fault: Fault.nullable(),
@@ -65,6 +65,7 @@ export const viewNames = [
   'commands',
   'garbage',
   'drift',
+  'leases',
   'parked',
   'holds',
   'shredded',

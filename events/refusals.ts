@@ -27,6 +27,8 @@ export const codes = {
   },
   COMMAND_FAULTY: { status: 500, remedy: 'A defect in cnmbus: report it with the event, which holds the command id.' },
   COMMAND_ENDED: { status: 409, remedy: 'Nothing: the command has ended already.' },
+  COMMAND_NOT_FOUND: { status: 404, remedy: 'See `cnm history command`: only who sent a command can cancel it.' },
+  COMMAND_REMOVES: { status: 409, remedy: 'Wait for its outcome, and make again what is wanted after all.' },
   DEADLINE_NOT_PASSED: { status: 409, remedy: 'Nothing: the command still has time.' },
   BOUNDARY_PARKED: {
     status: 503,
@@ -141,6 +143,16 @@ export const codes = {
   UPDATE_DISRUPTS: { status: 409, remedy: 'Set `disrupt` if connections through the gateway may be reset.' },
   NETWORK_FULL: { status: 503, remedy: 'A bridge takes 1023 endpoints: use a second network.' },
   NOT_GARBAGE: { status: 409, remedy: 'Nothing: the endpoint is in use, or something newer happened to it.' },
+  // Leases of sandboxes and networks
+  LEASE_NOT_FOUND: {
+    status: 404,
+    remedy: 'Nothing: it lasts. A lease is asked for when a sandbox or a network is made.',
+  },
+  LEASE_NOT_YOURS: {
+    status: 403,
+    remedy: 'See `cnm lease ls`: who made it renews it, for the owner that is named there.',
+  },
+  LEASE_RUNNING: { status: 409, remedy: 'Nothing: collectors ask again when it has run out.' },
   // Sandboxes
   SANDBOX_NOT_FOUND: { status: 404, remedy: 'Attach it first, or see `cnm sandbox ls`.' },
   SANDBOX_CONFLICT: {
@@ -158,6 +170,8 @@ export const codes = {
   },
   // How accepted commands fail
   DEPENDENCY_FAILED: { status: 409, remedy: 'Look at the command it depended on: `cnm history`.' },
+  CANCELLED: { status: 409, remedy: 'Nothing: what was made for it is taken back.' },
+  HOST_LOST: { status: 503, remedy: 'Send it again, for another host.' },
   TIMED_OUT: { status: 504, remedy: 'See whether the worker of the host runs; what it did too late is undone.' },
   KERNEL_ERROR: {
     status: 500,

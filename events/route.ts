@@ -130,11 +130,18 @@ const bySandbox = (
   otherwise = () => nowhere(hosts, 'SANDBOX_NOT_FOUND', 'sandbox', id),
 ): Routed => where(hosts, `sandbox ${id}`, (state) => findSandbox(state, id) !== undefined, 'HOST_REQUIRED', otherwise);
 
+/** The network that a command changes or removes itself. */
+const changedNetwork = (command: Command): string | null => {
+  if (command.type === 'RenewLease') return command.data.network ?? null;
+  return command.type === 'UpdateNetwork' || command.type === 'DeleteNetwork' ? command.data.network : null;
+};
+
 /** A network of the realm is changed and removed on its own boundary, whichever host it is seen from. */
 const onRealm = (places: Places, command: Command, host: string): Routed => {
-  if (command.type !== 'UpdateNetwork' && command.type !== 'DeleteNetwork') return at(host);
+  const ref = changedNetwork(command);
+  if (ref === null) return at(host);
   const state = places.hosts.get(host);
-  const row = state && findNetwork(state, command.data.network);
+  const row = state && findNetwork(state, ref);
   return row?.facts.scope === 'realm' ? { ok: true, place: { kind: 'network', id: row.facts.id } } : at(host);
 };
 
@@ -150,10 +157,14 @@ const isRealmNetwork = ({ drivers }: Places, command: Command): boolean =>
 
 /**
  * @param subjectHost the host in the command's subject, null where it names none
+ * @param actor who sent the command
  */
-export const routeCommand = (places: Places, command: Command, subjectHost: string | null): Routed => {
+export const routeCommand = (places: Places, command: Command, subjectHost: string | null, actor = ''): Routed => {
   // What is said of the log is said to no host.
   if (!isPlaced(command)) return ofRealm;
+  if (command.type === 'CancelCommand')
+    return byCommand(places, commandKey(actor, command.data.commandId), subjectHost);
+  if (command.type === 'DeclareHostLost') return named(places.hosts, command.data.host);
   if (command.type === 'RotateTunnelKeys' || isRealmNetwork(places, command)) {
     // What is for every host is so whichever host it is asked for from; only there has to be such a host.
     const from = subjectHost === null ? null : named(places.hosts, subjectHost);
@@ -167,14 +178,31 @@ export const routeCommand = (places: Places, command: Command, subjectHost: stri
   return refuse('NETWORK_NOT_FOUND', `network ${stray} is not on host ${host}`, [{ kind: 'network', id: stray }]);
 };
 
+/** Where a command was decided, whichever host the sender of this one has named. What no host knows, the realm may have decided. */
+const byCommand = ({ hosts }: Places, key: string, subjectHost: string | null): Routed => {
+  const from = subjectHost === null ? null : named(hosts, subjectHost);
+  if (from && !from.ok) return from;
+  return where(
+    hosts,
+    'the command',
+    (state) => state.commands.has(key),
+    'HOST_REQUIRED',
+    () => ofRealm,
+  );
+};
+
 /** The networks that a command names. */
 const references = (command: Command): readonly string[] => {
   if (command.type === 'AttachSandbox') return command.data.networks.map(({ network }) => network);
   if (command.type === 'MoveSandbox') return [command.data.from, command.data.to.network];
-  return 'network' in command.data ? [command.data.network] : [];
+  const ref = 'network' in command.data ? command.data.network : undefined;
+  return ref === undefined ? [] : [ref];
 };
 
-const unaddressed = (places: Places, command: Exclude<Placed, { type: 'RotateTunnelKeys' }>): Routed => {
+const unaddressed = (
+  places: Places,
+  command: Exclude<Placed, { type: 'RotateTunnelKeys' | 'CancelCommand' | 'DeclareHostLost' }>,
+): Routed => {
   const { hosts } = places;
   switch (command.type) {
     case 'ConfigureDriver':
@@ -205,12 +233,19 @@ const unaddressed = (places: Places, command: Exclude<Placed, { type: 'RotateTun
       return byNetwork(places, command.data.from, () => bySandbox(places, command.data.sandbox));
     case 'DetachSandbox':
       return bySandbox(places, command.data.sandbox);
+    case 'RenewLease': {
+      const { sandbox, network } = command.data;
+      if (network === undefined) return sandbox === undefined ? only(hosts) : bySandbox(places, sandbox);
+      return byNetwork(places, network, ({ facts: { id } }) => ({ ok: true, place: { kind: 'network', id } }));
+    }
     case 'LeasePorts':
     case 'SettleIntent':
       return where(hosts, 'the intent', (state) => state.intents.has(command.data.intent));
     case 'SuspectEndpoint':
     case 'CollectEndpoint':
       return where(hosts, 'the endpoint', (state) => state.endpoints.has(command.data.endpointId));
+    case 'SuspectLease':
+    case 'ExpireLease':
     case 'MendSandbox':
       return where(hosts, 'the sandbox', (state) => state.sandboxes.has(command.data.incarnation));
     case 'LapseHost':

@@ -17,6 +17,7 @@ const sharedTables = ['networks', 'networkNames', 'vnis', 'vniCursor', 'tunnelKe
 const boundaryTables = [
   'facts',
   'lapsed',
+  'lost',
   'drivers',
   'networks',
   'networkNames',

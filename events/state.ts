@@ -3,6 +3,7 @@
  * workers derive from it what must exist and what is still to be done. Rows are replaced, never changed (events/table.ts).
  */
 import type { CommandRecord } from './command-record.ts';
+import type { Cut } from './cut-short.ts';
 import type { OpenLeave } from './endpoint-life.ts';
 import type { Event } from './envelope.ts';
 import type {
@@ -17,6 +18,7 @@ import type {
   SandboxFacts,
 } from './events.ts';
 import { type AddressPool, type SubnetSpace, subnetSpace } from './ipam.ts';
+import type { Lease } from './lifetime.ts';
 import type { EndpointStatus, NetworkStatus, SandboxStatus } from './states.ts';
 import { Journal, Queue, Table } from './table.ts';
 import type { Update } from './updates.ts';
@@ -40,6 +42,8 @@ export interface NetworkRow {
   readonly update: Update<NetworkSettings> | null;
   /** Whether its subnets are those that a worker has learnt. */
   readonly isSettled: boolean;
+  /** Null: it lasts until it is deleted. Left out in what was carried over by a version before. */
+  readonly lease?: Lease | null;
 }
 
 /** What is unique inside one network. */
@@ -93,6 +97,8 @@ export interface SandboxRow {
   readonly gateways: Gateways;
   /** Event id of the latest leave that may be reverted, as in a move to another network; open while that is. */
   readonly move: string | null;
+  /** Null: it lasts until it is left. Left out in what was carried over by a version before. */
+  readonly lease?: Lease | null;
 }
 
 /** Who holds a port of the host, and on which of its addresses; `0.0.0.0` and `::` are all of their family. */
@@ -111,6 +117,8 @@ export interface CommandRow {
   readonly decidedAt: number;
   /** Position of the commit that ended it; null while it runs. */
   readonly endedAt: number | null;
+  /** How; null while it runs, and where its decision has said all. Left out in what was carried over by a version before. */
+  readonly ended?: CommandRecord['status'] | null;
 }
 
 /** What is decided for all hosts together: networks of the realm, and what is unique in them. Every host's state points to the one. */
@@ -140,6 +148,8 @@ export interface BoundaryState {
   readonly facts: Table<'host', EventData<'HostFacts'>>;
   /** Epoch whose worker showed no sign of life; it is away as long as its facts have that epoch (`isLapsed`). */
   readonly lapsed: Table<'epoch', number>;
+  /** Epoch in which it was declared lost; it is as long as its facts have that epoch (`isLost`). */
+  readonly lost: Table<'epoch', number>;
   readonly drivers: Table<string, DriverRow>;
   /** Of this host alone; `networkOf` finds those of the realm too. */
   readonly networks: Table<string, NetworkRow>;
@@ -165,8 +175,8 @@ export interface BoundaryState {
   readonly progress: Table<string, CommandRecord>;
   /** Intents that their host has not reported on, in log order: a worker's work. */
   readonly intents: Table<string, Event>;
-  /** Intents among them whose command has timed out: to be undone, not done. */
-  readonly expired: Table<string, true>;
+  /** Intents among them whose command has timed out, or was cancelled: to be undone, not done. */
+  readonly expired: Table<string, Cut>;
 }
 
 /** Whether a change of this sandbox that may be reverted, such as a move to another network, is not reported yet. */
@@ -203,6 +213,7 @@ export const initialState = (shared: SharedState = sharedState()): BoundaryState
     shared,
     facts: new Table(journal),
     lapsed: new Table(journal),
+    lost: new Table(journal),
     drivers: new Table(journal),
     networks: new Table(journal),
     networkNames: new Table(journal),
@@ -281,3 +292,7 @@ export const findSandbox = (state: BoundaryState, id: string): SandboxRow | unde
 /** Whether the host's worker is known to show no sign of life. */
 export const isLapsed = ({ facts, lapsed }: Pick<BoundaryState, 'facts' | 'lapsed'>): boolean =>
   lapsed.get('epoch') !== undefined && lapsed.get('epoch') === facts.get('host')?.epoch;
+
+/** Whether the host was declared lost, and no worker of it has come back since. */
+export const isLost = ({ facts, lost }: Pick<BoundaryState, 'facts' | 'lost'>): boolean =>
+  lost.get('epoch') !== undefined && lost.get('epoch') === facts.get('host')?.epoch;

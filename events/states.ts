@@ -126,6 +126,13 @@ export const networkAnswers = {
     deleting: 'NETWORK_DELETING',
     stuck: 'accepted',
   },
+  RenewLease: {
+    absent: 'NETWORK_NOT_FOUND',
+    creating: 'accepted',
+    active: 'accepted',
+    deleting: 'NETWORK_DELETING',
+    stuck: 'NETWORK_STUCK',
+  },
   CreateEndpoint: {
     absent: 'NETWORK_NOT_FOUND',
     creating: 'accepted',
@@ -192,6 +199,12 @@ export const sandboxAnswers = {
   JoinEndpoint: { absent: 'accepted', creating: 'accepted', ready: 'accepted', removing: 'accepted' },
   AttachSandbox: { absent: 'accepted', creating: 'accepted', ready: 'accepted', removing: 'accepted' },
   MoveSandbox: {
+    absent: 'SANDBOX_NOT_FOUND',
+    creating: 'accepted',
+    ready: 'accepted',
+    removing: 'SANDBOX_NOT_FOUND',
+  },
+  RenewLease: {
     absent: 'SANDBOX_NOT_FOUND',
     creating: 'accepted',
     ready: 'accepted',

@@ -4,6 +4,7 @@
  * one that is put together.
  */
 import { type CommandRecord, commandStep, openCommand } from '../events/command-record.ts';
+import { cutsShort } from '../events/cut-short.ts';
 import type { Event } from '../events/envelope.ts';
 import { decisionTypes, isTerminal, outcomeTypes } from '../events/events.ts';
 import { memoryMs } from '../events/evolve.ts';
@@ -106,13 +107,15 @@ export const commands: Projection<CommandRow> = {
   name: 'commands',
   version: 1,
   handles: [
-    ...decisionTypes.filter((type) => type !== 'RealmOpened' && type !== 'EndpointAdmitted'),
+    ...decisionTypes.filter(
+      (type) => type !== 'RealmOpened' && type !== 'EndpointAdmitted' && type !== 'PeersForgotten',
+    ),
     ...outcomeTypes.filter(isTerminal),
   ],
   apply: (rows, event, at) => {
     const { actor, commandid, commandseq } = event.meta;
     const { command: cursor } = at;
-    if (event.type === 'CommandTimedOut') {
+    if (cutsShort(event)) {
       seek(cursor, rows, event.data.actor, event.data.commandId, false);
       if (cursor.row) fold(rows, cursor, event, at);
     }
@@ -120,7 +123,7 @@ export const commands: Projection<CommandRow> = {
     // A command begins with its decision. An outcome of one that is not known any more, or that nobody sent, begins none.
     if (!cursor.row && commandseq === undefined) return;
     // For the command that asked for it, a timeout is one more decision; only the first of a command opens its record.
-    if (cursor.row && event.type === 'CommandTimedOut') return;
+    if (cursor.row && cutsShort(event)) return;
     fold(rows, cursor, event, at);
   },
   fields: ['actor', 'commandid', 'correlationid', 'command', 'status', 'host'],

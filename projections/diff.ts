@@ -40,6 +40,7 @@ const namers: { readonly [View in ViewName]: (row: ViewRows[View]) => string } =
   commands: ({ commandid }) => commandid,
   drift: ({ host, kind, name }) => (kind === 'host' ? host : `${host}/${kind} ${name}`),
   garbage: ({ network, endpoint }) => `${network}/${endpoint}`,
+  leases: ({ kind, name }) => `${kind} ${name}`,
   parked: ({ position }) => position,
   holds: ({ name }) => name,
   shredded: ({ subject }) => subject,

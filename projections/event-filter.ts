@@ -1,4 +1,5 @@
 /** Filters over recorded events: what `cnm events`, `cnm history` and a watch ask for. */
+import { cutsShort } from '../events/cut-short.ts';
 import type { Event } from '../events/envelope.ts';
 import type { Culprit, EventType } from '../events/events.ts';
 import { fits } from '../events/fits.ts';
@@ -57,15 +58,18 @@ export const networkIdsOf = (event: Event): readonly string[] => {
   if (event.type === 'EndpointCreateRequested') return [event.data.endpoint.networkId];
   if ('networkId' in event.data) return [event.data.networkId];
   if ('of' in event.data) return event.data.of.networkId === null ? [] : [event.data.of.networkId];
-  return culpritIds(event, 'network');
+  if (event.type === 'LeaseRenewed' || event.type === 'LeaseSuspected')
+    return event.data.network ? [event.data.network.id] : [];
+  return event.type === 'HostLost' ? event.data.networks : culpritIds(event, 'network');
 };
 
-/** The endpoints that an event names, by name and id; in a lease of ports by id, in a refusal by what it says. */
+/** The endpoints that an event names, by name and id; in a lease of ports and with a lost host by id, in a refusal by what it says. */
 export const endpointNamesOf = (event: Event): readonly string[] => {
   if (event.type === 'EndpointCreateRequested') return [event.data.endpoint.name, event.data.endpoint.id];
   if ('endpointId' in event.data) return [event.data.name, event.data.endpointId];
   if ('of' in event.data)
     return event.data.of.endpointId === null ? [] : [event.data.of.name, event.data.of.endpointId];
+  if (event.type === 'HostLost') return event.data.endpoints;
   if (event.type === 'PortsLeased') return event.data.ports.map(({ holder }) => holder);
   return culpritIds(event, 'endpoint');
 };
@@ -75,6 +79,7 @@ export const sandboxNamesOf = (event: Event): readonly (string | null)[] => {
   if ('sandbox' in event.data) return [event.data.sandbox?.id ?? null, event.data.sandbox?.incarnation ?? null];
   if ('of' in event.data) return [event.data.of.sandbox?.id ?? null, event.data.of.sandbox?.incarnation ?? null];
   if (event.type === 'PortsLeased') return event.data.ports.map(({ holder }) => holder);
+  if (event.type === 'HostLost') return event.data.sandboxes;
   if (event.type === 'EndpointSuspected') return [event.data.lastSandbox];
   if (event.type === 'EndpointDeleteRequested') return [event.data.garbage?.lastSandbox ?? null];
   return culpritIds(event, 'sandbox');
@@ -104,8 +109,9 @@ export const macOf = (event: Event): string => {
   return 'mac' in event.data ? (event.data.mac ?? '') : '';
 };
 
-/** Ids of the endpoint and of the sandbox that an event is about, where it is about any. */
+/** Ids of the endpoint and of the sandbox that an event is about, where it is about any; with a lost host of all that it had. */
 export const thingsOf = (event: Event): readonly string[] => {
+  if (event.type === 'HostLost') return [...event.data.endpoints, ...event.data.sandboxes];
   const ids: string[] = [];
   if (event.type === 'EndpointCreateRequested') ids.push(event.data.endpoint.id);
   else if ('endpointId' in event.data) ids.push(event.data.endpointId);
@@ -126,18 +132,22 @@ export const endedBy = (event: Event): string => {
 /** Events that give an endpoint its addresses. */
 const gives = (event: Event): boolean => event.type === 'EndpointCreateRequested' || event.type === 'EndpointSettled';
 
+/** A host that is lost takes along whoever of it holds something. */
+const endsHolder = (event: Event, holders: ReadonlySet<string>): boolean =>
+  event.type === 'HostLost' && thingsOf(event).some((id) => holders.has(id));
+
 const touchesAddress = (event: Event, address: string, holders: Set<string>): boolean => {
   const endpointId = endpointNamesOf(event)[1] ?? '';
   const named = addressesOf(event).some((text) => bareAddress(text) === address);
   if (named && gives(event)) holders.add(endpointId);
-  return named || holders.has(endpointId);
+  return named || holders.has(endpointId) || endsHolder(event, holders);
 };
 
 const touchesMac = (event: Event, mac: string, holders: Set<string>): boolean => {
   const endpointId = endpointNamesOf(event)[1] ?? '';
   const named = macOf(event) === mac;
   if (named && gives(event)) holders.add(endpointId);
-  return named || holders.has(endpointId);
+  return named || holders.has(endpointId) || endsHolder(event, holders);
 };
 
 const touchesPort = (event: Event, wanted: WantedPort, where: string | null, holders: Set<string>): boolean => {
@@ -177,16 +187,19 @@ export const createMatcher = (
     const ids = networkIdsOf(event);
     return ids.some((id) => memory.networkIds.has(id) || id === network);
   };
-  /** Ports that the host has found for one that is meant. Its network was looked at when it was learned. */
-  const isFoundFor = (event: Event): boolean =>
-    event.type === 'PortsLeased' &&
-    (endpoint !== undefined || sandbox !== undefined) &&
-    event.data.ports.some(({ holder }) => memory.meant.has(holder));
+  /** Ports that the host has found for one that is meant, or its end with its host. Its network was looked at when it was learned. */
+  const isFoundFor = (event: Event): boolean => {
+    if (endpoint === undefined && sandbox === undefined) return false;
+    if (event.type === 'HostLost') return thingsOf(event).some((id) => memory.meant.has(id));
+    return event.type === 'PortsLeased' && event.data.ports.some(({ holder }) => memory.meant.has(holder));
+  };
   const isEndpoint = (event: Event, where: string | null): boolean =>
     endpoint === undefined || isMeant('endpoint', endpoint, endpointNamesOf(event), where);
   const isSandbox = (event: Event): boolean => sandbox === undefined || sandboxNamesOf(event).includes(sandbox);
   const isCommand = (event: Event): boolean =>
-    event.meta.commandid === commandid || (event.type === 'CommandTimedOut' && event.data.commandId === commandid);
+    event.meta.commandid === commandid ||
+    (cutsShort(event) && event.data.commandId === commandid) ||
+    (event.type === 'HostLost' && event.data.commands.some(({ commandId }) => commandId === commandid));
   /** A holder that ends is one no longer, but what ends it is about it. */
   const touchesAll = (event: Event, where: string | null): boolean => {
     const { holders } = memory;
@@ -196,6 +209,7 @@ export const createMatcher = (
       port === undefined || (wantedPort !== null && touchesPort(event, wantedPort, where, holders)),
     ];
     holders.delete(endedBy(event));
+    if (event.type === 'HostLost') for (const id of thingsOf(event)) holders.delete(id);
     return touched.every(Boolean);
   };
   const matches = (event: Event, where: string | null): boolean => {

@@ -2,6 +2,7 @@
  * At which positions of the log something stands about a thing: what a history is read by, instead of the whole log. Keys are kept as
  * numbers of 32 bits, since all that is promised is a superset: two keys that share one cost a commit that is read in vain.
  */
+import { cutsShort } from '../events/cut-short.ts';
 import type { Event } from '../events/envelope.ts';
 import {
   addressesOf,
@@ -49,11 +50,12 @@ const namedKeys = (event: Event): readonly number[] => {
 };
 
 /** The command behind an event, and who sent it. The correlation is a key of its own where it is not the command's id. */
-const commandKeys = ({ meta, type, data }: Event): readonly number[] => {
-  const { actor, commandid, commandtype, correlationid } = meta;
+const commandKeys = (event: Event): readonly number[] => {
+  const { actor, commandid, commandtype, correlationid } = event.meta;
   const keys: number[] = [];
   if (commandid !== '') keys.push(keyOf('c', commandid));
-  if (type === 'CommandTimedOut') keys.push(keyOf('c', data.commandId));
+  if (cutsShort(event)) keys.push(keyOf('c', event.data.commandId));
+  if (event.type === 'HostLost') for (const { commandId } of event.data.commands) keys.push(keyOf('c', commandId));
   if (actor !== '') keys.push(keyOf('A', actor));
   if (commandtype !== undefined) keys.push(keyOf('t', commandtype));
   if (correlationid !== '' && correlationid !== commandid) keys.push(keyOf('r', correlationid));
@@ -97,6 +99,7 @@ export class EventIndex {
     for (const key of namedKeys(event)) this.#post(key, position);
     for (const id of aboutIds(event)) for (const key of this.#followed.get(id) ?? nothing) this.#post(key, position);
     this.#followed.delete(endedBy(event));
+    if (event.type === 'HostLost') for (const id of thingsOf(event)) this.#followed.delete(id);
   }
 
   /** A superset of the positions with this in it. */

@@ -1,5 +1,6 @@
 /** What became of the commands behind some events: the rows of a history. */
 import { type CommandRecord, commandStep, foldCommand } from '../events/command-record.ts';
+import { cutsShort } from '../events/cut-short.ts';
 import type { Event } from '../events/envelope.ts';
 import { fits } from '../events/fits.ts';
 import type { HistoryRow } from '../events/past-queries.ts';
@@ -16,10 +17,13 @@ export interface Placed {
 /** Of one actor's command; equal ids of two actors are two commands. */
 export const commandKey = (actor: string, commandid: string): string => `${actor} ${commandid}`;
 
-/** The commands that an event tells something of: the one that led to it, and the one that it ends by time. */
-export const commandsToldBy = ({ meta, type, data }: Event): readonly string[] => {
+/** The commands that an event tells something of: the one that led to it, and those that it ends. */
+export const commandsToldBy = (event: Event): readonly string[] => {
+  const { meta } = event;
   const own = meta.commandid === '' ? [] : [commandKey(meta.actor, meta.commandid)];
-  return type === 'CommandTimedOut' ? [...own, commandKey(data.actor, data.commandId)] : own;
+  if (event.type === 'HostLost')
+    return [...own, ...event.data.commands.map(({ actor, commandId }) => commandKey(actor, commandId))];
+  return cutsShort(event) ? [...own, commandKey(event.data.actor, event.data.commandId)] : own;
 };
 
 /**
@@ -34,7 +38,7 @@ const foldInto = (
 ): CommandRecord | undefined => {
   const isOwn = key === commandKey(event.meta.actor, event.meta.commandid);
   if (before === undefined && (!isOwn || event.meta.commandseq === undefined)) return before;
-  if (before !== undefined && isOwn && event.type === 'CommandTimedOut') return before;
+  if (before !== undefined && isOwn && cutsShort(event)) return before;
   return commandStep(before, event) === null ? before : foldCommand(before, event, position);
 };
 

@@ -12,6 +12,8 @@ export interface HostRow extends EventData<'HostFacts'> {
   /** False: its worker has shown no sign of life in this epoch since `awaySince`. */
   readonly alive: boolean;
   readonly awaySince: string | null;
+  /** It was declared lost, and everything of it has ended; null where it was not, or has come back since. */
+  readonly lost: { readonly since: string; readonly actor: string; readonly reason: string } | null;
 }
 
 /** Notes that a host's worker has reported something: called once per commit of outcomes. */
@@ -22,12 +24,19 @@ export const heard = (rows: Map<string, HostRow>, host: string, time: string, po
 
 export const hosts: Projection<HostRow> = {
   name: 'hosts',
-  version: 3,
-  handles: ['HostFacts', 'HostLapsed'],
+  version: 4,
+  handles: ['HostFacts', 'HostLapsed', 'HostLost'],
   apply: (rows, event, at) => {
     if (event.type === 'HostLapsed') {
       const row = rows.get(event.data.host);
       if (row?.epoch === event.data.epoch) rows.set(row.host, { ...row, alive: false, awaySince: event.data.since });
+      return;
+    }
+    if (event.type === 'HostLost') {
+      const row = rows.get(event.data.host);
+      const { time: since, actor } = event.meta;
+      if (row?.epoch === event.data.epoch)
+        rows.set(row.host, { ...row, lost: { since, actor, reason: event.data.reason } });
       return;
     }
     if (event.type !== 'HostFacts') return;
@@ -45,6 +54,7 @@ export const hosts: Projection<HostRow> = {
       lastReportPosition: at.position,
       alive: isSame ? before.alive : true,
       awaySince: isSame ? before.awaySince : null,
+      lost: isSame ? before.lost : null,
     });
   },
   fields: ['host', 'bootId', 'kernel', 'alive'],

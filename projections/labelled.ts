@@ -2,6 +2,7 @@
  * Which networks and endpoints have the labels that a watch asks for, from a position on: events name things by id, their labels stand
  * in the events that made or changed them. The same rules as in the views, so that it can be begun with their rows at any position.
  */
+import { isCutShort } from '../events/cut-short.ts';
 import { type EndpointLife, endpointLifeAfter } from '../events/endpoint-life.ts';
 import { type Event, type EventOf, needsExecution } from '../events/envelope.ts';
 import { isIntent } from '../events/events.ts';
@@ -35,7 +36,7 @@ export interface LabelRows {
   readonly networks: readonly NetworkRow[];
   /** Those that have the labels, or more. */
   readonly endpoints: readonly EndpointRow[];
-  /** Those that have timed out, or more. */
+  /** Those that have timed out or were cancelled, or more. */
   readonly commands: readonly CommandRow[];
 }
 
@@ -63,6 +64,11 @@ const idsIn = ({ type, data }: Event): readonly string[] => {
       return [data.endpoint.id];
     case 'PortsLeased':
       return data.ports.map(({ holder }) => holder);
+    case 'LeaseRenewed':
+    case 'LeaseSuspected':
+      return data.network ? [data.network.id] : [];
+    case 'HostLost':
+      return [...data.networks, ...data.endpoints];
     case 'CommandRefused':
       return data.culprits.flatMap(({ kind, id }) => (kind === 'network' || kind === 'endpoint' ? [id] : []));
     default:
@@ -76,7 +82,7 @@ export class Labelled {
   readonly #wanted: readonly string[];
   readonly #networks = new Map<string, KnownNetwork>();
   readonly #endpoints = new Map<string, KnownEndpoint>();
-  /** Updates whose command had timed out before they were reported: what is reported done will be taken back. */
+  /** Updates whose command had timed out or was cancelled before they were reported: what is reported done will be taken back. */
   readonly #late = new Set<string>();
 
   /** @param rows as of the position that the events stand behind; none: the opening */
@@ -91,7 +97,7 @@ export class Labelled {
     for (const { id, networkId, status, intent, leave, labels } of rows.endpoints)
       if (this.#has(labels)) this.#endpoints.set(id, { networkId, status, intent, leave });
     for (const { status, open } of rows.commands)
-      if (status === 'timed-out') for (const intent of open) this.#noteLate(intent);
+      if (isCutShort(status)) for (const intent of open) this.#noteLate(intent);
   }
 
   /** Whether an event is about a thing that has the labels before it or after it; poison is about nothing (docs/adr/0025). */
@@ -134,7 +140,12 @@ export class Labelled {
         this.#update(event);
         return;
       case 'CommandTimedOut':
+      case 'CommandCancelled':
         for (const intent of event.data.intents) this.#noteLate(intent);
+        return;
+      case 'HostLost':
+        for (const id of event.data.networks) this.#end(id);
+        for (const id of event.data.endpoints) this.#endpoints.delete(id);
         return;
       default:
         if (endpointsView.handles.includes(event.type)) this.#moveEndpoint(event);

@@ -2,12 +2,13 @@
  * Commands of the past. All other views have about as many rows as there are things; this one has all commands of a month, so what is kept
  * of past moments leaves most of them out, and takes them from the live view when somebody asks.
  */
+import { isCutShort } from '../events/cut-short.ts';
 import type { CommandRow } from './commands.ts';
 
 type Rows = ReadonlyMap<string, CommandRow>;
 
-/** Whether folding on can ask for it: it may still end, or it timed out (projection.ts `isLate`). */
-export const isNeeded = (status: CommandRow['status']): boolean => status === 'accepted' || status === 'timed-out';
+/** Whether folding on can ask for it: it may still end, or it was cut short (projection.ts `isLate`). */
+export const isNeeded = (status: CommandRow['status']): boolean => status === 'accepted' || isCutShort(status);
 
 /** The commands that folding on needs, in a map of their own. Complexity: the number of commands. */
 export const neededCommands = (rows: Rows): Map<string, CommandRow> => {

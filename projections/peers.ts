@@ -3,7 +3,7 @@
  * of a network (addresses, hardware addresses, where they are) and its sandboxes (names) is this and nothing else.
  */
 import type { Event } from '../events/envelope.ts';
-import type { EndpointFacts } from '../events/events.ts';
+import type { EndpointFacts, EventData } from '../events/events.ts';
 
 /** An endpoint on another host. Addresses with their prefix lengths. */
 export interface PeerRow {
@@ -36,6 +36,10 @@ export class PeerView {
   readonly #rows = new Map<string, PeerRow>();
   readonly #networks = new Map<string, Map<string, PeerRow>>();
   readonly #underlays = new Map<string, string>();
+  /** As hosts have stated it last. */
+  readonly #epochs = new Map<string, number>();
+  /** Hosts that are declared lost and have not come back: what their workers say who do not know it yet counts for nothing. */
+  readonly #lost = new Set<string>();
   /** By network: what was there of the endpoints that have changed since the changes were taken. */
   #changed = new Map<string, Before>();
 
@@ -44,14 +48,18 @@ export class PeerView {
     this.#own = own;
   }
 
-  /** An outcome of any host, in log order. */
+  /** An outcome of any host, or what is to be forgotten of one, in log order. */
   apply(host: string, { type, data }: Event): void {
     if (host === this.#own) return;
     switch (type) {
       case 'HostFacts':
-        this.#settle(host, data.underlay?.address ?? null);
+        this.state(host, data);
+        return;
+      case 'PeersForgotten':
+        this.#lose(host, data.epoch);
         return;
       case 'EndpointJoined': {
+        if (this.#lost.has(host)) return;
         const { endpointId, networkId, ipv4, ipv6, mac, peer } = data;
         if (peer !== null && mac !== null) this.#put({ endpointId, networkId, host, ipv4, ipv6, mac, ...peer });
         return;
@@ -77,8 +85,18 @@ export class PeerView {
   }
 
   /** Where a host's endpoints are reached, as it has stated it. */
-  state(host: string, underlay: string | null): void {
-    if (host !== this.#own) this.#settle(host, underlay);
+  state(host: string, { underlay, epoch }: Pick<EventData<'HostFacts'>, 'underlay' | 'epoch'>): void {
+    if (host === this.#own) return;
+    if (this.#epochs.get(host) !== epoch) this.#lost.delete(host);
+    this.#epochs.set(host, epoch);
+    this.#settle(host, underlay?.address ?? null);
+  }
+
+  /** One that has stated another epoch by then was not lost. */
+  #lose(host: string, epoch: number): void {
+    if (this.#epochs.get(host) !== epoch) return;
+    this.#lost.add(host);
+    for (const row of [...this.#rows.values()]) if (row.host === host) this.#drop(row.endpointId);
   }
 
   all(): Iterable<PeerRow> {

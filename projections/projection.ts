@@ -1,4 +1,5 @@
 /** What every view is: a pure fold of the log’s events into rows that are replaced, and never changed once their commit is folded in. */
+import { isCutShort } from '../events/cut-short.ts';
 import type { Event } from '../events/envelope.ts';
 import type { EventType } from '../events/events.ts';
 import type { ViewName } from '../events/queries.ts';
@@ -51,10 +52,10 @@ export interface Projection<Row extends object> {
 /** A network's name for rows about things in it; its id where the network was gone before they came. */
 export const networkName = (at: At, networkId: string): string => at.networks.get(networkId)?.name ?? networkId;
 
-/** Whether the command behind an event has timed out. */
+/** Whether the command behind an event has timed out, or was cancelled. */
 export const isLate = ({ commands }: At, { meta: { actor, commandid } }: Event): boolean => {
   const row = commands.get(commandid);
-  return (row?.actor === actor ? row : commands.get(`${actor} ${commandid}`))?.status === 'timed-out';
+  return isCutShort((row?.actor === actor ? row : commands.get(`${actor} ${commandid}`))?.status ?? '');
 };
 
 /** All that a filter may call by its labels: `KEY` and `KEY=VALUE` of each. */

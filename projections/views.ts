@@ -10,10 +10,12 @@ import { type CommandRow, commands, forgetCommands, noCommand } from './commands
 import { followRoutes } from './default-routes.ts';
 import { type DriftRow, drift } from './drift.ts';
 import { type DriverRow, drivers } from './drivers.ts';
+import { endEndpoints, loseHost } from './endings.ts';
 import { type EndpointRow, endpoints } from './endpoints.ts';
 import { type GarbageRow, garbage } from './garbage.ts';
 import { type HoldRow, holds } from './holds.ts';
 import { type HostRow, heard, hosts } from './hosts.ts';
+import { type LeaseRow, leases } from './leases.ts';
 import { type NameRow, names } from './names.ts';
 import { countEndpoints, type NetworkRow, networks } from './networks.ts';
 import { ObservedMap, type ViewObserver } from './observer.ts';
@@ -37,6 +39,7 @@ export interface ViewRows {
   readonly commands: CommandRow;
   readonly garbage: GarbageRow;
   readonly drift: DriftRow;
+  readonly leases: LeaseRow;
   readonly parked: ParkedRow;
   readonly holds: HoldRow;
   readonly shredded: ShreddedRow;
@@ -86,6 +89,7 @@ const mapsOf = (rows: Rows | null, commands: Rows['commands'], observer: ViewObs
     commands,
     garbage: new Map(rows?.garbage),
     drift: new Map(rows?.drift),
+    leases: new Map(rows?.leases),
     parked: new Map(rows?.parked),
     holds: new Map(rows?.holds),
     shredded: new Map(rows?.shredded),
@@ -161,6 +165,7 @@ export const projections: { readonly [View in ViewName]: Projection<ViewRows[Vie
   commands,
   garbage,
   drift,
+  leases,
   parked,
   holds,
   shredded,
@@ -234,6 +239,7 @@ const folds: readonly { readonly handles: readonly EventType[]; readonly fold: F
     handles: ['EndpointCreateRequested', 'EndpointCreateFailed', 'EndpointDeleted'],
     fold: (rows, event, at) => countEndpoints(rows.networks, event, at),
   },
+  { handles: leases.handles, fold: (rows, event, at) => leases.apply(rows.leases, event, at) },
 ];
 
 interface Plan {
@@ -265,24 +271,6 @@ const sandboxNamed = ({ type, data }: Event): string => (type === 'SandboxRemove
 /** One for all events of a commit: what they are about is set for each in turn. */
 type CommitAt = { -readonly [Field in keyof At]: At[Field] };
 
-/** A network that is gone has taken its endpoints along: nothing of them could be named or reached any more. */
-const endEndpoints = (rows: Rows, network: NetworkRow, event: Event, at: At): void => {
-  for (const endpoint of rows.endpoints.values()) {
-    if (endpoint.networkId !== network.id) continue;
-    rows.endpoints.delete(endpoint.id);
-    const sandboxBefore = rows.sandboxes.get(endpoint.sandboxIncarnation ?? '');
-    const ending: At = { ...at, networkBefore: undefined, endpointBefore: endpoint, sandboxBefore };
-    sandboxes.apply(rows.sandboxes, event, ending);
-    addresses.apply(rows.addresses, event, ending);
-    names.apply(rows.names, event, ending);
-    ports.apply(rows.ports, event, ending);
-    garbage.apply(rows.garbage, event, ending);
-    followGateways(rows.endpoints, event, ending);
-    followRoutes(rows.endpoints, event, ending);
-    followPorts(rows.endpoints, rows.ports, event, ending);
-  }
-};
-
 const foldEvent = (rows: Rows, event: Event, at: CommitAt): void => {
   const plan = plans.get(event.type);
   if (!plan) return;
@@ -293,9 +281,10 @@ const foldEvent = (rows: Rows, event: Event, at: CommitAt): void => {
   at.networkBefore = networkBefore;
   at.endpointBefore = endpointBefore;
   at.sandboxBefore = rows.sandboxes.get(endpointBefore?.sandboxIncarnation ?? sandboxNamed(event));
+  if (event.type === 'HostLost') loseHost(rows, event, at);
   for (const fold of plan.folds) fold(rows, event, at);
   if (networkBefore && networkBefore.endpoints > 0 && !rows.networks.has(id)) {
-    endEndpoints(rows, networkBefore, event, at);
+    endEndpoints(rows, ({ networkId }) => networkId === id, event, at);
   }
 };
 

@@ -7,6 +7,7 @@ import { errorsPage } from './errors-page.ts';
 import { eventsPage } from './events-page.ts';
 import { schemasDocument } from './json-schema.ts';
 import { prettyJson } from './markdown.ts';
+import { metricsPage } from './metrics-page.ts';
 import { sample, samplePart, sampleText } from './samples.ts';
 import { statesPage } from './states-page.ts';
 import { viewsPage } from './views-page.ts';
@@ -67,6 +68,7 @@ export const documents = (): ReadonlyMap<string, string> => {
     ['docs/views.md', viewsPage()],
     ['docs/states.md', statesPage()],
     ['docs/errors.md', errorsPage()],
+    ['docs/metrics.md', metricsPage()],
     ['docs/protocol.md', withSamples(read('docs/protocol.md'))],
   ]);
 };

@@ -15,6 +15,7 @@ export const meanings: Readonly<Record<ViewName, string>> = {
   commands: 'What became of each command, for 30 days.',
   drift: 'What somebody else has changed in a kernel, as long as it is not as it should be again.',
   garbage: 'Endpoints in no sandbox: since when, due when, why.',
+  leases: 'Sandboxes and networks that end unless somebody renews their leases: who has to, and until when.',
   parked:
     'Events that could not be folded, and how many later ones wait behind each. Unlike a report of a worker that is not ours and does not fit, which counts for nothing, such an event stays here until it is discarded, or until a version folds it.',
   holds: 'Legal holds that are not lifted: nothing that they cover is shredded or put away.',

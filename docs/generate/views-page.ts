@@ -6,12 +6,12 @@ import type { ViewRows } from '../../projections/views.ts';
 import { eventFilterNames } from '../../services/projector/recorded.ts';
 import { definitionsUnder, type JsonSchema } from './json-schema.ts';
 import { code, jsonBlock, notice, table, typeText } from './markdown.ts';
+import { common, type Fields, networkNames, type Said, time } from './said.ts';
 import { samplePart } from './samples.ts';
+import { upkeepFields } from './upkeep-fields.ts';
 import { meanings } from './view-meanings.ts';
 
-/** Type and meaning of a field; of what is an event's own field nothing has to be said again. */
-type Said = readonly [type: string, meaning: string];
-type Fields<Row> = Readonly<Record<keyof Row & string, Said>>;
+const { host, since, createdAt, intent, fault, changedPosition } = common;
 
 const definitions = definitionsUnder('#/definitions/');
 
@@ -27,23 +27,9 @@ const of = <Name extends string>(
     }),
   ) as unknown as Readonly<Record<Name, Said>>;
 
-const time = 'date-time';
-const common = {
-  host: ['string', 'name of its host'],
-  since: [time, 'since when it is in this state'],
-  createdAt: [time, 'when it was accepted'],
-  intent: ['string', 'event id of the latest intent: the one whose outcome moves the state'],
-  fault: ['Fault or null', 'why the latest intent failed'],
-  changedPosition: ['integer', 'position of the commit that changed this row last'],
-} as const satisfies Readonly<Record<string, Said>>;
-const { host, since, createdAt, intent, fault, changedPosition } = common;
 const pending = 'the latest update while it is not reported: `intent`';
 const updateFault: Said = ['Fault or null', 'why the latest update failed'];
 const status = (thing: string): Said => ['string', `its state, see states.md#${thing}`];
-const networkNames = {
-  networkId: ['string', 'id of the network'],
-  network: ['string', 'name of the network'],
-} as const;
 
 const networkFacts = of(
   definitions.NetworkFacts,
@@ -281,6 +267,10 @@ const fields: { readonly [View in ViewName]: Fields<ViewRows[View]> } = {
       'false: its worker has shown no sign of life since `awaySince`; over when it states another epoch',
     ],
     awaySince: ['date-time or null', 'its last sign of life, where it is not alive'],
+    lost: [
+      'object or null',
+      'where it was declared lost: since when, who did it and why; null where it was not, or states another epoch',
+    ],
   },
   drivers: {
     host,
@@ -296,7 +286,7 @@ const fields: { readonly [View in ViewName]: Fields<ViewRows[View]> } = {
   commands: {
     ...outcome,
     actor: ['string', 'who sent it'],
-    status: ['string', '`accepted`, `refused`, `succeeded`, `failed` or `timed-out`'],
+    status: ['string', '`accepted`, `refused`, `succeeded`, `failed`, `timed-out` or `cancelled`'],
     position: ['integer', 'position of the decision'],
     decidedAt: [time, 'when it was decided'],
     endedPosition: ['integer or null', 'position of the event that ended it; null while it is under way'],
@@ -306,69 +296,7 @@ const fields: { readonly [View in ViewName]: Fields<ViewRows[View]> } = {
     refusal: ['object or null', 'why it was refused: code, detail, culprits'],
     host: ['string or null', 'the host that decided it; null where it reached none'],
   },
-  garbage: {
-    endpointId: ['string', 'id of the endpoint'],
-    endpoint: ['string', 'name of the endpoint'],
-    host,
-    ...networkNames,
-    since: [time, 'since when it has been without a sandbox'],
-    dueAt: ['date-time or null', 'when it may be collected; null for never'],
-    reason: ['string', 'why it is garbage, or why it never is'],
-    lastSandbox: ['string or null', 'the sandbox that it was last in'],
-    suspected: ['boolean', 'step one of its collection is taken'],
-    generation: ['integer', 'how many events it has seen: what SuspectEndpoint and CollectEndpoint name'],
-    gc: ['`"off"` or integer or null', 'what was asked for, for it or for its network; null: the default'],
-    changedPosition,
-  },
-  drift: {
-    drift: ['string', 'id of the drift'],
-    host,
-    kind: ['string', 'whose objects have changed: `network`, `endpoint`, `sandbox` or `host`'],
-    name: ['string', 'its name'],
-    networkId: ['string or null', 'id of its network; null for a sandbox and a host'],
-    network: ['string or null', 'name of its network'],
-    endpointId: ['string or null', 'id of the endpoint, where it is one'],
-    sandbox: ['string or null', 'the sandbox that it is, or that the endpoint is in'],
-    sandboxIncarnation: ['string or null', 'incarnation of the sandbox'],
-    since: [time, 'when it was found'],
-    changes: ['list of object', 'what has changed: key of the object, what it is to be, what was found'],
-    more: ['integer', 'how many changes are left out'],
-    by: ['string', '`notification`, `census` or `start`: how it was found'],
-    policy: ['string', '`repair` or `report`'],
-    status: ['string', '`detected`, or `left` as it is'],
-    reason: ['string or null', 'why it is left: `policy`, `fault` or `contested`'],
-    fault,
-    suspects: ['list of string', 'who may have changed it, as far as the kernel tells'],
-    times: ['integer', 'how often in a row'],
-    changedPosition,
-  },
-  parked: {
-    host,
-    position: ['string', 'of the event: `SEQ.INDEX`'],
-    key: ['string', 'what it is about, and what waits behind it: its CloudEvents subject'],
-    type: ['string', 'as it is stored; empty where the whole commit cannot be read'],
-    reason: ['string', 'why it cannot be folded'],
-    since: [time, 'when it was recorded'],
-    waiting: ['integer', 'how many later events wait behind it'],
-    behind: ['list of strings', '`SEQ.INDEX` of the first 100 of them'],
-  },
-  holds: {
-    name: ['string', 'what it is called'],
-    subject: ['string or null', 'whose sealed values it covers; null: everything'],
-    reason: ['string', 'why it is kept'],
-    since: [time, 'since when it has been set'],
-    actor: ['string', 'who set it'],
-    commandid: ['string', 'id of the command that set it'],
-    changedPosition,
-  },
-  shredded: {
-    subject: ['string', 'whose sealed values are unreadable'],
-    reason: ['string', 'why'],
-    since: [time, 'when it was decided'],
-    actor: ['string', 'who asked for it'],
-    commandid: ['string', 'id of the command that asked for it'],
-    changedPosition,
-  },
+  ...upkeepFields,
 };
 
 const listed = (names: readonly string[]): string => names.map(code).join(', ');

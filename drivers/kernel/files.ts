@@ -3,10 +3,10 @@
  * stays: beside each file lies a record of what it was told to be, and a file that says anything else is its user's.
  */
 import { hash } from 'node:crypto';
-import * as fs from 'node:fs';
 import { dirname, normalize } from 'node:path';
 import { formatTag, parseTag, type SandboxFile, type Tag } from '../objects.ts';
 import { fileFailure, foreign, KernelFailure, ownership } from './failure.ts';
+import * as fs from './file-system.ts';
 import type { Host } from './host.ts';
 import { C, errno, errnoName, linkat, mkdir, SystemError } from './libc.ts';
 import type { Transaction } from './transaction.ts';
@@ -248,6 +248,16 @@ export const removeFile = (transaction: Transaction, file: SandboxFile): void =>
   });
 };
 
+/** Removes the directories below this one that have nothing in them: those of records, whose names begin with a dot, stay. */
+const pruneBelow = (directory: string): void => {
+  for (const entry of attempt(`read ${directory}`, () => fs.readdirSync(directory, { withFileTypes: true })) ?? []) {
+    const path = `${directory}/${entry.name}`;
+    if (!entry.isDirectory() || entry.name.startsWith('.')) continue;
+    pruneBelow(path);
+    attempt(`rmdir ${path}`, () => fs.rmdirSync(path), 'ENOTEMPTY', 'EBUSY', 'ENOENT');
+  }
+};
+
 /** At the start: the place for records; and what an earlier process left behind, half made or half removed. */
 export const prepareFiles = (host: Host): void => {
   attempt(`make ${recordsDir(host)}`, () => {
@@ -257,16 +267,21 @@ export const prepareFiles = (host: Host): void => {
       if (half && name.startsWith(prefixOf(host))) remove(`${recordsDir(host)}/${name}`);
     }
   });
+  pruneBelow(host.runDir);
 };
 
 /** The file of a record, if it is ours and there. One that its user has changed is shown as it was told to be: that it differs is as it should be. */
 const observe = (host: Host, place: string): SandboxFile | null => {
-  const record = parseRecord(read(place)?.toString() ?? '');
+  const text = read(place)?.toString();
+  // Its process ended before it had written anything, and so before there was a file.
+  if (text === '') remove(place);
+  const record = parseRecord(text ?? '');
   if (record === null || record.tag.realm !== host.realm || record.tag.host !== host.host) return null;
   const present = read(record.path);
   if (present === null || isUnfinished(record.path)) {
     remove(record.path);
     remove(place);
+    prune(host, record.path);
     return null;
   }
   const { path, tag } = record;

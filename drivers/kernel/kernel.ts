@@ -4,6 +4,7 @@ import { promises } from 'node:fs';
 import { promisify } from 'node:util';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import type { Census, Kernel, KernelFacts, PeerResult, PlanResult } from '../port.ts';
+import type { ThreadFailpoint } from './failpoint.ts';
 import type { Reply, Request, ThreadOptions } from './protocol.ts';
 import { threadUrl } from './thread-url.ts';
 import { Watch } from './watch.ts';
@@ -20,6 +21,8 @@ export interface LinuxKernelOptions {
   /** As in `ThreadOptions`. */
   readonly ownTable?: boolean;
   readonly watchBytes?: number;
+  /** For tests: `record:FILE` or `kill:NAME@N` (failpoint.ts); null or left out: none. */
+  readonly failpoint?: string | null;
 }
 
 interface Waiting {
@@ -117,15 +120,18 @@ export const linuxKernel = async (options: LinuxKernelOptions): Promise<Kernel> 
   // The threads of the pool get the namespace of whoever needs them first: that is to be the main thread, before any other leaves home.
   await promises.stat('/');
   const pending = new SharedArrayBuffer(8);
-  const threadOptions: ThreadOptions = { ...options, pending };
+  const { failpoint: setting = null, ...others } = options;
+  const threadOptions: ThreadOptions = { ...others, pending };
+  const failpoint = (who: string): { readonly failpoint?: ThreadFailpoint } =>
+    setting === null ? {} : { failpoint: { setting, who } };
   const { port1, port2 } = new MessageChannel();
   const reaper = new Worker(threadUrl('reap-thread'), {
-    workerData: { port: port1, pending },
+    workerData: { port: port1, pending, ...failpoint('kernel.reaper') },
     transferList: [port1],
     execArgv: [],
   });
   const setup = new Worker(threadUrl('setup-thread'), {
-    workerData: { options: threadOptions, reaper: port2 },
+    workerData: { options: threadOptions, reaper: port2, ...failpoint('kernel.setup') },
     transferList: [port2],
     // Flags like --input-type would be taken for the thread's.
     execArgv: [],

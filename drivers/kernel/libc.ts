@@ -6,12 +6,30 @@ import { constants as fileConstants } from 'node:fs';
 import { constants } from 'node:os';
 import { getSystemErrorMap } from 'node:util';
 import koffi from 'koffi';
+import { around, reach } from './failpoint.ts';
 
 /** `null` is the process itself: whichever C library node was linked with. */
 const library = koffi.load(null);
 
 const bound = <F>(name: string, result: string, parameters: readonly string[]): F =>
   library.func(name, result, [...parameters]) as unknown as F;
+
+/** The call with failpoints around it, and what it says of an error unchanged behind them. */
+const changing = <F extends (...args: never[]) => number>(name: string, call: F): F => {
+  if (reach === null) return call;
+  let code = 0;
+  const kept = (...args: never[]): number => {
+    const result = call(...args);
+    code = koffi.errno();
+    return result;
+  };
+  const guarded = around(name, kept);
+  return ((...args: never[]): number => {
+    const result = guarded(...args);
+    koffi.errno(code);
+    return result;
+  }) as F;
+};
 
 type Bytes = Uint8Array;
 
@@ -59,28 +77,53 @@ export const bind = bound<(fd: number, address: Bytes, bytes: number) => number>
   'uint32',
 ]);
 export const listen = bound<(fd: number, backlog: number) => number>('listen', 'int', ['int', 'int']);
-export const sendto = bound<
-  (fd: number, buffer: Bytes, bytes: number, flags: number, address: Bytes, addressBytes: number) => number
->('sendto', 'long', ['int', 'void *', 'size_t', 'int', 'void *', 'uint32']);
+export const sendto = changing(
+  'sendto',
+  bound<(fd: number, buffer: Bytes, bytes: number, flags: number, address: Bytes, addressBytes: number) => number>(
+    'sendto',
+    'long',
+    ['int', 'void *', 'size_t', 'int', 'void *', 'uint32'],
+  ),
+);
 export const setsockopt = bound<(fd: number, level: number, option: number, value: Bytes, bytes: number) => number>(
   'setsockopt',
   'int',
   ['int', 'int', 'int', 'void *', 'uint32'],
 );
 export const open = bound<(path: string, flags: number, mode: number) => number>('open', 'int', ['str', 'int', 'int']);
+/** With O_CREAT among the flags. */
+export const create = changing('create', open);
 export const close = bound<(fd: number) => number>('close', 'int', ['int']);
-export const mkdir = bound<(path: string, mode: number) => number>('mkdir', 'int', ['str', 'uint']);
-export const symlink = bound<(target: string, path: string) => number>('symlink', 'int', ['str', 'str']);
-export const linkat = bound<
-  (directory: number, path: string, newDirectory: number, newPath: string, flags: number) => number
->('linkat', 'int', ['int', 'str', 'int', 'str', 'int']);
-export const unlink = bound<(path: string) => number>('unlink', 'int', ['str']);
-export const unshare = bound<(flags: number) => number>('unshare', 'int', ['int']);
+export const mkdir = changing('mkdir', bound<(path: string, mode: number) => number>('mkdir', 'int', ['str', 'uint']));
+export const symlink = changing(
+  'symlink',
+  bound<(target: string, path: string) => number>('symlink', 'int', ['str', 'str']),
+);
+export const linkat = changing(
+  'link',
+  bound<(directory: number, path: string, newDirectory: number, newPath: string, flags: number) => number>(
+    'linkat',
+    'int',
+    ['int', 'str', 'int', 'str', 'int'],
+  ),
+);
+export const unlink = changing('unlink', bound<(path: string) => number>('unlink', 'int', ['str']));
+export const unshare = changing('unshare', bound<(flags: number) => number>('unshare', 'int', ['int']));
 export const setns = bound<(fd: number, type: number) => number>('setns', 'int', ['int', 'int']);
-export const mount = bound<
-  (source: string, target: string, type: string, flags: number, data: string | null) => number
->('mount', 'int', ['str', 'str', 'str', 'ulong', 'str']);
-export const umount2 = bound<(target: string, flags: number) => number>('umount2', 'int', ['str', 'int']);
+export const mount = changing(
+  'mount',
+  bound<(source: string, target: string, type: string, flags: number, data: string | null) => number>('mount', 'int', [
+    'str',
+    'str',
+    'str',
+    'ulong',
+    'str',
+  ]),
+);
+export const umount2 = changing(
+  'umount',
+  bound<(target: string, flags: number) => number>('umount2', 'int', ['str', 'int']),
+);
 /** Requests without an argument, such as `NS_GET_NSTYPE`; the third parameter is there because ioctl is variadic. */
 export const ioctl = bound<(fd: number, request: number, argument: number) => number>('ioctl', 'int', [
   'int',

@@ -1,5 +1,7 @@
 /** One netlink socket, which for all its life speaks to the namespace it was made in. */
+import { batchName } from './batch-name.ts';
 import { AF, NL, SOCK } from './constants.ts';
+import { around, reach } from './failpoint.ts';
 import { check, close, errno, errnoName, getsockname, recv, SystemError, send, setsockopt, socket } from './libc.ts';
 import { type Message, MessageReader, type NetlinkError, readError } from './reader.ts';
 import type { MessageWriter } from './writer.ts';
@@ -46,10 +48,29 @@ const receive = (fd: number): number => {
   return length;
 };
 
+/** All of it, or a SystemError. */
+const sendWhole = (fd: number, writer: MessageWriter): void => {
+  while (send(fd, writer.bytes, writer.length, 0) < 0) {
+    if (errnoName(errno()) !== 'EINTR') throw new SystemError('send(netlink)', errno());
+  }
+};
+
+type Send = (fd: number, writer: MessageWriter, protocol: number) => void;
+
+const sendNamed: Send = (fd, writer, protocol) => {
+  const name = batchName(protocol, writer);
+  (name === null ? sendWhole : around(name, sendWhole))(fd, writer);
+};
+
+/** With failpoints, if there are any. */
+const sendBatch: Send = reach === null ? sendWhole : sendNamed;
+
 export class NetlinkSocket {
   readonly fd: number;
+  readonly #protocol: number;
 
   constructor(protocol: number) {
+    this.#protocol = protocol;
     this.fd = check(socket(AF.NETLINK, SOCK.RAW | SOCK.CLOEXEC, protocol), 'socket(netlink)');
     setsockopt(this.fd, NL.SOL, NL.CAP_ACK, one, 4);
     setsockopt(this.fd, NL.SOL, NL.EXT_ACK, one, 4);
@@ -70,9 +91,7 @@ export class NetlinkSocket {
   }
 
   #send(writer: MessageWriter): void {
-    while (send(this.fd, writer.bytes, writer.length, 0) < 0) {
-      if (errnoName(errno()) !== 'EINTR') throw new SystemError('send(netlink)', errno());
-    }
+    sendBatch(this.fd, writer, this.#protocol);
   }
 
   /**

@@ -1,16 +1,17 @@
 /** Network namespaces as files: made, found, entered and let go. What says whose a file is, lies beside it in a record. */
 import { hash } from 'node:crypto';
-import { fstatSync, lstatSync, mkdirSync, readdirSync, readlinkSync, statfsSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { formatTag, type Netns, parseTag } from '../objects.ts';
 import { NL } from './constants.ts';
 import { KernelFailure, passing } from './failure.ts';
+import { fstatSync, lstatSync, mkdirSync, readdirSync, readlinkSync, statfsSync, statSync } from './file-system.ts';
 import { prepareFiles } from './files.ts';
 import type { Host } from './host.ts';
 import {
   C,
   check,
   close,
+  create,
   errno,
   errnoName,
   errnoText,
@@ -61,8 +62,9 @@ export const mountRunDirectory = (host: Host): void => {
   if (!mounted) {
     const flags = C.MS_NOSUID | C.MS_NODEV | C.MS_NOEXEC;
     check(mount('cnmbus', runDir, 'tmpfs', flags, 'mode=0755'), `mount tmpfs at ${runDir}`);
-    check(mount('', runDir, 'none', C.MS_SHARED, null), `make ${runDir} shared`);
   }
+  // Each time: an earlier process may have ended in between.
+  check(mount('', runDir, 'none', C.MS_SHARED, null), `make ${runDir} shared`);
   mkdirSync(recordsDir(host), { recursive: true, mode: 0o700 });
   prepareFiles(host);
 };
@@ -122,7 +124,7 @@ export const isSame = (a: number, b: number): boolean => {
 /** Makes the file. False when something is there. */
 export const createFile = (path: string): boolean => {
   for (let attempt = 0; ; attempt++) {
-    const descriptor = open(path, C.O_RDONLY | C.O_CREAT | C.O_EXCL | C.O_CLOEXEC, 0o444);
+    const descriptor = create(path, C.O_RDONLY | C.O_CREAT | C.O_EXCL | C.O_CLOEXEC, 0o444);
     if (descriptor >= 0) {
       close(descriptor);
       return true;

@@ -1,6 +1,6 @@
 /** Settings under /proc/sys/net, which shows those of the namespace where the thread stands. */
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileFailure, KernelFailure, settingFailure } from './failure.ts';
+import { readdirSync, readFileSync, writeFileSync } from './file-system.ts';
 
 const root = '/proc/sys/net';
 

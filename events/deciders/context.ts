@@ -83,7 +83,7 @@ export const ours = (row: NetworkRow): Refusal =>
 export const networkFor = (
   state: BoundaryState,
   ref: string,
-  command: 'UpdateNetwork' | 'DeleteNetwork' | 'CreateEndpoint' | null,
+  command: 'UpdateNetwork' | 'DeleteNetwork' | 'CreateEndpoint' | 'RenewLease' | null,
 ): Result<NetworkRow> => {
   const row = findNetwork(state, ref);
   if (!row) return refuse('NETWORK_NOT_FOUND', `there is no network ${ref}`, [{ kind: 'network', id: ref }]);

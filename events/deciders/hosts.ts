@@ -1,4 +1,4 @@
-/** Decisions on hosts themselves: whether their workers show signs of life. */
+/** Decisions on hosts themselves: whether their workers show signs of life, and whether they come back with what they had. */
 import { refuse } from '../refusals.ts';
 import { isLapsed } from '../state.ts';
 import { accept, type Decide } from './context.ts';
@@ -10,4 +10,23 @@ export const lapseHost: Decide<'LapseHost'> = (state, { host, epoch, since }) =>
   if (current !== epoch) return refuse('HOST_ALIVE', `host ${host} is in epoch ${current}, not ${epoch}`, [culprit]);
   if (isLapsed(state)) return refuse('HOST_ALIVE', `host ${host} is known to be away in epoch ${epoch}`, [culprit]);
   return accept({ type: 'HostLapsed', data: { host, epoch, since } });
+};
+
+/**
+ * Only of a host that is known to be away, since nobody can tell a worker that is alive to stop at once. It counts unless the worker has
+ * stated another epoch by then: that stands on another subject, which no guard of this decision covers.
+ */
+export const declareHostLost: Decide<'DeclareHostLost'> = (state, { host, reason }) => {
+  const { facts, networks, endpoints, sandboxes, progress } = state;
+  const epoch = facts.get('host')?.epoch;
+  if (epoch === undefined || !isLapsed(state))
+    return refuse('HOST_ALIVE', `host ${host} is not known to be away`, [{ kind: 'host', id: host }]);
+  const lost = {
+    ...{ host, epoch, reason },
+    networks: [...networks.keys()],
+    endpoints: [...endpoints.keys()],
+    sandboxes: [...sandboxes.keys()],
+    commands: [...progress.values()].map(({ actor, commandid: commandId }) => ({ actor, commandId })),
+  };
+  return accept({ type: 'PeersForgotten', data: { host, epoch } }, { type: 'HostLost', data: lost });
 };

@@ -1,5 +1,6 @@
 /** Networks that go: by name, or because nobody uses them. */
 import type { Fact, NetworkFacts } from '../events.ts';
+import { stillRuns } from '../lifetime.ts';
 import { refuse } from '../refusals.ts';
 import { type BoundaryState, cellOf, type EndpointRow, isMoving, isRecordOnly } from '../state.ts';
 import {
@@ -25,9 +26,14 @@ const livingIn = (state: BoundaryState, networkId: string, context: Context): re
     .filter(({ home, row }) => row.status !== 'deleting' || isMoving(home, sandboxOf(home, row)))
     .map(({ row }) => row);
 
-export const deleteNetwork: Decide<'DeleteNetwork'> = (state, { network }, context) => {
+export const deleteNetwork: Decide<'DeleteNetwork'> = (state, { network, renewals }, context) => {
   const row = networkFor(state, network, 'DeleteNetwork');
   if (!row.ok) return row;
+  const running = renewals === undefined ? null : stillRuns(row.value.lease, renewals, context.nowMs);
+  if (running !== null)
+    return refuse('LEASE_RUNNING', `the lease of network ${row.value.facts.name} ${running}`, [
+      networkCulprit(row.value),
+    ]);
   const { facts } = row.value;
   const users = usersOf(state, facts);
   if (users.length > 0) {

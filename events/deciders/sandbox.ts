@@ -161,12 +161,11 @@ const named = (state: BoundaryState, id: string): Result<SandboxRow> => {
   return movingSandbox(state, row) ?? found(row);
 };
 
-export const detachSandbox: Decide<'DetachSandbox'> = (state, { sandbox: id }) => {
-  const row = named(state, id);
-  if (!row.ok) return row;
-  let draft = draftOf(state, row.value);
+/** All endpoints leave, and those that attach has made go. */
+export const detach = (state: BoundaryState, row: SandboxRow): readonly Fact[] => {
+  let draft = draftOf(state, row);
   const facts: Fact[] = [];
-  for (const memberId of row.value.members) {
+  for (const memberId of row.members) {
     const endpoint = state.endpoints.get(memberId);
     if (!endpoint) continue;
     const left = leave(draft, endpoint);
@@ -174,7 +173,12 @@ export const detachSandbox: Decide<'DetachSandbox'> = (state, { sandbox: id }) =
     facts.push(left.fact);
     if (endpoint.facts.origin !== 'endpoint') facts.push(deletion(endpoint, 'detach'));
   }
-  return accept(...facts);
+  return facts;
+};
+
+export const detachSandbox: Decide<'DetachSandbox'> = (state, { sandbox: id }) => {
+  const row = named(state, id);
+  return row.ok ? accept(...detach(state, row.value)) : row;
 };
 
 // ---------------------------------------------------------------- MoveSandbox

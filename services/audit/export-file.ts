@@ -4,7 +4,7 @@ import { chainHash } from '../lib/hash.ts';
 import type { Stream } from '../lib/stream.ts';
 import { digestOfText, readHeads } from './chain.ts';
 import { parseCheckpoint } from './checkpoint.ts';
-import { exportLines, openingOf } from './export.ts';
+import { exportBytes, openingOf } from './export.ts';
 import {
   type ExportEntry,
   ExportFault,
@@ -103,10 +103,10 @@ const resumed = async (path: string, wanted: FileExport): Promise<Kept | null> =
   return kept;
 };
 
-const writeAll = async (handle: FileHandle, at: number, pieces: AsyncIterable<string>): Promise<number> => {
+const writeAll = async (handle: FileHandle, at: number, pieces: AsyncIterable<Uint8Array>): Promise<number> => {
   await handle.truncate(at);
   let end = at;
-  for await (const piece of pieces) end += (await handle.write(piece, end)).bytesWritten;
+  for await (const piece of pieces) end += (await handle.write(piece, 0, piece.length, end)).bytesWritten;
   await handle.sync();
   return end;
 };
@@ -126,11 +126,11 @@ export const exportToFile = async (path: string, wanted: FileExport): Promise<nu
   const handle = await open(path, kept ? 'r+' : 'w');
   try {
     if (kept === null)
-      return await writeAll(handle, 0, exportLines(log, { ...range, ...(from ? { from } : {}), checkpoints }));
+      return await writeAll(handle, 0, exportBytes(log, { ...range, ...(from ? { from } : {}), checkpoints }));
     const missing = checkpoints.filter(({ checkpoint }) => !kept.checkpoints.has(checkpoint));
     const { position, digest, heads } = kept.verifier.chain;
     const resume = { position, digest, heads, messages: kept.messages };
-    return await writeAll(handle, kept.bytes, exportLines(log, { ...range, resume, checkpoints: missing }));
+    return await writeAll(handle, kept.bytes, exportBytes(log, { ...range, resume, checkpoints: missing }));
   } finally {
     await handle.close();
   }

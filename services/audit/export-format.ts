@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { originalHeaders } from '../lib/hash.ts';
 import { recordedOf } from '../lib/recorded.ts';
 import type { Message } from '../lib/stream.ts';
+import type { Piece } from './piece.ts';
 
 export const exportVersion = 1;
 
@@ -84,13 +85,15 @@ export const checkpointLine = ({ checkpoint, signature }: SignedCheckpoint): str
 
 const bufferOf = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
-/** Put together by hand: a million of them are written in one go. */
-export const messageLine = (message: Message): string => {
+/** Appends the line of a message. Put together by hand, without a text of the whole: a million of them are written in one go. */
+export const writeMessage = (message: Message, to: Piece): void => {
   const recorded = new Date(recordedOf(message)).toISOString();
   const headers = JSON.stringify(originalHeaders(message));
   const { position, subject } = message;
   const start = `{"position":${position},"recorded":"${recorded}","subject":${JSON.stringify(subject)}`;
-  return `${start},"headers":${headers},"body":"${bufferOf(message.body).toString('base64')}"}\n`;
+  to.text(`${start},"headers":${headers},"body":"`);
+  to.ascii(bufferOf(message.body).toString('base64'));
+  to.ascii('"}\n');
 };
 
 class ExportedMessage implements Message {

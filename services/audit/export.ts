@@ -13,9 +13,10 @@ import {
   endLine,
   exportVersion,
   headerLine,
-  messageLine,
   type SignedCheckpoint,
+  writeMessage,
 } from './export-format.ts';
+import { Piece } from './piece.ts';
 
 export interface ExportOptions {
   /** First position; where the log begins when left out. What comes before is read all the same, for digest and heads. */
@@ -28,8 +29,8 @@ export interface ExportOptions {
   readonly checkpoints?: readonly (SignedCheckpoint & { readonly position: number })[];
 }
 
-/** Text is handed on in pieces of about this many characters. */
-const PIECE_LENGTH = 256 * 1024;
+/** Lines are handed on in pieces of about this many bytes. */
+const PIECE_BYTES = 256 * 1024;
 
 /** Whose log it is: the first commit of the realm says so. Null while it is not opened. */
 export const openingOf = async (log: Stream): Promise<EventData<'RealmOpened'> | null> => {
@@ -81,13 +82,13 @@ const startOf = async (
 };
 
 /**
- * The lines of an export, several whole ones at a time. The log must be read as it is stored: a feed that hands out what was just appended
+ * The lines of an export as bytes in UTF-8, several whole ones at a time. The log must be read as it is stored: a feed that hands out what was just appended
  * (services/nats/shared-reads.ts `acting`) does not know when that was recorded.
  */
-export const exportLines = async function* (
+export const exportBytes = async function* (
   log: Stream,
   options: ExportOptions = {},
-): AsyncGenerator<string, void, void> {
+): AsyncGenerator<Uint8Array, void, void> {
   const { resume } = options;
   const from = resume ? resume.position + 1 : (options.from ?? (await log.first()));
   const last = await log.last();
@@ -101,19 +102,29 @@ export const exportLines = async function* (
   // Where an export is gone on with, one may stand behind its last message that was not made yet, or not written.
   const signed = (options.checkpoints ?? []).filter(({ position }) => position >= (resume?.position ?? from)).values();
   let due = signed.next().value;
-  let piece = header ? headerLine(header) : '';
-  for (; resume && due?.position === resume.position; due = signed.next().value) piece += checkpointLine(due);
+  const piece = new Piece();
+  if (header) piece.text(headerLine(header));
+  for (; resume && due?.position === resume.position; due = signed.next().value) piece.text(checkpointLine(due));
   for await (const batch of readRange(log, from, until)) {
     for (const message of batch) {
       chain.take(message);
       messages += 1;
-      piece += messageLine(message);
-      for (; due && due.position <= message.position; due = signed.next().value) piece += checkpointLine(due);
-      if (piece.length < PIECE_LENGTH) continue;
-      yield piece;
-      piece = '';
+      writeMessage(message, piece);
+      for (; due && due.position <= message.position; due = signed.next().value) piece.text(checkpointLine(due));
+      if (piece.length >= PIECE_BYTES) yield piece.take();
     }
   }
   const { position, digest, heads } = chain;
-  yield piece + endLine({ last: position, messages, digest: digestText(digest), heads: writeHeads(heads) });
+  piece.text(endLine({ last: position, messages, digest: digestText(digest), heads: writeHeads(heads) }));
+  yield piece.take();
+};
+
+const decoder = new TextDecoder();
+
+/** The same as text. */
+export const exportLines = async function* (
+  log: Stream,
+  options: ExportOptions = {},
+): AsyncGenerator<string, void, void> {
+  for await (const piece of exportBytes(log, options)) yield decoder.decode(piece);
 };

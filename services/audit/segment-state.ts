@@ -34,6 +34,7 @@ export class WholeLog {
   readonly #listener: RealmListener = {
     before: ({ host }, event) => {
       if (host !== null) this.#peers.apply(host, event);
+      if (event.type === 'PeersForgotten') this.#peers.apply(event.data.host, event);
     },
     ended: (record) => this.#ended(record),
     opened: (_, opening) => this.#opened(opening),

@@ -8,6 +8,7 @@ import { findState } from '../up/state-file.ts';
 import { bad, type Check, info, ok } from './checks.ts';
 import { type Context, printJson } from './context.ts';
 import { exits } from './failures.ts';
+import { notReady } from './service-text.ts';
 import { jsonOption, type Spec } from './spec.ts';
 
 const rootless = 'run as root, or try it out without: `npm start -- --rootless`';
@@ -103,6 +104,8 @@ const checkServer = async (config: Config): Promise<readonly Check[]> => {
         );
       }
       checks.push(info('services', names.length > 0 ? [...new Set(names)].join(', ') : 'none answers'));
+      for (const line of notReady(services))
+        checks.push(bad('not ready', line, 'docs/operations.md#not-ready says what to do'));
       return checks;
     } finally {
       await client.close();

@@ -10,7 +10,7 @@ import { inspection, listing } from './listing.ts';
 import { describeBindings, parsePort, portForm } from './port-values.ts';
 import { type Call, type Options, type Spec, UsageError } from './spec.ts';
 import { type Column, orDash } from './table.ts';
-import { parseDriverOptions, parsePairs } from './values.ts';
+import { leaseFields, leaseOptions, parseDriverOptions, parsePairs } from './values.ts';
 import { wayOutLine } from './way-out.ts';
 
 type EndpointRow = ViewRows['endpoints'];
@@ -154,6 +154,7 @@ export const sandboxOptions = {
   hostname: { value: 'H', help: 'hostname of the sandbox' },
   domainname: { value: 'D', help: 'domain of the sandbox' },
   ...dnsOptions,
+  ...leaseOptions,
   'add-host': { value: 'NAME:IP', multiple: true, help: 'a line of /etc/hosts; the address may be host-gateway' },
 } as const;
 
@@ -166,6 +167,7 @@ export const sandboxFields = (call: Call): Omit<CommandInput<'JoinEndpoint'>, 'n
     ...(hostname === undefined ? {} : { hostname }),
     ...(domainname === undefined ? {} : { domainname }),
     ...dnsFields(call),
+    ...leaseFields(call),
     ...(extraHosts.length === 0 ? {} : { extraHosts }),
   };
 };

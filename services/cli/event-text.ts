@@ -50,8 +50,11 @@ const about = (type: string, data: Data): string => {
   }
   if (type.startsWith('Sandbox')) return `sandbox ${text(object(data.sandbox).id)} ${text(object(data.sandbox).key)}`;
   if (type === 'CommandRefused') return `${text(data.command)}: ${text(data.code)}: ${text(data.detail)}`;
-  if (type === 'CommandTimedOut') return `${text(data.command)} of ${text(data.actor)}`;
+  if (type === 'CommandTimedOut' || type === 'CommandCancelled')
+    return `${text(data.command)} of ${text(data.actor)}${data.reason ? `: ${text(data.reason)}` : ''}`;
   if (type === 'HostFacts') return `host ${text(data.host)} kernel ${text(data.kernel)}`;
+  if (type === 'HostLost') return `host ${text(data.host)}: ${text(data.reason)}`;
+  if (type === 'PeersForgotten') return `host ${text(data.host)}`;
   if (type === 'HostLapsed') return `host ${text(data.host)}, away since ${text(data.since)}`;
   if (type.startsWith('Parked')) {
     return `event ${String(data.position)}.${String(data.index)}${data.reason ? `: ${text(data.reason)}` : ''}`;

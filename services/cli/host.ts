@@ -1,5 +1,7 @@
-/** `cnm host`: ls, inspect. */
+/** `cnm host`: ls, inspect, lost. */
 import type { ViewRows } from '../../projections/views.ts';
+import { printJson, sendAndWait, sendOptions, withClient } from './context.ts';
+import { reasonOf, reasonOption } from './hold.ts';
 import { describeFields, inspection, listing } from './listing.ts';
 import type { Spec } from './spec.ts';
 import { type Column, orDash, shortTime } from './table.ts';
@@ -11,9 +13,11 @@ const describeUnderlay = ({ underlay, underlayAsked }: HostRow): string => {
   return underlayAsked === null ? '' : `no ${underlayAsked} (CNM_UNDERLAY)`;
 };
 
-/** `alive`, or since when its worker has given no sign of life. */
-export const describeLife = ({ alive, awaySince }: Pick<HostRow, 'alive' | 'awaySince'>): string =>
-  alive ? 'alive' : `away since ${shortTime(awaySince ?? '')}`;
+/** `alive`, or since when its worker has given no sign of life, or when it was declared lost. */
+export const describeLife = ({ alive, awaySince, lost }: Pick<HostRow, 'alive' | 'awaySince' | 'lost'>): string => {
+  if (lost !== null) return `lost since ${shortTime(lost.since)}`;
+  return alive ? 'alive' : `away since ${shortTime(awaySince ?? '')}`;
+};
 
 const lacking = ({ capabilities }: HostRow): readonly string[] =>
   Object.entries(capabilities).flatMap(([name, has]) => (has ? [] : [name]));
@@ -46,7 +50,7 @@ const inspect: Spec = inspection({
   describe: (row) =>
     describeFields({
       host: row.host,
-      status: describeLife(row),
+      status: row.lost ? `${describeLife(row)}, by ${row.lost.actor}: ${row.lost.reason}` : describeLife(row),
       epoch: String(row.epoch),
       kernel: row.kernel,
       'boot id': row.bootId,
@@ -64,4 +68,24 @@ const inspect: Spec = inspection({
     }),
 });
 
-export const hostSpecs: readonly Spec[] = [ls, inspect];
+const lost: Spec = {
+  path: 'host lost',
+  args: ['HOST'],
+  summary: 'give free all that a host holds which is away and does not come back with what it had',
+  options: { ...reasonOption, ...sendOptions },
+  run: async (call, context) => {
+    const [host = ''] = call.args;
+    const input = { host, reason: reasonOf(call, () => lost) };
+    const outcome = await withClient(context, (client) =>
+      sendAndWait(call, context, client, {
+        what: `host ${host}`,
+        send: (sender, options) => sender.declareHostLost(input, options),
+      }),
+    );
+    if (call.flag('json')) printJson(context, outcome);
+    else context.out(`declared ${host} lost: what it held is free, addresses after their rest\n`);
+    return undefined;
+  },
+};
+
+export const hostSpecs: readonly Spec[] = [ls, inspect, lost];

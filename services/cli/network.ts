@@ -9,7 +9,15 @@ import { filterForm, filterHelp, networkFilter } from './network-filter.ts';
 import { pruneSpec } from './network-prune.ts';
 import { type Call, type Spec, UsageError } from './spec.ts';
 import { type Column, orDash, shortTime } from './table.ts';
-import { parseDriverOptions, parseGc, parsePairs, parseSubnets, splitName } from './values.ts';
+import {
+  leaseFields,
+  leaseOptions,
+  parseDriverOptions,
+  parseGc,
+  parsePairs,
+  parseSubnets,
+  splitName,
+} from './values.ts';
 
 type NetworkRow = ViewRows['networks'];
 
@@ -61,6 +69,8 @@ const describe = (row: NetworkRow): string =>
     options: describePairs(row.options),
     labels: describePairs(row.labels),
     collection: describeGc(row.gc),
+    owner: row.owner,
+    lease: row.leaseMs === null ? '' : `${row.leaseMs / 1000} s, see \`cnm lease ls\``,
     update: updateOf(row),
     fault: row.fault ? `${row.fault.code}: ${row.fault.text}` : '',
   });
@@ -82,6 +92,7 @@ const createOptions = {
   opt: { short: 'o', value: 'KEY=VALUE', multiple: true, help: 'option of the driver (docs/drivers/)' },
   label: { value: 'K=V', multiple: true, help: 'kept with the network' },
   gc: { value: 'DURATION|off', help: 'when its endpoints without a sandbox are collected' },
+  ...leaseOptions,
   host: { value: 'HOST', help: 'where to make it, when there are several hosts' },
   ...sendOptions,
 } as const;
@@ -114,6 +125,7 @@ const createInput = (call: Call, name: string) => {
     labels: parsePairs(call.texts('label'), '--label'),
     ...(driver === undefined ? {} : { driver }),
     ...(gc === undefined ? {} : { gc }),
+    ...leaseFields(call),
   };
 };
 

@@ -59,11 +59,21 @@ export const nouns: readonly Noun[] = [
     summary: 'ls: what can be reached from outside',
     load: async () => (await import('./port.ts')).portSpecs,
   },
-  { name: 'host', summary: 'ls, inspect', load: async () => (await import('./host.ts')).hostSpecs },
+  { name: 'host', summary: 'ls, inspect, lost', load: async () => (await import('./host.ts')).hostSpecs },
   {
     name: 'garbage',
     summary: 'ls: what will be collected',
     load: async () => (await import('./garbage.ts')).garbageSpecs,
+  },
+  {
+    name: 'lease',
+    summary: 'ls, renew: sandboxes and networks that end unless somebody renews them',
+    load: async () => (await import('./lease.ts')).leaseSpecs,
+  },
+  {
+    name: 'command',
+    summary: 'cancel: a command that is under way',
+    load: async () => (await import('./command.ts')).commandSpecs,
   },
   {
     name: 'events',

@@ -44,6 +44,8 @@ const describe = async (row: SandboxRow, client: Client, position: number): Prom
     key: `${row.key}${row.owned ? '' : " (the caller's, never removed)"}`,
     created: shortTime(row.createdAt),
     ready: row.readyAt && shortTime(row.readyAt),
+    owner: row.owner,
+    lease: row.leaseMs === null ? '' : `${row.leaseMs / 1000} s, see \`cnm lease ls\``,
     hostname: row.hostname,
     domainname: row.domainname,
     members: row.members

@@ -4,6 +4,7 @@ import { serviceNames } from '../up/service-names.ts';
 import { printJson, withClient } from './context.ts';
 import { exits } from './failures.ts';
 import { describeLife } from './host.ts';
+import { notReady, serviceLines } from './service-text.ts';
 import { jsonOption, type Spec } from './spec.ts';
 import { shortBytes, shortTime } from './table.ts';
 
@@ -29,10 +30,7 @@ const describe = ({ server, streams, services, viewsAt, hosts }: Status): string
     lines.push(`${name.padEnd(10)} ${said}`);
   }
   lines.push(`views      ${viewsAt === null ? 'no answer' : `at position ${viewsAt}`}`);
-  for (const { name, version, metadata } of services) {
-    const where = [metadata.host, metadata.pid && `pid ${metadata.pid}`].filter((part) => part).join(', ');
-    lines.push(`service    ${name.replace(/^cnm-/, '')} ${version}${where === '' ? '' : ` on ${where}`}`);
-  }
+  lines.push(...services.flatMap(serviceLines));
   for (const row of hosts) {
     const { host, kernel, lastReport, capabilities } = row;
     const lacks = Object.entries(capabilities).flatMap(([name, has]) => (has ? [] : [name]));
@@ -47,17 +45,19 @@ const describe = ({ server, streams, services, viewsAt, hosts }: Status): string
 const status: Spec = {
   path: 'status',
   args: [],
-  summary: 'server, streams, services and hosts; exit code 1 when a part is missing',
+  summary: 'server, streams, services and hosts; exit code 1 when a part is missing or not ready, with the reasons',
   options: jsonOption,
   run: async (call, context) => {
     const found = await withClient(context, (client) => client.status());
     const missing = missingParts(found);
-    if (call.flag('json')) printJson(context, { ...found, missing });
+    const unready = notReady(found.services);
+    if (call.flag('json')) printJson(context, { ...found, missing, notReady: unready });
     else {
       context.out(describe(found));
       for (const line of missing) context.err(`missing: ${line}\n`);
+      for (const line of unready) context.err(`not ready: ${line}\n`);
     }
-    return missing.length > 0 ? exits.failed : exits.done;
+    return missing.length + unready.length > 0 ? exits.failed : exits.done;
   },
 };
 

@@ -17,12 +17,20 @@ const levelOf = ({ config, errIsTerminal }: Context): LogLevel => config.logLeve
 const environmentOf = ({ runDir, rootless }: Config): string =>
   rootless || runDir === '/run/cnm' ? '' : `CNM_RUN_DIR=${runDir} `;
 
-const summary = (config: Config, { url, startedInMs }: Up): string => {
+const summaryJson = ({ url, httpUrl, startedInMs }: Up): object => ({
+  url,
+  pid: process.pid,
+  startedInMs,
+  ...(httpUrl === null ? {} : { httpUrl }),
+});
+
+const summary = (config: Config, { url, httpUrl, startedInMs }: Up): string => {
   const { host, realm, dataDir, rootless, natsUrl } = config;
   const cnm = `${environmentOf(config)}npx cnm`;
   const where = natsUrl === null ? `data in ${dataDir}` : 'on an external server';
   return [
     `cnm is up at ${url} (host ${host}, realm ${realm}, ${where}; ${(startedInMs / 1000).toFixed(1)} s)`,
+    ...(httpUrl === null ? [] : [`metrics at ${httpUrl}/metrics, health at ${httpUrl}/ready`]),
     ...(rootless ? ['rootless: networks live in namespaces of their own, and end with this process'] : []),
     'try it:',
     `  ${cnm} network create web`,
@@ -65,7 +73,9 @@ const run = async (context: Context, json: boolean, { services, announce }: Serv
     }
     await up.stop();
   } catch (error) {
-    if (!signal.aborted) exit = report(context, error, json);
+    // a start that was given up fails with the signal itself
+    if (signal.aborted && error === signal.reason) logger.debug('the start was given up');
+    else exit = report(context, error, json);
   }
   process.exit(exit);
 };
@@ -83,8 +93,7 @@ const up: Spec = {
     if (call.flag('rootless') && !config.rootless)
       throw new UsageError('--rootless is done by the launcher: call services/cli/cnm, not main.ts', up);
     const announce = (started: Up): void => {
-      if (call.flag('json'))
-        printJson(context, { url: started.url, pid: process.pid, startedInMs: started.startedInMs });
+      if (call.flag('json')) printJson(context, summaryJson(started));
       else context.out(summary(config, started));
     };
     return run(context, call.flag('json'), { services: serviceNames, announce });
@@ -105,8 +114,9 @@ const serve: Spec = {
       context.err('cnm: CNM_NATS_URL says which server to serve on, and is not set\n');
       return exits.config;
     }
-    const announce = ({ url, startedInMs }: Up): void => {
-      if (call.flag('json')) printJson(context, { service: name, url, pid: process.pid, startedInMs });
+    const announce = (started: Up): void => {
+      const { url } = started;
+      if (call.flag('json')) printJson(context, { service: name, ...summaryJson(started) });
       else context.out(`${name} serves on ${url}\n`);
     };
     return run(context, call.flag('json'), { services: [name], announce });

@@ -1,6 +1,6 @@
 /** Values of options, from text. Pure; what cannot be read is a UsageError, what can be read and is not allowed is the service's to refuse. */
 import type { CommandInput } from '../../events/commands.ts';
-import { UsageError } from './spec.ts';
+import { type Call, type Options, UsageError } from './spec.ts';
 
 const units = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
@@ -17,6 +17,21 @@ export const parseDuration = (text: string, what: string): number => {
 /** `off`, or a duration. */
 export const parseGc = (text: string | undefined): number | 'off' | undefined =>
   text === undefined || text === 'off' ? text : parseDuration(text, 'gc');
+
+/** How long something lasts unless it is renewed, and who it is for. */
+export const leaseOptions = {
+  lease: { value: 'DURATION', help: 'it ends unless `cnm lease renew` comes at least so often' },
+  owner: { value: 'NAME', help: 'who it is for: a job, a tenant, a team' },
+} as const satisfies Options;
+
+/** The options above as fields of a command. */
+export const leaseFields = (call: Call): { readonly leaseMs?: number; readonly owner?: string } => {
+  const [lease, owner] = [call.text('lease'), call.text('owner')];
+  return {
+    ...(lease === undefined ? {} : { leaseMs: parseDuration(lease, '--lease') }),
+    ...(owner === undefined ? {} : { owner }),
+  };
+};
 
 /** `KEY=VALUE`s as an object; the value may hold more of `=`. */
 export const parsePairs = (texts: readonly string[], what: string): Record<string, string> =>

@@ -7,6 +7,7 @@ import { answersOf } from '../controller/answers.ts';
 import { type Clock, sleep, systemClock } from '../lib/clock.ts';
 import { type Logger, silentLogger } from '../lib/logger.ts';
 import type { Stream } from '../lib/stream.ts';
+import { loadTracing, noTracing, type Tracing } from '../lib/trace.ts';
 import { connectNats, type ConnectOptions as NatsOptions } from '../nats/connection.ts';
 import { jetStream } from '../nats/jetstream.ts';
 import { linkOf } from '../nats/link.ts';
@@ -33,6 +34,8 @@ export interface ConnectOptions {
   /** pino; silent when left out. */
   readonly logger?: Logger;
   readonly clock?: Clock;
+  /** Left out: @opentelemetry/api, where that is installed. */
+  readonly tracing?: Tracing;
 }
 
 export interface CommandOptions {
@@ -53,6 +56,7 @@ export interface CommandOptions {
 
 type Send<T extends CommandType> = (input: CommandInput<T>, options?: CommandOptions) => Promise<Acceptance>;
 
+const commandTemplate = 'cnm.command.{actor}.{host}';
 const WAIT_MS = 5_000;
 const RETRY_FIRST_MS = 100;
 const RETRY_MOST_MS = 2_000;
@@ -67,8 +71,9 @@ export const connect = async (options: ConnectOptions): Promise<Client> => {
   const { url, actor = 'client', waitMs = WAIT_MS, security, logger = silentLogger(), clock = systemClock } = options;
   if (!Actor.safeParse(actor).success) throw new TypeError(`no name of an actor: ${actor}`);
   const role = encodeToken(actor);
+  const tracing = options.tracing ?? (await loadTracing());
   const connection = await connectNats({ url, role, log: logger, waitMs, clock, ...(security ? { security } : {}) });
-  return new Client({ connection, actor, clock, logger });
+  return new Client({ connection, actor, clock, logger, tracing });
 };
 
 export interface ClientDeps {
@@ -76,6 +81,7 @@ export interface ClientDeps {
   readonly actor: string;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly tracing?: Tracing;
 }
 
 export class Client extends Queries {
@@ -86,11 +92,13 @@ export class Client extends Queries {
   readonly #clock: Clock;
   readonly #commands: Stream;
   readonly #pending: Pending;
+  readonly #tracing: Tracing;
   readonly #unwatch: () => void;
   #closed = false;
 
-  constructor({ connection, actor, clock, logger }: ClientDeps) {
+  constructor({ connection, actor, clock, logger, tracing = noTracing }: ClientDeps) {
     super({ connection, actor, clock });
+    this.#tracing = tracing;
     this.actor = actor;
     this.#connection = connection;
     this.#clock = clock;
@@ -137,6 +145,13 @@ export class Client extends Queries {
   /** Leaves and deletes what attachSandbox has made. */
   readonly detachSandbox: Send<'DetachSandbox'> = (input, options) => this.send('DetachSandbox', input, options);
 
+  /** Begins the lease of a sandbox or a network that this actor has made anew. */
+  readonly renewLease: Send<'RenewLease'> = (input, options) => this.send('RenewLease', input, options);
+  /** Ends a command of this actor that is under way; what was made for it is taken back. */
+  readonly cancelCommand: Send<'CancelCommand'> = (input, options) => this.send('CancelCommand', input, options);
+  /** A host that is away does not come back with what it had: all that it holds is given free. */
+  readonly declareHostLost: Send<'DeclareHostLost'> = (input, options) => this.send('DeclareHostLost', input, options);
+
   /** Keeps what is sealed for a subject, or everything, from being shredded or put away. */
   readonly setLegalHold: Send<'SetLegalHold'> = (input, options) => this.send('SetLegalHold', input, options);
   readonly liftLegalHold: Send<'LiftLegalHold'> = (input, options) => this.send('LiftLegalHold', input, options);
@@ -166,20 +181,14 @@ export class Client extends Queries {
     signal?.throwIfAborted();
     assertAddress(type, host, id);
     const startByText = startBy instanceof Date ? startBy.toISOString() : startBy;
-    const body = JSON.stringify({
-      type,
-      id,
-      correlationid,
-      traceparent,
-      deadlineMs,
-      startBy: startByText,
-      data: input,
-    });
+    const command = { type, id, correlationid, deadlineMs, startBy: startByText, data: input };
     const waiting = this.#pending.wait(id);
     // once the signal fires nobody waits for this call any more, whatever it had been waiting for
     signal?.addEventListener('abort', waiting.release, { once: true });
     try {
-      await this.#publish(subjects.command(this.actor, host), id, body, signal);
+      await this.#trace(command, traceparent, (trace) =>
+        this.#publish(subjects.command(this.actor, host), { ...command, traceparent: trace }, signal),
+      );
       waiting.published();
       const accepted = await abortable(waiting.accepted, signal);
       return { ...accepted, outcome: settled(abortable(accepted.outcome, signal)) };
@@ -220,15 +229,51 @@ export class Client extends Queries {
    * An append whose answer is lost is sent again under the same message id, and stored once. The message id is of this sending, not of the
    * command: another sending of the command must reach the controller, which answers it again, or sees that its content is another.
    */
-  async #publish(subject: string, id: string, body: string, signal: AbortSignal | undefined): Promise<void> {
+  async #publish(
+    subject: string,
+    command: { readonly id: string; readonly traceparent: string | undefined },
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const { id, traceparent } = command;
+    const body = JSON.stringify(command);
+    // in the header too, where tools that know nothing of us look for it
+    const headers = traceparent === undefined ? {} : { headers: { traceparent } };
     const messageId = `${this.actor} ${id} ${this.#clock.randomId(8)}`;
     for (let pauseMs = RETRY_FIRST_MS; ; pauseMs = Math.min(pauseMs * 2, RETRY_MOST_MS)) {
-      const append = this.#commands.append({ subject, body, id: messageId });
-      const appended = await abortable(append, signal);
+      const append = this.#commands.append({ subject, body, id: messageId, ...headers });
+      const appended = await abortable(append, signal).catch((error) => {
+        // the connection went with the client, wherever the append was
+        throw this.#closed ? new ClientClosed(`command ${id}`) : error;
+      });
       if (appended.kind === 'appended') return;
       if (this.#closed) throw new ClientClosed(`command ${id}`);
       await abortable(sleep(this.#clock, pauseMs), signal);
     }
+  }
+
+  /** @param given the caller's own trace context: it goes along then, else that of the span */
+  #trace<T>(
+    {
+      type,
+      id,
+      correlationid,
+    }: { readonly type: string; readonly id: string; readonly correlationid: string | undefined },
+    given: string | undefined,
+    publish: (traceparent: string | undefined) => Promise<T>,
+  ): Promise<T> {
+    const attributes = {
+      'messaging.system': 'nats',
+      'messaging.operation.name': 'publish',
+      'messaging.operation.type': 'send',
+      'messaging.destination.template': commandTemplate,
+      'messaging.message.id': id,
+      'messaging.message.conversation_id': correlationid ?? id,
+      'cnm.command': type,
+    };
+    return this.#tracing.span(
+      { name: `publish ${commandTemplate}`, kind: 'producer', attributes, links: [given] },
+      (span) => publish(given ?? span.traceparent ?? undefined),
+    );
   }
 
   #take(data: Uint8Array): void {

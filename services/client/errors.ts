@@ -27,21 +27,27 @@ export class CommandRefused extends Error {
   }
 }
 
-/** An accepted command failed on its host, or nobody reported it in time. */
+/** How a command ends before its host has reported. */
+const cuts = {
+  'timed-out': { code: 'TIMED_OUT', detail: 'no report came before its deadline' },
+  cancelled: { code: 'CANCELLED', detail: 'its sender has cancelled it' },
+} as const;
+
+/** An accepted command failed on its host, was cancelled, or nobody reported it in time. */
 export class CommandFailed extends Error {
   override readonly name = 'CommandFailed';
-  /** Of the fault, or TIMED_OUT. */
+  /** Of the fault, TIMED_OUT or CANCELLED. */
   readonly code: string;
   readonly detail: string;
-  /** In the kernel's words; null for a command that timed out. */
+  /** In the kernel's words; null for a command that timed out or was cancelled. */
   readonly fault: Fault | null;
   readonly remedy: string;
   readonly outcome: Outcome;
 
   constructor(outcome: Outcome) {
     const { fault, status } = outcome;
-    const code = status === 'timed-out' ? 'TIMED_OUT' : (fault?.code ?? 'KERNEL_ERROR');
-    const detail = fault ? describeFault(fault) : 'no report came before its deadline';
+    const code = cuts[status as keyof typeof cuts]?.code ?? fault?.code ?? 'KERNEL_ERROR';
+    const detail = fault ? describeFault(fault) : (cuts[status as keyof typeof cuts]?.detail ?? 'it has failed');
     super(`${code}: ${detail}`);
     this.code = code;
     this.detail = detail;

@@ -72,6 +72,8 @@ export class Queries {
   readonly garbage: AskView<'garbage'> = (query) => this.view('garbage', query);
   readonly drift: AskView<'drift'> = (query) => this.view('drift', query);
   readonly parked: AskView<'parked'> = (query) => this.view('parked', query);
+  /** Leases of sandboxes and networks that somebody has to renew. */
+  readonly leases: AskView<'leases'> = (query) => this.view('leases', query);
   readonly holds: AskView<'holds'> = (query) => this.view('holds', query);
   readonly shredded: AskView<'shredded'> = (query) => this.view('shredded', query);
 

@@ -3,6 +3,7 @@ import { jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { z } from 'zod';
 import type { ViewRows } from '../../projections/views.ts';
+import type { Health } from '../lib/health.ts';
 import { STREAMS } from '../nats/stream-config.ts';
 import type { Queries } from './queries.ts';
 
@@ -18,6 +19,8 @@ export interface Status {
     readonly id: string;
     readonly version: string;
     readonly metadata: Readonly<Record<string, string>>;
+    /** How it is; null where it does not say, as services of older versions. */
+    readonly health: Health | null;
   }[];
   /** Position of the views; null when no projector answers. */
   readonly viewsAt: number | null;
@@ -29,6 +32,24 @@ const Ping = z.object({
   id: z.string(),
   version: z.string(),
   metadata: z.record(z.string(), z.string()).nullish(),
+});
+
+/** Of its statistics, only what is ours. */
+const Stats = z.object({
+  id: z.string(),
+  data: z.custom<Health>((data) => Told.safeParse(data).success).optional(),
+});
+
+/** What everybody relies on who reads a `Health`. */
+const Told = z.looseObject({
+  service: z.string(),
+  ready: z.boolean(),
+  reasons: z.array(z.looseObject({ code: z.string(), says: z.string(), since: z.string() })),
+  position: z.number(),
+  lag: z.number().nullable(),
+  waiting: z.record(z.string(), z.number()),
+  waits: z.array(z.string()),
+  notice: z.looseObject({ at: z.string(), level: z.string(), says: z.string() }).nullable(),
 });
 
 const TIMEOUT_MS = 2_000;
@@ -60,21 +81,42 @@ const readStream = async (connection: NatsConnection, name: string): Promise<Sta
   }
 };
 
-/** Services of ours that answer now. */
+/** Services of ours that answer now, with how they are. */
 export const discover = async (connection: NatsConnection): Promise<Status['services']> => {
+  const [pings, stats] = await Promise.all([askAll(connection, 'PING', Ping), askAll(connection, 'STATS', Stats)]);
+  const healths = new Map(stats.map(({ id, data }) => [id, data ?? null]));
+  return pings
+    .filter(({ name }) => name.startsWith('cnm-'))
+    .map(({ name, id, version, metadata }) => ({
+      name,
+      id,
+      version,
+      metadata: metadata ?? {},
+      health: healths.get(id) ?? null,
+    }))
+    .sort((a, b) => (a.name + a.id < b.name + b.id ? -1 : 1));
+};
+
+/** Who may not ask gets no answer. */
+const askAll = async <T>(connection: NatsConnection, verb: string, schema: z.ZodType<T>): Promise<readonly T[]> => {
   try {
-    const answers = await connection.requestMany('$SRV.PING', '', { strategy: 'timer', maxWait: DISCOVERY_MS });
-    const found = [];
+    const answers = await connection.requestMany(`$SRV.${verb}`, '', { strategy: 'timer', maxWait: DISCOVERY_MS });
+    const found: T[] = [];
     for await (const answer of answers) {
       if (answer instanceof Error) continue;
-      const ping = Ping.safeParse(JSON.parse(answer.string()));
-      if (ping.success && ping.data.name.startsWith('cnm-')) {
-        const { name, id, version, metadata } = ping.data;
-        found.push({ name, id, version, metadata: metadata ?? {} });
-      }
+      const read = schema.safeParse(parseJson(answer.string()));
+      if (read.success) found.push(read.data);
     }
-    return found.sort((a, b) => (a.name + a.id < b.name + b.id ? -1 : 1));
+    return found;
   } catch {
     return [];
+  }
+};
+
+const parseJson = (text: string): unknown => {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
   }
 };

@@ -1,19 +1,31 @@
 /**
- * The collector: watches the log for endpoints that become garbage and for commands whose deadline passes, and asks for their end with
- * ordinary commands. It decides nothing: the decider checks each anew. Any number may run, since all of them ask under the same ids.
+ * The collector: watches the log for endpoints that become garbage, for commands whose deadline passes and for leases that run out, and asks
+ * for their end with ordinary commands. It decides nothing: the decider checks each anew. Any number may run, since all of them ask under the same ids.
  */
 import type { Logger } from 'pino';
+import { cutsShort } from '../../events/cut-short.ts';
 import type { Event } from '../../events/envelope.ts';
 import { isIntent, isTerminal } from '../../events/events.ts';
 import { subjects } from '../../events/names.ts';
 import { commandKey, isLapsed } from '../../events/state.ts';
 import type { Clock } from '../lib/clock.ts';
+import type { Look } from '../lib/health.ts';
 import { type Boundary, boundaryOf, type FollowedRealm, followRealm, type Realm } from '../lib/realm.ts';
 import type { SealKeys } from '../lib/seal-keys.ts';
 import type { Stream } from '../lib/stream.ts';
 import { tellParked } from '../lib/tell-parked.ts';
 import { type CheckpointOptions, Checkpoints } from './checkpoints.ts';
-import { collectorActor, commandDue, type Due, dueId, endpointDue, nameOfId, sandboxDue } from './due.ts';
+import {
+  collectorActor,
+  commandDue,
+  type Due,
+  dueId,
+  endpointDue,
+  leaseDue,
+  nameOfId,
+  networkDue,
+  sandboxDue,
+} from './due.ts';
 import { Liveness } from './liveness.ts';
 import { Schedule } from './schedule.ts';
 import { Shredding } from './shredding.ts';
@@ -26,7 +38,7 @@ export interface CollectorOptions {
   readonly leases?: Stream;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Between suspecting and collecting an endpoint; at most its grace period. */
+  /** Between suspecting and collecting an endpoint, at most its grace period; and a sandbox, at most its lease. */
   readonly confirmMs?: number;
   /** Left out: no checkpoints of the log are made. */
   readonly checkpoints?: CheckpointOptions;
@@ -38,6 +50,7 @@ export interface Collector {
   /** Folds the log; resolves when it is caught up. What fell due meanwhile is asked for at once. */
   start(): Promise<void>;
   stop(): Promise<void>;
+  look(): Look;
   /** Rejects when the collector cannot go on, such as at a log that it cannot read. */
   readonly failed: Promise<never>;
 }
@@ -55,7 +68,7 @@ const askAgainMs = (refusals: number): number => Math.min(1_000 * 2 ** (refusals
 
 export const createCollector = (options: CollectorOptions): Collector => new TimedCollector(options);
 
-/** An endpoint, a sandbox or a command that something may become of. */
+/** An endpoint, a sandbox, a lease or a command that something may become of. */
 interface Watched {
   readonly boundary: Boundary;
   readonly due: Due;
@@ -72,7 +85,7 @@ class TimedCollector implements Collector {
   readonly #options: CollectorOptions;
   readonly #confirmMs: number;
   readonly #schedule = new Schedule();
-  /** By `endpoint ID`, `sandbox INCARNATION` or `command KEY`. */
+  /** By `endpoint ID`, `sandbox INCARNATION`, `lease INCARNATION`, `network ID` or `command KEY`. */
   readonly #watched = new Map<string, Watched>();
   /** The key of what is watched, by the name of what is due, to find it when it is refused. */
   readonly #keys = new Map<string, string>();
@@ -135,6 +148,20 @@ class TimedCollector implements Collector {
     await this.#publishing;
   }
 
+  look(): Look {
+    const realm = this.#followed?.realm;
+    const asked = this.#watched.size - this.#schedule.size;
+    return {
+      position: realm?.position ?? 0,
+      stages: [
+        { name: 'scheduled', waiting: this.#schedule.size, progress: 0 },
+        // What becomes of them is for the controller to say.
+        { name: 'asked', waiting: asked, progress: 0 },
+      ],
+      parked: realm?.parked.size ?? 0,
+    };
+  }
+
   async #watchHosts({ realm }: FollowedRealm): Promise<void> {
     const { leases, commands, clock, logger } = this.#options;
     if (!leases) return;
@@ -149,13 +176,20 @@ class TimedCollector implements Collector {
 
   /** What a segment carries over nobody has told of one by one. */
   #opened({ boundaries, shared }: Realm): void {
-    for (const boundary of boundaries.values()) {
-      const { endpoints, sandboxes, progress } = boundary.state;
-      for (const id of endpoints.keys()) this.#touched.set(`endpoint ${id}`, boundary);
-      for (const incarnation of sandboxes.keys()) this.#touched.set(`sandbox ${incarnation}`, boundary);
-      for (const key of progress.keys()) this.#touched.set(`command ${key}`, boundary);
-    }
+    for (const boundary of boundaries.values()) this.#touchAll(boundary);
     for (const subject of shared.shredded.keys()) this.#shredding?.decided(subject);
+  }
+
+  #touchAll(boundary: Boundary): void {
+    const { endpoints, sandboxes, networks, progress, shared } = boundary.state;
+    const own = boundary.host === null ? shared.networks : networks;
+    for (const id of own.keys()) this.#touched.set(`network ${id}`, boundary);
+    for (const id of endpoints.keys()) this.#touched.set(`endpoint ${id}`, boundary);
+    for (const incarnation of sandboxes.keys()) {
+      this.#touched.set(`sandbox ${incarnation}`, boundary);
+      this.#touched.set(`lease ${incarnation}`, boundary);
+    }
+    for (const key of progress.keys()) this.#touched.set(`command ${key}`, boundary);
   }
 
   /** Notes what an event has to do with; what follows from it is seen when its commit is folded in. */
@@ -174,12 +208,17 @@ class TimedCollector implements Collector {
       this.#liveness?.stated(event.data.host);
       return;
     }
-    if (event.type === 'CommandTimedOut') {
+    if (event.type === 'HostLost') {
+      this.#touchAll(boundary);
+      return;
+    }
+    if (cutsShort(event)) {
       this.#touched.set(`command ${commandKey(event.data.actor, event.data.commandId)}`, boundary);
       return;
     }
     if (isIntent(event.type) || isTerminal(event.type))
       this.#touched.set(`command ${commandKey(actor, commandid)}`, boundary);
+    this.#seeLease(event, boundary);
     const endpointId = event.type === 'EndpointCreateRequested' ? event.data.endpoint.id : endpointIn(event.data);
     if (endpointId === null) return;
     this.#touched.set(`endpoint ${endpointId}`, boundary);
@@ -188,6 +227,18 @@ class TimedCollector implements Collector {
     if (left !== undefined) this.#touched.set(`sandbox ${left}`, boundary);
     if (event.type === 'EndpointJoined') this.#touched.set(`sandbox ${event.data.sandbox.incarnation}`, boundary);
     if (event.type === 'EndpointSuspected') this.#suspectedMs.set(endpointId, Date.parse(event.meta.time));
+  }
+
+  /** What leases begin with, what is said of them, and what may end what they are of. */
+  #seeLease({ type, data }: Event, boundary: Boundary): void {
+    if (type === 'EndpointJoinRequested') this.#touched.set(`lease ${data.sandbox.incarnation}`, boundary);
+    else if (type === 'NetworkCreateRequested') this.#touched.set(`network ${data.network.id}`, boundary);
+    else if (type === 'LeaseRenewed' || type === 'LeaseSuspected') {
+      if (data.sandbox) this.#touched.set(`lease ${data.sandbox.incarnation}`, boundary);
+      if (data.network) this.#touched.set(`network ${data.network.id}`, boundary);
+    } else if (type === 'NetworkDeleteRequested') this.#touched.set(`network ${data.networkId}`, boundary);
+    else if (type === 'EndpointLeaveRequested' || type === 'EndpointLeaveReverted')
+      this.#touched.set(`lease ${data.sandbox.incarnation}`, boundary);
   }
 
   /** Either something newer has happened, and then this is its end; or it was not due by the controller's clock. */
@@ -207,8 +258,18 @@ class TimedCollector implements Collector {
   }
 
   #dueOf(kind: string, id: string, { state }: Boundary): Due | null {
-    if (kind === 'endpoint') return endpointDue(state, id, this.#suspectedMs.get(id), this.#confirmMs);
-    return kind === 'sandbox' ? sandboxDue(state, id) : commandDue(state, id);
+    switch (kind) {
+      case 'endpoint':
+        return endpointDue(state, id, this.#suspectedMs.get(id), this.#confirmMs);
+      case 'sandbox':
+        return sandboxDue(state, id);
+      case 'lease':
+        return leaseDue(state, id, this.#confirmMs);
+      case 'network':
+        return networkDue(state, id);
+      default:
+        return commandDue(state, id);
+    }
   }
 
   /** Looks at an endpoint, a sandbox or a command anew. O(log n) of what is watched. */

@@ -3,20 +3,29 @@ import { createHash } from 'node:crypto';
 import type { CommandData } from '../../events/commands.ts';
 import { isAstray } from '../../events/deciders/outlet.ts';
 import { verdictOn } from '../../events/deciders/upkeep.ts';
+import { expiresMs } from '../../events/lifetime.ts';
 import { commandId } from '../../events/names.ts';
-import type { BoundaryState } from '../../events/state.ts';
+import { type BoundaryState, findSandbox, networkOf } from '../../events/state.ts';
 
 /** The actor of collectors: permissions are granted on it. */
 export const collectorActor = 'collector';
 
-type AskedType = 'SuspectEndpoint' | 'CollectEndpoint' | 'ExpireCommand' | 'MendSandbox' | 'LapseHost';
+type AskedType =
+  | 'SuspectEndpoint'
+  | 'CollectEndpoint'
+  | 'ExpireCommand'
+  | 'MendSandbox'
+  | 'LapseHost'
+  | 'SuspectLease'
+  | 'ExpireLease'
+  | 'DeleteNetwork';
 type Asked = { [T in AskedType]: { readonly type: T; readonly data: CommandData<T> } }[AskedType];
 
 /** A command that becomes due at a time, if nothing happens before. */
 export interface Due {
   /**
-   * `suspect/ENDPOINT/GENERATION`, `collect/ENDPOINT/GENERATION`, `expire/ACTOR/COMMAND`, `mend/SANDBOX/ENDPOINT/GENERATION/...`, `lapse/HOST/EPOCH`:
-   * one per thing to be done.
+   * `suspect/ENDPOINT/GENERATION`, `collect/ENDPOINT/GENERATION`, `expire/ACTOR/COMMAND`, `mend/SANDBOX/ENDPOINT/GENERATION/...`, `lapse/HOST/EPOCH`,
+   * `doubt/SANDBOX/RENEWALS`, `detach/SANDBOX/RENEWALS`, `delete/NETWORK/RENEWALS`: one per thing to be done.
    */
   readonly name: string;
   readonly dueMs: number;
@@ -84,6 +93,33 @@ export const sandboxDue = (state: BoundaryState, incarnation: string): Due | nul
   return { name: nameOf('mend', `${incarnation}${what}`), dueMs, command: { type: 'MendSandbox', data } };
 };
 
+/** The next step towards the end of a sandbox whose lease nobody renews: suspected when it has run out, detached when that was `confirmMs` ago. */
+export const leaseDue = (state: BoundaryState, incarnation: string, confirmMs: number): Due | null => {
+  const row = state.sandboxes.get(incarnation);
+  // While nobody is in it any more it is on its way out already.
+  if (!row?.lease || row.status === 'removing' || findSandbox(state, row.facts.id) !== row) return null;
+  const { lease } = row;
+  const data = { incarnation, renewals: lease.renewals };
+  const what = `${incarnation}/${lease.renewals}`;
+  if (lease.suspectedAt === null)
+    return { name: nameOf('doubt', what), dueMs: expiresMs(lease), command: { type: 'SuspectLease', data } };
+  const dueMs = Date.parse(lease.suspectedAt) + Math.min(confirmMs, lease.leaseMs);
+  return { name: nameOf('detach', what), dueMs, command: { type: 'ExpireLease', data } };
+};
+
+/** The deletion of a network whose lease nobody renews. What is stuck is left to be deleted by whoever sees why. */
+export const networkDue = (state: BoundaryState, id: string): Due | null => {
+  const row = networkOf(state, id);
+  if (!row?.lease || (row.status !== 'active' && row.status !== 'creating')) return null;
+  const { renewals } = row.lease;
+  const data = { network: id, renewals };
+  return {
+    name: nameOf('delete', `${id}/${renewals}`),
+    dueMs: expiresMs(row.lease),
+    command: { type: 'DeleteNetwork', data },
+  };
+};
+
 /** That a host's worker has given no sign of life since a time, by the server's clock. */
 export const lapseDue = (host: string, epoch: number, sinceMs: number, silentMs: number): Due => {
   const data = { host, epoch, since: new Date(sinceMs).toISOString() };
@@ -102,6 +138,6 @@ export const dueId = ({ name, dueMs }: Due, refusals: number, nowMs: number): st
 
 /** The name of what a command id of a collector asks for, or null when it is none of theirs. */
 export const nameOfId = (id: string): string | null => {
-  const match = /^[0-9a-z]+-(suspect|collect|expire|mend)(?:-[0-9]+)?(\/.*)$/.exec(id);
+  const match = /^[0-9a-z]+-(suspect|collect|expire|mend|doubt|detach|delete)(?:-[0-9]+)?(\/.*)$/.exec(id);
   return match ? `${match[1]}${match[2]}` : null;
 };

@@ -6,23 +6,26 @@
 import { hash } from 'node:crypto';
 import type { Logger } from 'pino';
 import { remoteDriver } from '../../drivers/remote.ts';
-import { type CommandRecord, foldCommand } from '../../events/command-record.ts';
+import type { CommandRecord } from '../../events/command-record.ts';
 import type { DriverRules } from '../../events/driver-rules.ts';
 import { DEFAULT_REALM_POOLS, type SubnetPool } from '../../events/ipam.ts';
 import { subjects } from '../../events/names.ts';
 import type { Answer } from '../../events/queries.ts';
 import { commandKey } from '../../events/state.ts';
 import { type Clock, sleep } from '../lib/clock.ts';
-import { placedEvents } from '../lib/commit.ts';
+import type { Look } from '../lib/health.ts';
 import { applyMessage, boundaryOf, emptyRealm, type FollowedRealm, followRealm } from '../lib/realm.ts';
 import type { Appended, Message, Reader, Stream } from '../lib/stream.ts';
 import { tellParked } from '../lib/tell-parked.ts';
-import { answersOf, decidedAnswers, endedAnswer } from './answers.ts';
-import { carriedOf } from './carried.ts';
+import { noTracing, type Tracing } from '../lib/trace.ts';
+import { decidedAnswers, endedAnswer } from './answers.ts';
 import { admissionOf, commitOf, fenceOf, openingOf } from './commits.ts';
 import { type Intake, takeIn } from './intake.ts';
+import { type ControllerMeter, lookAt } from './meter.ts';
+import { answersAgain } from './repeating.ts';
 import { type Batch, decideRound, inLogOrder, type Round, type RoundContext } from './round.ts';
 import { Term } from './term.ts';
+import { decidingSpan } from './tracing.ts';
 
 export interface ControllerOptions {
   readonly realm: string;
@@ -38,6 +41,9 @@ export interface ControllerOptions {
   readonly realmPools?: readonly SubnetPool[];
   /** `nats`: the server lets each user publish under its own actor only; `claim` when left out. */
   readonly actorProof?: RoundContext['actorProof'];
+  /** Told what is decided and what ends, once it is stored. */
+  readonly meter?: ControllerMeter;
+  readonly tracing?: Tracing;
 }
 
 export interface Controller {
@@ -48,6 +54,7 @@ export interface Controller {
   /** Stops deciding after the round under way: called when the lease is lost. */
   deactivate(): Promise<void>;
   stop(): Promise<void>;
+  look(): Look;
   /** Rejects when the controller cannot go on, such as at a log that it cannot read. */
   readonly failed: Promise<never>;
 }
@@ -73,6 +80,8 @@ class ActiveController implements Controller {
   #wake: () => void = () => undefined;
   #active = false;
   #live = false;
+  /** Commands decided so far. */
+  #decided = 0;
   #commandReader: Reader | null = null;
   #loop: Promise<void> = Promise.resolve();
 
@@ -125,6 +134,11 @@ class ActiveController implements Controller {
     await this.#followed?.reader.stop();
   }
 
+  look(): Look {
+    const counts = { waiting: this.#queue.length, decided: this.#decided };
+    return lookAt(this.#followed?.realm ?? null, this.#active, counts);
+  }
+
   get #realm() {
     if (!this.#followed) throw new Error('controller: used before start');
     return this.#followed;
@@ -136,6 +150,7 @@ class ActiveController implements Controller {
 
   #ended(record: CommandRecord): void {
     if (!this.#active || !this.#live) return;
+    this.#options.meter?.ended(record);
     const answer = endedAnswer(record);
     if (answer) this.#answer(record.actor, record.commandid, answer);
   }
@@ -144,12 +159,13 @@ class ActiveController implements Controller {
     // Whoever decided before may have gone further than we have read.
     for (let attempt = 0; this.#active && !(await this.#readAll()); attempt++) await this.#pause(attempt);
     await this.#open();
+    const { tracing = noTracing } = this.#options;
     let next = this.#realm.realm.roundFrom;
     while (this.#active) {
       if (this.#queue.length > 0) {
         const intakes = this.#queue.splice(0, roundCommandsMax).map(takeIn);
         next = (intakes.at(-1)?.sequence ?? 0) + 1;
-        await this.#round(intakes);
+        await tracing.span(decidingSpan(intakes), () => this.#round(intakes));
       } else {
         this.#commandReader ??= this.#read(next);
         await new Promise<void>((resolve) => {
@@ -305,10 +321,15 @@ class ActiveController implements Controller {
       for (const { intake, refusal, events: own } of decided) {
         for (const answer of decidedAnswers(intake, refusal, own, appended.position))
           this.#answer(intake.actor, intake.id, answer);
+        this.#decided += 1;
+        this.#options.meter?.decided(intake.type, refusal?.code ?? null);
       }
       await this.#reached(appended.position);
     }
-    for (const intake of batch.repeated) await this.#repeat(batch, intake);
+    for (const intake of batch.repeated) {
+      await this.#repeat(batch, intake);
+      this.#decided += 1;
+    }
     return [];
   }
 
@@ -347,40 +368,20 @@ class ActiveController implements Controller {
     return sleep(this.#options.clock, Math.min(2 ** attempt, retryMsMax));
   }
 
-  /** The same id gets the same answer: it is read from the log, from the decision on. */
+  /** The same id gets the same answer. */
   async #repeat({ boundary }: Batch, intake: Intake): Promise<void> {
-    const key = commandKey(intake.actor, intake.id);
-    const row = boundary.state.commands.get(key);
+    const row = boundary.state.commands.get(commandKey(intake.actor, intake.id));
+    if (!row) return;
+    const { log, logger } = this.#options;
     try {
-      if (!row) return;
-      const { segment } = this.#realm.realm;
-      const carried =
-        segment && row.decidedAt < segment.first ? await carriedOf(this.#options.log, segment, key) : null;
-      // The first answer is what the decision alone said, however far the command has come since.
-      const decided = carried ? carried.decided : await this.#record(key, row.decidedAt, row.decidedAt);
-      const first = decided ? answersOf(decided) : [];
-      const isEndedLater = row.endedAt !== null && row.endedAt > row.decidedAt;
-      const ended =
-        carried || !isEndedLater ? carried?.ended : await this.#record(key, row.decidedAt, row.endedAt ?? 0);
-      const last = ended && endedAnswer(ended);
-      for (const answer of last ? [...first, last] : first) this.#answer(intake.actor, intake.id, answer);
+      const key = commandKey(intake.actor, intake.id);
+      const stretch = { subject: boundary.subject, decidedAt: row.decidedAt, endedAt: row.endedAt };
+      for (const answer of await answersAgain(log, this.#realm.realm.segment, key, stretch))
+        this.#answer(intake.actor, intake.id, answer);
     } catch (error) {
       // An answer is sent at most once; the `commands` view has it too.
-      this.#options.logger.warn({ err: error, commandId: intake.id }, 'could not repeat an answer');
+      logger.warn({ err: error, commandId: intake.id }, 'could not repeat an answer');
     }
-  }
-
-  async #record(key: string, from: number, through: number): Promise<CommandRecord | undefined> {
-    let record: CommandRecord | undefined;
-    for (let position = from; position <= through; position++) {
-      const message = await this.#options.log.get(position);
-      for (const [, event] of message ? placedEvents(message) : []) {
-        const isExpiry = event.type === 'CommandTimedOut' && commandKey(event.data.actor, event.data.commandId) === key;
-        if (isExpiry || commandKey(event.meta.actor, event.meta.commandid) === key)
-          record = foldCommand(record, event, position);
-      }
-    }
-    return record;
   }
 }
 

@@ -5,6 +5,7 @@ import { Command, commandTypes } from '../../events/commands.ts';
 import { CommandId, commandId, parseCommandSubject } from '../../events/names.ts';
 import { type Refusal, refuse } from '../../events/refusals.ts';
 import type { Message } from '../lib/stream.ts';
+import { isTraceparent } from '../lib/trace.ts';
 
 /** Largest command that is read, bytes. */
 const commandBytesMax = 65_536;
@@ -84,6 +85,12 @@ const parse = (raw: unknown, body: Uint8Array): Intake['command'] => {
   return refuse('COMMAND_MALFORMED', firstIssues(parsed.error), culprits);
 };
 
+/** Of a sender that knows nothing of ours: its NATS library may have put it there. */
+const traceOf = (message: Message): string | undefined => {
+  const header = message.header('traceparent');
+  return header.length <= 64 && isTraceparent(header) ? header : undefined;
+};
+
 export const takeIn = (message: Message): Intake => {
   const addressed = parseCommandSubject(message.subject);
   const raw = parseJson(message.body);
@@ -99,7 +106,7 @@ export const takeIn = (message: Message): Intake => {
     host: addressed?.host ?? null,
     id: id.success ? id.data : commandId(message.recordedMs, `message/${message.position}`),
     correlationid: text(fields.correlationid, 160) ?? (id.success ? id.data : `message/${message.position}`),
-    traceparent: text(fields.traceparent, 64),
+    traceparent: text(fields.traceparent, 64) ?? traceOf(message),
     type: text(fields.type, 100) ?? '',
     digest: digestOf(command.ok ? canonical({ type: command.value.type, data: command.value.data }) : message.body),
     command,

@@ -30,11 +30,16 @@ export const refusalAt = (realm: Realm, place: Place, command: string): Refusal 
   return parked && refusalOf(parked);
 };
 
-/** Why facts cannot stand: they admit to a network of which something waits elsewhere. */
+/** Why facts cannot stand: they admit to a network of which something waits elsewhere, or say something of a boundary that stands still. */
 export const refusalOfFacts = (realm: Realm, facts: readonly Fact[]): Refusal | null => {
   if (realm.parked.size === 0) return null;
   for (const { type, data } of facts) {
-    const parked = type === 'EndpointAdmitted' ? parkedFor(realm, data.networkId) : null;
+    const parked =
+      type === 'EndpointAdmitted'
+        ? parkedFor(realm, data.networkId)
+        : type === 'PeersForgotten'
+          ? boundaryOf(realm, null)
+          : null;
     if (parked) return refusalOf(parked);
   }
   return null;

@@ -57,7 +57,7 @@ export interface Batch {
 /**
  * How the batches of a round hang together. `apart`: not at all. `admitted`: hosts create what networks of the realm admit, so the
  * admissions are stored before. `joint`: what was decided for all hosts stands on the hosts' boundaries too, or they stand on it, or one host
- * creates under a name that another lets go of in this round, so all are stored together, or none.
+ * creates under a name that another lets go of in this round, or one is declared lost, so all are stored together, or none.
  */
 export type Bond = 'apart' | 'admitted' | 'joint';
 
@@ -132,7 +132,7 @@ class RoundInProgress {
       return { boundary: boundaryOf(this.#realm, host), refusal: intake.command };
     }
     const places = { hosts, shared: this.#realm.shared, drivers: this.#context.drivers };
-    const routed = routeCommand(places, intake.command.value, intake.host);
+    const routed = routeCommand(places, intake.command.value, intake.host, intake.actor);
     if (!routed.ok) return { boundary: boundaryOf(this.#realm, null), refusal: routed };
     // On a boundary that stands still nothing could be recorded that anybody takes up.
     const refusal = refusalAt(this.#realm, routed.place, intake.command.value.type);
@@ -140,9 +140,10 @@ class RoundInProgress {
     return { boundary: boundaryAt(this.#realm, routed.place), refusal: null };
   }
 
-  /** An admission stands on the boundary of its network, all else where it was decided. */
+  /** An admission stands on the boundary of its network, what all other hosts have to know on that of no host, all else where it was decided. */
   #home(fact: Fact, decided: Batch): Batch {
-    return fact.type === 'EndpointAdmitted' ? this.batch(networkBoundary(this.#realm, fact.data.networkId)) : decided;
+    if (fact.type === 'EndpointAdmitted') return this.batch(networkBoundary(this.#realm, fact.data.networkId));
+    return fact.type === 'PeersForgotten' ? this.batch(boundaryOf(this.#realm, null)) : decided;
   }
 
   /** The boundary that has decided this command id before, if any. */
@@ -220,7 +221,8 @@ class RoundInProgress {
       if (refusal) throw error;
       return this.#record(batch, intake, this.#faulty(intake, error));
     }
-    if ((!refusal && batch.boundary.host === null) || this.#succeeds(batch, facts)) this.bond = 'joint';
+    const isJoint = facts.some(({ type }) => type === 'HostLost') || this.#succeeds(batch, facts);
+    if (isJoint || (!refusal && batch.boundary.host === null)) this.bond = 'joint';
     else if (shares.length > 1 && this.bond === 'apart') this.bond = 'admitted';
     this.#untried = shares.flatMap(({ home, events: own }) =>
       own.map((event) => ({ state: home.boundary.state, event })),

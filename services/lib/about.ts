@@ -21,7 +21,14 @@ export const aboutOf = (fact: Fact, command = ''): string => {
       return `sandbox/${fact.data.sandbox.id}`;
     case 'HostFacts':
     case 'HostLapsed':
+    case 'HostLost':
+    case 'PeersForgotten':
       return `host/${fact.data.host}`;
+    case 'LeaseRenewed':
+    case 'LeaseSuspected': {
+      const { sandbox, network } = fact.data;
+      return sandbox ? `sandbox/${sandbox.id}` : `network/${network?.id}`;
+    }
     case 'RealmOpened':
       return `realm/${fact.data.realm}`;
     case 'TunnelKeysRotated':
@@ -29,6 +36,7 @@ export const aboutOf = (fact: Fact, command = ''): string => {
     case 'CommandRefused':
       return `command/${command}`;
     case 'CommandTimedOut':
+    case 'CommandCancelled':
       return `command/${fact.data.actor}/${fact.data.commandId}`;
     case 'DriverConfigureRequested':
     case 'DriverConfigured':

@@ -1,6 +1,6 @@
 /** The boundaries of a realm, each with its state and its last commits: what folding the log makes. */
 import { decodeToken, subjects } from '../../events/names.ts';
-import { type BoundaryState, initialState, type SharedState, sharedState } from '../../events/state.ts';
+import { type BoundaryState, initialState, isLost, type SharedState, sharedState } from '../../events/state.ts';
 import type { ParkedBoundary } from './boundary-parking.ts';
 import type { CommitHead } from './commit-head.ts';
 import type { Opening, SegmentData } from './opening.ts';
@@ -93,11 +93,11 @@ export const boundaryFor = (realm: Realm, subject: string): Boundary => {
   return subject === subjects.realm ? boundaryOf(realm, null) : networkBoundary(realm, token);
 };
 
-/** Hosts that a worker has reported on, with their states. */
+/** Hosts that a worker has reported on, with their states; without those that are declared lost. */
 export const knownHosts = (realm: Realm): ReadonlyMap<string, BoundaryState> => {
   const hosts = new Map<string, BoundaryState>();
   for (const { host, state } of realm.boundaries.values()) {
-    if (host !== null && state.facts.has('host')) hosts.set(host, state);
+    if (host !== null && state.facts.has('host') && !isLost(state)) hosts.set(host, state);
   }
   return hosts;
 };

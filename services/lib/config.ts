@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { homedir, hostname, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { isFailpoint } from '../../drivers/kernel/failpoint.ts';
 import { checkPools, DEFAULT_IPV4_POOLS, DEFAULT_REALM_POOLS, type SubnetPool } from '../../events/ipam-subnets.ts';
 import { Actor, HostName, RealmName } from '../../events/names.ts';
 import { CALL_TIMEOUT_MS, SOCKET_DIRECTORIES, SPEC_DIRECTORIES } from '../plugins/defaults.ts';
@@ -55,11 +56,21 @@ export interface Config {
   readonly checkpointFile: string | null;
   readonly checkpointMs: number;
   readonly snapshotEvents: number;
+  /** Where metrics and health are served; null: nowhere. */
+  readonly http: HttpAddress | null;
   /** Everything lives in a user and network namespace of its own, which the launcher has made. */
   readonly rootless: boolean;
   /** The launcher has made a throwaway network namespace around this process. */
   readonly throwaway: boolean;
+  /** For tests: where the process ends, or is told to say where it could (drivers/kernel/failpoint.ts). */
+  readonly failpoint: string | null;
   readonly searchPath: string;
+}
+
+export interface HttpAddress {
+  readonly host: string;
+  /** 0: any free one. */
+  readonly port: number;
 }
 
 /** Pools as the variables have them. */
@@ -97,8 +108,12 @@ export const variables = {
   CNM_CHECKPOINT_FILE: 'file that each checkpoint is appended to as well (none)',
   CNM_CHECKPOINT_MS: 'how often a checkpoint is made of a log that has grown (60000)',
   CNM_SNAPSHOT_EVENTS: 'after how many events projectors keep a snapshot of the views (5000)',
+  CNM_HTTP:
+    'HOST:PORT where metrics (/metrics) and health (/live, /ready) are served, by `cnm up` and `cnm serve` (nowhere)',
   CNM_ROOTLESS: '1: `cnm up` and `cnm demo` in a user namespace of their own',
   CNM_THROWAWAY: 'set by the launcher around `cnm demo`',
+  CNM_FAILPOINT:
+    'for tests: record:FILE writes down the name of every failpoint that is passed, kill:NAME@N ends the process at the N-th time (none)',
 } as const;
 type Variable = keyof typeof variables;
 
@@ -194,6 +209,14 @@ const natsUrl = z
     'nats://host:port, several with commas',
   );
 
+const HttpText = z.string().transform((text, context): HttpAddress => {
+  const match = /^(?:\[([0-9a-fA-F:]+)\]|([^\s:/]+)):(\d{1,5})$/.exec(text);
+  const port = Number(match?.[3]);
+  if (match && port <= 65535) return { host: match[1] ?? match[2] ?? '', port };
+  context.addIssue({ code: 'custom', message: 'HOST:PORT, such as 127.0.0.1:9464 or [::1]:9464' });
+  return z.NEVER;
+});
+
 const flag = z.enum(['0', '1'], 'either 0 or 1').transform((text) => text === '1');
 
 const Environment = z.object({
@@ -240,8 +263,10 @@ const Environment = z.object({
     .transform(Number)
     .pipe(z.int().min(1, 'at least 1'))
     .optional(),
+  CNM_HTTP: HttpText.optional(),
   CNM_ROOTLESS: flag.optional(),
   CNM_THROWAWAY: flag.optional(),
+  CNM_FAILPOINT: z.string().refine(isFailpoint, 'record:FILE or kill:NAME@N').optional(),
 } satisfies Record<Variable, z.ZodType>);
 
 const directories = (
@@ -300,8 +325,10 @@ export const readConfig = (
     checkpointFile: settings.CNM_CHECKPOINT_FILE ?? null,
     checkpointMs: settings.CNM_CHECKPOINT_MS ?? 60_000,
     snapshotEvents: settings.CNM_SNAPSHOT_EVENTS ?? 5_000,
+    http: settings.CNM_HTTP ?? null,
     rootless: settings.CNM_ROOTLESS ?? false,
     throwaway: settings.CNM_THROWAWAY ?? false,
+    failpoint: settings.CNM_FAILPOINT ?? null,
     searchPath: env.PATH ?? '',
   };
   return { ok: true, config };

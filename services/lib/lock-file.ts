@@ -1,7 +1,8 @@
 /** One process per place: a lock file that names the process that owns it, and is taken over from a dead one. */
-import { linkSync, mkdirSync, readFileSync, readlinkSync, renameSync, unlinkSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type Clock, sleep } from './clock.ts';
+import { startOf, worldOfPids } from './process-mark.ts';
 
 /** Two processes may find the same stale lock; the one that wrote last owns it, and this long after nobody else is still writing. */
 const SETTLE_MS = 100;
@@ -89,25 +90,7 @@ const readOwner = (path: string): Owner | null => {
   }
 };
 
-const worldOfPids = (): string => {
-  try {
-    return `${readText('/proc/sys/kernel/random/boot_id').trim()} ${readlinkSync('/proc/self/ns/pid')}`;
-  } catch {
-    return '';
-  }
-};
-
 const isAlive = (owner: Owner): boolean => {
   const started = startOf(owner.pid);
   return started !== null && (owner.started === '' || started === owner.started);
-};
-
-/**
- * When a process started, in clock ticks since boot: field 22 of /proc/<pid>/stat (proc_pid_stat(5)). Counted behind the name, which may
- * hold blanks. Null when there is no such process, or only the remains of one that nobody has waited for.
- */
-const startOf = (pid: number): string | null => {
-  const stat = readText(`/proc/${pid}/stat`);
-  const [state, ...rest] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return state === '' || state === 'Z' || state === 'X' ? null : (rest[18] ?? null);
 };

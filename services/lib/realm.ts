@@ -1,5 +1,6 @@
 /** The log folded into the state of every boundary, in log order: what controllers and workers decide and act on. */
 import { type CommandRecord, foldCommand } from '../../events/command-record.ts';
+import { cutsShort } from '../../events/cut-short.ts';
 import { commitHeaders, type Event, UnreadableCommit } from '../../events/envelope.ts';
 import { evolve, forget } from '../../events/evolve.ts';
 import { fits } from '../../events/fits.ts';
@@ -50,11 +51,12 @@ export interface RealmListener {
   opened?(realm: Realm, opening: Opening): void;
 }
 
-/** The key of the command whose record an event moves on. */
-const recordKey = (event: Event): string =>
-  event.type === 'CommandTimedOut'
-    ? commandKey(event.data.actor, event.data.commandId)
-    : commandKey(event.meta.actor, event.meta.commandid);
+/** The keys of the commands whose records an event moves on; a host that is lost takes along all that is under way there. */
+const recordKeys = ({ state }: Boundary, event: Event): readonly string[] => {
+  if (event.type === 'HostLost') return [...state.progress.keys()];
+  const { actor, commandid } = event.meta;
+  return [cutsShort(event) ? commandKey(event.data.actor, event.data.commandId) : commandKey(actor, commandid)];
+};
 
 /** Puts the state in place that a segment begins with, once all of it is there. */
 const openSegment = (realm: Realm, message: Message, listener: RealmListener): void => {
@@ -97,10 +99,10 @@ const foldEvents = (realm: Realm, boundary: Boundary, events: readonly Event[], 
       }
       listener.before?.(boundary, event);
       isHeard = true;
-      const key = recordKey(event);
-      const running = state.progress.get(key);
+      const running = recordKeys(boundary, event).map((key) => [key, state.progress.get(key)] as const);
       evolve(state, event, position);
-      if (running && !state.progress.has(key)) ended.push(foldCommand(running, event, position));
+      for (const [key, record] of running)
+        if (record && !state.progress.has(key)) ended.push(foldCommand(record, event, position));
     }
   } catch (error) {
     for (const journal of journals) journal.rollback();

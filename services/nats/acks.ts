@@ -1,5 +1,5 @@
 /**
- * Publishing to a stream with its acknowledgement: a publish with a reply subject, as the JetStream client does it (ADR-22), without
+ * Publishing to a stream with its acknowledgement, and asking it for a message: a publish with a reply subject, as the JetStream client does it (ADR-22), without
  * the error with a stack that the library makes for every request in case it fails. At two appends a command that was a tenth of the
  * service's time.
  */
@@ -30,14 +30,15 @@ export class Acks {
    * Publishes, and answers what the server says: an acknowledgement, an error, or status 503 where nobody takes the subject.
    * @throws TimeoutError; PermissionViolationError; what the library says of a connection that takes nothing more
    */
-  publish(subject: string, body: string | Uint8Array, headers: MsgHdrs, timeoutMs: number): Promise<Msg> {
+  publish(subject: string, body: string | Uint8Array, headers: MsgHdrs | null, timeoutMs: number): Promise<Msg> {
     if (this.#inbox === '') this.#open();
     const token = String(this.#next++);
     return new Promise((resolve, reject) => {
       const cancel = this.#clock.after(timeoutMs, () => this.#take(token)?.reject(new TimeoutError()));
       this.#waiting.set(token, { subject, resolve, reject, cancel });
       try {
-        this.#connection.publish(subject, body, { headers, reply: `${this.#inbox}.${token}` });
+        const reply = `${this.#inbox}.${token}`;
+        this.#connection.publish(subject, body, headers === null ? { reply } : { headers, reply });
       } catch (error) {
         this.#take(token);
         throw error;

@@ -29,7 +29,7 @@ import { Acks } from './acks.ts';
 import { describeError, isDenied, NatsFault, type NatsFaultCode } from './fault.ts';
 import { type Link, LinkLost, linkOf } from './link.ts';
 import { OrderedRead } from './ordered-read.ts';
-import { FetchedMessage } from './stored-message.ts';
+import { DirectMessage, FetchedMessage } from './stored-message.ts';
 
 export interface JetStreamOptions {
   readonly clock?: Clock;
@@ -108,7 +108,7 @@ export const assertSubject = (subject: string): void => {
  * The stream `name` over this connection. Nothing is asked of the server here: the stream must exist (streams.ts makes it), or every
  * call fails with STREAM_NOT_FOUND or, for an append, is unknown.
  *
- * All look-ups go to the stream's leader, so they see what was acknowledged before; what cannot be answered is thrown as `NatsFault`
+ * All look-ups see what was acknowledged before: they go to the stream's leader, or to it for want of another answer; what cannot be answered is thrown as `NatsFault`
  * (retry `later` for timeouts, `never` for a closed connection, a missing stream, a missing permission).
  */
 export const jetStream = (connection: NatsConnection, name: string, options: JetStreamOptions = {}): Stream =>
@@ -116,6 +116,7 @@ export const jetStream = (connection: NatsConnection, name: string, options: Jet
 
 class JetStreamStream implements Stream {
   readonly name: string;
+  private readonly directSubject: string;
   private readonly connection: NatsConnection;
   private readonly link: Link;
   private readonly clock: Clock;
@@ -128,6 +129,7 @@ class JetStreamStream implements Stream {
     this.connection = connection;
     this.link = linkOf(connection);
     this.name = name;
+    this.directSubject = `$JS.API.DIRECT.GET.${name}`;
     this.clock = options.clock ?? systemClock;
     this.log = options.log;
     this.timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
@@ -198,7 +200,23 @@ class JetStreamStream implements Stream {
 
   async get(position: number): Promise<Message | null> {
     // the server reads sequence 0 as "none given" and refuses it
-    return position < 1 ? null : this.fetch(`message ${position}`, { seq: position });
+    if (position < 1) return null;
+    return (await this.direct(position)) ?? this.fetch(`message ${position}`, { seq: position });
+  }
+
+  /**
+   * From any replica, as bytes: a third of what asking the leader costs, which answers in base64. A message that is stored never changes, so
+   * a replica that is behind can only not have it: null, and the leader is asked. Null as well where direct get is not permitted.
+   */
+  private async direct(position: number): Promise<Message | null> {
+    const question = `{"seq":${position}}`;
+    try {
+      const answer = await this.whileUp(() => this.acks.publish(this.directSubject, question, null, this.timeoutMs));
+      return answer.headers === undefined || answer.headers.code >= 300 ? null : new DirectMessage(answer);
+    } catch (error) {
+      if (isDenied(error)) return null;
+      throw this.fault(`asking ${this.name} for message ${position}`, error);
+    }
   }
 
   async positionAt(timeMs: number): Promise<number> {

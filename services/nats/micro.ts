@@ -33,6 +33,8 @@ export interface ServiceOptions {
   readonly metadata?: Readonly<Record<string, string>>;
   readonly endpoints: readonly Endpoint[];
   readonly clock?: Clock;
+  /** What the service says of itself beside the protocol, in `data` of its statistics. */
+  readonly data?: () => object | null;
   /** Told what a handler threw, after it was answered. */
   readonly onError?: (endpoint: string, error: unknown) => void;
 }
@@ -174,7 +176,8 @@ class Responder implements Service {
       ...stats,
       average_processing_time: stats.num_requests === 0 ? 0 : Math.round(stats.processing_time / stats.num_requests),
     }));
-    return { ...this.identity('stats'), started: this.started, endpoints };
+    const data = this.options.data?.();
+    return { ...this.identity('stats'), started: this.started, endpoints, ...(data ? { data } : {}) };
   }
 }
 

@@ -37,6 +37,7 @@ export class DeliveredMessage implements Message {
   /** How many messages the consumer has sent, this one included. */
   readonly delivered: number;
   private readonly msg: Msg;
+  private list?: HeaderList;
 
   constructor(msg: Msg, reply: string, prefixLength: number) {
     this.msg = msg;
@@ -75,7 +76,8 @@ export class DeliveredMessage implements Message {
   }
 
   headers(): HeaderList {
-    return listHeaders(this.msg.headers);
+    this.list ??= listHeaders(this.msg.headers);
+    return this.list;
   }
 }
 
@@ -103,6 +105,39 @@ export class AppendedMessage implements Message {
 
   headers(): HeaderList {
     return this.list;
+  }
+}
+
+/** What the server adds to a stored message's headers when it answers a direct get. */
+const ADDED: ReadonlySet<string> = new Set(['Nats-Stream', 'Nats-Subject', 'Nats-Sequence', 'Nats-Time-Stamp']);
+
+/**
+ * A message as direct get answers it (ADR-31): the stored bytes and headers, and headers of the server's that say what it is.
+ * `pending` is 0: nothing is known of what is behind it.
+ */
+export class DirectMessage implements Message {
+  readonly pending = 0;
+  readonly position: number;
+  readonly recordedMs: number;
+  readonly subject: string;
+  readonly body: Uint8Array;
+  decoded?: readonly Event[];
+  private readonly answer: Msg;
+
+  constructor(answer: Msg) {
+    this.answer = answer;
+    this.position = Number(this.header('Nats-Sequence'));
+    this.subject = this.header('Nats-Subject');
+    this.recordedMs = Date.parse(this.header('Nats-Time-Stamp'));
+    this.body = answer.data;
+  }
+
+  header(name: string): string {
+    return this.answer.headers?.get(name) ?? '';
+  }
+
+  headers(): HeaderList {
+    return listHeaders(this.answer.headers).filter(([name]) => !ADDED.has(name));
   }
 }
 

@@ -1,5 +1,6 @@
 /** The host side of Docker's protocol for remote network and IPAM drivers: which plugins there are, and calls of them. */
 import { type Clock, systemClock } from '../lib/clock.ts';
+import { failingCalls } from '../lib/failpoints.ts';
 import type { Logger } from '../lib/logger.ts';
 import { CALL_TIMEOUT_MS, SOCKET_DIRECTORIES, SPEC_DIRECTORIES } from './defaults.ts';
 import { pluginNames } from './discovery.ts';
@@ -36,11 +37,13 @@ export interface PluginsOptions {
   readonly timeoutMs?: number;
   readonly clock?: Clock;
   readonly logger: Logger;
+  /** For tests (drivers/kernel/failpoint.ts); null or left out: none. */
+  readonly failpoint?: string | null;
 }
 
 export const createPlugins = (options: PluginsOptions): Plugins => {
   const { sockets = SOCKET_DIRECTORIES, specs = SPEC_DIRECTORIES, timeoutMs = CALL_TIMEOUT_MS } = options;
-  const { clock = systemClock, logger } = options;
+  const { clock = systemClock, logger, failpoint = null } = options;
   const directories = { sockets, specs };
   const plugins = new Map<string, Plugin>();
   const toldOfChanges: (() => void)[] = [];
@@ -71,8 +74,8 @@ export const createPlugins = (options: PluginsOptions): Plugins => {
     names: () => names,
     onChange: (run) => void toldOfChanges.push(run),
     onActivated: (run) => void toldOfActivations.push(run),
-    network: (name) => networkPlugin(pluginOf(name)),
-    ipam: (name) => ipamPlugin(pluginOf(name)),
+    network: (name) => failingCalls('worker.plugin', failpoint, networkPlugin(pluginOf(name))),
+    ipam: (name) => failingCalls('worker.ipam', failpoint, ipamPlugin(pluginOf(name))),
     close: async () => {
       watching.close();
       for (const plugin of plugins.values()) plugin.close();

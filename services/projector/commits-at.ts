@@ -4,7 +4,7 @@ import { readRange } from '../lib/read-range.ts';
 import type { Message, Stream } from '../lib/stream.ts';
 
 /** Asked for at once, one by one. */
-const AT_ONCE = 32;
+const AT_ONCE = 128;
 /** Where so many are wanted, and one of every so many, reading the stretch is quicker than asking for each. */
 const STRETCH_MIN = 256;
 const STRETCH_SPARSE = 8;

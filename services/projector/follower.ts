@@ -41,6 +41,8 @@ export interface Follower {
   failure(): string | null;
   /** Resolves when this position is folded in, and what was stored at the start. @throws QueryFault when it is not in time, or never will be */
   reached(position: number, timeoutMs: number): Promise<void>;
+  /** Whoever waits is told to ask somebody else. */
+  letGo(): void;
   stop(): Promise<void>;
 }
 
@@ -136,8 +138,13 @@ class LiveViews implements Follower {
     await this.#waiters.wait(position, timeoutMs, state);
   }
 
+  letGo(): void {
+    this.#waiters.refuse(new QueryFault('QUERY_NOT_YET', 'the service stops: ask again, and another one answers'));
+  }
+
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.letGo();
     const reader = this.#reader;
     this.#reader = null;
     await reader?.stop();

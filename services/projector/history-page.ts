@@ -41,6 +41,9 @@ export const historyKeys = [
 /** So many events are a page that nobody reads: narrow it down. */
 const EVENTS_MAX = 50_000;
 
+/** Commits that a question keeps so that it reads each of them once; decoded they take some five times as much. */
+const READ_BYTES_MAX = 16 * 1024 * 1024;
+
 const malformed = (detail: string): QueryFault => new QueryFault('QUERY_MALFORMED', detail);
 
 /** Spelled as events spell it. */
@@ -94,6 +97,7 @@ const matchedEvents = async (
   filter: EventFilter,
   since: string | undefined,
   until: number,
+  read: Map<number, Message>,
 ): Promise<readonly Placed[]> => {
   const networkIds = knownIds(deps.networks, filter.network);
   const matches = createMatcher(filter, { ...emptyMemory(), networkIds });
@@ -115,19 +119,36 @@ const matchedEvents = async (
   }
   const first = looksBack(filter) ? 1 : from.position;
   const wanted = positions.filter((position) => position >= first && position <= until);
-  for await (const message of commitsAt(deps.log, wanted)) take(message);
+  let bytes = 0;
+  for await (const message of commitsAt(deps.log, wanted)) {
+    take(message);
+    bytes += message.body.length;
+    if (bytes <= READ_BYTES_MAX) read.set(message.position, message);
+  }
   return matched;
 };
 
-/** What became of the commands behind these events, as of `until`. */
-const recordsOf = async ({ log, memory }: HistoryDeps, events: readonly Event[], until: number): Promise<Records> => {
+/** What became of the commands behind these events, as of `until`. `read`: what was read already, for the same commits mostly. */
+const recordsOf = async (
+  { log, memory }: HistoryDeps,
+  events: readonly Event[],
+  until: number,
+  read: ReadonlyMap<number, Message>,
+): Promise<Records> => {
   const ids = new Set(events.map(({ meta }) => meta.commandid).filter((id) => id !== ''));
   const records = new Records(new Set(events.flatMap(commandsToldBy)));
   const positions = new Set<number>();
   for (const id of ids) for (const position of memory.index.positions('c', id)) positions.add(position);
   const past = [...positions].filter((position) => position <= until).sort((a, b) => a - b);
-  for await (const message of commitsAt(log, past)) {
-    for (const [, event] of placedEvents(message)) records.take(event, message.position);
+  const missing = new Map<number, Message>();
+  for await (const message of commitsAt(
+    log,
+    past.filter((position) => !read.has(position)),
+  ))
+    missing.set(message.position, message);
+  for (const position of past) {
+    const message = read.get(position) ?? missing.get(position);
+    for (const [, event] of message ? placedEvents(message) : []) records.take(event, position);
   }
   return records;
 };
@@ -137,11 +158,13 @@ const rowsOf = async (
   asked: Readonly<Record<string, string>>,
   until: number,
 ): Promise<readonly HistoryRow[]> => {
-  const matched = await matchedEvents(deps, parseFilter(asked), asked.since, until);
+  const read = new Map<number, Message>();
+  const matched = await matchedEvents(deps, parseFilter(asked), asked.since, until, read);
   const records = await recordsOf(
     deps,
     matched.map(({ event }) => event),
     until,
+    read,
   );
   return historyRows(matched, records);
 };

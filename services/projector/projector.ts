@@ -2,10 +2,11 @@
 import type { Logger } from 'pino';
 import { type QueryAnswer, type QueryInput, viewNames } from '../../events/queries.ts';
 import type { Clock } from '../lib/clock.ts';
+import type { Look } from '../lib/health.ts';
 import type { Stream } from '../lib/stream.ts';
 import { type AnswerDeps, answerQuery, parseQuery } from './answer.ts';
 import { foldCode } from './fold-code.ts';
-import { follow } from './follower.ts';
+import { type Follower, follow } from './follower.ts';
 import { createGate } from './gate.ts';
 import type { Memory } from './memory.ts';
 import { bodyOf } from './page.ts';
@@ -47,6 +48,11 @@ export interface Projector {
   rollback(): Promise<RollbackReport>;
   /** How much it keeps of the past beside the views. */
   remembered(): ReturnType<Memory['size']>;
+  look(): Look;
+  /** Queries that wait for a position are refused: it is about to stop. */
+  letGo(): void;
+  /** How many rows each view has. */
+  rows(): readonly (readonly [view: string, rows: number])[];
   stop(): Promise<void>;
 }
 
@@ -55,6 +61,20 @@ const ANSWER_BYTES_MAX = 480 * 1024;
 /** Folds of the past and scans of the log at once; each keeps a processor busy. */
 const READS_AT_ONCE_MAX = 2;
 const READS_WAITING_MAX = 32;
+
+const lookAt = (follower: Follower): Look => {
+  const { views } = follower;
+  const why = follower.failure();
+  const starting = { code: 'STARTING', says: 'reads what the log holds' } as const;
+  const unreadable = why === null ? null : ({ code: 'LOG_UNREADABLE', says: why } as const);
+  const problem = unreadable ?? (follower.isLive() ? null : starting);
+  return {
+    position: views.position,
+    stages: [],
+    problems: problem ? [problem] : [],
+    parked: views.rows.parked.size,
+  };
+};
 
 /** Starts reading the log from its opening. Queries wait until it has caught up. */
 export const createProjector = (deps: ProjectorDeps, options: ProjectorOptions = {}): Projector => {
@@ -121,6 +141,9 @@ export const createProjector = (deps: ProjectorDeps, options: ProjectorOptions =
     rebuild: (rebuilding) => rebuilder.rebuild(rebuilding),
     rollback: () => rebuilder.rollback(),
     remembered: () => follower.memory.size(),
+    look: () => lookAt(follower),
+    letGo: () => follower.letGo(),
+    rows: () => viewNames.map((view) => [view, views.rows[view].size]),
     stop: async () => {
       await follower.stop();
       await snapshots?.stop();

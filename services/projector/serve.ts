@@ -11,6 +11,10 @@ import { QueryFault, queryFaultNumbers } from './query-fault.ts';
 export interface ServeOptions {
   readonly version: string;
   readonly realm: string;
+  /** The machine that it runs on, for whoever looks for it. */
+  readonly host?: string;
+  /** How the projector is, for its statistics. */
+  readonly health?: () => object | null;
 }
 
 const queryPrefix = subjects.query('');
@@ -39,7 +43,11 @@ export const serveQueries = (
     name: 'cnm-projector',
     version: options.version,
     description: 'Views of the container networks: queries about now and any moment of the past',
-    metadata: { realm: options.realm },
+    metadata: {
+      realm: options.realm,
+      ...(options.host === undefined ? {} : { host: options.host, pid: String(process.pid) }),
+    },
+    ...(options.health ? { data: options.health } : {}),
     endpoints: [
       {
         name: 'query',

@@ -42,7 +42,12 @@ const labelledAt = async (
   const endpoints = await allRows(ask, 'endpoints', { filter: { label: [...labels] }, ...asOf });
   // Only what becomes of updates that are under way depends on them.
   const late = networks.some(({ update }) => update !== null)
-    ? (await allRows(ask, 'commands', { filter: { status: 'timed-out', command: 'UpdateNetwork' }, ...asOf })).rows
+    ? (
+        await allRows(ask, 'commands', {
+          filter: { status: ['timed-out', 'cancelled'], command: 'UpdateNetwork' },
+          ...asOf,
+        })
+      ).rows
     : [];
   const commands = rowsAs<CommandRow>(late);
   const labelled = new Labelled(labels, { networks, endpoints: rowsAs<EndpointRow>(endpoints.rows), commands });

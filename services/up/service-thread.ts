@@ -4,7 +4,7 @@ import { systemClock } from '../lib/clock.ts';
 import { createLogger, type Logger } from '../lib/logger.ts';
 import { putFirst } from './priority.ts';
 import { startService } from './services.ts';
-import type { ThreadData, ThreadMessage } from './thread.ts';
+import type { ThreadData, ThreadMessage, ThreadOrder } from './thread.ts';
 
 const { name, config, url, logLevel } = workerData as ThreadData;
 const logger: Logger = createLogger('silent');
@@ -20,7 +20,17 @@ putFirst('queries', logger);
 try {
   const part = await startService(name, { config, url, logger, clock: systemClock });
   part.failed.catch(tellFailure);
-  parentPort?.once('message', () => {
+  const inspect = async (inspected: number): Promise<void> => {
+    const inspection = await (part.inspect?.() ?? null);
+    tell({ inspected, inspection });
+  };
+  parentPort?.on('message', (order: ThreadOrder) => {
+    if (typeof order === 'object') {
+      inspect(order.inspect).catch(() => tell({ inspected: order.inspect, inspection: null }));
+      return;
+    }
+    part.stopping?.();
+    if (order === 'stopping') return;
     part.stop().then(
       () => process.exit(0),
       (error) => {

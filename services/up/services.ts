@@ -1,11 +1,16 @@
 /** The composition root: each service with its connection, its streams and whatever else it is handed. */
 import { join } from 'node:path';
 import type { NatsConnection } from '@nats-io/transport-node';
+import { subjects } from '../../events/names.ts';
 import { RESOLVER_PORT } from '../dns/address.ts';
 import type { Clock } from '../lib/clock.ts';
 import { type Config, hostRunDir } from '../lib/config.ts';
+import { failingAppends, failingReplies } from '../lib/failpoints.ts';
 import type { Logger } from '../lib/logger.ts';
+import { isDeadProcess, processMark } from '../lib/process-mark.ts';
 import type { Stream } from '../lib/stream.ts';
+import { loadTracing, type Tracing } from '../lib/trace.ts';
+import { tracedStream } from '../lib/traced-stream.ts';
 import { connectNats } from '../nats/connection.ts';
 import { jetStream } from '../nats/jetstream.ts';
 import { lease } from '../nats/lease.ts';
@@ -13,6 +18,7 @@ import { linkOf } from '../nats/link.ts';
 import { serve } from '../nats/micro.ts';
 import { mostly, type SharedReads, shareReads, withReads } from '../nats/shared-reads.ts';
 import { STREAMS } from '../nats/stream-config.ts';
+import { Observed } from './observed.ts';
 import { packageVersion } from './package-root.ts';
 import { neverFails, type Part } from './part.ts';
 import type { ServiceName } from './service-names.ts';
@@ -36,6 +42,8 @@ const descriptions: Readonly<Record<Exclude<ServiceName, 'projector'>, string>> 
 interface Opened {
   readonly connection: NatsConnection;
   readonly logger: Logger;
+  readonly observed: Observed;
+  readonly tracing: Tracing;
   readonly stream: (name: keyof typeof STREAMS) => Stream;
 }
 
@@ -56,18 +64,29 @@ const readFor = (name: ServiceName, { acting, keeping }: SharedReads): Stream['r
   return name === 'controller' ? acting((subject) => subject.startsWith('cnm.outcome.')).read : keeping.read;
 };
 
-const open = async (name: ServiceName, { url, logger: parent, clock, feed }: ServiceDeps): Promise<Opened> => {
+const open = async (name: ServiceName, { config, url, logger: parent, clock, feed }: ServiceDeps): Promise<Opened> => {
   const logger = parent.child({ service: name });
   const connection = await connectNats({ url, role: name, log: logger, clock });
+  const failing = failingAppends(name, config.failpoint);
+  const observed = new Observed({ service: name, connection, logger, clock });
+  const tracing = await loadTracing();
   const stream = (which: keyof typeof STREAMS): Stream => {
-    const own = jetStream(connection, STREAMS[which], { clock, log: logger });
+    const stored = failing(jetStream(connection, STREAMS[which], { clock, log: logger }));
+    // who holds a lease renews it for ever: that is no part of anybody's trace
+    const own = observed.stream(which, which === 'lease' ? stored : tracedStream(stored, tracing));
     return which === 'log' && feed !== undefined ? withReads(own, readFor(name, feed), feed.appended) : own;
   };
-  return { connection, logger, stream };
+  return { connection, logger, observed, tracing, stream };
 };
 
+/** The same for every service: what those need who look at it. */
+const watched = (observed: Observed): Required<Pick<Part, 'inspect' | 'stopping'>> => ({
+  inspect: observed.inspect,
+  stopping: () => observed.stopping(),
+});
+
 /** Lets NATS tools and `cnm status` find a service that answers no requests of its own. */
-const register = (name: keyof typeof descriptions, { connection }: Opened, { config, clock }: ServiceDeps) =>
+const register = (name: keyof typeof descriptions, { connection, observed }: Opened, { config, clock }: ServiceDeps) =>
   serve(connection, {
     name: `cnm-${name}`,
     version: packageVersion,
@@ -75,33 +94,45 @@ const register = (name: keyof typeof descriptions, { connection }: Opened, { con
     metadata: { realm: config.realm, host: config.host, pid: String(process.pid) },
     endpoints: [],
     clock,
+    data: observed.health,
   });
 
 const startController = async (deps: ServiceDeps): Promise<Part> => {
   const { createController } = await import('../controller/controller.ts');
+  const { controllerMeter, observeController } = await import('../controller/meter.ts');
   const { drivers } = await import('../../drivers/registry.ts');
   const { config, clock } = deps;
   const opened = await open('controller', deps);
-  const { connection, logger, stream } = opened;
+  const { connection, logger, observed, tracing, stream } = opened;
+  const log = stream('log');
   const controller = createController({
     realm: config.realm,
-    log: stream('log'),
+    log,
     commands: stream('commands'),
     drivers,
-    publish: (subject, body) => connection.publish(subject, body),
+    publish: failingReplies('controller', config.failpoint, (subject, body) => connection.publish(subject, body)),
     clock,
     logger,
     quarantineMs: config.quarantineMs,
     realmPools: config.realmPools,
     actorProof: config.actorsProven ? 'nats' : 'claim',
+    meter: controllerMeter(observed.metrics),
+    tracing,
   });
   await controller.start();
+  observeController(observed.metrics, () => controller.look());
+  observed.begin(
+    () => controller.look(),
+    () => log.last(),
+  );
   // a lease that is lost and won again at once must not start the next round before the last one has ended
   let turn = Promise.resolve();
   const then = (step: () => Promise<void> | void): void => {
     turn = turn.then(step);
   };
-  const holder = `${config.host}/${process.pid}/${clock.randomId(8)}`;
+  const holder = `${config.host}/${processMark()}/${clock.randomId(8)}`;
+  // one that was killed cannot let go of its lease: whoever follows it on its machine need not wait
+  const isDead = (other: string): boolean => isDeadProcess(other.split('/')[1] ?? '');
   const held = lease(
     stream('lease'),
     'controller',
@@ -116,13 +147,15 @@ const startController = async (deps: ServiceDeps): Promise<Part> => {
         then(() => controller.deactivate());
       },
     },
-    { clock },
+    { clock, isDead },
   );
   const service = register('controller', opened, deps);
   return {
     name: 'controller',
     failed: Promise.race([controller.failed, onlyFailure(held.closed)]),
+    ...watched(observed),
     stop: async () => {
+      observed.close();
       await service.stop();
       await turn;
       await controller.deactivate();
@@ -137,6 +170,7 @@ const startWorker = async (deps: ServiceDeps): Promise<Part> => {
   const { linuxKernel } = await import('../../drivers/kernel/kernel.ts');
   const { drivers } = await import('../../drivers/registry.ts');
   const { createWorker } = await import('../worker/worker.ts');
+  const { countDns, meteredKernel, workerMeter } = await import('../worker/meter.ts');
   const { keepWorker } = await import('../worker/parked.ts');
   const { readSecret } = await import('../worker/tunnel-secret.ts');
   const { holdHost } = await import('../worker/tenure.ts');
@@ -146,26 +180,51 @@ const startWorker = async (deps: ServiceDeps): Promise<Part> => {
   const { realm, host, pools, ula, netnsRoots } = config;
   const runDir = hostRunDir(config);
   const opened = await open('worker', deps);
-  const { connection, logger, stream } = opened;
+  const { connection, logger, observed, tracing, stream } = opened;
+  const { metrics } = observed;
   // before anything of this machine is touched
   const tenure = await holdHost(stream('lease'), host, { lockPath: `${runDir}.lock`, clock, logger });
   try {
-    const kernel = await linuxKernel({ realm, host, runDir, resolverPort: RESOLVER_PORT, underlay: config.underlay });
+    const { underlay, failpoint } = config;
+    const place = { realm, host, runDir };
+    const linux = await linuxKernel({ ...place, resolverPort: RESOLVER_PORT, underlay, failpoint });
+    const kernel = meteredKernel(linux, metrics, clock);
     const [log, commands, hostServers] = [stream('log'), stream('commands'), watchServers()];
     const secret = readSecret(config.overlaySecretFile);
     if (!secret.ok && config.overlaySecretFile !== null) logger.warn({ why: secret.why }, 'no encrypted overlays here');
     const { pluginSockets: sockets, pluginSpecs: specs, pluginTimeoutMs: timeoutMs } = config;
-    const plugins = createPlugins({ sockets, specs, timeoutMs, clock, logger });
-    const place = { realm, host, runDir, pools, ula, netnsRoots, secret: secret.ok ? secret.bytes : null };
+    const plugins = createPlugins({ sockets, specs, timeoutMs, clock, logger, failpoint });
+    const settings = { ...place, pools, ula, netnsRoots, secret: secret.ok ? secret.bytes : null };
+    const meter = workerMeter(metrics);
     const create = () =>
-      createWorker({ ...place, log, commands, kernel, drivers, plugins, hostServers, clock, logger });
+      createWorker({
+        ...settings,
+        log,
+        commands,
+        kernel,
+        drivers,
+        plugins,
+        hostServers,
+        clock,
+        logger,
+        meter,
+        tracing,
+      });
     const worker = await keepWorker({ create, log, logger });
     linkOf(connection).watch({ restored: () => worker.lookAround() });
+    countDns(metrics, () => worker.dnsCounts);
+    // What is decided for this host is all that it has to read up to.
+    observed.begin(
+      () => worker.look(),
+      async () => (await log.lastOn(subjects.host(host)))?.position ?? 0,
+    );
     const service = register('worker', opened, deps);
     return {
       name: 'worker',
       failed: Promise.race([worker.failed, onlyFailure(tenure.closed)]),
+      ...watched(observed),
       stop: async () => {
+        observed.close();
         await service.stop();
         await worker.stop();
         await plugins.close();
@@ -189,10 +248,11 @@ const startCollector = async (deps: ServiceDeps): Promise<Part> => {
   const { checkpointKeyFile, checkpointFile: file, checkpointMs: everyMs } = config;
   const key = checkpointKeyFile === null ? null : await readSigningKey(checkpointKeyFile);
   const opened = await open('collector', deps);
-  const { connection, logger, stream } = opened;
+  const { connection, logger, observed, stream } = opened;
+  const log = stream('log');
   const collector = createCollector({
     realm: config.realm,
-    log: stream('log'),
+    log,
     commands: stream('commands'),
     leases: stream('lease'),
     keys: sealKeys(connection, stream('key'), clock),
@@ -202,11 +262,17 @@ const startCollector = async (deps: ServiceDeps): Promise<Part> => {
     ...(key ? { checkpoints: { stream: stream('checkpoint'), key, file, everyMs } } : {}),
   });
   await Promise.race([collector.start(), collector.failed]);
+  observed.begin(
+    () => collector.look(),
+    () => log.last(),
+  );
   const service = register('collector', opened, deps);
   return {
     name: 'collector',
     failed: collector.failed,
+    ...watched(observed),
     stop: async () => {
+      observed.close();
       await service.stop();
       await collector.stop();
       await connection.drain();
@@ -216,22 +282,33 @@ const startCollector = async (deps: ServiceDeps): Promise<Part> => {
 
 const startProjector = async (deps: ServiceDeps): Promise<Part> => {
   const { createProjector } = await import('../projector/projector.ts');
+  const { meteredProjector, observeProjector } = await import('../projector/meter.ts');
   const { serveRebuild } = await import('../projector/serve-rebuild.ts');
   const { serveQueries } = await import('../projector/serve.ts');
   const { config, clock } = deps;
-  const { connection, logger, stream } = await open('projector', deps);
+  const { connection, logger, observed, stream } = await open('projector', deps);
+  const log = stream('log');
   const projector = createProjector(
-    { log: stream('log'), clock, logger },
+    { log, clock, logger },
     { snapshots: { directory: join(config.dataDir, 'snapshots'), everyEvents: config.snapshotEvents } },
   );
-  const service = serveQueries(connection, projector, logger, { version: packageVersion, realm: config.realm });
+  observed.begin(
+    () => projector.look(),
+    () => log.last(),
+  );
+  observeProjector(observed.metrics, projector);
+  const about = { version: packageVersion, realm: config.realm, host: config.host, health: observed.health };
+  const service = serveQueries(connection, meteredProjector(projector, observed.metrics, clock), logger, about);
   const rebuilding = serveRebuild(connection, service.id, { projector, clock, logger });
   const failed = onlyFailure(projector.closed);
   await Promise.race([projector.caughtUp, failed]);
   return {
     name: 'projector',
     failed,
+    ...watched(observed),
     stop: async () => {
+      observed.close();
+      projector.letGo();
       await service.stop();
       await rebuilding.stop();
       await projector.stop();

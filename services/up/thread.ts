@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import type { Config } from '../lib/config.ts';
 import type { Logger } from '../lib/logger.ts';
+import type { Inspection } from './observed.ts';
 import type { Part } from './part.ts';
 import type { ServiceName } from './service-names.ts';
 
@@ -14,8 +15,14 @@ export interface ThreadData {
   readonly logLevel: string;
 }
 
-/** From the thread: that it serves, or why it cannot go on. */
-export type ThreadMessage = { readonly serving: true } | { readonly failed: string };
+/** From the thread: that it serves, why it cannot go on, or how it is (null: that cannot be said). */
+export type ThreadMessage =
+  | { readonly serving: true }
+  | { readonly failed: string }
+  | { readonly inspected: number; readonly inspection: Inspection | null };
+
+/** To the thread. */
+export type ThreadOrder = 'stop' | 'stopping' | { readonly inspect: number };
 
 /** This file's own extension: `.ts` run directly, `.js` when built. */
 const extension = import.meta.url.slice(import.meta.url.lastIndexOf('.'));
@@ -42,16 +49,31 @@ export const startOnThread = async (name: ServiceName, { config, url, logger }: 
   failed.promise.catch(() => undefined);
   thread.on('error', fail);
   thread.on('exit', (code) => fail(new Error(`the thread of ${name} ended (${code})`)));
+  const asked = new Map<number, (inspection: Inspection | null) => void>();
+  const order = (what: ThreadOrder): void => thread.postMessage(what);
+  let questions = 0;
   thread.on('message', (message: ThreadMessage) => {
-    if ('failed' in message) fail(new Error(`${name}: ${message.failed}`));
+    if ('inspected' in message) {
+      asked.get(message.inspected)?.(message.inspection);
+      asked.delete(message.inspected);
+    } else if ('failed' in message) fail(new Error(`${name}: ${message.failed}`));
     else serving.resolve();
   });
   await serving.promise;
   return {
     name,
     failed: failed.promise,
+    inspect: async () => {
+      const id = questions++;
+      const answer = new Promise<Inspection | null>((resolve) => asked.set(id, resolve));
+      order({ inspect: id });
+      const inspection = await answer;
+      if (inspection) return inspection;
+      throw new Error(`${name} cannot say how it is`);
+    },
+    stopping: () => order('stopping'),
     stop: async () => {
-      thread.postMessage('stop');
+      order('stop');
       await ended;
     },
   };

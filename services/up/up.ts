@@ -4,6 +4,7 @@ import { abortable } from '../client/abortable.ts';
 import { type Clock, systemClock } from '../lib/clock.ts';
 import { type Config, redacted } from '../lib/config.ts';
 import type { Logger } from '../lib/logger.ts';
+import { serveHttp } from './http.ts';
 import { Running } from './part.ts';
 import { putFirst } from './priority.ts';
 import { embeddedServer, externalServer, prepareServer } from './server.ts';
@@ -24,6 +25,8 @@ export interface UpOptions {
 
 export interface Up {
   readonly url: string;
+  /** Where metrics and health are; null: nowhere. */
+  readonly httpUrl: string | null;
   /** How long the start took, milliseconds. */
   readonly startedInMs: number;
   /** Rejects when a part cannot go on. */
@@ -44,6 +47,17 @@ export const startUp = async (options: UpOptions): Promise<Up> => {
   const running = new Running(logger, clock);
   let withdraw = () => {};
   try {
+    // first, so that whoever waits for it is told what it waits for
+    const http =
+      config.http &&
+      (await serveHttp({
+        address: config.http,
+        clock,
+        services,
+        parts: () => running.parts,
+        isStopping: () => running.isStopping,
+      }));
+    if (http) running.add(http);
     if (config.natsUrl === null) mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
     // The embedded server inherits it.
     putFirst('server', logger);
@@ -60,12 +74,13 @@ export const startUp = async (options: UpOptions): Promise<Up> => {
     // a single service is told where the server is by its environment, and so are those who use it
     if (services.length === serviceNames.length) withdraw = announce(config, url);
     const startedInMs = Math.round(clock.monotonicMs() - startedMs);
-    logger.info({ url, startedInMs, services }, 'serving');
+    const httpUrl = http?.url ?? null;
+    logger.info({ url, httpUrl, startedInMs, services }, 'serving');
     const stop = async (): Promise<void> => {
       withdraw();
       await running.stop();
     };
-    return { url, startedInMs, failed: running.failed, stop };
+    return { url, httpUrl, startedInMs, failed: running.failed, stop };
   } catch (error) {
     withdraw();
     await running.stop();

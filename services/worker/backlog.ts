@@ -2,6 +2,7 @@
  * What a worker has still to do: units whose intents are open, and which of them can be executed now. It follows the log, so that a look
  * costs what has changed since the last one, however many units wait for plugins or for each other.
  */
+import { cutsShort } from '../../events/cut-short.ts';
 import { type Event, needsExecution } from '../../events/envelope.ts';
 import { isTerminal } from '../../events/events.ts';
 import { type BoundaryState, commandKey } from '../../events/state.ts';
@@ -39,9 +40,9 @@ export class Backlog {
 
   /** Every event of this host, before it is folded in. */
   note(event: Event): void {
-    const { type, data, meta } = event;
+    const { type, meta } = event;
     if (needsExecution(event)) this.#touched.add(meta.id);
-    if (type === 'CommandTimedOut') for (const id of data.intents) this.#touched.add(id);
+    if (cutsShort(event)) for (const id of event.data.intents) this.#touched.add(id);
     if (!isTerminal(type)) return;
     this.#taken.delete(meta.causationid);
     this.#touched.add(meta.causationid);
@@ -50,6 +51,16 @@ export class Backlog {
   /** Whoever was asked whether the unit of this intent is ready may say something else now. */
   touch(intent: string): void {
     if (this.#entries.has(intent)) this.#touched.add(intent);
+  }
+
+  /** What an open intent waits for, in words. */
+  stageOf(intent: string): string {
+    if (this.#taken.has(intent)) return 'the kernel, a plugin that is told, or its report';
+    const entry = this.#entries.get(intent);
+    if (!entry) return 'its turn';
+    return entry.waits > 0
+      ? 'earlier commands about the same things'
+      : 'what a plugin or the controller is asked for it';
   }
 
   /**

@@ -3,6 +3,7 @@
  * holding up any other; what a plugin decides is settled before it is acted on, and taken back with the unit. All of it is in memory:
  * what is settled stands in the log, and what is not is asked again after a start, behind what takes it back.
  */
+import { cutsShort } from '../../events/cut-short.ts';
 import { type Event, isRevertible, needsExecution } from '../../events/envelope.ts';
 import {
   type EventData,
@@ -115,7 +116,7 @@ export class Consulting {
     if (this.#networks.size === 0) return;
     this.#settling.note(event);
     this.#holding.note(event);
-    if (type === 'CommandTimedOut') this.#late(commandKey(data.actor, data.commandId));
+    if (cutsShort(event)) this.#late(commandKey(event.data.actor, event.data.commandId));
     const { expired, intents } = this.#options.state;
     const intent = intents.get(meta.causationid);
     // What was done too late is still to be taken back, but for what is done as a whole.

@@ -6,6 +6,7 @@ import { type Fault, isConstructive, type SandboxFacts } from '../../events/even
 import type { BoundaryState } from '../../events/state.ts';
 import type { Dns } from '../dns/dns.ts';
 import type { Clock } from '../lib/clock.ts';
+import { noTracing, type Tracing } from '../lib/trace.ts';
 import { blamed } from './blame.ts';
 import { remains, repairPlans, repairs } from './census.ts';
 import type { Consulting } from './consulting.ts';
@@ -13,13 +14,23 @@ import { type Course, courseOf, isInTheWay, needsOf, operationsOf, takeBack } fr
 import type { DriftSift } from './drift-sift.ts';
 import type { Scene } from './inmates.ts';
 import { hasChosenPorts } from './leasing.ts';
+import { madeTunnels, mend } from './mending.ts';
 import { Naming } from './naming.ts';
 import type { Peers } from './peers.ts';
 import { vacated } from './presence.ts';
 import { isUnknown, type Present } from './present.ts';
-import { deadlineFault, dependencyFault, doneReports, failedReports, kernelFault, type Report } from './reports.ts';
+import {
+  cancelFault,
+  deadlineFault,
+  dependencyFault,
+  doneReports,
+  failedReports,
+  kernelFault,
+  type Report,
+} from './reports.ts';
 import { Restoring } from './restoring.ts';
 import { type Deployment, netnsOf } from './sandbox.ts';
+import { executingSpan } from './tracing.ts';
 import type { Unit } from './units.ts';
 
 export interface ExecutionOptions {
@@ -41,6 +52,7 @@ export interface ExecutionOptions {
   /** Called when a task is due that had to wait. */
   readonly wake: () => void;
   readonly onFault: (error: unknown) => void;
+  readonly tracing?: Tracing;
 }
 
 /** A unit on its way. */
@@ -66,18 +78,12 @@ const repairMsMax = 10_000;
 
 const makes = ({ intents }: Unit): boolean => intents.some(({ type }) => isConstructive(type));
 
-/** Networks whose tunnels these plans have made. */
-const madeTunnels = (plans: readonly Plan[]): ReadonlySet<string> =>
-  new Set(
-    plans
-      .flatMap(({ operations }) => operations)
-      .flatMap(({ op, object }) => (op !== 'delete' && object.kind === 'vxlan' ? [object.tag.id] : [])),
-  );
+const cutFault = ({ isCancelled }: Pick<Unit, 'isCancelled'>): Fault => (isCancelled ? cancelFault : deadlineFault);
 
 /** @param fault why it cannot be executed, where that is known */
 export const taskOf = (unit: Unit, fault: Fault | null): Task => ({
   unit,
-  fault: unit.expired ? deadlineFault : fault,
+  fault: unit.expired ? cutFault(unit) : fault,
   tries: 0,
 });
 
@@ -169,30 +175,11 @@ export class Execution {
     return this.#naming.release(operations);
   }
 
-  /**
-   * Repairs what others have changed. Handed in at once, and as good as done from then on: whatever is planned later is executed behind it.
-   * What is lent by plugins is theirs to bring back.
-   */
-  async mend(plans: readonly Plan[]): Promise<readonly PlanResult[]> {
+  /** Repairs what others have changed. */
+  mend(plans: readonly Plan[]): Promise<readonly PlanResult[]> {
     const { kernel, logger, peers } = this.#options;
-    const possible = plans.map((plan) => ({ ...plan, operations: this.#restoring.possible(plan.operations) }));
-    for (const { operations } of possible) this.#present.apply(operations);
-    const results = await kernel.apply(possible);
-    const done: Plan[] = [];
-    for (const [at, plan] of possible.entries()) {
-      const result = results[at];
-      if (result?.ok) done.push(plan);
-      else {
-        this.#present.see(plan.operations);
-        logger.error({ plan: plan.id, fault: result?.fault }, 'could not be repaired, trying again later');
-      }
-    }
-    await peers.set(madeTunnels(done));
-    for (const { what, fault } of await this.#naming.openIn(done.flatMap(({ operations }) => operations))) {
-      logger.error({ sandbox: what, fault }, 'names are not answered, trying again later');
-      this.repairLater();
-    }
-    return results;
+    const [present, restoring, naming] = [this.#present, this.#restoring, this.#naming];
+    return mend({ kernel, logger, peers, present, restoring, naming, later: () => this.repairLater() }, plans);
   }
 
   get scene(): Scene {
@@ -268,7 +255,12 @@ export class Execution {
   }
 
   /** Executes what was prepared, in the order of the calls. */
-  async run(prepared: readonly Prepared[]): Promise<void> {
+  run(prepared: readonly Prepared[]): Promise<void> {
+    const { tracing = noTracing } = this.#options;
+    return tracing.span(executingSpan(prepared.map(({ task }) => task.unit)), () => this.#run(prepared));
+  }
+
+  async #run(prepared: readonly Prepared[]): Promise<void> {
     const planned = prepared.filter(({ plan }) => plan.operations.length > 0 || plan.needs.length > 0);
     const faults = planned.length === 0 ? new Map<Prepared, KernelFault>() : await this.#apply(planned);
     const done = prepared.filter((item) => !faults.has(item));
@@ -356,8 +348,9 @@ export class Execution {
       this.#naming.undone(unit, course);
       report(failedReports(unit, fault, course, announced));
     } else if (unit.intents.some(({ meta }) => state.expired.has(meta.id))) {
-      // The deadline passed while the kernel was at work.
-      this.#due.push({ unit, fault: deadlineFault, tries: 0 });
+      // The deadline passed, or it was cancelled, while the kernel was at work.
+      const isCancelled = unit.intents.some(({ meta }) => state.expired.get(meta.id) === 'cancelled');
+      this.#due.push({ unit, fault: cutFault({ isCancelled }), tries: 0 });
     } else {
       this.#naming.done(unit, course);
       report(doneReports(state, deployment, unit, course, announced));

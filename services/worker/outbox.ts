@@ -10,7 +10,9 @@ import { type Clock, sleep } from '../lib/clock.ts';
 import type { CommitHead } from '../lib/commit-head.ts';
 import type { Boundary, FollowedRealm } from '../lib/realm.ts';
 import type { Stream } from '../lib/stream.ts';
+import { noTracing, type Tracing } from '../lib/trace.ts';
 import type { Report } from './reports.ts';
+import { reportingSpan } from './tracing.ts';
 
 /** Another worker reports for this host: this one must stop. */
 export class Fenced extends Error {
@@ -32,6 +34,9 @@ export interface OutboxOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly onFault: (error: unknown) => void;
+  /** Told of reports that are stored. */
+  readonly stored?: (reports: readonly Report[]) => void;
+  readonly tracing?: Tracing;
 }
 
 export class Outbox {
@@ -45,6 +50,8 @@ export class Outbox {
   /** Our own last report: the guard of the next one. */
   #head: CommitHead | null = null;
   #open = false;
+  /** Sets of reports that are stored. */
+  #sent = 0;
   #parting = false;
 
   constructor(options: OutboxOptions) {
@@ -64,6 +71,10 @@ export class Outbox {
       const body = joinCommit([encodeEvent(this.#envelop(report(), `${id}.0`))]);
       this.#open = (await this.#append(id, body, attempt)) === 'stored';
     }
+  }
+
+  get counts(): { readonly waiting: number; readonly sent: number } {
+    return { waiting: this.#waiting.length, sent: this.#sent };
   }
 
   push(reports: readonly Report[]): void {
@@ -118,17 +129,26 @@ export class Outbox {
         }
         taken += 1;
       }
-      const body = joinCommit(encoded);
-      for (let attempt = 0; ; attempt++) {
-        const state = await this.#append(id, body, attempt);
-        if (state === 'stored') break;
-        if (state === 'taken') throw this.#fenced();
-        if (!this.#open || this.#parting) return;
-      }
+      const sending = this.#waiting.slice(0, taken);
+      const { tracing = noTracing } = this.#options;
+      const stored = await tracing.span(reportingSpan(sending.flat()), () => this.#store(id, joinCommit(encoded)));
+      if (!stored) return;
+      this.#sent += taken;
+      for (const reports of sending) this.#options.stored?.(reports);
       this.#waiting = this.#waiting.slice(taken);
     }
     // Nothing was awaited since the look at what waits, so nothing is left lying.
     this.#busy = false;
+  }
+
+  /** Tries until it is. @returns whether it was before there was a reason to give up. @throws Fenced */
+  async #store(id: string, body: string): Promise<boolean> {
+    for (let attempt = 0; ; attempt++) {
+      const state = await this.#append(id, body, attempt);
+      if (state === 'stored') return true;
+      if (state === 'taken') throw this.#fenced();
+      if (!this.#open || this.#parting) return false;
+    }
   }
 
   #envelop({ fact, intent }: Report, id: string): Event {

@@ -1,12 +1,18 @@
-/** A worker whose own boundary stands still: it stops, and another one takes its place once it is decided about what is in the way. */
+/**
+ * A worker whose own boundary stands still: it stops, and another one takes its place once it is decided about what is in the way. One whose
+ * host was declared lost is followed by another at once.
+ */
 import type { Logger } from 'pino';
 import { subjects } from '../../events/names.ts';
 import { settlesParked } from '../../projections/discards.ts';
+import type { DnsCounts } from '../dns/dns.ts';
 import { parkedEvent } from '../lib/boundary-parking.ts';
 import { placedEvents } from '../lib/commit.ts';
+import type { Look } from '../lib/health.ts';
 import type { Boundary, Realm, RealmListener } from '../lib/realm.ts';
 import type { Stream } from '../lib/stream.ts';
 import { tellParked } from '../lib/tell-parked.ts';
+import { HostDeclaredLost } from './lost.ts';
 import type { Worker } from './worker.ts';
 
 /** What the log wants of this host is not known any more. */
@@ -73,9 +79,12 @@ export const settled = async (log: Stream, { event, position }: BoundaryParked, 
 };
 
 export interface KeptWorker {
-  /** Rejects when no worker can go on; a boundary that is parked is no such reason. */
+  /** Rejects when no worker can go on; a boundary that is parked is no such reason, nor a host that was declared lost. */
   readonly failed: Promise<never>;
   lookAround(): void;
+  look(): Look;
+  /** Null while its boundary is parked. */
+  readonly dnsCounts: DnsCounts | null;
   stop(): Promise<void>;
 }
 
@@ -85,11 +94,17 @@ export interface KeepDeps {
   readonly logger: Logger;
 }
 
+/** Whether another worker can go on where this one could not. */
+const isFollowed = (error: unknown): error is BoundaryParked | HostDeclaredLost =>
+  error instanceof BoundaryParked || error instanceof HostDeclaredLost;
+
 class Keeper implements KeptWorker {
   readonly #deps: KeepDeps;
   readonly #failure = Promise.withResolvers<never>();
   /** Null while the boundary is parked. */
   #worker: Worker | null = null;
+  /** What stops the host; kept when it goes on. */
+  #parked: BoundaryParked | null = null;
   readonly #ending = new AbortController();
   #waiting: Promise<void> = Promise.resolve();
 
@@ -106,6 +121,16 @@ class Keeper implements KeptWorker {
     this.#worker?.lookAround();
   }
 
+  look(): Look {
+    if (this.#worker) return this.#worker.look();
+    const problems = this.#parked ? [{ code: 'BOUNDARY_PARKED', says: this.#parked.message } as const] : [];
+    return { position: this.#parked?.position ?? 0, stages: [], problems, parked: this.#parked ? 1 : 0 };
+  }
+
+  get dnsCounts(): DnsCounts | null {
+    return this.#worker?.dnsCounts ?? null;
+  }
+
   async stop(): Promise<void> {
     this.#ending.abort();
     if (this.#worker === null) await this.#waiting;
@@ -120,7 +145,7 @@ class Keeper implements KeptWorker {
     try {
       await Promise.race([worker.start(), worker.failed]);
     } catch (error) {
-      if (!(error instanceof BoundaryParked)) throw error;
+      if (!isFollowed(error)) throw error;
       this.#ended(worker, error);
     }
   }
@@ -128,22 +153,23 @@ class Keeper implements KeptWorker {
   #ended(worker: Worker, error: unknown): void {
     const { signal } = this.#ending;
     if (this.#worker !== worker || signal.aborted) return;
-    if (!(error instanceof BoundaryParked)) {
+    if (!isFollowed(error)) {
       this.#failure.reject(error);
       return;
     }
     this.#worker = null;
-    this.#deps.logger.error({ event: error.event }, error.message);
+    this.#parked = error instanceof BoundaryParked ? error : null;
+    this.#deps.logger.error(this.#parked ? { event: this.#parked.event } : {}, error.message);
     const next = async (): Promise<void> => {
       await worker.stop();
-      if (!signal.aborted) await settled(this.#deps.log, error, signal);
+      if (!signal.aborted && error instanceof BoundaryParked) await settled(this.#deps.log, error, signal);
       if (!signal.aborted) await this.start();
     };
     this.#waiting = next().catch((reason) => this.#failure.reject(reason));
   }
 }
 
-/** A worker, and another one whenever its boundary goes on after it was parked. Resolves as `start` of it does. */
+/** A worker, and another one whenever its boundary goes on after it was parked, or its host was declared lost. Resolves as `start` of it does. */
 export const keepWorker = async (deps: KeepDeps): Promise<KeptWorker> => {
   const keeper = new Keeper(deps);
   await keeper.start();

@@ -61,8 +61,8 @@ export class Peers {
   }
 
   /** Where a host is reached, as a segment carries it over. */
-  state(host: string, underlay: string | null): void {
-    this.#view.state(host, underlay);
+  state(host: string, facts: Parameters<PeerView['state']>[1]): void {
+    this.#view.state(host, facts);
   }
 
   /** A peer as a segment carries it over. */
@@ -70,7 +70,7 @@ export class Peers {
     this.#view.carry(row);
   }
 
-  /** An outcome of any host, in log order. */
+  /** An outcome of any host, or what is to be forgotten of one, in log order. */
   note(host: string, event: Event): void {
     this.#view.apply(host, event);
   }

@@ -35,6 +35,14 @@ export const deadlineFault: Fault = {
   undoFaults: [],
 };
 
+export const cancelFault: Fault = {
+  ...deadlineFault,
+  code: 'CANCELLED',
+  step: 'cancel',
+  text: 'it was cancelled before it was done; what was made is taken back',
+  retryable: false,
+};
+
 export const kernelFault = (fault: KernelFault): Fault => ({ ...fault, undoFaults: [...fault.undoFaults] });
 
 /** What became of the sandbox of a unit, as outcomes tell it. */

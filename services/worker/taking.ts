@@ -48,6 +48,11 @@ export class Taking {
     this.#wake();
   }
 
+  /** What an open intent waits for, in words. */
+  stageOf(intent: string): string {
+    return this.#backlog.stageOf(intent);
+  }
+
   /** Takes nothing more. */
   stop(): void {
     this.#isStopped = true;

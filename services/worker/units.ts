@@ -9,8 +9,10 @@ import { type BoundaryState, cellOf, commandKey } from '../../events/state.ts';
 export interface Unit {
   readonly id: string;
   readonly intents: readonly Event[];
-  /** The command's deadline passed: what was made for it is taken back. */
+  /** The command's deadline passed, or it was cancelled: what was made for it is taken back. */
   readonly expired: boolean;
+  /** It was cancelled. */
+  readonly isCancelled: boolean;
 }
 
 /**
@@ -23,6 +25,7 @@ export const unitOf = (state: BoundaryState, id: string, ids: Iterable<string>):
     id,
     intents: intents.map((intent) => asSettled(state, intent)),
     expired: intents.some(({ meta }) => state.expired.has(meta.id)),
+    isCancelled: intents.some(({ meta }) => state.expired.get(meta.id) === 'cancelled'),
   };
 };
 

@@ -11,12 +11,14 @@ import type { SubnetPool } from '../../events/ipam.ts';
 import { subjects } from '../../events/names.ts';
 import type { DriftRow } from '../../projections/drift.ts';
 import type { PeerRow } from '../../projections/peers.ts';
-import { createDns, type Dns } from '../dns/dns.ts';
+import { createDns, type Dns, type DnsCounts } from '../dns/dns.ts';
 import type { HostServers } from '../dns/upstreams.ts';
 import type { Clock } from '../lib/clock.ts';
+import type { Look } from '../lib/health.ts';
 import type { Opening } from '../lib/opening.ts';
 import { type Boundary, boundaryOf, type FollowedRealm, followRealm, type Realm } from '../lib/realm.ts';
 import type { Stream } from '../lib/stream.ts';
+import { noTracing, type Tracing } from '../lib/trace.ts';
 import type { Plugins } from '../plugins/plugins.ts';
 import { Consulting } from './consulting.ts';
 import { Drift } from './drift.ts';
@@ -24,6 +26,8 @@ import type { DriftMemory } from './drift-memory.ts';
 import { Encryption, encrypting } from './encryption.ts';
 import { Execution } from './execution.ts';
 import { Leasing } from './leasing.ts';
+import { HostDeclaredLost } from './lost.ts';
+import { lookAt, type WorkerMeter } from './meter.ts';
 import { Outbox } from './outbox.ts';
 import { listenToParked, whyParked } from './parked.ts';
 import { Peers } from './peers.ts';
@@ -56,6 +60,10 @@ export interface WorkerOptions {
   readonly drift?: Partial<typeof driftTimes>;
   /** Drivers of networks and addresses in processes of their own. */
   readonly plugins: Plugins;
+  /** What answers names in sandboxes; `createDns` when left out. */
+  readonly names?: typeof createDns;
+  readonly meter?: WorkerMeter;
+  readonly tracing?: Tracing;
 }
 
 /** Milliseconds: between looks at everything; and within which drifts of one thing are a row. */
@@ -68,6 +76,9 @@ export interface Worker {
   stop(): Promise<void>;
   /** The log was out of reach and is there again: others may have touched what nobody watched meanwhile. */
   lookAround(): void;
+  look(): Look;
+  /** What it was asked for names, since the start. */
+  readonly dnsCounts: DnsCounts;
   /** Rejects when the worker cannot go on: fenced, kernel threads gone, log unreadable. It does nothing more then. */
   readonly failed: Promise<never>;
 }
@@ -100,9 +111,9 @@ class HostWorker implements Worker {
 
   constructor(options: WorkerOptions) {
     this.#options = options;
-    const { kernel, logger, hostServers, host, commands, clock } = options;
+    const { kernel, logger, hostServers, host, commands, clock, names = createDns } = options;
     const onUnserved = () => this.#execution?.repairLater();
-    this.#dns = createDns({ kernel, logger, clock, upstreams: hostServers, onUnserved });
+    this.#dns = names({ kernel, logger, clock, upstreams: hostServers, onUnserved });
     this.#stating = new Stating({
       kernel,
       clock,
@@ -170,6 +181,7 @@ class HostWorker implements Worker {
       listener: {
         before: (boundary, event) => {
           this.#encryption.note(event);
+          if (event.type === 'PeersForgotten') this.#peers.note(event.data.host, event);
           if (boundary.host === null) return;
           const consulting = this.#consultingOn(boundaryOf(followed.realm, host).state);
           consulting.noteHost(boundary.host, event);
@@ -193,7 +205,9 @@ class HostWorker implements Worker {
     await followed.reader.caughtUp;
     const parked = whyParked(boundary, followed.realm);
     if (parked) throw parked;
-    const outbox = new Outbox({ realm, host, log, followed, boundary, clock, logger, onFault });
+    const { tracing = noTracing, meter } = this.#options;
+    const sending = { realm, host, log, followed, boundary, clock, logger, onFault, tracing };
+    const outbox = new Outbox({ ...sending, ...(meter ? { stored: meter.stored } : {}) });
     this.#outbox = outbox;
     // First of all, so that two workers never act for one host: whoever reported before is fenced by this.
     const found = await kernel.facts();
@@ -216,6 +230,7 @@ class HostWorker implements Worker {
       report: (reports) => outbox.push(reports),
       wake: () => this.#taking?.wake(),
       onFault,
+      tracing,
     });
     this.#execution = execution;
     await execution.begin();
@@ -248,6 +263,17 @@ class HostWorker implements Worker {
     await this.#outbox?.close();
     await this.#followed?.reader.stop();
     await this.#dns.close();
+  }
+
+  look(): Look {
+    const { host, clock } = this.#options;
+    const boundary = this.#followed && boundaryOf(this.#followed.realm, host);
+    const stageOf = (intent: string): string => this.#taking?.stageOf(intent) ?? 'the start of the worker';
+    return lookAt(boundary, this.#outbox?.counts ?? null, stageOf, clock.nowMs());
+  }
+
+  get dnsCounts(): DnsCounts {
+    return this.#dns.counts;
   }
 
   lookAround(): void {
@@ -296,7 +322,7 @@ class HostWorker implements Worker {
     const hosts = statedBy(realm);
     this.#consultingOn(state).opened(hosts);
     for (const { facts } of state.sandboxes.values()) this.#announced.add(facts.incarnation);
-    for (const { host, underlay } of hosts) this.#peers.state(host, underlay?.address ?? null);
+    for (const facts of hosts) this.#peers.state(facts.host, facts);
     for (const [kind, row, , found] of opening.lines())
       if (kind === 'peer') this.#peers.carry(row as PeerRow);
       else if (kind === 'view' && row === 'drift') this.#carryDrift(found as DriftRow);
@@ -311,6 +337,9 @@ class HostWorker implements Worker {
     if (type === 'HostFacts') this.#noteFacts(data);
     const isLeft = type === 'EndpointLeaveFailed' || type === 'EndpointDeleteFailed' || type === 'NetworkDeleteFailed';
     if (isLeft && data.fault.code !== 'DEPENDENCY_FAILED') this.#execution?.repairLater();
+    // One that has stated another epoch by then was not lost.
+    if (type === 'HostLost' && this.#outbox && data.epoch === this.#known?.epoch)
+      this.#fail(new HostDeclaredLost(data));
     if (type === 'HostLapsed' && data.host === this.#options.host) this.#stating.returned(data.epoch);
     if (!this.#execution && 'drift' in data) this.#drift.memory.fold(event as Parameters<DriftMemory['fold']>[0]);
     this.#leasing.note(event);

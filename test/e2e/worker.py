@@ -81,7 +81,7 @@ class Worker:
         # commands of our own: those that were sent, and why some were refused
         self.sent, self.refused = set(), {}
         self.mine = None
-        self.lapsed = False
+        self.lapsed, self.lost = False, False
         self.beaten = 0.0
 
     # -------------------------------------------------------------- reading
@@ -137,7 +137,7 @@ class Worker:
                 self.networks.add(data["network"]["id"])
             elif kind == "EndpointCreateRequested":
                 self.endpoints.add(data["endpoint"]["id"])
-        elif kind == "CommandTimedOut":
+        elif kind in ("CommandTimedOut", "CommandCancelled"):
             for intent in (self.intents.get(each) for each in data["intents"]):
                 if intent and (kind_of(intent) in MAKING or is_move(intent)):
                     self.expired.add(intent["id"])
@@ -148,6 +148,11 @@ class Worker:
             self.refused[event["commandid"]] = data
         elif kind == "HostLapsed" and data["epoch"] == self.epoch:
             self.lapsed = True
+        elif kind == "HostLost" and data["epoch"] == self.epoch:
+            # nothing is wanted any more of what was wanted before
+            self.intents, self.expired = {}, set()
+            self.networks, self.endpoints, self.sandboxes = set(), set(), set()
+            self.macs, self.lapsed, self.lost = {}, True, True
 
     # -------------------------------------------------------------- reporting
 
@@ -312,6 +317,9 @@ class Worker:
             self.beat()
             if self.lapsed and not self.state_facts():
                 raise Fenced("another worker has this host")
+            if self.lost:
+                self.driver.keep(self.networks, self.endpoints)
+                self.lost = False
             if not self.work():
                 self.follow(BEAT_S)
 

@@ -286,7 +286,24 @@ await sender.send('DetachSandbox', { sandbox: 'web-1' });
 await both('prune-networks', sender.send('PruneNetworks', { labels: ['tier=front'] }));
 listener.close();
 
+// leases: of a sandbox that is renewed once, and of a network
+await sender.send('CreateNetwork', { name: 'trial', leaseMs: 3_000, owner: 'ci' });
+const leased = { sandbox: 'run-1', leaseMs: 2_000, owner: 'ci', networks: [{ network: 'web' }] };
+await sender.send('AttachSandbox', leased);
+await both('renew-lease', sender.send('RenewLease', { sandbox: 'run-1', owner: 'ci' }));
+const renewedAt = await log.last();
+keep('queries', 'leases', await query('leases', { atLeast: renewedAt, filter: { owner: 'ci' } }));
+await waitFor(async () => (await query('leases', {})).answer.rows.length === 0, {
+  what: 'the end of what nobody renews',
+  timeoutMs: 20_000,
+});
+
 await worker.stop();
+const unwanted = commandId(systemClock.nowMs(), 'unwanted');
+await sender.publish({ id: unwanted, type: 'CreateNetwork', data: { name: 'unwanted' } });
+await sender.answers(unwanted, 1);
+await both('cancel-command', sender.send('CancelCommand', { commandId: unwanted, reason: 'started twice' }));
+keep('answers', 'cancelled-outcome', (await sender.answers(unwanted, 2))[1]);
 const lateUpdate = sender.send(
   'UpdateNetwork',
   { network: 'web', options: { 'com.docker.network.driver.mtu': '1400' } },
@@ -306,6 +323,20 @@ await waitFor(
     what: 'what came too late',
   },
 );
+
+// the host goes, and does not come back with what it had
+await sender.send('AttachSandbox', { sandbox: 'left-1', networks: [{ network: 'web' }] });
+await worker.stop();
+await waitFor(async () => (await query('hosts', { filter: { alive: 'false' } })).answer.rows.length > 0, {
+  what: 'the lapse of the host',
+  timeoutMs: 30_000,
+});
+const pending = commandId(systemClock.nowMs(), 'pending');
+await sender.publish({ id: pending, type: 'CreateNetwork', data: { name: 'pending' } });
+await sender.answers(pending, 1);
+await both('declare-host-lost', sender.send('DeclareHostLost', { host: 'h1', reason: 'disk failed, ticket 4711' }));
+keep('answers', 'host-lost-outcome', (await sender.answers(pending, 2))[1]);
+worker = await startService('worker', deps);
 
 /** Which one of a type is kept; the first one where nothing is said. */
 const telling: Readonly<Record<string, (data: Record<string, unknown>) => boolean>> = {

@@ -67,10 +67,20 @@ afterEach(async () => {
 
 test('a log that has grown is signed at each turn, and once more at the end; one that has not is not', async () => {
   await grow(5);
+  let looks = 0;
+  const lastOn = checkpoint.lastOn.bind(checkpoint);
+  checkpoint = Object.assign(checkpoint, {
+    lastOn: (subject: string) => {
+      looks += 1;
+      return lastOn(subject);
+    },
+  });
   const one = await collector('file');
   await clock.advance(everyMs, turns);
   await until(() => made().length === 1, 'the first checkpoint');
   await clock.advance(everyMs, turns);
+  // Each turn waits until the one before has synced its file: one at the start, and one a turn.
+  await until(() => looks === 3, 'the second turn');
   await turns();
   assert.deepEqual(made(), [5]);
   await grow(4);

@@ -1,89 +1,29 @@
 // Collectors beside a real controller on streams in memory, by a clock that the test moves.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { CommandInput, CommandType } from '../../events/commands.ts';
+import type { CommandInput } from '../../events/commands.ts';
 import { gcPeriods } from '../../events/garbage.ts';
 import { commandId, mintedMs, subjects } from '../../events/names.ts';
-import { type Collector, createCollector } from '../../services/collector/collector.ts';
-import type { Controller } from '../../services/controller/controller.ts';
 import type { Clock } from '../../services/lib/clock.ts';
-import { type MemoryStream, memoryStream } from '../support/memory-stream.ts';
+import { CollectorStage } from '../support/collector-stage.ts';
 import { able } from '../support/realm-stage.ts';
-import {
-  type Answered,
-  eventsOn,
-  FakeClock,
-  fault,
-  Reporter,
-  silent,
-  startController,
-  turn,
-  until,
-} from '../support/world.ts';
+import { fault, turn, until } from '../support/world.ts';
 
 const minute = 60_000;
 const day = 24 * 60 * minute;
 
-class Stage {
-  readonly clock = new FakeClock();
-  readonly log: MemoryStream = memoryStream('LOG', { nowMs: () => this.clock.nowMs() });
-  readonly commands: MemoryStream = memoryStream('COMMANDS', { nowMs: () => this.clock.nowMs() });
-  readonly answers: Answered[] = [];
-  readonly reporter = new Reporter(this.log, this.clock, 'h1');
-  controller: Controller | null = null;
-  #serial = 0;
-
-  async start(controllerClock: Clock = this.clock): Promise<void> {
-    await this.reporter.start();
-    await this.activate(controllerClock);
-  }
-
-  async activate(clock: Clock = this.clock): Promise<void> {
-    this.controller = startController(this, clock, this.answers);
-    await this.controller.start();
-    this.controller.activate();
-    await turn();
-  }
-
-  collector(confirmMs = 5_000): Collector {
-    const { log, commands, clock } = this;
-    return createCollector({ realm: 'test', log, commands, clock, logger: silent, confirmMs });
-  }
-
-  async send<T extends CommandType>(type: T, data: CommandInput<T>, more: object = {}): Promise<string> {
-    this.#serial += 1;
-    const id = commandId(this.clock.nowMs(), `t${this.#serial}`);
-    const body = JSON.stringify({ id, type, data, ...more });
-    await this.commands.append({ subject: subjects.command('alice', 'h1'), body, id });
-    await turn();
-    return id;
-  }
-
-  async wait(ms: number): Promise<void> {
-    await this.clock.advance(ms, () => turn());
-  }
-
-  /** What is on the log, in short. */
-  events(...types: readonly string[]) {
-    return eventsOn(this.log.stored()).filter(({ type }) => types.includes(type));
-  }
-
-  asked(): readonly string[] {
-    return this.commands
-      .stored()
-      .filter(({ subject }) => subject.startsWith('cnm.command.collector.'))
-      .map(({ body }) => (JSON.parse(new TextDecoder().decode(body)) as { id: string }).id);
-  }
-}
-
-const staged = async (): Promise<Stage> => {
-  const stage = new Stage();
+const staged = async (): Promise<CollectorStage> => {
+  const stage = new CollectorStage();
   await stage.start();
   await stage.send('CreateNetwork', { name: 'web' });
   return stage;
 };
 
-const joinAndLeave = async (stage: Stage, name: string, more: Partial<CommandInput<'CreateEndpoint'>> = {}) => {
+const joinAndLeave = async (
+  stage: CollectorStage,
+  name: string,
+  more: Partial<CommandInput<'CreateEndpoint'>> = {},
+) => {
   await stage.send('CreateEndpoint', { network: 'web', name, ...more });
   await stage.send('JoinEndpoint', { network: 'web', endpoint: name, sandbox: 's1' });
   await stage.send('LeaveEndpoint', { network: 'web', endpoint: name });
@@ -244,7 +184,7 @@ test('a command ends at its deadline when no worker reports', async () => {
 });
 
 test('a controller whose clock is behind is asked again until it agrees', async () => {
-  const stage = new Stage();
+  const stage = new CollectorStage();
   const behind: Clock = {
     nowMs: () => stage.clock.nowMs() - 2_500,
     monotonicMs: () => stage.clock.monotonicMs(),
@@ -271,7 +211,7 @@ test('a controller whose clock is behind is asked again until it agrees', async 
 });
 
 test('a sandbox that a failure has left without its way out gets it, once and by whichever collector', async () => {
-  const stage = new Stage();
+  const stage = new CollectorStage();
   stage.reporter.facts = able('h1');
   await stage.start();
   for (const name of ['span', 'wide']) await stage.send('CreateNetwork', { name, driver: 'overlay' });
@@ -314,7 +254,7 @@ test('an endpoint whose network is undone is forgotten', async () => {
 });
 
 test('a burst of a thousand attaches sets a handful of timers', async () => {
-  const stage = new Stage();
+  const stage = new CollectorStage();
   await stage.start();
   await stage.send('CreateNetwork', { name: 'big', ipam: { subnets: [{ subnet: '10.1.0.0/16' }] } });
   await stage.collector().start();

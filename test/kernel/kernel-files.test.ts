@@ -50,6 +50,20 @@ if (inOwnNamespaces(import.meta.filename)) {
       await lab.close();
     });
 
+    it('leave nothing behind when the process ends while they are made or removed', async () => {
+      await lab.apply(create('files', [file('hosts', 'one\n')]));
+      const [record = ''] = readdirSync(`${lab.runDir}/.files`);
+      // Of one that had begun a record, and one that had removed the last file and not yet its directory.
+      writeFileSync(`${lab.runDir}/.files/${record.slice(0, 8)}${'0'.repeat(32)}`, '');
+      mkdirSync(`${lab.runDir}/files/s3/more`, { recursive: true });
+      await restart();
+      await lab.holds(file('hosts', 'one\n'));
+      assert.deepEqual(readdirSync(`${lab.runDir}/files`), ['s2']);
+      assert.deepEqual(readdirSync(`${lab.runDir}/.files`), [record]);
+      await lab.apply(remove('files', [file('hosts', '')]));
+      assert.deepEqual(readdirSync(lab.runDir).sort(), ['.files', '.records']);
+    });
+
     it('can be read by everybody, whatever the mask of the process is, and leave no directory behind', async () => {
       await lab.apply(create('files', [file('hosts', 'one\n'), file('hostname', 'box\n')]));
       assert.equal(statSync(path('hosts')).mode & 0o777, 0o644);

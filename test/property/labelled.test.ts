@@ -18,6 +18,7 @@ const idsIn = ({ type, data }: Event): readonly string[] => {
   const made = (endpoint ?? network) as { readonly id: string } | undefined;
   if (type === 'CommandRefused') return data.culprits.map(({ id }) => id);
   if (type === 'PortsLeased') return data.ports.map(({ holder }) => holder);
+  if (type === 'HostLost') return [...data.networks, ...data.endpoints];
   const id = made?.id ?? endpointId ?? networkId;
   return typeof id === 'string' ? [id] : [];
 };

@@ -1,5 +1,6 @@
 /** The invariants of design.md section 7 that the log alone can show, checked at every position; and a state as plain data. */
 import assert from 'node:assert/strict';
+import { cutsShort } from '../../events/cut-short.ts';
 import { verdictOn } from '../../events/deciders/upkeep.ts';
 import { type Event, isRevertible, needsExecution } from '../../events/envelope.ts';
 import { type EventType, isConstructive, isFailure, isIntent } from '../../events/events.ts';
@@ -240,7 +241,7 @@ export class Checker {
       if (needsExecution(event)) this.#accepted.add(key);
     }
     this.#countImpossible(state, event);
-    if (event.type === 'CommandTimedOut' && state.progress.has(commandKey(event.data.actor, event.data.commandId))) {
+    if (cutsShort(event) && state.progress.has(commandKey(event.data.actor, event.data.commandId))) {
       for (const id of event.data.intents) {
         const intent = state.intents.get(id);
         // A move that was done stays done.

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { type Client, connect } from '../../services/client/index.ts';
 import type { ServiceName } from '../../services/up/service-names.ts';
 import { end } from './nats.ts';
-import { sh, shIn } from './netns.ts';
+import { awaitOwnNamespace, sh, shIn } from './netns.ts';
 
 /** Where hosts find the server: the bridge itself. */
 export const serverAddress = '10.99.0.254';
@@ -173,12 +173,4 @@ export const startHosts = async (count: number, options: HostsOptions): Promise<
 
 const failAt = (index: number): never => {
   throw new Error(`there is no host ${index}`);
-};
-
-/** `unshare` needs a moment between its start and the namespace. */
-const awaitOwnNamespace = (netns: string): void => {
-  const deadlineMs = performance.now() + READY_MS;
-  const script = `[ "$(readlink ${netns})" != "$(readlink /proc/self/ns/net)" ]`;
-  while (spawnSync('sh', ['-c', script]).status !== 0)
-    if (performance.now() > deadlineMs) throw new Error(`${netns} is not there`);
 };

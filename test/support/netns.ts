@@ -5,6 +5,8 @@ import { test } from 'node:test';
 
 const marker = 'CNM_TEST_NAMESPACES';
 
+const OWN_NAMESPACE_MS = 60_000;
+
 const canUnshare = (): boolean => spawnSync('unshare', ['--net', '--mount', 'true']).status === 0;
 
 /**
@@ -65,4 +67,12 @@ export const hasKind = (kind: string): boolean => {
   const { status, stderr } = spawnSync('ip', ['link', 'add', 'link', 'lo', 'name', 'kind', 'type', kind, ...id]);
   if (status === 0) sh('ip link del kind');
   return !String(stderr).includes('Unknown device type');
+};
+
+/** `unshare` needs a moment between its start and the namespace. */
+export const awaitOwnNamespace = (netns: string): void => {
+  const deadlineMs = performance.now() + OWN_NAMESPACE_MS;
+  const script = `[ "$(readlink ${netns})" != "$(readlink /proc/self/ns/net)" ]`;
+  while (spawnSync('sh', ['-c', script]).status !== 0)
+    if (performance.now() > deadlineMs) throw new Error(`${netns} is not there`);
 };

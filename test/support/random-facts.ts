@@ -1,7 +1,8 @@
 /** What random histories are made of: networks and endpoints with all that views look at, and what a worker says of their ports. */
-import type { EndpointFacts, NetworkFacts, PortBinding, PublishedPort } from '../../events/events.ts';
+import type { CommandRecord } from '../../events/command-record.ts';
+import type { EndpointFacts, Fact, NetworkFacts, PortBinding, PublishedPort } from '../../events/events.ts';
 import { sandboxLeases } from '../../events/leases.ts';
-import type { BoundaryState } from '../../events/state.ts';
+import type { BoundaryState, EndpointRow } from '../../events/state.ts';
 import type { Roll } from './random-history.ts';
 
 export const pick = <Item>(items: readonly Item[], at: number): Item | undefined =>
@@ -72,3 +73,43 @@ export const portsAt = (n: number, how: number): PublishedPort[] =>
           hostPort: how < 0.75 ? 0 : 1_000 + (n % 20_000),
         },
       ];
+
+/** A lease of a sandbox that is renewed, or found to have run out. */
+const leaseFact = ({ sandboxes }: BoundaryState, which: number, how: number): Fact | null => {
+  const row = pick([...sandboxes.values()], which);
+  if (!row?.lease) return null;
+  const { renewals, leaseMs } = row.lease;
+  const about = { sandbox: { id: row.facts.id, incarnation: row.facts.incarnation }, network: null };
+  if (how < 0.2) return { type: 'LeaseSuspected', data: { ...about, renewals, expiredAt: row.lease.renewedAt } };
+  return { type: 'LeaseRenewed', data: { ...about, leaseMs, renewals: renewals + 1 } };
+};
+
+/** Everything of a host ends, in the epoch that it has stated last. */
+const lostFact = (state: BoundaryState, host: string): Fact => ({
+  type: 'HostLost',
+  data: {
+    ...{ host, epoch: state.facts.get('host')?.epoch ?? 0, reason: 'r' },
+    networks: [...state.networks.keys()],
+    endpoints: [...state.endpoints.keys()],
+    sandboxes: [...state.sandboxes.keys()],
+    commands: [...state.progress.values()].map(({ actor, commandid: commandId }) => ({ actor, commandId })),
+  },
+});
+
+/** An endpoint that has been idle for long enough. */
+const suspectFact = ({ facts, idleSince: since, lastSandbox }: EndpointRow): Fact => {
+  const { id: endpointId, networkId, name } = facts;
+  return {
+    type: 'EndpointSuspected',
+    data: { endpointId, networkId, name, since, dueAt: since, reason: 'r', lastSandbox },
+  };
+};
+
+/** A command that ends before it is reported. */
+const cutFact = ({ actor, commandid: commandId, command, open }: CommandRecord, isLate: boolean): Fact => {
+  const data = { actor, commandId, command, intents: [...open] };
+  return isLate ? { type: 'CommandTimedOut', data } : { type: 'CommandCancelled', data: { ...data, reason: null } };
+};
+
+/** What ends by itself, or is declared to have ended. */
+export const ends = { lease: leaseFact, lost: lostFact, suspect: suspectFact, cut: cutFact };

@@ -7,7 +7,7 @@ import { openLeases } from '../../events/leases.ts';
 import { commandId, subjects } from '../../events/names.ts';
 import { type BoundaryState, type EndpointRow, initialState, isMoving } from '../../events/state.ts';
 import { endpointAnswers, endpointTransitions, networkAnswers, networkTransitions } from '../../events/states.ts';
-import { bindingsOf, endpointFacts, networkFacts, pick, portsAt } from './random-facts.ts';
+import { bindingsOf, endpointFacts, ends, networkFacts, pick, portsAt } from './random-facts.ts';
 import { fault, hostFacts, outcomeOf, startMs } from './world.ts';
 
 export interface RandomCommit {
@@ -20,7 +20,7 @@ export interface RandomCommit {
 export type Roll = readonly [what: number, which: number, how: number, more: number];
 
 const noDns = { servers: null, search: null, options: null };
-const said = { owner: null, leaseMs: null, afterReboot: 'recreate' as const };
+const said = { owner: null, leaseMs: 60_000, afterReboot: 'recreate' as const };
 const plain = { hostname: null, domainname: null, extraHosts: [], dns: noDns, ...said };
 const HOSTS = ['h1', 'h2'];
 interface Command {
@@ -312,22 +312,20 @@ export class RandomHistory {
     if (row) this.decide(host, 'DeleteEndpoint', [this.deleteFact(row)]);
   }
 
-  private suspect(host: string, [, which]: Roll): void {
+  private suspect(host: string, [, which, how]: Roll): void {
+    const leased = how < 0.4 ? ends.lease(this.state(host), which, how) : null;
     const rows = [...this.state(host).endpoints.values()].filter(({ status }) => status === 'created');
     const row = pick(rows, which);
-    if (!row) return;
-    const { id: endpointId, networkId, name } = row.facts;
-    const why = { since: row.idleSince, dueAt: row.idleSince, reason: 'r', lastSandbox: row.lastSandbox };
-    this.decide(host, 'SuspectEndpoint', [
-      { type: 'EndpointSuspected', data: { endpointId, networkId, name, ...why } },
-    ]);
+    if (leased) this.decide(host, 'RenewLease', [leased]);
+    else if (row) this.decide(host, 'SuspectEndpoint', [ends.suspect(row)]);
   }
 
   /** A worker states facts, in its epoch or a new one, or is found to be away. */
   private speak(host: string, [, , how]: Roll): void {
     const epoch = this.state(host).facts.get('host')?.epoch ?? 0;
     const data = hostFacts(host, { epoch: how < 0.7 ? epoch + 1 : Math.max(1, epoch) });
-    if (how < 0.3) this.decide(host, 'LapseHost', [{ type: 'HostLapsed', data: { host, epoch, since: 'x' } }]);
+    if (how < 0.05 && epoch > 0) this.decide(host, 'DeclareHostLost', [ends.lost(this.state(host), host)]);
+    else if (how < 0.3) this.decide(host, 'LapseHost', [{ type: 'HostLapsed', data: { host, epoch, since: 'x' } }]);
     else this.say(host, [{ fact: { type: 'HostFacts', data }, intent: null }]);
   }
 
@@ -350,12 +348,9 @@ export class RandomHistory {
     this.append(subjects.realm, null, [this.event({ type: 'CommandRefused', data }, meta)]);
   }
 
-  private timeOut(host: string, [, which]: Roll): void {
+  private timeOut(host: string, [, which, how]: Roll): void {
     const record = pick([...this.state(host).progress.values()], which);
-    if (!record) return;
-    const { actor, commandid: commandId, command, open } = record;
-    const data = { actor, commandId, command, intents: [...open] };
-    this.decide(host, 'ExpireCommand', [{ type: 'CommandTimedOut', data }]);
+    if (record) this.decide(host, how < 0.5 ? 'ExpireCommand' : 'CancelCommand', [ends.cut(record, how < 0.5)]);
   }
 
   private configure(host: string, [, , how]: Roll): void {

@@ -1,0 +1,25 @@
+/** What services of a simulation stand on and outlives them: time, the wire, what the server stores, and the machines. */
+import type { MemoryMachine } from '../support/memory-kernel.ts';
+import type { Dice } from './dice.ts';
+import type { Life, Place } from './life.ts';
+import type { Scheduler } from './scheduler.ts';
+import type { Store, Wire } from './wire.ts';
+
+export interface Machine {
+  readonly host: string;
+  readonly place: Place;
+  readonly kernel: MemoryMachine;
+}
+
+export interface Stage {
+  readonly scheduler: Scheduler;
+  readonly dice: Dice;
+  readonly wire: Wire;
+  readonly log: Store;
+  readonly commands: Store;
+  readonly leases: Store;
+  /** An answer of a controller on its way to whoever asked. */
+  answer(life: Life, subject: string, body: string): void;
+  /** What must never happen has happened. */
+  blame(what: string, error: unknown): void;
+}

@@ -1,0 +1,202 @@
+/** Ends processes at failpoint after failpoint, under a workload, and checks after each that nothing is lost and nothing left behind. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { waitFor } from '../nats.ts';
+import { baseline, difference, Observer } from './observe.ts';
+import { type Layout, Place, type Point, pointText } from './place.ts';
+import { LogRecord } from './record.ts';
+import { playRound } from './workload.ts';
+
+export interface SweepOptions {
+  readonly layout: Layout;
+  /** How long whatever is waited for may take. */
+  readonly timeoutMs: number;
+  /** Where the very first process of the host ends, when there is nothing yet. */
+  readonly first?: Point;
+}
+
+/** How often each failpoint is passed in one round, in the order in which they are passed first. */
+export type Passed = ReadonlyMap<string, number>;
+
+export class Sweep {
+  readonly #place: Place;
+  readonly #log: LogRecord;
+  readonly #options: SweepOptions;
+  #observer: Observer | null = null;
+  #baseline: readonly string[] = [];
+  readonly #died: Point[] = [];
+  #diedMs = 0;
+  /** From the last end of a process in a round until all is as it should be, milliseconds; the longest. */
+  slowestMs = 0;
+
+  private constructor(place: Place, log: LogRecord, options: SweepOptions, died: readonly Point[]) {
+    this.#place = place;
+    this.#log = log;
+    this.#options = options;
+    this.#died.push(...died);
+    place.onDeath = (point) => {
+      this.#died.push(point);
+      this.#diedMs = performance.now();
+    };
+  }
+
+  static async open(options: SweepOptions): Promise<Sweep> {
+    const place = await Place.open(options.layout);
+    const died: Point[] = [];
+    place.onDeath = (point) => died.push(point);
+    // the streams are there when the first service is
+    if (options.first) await place.arm(options.first);
+    else place.start();
+    const connection = await place.nats.connect();
+    await waitFor(
+      () =>
+        connection.request('$JS.API.STREAM.INFO.CNM_LOG').then(
+          ({ data }) => !new TextDecoder().decode(data).includes('"error"'),
+          () => false,
+        ),
+      { what: 'the streams', timeoutMs: options.timeoutMs },
+    );
+    const log = new LogRecord(connection);
+    const isThere = (host: string): boolean => log.on(host).facts.has('host');
+    await waitFor(() => isThere('h1') && isThere('h2'), { what: 'both hosts', timeoutMs: options.timeoutMs });
+    return new Sweep(place, log, options, died);
+  }
+
+  /** Points at which a process has ended. */
+  get died(): readonly Point[] {
+    return this.#died;
+  }
+
+  get said(): string {
+    return this.#place.said;
+  }
+
+  /** A round in which nothing ends; answers which failpoints it passes. What is there afterwards is what has to be there after each round. */
+  async learn(): Promise<Passed> {
+    await this.#round(async () => {});
+    await this.#place.kill();
+    const file = join(this.#place.folder, 'failpoints');
+    this.#place.start(file);
+    await this.#round(async () => {});
+    await this.#settled();
+    await this.#place.kill();
+    this.#place.start();
+    const passed = new Map<string, number>();
+    for (const name of readFileSync(file, 'utf8').trim().split('\n')) passed.set(name, (passed.get(name) ?? 0) + 1);
+    await this.#round(async () => {});
+    await this.#settled();
+    this.#baseline = baseline(this.#place);
+    return passed;
+  }
+
+  /** Until nothing changes any more: what was silenced is reaped, what is made ahead is made. */
+  async #settled(): Promise<void> {
+    let before: readonly string[] = [];
+    await waitFor(
+      () => {
+        const now = baseline(this.#place);
+        const same = difference(before, now).length === 0;
+        before = now;
+        return same && !now.some((line) => line.includes('cnm-dead'));
+      },
+      { what: 'everything to settle', timeoutMs: this.#options.timeoutMs },
+    );
+  }
+
+  async #round(meanwhile: () => Promise<void>): Promise<void> {
+    const { timeoutMs } = this.#options;
+    const round = playRound({ place: this.#place, log: this.#log, timeoutMs, meanwhile });
+    await Promise.race([round, this.#place.unexpected]);
+  }
+
+  async #agrees(): Promise<void> {
+    this.#observer ??= new Observer(this.#place);
+    let wrong: readonly string[] = [];
+    try {
+      await waitFor(
+        () => {
+          wrong = this.#observer?.disagreement(this.#log) ?? [];
+          return wrong.length === 0;
+        },
+        { what: 'log and kernel to agree', timeoutMs: this.#options.timeoutMs },
+      );
+    } catch {
+      throw new Error(`kernel and log differ:\n${wrong.join('\n')}`);
+    }
+  }
+
+  async #isBaseline(): Promise<void> {
+    let wrong: readonly string[] = [];
+    try {
+      await waitFor(
+        () => {
+          wrong = difference(this.#baseline, baseline(this.#place));
+          return wrong.length === 0;
+        },
+        { what: 'nothing to be left', timeoutMs: this.#options.timeoutMs },
+      );
+    } catch {
+      throw new Error(`left behind, or missing:\n${wrong.join('\n')}`);
+    }
+  }
+
+  /**
+   * One round, with a process that ends at this point. The one that follows it is to end at the next point already, which may be before
+   * it has cleared up: then that one is done as well.
+   * @returns whether it ended @throws with what is not as it should be afterwards
+   */
+  async at(point: Point, next: Point | null = null): Promise<boolean> {
+    if (this.hasDied(point)) return true;
+    this.#diedMs = 0;
+    this.#place.next = next;
+    await this.#place.arm(point);
+    await this.#round(() => this.#agrees());
+    await this.#agrees();
+    await this.#isBaseline();
+    this.#place.next = null;
+    if (this.#diedMs > 0) this.slowestMs = Math.max(this.slowestMs, performance.now() - this.#diedMs);
+    if (!this.hasDied(point)) await this.#place.disarm();
+    return this.hasDied(point);
+  }
+
+  /**
+   * Rounds under which nats-server is killed again and again, and started on what it has on its disk, after pauses that `pauseMs` gives.
+   * @returns how often
+   */
+  async underKills(rounds: number, pauseMs: () => number): Promise<number> {
+    let kills = 0;
+    let over = false;
+    const killing = (async () => {
+      while (!over) {
+        await new Promise((resolve) => setTimeout(resolve, pauseMs()));
+        await this.#place.nats.restart();
+        kills++;
+      }
+    })();
+    try {
+      for (let round = 0; round < rounds; round++) await this.#round(() => this.#agrees());
+    } finally {
+      over = true;
+      await killing;
+    }
+    await this.#round(() => this.#agrees());
+    await this.#agrees();
+    await this.#isBaseline();
+    return kills;
+  }
+
+  /** What there is when nothing is going on. */
+  get left(): readonly string[] {
+    return this.#baseline;
+  }
+
+  hasDied(point: Point): boolean {
+    return this.#died.some((each) => pointText(each) === pointText(point));
+  }
+
+  async close(): Promise<void> {
+    this.#observer?.close();
+    await this.#log.close();
+    await this.#place.close();
+  }
+}
