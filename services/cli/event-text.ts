@@ -18,6 +18,21 @@ const addresses = (data: Data): string =>
     .filter((address) => address !== '')
     .join(' ');
 
+const aboutDrift = (data: Data): string => {
+  const { kind, name } = object(data.of);
+  const changes = list(data.changes).map(object);
+  const what = changes.map(({ object: key, before, after }) => `${text(key)}: ${text(before)} -> ${text(after)}`);
+  const suspects = list(data.suspects).map(text);
+  return [
+    `${text(kind)} ${text(name)}`,
+    text(data.reason),
+    ...what.slice(0, 3),
+    suspects.length > 0 ? `by ${suspects.join(', ')}` : '',
+  ]
+    .filter((part) => part !== '')
+    .join('; ');
+};
+
 const about = (type: string, data: Data): string => {
   if (type.startsWith('Network')) {
     const { name, subnets } = object(data.network);
@@ -56,6 +71,7 @@ const about = (type: string, data: Data): string => {
   if (type === 'HostLost') return `host ${text(data.host)}: ${text(data.reason)}`;
   if (type === 'PeersForgotten') return `host ${text(data.host)}`;
   if (type === 'HostLapsed') return `host ${text(data.host)}, away since ${text(data.since)}`;
+  if (type.startsWith('Drift')) return aboutDrift(data);
   if (type.startsWith('Parked')) {
     return `event ${String(data.position)}.${String(data.index)}${data.reason ? `: ${text(data.reason)}` : ''}`;
   }

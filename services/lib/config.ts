@@ -48,6 +48,8 @@ export interface Config {
   readonly pluginTimeoutMs: number;
   readonly quarantineMs: number;
   readonly confirmMs: number;
+  /** Between a worker's looks at everything for what others have changed. */
+  readonly driftMs: number;
   /** The operator answers for it that the server lets each user publish under its own actor only. */
   readonly actorsProven: boolean;
   /** Private key that checkpoints are signed with; null: none are made. */
@@ -101,6 +103,7 @@ export const variables = {
   CNM_PLUGIN_TIMEOUT_MS: `how long a call of a plugin may take, at most (${CALL_TIMEOUT_MS})`,
   CNM_QUARANTINE_MS: 'how long a released address rests before it is given out again (60000)',
   CNM_CONFIRM_MS: 'how long a suspected endpoint stays before it is collected (5000)',
+  CNM_DRIFT_MS: 'how often a worker looks at all that is its own for what others have changed unnoticed (30000)',
   CNM_ACTORS:
     'authenticated: you answer for it that the server lets each user publish under its own actor only; else actors are recorded as claimed (claimed)',
   CNM_CHECKPOINT_KEY_FILE:
@@ -253,6 +256,7 @@ const Environment = z.object({
   CNM_PLUGIN_TIMEOUT_MS: wholeMs.refine((ms) => ms > 0, 'more than 0').optional(),
   CNM_QUARANTINE_MS: wholeMs.optional(),
   CNM_CONFIRM_MS: wholeMs.optional(),
+  CNM_DRIFT_MS: wholeMs.refine((ms) => ms >= 100, '100 or more').optional(),
   CNM_ACTORS: z.enum(['claimed', 'authenticated'], 'either claimed or authenticated').optional(),
   CNM_CHECKPOINT_KEY_FILE: absolute.optional(),
   CNM_CHECKPOINT_FILE: absolute.optional(),
@@ -320,6 +324,7 @@ export const readConfig = (
     pluginTimeoutMs: settings.CNM_PLUGIN_TIMEOUT_MS ?? CALL_TIMEOUT_MS,
     quarantineMs: settings.CNM_QUARANTINE_MS ?? 60_000,
     confirmMs: settings.CNM_CONFIRM_MS ?? 5_000,
+    driftMs: settings.CNM_DRIFT_MS ?? 30_000,
     actorsProven: settings.CNM_ACTORS === 'authenticated',
     checkpointKeyFile: settings.CNM_CHECKPOINT_KEY_FILE ?? null,
     checkpointFile: settings.CNM_CHECKPOINT_FILE ?? null,

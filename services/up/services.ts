@@ -194,7 +194,14 @@ const startWorker = async (deps: ServiceDeps): Promise<Part> => {
     if (!secret.ok && config.overlaySecretFile !== null) logger.warn({ why: secret.why }, 'no encrypted overlays here');
     const { pluginSockets: sockets, pluginSpecs: specs, pluginTimeoutMs: timeoutMs } = config;
     const plugins = createPlugins({ sockets, specs, timeoutMs, clock, logger, failpoint });
-    const settings = { ...place, pools, ula, netnsRoots, secret: secret.ok ? secret.bytes : null };
+    const settings = {
+      ...place,
+      pools,
+      ula,
+      netnsRoots,
+      secret: secret.ok ? secret.bytes : null,
+      drift: { everyMs: config.driftMs },
+    };
     const meter = workerMeter(metrics);
     const create = () =>
       createWorker({
