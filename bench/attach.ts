@@ -7,8 +7,9 @@
 import { performance } from 'node:perf_hooks';
 import { Worker } from 'node:worker_threads';
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
-import { connect as connectNats } from '@nats-io/transport-node';
 import { type Client, connect } from '../services/client/index.ts';
+import { silentLogger } from '../services/lib/logger.ts';
+import { connectNats } from '../services/nats/connection.ts';
 import { floor, hostEnds, median, namespaces, percentile, round, startService, sweptDownTo } from './lib.ts';
 
 const burst = Number(process.argv[2] ?? 1000);
@@ -31,7 +32,7 @@ const names = (prefix: string, count: number): readonly string[] =>
 
 /** Milliseconds of one publish of 512 bytes that the server syncs to disk, one after another. */
 const syncedPublish = async (url: string): Promise<number> => {
-  const connection = await connectNats({ servers: url, noAsyncTraces: true });
+  const connection = await connectNats({ url, role: 'bench', log: silentLogger() });
   await (await jetstreamManager(connection)).streams.add({ name: 'BENCH', subjects: ['bench.>'] });
   const client = jetstream(connection);
   const samples: number[] = [];

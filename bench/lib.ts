@@ -85,7 +85,7 @@ export const startService = async (
     CNM_LOG_LEVEL: process.env.CNM_LOG_LEVEL ?? 'error',
     ...settings,
   };
-  const command = [...wrapper, join(import.meta.dirname, '../services/cli/cnm'), 'up'];
+  const command = [...wrapper, join(import.meta.dirname, '../services/cli/cnm'), 'up', '--json'];
   const child: ChildProcess = spawn(command[0] ?? '', command.slice(1), { env, stdio: ['ignore', 'pipe', 'inherit'] });
   const url = await new Promise<string>((resolve, reject) => {
     let seen = '';

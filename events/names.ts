@@ -104,6 +104,8 @@ export const subjects = {
   /** The key of what is sealed for a data subject. */
   sealKey: (subject: string): string => `cnm.key.${encodeToken(subject)}`,
   query: (view: string): string => `cnm.query.${view}`,
+  /** What became of an actor's own commands: whoever may ask nothing else may ask that. */
+  own: (actor: string): string => `cnm.own.${encodeToken(actor)}`,
   /** Asks one projector, by its id as a service, to rebuild its views. */
   rebuild: (projector: string): string => `cnm.rebuild.${projector}`,
 } as const;

@@ -129,6 +129,13 @@ const channels = {
     parameters: { view: { description: 'the view', enum: [...viewNames, 'events', 'status'] } },
     messages: messageRefs(['Query']),
   },
+  ownCommands: {
+    address: 'cnm.own.{actor}',
+    description:
+      'What became of commands of this actor, by request and reply: the view `commands` with the actor put into the filter.',
+    parameters: { actor },
+    messages: messageRefs(['Query']),
+  },
   queryReplies: {
     address: null,
     description: 'The reply subject of the request.',
@@ -155,6 +162,11 @@ const operations = {
   recordHostDecisions: operation('send', 'hostDecisions', 'Appends the decisions on a host.'),
   recordRealmDecisions: operation('send', 'realmDecisions', 'Appends decisions that belong to no host.'),
   reportOutcomes: operation('send', 'outcomes', 'Appends what a worker reports.'),
+  answerOwnCommands: {
+    ...operation('receive', 'ownCommands', 'Answers what became of commands of an actor.'),
+    bindings: queue,
+    reply: { channel: channel('queryReplies'), messages: channelMessages('queryReplies') },
+  },
   answerQuery: {
     ...operation('receive', 'queries', 'Answers a query.'),
     bindings: queue,

@@ -102,8 +102,9 @@ export const readError = (reader: MessageReader, message: Message): NetlinkError
   if (start + 20 > end) return { errno: 71, sequence: message.sequence, text: 'truncated acknowledgement' }; // EPROTO
   let text = '';
   if (flags & NL.F_ACK_TLVS) {
-    const quoted = flags & NL.F_CAPPED ? 16 : align(reader.u32(start + 4));
-    reader.attributes(start + 4 + quoted, end, (type, from, to) => {
+    const quoted = flags & NL.F_CAPPED ? 16 : reader.u32(start + 4);
+    // more than there is: no attributes then
+    reader.attributes(start + 4 + (quoted > end - start ? end : align(quoted)), end, (type, from, to) => {
       if (type === NL.ERRATTR_MSG) text = reader.text(from, to) + text;
       else if (type === NL.ERRATTR_OFFS && to - from === 4) text += ` @offset ${reader.u32(from)}`;
     });

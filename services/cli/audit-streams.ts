@@ -18,8 +18,16 @@ export const withServer = async <T>(
 ): Promise<T> => {
   const url = serverUrl(config);
   const { connectNats } = await import('../nats/connection.ts');
+  const { securityOf } = await import('../nats/security.ts');
   const { silentLogger } = await import('../lib/logger.ts');
-  const connection = await connectNats({ url, role: 'audit', log: silentLogger(), waitMs: CONNECT_MS, clock });
+  const connection = await connectNats({
+    url,
+    role: 'audit',
+    log: silentLogger(),
+    waitMs: CONNECT_MS,
+    clock,
+    security: securityOf(config),
+  });
   try {
     return await work(connection);
   } finally {

@@ -3,7 +3,7 @@ import type { Outcome } from '../../events/queries.ts';
 import type { Acceptance, Client, CommandOptions } from '../client/index.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Config } from '../lib/config.ts';
-import { findState } from '../up/state-file.ts';
+import { findState, isStateHidden } from '../up/state-file.ts';
 import { withProgress } from './progress.ts';
 import { type Call, type Options, UsageError } from './spec.ts';
 import { parseDuration } from './values.ts';
@@ -54,6 +54,10 @@ export const sendOptions = {
 export const serverUrl = (config: Config): string => {
   const url = config.natsUrl ?? findState(config)?.url;
   if (url !== undefined) return url;
+  if (isStateHidden(config))
+    throw new NoAnswer(
+      'the cnm that runs here is for root and the group cnm: use sudo, join the group, or set CNM_NATS_URL and credentials',
+    );
   throw new NoAnswer('no cnm runs here: start `npx cnm up` (or `npm start`), or set CNM_NATS_URL');
 };
 
@@ -61,7 +65,9 @@ export const serverUrl = (config: Config): string => {
 export const withClient = async <T>({ config }: Context, work: (client: Client) => Promise<T>): Promise<T> => {
   const url = serverUrl(config);
   const { connect } = await import('../client/index.ts');
-  const client = await connect({ url, actor: config.actor, waitMs: CONNECT_MS });
+  const { securityOf } = await import('../nats/security.ts');
+  const security = securityOf(config);
+  const client = await connect({ url, actor: config.actor, waitMs: CONNECT_MS, security });
   try {
     return await work(client);
   } finally {

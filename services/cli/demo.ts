@@ -9,6 +9,7 @@ import { abortable } from '../client/abortable.ts';
 import { sleep } from '../lib/clock.ts';
 import { type Config, hostRunDir } from '../lib/config.ts';
 import { createLogger } from '../lib/logger.ts';
+import { publicUrl } from '../nats/public-url.ts';
 import { missingCapabilities } from '../up/privileges.ts';
 import { startUp, type Up } from '../up/up.ts';
 import { type Context, withClient } from './context.ts';
@@ -194,7 +195,7 @@ const demo: Spec = {
     const signal = untilSignal(clock, () => context.err('cleaning up\n'));
     try {
       const up = await startUp({ config, logger: createLogger(config.logLevel ?? 'error'), clock, signal });
-      context.out(`cnm is up at ${up.url}, in a network namespace of its own (${seconds()})\n`);
+      context.out(`cnm is up at ${publicUrl(up.url)}, in a network namespace of its own (${seconds()})\n`);
       const failures = await abortable(play(place, up), signal).finally(() => up.stop());
       context.out(failures === 0 ? `\nall as expected, in ${seconds()}\n` : `\n${failures} not as expected\n`);
       return failures === 0 ? exits.done : exits.failed;

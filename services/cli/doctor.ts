@@ -90,8 +90,9 @@ const checkServer = async (config: Config): Promise<readonly Check[]> => {
   const url = config.natsUrl ?? findState(config)?.url;
   if (url === undefined) return [info('server', 'no cnm runs here', 'start it: `npx cnm up`, or set CNM_NATS_URL')];
   const { connect } = await import('../client/index.ts');
+  const { securityOf } = await import('../nats/security.ts');
   try {
-    const client = await connect({ url, actor: config.actor, waitMs: 1_000 });
+    const client = await connect({ url, actor: config.actor, waitMs: 1_000, security: securityOf(config) });
     try {
       const { server, streams, services } = await client.status();
       const names = services.map(({ name }) => name.replace(/^cnm-/, ''));

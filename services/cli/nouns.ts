@@ -29,6 +29,16 @@ export const nouns: readonly Noun[] = [
     load: async () => (await import('./doctor.ts')).doctorSpecs,
   },
   {
+    name: 'url',
+    summary: 'of the server, for programs of your own',
+    load: async () => (await import('./url.ts')).urlSpecs,
+  },
+  {
+    name: 'nats-config',
+    summary: 'a NATS server with accounts: its configuration, and keys for all who use it',
+    load: async () => (await import('./nats-config.ts')).natsConfigSpecs,
+  },
+  {
     name: 'demo',
     summary: 'the main job in a throwaway place',
     load: async () => (await import('./demo.ts')).demoSpecs,

@@ -46,6 +46,7 @@ export const segmentSpec: Spec = {
     const { putAway } = await import('../audit/segment.ts');
     const { discover } = await import('../client/status.ts');
     const { connectNats } = await import('../nats/connection.ts');
+    const { securityOf } = await import('../nats/security.ts');
     const { silentLogger } = await import('../lib/logger.ts');
     const keyFile = config.checkpointKeyFile;
     if (keyFile === null)
@@ -55,7 +56,15 @@ export const segmentSpec: Spec = {
       await withFiles(() => readVerifyingKeys(call.texts('key'))),
     ];
     const done = await withIdleServer(context, async (url) => {
-      const connection = await connectNats({ url, role: 'audit', log: silentLogger(), waitMs: CONNECT_MS, clock });
+      const security = securityOf(config);
+      const connection = await connectNats({
+        url,
+        role: 'audit',
+        log: silentLogger(),
+        waitMs: CONNECT_MS,
+        clock,
+        security,
+      });
       try {
         const running = (await discover(connection)).map((service) => service.name);
         if (running.length > 0) throw new SegmentFault('SEGMENT_IN_USE', `stop these first: ${running.join(', ')}`);

@@ -2,6 +2,7 @@
 import { abortable } from '../client/abortable.ts';
 import type { Config, LogLevel } from '../lib/config.ts';
 import { createLogger } from '../lib/logger.ts';
+import { publicUrl } from '../nats/public-url.ts';
 import { missingCapabilities } from '../up/privileges.ts';
 import { type ServiceName, serviceNames } from '../up/service-names.ts';
 import { startUp, type Up } from '../up/up.ts';
@@ -29,7 +30,7 @@ const summary = (config: Config, { url, httpUrl, startedInMs }: Up): string => {
   const cnm = `${environmentOf(config)}npx cnm`;
   const where = natsUrl === null ? `data in ${dataDir}` : 'on an external server';
   return [
-    `cnm is up at ${url} (host ${host}, realm ${realm}, ${where}; ${(startedInMs / 1000).toFixed(1)} s)`,
+    `cnm is up at ${publicUrl(url)} (host ${host}, realm ${realm}, ${where}; ${(startedInMs / 1000).toFixed(1)} s)`,
     ...(httpUrl === null ? [] : [`metrics at ${httpUrl}/metrics, health at ${httpUrl}/ready`]),
     ...(rootless ? ['rootless: networks live in namespaces of their own, and end with this process'] : []),
     'try it:',
@@ -117,7 +118,7 @@ const serve: Spec = {
     const announce = (started: Up): void => {
       const { url } = started;
       if (call.flag('json')) printJson(context, { service: name, ...summaryJson(started) });
-      else context.out(`${name} serves on ${url}\n`);
+      else context.out(`${name} serves on ${publicUrl(url)}\n`);
     };
     return run(context, call.flag('json'), { services: [name], announce });
   },

@@ -82,8 +82,9 @@ export class Queries {
     id: string,
     query: Pick<QueryInput, 'timeoutMs' | 'atLeast'> = {},
   ): Promise<ViewRows['commands'] | null> {
-    const { rows } = await this.commands({ ...query, filter: { actor: this.#actor, commandid: id }, limit: 1 });
-    return rows[0] ?? null;
+    const asked = { ...query, filter: { commandid: id }, limit: 1 };
+    const { rows } = await this.#request(subjects.own(this.#actor), 'commands', asked);
+    return (rows[0] as unknown as ViewRows['commands']) ?? null;
   }
 
   /** What became of all commands of one piece of work, of whichever actor, in the order of their decisions. */
@@ -149,12 +150,15 @@ export class Queries {
   }
 
   /** The JSON that `cnm.query.<name>` answers. @throws QueryFailed */
-  readonly ask = async (name: string, query: QueryInput): Promise<QueryAnswer> => {
+  readonly ask = (name: string, query: QueryInput): Promise<QueryAnswer> =>
+    this.#request(subjects.query(name), name, query);
+
+  async #request(subject: string, name: string, query: QueryInput): Promise<QueryAnswer> {
     const timeout = (query.timeoutMs ?? TIMEOUT_MS) + GRACE_MS;
     let answer: Msg;
     try {
       answer = await linkOf(this.#connection).whileUp(this.#clock, timeout, () =>
-        this.#connection.request(subjects.query(name), JSON.stringify(query), { timeout }),
+        this.#connection.request(subject, JSON.stringify(query), { timeout }),
       );
     } catch (error) {
       const why =
@@ -164,7 +168,7 @@ export class Queries {
     const status = answer.headers?.get('Nats-Service-Error-Code') ?? '';
     if (status !== '') throw refusedQuery(name, answer);
     return QueryAnswer.parse(answer.json());
-  };
+  }
 }
 
 /** The code is in the body where there is one, else it opens the description. */

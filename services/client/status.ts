@@ -4,6 +4,7 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import { z } from 'zod';
 import type { ViewRows } from '../../projections/views.ts';
 import type { Health } from '../lib/health.ts';
+import { apiPrefixOf } from '../nats/link.ts';
 import { STREAMS } from '../nats/stream-config.ts';
 import type { Queries } from './queries.ts';
 
@@ -73,7 +74,8 @@ export const readStatus = async (connection: NatsConnection, queries: Queries): 
 
 const readStream = async (connection: NatsConnection, name: string): Promise<Status['streams']['log']> => {
   try {
-    const manager = await jetstreamManager(connection, { checkAPI: false, timeout: TIMEOUT_MS });
+    const apiPrefix = apiPrefixOf(connection);
+    const manager = await jetstreamManager(connection, { checkAPI: false, timeout: TIMEOUT_MS, apiPrefix });
     const { state } = await manager.streams.info(name);
     return { messages: state.messages, bytes: state.bytes, last: state.last_seq };
   } catch {

@@ -15,6 +15,15 @@ export type LogLevel = (typeof logLevels)[number];
 export interface Config {
   /** An external server, may hold credentials; null: the embedded one. */
   readonly natsUrl: string | null;
+  /** Who we are to it: a file with JWT and seed, or one with the seed of an nkey; null: as the URL says. */
+  readonly natsCredsFile: string | null;
+  readonly natsNkeyFile: string | null;
+  /** Authorities that its certificate is from, and our own certificate with its key; PEM files. */
+  readonly natsCaFile: string | null;
+  readonly natsCertFile: string | null;
+  readonly natsKeyFile: string | null;
+  /** Where JetStream answers for our account; null: `$JS.API`. */
+  readonly natsApiPrefix: string | null;
   /** Monitoring ports of the external server, which say whether it syncs. */
   readonly natsMonitorUrl: string | null;
   /** The operator answers for `sync_interval: always` of the external server. */
@@ -81,6 +90,13 @@ const poolsText = (pools: readonly SubnetPool[]): string => pools.map(({ base, s
 /** Every variable with what it means and its default, for `cnm help environment` and the documents. */
 export const variables = {
   CNM_NATS_URL: 'NATS server to use, such as nats://host:4222; without it `cnm up` brings its own',
+  CNM_NATS_NKEY_FILE: 'file with the seed of the nkey that we are known by, as `cnm nats-config` writes it (none)',
+  CNM_NATS_CREDS_FILE: 'or file with JWT and seed, as nsc writes it (none)',
+  CNM_NATS_CA_FILE: "authorities (PEM) that the server's certificate must be from (those of the system)",
+  CNM_NATS_CERT_FILE: 'our own certificate (PEM), where the server asks for one (none)',
+  CNM_NATS_KEY_FILE: 'its private key (PEM)',
+  CNM_NATS_API_PREFIX:
+    'where JetStream answers for our account: cnm.js for hosts and viewers of `cnm nats-config` ($JS.API)',
   CNM_NATS_MONITOR_URL: 'its monitoring port (http://host:8222), which says whether it syncs; several with commas',
   CNM_NATS_SYNC: 'always: you answer for sync_interval: always where the monitoring port cannot be reached',
   CNM_NATS_PORT: 'port of the embedded server at the first start of a data directory (4777, or a free one)',
@@ -224,6 +240,15 @@ const flag = z.enum(['0', '1'], 'either 0 or 1').transform((text) => text === '1
 
 const Environment = z.object({
   CNM_NATS_URL: natsUrl.optional(),
+  CNM_NATS_NKEY_FILE: absolute.optional(),
+  CNM_NATS_CREDS_FILE: absolute.optional(),
+  CNM_NATS_CA_FILE: absolute.optional(),
+  CNM_NATS_CERT_FILE: absolute.optional(),
+  CNM_NATS_KEY_FILE: absolute.optional(),
+  CNM_NATS_API_PREFIX: z
+    .string()
+    .regex(/^[^\s.*>]+(?:\.[^\s.*>]+)*$/, 'tokens with dots between them')
+    .optional(),
   CNM_NATS_MONITOR_URL: z
     .string()
     .regex(/^https?:\/\//, 'http://host:port, several with commas')
@@ -303,6 +328,12 @@ export const readConfig = (
   const host = settings.CNM_HOST ?? asName(machine.hostname, 'localhost', /[^A-Za-z0-9.-]+/g);
   const config: Config = {
     natsUrl: settings.CNM_NATS_URL ?? null,
+    natsCredsFile: settings.CNM_NATS_CREDS_FILE ?? null,
+    natsNkeyFile: settings.CNM_NATS_NKEY_FILE ?? null,
+    natsCaFile: settings.CNM_NATS_CA_FILE ?? null,
+    natsCertFile: settings.CNM_NATS_CERT_FILE ?? null,
+    natsKeyFile: settings.CNM_NATS_KEY_FILE ?? null,
+    natsApiPrefix: settings.CNM_NATS_API_PREFIX ?? null,
     natsMonitorUrl: settings.CNM_NATS_MONITOR_URL ?? null,
     natsSyncStated: settings.CNM_NATS_SYNC === 'always',
     natsPort: settings.CNM_NATS_PORT ?? null,

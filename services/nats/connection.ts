@@ -1,9 +1,11 @@
 /** Connections to NATS with the settings this project relies on. */
-import { type ConnectionOptions, connect, type NatsConnection } from '@nats-io/transport-node';
+import { connect, type NatsConnection } from '@nats-io/transport-node';
 import type { Logger } from 'pino';
 import { type Clock, sleep, systemClock } from '../lib/clock.ts';
 import { describeError, NatsFault } from './fault.ts';
-import { keepInboxPrefix } from './link.ts';
+import { keepMade } from './link.ts';
+import { greeting } from './ports.ts';
+import { certificateTrouble, type Security } from './security.ts';
 
 export interface ConnectOptions {
   /** `nats://host:port`, several separated by commas; may carry `user:password@` or `token@`. */
@@ -13,12 +15,14 @@ export interface ConnectOptions {
   readonly log: Logger;
   /** How long to wait for a server to appear, milliseconds; left out: for ever. */
   readonly waitMs?: number;
-  /** Credentials and TLS, as the library takes them. */
-  readonly security?: Pick<ConnectionOptions, 'authenticator' | 'user' | 'pass' | 'token' | 'tls'>;
+  /** Credentials and TLS, as the library takes them; `securityOf` reads them out of files. */
+  readonly security?: Security;
   readonly clock?: Clock;
 }
 
 const RETRY_MS = 250;
+const CREDENTIALS =
+  'credentials come from CNM_NATS_NKEY_FILE, CNM_NATS_CREDS_FILE or the URL (that of `cnm up` is told by `cnm url`)';
 const DIAL_TIMEOUT_MS = 2_000;
 
 /**
@@ -30,19 +34,22 @@ const DIAL_TIMEOUT_MS = 2_000;
  * dead peer in 6 s instead of 6 min, before TCP's pauses between its own tries are longer than the dials
  * (a host that had been cut off for 20 s was back 7 s later, and now is 1 s later), and the library's default would give up after ten dials.
  *
- * @throws NatsFault CONNECT_TIMEOUT when `waitMs` passed, NOT_PERMITTED when the server refuses the credentials.
+ * @throws NatsFault CONNECT_TIMEOUT when `waitMs` passed, NOT_PERMITTED when the server refuses the credentials, TLS_REFUSED when a
+ * certificate does not hold.
  */
 export const connectNats = async (options: ConnectOptions): Promise<NatsConnection> => {
   const { role, log, clock = systemClock } = options;
   const { servers, credentials } = parseUrl(options.url);
   const url = servers.join(',');
   const inboxPrefix = `_INBOX_${role}`;
+  const { apiPrefix, tls = wantsTls(servers) ? {} : undefined, ...identity } = options.security ?? {};
   const startedMs = clock.monotonicMs();
   for (let attempt = 1; ; attempt++) {
     try {
       const connection = await connect({
         ...credentials,
-        ...options.security,
+        ...identity,
+        ...(tls ? { tls } : {}),
         servers: [...servers],
         name: `cnm-${role}`,
         inboxPrefix,
@@ -54,12 +61,18 @@ export const connectNats = async (options: ConnectOptions): Promise<NatsConnecti
         maxPingOut: 2,
         timeout: DIAL_TIMEOUT_MS,
       });
-      keepInboxPrefix(connection, inboxPrefix);
+      keepMade(connection, { inboxPrefix, apiPrefix: apiPrefix ?? '$JS.API', tls });
       log.info({ server: connection.getServer(), version: connection.info?.version }, 'connected to NATS');
       void logStatus(connection, log);
       return connection;
     } catch (error) {
-      if (isRefusal(error)) throw new NatsFault('NOT_PERMITTED', `${url} refuses ${role}`, { cause: error });
+      const certificates = certificateTrouble(error) ?? (await missingCertificate(error, servers, tls));
+      if (certificates !== null)
+        throw new NatsFault('TLS_REFUSED', `no TLS connection to ${url}: ${certificates}`, { cause: error });
+      if (isRefusal(error))
+        throw new NatsFault('NOT_PERMITTED', `${url} refuses ${role}: ${describeError(error)}; ${CREDENTIALS}`, {
+          cause: error,
+        });
       const waitedMs = clock.monotonicMs() - startedMs;
       if (options.waitMs !== undefined && waitedMs + RETRY_MS > options.waitMs) {
         const message = `no NATS server answered at ${url} within ${options.waitMs} ms: ${describeError(error)}`;
@@ -88,6 +101,24 @@ const parseUrl = (
   }
   return { servers, credentials };
 };
+
+/**
+ * A server that has no certificate of ours ends the connection without a word (TLS 1.3), which the library takes for silence. What it greets
+ * with says whether it asks for one.
+ */
+const missingCertificate = async (
+  error: unknown,
+  servers: readonly string[],
+  tls: Security['tls'],
+): Promise<string | null> => {
+  if (!(error instanceof Error && error.name === 'TimeoutError') || tls?.certFile !== undefined) return null;
+  const [, host = '', port = '4222'] = /^(?:[a-z]+:\/\/)?(.*?)(?::(\d+))?$/.exec(servers[0] ?? '') ?? [];
+  const info = await greeting(Number(port), host);
+  return info?.tls_verify === true ? 'it asks for a certificate of ours (CNM_NATS_CERT_FILE)' : null;
+};
+
+/** Whoever says so does not take less, whatever the server offers. */
+const wantsTls = (servers: readonly string[]): boolean => servers.some((server) => server.startsWith('tls://'));
 
 const isRefusal = (error: unknown): boolean =>
   error instanceof Error && (error.name === 'AuthorizationError' || error.name === 'UserAuthenticationExpiredError');

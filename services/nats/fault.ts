@@ -8,6 +8,10 @@ export type NatsFaultCode =
   | 'CONNECT_TIMEOUT'
   /** The server refused who we are or what we ask for. */
   | 'NOT_PERMITTED'
+  /** A file of credentials or certificates is not there, or is none. */
+  | 'CREDENTIALS_UNREADABLE'
+  /** A certificate does not hold: the server's for us, or ours for the server; or one of the two speaks no TLS. */
+  | 'TLS_REFUSED'
   /** A subject with wildcards, blanks or empty tokens, or a message too large. */
   | 'MESSAGE_INVALID'
   /** The stream is not there, or another stream took the message. */

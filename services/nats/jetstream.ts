@@ -27,7 +27,7 @@ import {
 } from '../lib/stream.ts';
 import { Acks } from './acks.ts';
 import { describeError, isDenied, NatsFault, type NatsFaultCode } from './fault.ts';
-import { type Link, LinkLost, linkOf } from './link.ts';
+import { apiPrefixOf, type Link, LinkLost, linkOf } from './link.ts';
 import { OrderedRead } from './ordered-read.ts';
 import { DirectMessage, FetchedMessage } from './stored-message.ts';
 
@@ -135,7 +135,8 @@ class JetStreamStream implements Stream {
     this.timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
     this.acks = new Acks(connection, this.clock);
     // asks the server nothing, so it neither waits nor needs the permission for $JS.API.INFO
-    this.manager = jetstreamManager(connection, { checkAPI: false, timeout: this.timeoutMs });
+    const apiPrefix = apiPrefixOf(connection);
+    this.manager = jetstreamManager(connection, { checkAPI: false, timeout: this.timeoutMs, apiPrefix });
   }
 
   async append(message: Append): Promise<Appended> {

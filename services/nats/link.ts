@@ -1,5 +1,10 @@
 /** What the adapters need to know of a connection's life: is it up, was it lost, is it closed. */
-import { createInbox, type NatsConnection, PermissionViolationError } from '@nats-io/transport-node';
+import {
+  type ConnectionOptions,
+  createInbox,
+  type NatsConnection,
+  PermissionViolationError,
+} from '@nats-io/transport-node';
 import type { Clock } from '../lib/clock.ts';
 
 export interface LinkListener {
@@ -101,12 +106,26 @@ class ConnectionLink implements Link {
   }
 }
 
-const inboxPrefixes = new WeakMap<NatsConnection, string>();
+/** What a connection was made with; the library does not tell it. */
+export interface Made {
+  readonly inboxPrefix: string;
+  /** Where JetStream answers for its account. */
+  readonly apiPrefix: string;
+  readonly tls: ConnectionOptions['tls'];
+}
 
-/** Remembers the inbox prefix that a connection was made with; the library does not tell it. */
-export const keepInboxPrefix = (connection: NatsConnection, prefix: string): void => {
-  inboxPrefixes.set(connection, prefix);
+const made = new WeakMap<NatsConnection, Made>();
+const API_PREFIX = '$JS.API';
+
+export const keepMade = (connection: NatsConnection, settings: Made): void => {
+  made.set(connection, settings);
 };
 
 /** A fresh inbox under the prefix that this connection's role may subscribe to. */
-export const newInbox = (connection: NatsConnection): string => createInbox(inboxPrefixes.get(connection));
+export const newInbox = (connection: NatsConnection): string => createInbox(made.get(connection)?.inboxPrefix);
+
+/** `$JS.API`, or under what this connection's account has imported it. */
+export const apiPrefixOf = (connection: NatsConnection): string => made.get(connection)?.apiPrefix ?? API_PREFIX;
+
+/** Undefined: as the server wants it, with the authorities of the system. */
+export const tlsOf = (connection: NatsConnection): ConnectionOptions['tls'] => made.get(connection)?.tls;

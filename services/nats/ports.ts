@@ -45,9 +45,9 @@ export const bindable = (port: number): Promise<number | null> =>
   });
 
 /** What a NATS server says first (`INFO {...}`), or null when nothing like it came in time. */
-export const greeting = (port: number): Promise<Record<string, unknown> | null> =>
+export const greeting = (port: number, host: string = HOST): Promise<Record<string, unknown> | null> =>
   new Promise((resolve) => {
-    const socket = createConnection({ host: HOST, port });
+    const socket = createConnection({ host, port });
     let text = '';
     const done = (info: Record<string, unknown> | null) => {
       socket.destroy();

@@ -1,7 +1,7 @@
 /** One ephemeral pull consumer on the server, and what was received of it: in order and without gaps, or it ends with the reason. */
 import { AckPolicy, type ConsumerConfig, DeliverPolicy, type JetStreamManager } from '@nats-io/jetstream';
 import { type Msg, type NatsConnection, nanos, type Subscription } from '@nats-io/transport-node';
-import { newInbox } from './link.ts';
+import { apiPrefixOf, newInbox } from './link.ts';
 import { ackPrefixLength, DeliveredMessage } from './stored-message.ts';
 
 /** How many messages the server may send ahead; a new request goes out when a quarter of them is left. */
@@ -100,7 +100,7 @@ export class PullSession {
     this.outstanding = WINDOW_MESSAGES;
     this.bytes = 0;
     const request = { batch, max_bytes: WINDOW_BYTES, expires: nanos(EXPIRES_MS), idle_heartbeat: nanos(HEARTBEAT_MS) };
-    const subject = `$JS.API.CONSUMER.MSG.NEXT.${this.stream}.${this.name}`;
+    const subject = `${apiPrefixOf(this.connection)}.CONSUMER.MSG.NEXT.${this.stream}.${this.name}`;
     try {
       this.connection.publish(subject, JSON.stringify(request), { reply: this.inbox });
     } catch (error) {

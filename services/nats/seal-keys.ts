@@ -6,6 +6,7 @@ import type { Clock } from '../lib/clock.ts';
 import type { SealKeys } from '../lib/seal-keys.ts';
 import type { Stream } from '../lib/stream.ts';
 import { describeError, NatsFault } from './fault.ts';
+import { apiPrefixOf } from './link.ts';
 
 const TIMEOUT_MS = 5_000;
 const NO_MESSAGE = 10037;
@@ -31,7 +32,11 @@ export const sealKeys = (connection: NatsConnection, stream: Stream, clock: Cloc
     const found = await stream.lastOn(subjects.sealKey(subject));
     if (found === null) return false;
     try {
-      const manager = await jetstreamManager(connection, { checkAPI: false, timeout: TIMEOUT_MS });
+      const manager = await jetstreamManager(connection, {
+        checkAPI: false,
+        timeout: TIMEOUT_MS,
+        apiPrefix: apiPrefixOf(connection),
+      });
       return await manager.streams.deleteMessage(stream.name, found.position, true);
     } catch (error) {
       const isGone = error instanceof JetStreamApiError && (error.code === NO_MESSAGE || error.code === DELETE_FAILED);

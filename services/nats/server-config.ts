@@ -1,6 +1,7 @@
 /** The files of an embedded server and what stands in its configuration. */
 import { join } from 'node:path';
 import { HOST } from './ports.ts';
+import { SERVER_USER } from './server-secret.ts';
 
 /** Where an embedded server's files are, absolute paths. */
 export interface ServerFiles {
@@ -17,11 +18,12 @@ export const serverFiles = (runDir: string): ServerFiles => ({
   stderr: join(runDir, 'nats-server.stderr'),
 });
 
-/** The whole configuration: this machine only, and acknowledged means on disk. */
+/** The whole configuration: this machine only, whoever has the password only, and acknowledged means on disk. */
 export const serverConfig = (given: {
   dataDir: string;
   port: number;
   serverName: string;
+  secret: string;
   files: ServerFiles;
 }): string => {
   const text = JSON.stringify;
@@ -29,6 +31,8 @@ export const serverConfig = (given: {
     '# written by cnm at every start; changes are lost',
     `listen: ${text(`${HOST}:${given.port}`)}`,
     `server_name: ${text(given.serverName)}`,
+    '# whoever may read this, or the state file of cnm up, may command',
+    `authorization { user: ${text(SERVER_USER)}, password: ${text(given.secret)} }`,
     `pid_file: ${text(given.files.pid)}`,
     `log_file: ${text(given.files.log)}`,
     'logfile_size_limit: 10MB',

@@ -1,13 +1,15 @@
 /** The embedded nats-server: configured for our guarantees, kept alive, one per data directory. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { resolve as resolvePath } from 'node:path';
 import type { Logger } from 'pino';
 import { type Clock, sleep, systemClock } from '../lib/clock.ts';
 import { lockDataDir } from './data-dir-lock.ts';
 import { NatsFault } from './fault.ts';
 import { choosePort, greeting, HOST, PREFERRED_PORT } from './ports.ts';
+import { publicUrl } from './public-url.ts';
 import { type ServerFiles, serverConfig, serverFiles } from './server-config.ts';
+import { SERVER_USER, serverSecret } from './server-secret.ts';
 
 export interface ServerOptions {
   /** The program, from `findServerBinary`. */
@@ -23,7 +25,7 @@ export interface ServerOptions {
 }
 
 export interface EmbeddedServer {
-  /** `nats://127.0.0.1:port` */
+  /** `nats://cnm:PASSWORD@127.0.0.1:port`: whoever knows it may command. */
   readonly url: string;
   readonly port: number;
   /** The server process, changes when it had to be restarted; undefined between two of them. */
@@ -47,7 +49,7 @@ const LOG_TAIL_CHARS = 600;
 
 /**
  * Starts the server and resolves when it answers. Should it die, it is started again with growing pauses; connections wait and resume.
- * It listens on 127.0.0.1 only, syncs every append to disk, and lives in a process group of its own, so that Ctrl-C reaches us and we stop
+ * It listens on 127.0.0.1 only, lets in whoever has its password, syncs every append to disk, and lives in a process group of its own, so that Ctrl-C reaches us and we stop
  * it last. A server that a killed predecessor of ours left running on the same directory is stopped first.
  *
  * @throws NatsFault DATA_DIR_IN_USE, PORT_IN_USE, or SERVER_FAILED with the end of what the server said.
@@ -63,8 +65,18 @@ export const startServer = async (options: ServerOptions): Promise<EmbeddedServe
     await stopLeftover(files, clock, options.log);
     const port = await choosePort(dataDir, options.port ?? PREFERRED_PORT);
     const serverName = `cnm-${clock.randomId(8)}`;
-    writeFileSync(files.config, serverConfig({ dataDir, port, serverName, files }));
-    const server = new Supervisor(options.binary, files, { port, serverName }, options.log, clock, lock.release);
+    const secret = serverSecret(dataDir, clock);
+    // one that is there keeps its mode, whatever that is
+    rmSync(files.config, { force: true });
+    writeFileSync(files.config, serverConfig({ dataDir, port, serverName, secret, files }), { mode: 0o600 });
+    const server = new Supervisor(
+      options.binary,
+      files,
+      { port, serverName, secret },
+      options.log,
+      clock,
+      lock.release,
+    );
     await server.start();
     return server;
   } catch (error) {
@@ -92,7 +104,7 @@ class Supervisor implements EmbeddedServer {
   constructor(
     binary: string,
     files: ServerFiles,
-    at: { port: number; serverName: string },
+    at: { port: number; serverName: string; secret: string },
     log: Logger,
     clock: Clock,
     release: () => void,
@@ -101,7 +113,7 @@ class Supervisor implements EmbeddedServer {
     this.files = files;
     this.port = at.port;
     this.serverName = at.serverName;
-    this.url = `nats://${HOST}:${at.port}`;
+    this.url = `nats://${SERVER_USER}:${at.secret}@${HOST}:${at.port}`;
     this.log = log;
     this.clock = clock;
     this.release = release;
@@ -119,7 +131,7 @@ class Supervisor implements EmbeddedServer {
     const { child, exited } = this.launch();
     await this.ready(child);
     const readySinceMs = this.clock.monotonicMs();
-    this.log.info({ url: this.url, pid: child.pid, config: this.files.config }, 'nats-server is ready');
+    this.log.info({ url: publicUrl(this.url), pid: child.pid, config: this.files.config }, 'nats-server is ready');
     void exited.then(() => this.revive(child, readySinceMs));
   }
 

@@ -41,21 +41,31 @@ export class DeliveredMessage implements Message {
 
   constructor(msg: Msg, reply: string, prefixLength: number) {
     this.msg = msg;
+    // anybody may send something to an inbox that he has heard of, and with any reply: then the numbers are no numbers, but they end
+    const { length } = reply;
     let at = prefixLength;
-    while (reply.charCodeAt(at) !== DOT) at++;
+    while (at < length && reply.charCodeAt(at) !== DOT) at++;
     let number = 0;
-    let code = reply.charCodeAt(++at);
-    for (; code !== DOT; code = reply.charCodeAt(++at)) number = number * 10 + code - ZERO;
+    let code = 0;
+    for (at++; at < length; at++) {
+      code = reply.charCodeAt(at);
+      if (code === DOT) break;
+      number = number * 10 + code - ZERO;
+    }
     this.position = number;
     number = 0;
-    for (code = reply.charCodeAt(++at); code !== DOT; code = reply.charCodeAt(++at)) number = number * 10 + code - ZERO;
+    for (at++; at < length; at++) {
+      code = reply.charCodeAt(at);
+      if (code === DOT) break;
+      number = number * 10 + code - ZERO;
+    }
     this.delivered = number;
     number = 0;
-    const end = reply.indexOf('.', at + 1);
+    const end = at < length ? reply.indexOf('.', at + 1) : length;
     for (at++; at < end - NANO_DIGITS; at++) number = number * 10 + reply.charCodeAt(at) - ZERO;
     this.recordedMs = number;
     number = 0;
-    for (at = end + 1; at < reply.length; at++) {
+    for (at = end < 0 ? length : end + 1; at < length; at++) {
       code = reply.charCodeAt(at);
       if (code === DOT) break;
       number = number * 10 + code - ZERO;

@@ -3,7 +3,8 @@ import { JetStreamApiError, type JetStreamManager, jetstreamManager, type Stream
 import type { NatsConnection } from '@nats-io/transport-node';
 import { openedThrough, segmentIn } from '../lib/opening.ts';
 import { checkActors } from './anyone.ts';
-import { describeError } from './fault.ts';
+import { describeError, isDenied } from './fault.ts';
+import { apiPrefixOf } from './link.ts';
 import type { Problem } from './problem.ts';
 import { FetchedMessage } from './stored-message.ts';
 import {
@@ -56,10 +57,14 @@ export const provision = async (connection: NatsConnection, options: ProvisionOp
   const serverProblems = [
     ...checkVersion(server.version),
     ...checkPayload(server.max_payload),
-    ...(options.actorsProven ? await checkActors(connection) : []),
+    ...(options.actorsProven ? await checkActors(connection, options.sync) : []),
   ];
   if (serverProblems.some(({ code }) => code === 'SERVER_TOO_OLD')) return { ok: false, problems: serverProblems };
-  const manager = await jetstreamManager(connection, { checkAPI: false, timeout: TIMEOUT_MS });
+  const manager = await jetstreamManager(connection, {
+    checkAPI: false,
+    timeout: TIMEOUT_MS,
+    apiPrefix: apiPrefixOf(connection),
+  });
   const jetStreamProblems = await checkJetStream(manager, server.jetstream === true);
   if (jetStreamProblems.length > 0) return { ok: false, problems: [...serverProblems, ...jetStreamProblems] };
   const problems = [...serverProblems, ...(await checkSync(options.sync, server.server_id))];
@@ -128,11 +133,13 @@ const ensureStream = async (
 ): Promise<readonly Problem[]> => {
   let info: StreamInfo;
   try {
-    info = create ? await addOrFind(manager, wanted) : await manager.streams.info(wanted.name);
+    info = await findOrAdd(manager, wanted, create);
   } catch (error) {
-    if (error instanceof JetStreamApiError && error.code === NO_SUCH_STREAM) {
-      const remedy = 'Start cnm up, or any service that may create streams, once.';
-      return mustExist ? [{ code: 'STREAM_MISSING', text: `The stream ${wanted.name} does not exist.`, remedy }] : [];
+    if (isMissing(error)) {
+      const remedy = 'Start cnm up, or any service that may create streams (a controller), once.';
+      return mustExist || create
+        ? [{ code: 'STREAM_MISSING', text: `The stream ${wanted.name} does not exist.`, remedy }]
+        : [];
     }
     return [requestProblem(`the stream ${wanted.name}`, error)];
   }
@@ -167,11 +174,7 @@ const beginsSegment = async (manager: JetStreamManager, { config, state }: Strea
 
 /** A log that somebody has signed, and that is not there, is not begun anew. */
 const isLogGone = async (manager: JetStreamManager): Promise<boolean> => {
-  const isMissing = await manager.streams.info(logStream.name).then(
-    () => false,
-    (error) => error instanceof JetStreamApiError && error.code === NO_SUCH_STREAM,
-  );
-  if (!isMissing) return false;
+  if (!(await manager.streams.info(logStream.name).then(() => false, isMissing))) return false;
   const signed = await manager.streams.info(checkpointStream.name).catch(() => null);
   return (signed?.state.messages ?? 0) > 0;
 };
@@ -185,6 +188,20 @@ const logGone: Problem = {
 const UNSAFE_REMEDY =
   'We do not change a stream that we did not make. Correct it, or export and remove it, then start again.';
 const LOST_REMEDY = 'Restore the log from an export, or point cnmbus to another NATS account.';
+
+const isMissing = (error: unknown): boolean => error instanceof JetStreamApiError && error.code === NO_SUCH_STREAM;
+
+/** Looks first: most who come may not make any, and a server logs each attempt. Who may not finds it missing. */
+const findOrAdd = async (manager: JetStreamManager, wanted: StreamDefinition, create: boolean): Promise<StreamInfo> => {
+  try {
+    return await manager.streams.info(wanted.name);
+  } catch (missing) {
+    if (!create || !isMissing(missing)) throw missing;
+    return addOrFind(manager, wanted).catch((error) => {
+      throw isDenied(error) || isNamed(error, 'JetStreamNotEnabled') ? missing : error;
+    });
+  }
+};
 
 const addOrFind = async (manager: JetStreamManager, wanted: StreamDefinition): Promise<StreamInfo> => {
   try {

@@ -1,10 +1,10 @@
 /** The projector on NATS: queries by request and reply, found by the NATS services protocol. */
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { Logger } from 'pino';
-import { subjects } from '../../events/names.ts';
+import { decodeToken, encodeToken, subjects } from '../../events/names.ts';
 import { describeError } from '../nats/fault.ts';
-import { type Service, type ServiceError, serve } from '../nats/micro.ts';
-import { queryNames } from './answer.ts';
+import { type Endpoint, type Service, type ServiceError, serve } from '../nats/micro.ts';
+import { parseQuery, queryNames } from './answer.ts';
 import type { Projector } from './projector.ts';
 import { QueryFault, queryFaultNumbers } from './query-fault.ts';
 
@@ -29,8 +29,21 @@ const refusal = ({ code, message: detail }: QueryFault): ServiceError => ({
   },
 });
 
+type Handler = Endpoint['handler'];
+
+const answered =
+  (answer: (request: string, subject: string) => Promise<string>): Handler =>
+  async (request, _headers, subject) => {
+    try {
+      return encoder.encode(await answer(decoder.decode(request), subject));
+    } catch (error) {
+      if (error instanceof QueryFault) return refusal(error);
+      throw error;
+    }
+  };
+
 /**
- * Serves queries until `stop()`. One endpoint takes all of them, since a name that is no view deserves an answer too. What is refused has
+ * Serves queries until `stop()`. One endpoint takes all of them but what actors ask of their own commands, since a name that is no view deserves an answer too. What is refused has
  * the code in front of `Nats-Service-Error`, and `{code, detail}` as its body.
  */
 export const serveQueries = (
@@ -53,14 +66,18 @@ export const serveQueries = (
         name: 'query',
         subject: subjects.query('*'),
         metadata: { views: queryNames.join(','), request: 'Query', response: 'QueryAnswer' },
-        handler: async (request, _headers, subject) => {
-          try {
-            return encoder.encode(await projector.answer(subject.slice(queryPrefix.length), decoder.decode(request)));
-          } catch (error) {
-            if (error instanceof QueryFault) return refusal(error);
-            throw error;
-          }
-        },
+        handler: answered((request, subject) => projector.answer(subject.slice(queryPrefix.length), request)),
+      },
+      {
+        name: 'own',
+        subject: subjects.own('*').replace(encodeToken('*'), '*'),
+        metadata: { view: 'commands', request: 'Query', response: 'QueryAnswer' },
+        handler: answered(async (request, subject) => {
+          const actor = decodeToken(subject.slice(subject.lastIndexOf('.') + 1));
+          if (actor === null) throw new QueryFault('QUERY_MALFORMED', `${subject} names no actor`);
+          const query = parseQuery(request);
+          return projector.answer('commands', JSON.stringify({ ...query, filter: { ...query.filter, actor } }));
+        }),
       },
     ],
     onError: (endpoint, error) => logger.error({ endpoint, err: error }, `a query failed: ${describeError(error)}`),

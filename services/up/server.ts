@@ -1,10 +1,11 @@
 /** The NATS server that the services use: one of our own, or an external one that is checked and refused with the reasons. */
-import type { Clock } from '../lib/clock.ts';
+import { type Clock, sleep } from '../lib/clock.ts';
 import type { Config } from '../lib/config.ts';
 import type { Logger } from '../lib/logger.ts';
 import { findServerBinary } from '../nats/binary.ts';
 import { connectNats } from '../nats/connection.ts';
 import type { Problem } from '../nats/problem.ts';
+import { securityOf } from '../nats/security.ts';
 import { startServer } from '../nats/server.ts';
 import { provision } from '../nats/streams.ts';
 import type { SyncEvidence } from '../nats/sync.ts';
@@ -28,6 +29,7 @@ export interface Server extends Part {
 
 /** An external server that is not there yet is waited for; one of `cnm up` itself answers at once. */
 const EXTERNAL_WAIT_MS = 30_000;
+const STREAMS_POLL_MS = 250;
 
 /** Starts the embedded server. @throws Unusable when there is no nats-server; NatsFault as `startServer` does */
 export const embeddedServer = async (config: Config, logger: Logger, clock: Clock): Promise<Server> => {
@@ -60,11 +62,26 @@ const evidence = ({ natsUrl, natsMonitorUrl, natsSyncStated }: Config): SyncEvid
 
 /** Checks the server and makes the streams that are missing. @throws Unusable with all that is wrong */
 export const prepareServer = async (url: string, config: Config, logger: Logger, clock: Clock): Promise<void> => {
-  const connection = await connectNats({ url, role: 'provision', log: logger, waitMs: EXTERNAL_WAIT_MS, clock });
+  const security = securityOf(config);
+  const connection = await connectNats({
+    url,
+    role: 'provision',
+    log: logger,
+    waitMs: EXTERNAL_WAIT_MS,
+    clock,
+    security,
+  });
   try {
     const { natsReplicas: replicas, actorsProven } = config;
-    const provisioned = await provision(connection, { sync: evidence(config), replicas, actorsProven });
-    if (!provisioned.ok) throw new Unusable(provisioned.problems);
+    const deadlineMs = clock.monotonicMs() + EXTERNAL_WAIT_MS;
+    for (;;) {
+      const provisioned = await provision(connection, { sync: evidence(config), replicas, actorsProven });
+      if (provisioned.ok) return;
+      // whoever may make them is about to
+      const isEarly = provisioned.problems.every(({ code }) => code === 'STREAM_MISSING');
+      if (!isEarly || clock.monotonicMs() > deadlineMs) throw new Unusable(provisioned.problems);
+      await sleep(clock, STREAMS_POLL_MS);
+    }
   } finally {
     await connection.close();
   }

@@ -16,6 +16,7 @@ import { jetStream } from '../nats/jetstream.ts';
 import { lease } from '../nats/lease.ts';
 import { linkOf } from '../nats/link.ts';
 import { serve } from '../nats/micro.ts';
+import { securityOf } from '../nats/security.ts';
 import { mostly, type SharedReads, shareReads, withReads } from '../nats/shared-reads.ts';
 import { STREAMS } from '../nats/stream-config.ts';
 import { Observed } from './observed.ts';
@@ -49,11 +50,18 @@ interface Opened {
 
 /** A feed of the log for all services of this process, on a connection of its own. */
 export const startFeed = async ({
+  config,
   url,
   logger,
   clock,
 }: ServiceDeps): Promise<{ readonly feed: SharedReads; readonly part: Part }> => {
-  const connection = await connectNats({ url, role: 'feed', log: logger.child({ service: 'feed' }), clock });
+  const connection = await connectNats({
+    url,
+    role: 'feed',
+    log: logger.child({ service: 'feed' }),
+    clock,
+    security: securityOf(config),
+  });
   const feed = shareReads(jetStream(connection, STREAMS.log, { clock, log: logger }));
   return { feed, part: { name: 'feed', failed: neverFails, stop: () => connection.drain() } };
 };
@@ -66,7 +74,7 @@ const readFor = (name: ServiceName, { acting, keeping }: SharedReads): Stream['r
 
 const open = async (name: ServiceName, { config, url, logger: parent, clock, feed }: ServiceDeps): Promise<Opened> => {
   const logger = parent.child({ service: name });
-  const connection = await connectNats({ url, role: name, log: logger, clock });
+  const connection = await connectNats({ url, role: name, log: logger, clock, security: securityOf(config) });
   const failing = failingAppends(name, config.failpoint);
   const observed = new Observed({ service: name, connection, logger, clock });
   const tracing = await loadTracing();

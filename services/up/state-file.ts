@@ -1,5 +1,5 @@
 /** How the command line finds the `cnm up` of this machine: a file in the run directory, valid as long as its process lives. */
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { Config } from '../lib/config.ts';
@@ -22,10 +22,33 @@ export const stateFile = ({ runDir, realm, host }: Place): string => join(runDir
 /** The launcher reads this one to find the namespaces of a rootless `cnm up` (services/cli/cnm). */
 export const rootlessFile = (runDir: string): string => join(runDir, 'rootless.pid');
 
+/** Whoever of the machine is in it may command root's `cnm up`, where it exists. */
+const GROUP = 'cnm';
+
+/** Its number; null where there is none. */
+const groupId = (name: string): number | null => {
+  try {
+    const line = readFileSync('/etc/group', 'utf8')
+      .split('\n')
+      .find((one) => one.startsWith(`${name}:`));
+    const id = Number(line?.split(':')[2]);
+    return Number.isInteger(id) ? id : null;
+  } catch {
+    return null;
+  }
+};
+
+/** Under its name only when it is whole. A URL with credentials is for its owner, and root's for the group. */
 const writeWhole = (path: string, text: string): void => {
   const fresh = `${path}.${process.pid}`;
-  // the URL of an external server may hold credentials
-  writeFileSync(fresh, text, { mode: text.includes('@') ? 0o600 : 0o644 });
+  rmSync(fresh, { force: true });
+  const secret = text.includes('@');
+  writeFileSync(fresh, text, { mode: secret ? 0o600 : 0o644, flag: 'wx' });
+  const group = secret && process.getuid?.() === 0 ? groupId(GROUP) : null;
+  if (group !== null) {
+    chownSync(fresh, 0, group);
+    chmodSync(fresh, 0o640);
+  }
   renameSync(fresh, path);
 };
 
@@ -52,6 +75,17 @@ export const findState = (place: Place): State | null => {
   }
   return null;
 };
+
+/** Whether somebody's `cnm up` runs here whose server this user may not command. */
+export const isStateHidden = (place: Place): boolean =>
+  [place.runDir, '/run/cnm'].some((runDir) => {
+    try {
+      readFileSync(stateFile({ ...place, runDir }));
+      return false;
+    } catch (error) {
+      return (error as NodeJS.ErrnoException).code === 'EACCES';
+    }
+  });
 
 const readState = (path: string): State | null => {
   try {

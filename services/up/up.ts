@@ -4,6 +4,7 @@ import { abortable } from '../client/abortable.ts';
 import { type Clock, systemClock } from '../lib/clock.ts';
 import { type Config, redacted } from '../lib/config.ts';
 import type { Logger } from '../lib/logger.ts';
+import { publicUrl } from '../nats/public-url.ts';
 import { serveHttp } from './http.ts';
 import { Running } from './part.ts';
 import { putFirst } from './priority.ts';
@@ -24,6 +25,7 @@ export interface UpOptions {
 }
 
 export interface Up {
+  /** With credentials, where it takes any. */
   readonly url: string;
   /** Where metrics and health are; null: nowhere. */
   readonly httpUrl: string | null;
@@ -75,7 +77,7 @@ export const startUp = async (options: UpOptions): Promise<Up> => {
     if (services.length === serviceNames.length) withdraw = announce(config, url);
     const startedInMs = Math.round(clock.monotonicMs() - startedMs);
     const httpUrl = http?.url ?? null;
-    logger.info({ url, httpUrl, startedInMs, services }, 'serving');
+    logger.info({ url: publicUrl(url), httpUrl, startedInMs, services }, 'serving');
     const stop = async (): Promise<void> => {
       withdraw();
       await running.stop();

@@ -196,8 +196,8 @@ def discovery(cnm):
 
 
 def main():
-    address, port, actor = sys.argv[1:4]
-    cnm = Cnm(Nats(address, int(port)), actor)
+    address, port, actor, *login = sys.argv[1:]
+    cnm = Cnm(Nats(address, int(port), login), actor)
     host = discovery(cnm)
     life(cnm)
     trouble(cnm)

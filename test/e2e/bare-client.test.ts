@@ -8,9 +8,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { connect } from '@nats-io/transport-node';
 import { pino } from 'pino';
 import { readConfig } from '../../services/lib/config.ts';
+import { connectNats } from '../../services/nats/connection.ts';
 import { jetStream } from '../../services/nats/jetstream.ts';
 import { STREAMS } from '../../services/nats/stream-config.ts';
 import { startUp, type Up } from '../../services/up/up.ts';
@@ -24,8 +24,10 @@ const wanted = [
 ];
 
 /** Runs the client to its end: the steps that went well, and its complaint if it had one. */
-const runClient = async (port: string): Promise<{ readonly steps: readonly string[]; readonly complaint: string }> => {
-  const client = spawn('python3', [script, '127.0.0.1', port, 'ci.runner@build-7'], { timeout: 60_000 });
+const runClient = async (url: URL): Promise<{ readonly steps: readonly string[]; readonly complaint: string }> => {
+  const client = spawn('python3', [script, url.hostname, url.port, 'ci.runner@build-7', url.username, url.password], {
+    timeout: 60_000,
+  });
   const printed = { stdout: '', stderr: '' };
   for (const stream of ['stdout', 'stderr'] as const) {
     client[stream].on('data', (data) => {
@@ -64,7 +66,7 @@ if (inOwnNamespaces(import.meta.filename)) {
     });
 
     it('does what the page promises, and leaves nothing in the kernel', async () => {
-      const { steps, complaint } = await runClient(new URL(up.url).port);
+      const { steps, complaint } = await runClient(new URL(up.url));
       assert.equal(complaint, '');
       assert.deepEqual(steps, wanted);
       assert.deepEqual(
@@ -74,13 +76,13 @@ if (inOwnNamespaces(import.meta.filename)) {
     });
 
     it('can do it all again on the same log', async () => {
-      const { steps, complaint } = await runClient(new URL(up.url).port);
+      const { steps, complaint } = await runClient(new URL(up.url));
       assert.equal(complaint, '');
       assert.deepEqual(steps, wanted);
     });
 
     it('has met nothing that does not fit the generated schemas', async () => {
-      const connection = await connect({ servers: up.url });
+      const connection = await connectNats({ url: up.url, role: 'test', log: pino({ level: 'silent' }) });
       assert.deepEqual(misfits(await readWhole(jetStream(connection, STREAMS.log))), []);
       await connection.close();
     });

@@ -5,7 +5,8 @@ import { test } from 'node:test';
 function docker(...args: string[]) {
   const { status, stdout, stderr, error } = spawnSync('docker', args, {
     encoding: 'utf8',
-    env: { ...process.env, CNM_NATS_PORT: '14222' }, // 4222 may be a server that this machine needs
+    // what this machine may need itself
+    env: { ...process.env, CNM_NATS_PORT: '14222', CNM_HTTP_PORT: '19464' },
   });
   return { ok: status === 0, stdout: stdout ?? '', why: (error?.message ?? stderr).trim() };
 }
@@ -18,7 +19,7 @@ test('compose: the stack comes up, and a command goes through it', (t) => {
     return t.diagnostic(`the stack was not brought up here: ${missing.why}`);
   }
   const stack = ['compose', '--project-name', `cnmbus-test-${process.pid}`];
-  const cnm = (...args: string[]) => docker(...stack, 'exec', '--no-TTY', 'controller', 'cnm', ...args);
+  const cnm = (...args: string[]) => docker(...stack, 'run', '--rm', '--no-TTY', 'cli', ...args);
   t.after(() => docker(...stack, 'down', '--volumes', '--timeout', '5'));
   const up = docker(...stack, 'up', '--build', '--detach', '--wait', '--wait-timeout', '300');
   assert.ok(up.ok, up.why);

@@ -48,7 +48,8 @@ if (inOwnNamespaces(import.meta.filename)) {
     };
     /** What a bare NATS client does: publish, see it stored, go. */
     const publish = async (correlationid: string, type: string, data: object): Promise<string> => {
-      const connection = await connectNats({ servers: url });
+      const { host: servers, username: user, password: pass } = new URL(url);
+      const connection = await connectNats({ servers, user, pass });
       const id = commandId(Date.now(), correlationid);
       const body = JSON.stringify({ id, correlationid, type, data });
       const stored = (await connection.request('cnm.command.scheduler._', body)).json<{ seq?: number }>();

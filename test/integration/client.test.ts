@@ -219,7 +219,7 @@ test('client: answers that never come are read from the view', async (t) => {
   });
   reader.closed.catch(() => {}); // when the server goes, at the end
   let asked = 0;
-  connection.subscribe(subjects.query('commands'), {
+  connection.subscribe(subjects.own('ann'), {
     callback: (_, message) => {
       const { filter } = message.json<{ filter: { actor: string; commandid: string } }>();
       const command = decided.get(filter.commandid);

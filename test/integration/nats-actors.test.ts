@@ -23,7 +23,7 @@ import { System } from '../support/system.ts';
 
 const logger = pino({ level: 'silent' });
 const sender = (actor: string): string => `{ user: ${actor}, password: pw, permissions: {
-  publish: ["cnm.command.${actor}.*", "cnm.query.*", "$SRV.>"], subscribe: ["cnm.reply.${actor}.*", "_INBOX_${actor}.>"] } }`;
+  publish: ["cnm.command.${actor}.*", "cnm.own.${actor}", "cnm.query.*", "$SRV.>"], subscribe: ["cnm.reply.${actor}.*", "_INBOX_${actor}.>"] } }`;
 
 let nats: TestNats;
 let folder: string;

@@ -7,12 +7,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { pino } from 'pino';
+import { systemClock } from '../../services/lib/clock.ts';
 import { findServerBinary } from '../../services/nats/binary.ts';
 import { connectNats } from '../../services/nats/connection.ts';
 import { NatsFault } from '../../services/nats/fault.ts';
 import { jetStream } from '../../services/nats/jetstream.ts';
 import { greeting } from '../../services/nats/ports.ts';
 import { type EmbeddedServer, startServer } from '../../services/nats/server.ts';
+import { serverSecret } from '../../services/nats/server-secret.ts';
 import { provision } from '../../services/nats/streams.ts';
 import { freePort, startNats, testServerBinary, waitFor } from '../support/nats.ts';
 
@@ -35,7 +37,7 @@ test('server: starts, is provisioned, keeps its port, and what was appended is t
   const dataDir = tempDir(t);
   const port = await freePort();
   const server = await start(t, dataDir, port);
-  assert.equal(server.url, `nats://127.0.0.1:${port}`);
+  assert.match(server.url, new RegExp(`^nats://cnm:[a-z0-9]{32}@127\\.0\\.0\\.1:${port}$`));
   const connection = await connectNats({ url: server.url, role: 'test', log });
   assert.equal((await provision(connection, { sync: { kind: 'embedded' } })).ok, true);
   assert.match(readFileSync(join(dataDir, 'nats.conf'), 'utf8'), /sync_interval: always/);
@@ -183,10 +185,13 @@ test('server: the binary is found on PATH when new enough, else in the cache', (
 
 test('connection: waits for a server that is not there yet, or gives up when told how long', async (t) => {
   const port = await freePort();
-  const url = `nats://127.0.0.1:${port}`;
+  const dataDir = tempDir(t);
+  // by the password that it will have
+  const secret = serverSecret(dataDir, systemClock);
+  const url = `nats://cnm:${secret}@127.0.0.1:${port}`;
   await assert.rejects(() => connectNats({ url, role: 'test', log, waitMs: 600 }), failsWith('CONNECT_TIMEOUT'));
   const waiting = connectNats({ url, role: 'test', log });
-  await start(t, tempDir(t), port);
+  await start(t, dataDir, port);
   const connection = await waiting;
   assert.equal(connection.getServer(), `127.0.0.1:${port}`);
   await connection.close();

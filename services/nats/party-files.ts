@@ -1,0 +1,158 @@
+/**
+ * The folder of a server with accounts: `nats.conf`, and below `keys/` one folder for each who is to use it, such as `keys/actor-alice/` with
+ * its seed (`seed.nk`, 0600) and its settings (`env`). Doing it again keeps what is there and adds to it.
+ */
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { nkeys } from '@nats-io/transport-node';
+import { decodeToken, encodeToken } from '../../events/names.ts';
+import {
+  API_PREFIX,
+  accountsConfig,
+  type CoreService,
+  coreServices,
+  type Parties,
+  type ServerPlace,
+} from './accounts.ts';
+import { NatsFault } from './fault.ts';
+
+/** `person`: an actor, a viewer, or both. */
+type Kind = 'service' | 'operator' | 'host' | 'actor' | 'viewer';
+const kinds: readonly Kind[] = ['service', 'operator', 'host', 'actor', 'viewer'];
+
+export interface Wanted {
+  readonly hosts: readonly string[];
+  readonly actors: readonly string[];
+  readonly viewers: readonly string[];
+  readonly operators: readonly string[];
+  /** Folders below `keys/` that are to go. */
+  readonly remove: readonly string[];
+  /** Where keys lie; `keys` below the directory when left out. */
+  readonly keys?: string;
+  readonly url: string;
+  readonly place: ServerPlace;
+}
+
+export interface Written {
+  /** Path of nats.conf. */
+  readonly config: string;
+  readonly parties: readonly { readonly name: string; readonly folder: string; readonly isNew: boolean }[];
+}
+
+interface Party {
+  readonly kind: Kind;
+  readonly name: string;
+}
+
+const folderName = ({ kind, name }: Party): string => `${kind}-${encodeToken(name)}`;
+
+const parsePartyFolder = (folder: string): Party | null => {
+  const kind = kinds.find((one) => folder.startsWith(`${one}-`));
+  const name = kind === undefined ? null : decodeToken(folder.slice(kind.length + 1));
+  return kind === undefined || name === null ? null : { kind, name };
+};
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** The public key of the seed that is there, or of a new one. @throws NatsFault CREDENTIALS_UNREADABLE for a file that holds none */
+const keyIn = (folder: string): { readonly key: string; readonly isNew: boolean } => {
+  const path = join(folder, 'seed.nk');
+  if (existsSync(path)) {
+    try {
+      return { key: nkeys.fromSeed(encoder.encode(readFileSync(path, 'utf8').trim())).getPublicKey(), isNew: false };
+    } catch (error) {
+      throw new NatsFault('CREDENTIALS_UNREADABLE', `${path} holds no key: remove it to have a new one`, {
+        cause: error,
+      });
+    }
+  }
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const pair = nkeys.createUser();
+  writeFileSync(path, `${decoder.decode(pair.getSeed())}\n`, { mode: 0o600, flag: 'wx' });
+  return { key: pair.getPublicKey(), isNew: true };
+};
+
+/** The settings that go with a key, as a shell and Docker read them. */
+const settingsOf = ({ kind, name }: Party, folder: string, url: string): string => {
+  const ofAccount = kind === 'host' || kind === 'viewer' || kind === 'actor';
+  const lines = [
+    `CNM_NATS_URL=${url}`,
+    `CNM_NATS_NKEY_FILE=${join(folder, 'seed.nk')}`,
+    ...(ofAccount ? [`CNM_NATS_API_PREFIX=${API_PREFIX}`] : []),
+    ...(kind === 'service' || kind === 'host' ? ['CNM_NATS_SYNC=always', 'CNM_ACTORS=authenticated'] : []),
+    ...(kind === 'host' ? [`CNM_HOST=${name}`] : []),
+    ...(kind === 'actor' || kind === 'viewer' || kind === 'operator' ? [`CNM_ACTOR=${name}`] : []),
+  ];
+  return `${lines.join('\n')}\n`;
+};
+
+/** Under its name only when it is whole: a server may read it at any time. */
+const replace = (path: string, content: string): void => {
+  writeFileSync(`${path}.new`, content, { mode: 0o600 });
+  renameSync(`${path}.new`, path);
+};
+
+/** @throws NatsFault CREDENTIALS_UNREADABLE; errors of the file system */
+export const writeParties = (directory: string, wanted: Wanted): Written => {
+  const { keys = join(directory, 'keys') } = wanted;
+  for (const path of [directory, keys]) {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    chmodSync(path, 0o700);
+  }
+  for (const folder of wanted.remove) {
+    if (parsePartyFolder(folder) === null || !existsSync(join(keys, folder)))
+      throw new NatsFault('CREDENTIALS_UNREADABLE', `there is no ${folder} in ${keys}`);
+    rmSync(join(keys, folder), { recursive: true });
+  }
+  const asked: readonly Party[] = [
+    ...coreServices.map((name): Party => ({ kind: 'service', name })),
+    ...wanted.operators.map((name): Party => ({ kind: 'operator', name })),
+    ...wanted.hosts.map((name): Party => ({ kind: 'host', name })),
+    ...wanted.actors.map((name): Party => ({ kind: 'actor', name })),
+    ...wanted.viewers.map((name): Party => ({ kind: 'viewer', name })),
+  ];
+  const folders = new Set([...readdirSync(keys), ...asked.map(folderName)]);
+  const parties = [...folders].sort().flatMap((name) => {
+    const party = parsePartyFolder(name);
+    if (party === null) return [];
+    const folder = join(keys, name);
+    const { key, isNew } = keyIn(folder);
+    replace(join(folder, 'env'), settingsOf(party, folder, wanted.url));
+    return [{ ...party, key, isNew, folder }];
+  });
+  const config = join(directory, 'nats.conf');
+  replace(config, accountsConfig(wanted.place, partiesOf(parties)));
+  return {
+    config,
+    parties: parties.map(({ kind, name, folder, isNew }) => ({ name: `${kind} ${name}`, folder, isNew })),
+  };
+};
+
+/** Who is both an actor and a viewer has one account for it, and the key of the actor. */
+const partiesOf = (found: readonly (Party & { readonly key: string })[]): Parties => {
+  const of = (kind: Kind) => found.filter((party) => party.kind === kind);
+  const viewers = new Set(of('viewer').map(({ name }) => name));
+  const actors = new Set(of('actor').map(({ name }) => name));
+  const keyOf = (name: CoreService): string => of('service').find((party) => party.name === name)?.key ?? '';
+  return {
+    services: { controller: keyOf('controller'), projector: keyOf('projector'), collector: keyOf('collector') },
+    operators: of('operator'),
+    hosts: of('host'),
+    people: [
+      ...of('actor').map(({ name, key }) => ({ name, key, acts: true, views: viewers.has(name) })),
+      ...of('viewer')
+        .filter(({ name }) => !actors.has(name))
+        .map(({ name, key }) => ({ name, key, acts: false, views: true })),
+    ],
+  };
+};
