@@ -16,7 +16,6 @@ import {
 import type {
   AssociationChange,
   Census,
-  Extent,
   Kernel,
   KernelFacts,
   Operation,
@@ -39,7 +38,7 @@ import {
   sameTag,
 } from './memory-checks.ts';
 import { defaultFacts } from './memory-facts.ts';
-import { MemoryNotices, within } from './memory-notices.ts';
+import { MemoryNotices, partOf } from './memory-notices.ts';
 import { seen } from './memory-objects.ts';
 import { MemoryPeers, MemoryTunnels } from './memory-peers.ts';
 import { findPort, type Listener } from './memory-ports.ts';
@@ -187,11 +186,6 @@ export class MemoryMachine {
 
   get gate(): Promise<void> {
     return this.#gate;
-  }
-
-  look(realm: string, host: string, extent: Extent): Census {
-    const { objects, unknown } = this.census(realm, host);
-    return { objects: objects.filter(within(extent)), unknown, settings: this.notices.settings };
   }
 
   census(realm: string, host: string): Census {
@@ -376,7 +370,7 @@ export const memoryKernel = (machine: MemoryMachine, { realm, host }: MemoryKern
   };
   return {
     apply: (plans) => ask(() => plans.map((plan) => applyTo(machine, peers, plan))),
-    census: (extent) => ask(() => (extent ? machine.look(realm, host, extent) : machine.census(realm, host))),
+    census: (extent) => ask(() => partOf(machine.census(realm, host), machine.notices, extent)),
     watch: (tell) => machine.notices.listen(tell),
     listeners: () => ask(() => []),
     facts: () => ask(() => machine.facts),

@@ -1,6 +1,6 @@
 /** What a kernel in memory tells of changes by others, and which of its objects a look at a part shows. */
 import type { KernelObject } from '../../drivers/objects.ts';
-import type { Extent, Notice } from '../../drivers/port.ts';
+import type { Census, Extent, Notice } from '../../drivers/port.ts';
 
 export class MemoryNotices {
   #told: (notices: readonly Notice[]) => void = () => undefined;
@@ -18,7 +18,7 @@ export class MemoryNotices {
 }
 
 /** Whether an object is in a part. */
-export const within =
+const within =
   (extent: Extent) =>
   (object: KernelObject): boolean => {
     if (object.kind === 'element') return extent.elements;
@@ -27,3 +27,7 @@ export const within =
     if ('netns' in object) return extent.namespaces.includes(object.netns);
     return extent.links.includes(object.name);
   };
+
+/** A census as it is of a part; all of it where none is named. */
+export const partOf = (census: Census, { settings }: MemoryNotices, extent: Extent | undefined): Census =>
+  extent ? { ...census, objects: census.objects.filter(within(extent)), settings } : census;

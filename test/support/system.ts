@@ -77,7 +77,6 @@ export interface SystemOptions extends Streams {
   readonly tracing?: Tracing;
   /** Of encrypted networks. */
   readonly secret?: Uint8Array | null;
-  /** Of looks for what others have changed. */
   readonly drift?: NonNullable<WorkerOptions['drift']>;
   readonly addressee?: string;
   /** Answers go there too. */
@@ -197,11 +196,8 @@ export class System {
     const body = JSON.stringify({ ...more, id, type, data });
     // The server drops a message of an id that it has seen a moment ago; what it lets through, the controller has to know again.
     const messageId = `${id}/${this.#serial++}`;
-    void this.options.commands.append({
-      subject: subjects.command(actor, this.options.addressee ?? null),
-      body,
-      id: messageId,
-    });
+    const subject = subjects.command(actor, this.options.addressee ?? null);
+    void this.options.commands.append({ subject, body, id: messageId });
     return { id, first: waiting.first.promise, outcome: waiting.outcome.promise };
   }
 
