@@ -209,8 +209,11 @@ export interface Kernel {
   setPeers(tables: readonly PeerTable[]): Promise<readonly PeerResult[]>;
   /** Changes tables that were set, without reading them first; `corrected` is 0. Taken in order with `apply`. */
   changePeers(changes: readonly PeerChange[]): Promise<readonly PeerResult[]>;
-  /** As `setPeers`, for all tables that are known: they are forgotten with their tunnel, and with the process. */
-  checkPeers(): Promise<readonly (PeerResult & { readonly tunnel: string })[]>;
+  /**
+   * As `setPeers`, for all tables that are known: they are forgotten with their tunnel, and with the process.
+   * @param left tunnels whose entries stay as they are: what is wrong is counted only
+   */
+  checkPeers(left?: readonly string[]): Promise<readonly (PeerResult & { readonly tunnel: string })[]>;
   /** What there is to encrypt with, of this realm. A tunnel at `encryptedPort` is never made without its guard. */
   associations(): Promise<
     { readonly ok: true; readonly found: Associations } | { readonly ok: false; readonly fault: KernelFault }

@@ -44,7 +44,11 @@ export const RTM = {
   NEWNEIGH: 28,
   DELNEIGH: 29,
   GETNEIGH: 30,
+  NEWNSID: 88,
 } as const;
+
+/** linux/net_namespace.h */
+export const NETNSA = { NSID: 1, FD: 3 } as const;
 
 /** linux/rtnetlink.h, linux/netfilter/nfnetlink.h: groups of notifications. */
 export const GROUP = {

@@ -153,7 +153,8 @@ export const linuxKernel = async (options: LinuxKernelOptions): Promise<Kernel> 
     listeners: async () => (await thread.call({ call: 'listeners' })) as readonly string[],
     setPeers: async (tables) => (await thread.call({ call: 'setPeers', tables })) as readonly PeerResult[],
     changePeers: async (changes) => (await thread.call({ call: 'changePeers', changes })) as readonly PeerResult[],
-    checkPeers: async () => (await thread.call({ call: 'checkPeers' })) as Awaited<ReturnType<Kernel['checkPeers']>>,
+    checkPeers: async (left = []) =>
+      (await thread.call({ call: 'checkPeers', left })) as Awaited<ReturnType<Kernel['checkPeers']>>,
     associations: async () =>
       (await thread.call({ call: 'associations' })) as Awaited<ReturnType<Kernel['associations']>>,
     changeAssociations: async (change) => (await thread.call({ call: 'changeAssociations', change })) as PlanResult,

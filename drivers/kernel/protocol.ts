@@ -25,7 +25,8 @@ export type Request =
   | { readonly id: number; readonly call: 'findPorts'; readonly searches: readonly PortSearch[] }
   | { readonly id: number; readonly call: 'openResolver'; readonly netns: string; readonly port: number }
   | { readonly id: number; readonly call: 'census'; readonly extent: Extent | null }
-  | { readonly id: number; readonly call: 'checkPeers' | 'associations' | 'facts' | 'listeners' | 'close' };
+  | { readonly id: number; readonly call: 'checkPeers'; readonly left: readonly string[] }
+  | { readonly id: number; readonly call: 'associations' | 'facts' | 'listeners' | 'close' };
 
 export type Reply =
   | { readonly id: number; readonly ok: true; readonly value: unknown }

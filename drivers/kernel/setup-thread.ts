@@ -112,7 +112,7 @@ const answer = (request: Request): unknown => {
     case 'changePeers':
       return announcing(() => changePeers(host, request.changes));
     case 'checkPeers':
-      return announcing(() => checkPeers(host));
+      return announcing(() => checkPeers(host, request.left));
     case 'associations':
       return readAssociations(host);
     case 'changeAssociations':

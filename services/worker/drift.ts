@@ -13,7 +13,7 @@ import { type Finding, findingsOf, standing } from './drift-finding.ts';
 import { adapted, isNews, judged } from './drift-judgement.ts';
 import { DriftMemory } from './drift-memory.ts';
 import { DriftReports } from './drift-reports.ts';
-import { busyThings, everything, extentOf, type Scope, thingKey, thingOf, wantedIn } from './drift-scope.ts';
+import { busyThings, everything, extentOf, policyOf, type Scope, thingKey, thingOf, wantedIn } from './drift-scope.ts';
 import { type DriftSift, type Sifted, sift } from './drift-sift.ts';
 import type { Scene } from './inmates.ts';
 import type { Present } from './present.ts';
@@ -119,6 +119,25 @@ export class Drift implements DriftSift {
     for (const id of scope.networks ?? []) this.#suspects.networks.add(id);
     for (const id of scope.sandboxes ?? []) this.#suspects.sandboxes.add(id);
     this.#gather(gatherMs);
+  }
+
+  /** What a tunnel knows of other hosts was looked at, and corrected unless that is to be left. */
+  peersChecked(networkId: string, tunnel: string, wrong: number): void {
+    const object = `peers of ${tunnel}`;
+    const { state } = this.#options.scene();
+    const of = thingOf(state, { entity: 'network', id: networkId });
+    if (wrong === 0 || of === null) {
+      this.#reports.right(new Set([object]), []);
+      return;
+    }
+    const changes = [{ object, before: 'as told', after: `${wrong} entries missing, changed or too many` }];
+    const policy = policyOf(state, of);
+    const finding: Finding = { key: `${thingKey(of)} peers`, of, policy, operations: [], changes };
+    if (policy === 'report') this.#reports.left(finding, 'census');
+    else {
+      this.#reports.detected(finding, 'census');
+      this.#reports.repaired(finding, [], []);
+    }
   }
 
   #later(delayMs: number, run: () => void): void {

@@ -139,6 +139,7 @@ class HostWorker implements Worker {
       present: this.#present,
       dns: this.#dns,
       network: (id) => this.#followed?.realm.shared.networks.get(id)?.facts,
+      checked: (networkId, tunnel, wrong) => this.#drift.peersChecked(networkId, tunnel, wrong),
       repair: () => this.#execution?.repairLater(),
       onFault: (error) => this.#fail(error),
     });

@@ -72,7 +72,7 @@ export const simKernel = (machine: MemoryMachine, options: SimKernelOptions, lif
     facts: () => ask('facts', () => inner.facts()),
     setPeers: (tables) => ask('setPeers', () => inner.setPeers(tables)),
     changePeers: (changes) => ask('changePeers', () => inner.changePeers(changes)),
-    checkPeers: () => ask('checkPeers', () => inner.checkPeers()),
+    checkPeers: (left) => ask('checkPeers', () => inner.checkPeers(left)),
     associations: () => ask('associations', () => inner.associations()),
     changeAssociations: (change) => ask('changeAssociations', () => inner.changeAssociations(change)),
     findPorts: (searches) => ask('findPorts', () => inner.findPorts(searches)),

@@ -376,7 +376,7 @@ export const memoryKernel = (machine: MemoryMachine, { realm, host }: MemoryKern
     facts: () => ask(() => machine.facts),
     setPeers: (tables) => ask(() => tables.map((table) => peers.set(structuredClone(table)))),
     changePeers: (changes) => ask(() => changes.map((change) => peers.change(structuredClone(change)))),
-    checkPeers: () => ask(() => peers.check()),
+    checkPeers: (left) => ask(() => peers.check(left)),
     associations: () => ask(() => ({ ok: true as const, found: machine.associations.found })),
     changeAssociations: (change) => ask(() => machine.changeAssociations(structuredClone(change))),
     findPorts: (searches) => ask(() => searches.map((search) => machine.findPort(search))),

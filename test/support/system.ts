@@ -384,7 +384,7 @@ export const mortal = (
       facts: () => alive('facts', () => kernel.facts()),
       setPeers: (tables) => alive('setPeers', () => kernel.setPeers(tables)),
       changePeers: (changes) => alive('changePeers', () => kernel.changePeers(changes)),
-      checkPeers: () => alive('checkPeers', () => kernel.checkPeers()),
+      checkPeers: (left) => alive('checkPeers', () => kernel.checkPeers(left)),
       associations: () => alive('associations', () => kernel.associations()),
       changeAssociations: (change) => alive('changeAssociations', () => kernel.changeAssociations(change)),
       findPorts: (searches) => alive('findPorts', () => kernel.findPorts(searches)),
