@@ -1,5 +1,5 @@
 /**
- * All benches, or those that are named: attach, audit, dns, execs, overlay, past, peers, plugin, ports, rebuild, replay. Each runs in a
+ * All benches, or those that are named: attach, audit, dns, execs, hostile, overlay, past, peers, plugin, ports, rebuild, replay. Each runs in a
  * namespace of its own; results go to bench/results.json and to standard output.
  *
  *     npm run bench [-- NAME...]
@@ -13,6 +13,7 @@ const programs = {
   audit: ['1000000', '1'],
   dns: [],
   execs: [],
+  hostile: [],
   overlay: [],
   past: ['100000', '1000'],
   peers: [],

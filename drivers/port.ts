@@ -195,6 +195,13 @@ export interface AssociationChange {
   readonly remove: readonly Association[];
 }
 
+/** How much of something that all networks of the machine share is in use. */
+export interface KernelUse {
+  readonly what: string;
+  readonly used: number;
+  readonly limit: number;
+}
+
 export interface Kernel {
   /** Applies plans in order, each all or nothing; one result per plan. Plans handed in together share system calls where they can. */
   apply(plans: readonly Plan[]): Promise<readonly PlanResult[]>;
@@ -205,6 +212,8 @@ export interface Kernel {
   facts(): Promise<KernelFacts>;
   /** Processes that are told of every change of a link of the host, `pid 812 (NetworkManager)`, us apart: who may be behind changes. */
   listeners(): Promise<readonly string[]>;
+  /** What the machine shows of its limits. */
+  capacity(): Promise<readonly KernelUse[]>;
   /** These are the tables: what the kernel holds for these tunnels is read, compared and corrected. One result per table. */
   setPeers(tables: readonly PeerTable[]): Promise<readonly PeerResult[]>;
   /** Changes tables that were set, without reading them first; `corrected` is 0. Taken in order with `apply`. */

@@ -66,6 +66,7 @@ export const commandMeanings: Readonly<Record<CommandType, string>> = {
   SetLegalHold:
     'Nothing that the hold covers is put away or shredded until it is lifted: what is sealed for a subject, or without one everything.',
   LiftLegalHold: 'A legal hold ends.',
+  SetQuota: 'Sets what an actor, or everybody without a quota of their own, may have at most, or takes that away.',
   ShredSubject: 'What is sealed for a subject becomes unreadable for everybody, for good: its key is deleted.',
 };
 
@@ -105,9 +106,15 @@ export const eventMeanings: Readonly<Record<EventType, string>> = {
   LegalHoldSet: 'Nothing that the hold covers is put away or shredded from now on.',
   LegalHoldLifted: 'A legal hold is over.',
   SubjectShredded: 'The key of what is sealed for a subject is to be deleted; nothing is sealed for it any more.',
+  QuotaSet: 'An actor, or everybody without a quota of their own, may have so much at most from now on.',
+  CommandsRefused:
+    'Commands of an actor were refused alike, too many to record each: those between two positions of the command stream of which nothing else is recorded.',
   SegmentOpened:
     'A segment of the log begins, with the state of everything in the messages that follow; what was before is in an export.',
   HostFacts: 'What a worker knows of its host: stated whenever it starts.',
+  CapacityStated: 'What a host has, and how much of it is in use: stated whenever its worker starts.',
+  CapacityPressure: 'More of something is in use on a host: 70, 85, 95 or 99 percent are passed.',
+  CapacityRelieved: 'Less of something is in use on a host again.',
   DriverConfigured: 'A driver has its options.',
   DriverConfigureFailed: 'A driver could not be given its options.',
   NetworkCreated: 'A network is there.',
@@ -183,6 +190,12 @@ export const codeMeanings: Readonly<Record<Code, string>> = {
     'All that is left to be done for the command is to remove something, and that is finished whatever happens.',
   DEADLINE_NOT_PASSED: 'The command that was to be ended still has time.',
   BOUNDARY_PARKED: 'An event of the host, or of the realm, cannot be folded, so that nothing can be decided there.',
+  RATE_LIMITED:
+    'The actor sends more commands a second than its quota allows. Nothing is remembered of the command: it may come again under the same id.',
+  QUOTA_EXCEEDED: 'The actor would have more than its quota allows.',
+  QUOTA_NOT_FOUND: 'There is no such quota.',
+  OPERATOR_ONLY: 'The controllers let named actors alone set quotas, and this is none of them.',
+  HOST_FULL: 'The host has nothing left of something that all its networks share, such as its neighbour table.',
   LEGAL_HOLD: 'A legal hold covers what would be shredded or put away.',
   HOLD_EXISTS: 'There is a hold of that name.',
   HOLD_NOT_FOUND: 'There is no hold of that name.',

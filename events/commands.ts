@@ -12,6 +12,7 @@ import {
   NetworkRef,
   SandboxId,
 } from './names.ts';
+import { QuotaRequest } from './quota-request.ts';
 
 const Options = z.record(z.string().min(1).max(128), z.string().max(1024));
 const Labels = Options;
@@ -316,6 +317,8 @@ const data = {
   LiftLegalHold: z.strictObject({ name: HoldName, reason: Reason }),
   /** The key of a subject's sealed values is deleted: nobody can read them any more, for good. */
   ShredSubject: z.strictObject({ subject: DataSubject, reason: Reason }),
+  /** What an actor, or everybody without a quota of their own, may have at most. `limits` null: the quota is taken away. */
+  SetQuota: QuotaRequest,
 } as const;
 
 export const commandTypes = Object.keys(data) as readonly CommandType[];
@@ -375,6 +378,7 @@ export const Command = z.discriminatedUnion('type', [
   message('SetLegalHold'),
   message('LiftLegalHold'),
   message('ShredSubject'),
+  message('SetQuota'),
 ]);
 export type Command = z.infer<typeof Command>;
 export type CommandOf<T extends CommandType> = Extract<Command, { type: T }>;

@@ -11,6 +11,7 @@ import { deleteNetwork, pruneNetworks } from './deciders/network-removal.ts';
 import { mendSandbox } from './deciders/outlet.ts';
 import { discardParked, retryParked } from './deciders/parked.ts';
 import { leasePorts } from './deciders/ports.ts';
+import { setQuota } from './deciders/quotas.ts';
 import { createRealmNetwork } from './deciders/realm.ts';
 import { attachSandbox, detachSandbox, joinEndpoint, leaveEndpoint, moveSandbox } from './deciders/sandbox.ts';
 import { settleIntent } from './deciders/settle.ts';
@@ -89,6 +90,8 @@ export const decide = (state: BoundaryState, command: Command, context: Context)
       return liftLegalHold(state, command.data, context);
     case 'ShredSubject':
       return shredSubject(state, command.data, context);
+    case 'SetQuota':
+      return setQuota(state, command.data, context);
     default:
       return command satisfies never;
   }

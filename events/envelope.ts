@@ -18,7 +18,7 @@ export const commitHeaders = {
   prevHash: 'Cnm-Prev-Hash',
   /**
    * Of decisions: `FROM-THROUGH`, positions in the command stream. Every command before FROM is decided, on any boundary;
-   * every command up to THROUGH that belongs to this boundary is decided with this commit.
+   * THROUGH is the last one that is decided with this commit.
    */
   commands: 'Cnm-Commands',
   /**

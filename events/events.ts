@@ -23,10 +23,12 @@ import {
   Subnet,
   Texts,
 } from './facts.ts';
+import { loadDecisions, loadOutcomes } from './load-events.ts';
 import { Actor, CommandId, EndpointName, HostName, Id, NetworkName, RealmName, SandboxId } from './names.ts';
 
 export * from './drift-events.ts';
 export * from './facts.ts';
+export type { CapacityUse, QuotaLimits } from './load-events.ts';
 
 const network = { networkId: Id, name: NetworkName };
 const endpoint = { endpointId: Id, networkId: Id, name: EndpointName };
@@ -170,6 +172,7 @@ const decisions = {
   /** Whoever has parked the event at this place goes on without it. */
   ParkedDiscarded: z.object({ ...place, reason: z.string() }),
   ...auditDecisions,
+  ...loadDecisions,
 } as const;
 
 const outcomes = {
@@ -245,6 +248,7 @@ const outcomes = {
   SandboxCreated: z.object({ sandbox: SandboxFacts }),
   SandboxRemoved: z.object({ sandbox: SandboxFacts }),
   ...driftOutcomes,
+  ...loadOutcomes,
 } as const;
 
 export const decisionTypes = Object.keys(decisions) as readonly DecisionType[];

@@ -1,5 +1,6 @@
 /** How events that are of no host and no network change what all hosts share. */
 import type { Event, EventOf } from './envelope.ts';
+import { withRange } from './refused-ranges.ts';
 import type { SharedState } from './state.ts';
 
 /** Types of events on the subject of no host that are about no network. */
@@ -8,6 +9,8 @@ export const allHostsTypes = [
   'LegalHoldSet',
   'LegalHoldLifted',
   'SubjectShredded',
+  'QuotaSet',
+  'CommandsRefused',
   'ParkedRetried',
   'ParkedDiscarded',
   'SegmentOpened',
@@ -19,7 +22,8 @@ const known: ReadonlySet<string> = new Set(allHostsTypes);
 
 export const isOfAllHosts = (event: Event): event is OfAllHosts => known.has(event.type);
 
-export const evolveAllHosts = ({ tunnelKeys, holds, shredded }: SharedState, event: OfAllHosts): void => {
+export const evolveAllHosts = (shared: SharedState, event: OfAllHosts, position: number): void => {
+  const { tunnelKeys, holds, shredded, quotas, refused } = shared;
   switch (event.type) {
     case 'TunnelKeysRotated':
       tunnelKeys.set('generation', event.data.generation);
@@ -33,6 +37,17 @@ export const evolveAllHosts = ({ tunnelKeys, holds, shredded }: SharedState, eve
     case 'SubjectShredded':
       shredded.set(event.data.subject, true);
       return;
+    case 'QuotaSet': {
+      const { actor, limits } = event.data;
+      if (limits === null) quotas.delete(actor ?? '');
+      else quotas.set(actor ?? '', limits);
+      return;
+    }
+    case 'CommandsRefused': {
+      const { actor } = event.data;
+      refused.set(actor, withRange(refused.get(actor) ?? [], event.data, position));
+      return;
+    }
     case 'ParkedRetried':
     case 'ParkedDiscarded':
       // Said to readers: decisions know nothing of what they have parked.

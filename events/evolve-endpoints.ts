@@ -19,6 +19,7 @@ export const createEndpoint = (state: BoundaryState, event: EventOf<'EndpointCre
   holdInstead(state, { kind: 'endpoint', id: endpoint.id }, [], endpoint.ports);
   state.endpoints.set(endpoint.id, {
     facts: endpoint,
+    actor: event.meta.actor,
     status: 'creating',
     intent: event.meta.id,
     leave: null,

@@ -43,6 +43,7 @@ export const loseHost = (state: BoundaryState, event: EventOf<'HostLost'>, posit
   // A network of the realm that is to go goes with the last of its endpoints.
   for (const id of networkIds) endVacant(state, id, event);
   clear(state.drivers);
+  clear(state.pressure);
   setRoutes(state.subnets, host, []);
   setRoutes(state.shared.subnets, host, []);
 };

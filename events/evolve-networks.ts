@@ -39,7 +39,8 @@ const createNetwork = (state: BoundaryState, event: EventOf<'NetworkCreateReques
   const { id, time: createdAt } = event.meta;
   const status = needsExecution(event) ? 'creating' : 'active';
   const lease = leaseOf(network, event.meta);
-  const row = { facts: network, status, intent: id, createdAt, update: null, isSettled: false, lease } as const;
+  const { actor } = event.meta;
+  const row = { facts: network, actor, status, intent: id, createdAt, update: null, isSettled: false, lease } as const;
   home.networks.set(network.id, row);
   home.networkNames.set(network.name.toLowerCase(), network.id);
   for (const { subnet, vni } of ownSubnets(network)) {

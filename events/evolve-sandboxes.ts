@@ -30,7 +30,8 @@ const start = (
   { meta }: Event,
 ): SandboxRow => {
   holdInstead(state, { kind: 'sandbox', id: facts.incarnation }, [], facts.ports);
-  return { facts, status, members: [], gateways: { ipv4: null, ipv6: null }, move: null, lease: leaseOf(facts, meta) };
+  const nobody = { members: [], gateways: { ipv4: null, ipv6: null }, move: null };
+  return { facts, actor: meta.actor, status, ...nobody, lease: leaseOf(facts, meta) };
 };
 
 const unname = (state: BoundaryState, { facts }: SandboxRow): void => {

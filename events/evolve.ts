@@ -1,16 +1,17 @@
 /** How each event changes a boundary's state. Total: history has happened, so nothing here refuses or throws. */
+
 import { foldCommand } from './command-record.ts';
 import { type CutShort, cutsShort } from './cut-short.ts';
 import { type Event, type EventOf, isBeside, isRevertible, needsExecution } from './envelope.ts';
 import { isConstructive, isFailure, isTerminal } from './events.ts';
 import { evolveAllHosts, isOfAllHosts } from './evolve-all-hosts.ts';
 import { createEndpoint, evolveEndpoint, updateEndpoint, updateReported } from './evolve-endpoints.ts';
+import { evolveHost, isOfHost } from './evolve-hosts.ts';
 import { evolveLease } from './evolve-leases.ts';
 import { loseHost } from './evolve-lost.ts';
 import { endVacant, evolveNetworks } from './evolve-networks.ts';
 import { endMove, evolveSandbox } from './evolve-sandboxes.ts';
 import { evolveSettled } from './evolve-settled.ts';
-import { setRoutes } from './ipam.ts';
 import { type BoundaryState, commandKey } from './state.ts';
 
 /** How long command ids are remembered; design value, 30 days. */
@@ -90,7 +91,7 @@ export const forget = (state: BoundaryState, nowMs: number): void => {
   }
 };
 
-// ---------------------------------------------------------------- hosts and drivers
+// ---------------------------------------------------------------- drivers
 
 type Configuring = EventOf<'DriverConfigureRequested' | 'DriverConfigureFailed'>;
 
@@ -102,38 +103,26 @@ const evolveDriver = ({ drivers }: BoundaryState, event: Configuring): void => {
   } else if (row?.intent === event.meta.causationid) drivers.set(driver, { ...row, options: row.before });
 };
 
-const evolveHost = (state: BoundaryState, event: EventOf<'HostFacts' | 'HostLapsed' | Configuring['type']>): void => {
-  if (event.type === 'HostLapsed') {
-    state.lapsed.set('epoch', event.data.epoch);
-    return;
-  }
-  if (event.type !== 'HostFacts') {
-    evolveDriver(state, event);
-    return;
-  }
-  setRoutes(state.subnets, event.data.host, event.data.routes);
-  setRoutes(state.shared.subnets, event.data.host, event.data.routes);
-  state.facts.set('host', event.data);
-};
-
 // ---------------------------------------------------------------- all
 
 /** What kernels hold decides nothing. */
 const isDrift = (event: Event): event is DriftEvent => 'drift' in event.data;
 type DriftEvent = EventOf<'DriftDetected' | 'DriftRepaired' | 'DriftLeft' | 'DriftEnded'>;
 
-const evolveModel = (state: BoundaryState, event: Exclude<Event, DriftEvent>): void => {
-  if (cutsShort(event) || event.type === 'HostLost') return;
+const evolveModel = (state: BoundaryState, event: Exclude<Event, DriftEvent>, position: number): void => {
+  if (cutsShort(event) || event.type === 'HostLost' || event.type === 'RealmOpened') return;
   if (isOfAllHosts(event)) {
-    evolveAllHosts(state.shared, event);
+    evolveAllHosts(state.shared, event, position);
+    return;
+  }
+  if (isOfHost(event)) {
+    evolveHost(state, event);
     return;
   }
   switch (event.type) {
-    case 'HostFacts':
-    case 'HostLapsed':
     case 'DriverConfigureRequested':
     case 'DriverConfigureFailed':
-      evolveHost(state, event);
+      evolveDriver(state, event);
       return;
     case 'NetworkCreateRequested':
     case 'NetworkSettled':
@@ -188,7 +177,6 @@ const evolveModel = (state: BoundaryState, event: Exclude<Event, DriftEvent>): v
       evolveSettled(state, event);
       return;
     case 'EndpointAdmitted':
-    case 'RealmOpened':
     case 'CommandRefused':
     case 'DriverConfigured':
       return;
@@ -204,7 +192,7 @@ const evolveModel = (state: BoundaryState, event: Exclude<Event, DriftEvent>): v
 export const evolve = (state: BoundaryState, event: Event, position: number): void => {
   // An admission only guards: what it says is held by the creation in the same commit, on the host that remembers the command.
   if (isBeside(event)) {
-    if (!isDrift(event)) evolveModel(state, event);
+    if (!isDrift(event)) evolveModel(state, event, position);
     return;
   }
   if (event.meta.commandseq !== undefined) remember(state, event, position);
@@ -214,5 +202,5 @@ export const evolve = (state: BoundaryState, event: Event, position: number): vo
   } else progress(state, commandKey(event.meta.actor, event.meta.commandid), event, position);
   if (isTerminal(event.type)) close(state, event);
   if (event.type === 'HostLost') loseHost(state, event, position);
-  if (!isDrift(event)) evolveModel(state, event);
+  if (!isDrift(event)) evolveModel(state, event, position);
 };

@@ -69,6 +69,8 @@ export const viewNames = [
   'parked',
   'holds',
   'shredded',
+  'quotas',
+  'capacity',
 ] as const;
 export type ViewName = (typeof viewNames)[number];
 

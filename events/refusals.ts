@@ -34,6 +34,22 @@ export const codes = {
     status: 503,
     remedy: 'See `cnm parked ls`: retry the event with a version that reads it, or discard it.',
   },
+  // Who may have how much
+  RATE_LIMITED: {
+    status: 429,
+    remedy: 'Send fewer commands a second, then send it again, under the same id if you like: see `cnm quota ls`.',
+  },
+  QUOTA_EXCEEDED: {
+    status: 403,
+    remedy: 'Remove some of what the detail counts, or have the quota raised: `cnm quota set`.',
+  },
+  QUOTA_NOT_FOUND: { status: 404, remedy: 'See `cnm quota ls`.' },
+  OPERATOR_ONLY: { status: 403, remedy: 'Ask one of the actors that CNM_OPERATORS of the controllers names.' },
+  HOST_FULL: {
+    status: 503,
+    remedy:
+      'See `cnm capacity ls`: remove something from the host, raise the limit of its kernel, or use another host.',
+  },
   // What is kept and what is shredded
   LEGAL_HOLD: { status: 409, remedy: 'See `cnm audit hold ls`: lift the holds that are listed first.' },
   HOLD_EXISTS: { status: 409, remedy: 'Choose another name, or lift the hold that has it.' },

@@ -146,7 +146,14 @@ const onRealm = (places: Places, command: Command, host: string): Routed => {
 };
 
 /** Types of commands that say something of the log, whichever host their sender has named. */
-const realmTypes = ['RetryParked', 'DiscardParked', 'SetLegalHold', 'LiftLegalHold', 'ShredSubject'] as const;
+const realmTypes = [
+  'RetryParked',
+  'DiscardParked',
+  'SetLegalHold',
+  'LiftLegalHold',
+  'ShredSubject',
+  'SetQuota',
+] as const;
 type Placed = Exclude<Command, CommandOf<(typeof realmTypes)[number]>>;
 const isPlaced = (command: Command): command is Placed => !realmTypes.some((type) => type === command.type);
 

@@ -13,10 +13,21 @@ import type { Table } from './table.ts';
 
 export type StateLine = readonly [kind: string, ...unknown[]];
 
-const sharedTables = ['networks', 'networkNames', 'vnis', 'vniCursor', 'tunnelKeys', 'holds', 'shredded'] as const;
+const sharedTables = [
+  'networks',
+  'networkNames',
+  'vnis',
+  'vniCursor',
+  'tunnelKeys',
+  'holds',
+  'shredded',
+  'quotas',
+  'refused',
+] as const;
 const boundaryTables = [
   'facts',
   'lapsed',
+  'pressure',
   'lost',
   'drivers',
   'networks',

@@ -19,6 +19,9 @@ import type {
 } from './events.ts';
 import { type AddressPool, type SubnetSpace, subnetSpace } from './ipam.ts';
 import type { Lease } from './lifetime.ts';
+import type { QuotaLimits } from './load-events.ts';
+import { CountedTable, endpointUse, networkUse, sandboxUse, type Use } from './quotas.ts';
+import type { RefusedRange } from './refused-ranges.ts';
 import type { EndpointStatus, NetworkStatus, SandboxStatus } from './states.ts';
 import { Journal, Queue, Table } from './table.ts';
 import type { Update } from './updates.ts';
@@ -34,6 +37,8 @@ export interface DriverRow {
 
 export interface NetworkRow {
   readonly facts: NetworkFacts;
+  /** Who created it. */
+  readonly actor: string;
   readonly status: Exclude<NetworkStatus, 'absent'>;
   /** Event id of the latest intent: the one whose outcome moves the state. Updates are not among them. */
   readonly intent: string;
@@ -68,6 +73,8 @@ export interface Membership {
 export interface EndpointRow {
   /** As decided last; ports with the host ports that were leased since. */
   readonly facts: EndpointFacts;
+  /** Who created it. */
+  readonly actor: string;
   readonly status: Exclude<EndpointStatus, 'absent'>;
   /** Event id of the latest intent: the one whose outcome moves the state. Updates are not among them. */
   readonly intent: string;
@@ -91,6 +98,8 @@ export interface EndpointRow {
 export interface SandboxRow {
   /** Ports with the host ports that were leased since. */
   readonly facts: SandboxFacts;
+  /** Who joined the first endpoint to it. */
+  readonly actor: string;
   readonly status: Exclude<SandboxStatus, 'absent'>;
   /** Ids of the endpoints in it, in the order in which they joined. */
   readonly members: readonly string[];
@@ -140,6 +149,12 @@ export interface SharedState {
   readonly holds: Table<string, EventData<'LegalHoldSet'>>;
   /** Subjects whose key is to be deleted, or is. */
   readonly shredded: Table<string, true>;
+  /** What actors may have, by name; the empty name is of everybody without one of their own. */
+  readonly quotas: Table<string, QuotaLimits>;
+  /** What actors have, on every host: it follows from the rows that they have created. */
+  readonly uses: Table<string, Use>;
+  /** Commands of each actor that were refused together. */
+  readonly refused: Table<string, readonly RefusedRange[]>;
 }
 
 export interface BoundaryState {
@@ -148,6 +163,8 @@ export interface BoundaryState {
   readonly facts: Table<'host', EventData<'HostFacts'>>;
   /** Epoch whose worker showed no sign of life; it is away as long as its facts have that epoch (`isLapsed`). */
   readonly lapsed: Table<'epoch', number>;
+  /** What is nearly used up, as its worker has said: by what it is, and its network's id behind a space. */
+  readonly pressure: Table<string, EventData<'CapacityPressure'>>;
   /** Epoch in which it was declared lost; it is as long as its facts have that epoch (`isLost`). */
   readonly lost: Table<'epoch', number>;
   readonly drivers: Table<string, DriverRow>;
@@ -191,9 +208,10 @@ export const commandKey = (actor: string, id: string): string => `${actor} ${id}
 
 export const sharedState = (): SharedState => {
   const journal = new Journal();
+  const uses = new Table<string, Use>(journal);
   return {
     journal,
-    networks: new Table(journal),
+    networks: new CountedTable<NetworkRow>(journal, uses, ({ facts }) => networkUse(facts)),
     networkNames: new Table(journal),
     cells: new Table(journal),
     subnets: subnetSpace(journal),
@@ -202,6 +220,9 @@ export const sharedState = (): SharedState => {
     tunnelKeys: new Table(journal),
     holds: new Table(journal),
     shredded: new Table(journal),
+    quotas: new Table(journal),
+    uses,
+    refused: new Table(journal),
   };
 };
 
@@ -213,15 +234,16 @@ export const initialState = (shared: SharedState = sharedState()): BoundaryState
     shared,
     facts: new Table(journal),
     lapsed: new Table(journal),
+    pressure: new Table(journal),
     lost: new Table(journal),
     drivers: new Table(journal),
-    networks: new Table(journal),
+    networks: new CountedTable<NetworkRow>(journal, shared.uses, ({ facts }) => networkUse(facts)),
     networkNames: new Table(journal),
     cells: new Table(journal),
     outlets: new Table(journal),
     subnets: subnetSpace(journal),
-    endpoints: new Table(journal),
-    sandboxes: new Table(journal),
+    endpoints: new CountedTable<EndpointRow>(journal, shared.uses, ({ facts }) => endpointUse(facts)),
+    sandboxes: new CountedTable<SandboxRow>(journal, shared.uses, ({ facts }) => sandboxUse(facts)),
     sandboxIds: new Table(journal),
     occupants: new Table(journal),
     ports: new Table(journal),

@@ -44,6 +44,8 @@ const namers: { readonly [View in ViewName]: (row: ViewRows[View]) => string } =
   parked: ({ position }) => position,
   holds: ({ name }) => name,
   shredded: ({ subject }) => subject,
+  quotas: ({ actor }) => actor,
+  capacity: ({ host, what, network }) => `${host} ${what}${network === null ? '' : ` of ${network}`}`,
 };
 
 const isObject = (value: unknown): value is Row => typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -12,6 +12,8 @@ import { countEndpoints } from './networks.ts';
 import { followGateways, followPorts } from './port-map.ts';
 import { ports } from './ports.ts';
 import type { At } from './projection.ts';
+import { quotas } from './quotas.ts';
+import { sandboxAbout } from './sandbox-about.ts';
 import { sandboxes } from './sandboxes.ts';
 import type { Rows } from './views.ts';
 
@@ -21,7 +23,9 @@ export const endEndpoints = (rows: Rows, isEnding: (endpoint: EndpointRow) => bo
     if (!isEnding(endpoint)) continue;
     rows.endpoints.delete(endpoint.id);
     const sandboxBefore = rows.sandboxes.get(endpoint.sandboxIncarnation ?? '');
-    const ending: At = { ...at, networkBefore: undefined, endpointBefore: endpoint, sandboxBefore };
+    const networkAbout = rows.networks.get(endpoint.networkId);
+    const about = { networkAbout, sandboxAbout: sandboxAbout(rows, event, endpoint) };
+    const ending: At = { ...at, networkBefore: undefined, endpointBefore: endpoint, sandboxBefore, ...about };
     sandboxes.apply(rows.sandboxes, event, ending);
     addresses.apply(rows.addresses, event, ending);
     names.apply(rows.names, event, ending);
@@ -32,6 +36,7 @@ export const endEndpoints = (rows: Rows, isEnding: (endpoint: EndpointRow) => bo
     followRoutes(rows.endpoints, event, ending);
     followPorts(rows.endpoints, rows.ports, event, ending);
     countEndpoints(rows.networks, event, ending);
+    quotas.apply(rows.quotas, event, ending);
   }
 };
 
@@ -61,16 +66,21 @@ export const loseHost = (rows: Rows, event: Lost, at: At): void => {
   for (const sandbox of rows.sandboxes.values()) {
     if (sandbox.host !== host) continue;
     rows.sandboxes.delete(sandbox.incarnation);
-    const ending = { ...at, endpointBefore: undefined, sandboxBefore: sandbox };
+    const about = { networkAbout: undefined, sandboxAbout: { incarnation: sandbox.incarnation, before: sandbox } };
+    const ending = { ...at, endpointBefore: undefined, sandboxBefore: sandbox, ...about };
     ports.apply(rows.ports, event, ending);
     leases.apply(rows.leases, event, ending);
+    quotas.apply(rows.quotas, event, ending);
   }
   for (const network of rows.networks.values()) {
     if (network.host !== host) continue;
     rows.networks.delete(network.id);
-    const ending = { ...at, networkBefore: network, endpointBefore: undefined };
+    const about = { networkAbout: network, sandboxAbout: null };
+    const ending = { ...at, networkBefore: network, endpointBefore: undefined, ...about };
     addresses.apply(rows.addresses, event, ending);
     leases.apply(rows.leases, event, ending);
+    quotas.apply(rows.quotas, event, ending);
   }
+  for (const [key, use] of rows.capacity) if (use.host === host) rows.capacity.delete(key);
   for (const [key, driver] of rows.drivers) if (driver.host === host) rows.drivers.delete(key);
 };

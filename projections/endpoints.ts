@@ -30,6 +30,8 @@ export interface EndpointRow extends EndpointFacts {
   /** Since when it is in this state. */
   readonly since: string;
   readonly createdAt: string;
+  /** Who created it. */
+  readonly createdBy: string;
   /** The sandbox that it is in, is joining or is leaving. */
   readonly sandbox: string | null;
   readonly sandboxIncarnation: string | null;
@@ -119,6 +121,7 @@ const create = ({ data: { endpoint: facts }, meta }: EventOf<'EndpointCreateRequ
   status: 'creating',
   since: meta.time,
   createdAt: meta.time,
+  createdBy: meta.actor,
   sandbox: unjoined.sandbox,
   sandboxIncarnation: unjoined.sandboxIncarnation,
   sandboxKey: unjoined.sandboxKey,

@@ -14,6 +14,8 @@ export interface NetworkRow extends NetworkFacts {
   /** Since when it is in this state. */
   readonly since: string;
   readonly createdAt: string;
+  /** Who created it. */
+  readonly createdBy: string;
   /** How many endpoints it has. */
   readonly endpoints: number;
   /** Event id of the latest intent: the one whose outcome moves the state. */
@@ -40,6 +42,7 @@ const create = (rows: Rows, event: EventOf<'NetworkCreateRequested'>, at: At): v
     status: needsExecution(event) ? 'creating' : 'active',
     since: time,
     createdAt: time,
+    createdBy: event.meta.actor,
     endpoints: 0,
     intent,
     fault: null,

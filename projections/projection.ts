@@ -28,6 +28,10 @@ export interface At {
   readonly endpointBefore: EndpointRow | undefined;
   /** The sandbox that this endpoint was in, or that the event is about, as it was before. */
   readonly sandboxBefore: SandboxRow | undefined;
+  /** The network that the event is about, or that its endpoint is in, as it was before. */
+  readonly networkAbout: NetworkRow | undefined;
+  /** The sandbox that the event names, or that the endpoint was in, as it was before; null where there is none. */
+  readonly sandboxAbout: { readonly incarnation: string; readonly before: SandboxRow | undefined } | null;
   readonly command: CommandCursor;
 }
 

@@ -27,6 +27,8 @@ export interface SandboxRow extends SandboxFacts {
   readonly status: Exclude<SandboxStatus, 'absent'>;
   /** When the first join asked for it. */
   readonly createdAt: string;
+  /** Who joined the first endpoint to it. */
+  readonly createdBy: string;
   /** Since when its namespace is there. */
   readonly readyAt: string | null;
   /** Since when no endpoint is in it. */
@@ -109,6 +111,7 @@ const begun = (
   host: at.host ?? '',
   status,
   createdAt: meta.time,
+  createdBy: meta.actor,
   readyAt: null,
   removingAt: null,
   members,

@@ -6,6 +6,7 @@ import type { Event } from '../events/envelope.ts';
 import { type EventType, eventData } from '../events/events.ts';
 import type { ViewName } from '../events/queries.ts';
 import { type AddressRow, addresses } from './addresses.ts';
+import { type CapacityRow, capacity } from './capacity.ts';
 import { type CommandRow, commands, forgetCommands, noCommand } from './commands.ts';
 import { followRoutes } from './default-routes.ts';
 import { type DriftRow, drift } from './drift.ts';
@@ -24,6 +25,8 @@ import { type ParkedRow, Poisoned, parked } from './parked.ts';
 import { followGateways, followPorts } from './port-map.ts';
 import { nameFound, type PortRow, ports } from './ports.ts';
 import type { At, Projection } from './projection.ts';
+import { type QuotaRow, quotas } from './quotas.ts';
+import { sandboxAbout } from './sandbox-about.ts';
 import { type SandboxRow, sandboxes } from './sandboxes.ts';
 import { type ShreddedRow, shredded } from './shredded.ts';
 
@@ -43,6 +46,8 @@ export interface ViewRows {
   readonly parked: ParkedRow;
   readonly holds: HoldRow;
   readonly shredded: ShreddedRow;
+  readonly quotas: QuotaRow;
+  readonly capacity: CapacityRow;
 }
 
 export type Rows = { readonly [View in ViewName]: Map<string, ViewRows[View]> };
@@ -93,6 +98,8 @@ const mapsOf = (rows: Rows | null, commands: Rows['commands'], observer: ViewObs
     parked: new Map(rows?.parked),
     holds: new Map(rows?.holds),
     shredded: new Map(rows?.shredded),
+    quotas: new Map(rows?.quotas),
+    capacity: new Map(rows?.capacity),
   };
 };
 
@@ -169,6 +176,8 @@ export const projections: { readonly [View in ViewName]: Projection<ViewRows[Vie
   parked,
   holds,
   shredded,
+  quotas,
+  capacity,
 };
 
 type Fold = (rows: Rows, event: Event, at: At) => unknown;
@@ -234,12 +243,15 @@ const folds: readonly { readonly handles: readonly EventType[]; readonly fold: F
   { handles: holds.handles, fold: (rows, event, at) => holds.apply(rows.holds, event, at) },
   { handles: shredded.handles, fold: (rows, event, at) => shredded.apply(rows.shredded, event, at) },
   { handles: drift.handles, fold: (rows, event, at) => drift.apply(rows.drift, event, at) },
+  { handles: capacity.handles, fold: (rows, event, at) => capacity.apply(rows.capacity, event, at) },
   { handles: garbage.handles, fold: (rows, event, at) => garbage.apply(rows.garbage, event, at) },
   {
     handles: ['EndpointCreateRequested', 'EndpointCreateFailed', 'EndpointDeleted'],
     fold: (rows, event, at) => countEndpoints(rows.networks, event, at),
   },
   { handles: leases.handles, fold: (rows, event, at) => leases.apply(rows.leases, event, at) },
+  // When all that comes and goes with an event has done so.
+  { handles: quotas.handles, fold: (rows, event, at) => quotas.apply(rows.quotas, event, at) },
 ];
 
 interface Plan {
@@ -281,6 +293,8 @@ const foldEvent = (rows: Rows, event: Event, at: CommitAt): void => {
   at.networkBefore = networkBefore;
   at.endpointBefore = endpointBefore;
   at.sandboxBefore = rows.sandboxes.get(endpointBefore?.sandboxIncarnation ?? sandboxNamed(event));
+  at.networkAbout = networkBefore ?? rows.networks.get(endpointBefore?.networkId ?? '');
+  at.sandboxAbout = sandboxAbout(rows, event, endpointBefore);
   if (event.type === 'HostLost') loseHost(rows, event, at);
   for (const fold of plan.folds) fold(rows, event, at);
   if (networkBefore && networkBefore.endpoints > 0 && !rows.networks.has(id)) {
@@ -328,6 +342,8 @@ export const applyCommit = (
     networkBefore: undefined,
     endpointBefore: undefined,
     sandboxBefore: undefined,
+    networkAbout: undefined,
+    sandboxAbout: null,
     command: noCommand(),
   };
   foldEvents(views, at, events);

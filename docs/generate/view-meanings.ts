@@ -19,5 +19,9 @@ export const meanings: Readonly<Record<ViewName, string>> = {
   parked:
     'Events that could not be folded, and how many later ones wait behind each. Unlike a report of a worker that is not ours and does not fit, which counts for nothing, such an event stays here until it is discarded, or until a version folds it.',
   holds: 'Legal holds that are not lifted: nothing that they cover is shredded or put away.',
+  quotas:
+    'What each actor may have, what it has on all hosts together, and how much it was refused; `*` has the quota of everybody without one of their own.',
+  capacity:
+    'How much of what hosts have is in use, as their workers have said when they started or passed 70, 85, 95 or 99 percent. Of networks only what is nearly used up.',
   shredded: 'Subjects whose sealed values nobody can read any more.',
 };

@@ -5,13 +5,14 @@ import { filterNames } from '../../projections/filter.ts';
 import type { ViewRows } from '../../projections/views.ts';
 import { eventFilterNames } from '../../services/projector/recorded.ts';
 import { definitionsUnder, type JsonSchema } from './json-schema.ts';
+import { loadFields } from './load-fields.ts';
 import { code, jsonBlock, notice, table, typeText } from './markdown.ts';
 import { common, type Fields, networkNames, type Said, time } from './said.ts';
 import { samplePart } from './samples.ts';
 import { upkeepFields } from './upkeep-fields.ts';
 import { meanings } from './view-meanings.ts';
 
-const { host, since, createdAt, intent, fault, changedPosition } = common;
+const { host, since, createdAt, createdBy, intent, fault, changedPosition } = common;
 
 const definitions = definitionsUnder('#/definitions/');
 
@@ -133,6 +134,7 @@ const fields: { readonly [View in ViewName]: Fields<ViewRows[View]> } = {
     status: status('network'),
     since,
     createdAt,
+    createdBy,
     endpoints: ['integer', 'how many endpoints it has'],
     intent,
     fault,
@@ -147,6 +149,7 @@ const fields: { readonly [View in ViewName]: Fields<ViewRows[View]> } = {
     status: status('endpoint'),
     since,
     createdAt,
+    createdBy,
     sandbox: ['string or null', "the sandbox that it is in, joins or leaves: the caller's name of it"],
     sandboxIncarnation: ['string or null', 'id of that sandbox'],
     sandboxKey: ['string or null', 'path of its namespace file, once joined'],
@@ -186,6 +189,7 @@ const fields: { readonly [View in ViewName]: Fields<ViewRows[View]> } = {
     host,
     status: status('sandbox'),
     createdAt: [time, 'when its first join was accepted'],
+    createdBy: ['string', 'who joined the first endpoint to it'],
     readyAt: ['date-time or null', 'since when it is there'],
     removingAt: ['date-time or null', 'since when no endpoint is in it'],
     members: [
@@ -297,6 +301,7 @@ const fields: { readonly [View in ViewName]: Fields<ViewRows[View]> } = {
     host: ['string or null', 'the host that decided it; null where it reached none'],
   },
   ...upkeepFields,
+  ...loadFields,
 };
 
 const listed = (names: readonly string[]): string => names.map(code).join(', ');

@@ -7,7 +7,7 @@ import { type Host, readLink, skipIndexes, takeIndex } from './host.ts';
 import { addressEntry, gatewaysOf, linkLocal, listAddresses, setAddresses } from './inside.ts';
 import type { LinkRecord } from './records.ts';
 import { newAddress, newBridge, prepareLink, setLink, setRouted } from './rtnetlink.ts';
-import { isDead, moveAside, revive, silence, type Transaction, undoing } from './transaction.ts';
+import { isDead, moveAside, revive, silence, type Transaction, undoing, unmaking } from './transaction.ts';
 
 const bury = (transaction: Transaction, name: string, index: number): void => {
   silence(transaction.host, [index]);
@@ -30,15 +30,13 @@ const create = (transaction: Transaction, bridge: Bridge): void => {
   setRouted(writer, index, { forwarding: bridge.routed, routeLocalnet: bridge.routed });
   setLink(writer, index, { up: true, mtu: bridge.mtu });
   for (const cidr of withLinkLocal(bridge.addresses)) newAddress(writer, addressEntry(index, cidr));
+  const unmake = (): void => undoing(host, (inner) => bury(inner, bridge.name, index));
+  unmaking(transaction, `remove bridge ${bridge.name}`, { index, name: bridge.name }, unmake);
   const refusals = host.route.request(writer);
   if (refusals[0]?.index === 0 && refusals[0].errno === 'EBUSY') {
     skipIndexes(host);
     create(transaction, bridge);
     return;
-  }
-  if (refusals[0]?.index !== 0) {
-    const run = (): void => undoing(host, (inner) => bury(inner, bridge.name, index));
-    transaction.undo.push({ what: `remove bridge ${bridge.name}`, run });
   }
   expectNone(refusals);
   host.bridges.set(bridge.name, index);

@@ -101,6 +101,17 @@ const equip = (host: Host, sandbox: Sandbox, links: number[]): boolean => {
   }
 };
 
+/** Makes the file that a record stands for; without it the record goes. False when something is there. */
+const createOrForget = (host: Host, { path }: Netns): boolean => {
+  let made = false;
+  try {
+    made = createFile(path);
+    return made;
+  } finally {
+    if (!made) removeRecord(host, path);
+  }
+};
+
 /** Makes a sandbox where there is none; false, with everything taken back, when something was in the way. */
 export const createSandbox = (transaction: Transaction, sandbox: Sandbox): boolean => {
   const { host } = transaction;
@@ -108,10 +119,7 @@ export const createSandbox = (transaction: Transaction, sandbox: Sandbox): boole
   // Its file alone may have gone: that is for the careful way to see.
   if (host.namespaces.has(netns.path)) return false;
   if (!writeRecord(host, netns)) return false;
-  if (!createFile(netns.path)) {
-    removeRecord(host, netns.path);
-    return false;
-  }
+  if (!createOrForget(host, netns)) return false;
   const links: number[] = [];
   const run = (): void => {
     try {

@@ -14,7 +14,7 @@ import {
 import { formatMac, parseMac } from './address.ts';
 import { bear } from './birth.ts';
 import { expectNone, KernelFailure } from './failure.ts';
-import { deathMark, type Host, listLinks, readLinkAt } from './host.ts';
+import { deathMark, type Host, listLinks, readLink, readLinkAt } from './host.ts';
 import { addressEntry, addressesOf, listRoutes, readSnapshot, type Snapshot, setAddresses } from './inside.ts';
 import { close } from './libc.ts';
 import { fetchLink, sendBack } from './move.ts';
@@ -84,12 +84,13 @@ const numberNamespace = (host: Host, descriptor: number): void => {
   expectNone(host.route.request(host.writer).filter(({ errno }) => errno !== 'EEXIST'));
 };
 
-const discard = (host: Host, device: Device, index: number): void => {
+/** Takes back the making of one whose name was free, so that whatever has the name is it; if it was made at all. */
+const discard = (host: Host, device: Device): void => {
   const descriptor = openNamespace(device.netns);
   if (typeof descriptor !== 'number') return;
   try {
     within(host, descriptor, (socket) => {
-      const link = readLinkAt(socket, host.writer, index);
+      const link = readLink(socket, host.writer, device.name);
       if (link !== null) undoing(host, (transaction) => putAway(transaction, socket, link, device, [], true));
     });
   } finally {
@@ -111,11 +112,12 @@ const make = (
   const { host } = transaction;
   const { source, name, birth, addresses } = device;
   freeName(host, socket, name, device.netns);
+  // Before it is there: the answer may be lost.
+  transaction.undo.push({ what: `remove device ${name}`, run: () => discard(host, device) });
   const index =
     source.type === 'moved'
       ? fetchLink(host, socket, descriptor, device, from)
       : bear(host, socket, descriptor, device, source);
-  transaction.undo.push({ what: `remove device ${name}`, run: () => discard(host, device, index) });
   numberNamespace(host, descriptor);
   const inner = { index, name, birth, addresses, alias: aliasOf(device), ...lateChanges(device) };
   encodeInner(host, socket, [inner], () => enter(host, descriptor));

@@ -49,14 +49,16 @@ const open = (setting: string): Reach => {
 
 /** What a thread with failpoints is started with, under `failpoint` of its data. */
 export interface ThreadFailpoint {
-  readonly setting: string;
+  readonly setting: string | null;
   /** Who the thread is, in front of the names of its places: `kernel.setup`. */
   readonly who: string;
+  readonly fuse: SharedArrayBuffer | null;
 }
 
 const given = (workerData as { readonly failpoint?: ThreadFailpoint } | null)?.failpoint;
 
-const named = ({ setting, who }: ThreadFailpoint): Reach => {
+const named = ({ setting, who }: ThreadFailpoint): Reach | null => {
+  if (setting === null) return null;
   const reach = failpoint(setting);
   return (name) => reach(`${who}.${name}`);
 };
@@ -64,14 +66,35 @@ const named = ({ setting, who }: ThreadFailpoint): Reach => {
 /** That of this thread; null, which is the rule, where it was started with none. */
 export const reach: Reach | null = given ? named(given) : null;
 
-/** The call with a place before and one after it. One that throws has not been made. */
-export const around = <F extends (...args: never[]) => unknown>(name: string, call: F): F => {
-  if (reach === null) return call;
-  const at = reach;
+/**
+ * Calls that fail instead of being made, as a test wants it: three 32-bit numbers that it shares with the thread. How many calls there
+ * were since it set this to 0; and from which on, counted from 1, to which they fail. None where the last one is 0.
+ */
+const fuseOf = (shared: SharedArrayBuffer): (() => boolean) => {
+  const numbers = new Int32Array(shared);
+  return () => {
+    const call = Atomics.add(numbers, 0, 1) + 1;
+    return call >= Atomics.load(numbers, 1) && call <= Atomics.load(numbers, 2);
+  };
+};
+
+/** Whether what comes now is to fail; null, which is the rule, where nothing ever is. */
+export const blows: (() => boolean) | null = given?.fuse ? fuseOf(given.fuse) : null;
+
+/** Whether calls of this thread have places at all. */
+export const isWatched = reach !== null || blows !== null;
+
+/**
+ * The call with a place before and one after it. One that throws has not been made.
+ * @param instead how it fails where it is told to; left out, it never is
+ */
+export const around = <F extends (...args: never[]) => unknown>(name: string, call: F, instead?: () => unknown): F => {
+  if (!isWatched) return call;
   const guarded = (...args: never[]): unknown => {
-    at(`${name}:before`);
+    if (instead && blows?.()) return instead();
+    reach?.(`${name}:before`);
     const result = call(...args);
-    at(`${name}:after`);
+    reach?.(`${name}:after`);
     return result;
   };
   return guarded as F;

@@ -44,8 +44,9 @@ export const changeElements = (
   const [first] = operations;
   if (first === undefined) return;
   failing(stepOf(first.op, first.object));
-  const back = table.change(operations.map(changeOf), (added) =>
-    ports.refuseForeign(added, (element) => failing(stepOf('create', element))),
+  table.change(
+    operations.map(changeOf),
+    (added) => ports.refuseForeign(added, (element) => failing(stepOf('create', element))),
+    (run) => transaction.undo.push({ what: 'restore nft elements', run }),
   );
-  transaction.undo.push({ what: 'restore nft elements', run: back });
 };

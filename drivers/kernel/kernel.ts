@@ -4,6 +4,7 @@ import { promises } from 'node:fs';
 import { promisify } from 'node:util';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import type { Census, Kernel, KernelFacts, PeerResult, PlanResult } from '../port.ts';
+import { readCapacity } from './capacity.ts';
 import type { ThreadFailpoint } from './failpoint.ts';
 import type { Reply, Request, ThreadOptions } from './protocol.ts';
 import { threadUrl } from './thread-url.ts';
@@ -23,6 +24,8 @@ export interface LinuxKernelOptions {
   readonly watchBytes?: number;
   /** For tests: `record:FILE` or `kill:NAME@N` (failpoint.ts); null or left out: none. */
   readonly failpoint?: string | null;
+  /** For tests: which calls of the set-up thread fail (`fuseOf` in failpoint.ts). */
+  readonly fuse?: SharedArrayBuffer | null;
 }
 
 interface Waiting {
@@ -120,18 +123,18 @@ export const linuxKernel = async (options: LinuxKernelOptions): Promise<Kernel> 
   // The threads of the pool get the namespace of whoever needs them first: that is to be the main thread, before any other leaves home.
   await promises.stat('/');
   const pending = new SharedArrayBuffer(8);
-  const { failpoint: setting = null, ...others } = options;
+  const { failpoint: setting = null, fuse = null, ...others } = options;
   const threadOptions: ThreadOptions = { ...others, pending };
-  const failpoint = (who: string): { readonly failpoint?: ThreadFailpoint } =>
-    setting === null ? {} : { failpoint: { setting, who } };
+  const failpoint = (who: string, fused: SharedArrayBuffer | null): { readonly failpoint?: ThreadFailpoint } =>
+    setting === null && fused === null ? {} : { failpoint: { setting, who, fuse: fused } };
   const { port1, port2 } = new MessageChannel();
   const reaper = new Worker(threadUrl('reap-thread'), {
-    workerData: { port: port1, pending, ...failpoint('kernel.reaper') },
+    workerData: { port: port1, pending, ...failpoint('kernel.reaper', null) },
     transferList: [port1],
     execArgv: [],
   });
   const setup = new Worker(threadUrl('setup-thread'), {
-    workerData: { options: threadOptions, reaper: port2, ...failpoint('kernel.setup') },
+    workerData: { options: threadOptions, reaper: port2, ...failpoint('kernel.setup', fuse) },
     transferList: [port2],
     // Flags like --input-type would be taken for the thread's.
     execArgv: [],
@@ -151,6 +154,7 @@ export const linuxKernel = async (options: LinuxKernelOptions): Promise<Kernel> 
       }
     },
     listeners: async () => (await thread.call({ call: 'listeners' })) as readonly string[],
+    capacity: readCapacity,
     setPeers: async (tables) => (await thread.call({ call: 'setPeers', tables })) as readonly PeerResult[],
     changePeers: async (changes) => (await thread.call({ call: 'changePeers', changes })) as readonly PeerResult[],
     checkPeers: async (left = []) =>

@@ -6,7 +6,7 @@ import { constants as fileConstants } from 'node:fs';
 import { constants } from 'node:os';
 import { getSystemErrorMap } from 'node:util';
 import koffi from 'koffi';
-import { around, reach } from './failpoint.ts';
+import { around, isWatched } from './failpoint.ts';
 
 /** `null` is the process itself: whichever C library node was linked with. */
 const library = koffi.load(null);
@@ -16,14 +16,17 @@ const bound = <F>(name: string, result: string, parameters: readonly string[]): 
 
 /** The call with failpoints around it, and what it says of an error unchanged behind them. */
 const changing = <F extends (...args: never[]) => number>(name: string, call: F): F => {
-  if (reach === null) return call;
+  if (!isWatched) return call;
   let code = 0;
   const kept = (...args: never[]): number => {
     const result = call(...args);
     code = koffi.errno();
     return result;
   };
-  const guarded = around(name, kept);
+  const guarded = around(name, kept, () => {
+    code = constants.errno.EIO;
+    return -1;
+  });
   return ((...args: never[]): number => {
     const result = guarded(...args);
     koffi.errno(code);

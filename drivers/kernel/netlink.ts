@@ -1,7 +1,8 @@
 /** One netlink socket, which for all its life speaks to the namespace it was made in. */
+import { constants } from 'node:os';
 import { batchName } from './batch-name.ts';
 import { AF, NL, SOCK } from './constants.ts';
-import { around, reach } from './failpoint.ts';
+import { around, blows, isWatched } from './failpoint.ts';
 import { check, close, errno, errnoName, getsockname, recv, SystemError, send, setsockopt, socket } from './libc.ts';
 import { type Message, MessageReader, type NetlinkError, readError } from './reader.ts';
 import type { MessageWriter } from './writer.ts';
@@ -59,11 +60,20 @@ type Send = (fd: number, writer: MessageWriter, protocol: number) => void;
 
 const sendNamed: Send = (fd, writer, protocol) => {
   const name = batchName(protocol, writer);
-  (name === null ? sendWhole : around(name, sendWhole))(fd, writer);
+  if (name === null) {
+    sendWhole(fd, writer);
+    return;
+  }
+  const refuse = (): never => {
+    throw new SystemError('send(netlink)', constants.errno.EIO);
+  };
+  around(name, sendWhole, refuse)(fd, writer);
+  // It may also have been done, and nobody hears of it.
+  if (blows?.()) throw new AnswerLost('netlink answer lost (ENOBUFS)');
 };
 
 /** With failpoints, if there are any. */
-const sendBatch: Send = reach === null ? sendWhole : sendNamed;
+const sendBatch: Send = isWatched ? sendNamed : sendWhole;
 
 export class NetlinkSocket {
   readonly fd: number;

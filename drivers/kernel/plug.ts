@@ -12,7 +12,7 @@ import { encodeInner, innerOf } from './peer.ts';
 import { plainPort, portFlags, samePort } from './port-flags.ts';
 import { decodeLink } from './records.ts';
 import { getLinkByIndex, newVeth, prepareLink, setLink, setPort } from './rtnetlink.ts';
-import { freePorts, isDead, moveAside, type Transaction, undoing } from './transaction.ts';
+import { freePorts, isDead, moveAside, type Transaction, undoing, unmaking } from './transaction.ts';
 
 /** Index of the bridge that a veth is to be a port of. */
 export const bridgeIndex = (host: Host, name: string): number => {
@@ -75,13 +75,14 @@ const plug = (transaction: Transaction, veth: Veth, descriptor: number): number 
   newVeth(host.writer, { index, name: veth.name, mtu: veth.mtu, peer, namespace: descriptor });
   prepareLink(host.writer, index, { quiet: host.ipv6, alias: formatTag(veth.tag) });
   attach(host, index, master, veth);
+  const made = { index, name: veth.name };
+  unmaking(transaction, `remove veth ${veth.name}`, made, () => discard(host, index, veth));
   let plugged = request(host);
   if (plugged.refusals[0]?.index === 0) {
     if (plugged.refusals[0].errno !== 'EBUSY') throw refused(plugged.refusals[0]);
     skipIndexes(host);
     return plug(transaction, veth, descriptor);
   }
-  transaction.undo.push({ what: `remove veth ${veth.name}`, run: () => discard(host, index, veth) });
   if (plugged.refusals[0]?.errno === 'EXFULL' && freePorts(host, master)) {
     host.writer.reset();
     attach(host, index, master, veth);

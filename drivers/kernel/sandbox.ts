@@ -20,6 +20,17 @@ export const holdNamespace = (path: string): number => {
   }
 };
 
+/** Puts a namespace back to its path, as far as it is off it. */
+const pinAgain = (namespace: number, path: string): void => {
+  const found = netns.openNamespace(path);
+  if (typeof found === 'number') {
+    close(found);
+    return;
+  }
+  netns.createFile(path);
+  netns.pin(namespace, path);
+};
+
 /** Takes a namespace off its path; the descriptor in the job keeps it, so that it can be put back. */
 export const unpinNamespace = (transaction: Transaction, object: Netns, links: readonly number[]): void => {
   const { host } = transaction;
@@ -27,17 +38,17 @@ export const unpinNamespace = (transaction: Transaction, object: Netns, links: r
   dropListeners(host, object.path);
   if (namespace >= 0 || links.length > 0) transaction.reaps.push({ links, namespace });
   host.namespaces.delete(object.path);
-  netns.unpin(object.path);
-  netns.removeRecord(host, object.path);
   const run = (): void => {
     if (namespace >= 0) {
-      netns.createFile(object.path);
-      netns.pin(namespace, object.path);
+      pinAgain(namespace, object.path);
       noteNamespace(host, object.path, namespace);
     }
     netns.writeRecord(host, object);
   };
+  // Before it is off its path: it may come off by half.
   transaction.undo.push({ what: `restore netns ${object.path}`, run });
+  netns.unpin(object.path);
+  netns.removeRecord(host, object.path);
 };
 
 /** Undoes the making of a namespace: final, so what pins it goes straight to the reaper. */

@@ -7,7 +7,7 @@ import { expectNone, foreign, KernelFailure, ownership } from './failure.ts';
 import { type Host, readLink, readLinkAt, takeIndex } from './host.ts';
 import type { LinkRecord } from './records.ts';
 import { newVeth, prepareLink, setLink } from './rtnetlink.ts';
-import { isDead, moveAside, revive, silence, type Transaction, undoing } from './transaction.ts';
+import { isDead, moveAside, revive, silence, type Transaction, undoing, unmaking } from './transaction.ts';
 
 const farPrefix = 'cq';
 
@@ -34,22 +34,28 @@ const bury = (transaction: Transaction, links: readonly number[]): void => {
   transaction.reaps.push({ links, namespace: -1 });
 };
 
-const adjust = (host: Host, links: readonly number[], { mtu, tag }: Pick<Stub, 'mtu' | 'tag'>): void => {
-  const writer = host.writer.reset();
+/** In the batch that makes it: one without an alias would be nobody's. */
+const encodeAdjust = (host: Host, links: readonly number[], { mtu, tag }: Pick<Stub, 'mtu' | 'tag'>): void => {
+  const { writer } = host;
   for (const index of links) prepareLink(writer, index, { quiet: host.ipv6, alias: formatTag(tag) });
   for (const index of links) setLink(writer, index, { up: true, mtu });
-  expectNone(host.route.request(writer));
+};
+
+const adjust = (host: Host, links: readonly number[], stub: Stub): void => {
+  host.writer.reset();
+  encodeAdjust(host, links, stub);
+  expectNone(host.route.request(host.writer));
 };
 
 const make = (transaction: Transaction, stub: Stub): void => {
   const { host } = transaction;
   const [index, far] = [takeIndex(host), takeIndex(host)];
   const peer = { index: far, name: farName(stub.name), mac: macOf(far) };
+  const unmake = (): void => undoing(host, (inner) => bury(inner, [index, far]));
+  unmaking(transaction, `remove stub ${stub.name}`, { index, name: stub.name }, unmake);
   newVeth(host.writer.reset(), { index, name: stub.name, mtu: stub.mtu, peer });
+  encodeAdjust(host, [index, far], stub);
   expectNone(host.route.request(host.writer));
-  const run = (): void => undoing(host, (inner) => bury(inner, [index, far]));
-  transaction.undo.push({ what: `remove stub ${stub.name}`, run });
-  adjust(host, [index, far], stub);
 };
 
 /** Makes a stub be as wanted. One that is there has to carry one of the tags. */

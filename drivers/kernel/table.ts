@@ -70,6 +70,13 @@ const heldOf = (set: ElementSet, { key, data, comment }: ElementRecord): Held | 
   return { element: { kind: 'element', set, key: texts, data: target, tag }, label: comment };
 };
 
+/** What changes at a key; null: nothing is there. */
+interface Difference {
+  readonly key: string;
+  readonly from: Held | null;
+  readonly to: Held | null;
+}
+
 const isSame = (a: Held | null, b: Held | null): boolean =>
   a === b || (a !== null && b !== null && a.label === b.label && a.element.data.join() === b.element.data.join());
 
@@ -267,7 +274,7 @@ export class Table {
   }
 
   /** What changes, by key: what is there, and what is wanted (null: nothing). Those that stay as they are, are left out. */
-  #compare(changes: readonly ElementChange[]): readonly { readonly from: Held | null; readonly to: Held | null }[] {
+  #compare(changes: readonly ElementChange[]): readonly Difference[] {
     const after = new Map<string, Held | null>();
     for (const { element, wanted, tags } of changes) {
       const key = objectKey(element);
@@ -278,27 +285,46 @@ export class Table {
       else if (owner === 'own') after.set(key, null);
     }
     return [...after]
-      .map(([key, to]) => ({ from: this.#held.get(key) ?? null, to }))
+      .map(([key, to]) => ({ key, from: this.#held.get(key) ?? null, to }))
       .filter(({ from, to }) => !isSame(from, to));
   }
 
   /**
-   * Makes all the changes in one transaction; answers how to take them back. `check` sees the elements whose keys are new, before
-   * anything is done, and may throw.
+   * Makes all the changes in one transaction. `check` sees the elements whose keys are new, before anything is done, and may throw;
+   * `begin` is told how to take them back, before they are made: whether they were may be known to nobody afterwards.
    */
-  change(changes: readonly ElementChange[], check: (added: readonly Element[]) => void): () => void {
+  change(
+    changes: readonly ElementChange[],
+    check: (added: readonly Element[]) => void,
+    begin: (takeBack: () => void) => void,
+  ): void {
     this.prepare();
     const differences = this.#compare(changes);
     check(differences.flatMap(({ from, to }) => (from === null && to !== null ? [to.element] : [])));
-    const removed = differences.map(({ from }) => from).filter(present);
-    const added = differences.map(({ to }) => to).filter(present);
-    this.#exchange(removed, added);
-    return () => this.#exchange(added, removed);
+    begin(() => this.#restore(differences));
+    this.#exchange(differences);
   }
 
-  #exchange(removed: readonly Held[], added: readonly Held[]): void {
+  /** Makes elements be as they were. */
+  #restore(differences: readonly Difference[]): void {
+    this.prepare();
+    const back = differences.map(({ key, from }) => ({ key, from: this.#held.get(key) ?? null, to: from }));
+    this.#exchange(back.filter(({ from, to }) => !isSame(from, to)));
+  }
+
+  /** As `#commit`. What is there has to be read anew when nobody answers. */
+  #commitKnown(elements: number, encode: (w: MessageWriter) => void): readonly Refusal[] {
+    this.#ready = false;
+    const refusals = this.#commit(elements, encode);
+    this.#ready = true;
+    return refusals;
+  }
+
+  #exchange(differences: readonly Difference[]): void {
+    const removed = differences.map(({ from }) => from).filter(present);
+    const added = differences.map(({ to }) => to).filter(present);
     if (removed.length + added.length === 0) return;
-    const refusals = this.#commit(removed.length + added.length, (w) => {
+    const refusals = this.#commitKnown(removed.length + added.length, (w) => {
       for (const [set, held] of bySet(removed, ({ element }) => element.set)) {
         delElements(
           w,

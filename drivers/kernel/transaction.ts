@@ -1,8 +1,8 @@
 /** What a plan has done so far, so that it can be undone. */
 import type { Tag } from '../objects.ts';
 import type { Announcement } from './announce.ts';
-import { describeFailure, expectNone } from './failure.ts';
-import { deathMark, type Host, listLinks, type ReapJob, readLink } from './host.ts';
+import { describeFailure, expectNone, isFailure } from './failure.ts';
+import { deathMark, type Host, listLinks, type ReapJob, readLink, readLinkAt } from './host.ts';
 import { close } from './libc.ts';
 import type { Refusal } from './netlink.ts';
 import { plainPort, samePort } from './port-flags.ts';
@@ -17,7 +17,7 @@ export interface Transaction {
   readonly directories: Set<string>;
   /** Interfaces to be announced when the plan has succeeded. */
   readonly announcements: Announcement[];
-  /** What is left to do when the plan has succeeded; it may not fail. */
+  /** What is left to do when the plan has succeeded. Where it fails, the next start sees to it. */
   readonly done: (() => void)[];
   /** Removals that cannot be taken back: they start when the plan has succeeded. */
   readonly reaps: ReapJob[];
@@ -35,7 +35,14 @@ export const begin = (host: Host): Transaction => ({
 export const commit = (transaction: Transaction): void => {
   transaction.host.reaps.push(...transaction.reaps);
   transaction.host.announcements.push(...transaction.announcements);
-  for (const run of transaction.done) run();
+  for (const run of transaction.done) {
+    try {
+      run();
+    } catch (error) {
+      // The plan stands: to fail now would be to deny it.
+      if (!isFailure(error)) throw error;
+    }
+  }
 };
 
 /** Takes everything back; answers what could not be. */
@@ -61,6 +68,23 @@ export const undoing = (host: Host, step: (transaction: Transaction) => void): v
 
 export const isDead = (owner: Pick<Tag, 'realm' | 'host'>, link: LinkRecord): boolean =>
   link.alias === deathMark(owner);
+
+/**
+ * Notes how a link is unmade, before it is asked for: the answer may be lost, and then nobody knows whether it was made. The index is
+ * this thread's alone; where it is taken after all, it is by a link of another name, which is nobody's business.
+ */
+export const unmaking = (
+  transaction: Transaction,
+  what: string,
+  made: { readonly index: number; readonly name: string },
+  run: () => void,
+): void => {
+  const { host } = transaction;
+  const unmake = (): void => {
+    if (readLinkAt(host.route, host.writer, made.index)?.name === made.name) run();
+  };
+  transaction.undo.push({ what, run: unmake });
+};
 
 /** Links per batch: far from filling its buffer. */
 const chunk = 256;

@@ -7,7 +7,7 @@ import type { Refusal } from './netlink.ts';
 import type { LinkRecord } from './records.ts';
 import { deleteLink, prepareLink, setLink } from './rtnetlink.ts';
 import { newSublink } from './sublink.ts';
-import { isDead, revive, silence, stillThere, type Transaction, undoing } from './transaction.ts';
+import { isDead, revive, silence, stillThere, type Transaction, undoing, unmaking } from './transaction.ts';
 
 /** A vlan as it is; `names` are those of the host's links, by index. */
 export const describeVlan = (link: LinkRecord, names: ReadonlyMap<number, string>, tag: Tag): Vlan => ({
@@ -37,11 +37,11 @@ const make = (transaction: Transaction, vlan: Vlan): void => {
   const index = takeIndex(host);
   const writer = host.writer.reset();
   newSublink(writer, { index, name: vlan.name, parent: parent.index }, { kind: 'vlan', id: vlan.id });
+  // Behind it at once: one without an alias would be nobody's.
+  prepareLink(writer, index, { quiet: host.ipv6, alias: formatTag(vlan.tag) });
+  const unmake = (): void => undoing(host, (inner) => bury(inner, index));
+  unmaking(transaction, `remove vlan ${vlan.name}`, { index, name: vlan.name }, unmake);
   expectNone(host.route.request(writer));
-  const run = (): void => undoing(host, (inner) => bury(inner, index));
-  transaction.undo.push({ what: `remove vlan ${vlan.name}`, run });
-  prepareLink(host.writer.reset(), index, { quiet: host.ipv6, alias: formatTag(vlan.tag) });
-  expectNone(host.route.request(host.writer));
   setUp(host, index);
 };
 

@@ -9,7 +9,7 @@ import { restorePeers } from './peers.ts';
 import { freshBridgeIndex } from './plug.ts';
 import type { LinkRecord } from './records.ts';
 import { deleteLink, prepareLink, setLink, setPort } from './rtnetlink.ts';
-import { freePorts, isDead, moveAside, revive, silence, type Transaction, undoing } from './transaction.ts';
+import { freePorts, isDead, moveAside, revive, silence, type Transaction, undoing, unmaking } from './transaction.ts';
 import { newVxlan } from './vxlan-link.ts';
 import { isAsWanted, isSameTunnel, observe, tunnelPort } from './vxlan-state.ts';
 
@@ -107,6 +107,8 @@ const create = (transaction: Transaction, vxlan: Vxlan, alias: string, obstacles
   if (vxlan.port === encryptedPort) guard(host);
   const index = takeIndex(host);
   const link = { ...vxlan, index, local: parseAddress(vxlan.local) };
+  const unmake = (): void => undoing(host, (inner) => bury(inner, index));
+  unmaking(transaction, `remove vxlan ${vxlan.name}`, { index, name: vxlan.name }, unmake);
   const refusals = attach(host, index, vxlan, () => {
     newVxlan(host.writer, link);
     prepareLink(host.writer, index, { quiet: host.ipv6, alias });
@@ -118,12 +120,7 @@ const create = (transaction: Transaction, vxlan: Vxlan, alias: string, obstacles
   } else if (first?.index === 0 && first.errno === 'EEXIST' && obstacles < obstaclesMax) {
     clearTheWay(transaction, vxlan, obstacles === obstaclesMax - 1);
     create(transaction, vxlan, alias, obstacles + 1);
-  } else if (first?.index === 0) throw explained(first, vxlan);
-  else {
-    const run = (): void => undoing(host, (inner) => bury(inner, index));
-    transaction.undo.push({ what: `remove vxlan ${vxlan.name}`, run });
-    if (first) throw explained(first, vxlan);
-  }
+  } else if (first) throw explained(first, vxlan);
 };
 
 const adjust = (host: Host, index: number, vxlan: Vxlan, alias: string): void => {

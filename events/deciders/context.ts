@@ -26,6 +26,8 @@ export interface Context {
   readonly realmUla: string;
   /** Who sent the command. */
   readonly actor: string;
+  /** Who may set quotas; null or left out: everybody. */
+  readonly operators?: ReadonlySet<string> | null;
   /** Time of the decision, milliseconds since 1970. */
   readonly nowMs: number;
   readonly drivers: ReadonlyMap<string, DriverRules>;

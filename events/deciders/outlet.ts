@@ -65,7 +65,8 @@ const comes = (
   const { network, isNew } = way.value;
   const endpoint = endpointFor(state, network, context);
   if (!endpoint.ok) return endpoint;
-  const row = { facts: network, status: 'active', intent: '', createdAt: '', update: null, isSettled: false } as const;
+  const unmade = { actor: context.actor, intent: '', createdAt: '', update: null, isSettled: false } as const;
+  const row = { facts: network, status: 'active', ...unmade } as const;
   const joined = join(state, draft, { network: row, endpoint: endpoint.value, reserved: new Set(reserved) }, context);
   if (!joined.ok) return joined;
   const made: readonly Fact[] = isNew ? [{ type: 'NetworkCreateRequested', data: { network } }] : [];

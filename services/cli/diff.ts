@@ -22,6 +22,7 @@ const singular: Readonly<Record<string, string>> = {
   drift: 'drift',
   parked: 'parked',
   shredded: 'shredded',
+  capacity: 'capacity',
 };
 
 const nounOf = (view: string): string => singular[view] ?? view.slice(0, -1);

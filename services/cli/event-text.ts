@@ -33,7 +33,19 @@ const aboutDrift = (data: Data): string => {
     .join('; ');
 };
 
+const ofLoad = (type: string, data: Data): string => {
+  if (type === 'CommandsRefused')
+    return `${String(data.count)} of ${text(data.actor)}: ${text(data.code)}: ${text(data.detail)}`;
+  if (type === 'CapacityStated') return `host ${text(data.host)}`;
+  if (type !== 'QuotaSet')
+    return `${String(data.used)} of ${String(data.limit)} ${text(data.what)} on host ${text(data.host)}`;
+  const limits = Object.entries(object(data.limits)).filter(([, limit]) => limit !== null);
+  const said = limits.map(([name, limit]) => `${name} ${String(limit)}`).join(', ') || 'no limit';
+  return `${text(data.actor) || 'everybody'}: ${data.limits === null ? 'no quota any more' : said}`;
+};
+
 const about = (type: string, data: Data): string => {
+  if (/^(Capacity|Quota|CommandsRefused)/.test(type)) return ofLoad(type, data);
   if (type.startsWith('Network')) {
     const { name, subnets } = object(data.network);
     const cidrs = list(subnets ?? data.subnets)

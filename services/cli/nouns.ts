@@ -71,6 +71,16 @@ export const nouns: readonly Noun[] = [
   },
   { name: 'host', summary: 'ls, inspect, lost', load: async () => (await import('./host.ts')).hostSpecs },
   {
+    name: 'capacity',
+    summary: 'ls: how much of what hosts have is in use',
+    load: async () => (await import('./capacity.ts')).capacitySpecs,
+  },
+  {
+    name: 'quota',
+    summary: 'ls, set, rm: what an actor may have at most',
+    load: async () => (await import('./quota.ts')).quotaSpecs,
+  },
+  {
     name: 'garbage',
     summary: 'ls: what will be collected',
     load: async () => (await import('./garbage.ts')).garbageSpecs,

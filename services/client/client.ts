@@ -154,6 +154,8 @@ export class Client extends Queries {
 
   /** Keeps what is sealed for a subject, or everything, from being shredded or put away. */
   readonly setLegalHold: Send<'SetLegalHold'> = (input, options) => this.send('SetLegalHold', input, options);
+  /** Sets what an actor, or everybody without a quota of their own, may have at most. */
+  readonly setQuota: Send<'SetQuota'> = (input, options) => this.send('SetQuota', input, options);
   readonly liftLegalHold: Send<'LiftLegalHold'> = (input, options) => this.send('LiftLegalHold', input, options);
   /** Makes what is sealed for a subject unreadable for everybody, for good. */
   readonly shredSubject: Send<'ShredSubject'> = (input, options) => this.send('ShredSubject', input, options);

@@ -84,3 +84,13 @@ export class ClientClosed extends Error {
     super(`the client was closed while ${what} had no answer; ask for it again by its id`);
   }
 }
+
+/** So many commands wait for their answers that another one is not sent; it may be once some have come. */
+export class ClientBusy extends Error {
+  override readonly name = 'ClientBusy';
+  readonly code = 'CLIENT_BUSY';
+
+  constructor(waiting: number) {
+    super(`${waiting} commands wait for their answers already`);
+  }
+}

@@ -6,7 +6,7 @@ export type { ViewRows } from '../../projections/views.ts';
 export { NatsFault } from '../nats/fault.ts';
 export type { WatchItem, WatchOptions } from '../projector/watch.ts';
 export { type Client, type CommandOptions, type ConnectOptions, connect } from './client.ts';
-export { ClientClosed, CommandFailed, CommandRefused, QueryFailed } from './errors.ts';
+export { ClientBusy, ClientClosed, CommandFailed, CommandRefused, QueryFailed } from './errors.ts';
 export type { Acceptance } from './pending.ts';
 export type { RecordedEvent, Rows } from './queries.ts';
 export type { Rebuilt } from './rebuild.ts';

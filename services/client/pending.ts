@@ -1,7 +1,7 @@
 /** Commands that wait for their answers: what comes on the reply subject settles them, and so does the `commands` view. Pure of NATS. */
 import type { Accepted, Answer, Outcome } from '../../events/queries.ts';
 import type { Clock } from '../lib/clock.ts';
-import { ClientClosed, CommandFailed, CommandRefused } from './errors.ts';
+import { ClientBusy, ClientClosed, CommandFailed, CommandRefused } from './errors.ts';
 
 /** What a command gets when it is accepted; what becomes of it comes later. */
 export interface Acceptance extends Omit<Accepted, 'kind'> {
@@ -30,10 +30,15 @@ interface Entry {
   asking: boolean;
 }
 
+/** Commands that wait for answers at once. */
+const pendingMax = 100_000;
+
 export interface PendingOptions {
   readonly clock: Clock;
   /** Asks the view; null when it does not know the command yet, or nobody answers. */
   readonly ask: (id: string) => Promise<readonly Answer[] | null>;
+  /** `pendingMax` when left out. */
+  readonly pendingMax?: number;
 }
 
 /** Answers are at most once: after this long without one the view is asked. */
@@ -56,9 +61,10 @@ export class Pending {
     this.#options = options;
   }
 
-  /** Waits for the answers to a command; two callers with one id share them. */
+  /** Waits for the answers to a command; two callers with one id share them. @throws ClientClosed; ClientBusy */
   wait(id: string): Waiting {
     if (this.#closed) throw new ClientClosed(`command ${id}`);
+    if (this.#entries.size >= (this.#options.pendingMax ?? pendingMax)) throw new ClientBusy(this.#entries.size);
     const entry = this.#entries.get(id) ?? this.#open(id);
     entry.callers++;
     let released = false;

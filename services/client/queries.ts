@@ -75,6 +75,10 @@ export class Queries {
   /** Leases of sandboxes and networks that somebody has to renew. */
   readonly leases: AskView<'leases'> = (query) => this.view('leases', query);
   readonly holds: AskView<'holds'> = (query) => this.view('holds', query);
+  /** What each actor may have, and has. */
+  readonly quotas: AskView<'quotas'> = (query) => this.view('quotas', query);
+  /** What is in use of what hosts have. */
+  readonly capacity: AskView<'capacity'> = (query) => this.view('capacity', query);
   readonly shredded: AskView<'shredded'> = (query) => this.view('shredded', query);
 
   /** What became of a command of this actor, days later too; null when no command of that id has been decided. */

@@ -10,6 +10,7 @@ import { subjects } from '../../events/names.ts';
 import { commandKey, isLapsed } from '../../events/state.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Look } from '../lib/health.ts';
+import { aboutCommand } from '../lib/log-fields.ts';
 import { type Boundary, boundaryOf, type FollowedRealm, followRealm, type Realm } from '../lib/realm.ts';
 import type { SealKeys } from '../lib/seal-keys.ts';
 import type { Stream } from '../lib/stream.ts';
@@ -353,8 +354,9 @@ class TimedCollector implements Collector {
       id: `${collectorActor}/${id}`,
     });
     const isAppended = appended.kind === 'appended';
-    if (isAppended) logger.info({ id, command: due.command.type }, 'asked for what is due');
-    else logger.warn({ id, appended }, 'command not acknowledged, sending it again');
+    const about = aboutCommand({ id, correlationid: due.work?.correlationid ?? id });
+    if (isAppended) logger.info({ ...about, command: due.command.type }, 'asked for what is due');
+    else logger.warn({ ...about, appended }, 'command not acknowledged, sending it again');
     const now = this.#watched.get(key);
     // The log may have answered already.
     if (now?.due.name !== due.name || now.refusals !== refusals) return;

@@ -5,6 +5,7 @@
 import type { Logger } from 'pino';
 import { decodeToken, encodeToken, subjects } from '../../events/names.ts';
 import type { Clock } from '../lib/clock.ts';
+import { aboutCommand } from '../lib/log-fields.ts';
 import type { Message, Reader, Stream } from '../lib/stream.ts';
 import { collectorActor, dueId, lapseDue } from './due.ts';
 
@@ -106,7 +107,7 @@ export class Liveness {
     });
     if (appended.kind === 'appended') {
       this.#asked.add(`${host} ${epoch}`);
-      logger.warn({ host, id }, 'host shows no sign of life');
+      logger.warn({ ...aboutCommand({ id, correlationid: id }), host }, 'host shows no sign of life');
     } else if (this.#signs.get(host)?.position === sign.position) this.#watch(host, sign, retryMs);
   }
 }

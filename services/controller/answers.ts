@@ -16,7 +16,11 @@ const things = ({ network, endpoints, sandbox }: CommandRecord) => ({
 const fold = (events: readonly Event[], position: number): CommandRecord | undefined =>
   events.reduce<CommandRecord | undefined>((record, event) => foldCommand(record, event, position), undefined);
 
-export const refusedAnswer = (intake: Intake, { code, detail, culprits }: Refusal, position: number): Refused => ({
+export const refusedAnswer = (
+  intake: Pick<Intake, 'type' | 'id' | 'correlationid'>,
+  { code, detail, culprits }: Refusal,
+  position: number,
+): Refused => ({
   kind: 'refused',
   command: intake.type,
   commandid: intake.id,

@@ -11,6 +11,11 @@ const headersOf = (head: CommitHead | null): Readonly<Record<string, string>> =>
   ...(head ? { [commitHeaders.prevHash]: head.hash } : {}),
 });
 
+/** Which commands a commit decides. */
+export const roundHeader = (from: number, through: number): Readonly<Record<string, string>> => ({
+  [commitHeaders.commands]: `${from}-${through}`,
+});
+
 const positionOf = (head: CommitHead | null): number => head?.position ?? 0;
 
 /** A batch as it is appended: guarded by the last commit of its boundary, and chained to it. */
@@ -19,7 +24,7 @@ export const commitOf = ({ boundary, head, commitId, events }: Batch, from: numb
   body: joinCommit(events),
   id: commitId,
   expectedLast: positionOf(head),
-  headers: { ...headersOf(head), [commitHeaders.commands]: `${from}-${through}` },
+  headers: { ...headersOf(head), ...roundHeader(from, through) },
 });
 
 /** A commit of admissions, ahead of the hosts' commits that create what it admits: it names what each of those is guarded by. */

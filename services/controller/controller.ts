@@ -1,68 +1,35 @@
 /**
- * The controller: turns commands into decisions on the log, in the order in which they were published per boundary. Any number may
+ * The controller: turns commands into decisions on the log, those of one actor in the order in which they were published. Any number may
  * run; one is active by lease, and guards and terms make an overlap harmless (term.ts).
  */
 
-import { hash } from 'node:crypto';
-import type { Logger } from 'pino';
-import { remoteDriver } from '../../drivers/remote.ts';
 import type { CommandRecord } from '../../events/command-record.ts';
-import type { DriverRules } from '../../events/driver-rules.ts';
-import { DEFAULT_REALM_POOLS, type SubnetPool } from '../../events/ipam.ts';
 import { subjects } from '../../events/names.ts';
 import type { Answer } from '../../events/queries.ts';
 import { commandKey } from '../../events/state.ts';
-import { type Clock, sleep } from '../lib/clock.ts';
+import { sleep } from '../lib/clock.ts';
 import type { Look } from '../lib/health.ts';
-import { applyMessage, boundaryOf, emptyRealm, type FollowedRealm, followRealm } from '../lib/realm.ts';
-import type { Appended, Message, Reader, Stream } from '../lib/stream.ts';
+import { aboutCommand } from '../lib/log-fields.ts';
+import { boundaryOf, type FollowedRealm, followRealm } from '../lib/realm.ts';
+import type { Appended } from '../lib/stream.ts';
 import { tellParked } from '../lib/tell-parked.ts';
-import { noTracing, type Tracing } from '../lib/trace.ts';
+import { noTracing } from '../lib/trace.ts';
 import { decidedAnswers, endedAnswer } from './answers.ts';
+import { CommandQueue } from './command-queue.ts';
 import { admissionOf, commitOf, fenceOf, openingOf } from './commits.ts';
 import { type Intake, takeIn } from './intake.ts';
-import { type ControllerMeter, lookAt } from './meter.ts';
+import { lookAt, tellDecided } from './meter.ts';
+import { type Controller, type ControllerOptions, contextOf, defaultFairRate } from './options.ts';
 import { answersAgain } from './repeating.ts';
-import { type Batch, decideRound, inLogOrder, type Round, type RoundContext } from './round.ts';
+import { type Batch, decideRound, inLogOrder, type Round } from './round.ts';
+import { Summing } from './summing.ts';
 import { Term } from './term.ts';
 import { decidingSpan } from './tracing.ts';
 
-export interface ControllerOptions {
-  readonly realm: string;
-  readonly log: Stream;
-  readonly commands: Stream;
-  readonly drivers: ReadonlyMap<string, DriverRules>;
-  /** Sends an answer; at most once, since the `commands` view answers the same. */
-  readonly publish: (subject: string, body: string) => void;
-  readonly clock: Clock;
-  readonly logger: Logger;
-  readonly quarantineMs: number;
-  /** Pools of automatic IPv4 subnets of realm networks. */
-  readonly realmPools?: readonly SubnetPool[];
-  /** `nats`: the server lets each user publish under its own actor only; `claim` when left out. */
-  readonly actorProof?: RoundContext['actorProof'];
-  /** Told what is decided and what ends, once it is stored. */
-  readonly meter?: ControllerMeter;
-  readonly tracing?: Tracing;
-}
-
-export interface Controller {
-  /** Folds the log; resolves when it is caught up. */
-  start(): Promise<void>;
-  /** Starts deciding: called when the lease is acquired. */
-  activate(): void;
-  /** Stops deciding after the round under way: called when the lease is lost. */
-  deactivate(): Promise<void>;
-  stop(): Promise<void>;
-  look(): Look;
-  /** Rejects when the controller cannot go on, such as at a log that it cannot read. */
-  readonly failed: Promise<never>;
-}
+export type { Controller, ControllerOptions } from './options.ts';
 
 /** Most commands that are decided together: a round must not keep queries waiting, and 16 fill a commit's sync to disk well. */
 const roundCommandsMax = 16;
-/** Commands that wait in memory at most; beyond it the reader stops, and starts again where it was once they are decided. */
-const queueCommandsMax = 2_048;
 const retryMsMax = 1_000;
 /** How long a controller that was replaced leaves the field to the other one: by then its lease has said which of them is to stop. */
 const holdBackMs = 250;
@@ -76,13 +43,13 @@ class ActiveController implements Controller {
   #followed: FollowedRealm | null = null;
   #term: Term | null = null;
   /** Commands as they came: they are parsed round by round, since a socket may deliver hundreds in one go. */
-  #queue: Message[] = [];
+  #queue: CommandQueue | null = null;
+  #summing: Summing | null = null;
   #wake: () => void = () => undefined;
   #active = false;
   #live = false;
   /** Commands decided so far. */
   #decided = 0;
-  #commandReader: Reader | null = null;
   #loop: Promise<void> = Promise.resolve();
 
   constructor(options: ControllerOptions) {
@@ -124,9 +91,8 @@ class ActiveController implements Controller {
     this.#followed?.release();
     this.#wake();
     await this.#loop;
-    await this.#commandReader?.stop();
-    this.#commandReader = null;
-    this.#queue = [];
+    await this.#queue?.close();
+    this.#queue = null;
   }
 
   async stop(): Promise<void> {
@@ -135,7 +101,7 @@ class ActiveController implements Controller {
   }
 
   look(): Look {
-    const counts = { waiting: this.#queue.length, decided: this.#decided };
+    const counts = { waiting: this.#queue?.length ?? 0, decided: this.#decided };
     return lookAt(this.#followed?.realm ?? null, this.#active, counts);
   }
 
@@ -159,32 +125,77 @@ class ActiveController implements Controller {
     // Whoever decided before may have gone further than we have read.
     for (let attempt = 0; this.#active && !(await this.#readAll()); attempt++) await this.#pause(attempt);
     await this.#open();
-    const { tracing = noTracing } = this.#options;
-    let next = this.#realm.realm.roundFrom;
+    if (!this.#active) return;
+    const { clock, tracing = noTracing } = this.#options;
+    const summing = this.#sums();
+    const queue = this.#commands(summing, this.#realm.realm.roundFrom);
     while (this.#active) {
-      if (this.#queue.length > 0) {
-        const intakes = this.#queue.splice(0, roundCommandsMax).map(takeIn);
-        next = (intakes.at(-1)?.sequence ?? 0) + 1;
-        await tracing.span(decidingSpan(intakes), () => this.#round(intakes));
-      } else {
-        this.#commandReader ??= this.#read(next);
-        await new Promise<void>((resolve) => {
-          this.#wake = resolve;
-        });
+      const from = Math.min(queue.oldest, summing.oldest);
+      const messages = queue.take(roundCommandsMax, clock.monotonicMs());
+      if (messages.length > 0) {
+        const intakes = messages.map(takeIn);
+        await tracing.span(decidingSpan(intakes), () => this.#round(intakes, from, summing));
       }
+      await summing.write(queue.oldest, messages.length === 0);
+      if (messages.length === 0) await this.#wait([queue.pauseMs(clock.monotonicMs()), summing.pauseMs()]);
     }
   }
 
-  #read(from: number): Reader {
-    const reader = this.#options.commands.read({ from }, (message) => {
-      this.#queue.push(message);
-      this.#wake();
-      if (this.#queue.length < queueCommandsMax || this.#commandReader !== reader) return;
-      this.#commandReader = null;
-      void reader.stop();
+  /** Until something comes, or one of these times is over. */
+  async #wait(pauses: readonly (number | null)[]): Promise<void> {
+    const woken = new Promise<void>((resolve) => {
+      this.#wake = resolve;
     });
-    reader.closed.catch((error) => this.#fail(error));
-    return reader;
+    const pauseMs = Math.min(...pauses.map((pause) => pause ?? Number.POSITIVE_INFINITY));
+    const cancel = Number.isFinite(pauseMs) ? this.#options.clock.after(pauseMs, () => this.#wake()) : () => undefined;
+    await woken;
+    cancel();
+  }
+
+  #commands(summing: Summing, from: number): CommandQueue {
+    const { commands, fairRate = defaultFairRate } = this.#options;
+    const queue = new CommandQueue(
+      {
+        commands,
+        fair: fairRate,
+        quota: (actor, position) => summing.rateOf(actor, position),
+        refused: (message, actor, rate) => summing.overRate(message, actor, rate),
+        isFull: () => summing.isFull,
+        wake: () => this.#wake(),
+        onFault: (error) => this.#fail(error),
+      },
+      from,
+    );
+    this.#queue = queue;
+    return queue;
+  }
+
+  #sums(): Summing {
+    const { log, clock } = this.#options;
+    this.#summing = new Summing({
+      realm: this.#realm.realm,
+      log,
+      clock,
+      context: () => contextOf(this.#options),
+      answer: (actor, id, answer) => {
+        this.#decided += 1;
+        this.#options.meter?.decided(answer.command, 'code' in answer ? answer.code : null);
+        this.#answer(actor, id, answer);
+      },
+      isActive: () => this.#active,
+      ready: async (attempt) => {
+        if (attempt > 0) {
+          await this.#pause(attempt);
+          await this.#readAll();
+        }
+        return (await this.#whole()) && (this.#term?.holds === true || (await this.#begin()));
+      },
+      settled: async (appended) => {
+        if (appended.kind === 'unknown') this.#term?.end();
+        if (appended.kind === 'appended') await this.#reached(appended.position);
+      },
+    });
+    return this.#summing;
   }
 
   /** The first commit of a log says whose it is. */
@@ -200,9 +211,11 @@ class ActiveController implements Controller {
     }
   }
 
-  /** Decides all of these, whatever it takes: only a stop leaves some undone, and they stay on the command stream. */
-  async #round(intakes: readonly Intake[]): Promise<void> {
-    const from = intakes[0]?.sequence ?? 0;
+  /**
+   * Decides all of these, whatever it takes: only a stop leaves some undone, and they stay on the command stream.
+   * @param from every command before it is decided
+   */
+  async #round(intakes: readonly Intake[], from: number, summing: Summing): Promise<void> {
     let waiting = intakes;
     for (let attempt = 0; waiting.length > 0 && this.#active; attempt++) {
       if (attempt > 0) {
@@ -210,24 +223,17 @@ class ActiveController implements Controller {
         await this.#readAll();
       }
       if (!(await this.#whole())) continue;
-      const { clock, drivers, quarantineMs, realm, logger, realmPools = DEFAULT_REALM_POOLS } = this.#options;
       const round = decideRound(this.#realm.realm, waiting, {
-        realmName: realm,
-        nowMs: clock.nowMs(),
-        drivers,
-        plugin: remoteDriver,
-        quarantineMs,
-        realmPools,
-        realmUla: realmUlaOf(realm),
-        actorProof: this.#options.actorProof ?? 'claim',
-        newId: () => clock.randomId(12),
-        log: logger,
+        ...contextOf(this.#options),
+        mayRecord: (actor) => summing.mayRecord(actor),
+        refusedBefore: (intake) => summing.refusedBefore(intake),
       });
       // What is only answered again is decided already, by whomever.
       if (round.batches.some(({ decided }) => decided.length > 0) && this.#term?.holds !== true) {
         if (await this.#begin()) attempt = -1;
         continue;
       }
+      summing.take(round);
       const undone = await this.#commit(round, from);
       if (round.rest.length > 0 && undone.length === 0) attempt = -1;
       waiting = [...undone, ...round.rest].sort((a, b) => a.sequence - b.sequence);
@@ -313,7 +319,12 @@ class ActiveController implements Controller {
         // What may come yet must not, since it may be decided elsewhere now.
         if (appended.kind === 'unknown') this.#term?.end();
         this.#options.logger.warn(
-          { boundary: boundary.subject, events: events.length, appended },
+          {
+            boundary: boundary.subject,
+            events: events.length,
+            appended,
+            commandids: decided.map(({ intake }) => intake.id),
+          },
           'commit not appended, deciding again',
         );
         return [...decided.map(({ intake }) => intake), ...batch.repeated];
@@ -323,11 +334,12 @@ class ActiveController implements Controller {
           this.#answer(intake.actor, intake.id, answer);
         this.#decided += 1;
         this.#options.meter?.decided(intake.type, refusal?.code ?? null);
+        tellDecided(this.#options.logger, intake, refusal, own);
       }
       await this.#reached(appended.position);
     }
     for (const intake of batch.repeated) {
-      await this.#repeat(batch, intake);
+      if (this.#summing?.isAnsweredAnew(intake)) await this.#repeat(batch, intake);
       this.#decided += 1;
     }
     return [];
@@ -380,21 +392,7 @@ class ActiveController implements Controller {
         this.#answer(intake.actor, intake.id, answer);
     } catch (error) {
       // An answer is sent at most once; the `commands` view has it too.
-      logger.warn({ err: error, commandId: intake.id }, 'could not repeat an answer');
+      logger.warn({ ...aboutCommand(intake), err: error }, 'could not repeat an answer');
     }
   }
 }
-
-/** The /48 of automatic IPv6 subnets of realm networks (RFC 4193): the same for every controller of the realm. */
-const realmUlaOf = (realm: string): string => {
-  const hex = hash('sha256', `cnm-ula ${realm}`, 'hex');
-  const group = (at: number): string => Number.parseInt(hex.slice(at, at + 4), 16).toString(16);
-  return `fd${hex.slice(0, 2)}:${group(2)}:${group(6)}::/48`;
-};
-
-/** The state that a log adds up to, without following it: for tests and offline tools. */
-export const foldLog = (messages: Iterable<Message>) => {
-  const realm = emptyRealm();
-  for (const message of messages) applyMessage(realm, message);
-  return realm;
-};

@@ -85,6 +85,23 @@ const parse = (raw: unknown, body: Uint8Array): Intake['command'] => {
   return refuse('COMMAND_MALFORMED', firstIssues(parsed.error), culprits);
 };
 
+/** Who sent a message and under which id, without looking at what it asks for. @param actor of its subject */
+export const senderOf = (
+  message: Message,
+  actor: string,
+): Pick<Intake, 'sequence' | 'actor' | 'id' | 'correlationid' | 'type'> => {
+  const raw = message.body.length > commandBytesMax ? undefined : parseJson(message.body);
+  const fields = (typeof raw === 'object' && raw !== null ? raw : {}) as Record<string, unknown>;
+  const id = CommandId.safeParse(fields.id);
+  return {
+    sequence: message.position,
+    actor,
+    id: id.success ? id.data : commandId(message.recordedMs, `message/${message.position}`),
+    correlationid: text(fields.correlationid, 160) ?? (id.success ? id.data : `message/${message.position}`),
+    type: text(fields.type, 100) ?? '',
+  };
+};
+
 /** Of a sender that knows nothing of ours: its NATS library may have put it there. */
 const traceOf = (message: Message): string | undefined => {
   const header = message.header('traceparent');

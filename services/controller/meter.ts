@@ -1,9 +1,14 @@
 /** What a controller counts. */
 import type { CommandRecord } from '../../events/command-record.ts';
 import { commandTypes } from '../../events/commands.ts';
+import type { Event } from '../../events/envelope.ts';
+import type { Refusal } from '../../events/refusals.ts';
 import { type Look, STUCK_MS } from '../lib/health.ts';
+import { aboutCommand } from '../lib/log-fields.ts';
+import type { Logger } from '../lib/logger.ts';
 import type { Metrics } from '../lib/metrics/metrics.ts';
 import type { Realm } from '../lib/realm.ts';
+import type { Intake } from './intake.ts';
 
 export interface ControllerMeter {
   /** @param command type as its sender wrote it. @param code of the refusal; null: accepted */
@@ -32,6 +37,20 @@ export const controllerMeter = (metrics: Metrics): ControllerMeter => ({
 export const observeController = (metrics: Metrics, look: () => Look): void => {
   metrics.gauge('cnm_controller_active', () => [[{}, look().role === 'deciding' ? 1 : 0]]);
   metrics.gauge('cnm_commands_open', () => [[{}, look().stages.find(({ name }) => name === 'open')?.waiting ?? 0]]);
+};
+
+/** Off unless somebody asks for it: what was decided is on the log anyway. */
+export const tellDecided = (
+  logger: Logger,
+  intake: Intake,
+  refusal: Refusal | null,
+  events: readonly Event[],
+): void => {
+  if (!logger.isLevelEnabled('debug')) return;
+  const { actor, type: command } = intake;
+  const code = refusal?.code ?? null;
+  const eventid = events[0]?.meta.id;
+  logger.debug({ ...aboutCommand(intake), eventid, events: events.length, actor, command, code }, 'decided');
 };
 
 /** Accepted commands that have not ended. Complexity: one look at each host. */

@@ -4,7 +4,9 @@
  */
 
 import type { Logger } from 'pino';
+import { hostFull } from '../../events/capacity.ts';
 import { type Context, decide } from '../../events/decide.ts';
+import { overQuota } from '../../events/deciders/quotas.ts';
 import { checkId } from '../../events/deciders/upkeep.ts';
 import type { DriverRules } from '../../events/driver-rules.ts';
 import { type Event, encodeEvent, eventVersions, isMixed, type Meta } from '../../events/envelope.ts';
@@ -13,11 +15,13 @@ import { evolve, memoryMs } from '../../events/evolve.ts';
 import type { SubnetPool } from '../../events/ipam.ts';
 import { commandId, mintedMs } from '../../events/names.ts';
 import { type Refusal, refuse } from '../../events/refusals.ts';
+import type { RefusedRange } from '../../events/refused-ranges.ts';
 import { routeCommand } from '../../events/route.ts';
 import { type BoundaryState, commandKey, executorOf } from '../../events/state.ts';
 import type { Journal } from '../../events/table.ts';
 import { aboutOf } from '../lib/about.ts';
 import type { CommitHead } from '../lib/commit-head.ts';
+import { aboutCommand } from '../lib/log-fields.ts';
 import { type Boundary, boundaryOf, knownHosts, networkBoundary, type Realm } from '../lib/realm.ts';
 import type { Intake } from './intake.ts';
 import { boundaryAt, refusalAt, refusalOfFacts } from './parked.ts';
@@ -36,6 +40,12 @@ export interface RoundContext {
   /** Who vouches for the actors of commands. */
   readonly actorProof: NonNullable<Meta['actorproof']>;
   readonly newId: () => string;
+  /** Whether a refusal by quota may be recorded by itself; else it is summed. */
+  readonly mayRecord?: (actor: string) => boolean;
+  /** Who may set quotas; null or left out: everybody. */
+  readonly operators?: ReadonlySet<string> | null;
+  /** Commands that were refused together before this controller began, by whomever: they are refused again. */
+  readonly refusedBefore?: (intake: Intake) => RefusedRange | undefined;
   readonly log: Logger;
 }
 
@@ -61,9 +71,18 @@ export interface Batch {
  */
 export type Bond = 'apart' | 'admitted' | 'joint';
 
+export interface Summed {
+  readonly intake: Intake;
+  readonly refusal: Refusal;
+}
+
 export interface Round {
   readonly batches: readonly Batch[];
   readonly bond: Bond;
+  /** Commands that are refused without a record of their own, and why. */
+  readonly summed: readonly Summed[];
+  /** Commands that were refused so before. */
+  readonly again: readonly { readonly intake: Intake; readonly range: RefusedRange }[];
   /** Commands that did not fit any more. */
   readonly rest: readonly Intake[];
 }
@@ -85,6 +104,8 @@ const refused = (intake: Intake, { code, detail, culprits }: Refusal): Fact => (
 class RoundInProgress {
   readonly batches = new Map<Boundary, Batch>();
   bond: Bond = 'apart';
+  readonly summed: Summed[] = [];
+  readonly again: Round['again'][number][] = [];
   readonly #realm: Realm;
   readonly #context: RoundContext;
   readonly #journals = new Set<Journal>();
@@ -169,10 +190,19 @@ class RoundInProgress {
     const context: Context = { ...this.#context, host: boundary.host ?? '', hosts, actor: intake.actor };
     try {
       const decision = decide(boundary.state, intake.command.value, context);
-      return decision.ok ? (refusalOfFacts(this.#realm, decision.facts) ?? decision.facts) : decision;
+      return decision.ok ? (this.#refusalOf(boundary, intake.actor, decision.facts) ?? decision.facts) : decision;
     } catch (error) {
       return this.#faulty(intake, error);
     }
+  }
+
+  /** Why what was decided cannot stand, whatever it is: something is parked, the quota of the actor, the capacity of the host. */
+  #refusalOf({ state, host }: Boundary, actor: string, facts: readonly Fact[]): Refusal | null {
+    return (
+      refusalOfFacts(this.#realm, facts) ??
+      overQuota(state, actor, facts) ??
+      (host === null ? null : hostFull(state.pressure.values(), host, facts))
+    );
   }
 
   /** @returns false when the commit of its boundary is full */
@@ -187,6 +217,11 @@ class RoundInProgress {
     }
     const recorded = known ? underOtherId(intake) : intake;
     if (known && this.#known(recorded)) return true;
+    const before = known ? undefined : this.#context.refusedBefore?.(intake);
+    if (before) {
+      this.again.push({ intake, range: before });
+      return true;
+    }
     const routed = this.#route(intake);
     const batch = this.batch(routed.boundary);
     if (batch.bytes >= commitBytesMax / 2) return false;
@@ -195,7 +230,9 @@ class RoundInProgress {
           { kind: 'command', id: intake.id },
         ])
       : (routed.refusal ?? this.#decide(routed.boundary, intake));
-    batch.decided.push({ intake, ...this.#record(batch, recorded, answer) });
+    if ('code' in answer && answer.code === 'QUOTA_EXCEEDED' && this.#context.mayRecord?.(intake.actor) === false)
+      this.summed.push({ intake, refusal: answer });
+    else batch.decided.push({ intake, ...this.#record(batch, recorded, answer) });
     return true;
   }
 
@@ -249,8 +286,9 @@ class RoundInProgress {
   }
 
   /** A defect must not stop the stream: the command is refused, and the defect is loud in our own log. */
-  #faulty({ id }: Intake, error: unknown): Refusal {
-    this.#context.log.error({ err: error, commandId: id }, 'decider failed');
+  #faulty(intake: Intake, error: unknown): Refusal {
+    const { id } = intake;
+    this.#context.log.error({ ...aboutCommand(intake), err: error }, 'decider failed');
     const detail = `the decider failed: ${error instanceof Error ? error.message : String(error)}`;
     return refuse('COMMAND_FAULTY', detail, [{ kind: 'command', id }]);
   }
@@ -308,5 +346,6 @@ export const decideRound = (realm: Realm, intakes: readonly Intake[], context: R
   } finally {
     round.rollback();
   }
-  return { batches: [...round.batches.values()], bond: round.bond, rest: intakes.slice(fitting) };
+  const { bond, summed, again } = round;
+  return { batches: [...round.batches.values()], bond, summed, again, rest: intakes.slice(fitting) };
 };

@@ -71,6 +71,14 @@ export const aboutOf = (fact: Fact, command = ''): string => {
       return aboutDrift(fact.data);
     case 'SubjectShredded':
       return `subject/${fact.data.subject}`;
+    case 'QuotaSet':
+      return `actor/${fact.data.actor ?? '*'}`;
+    case 'CommandsRefused':
+      return `actor/${fact.data.actor}`;
+    case 'CapacityStated':
+    case 'CapacityPressure':
+    case 'CapacityRelieved':
+      return `host/${fact.data.host}`;
     default:
       return `endpoint/${fact.data.endpointId}`;
   }

@@ -15,7 +15,7 @@ export interface Boundary {
   head: CommitHead | null;
   /** The last report of its worker. */
   outcomeHead: CommitHead | null;
-  /** Every command of this boundary up to this position in the command stream is decided. */
+  /** The last command in the command stream that anything was decided of here; others before it may wait. */
   decidedThrough: number;
   /** What it cannot get past; null: nothing, as nearly always. */
   parked: ParkedBoundary | null;

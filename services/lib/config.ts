@@ -61,6 +61,10 @@ export interface Config {
   readonly driftMs: number;
   /** The operator answers for it that the server lets each user publish under its own actor only. */
   readonly actorsProven: boolean;
+  /** Commands a second beyond which an actor is held back while others are at work. */
+  readonly fairRate: number;
+  /** Who may set quotas; null: everybody. */
+  readonly operators: readonly string[] | null;
   /** Private key that checkpoints are signed with; null: none are made. */
   readonly checkpointKeyFile: string | null;
   /** Where each checkpoint is appended to as well. */
@@ -122,6 +126,9 @@ export const variables = {
   CNM_DRIFT_MS: 'how often a worker looks at all that is its own for what others have changed unnoticed (30000)',
   CNM_ACTORS:
     'authenticated: you answer for it that the server lets each user publish under its own actor only; else actors are recorded as claimed (claimed)',
+  CNM_FAIR_RATE:
+    'commands a second beyond which an actor is held back while others are at work, read by controllers (500)',
+  CNM_OPERATORS: 'actors who may set quotas, with commas, read by controllers (everybody)',
   CNM_CHECKPOINT_KEY_FILE:
     'Ed25519 private key (PKCS 8, PEM) that the collector signs checkpoints of the log with (none: no checkpoints)',
   CNM_CHECKPOINT_FILE: 'file that each checkpoint is appended to as well (none)',
@@ -195,6 +202,13 @@ const wholeMs = z
   .string()
   .regex(/^\d{1,9}$/, 'a whole number of milliseconds')
   .transform(Number);
+
+const wholeCount = (what: string) =>
+  z
+    .string()
+    .regex(/^\d{1,9}$/, `a whole number of ${what}`)
+    .transform(Number)
+    .pipe(z.int().min(1, 'at least 1'));
 
 const absolute = z.string().startsWith('/', 'an absolute path');
 
@@ -283,15 +297,16 @@ const Environment = z.object({
   CNM_CONFIRM_MS: wholeMs.optional(),
   CNM_DRIFT_MS: wholeMs.refine((ms) => ms >= 100, '100 or more').optional(),
   CNM_ACTORS: z.enum(['claimed', 'authenticated'], 'either claimed or authenticated').optional(),
+  CNM_FAIR_RATE: wholeCount('commands a second').optional(),
+  CNM_OPERATORS: z
+    .string()
+    .transform((text) => text.split(','))
+    .pipe(z.array(Actor))
+    .optional(),
   CNM_CHECKPOINT_KEY_FILE: absolute.optional(),
   CNM_CHECKPOINT_FILE: absolute.optional(),
   CNM_CHECKPOINT_MS: wholeMs.pipe(z.int().min(100, 'at least 100')).optional(),
-  CNM_SNAPSHOT_EVENTS: z
-    .string()
-    .regex(/^\d{1,9}$/, 'a whole number of events')
-    .transform(Number)
-    .pipe(z.int().min(1, 'at least 1'))
-    .optional(),
+  CNM_SNAPSHOT_EVENTS: wholeCount('events').optional(),
   CNM_HTTP: HttpText.optional(),
   CNM_ROOTLESS: flag.optional(),
   CNM_THROWAWAY: flag.optional(),
@@ -357,6 +372,8 @@ export const readConfig = (
     confirmMs: settings.CNM_CONFIRM_MS ?? 5_000,
     driftMs: settings.CNM_DRIFT_MS ?? 30_000,
     actorsProven: settings.CNM_ACTORS === 'authenticated',
+    fairRate: settings.CNM_FAIR_RATE ?? 500,
+    operators: settings.CNM_OPERATORS ?? null,
     checkpointKeyFile: settings.CNM_CHECKPOINT_KEY_FILE ?? null,
     checkpointFile: settings.CNM_CHECKPOINT_FILE ?? null,
     checkpointMs: settings.CNM_CHECKPOINT_MS ?? 60_000,

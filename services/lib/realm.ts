@@ -194,3 +194,10 @@ export const followRealm = (log: Stream, options: FollowOptions = {}): FollowedR
     },
   };
 };
+
+/** The state that a log adds up to, without following it: for tests and offline tools. */
+export const foldLog = (messages: Iterable<Message>) => {
+  const realm = emptyRealm();
+  for (const message of messages) applyMessage(realm, message);
+  return realm;
+};

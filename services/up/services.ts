@@ -124,6 +124,9 @@ const startController = async (deps: ServiceDeps): Promise<Part> => {
     quarantineMs: config.quarantineMs,
     realmPools: config.realmPools,
     actorProof: config.actorsProven ? 'nats' : 'claim',
+    // A burst of two seconds.
+    fairRate: { perSecond: config.fairRate, burst: 2 * config.fairRate },
+    operators: config.operators && new Set(config.operators),
     meter: controllerMeter(observed.metrics),
     tracing,
   });

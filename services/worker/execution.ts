@@ -6,6 +6,7 @@ import { type Fault, isConstructive, type SandboxFacts } from '../../events/even
 import type { BoundaryState } from '../../events/state.ts';
 import type { Dns } from '../dns/dns.ts';
 import type { Clock } from '../lib/clock.ts';
+import { aboutEvent } from '../lib/log-fields.ts';
 import { noTracing, type Tracing } from '../lib/trace.ts';
 import { blamed } from './blame.ts';
 import { remains, repairPlans, repairs } from './census.ts';
@@ -375,7 +376,9 @@ export class Execution {
     const { unit, tries } = task;
     if (task.fault) {
       const delayMs = Math.min(100 * 2 ** tries, retryMsMax);
-      this.#options.logger.error({ unit: unit.id, fault, delayMs }, 'could not be taken back, trying again');
+      const [intent] = unit.intents;
+      const about = intent ? aboutEvent(intent) : {};
+      this.#options.logger.error({ ...about, unit: unit.id, fault, delayMs }, 'could not be taken back, trying again');
       this.#later(delayMs, () => {
         this.#due.push({ ...task, tries: tries + 1 });
       });

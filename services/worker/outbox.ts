@@ -8,6 +8,7 @@ import { subjects } from '../../events/names.ts';
 import { aboutOf } from '../lib/about.ts';
 import { type Clock, sleep } from '../lib/clock.ts';
 import type { CommitHead } from '../lib/commit-head.ts';
+import { aboutEvent } from '../lib/log-fields.ts';
 import type { Boundary, FollowedRealm } from '../lib/realm.ts';
 import type { Stream } from '../lib/stream.ts';
 import { noTracing, type Tracing } from '../lib/trace.ts';
@@ -135,6 +136,7 @@ export class Outbox {
       if (!stored) return;
       this.#sent += taken;
       for (const reports of sending) this.#options.stored?.(reports);
+      this.#tell(id, sending.flat());
       this.#waiting = this.#waiting.slice(taken);
     }
     // Nothing was awaited since the look at what waits, so nothing is left lying.
@@ -148,6 +150,18 @@ export class Outbox {
       if (state === 'stored') return true;
       if (state === 'taken') throw this.#fenced();
       if (!this.#open || this.#parting) return false;
+    }
+  }
+
+  /** Off unless somebody asks for it: what was reported is on the log anyway. */
+  #tell(id: string, reports: readonly Report[]): void {
+    const { logger } = this.#options;
+    if (!logger.isLevelEnabled('debug')) return;
+    for (const [index, { fact, intent }] of reports.entries()) {
+      const about = intent
+        ? { ...aboutEvent(intent), causationid: intent.meta.id }
+        : { correlationid: `${id}.${index}` };
+      logger.debug({ ...about, eventid: `${id}.${index}`, type: fact.type }, 'reported');
     }
   }
 
@@ -190,7 +204,7 @@ export class Outbox {
       await followed.reached(appended.position);
       return 'stored';
     }
-    logger.warn({ appended, attempt }, 'report not acknowledged, looking at the log');
+    logger.warn({ eventid: `${id}.0`, appended, attempt }, 'report not acknowledged, looking at the log');
     await sleep(clock, Math.min(2 ** attempt, retryMsMax));
     const last = await log.lastOn(subjects.outcome(host)).catch(() => null);
     if (last === null || last.position === (guard?.position ?? 0)) return 'unknown';

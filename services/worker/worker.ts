@@ -20,6 +20,7 @@ import { type Boundary, boundaryOf, type FollowedRealm, followRealm, type Realm 
 import type { Stream } from '../lib/stream.ts';
 import { noTracing, type Tracing } from '../lib/trace.ts';
 import type { Plugins } from '../plugins/plugins.ts';
+import { Capacity } from './capacity.ts';
 import { Consulting } from './consulting.ts';
 import { Drift } from './drift.ts';
 import type { DriftMemory } from './drift-memory.ts';
@@ -32,6 +33,7 @@ import { Outbox } from './outbox.ts';
 import { listenToParked, whyParked } from './parked.ts';
 import { Peers } from './peers.ts';
 import { Present } from './present.ts';
+import type { Report } from './reports.ts';
 import { hostOf, statedBy } from './statement.ts';
 import { Stating } from './stating.ts';
 import { Taking } from './taking.ts';
@@ -105,6 +107,7 @@ class HostWorker implements Worker {
   #consulting: Consulting | null = null;
   /** Null until intents are taken. */
   #taking: Taking | null = null;
+  #capacity: Capacity | null = null;
   readonly #dns: Dns;
   #stopped = false;
   #loop: Promise<void> = Promise.resolve();
@@ -239,6 +242,12 @@ class HostWorker implements Worker {
     await this.#encryption.begin();
     await this.#peers.begin();
     this.#stating.watch();
+    const { pools } = this.#options;
+    const report = (reports: readonly Report[]) => outbox.push(reports);
+    this.#capacity = new Capacity({
+      ...{ host, kernel, state: boundary.state, drivers, pools, clock, logger, report, onFault },
+    });
+    await this.#capacity.begin();
     plugins.onChange(() => this.#stating.restate());
     plugins.onActivated(() => execution.pluginActivated());
     const { state } = boundary;
@@ -253,6 +262,7 @@ class HostWorker implements Worker {
 
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.#capacity?.stop();
     this.#stating.stop();
     this.#taking?.stop();
     this.#leasing.stop();
@@ -285,6 +295,7 @@ class HostWorker implements Worker {
   /** Bugs and fences end it: nothing more is done to the kernel, and nothing more is reported. */
   #fail(error: unknown): void {
     this.#stopped = true;
+    this.#capacity?.stop();
     this.#stating.stop();
     this.#leasing.stop();
     this.#consulting?.close();

@@ -51,7 +51,7 @@ const typesIn = (kept: readonly Kept[]): ReadonlySet<EventType> =>
   new Set(kept.flatMap(({ body, subject }) => decodeCommit(body, subject).map(({ type }) => type)));
 
 const isReport = (type: EventType): boolean =>
-  /(^Drift.*|Created|Updated|Deleted|Failed|Joined|Left|Reverted|Facts)$/.test(type);
+  /(^Drift.*|Created|Updated|Deleted|Failed|Joined|Left|Reverted|Facts|Stated|Pressure|Relieved)$/.test(type);
 
 /** A sample of another realm, as it would be in this one. */
 const sampleOf = (type: EventType, recordedMs: number): Kept => {

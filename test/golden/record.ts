@@ -21,6 +21,7 @@ import { provision } from '../../services/nats/streams.ts';
 import { startService } from '../../services/up/services.ts';
 import { startNats, waitFor } from '../support/nats.ts';
 import { recordDrift } from './record-drift.ts';
+import { recordLoad } from './record-load.ts';
 
 const runDir = '/run/cnm';
 
@@ -284,6 +285,8 @@ await sender.send('MoveSandbox', { sandbox: 'web-1', from: 'web', to: { ...to, p
 await both('move-sandbox', sender.send('MoveSandbox', { sandbox: 'web-1', from: 'web', to }));
 await both('update-network', sender.send('UpdateNetwork', { network: 'blue', labels: { tier: 'front' } }));
 await sender.send('DetachSandbox', { sandbox: 'web-1' });
+await recordLoad({ sender, connection, query, last: () => log.last(), keep });
+
 await both('prune-networks', sender.send('PruneNetworks', { labels: ['tier=front'] }));
 listener.close();
 

@@ -250,6 +250,8 @@ export class Checker {
     }
     if (isFailure(event.type) || event.type === 'CommandRefused') this.failed.add(commandid);
     if (isFailure(event.type)) this.#late.delete(event.meta.causationid);
+    // What a lost host had to undo went with it.
+    if (event.type === 'HostLost') for (const id of state.intents.keys()) this.#late.delete(id);
     if (event.type === 'EndpointSuspected') this.#checkGarbage(state, event, false);
     if (event.type === 'EndpointDeleteRequested' && event.data.cause === 'garbage')
       this.#checkGarbage(state, event, true);

@@ -1,6 +1,6 @@
 /** What must hold of a history that has come to rest. */
 import assert from 'node:assert/strict';
-import { foldLog } from '../../services/controller/controller.ts';
+import { foldLog } from '../../services/lib/realm.ts';
 import type { Model } from './model.ts';
 import { dump } from './model-checks.ts';
 

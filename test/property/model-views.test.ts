@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { decodeCommit } from '../../events/envelope.ts';
 import type { Gateways } from '../../events/events.ts';
+import { isNothing } from '../../events/quotas.ts';
 import { applyCommit, createViews, type Views } from '../../projections/views.ts';
 import { applyMessage, emptyRealm, type Realm } from '../../services/lib/realm.ts';
 import { Model } from './model.ts';
@@ -31,6 +32,9 @@ const decided = (realm: Realm) => {
       states.flatMap(({ sandboxes }) => [...sandboxes.values()]),
       ({ facts, status, members, gateways }) => [facts.incarnation, status, members, both(gateways)],
     ),
+    uses: lines(realm.shared.uses, ([actor, { networks, endpoints, addresses, ports }]) => [
+      ...[actor, networks, endpoints, addresses, ports],
+    ]),
     running: lines(
       states.flatMap(({ progress }) => [...progress.values()]),
       ({ actor, commandid }) => [actor, commandid],
@@ -47,6 +51,10 @@ const viewed = ({ rows }: Views) => ({
   sandboxes: lines(rows.sandboxes.values(), ({ incarnation, status, members, gateways }) => [
     ...[incarnation, status, members.map(({ endpointId }) => endpointId), both(gateways)],
   ]),
+  uses: lines(
+    [...rows.quotas.values()].filter((row) => !isNothing(row)),
+    ({ actor, networks, endpoints, addresses, ports }) => [actor, networks, endpoints, addresses, ports],
+  ),
   running: lines(
     [...rows.commands.values()].filter(({ status }) => status === 'accepted'),
     ({ actor, commandid }) => [actor, commandid],

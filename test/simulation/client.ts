@@ -46,11 +46,24 @@ export class Client {
     const nowMs = this.life.clock.nowMs();
     const id = commandId(nowMs, `${this.actor}${++this.#serial}`);
     const startBy = startWithinMs === undefined ? {} : { startBy: new Date(nowMs + startWithinMs).toISOString() };
-    const body = JSON.stringify({ id, type, data, ...(deadlineMs === undefined ? {} : { deadlineMs }), ...startBy });
+    const asked = type === 'CancelCommand' ? { ...data, commandId: this.#recent(id) } : data;
+    const body = JSON.stringify({
+      id,
+      type,
+      data: asked,
+      ...(deadlineMs === undefined ? {} : { deadlineMs }),
+      ...startBy,
+    });
     const sent: Sent = { actor: this.actor, id, type, first: null, outcome: null, acknowledged: false };
     this.sent.set(id, sent);
     void this.#publish(sent, body, host);
     return sent;
+  }
+
+  /** One that was sent a moment ago; else the id of this one, which is not there to be cancelled. */
+  #recent(id: string): string {
+    const recent = [...this.sent.keys()].slice(-6);
+    return recent.length === 0 ? id : this.life.dice.pick(recent);
   }
 
   async #publish(sent: Sent, body: string, host: string | null): Promise<void> {

@@ -9,6 +9,8 @@ export interface Victims {
   readonly workers: readonly (readonly [Service, Machine])[];
   readonly machines: readonly Machine[];
   readonly nowMs: () => number;
+  /** Somebody says, so much later, that a host is lost. */
+  readonly declareLost: (host: string, laterMs: number) => void;
 }
 
 const weights = {
@@ -23,6 +25,7 @@ const weights = {
   lose: 1.5,
   listen: 1,
   duel: 1.5,
+  loseHost: 0.7,
 } as const;
 export type Incident = keyof typeof weights;
 export const incidentNames = Object.keys(weights) as readonly Incident[];
@@ -87,6 +90,15 @@ export const befall = (incident: Incident, dice: Dice, victims: Victims): void =
       const [worker, own] = dice.pick(workers);
       worker.kill(awayMs(dice));
       lose(dice, own);
+      return;
+    }
+    case 'loseHost': {
+      // Cut off, or dead; and somebody says that it does not come back. It does.
+      const [worker, { host }] = dice.pick(workers);
+      const away = dice.between(14_000, 30_000);
+      if (worker.life && dice.chance(0.5)) worker.life.cutOffUntilMs = victims.nowMs() + away;
+      else worker.kill(away);
+      victims.declareLost(host, dice.between(9_000, 20_000));
       return;
     }
     case 'duel': {

@@ -14,8 +14,9 @@ import { repairs } from '../../services/worker/census.ts';
 import { Present } from '../../services/worker/present.ts';
 import { Checker } from '../property/model-checks.ts';
 import { startMs } from '../support/fake-clock.ts';
-import { assertEndedOnce, hostServers } from '../support/system.ts';
+import { hostServers } from '../support/system.ts';
 import type { Client, Sent } from './client.ts';
+import { assertEndedOnce } from './ended-once.ts';
 import { realm } from './services.ts';
 import type { Machine, Stage } from './stage.ts';
 import { broughtNamespaces } from './wishes.ts';
@@ -113,8 +114,7 @@ export class Witness {
   /** All that must hold now that everything is at rest. */
   check(clients: readonly Client[]): void {
     this.look();
-    const { messages } = this.#stage.log;
-    assertEndedOnce(messages.flatMap(({ body, subject }) => decodeCommit(body, subject)));
+    assertEndedOnce(this.#stage.log.messages);
     assert.deepEqual(this.checker.late(), [], 'what came too late is undone');
     const stored = new Set(this.#stage.commands.messages.map(keyOfCommand));
     for (const client of clients) for (const sent of client.sent.values()) this.#checkAnswers(sent, stored);

@@ -7,6 +7,7 @@ import type { Stream } from '../../services/lib/stream.ts';
 import { NatsFault } from '../../services/nats/fault.ts';
 import { lease } from '../../services/nats/lease.ts';
 import { createProjector, type Projector } from '../../services/projector/projector.ts';
+import { keepWorker } from '../../services/worker/parked.ts';
 import { workerLease } from '../../services/worker/tenure.ts';
 import { createWorker } from '../../services/worker/worker.ts';
 import { fakePlugins } from '../support/plugins/fake.ts';
@@ -87,12 +88,14 @@ export const startWorker =
     const held = lease(leases, workerLease(host), holder, handlers, { clock, isDead: (other) => other !== holder });
     held.closed.catch(() => undefined);
     await Promise.race([taken.promise, held.closed]);
-    const worker = createWorker({
-      ...{ realm, host, runDir, pools: DEFAULT_IPV4_POOLS, netnsRoots, ula: 'fd00:1:2::/48', secret: null },
-      ...{ log, commands, kernel: simKernel(kernel, { realm, host }, life), drivers, plugins: fakePlugins([]) },
-      ...{ hostServers, clock, logger: silent, names: simNames },
-    });
-    await Promise.race([worker.start(), worker.failed]);
+    const kernelOfLife = simKernel(kernel, { realm, host }, life);
+    const create = () =>
+      createWorker({
+        ...{ realm, host, runDir, pools: DEFAULT_IPV4_POOLS, netnsRoots, ula: 'fd00:1:2::/48', secret: null },
+        ...{ log, commands, kernel: kernelOfLife, drivers, plugins: fakePlugins([]) },
+        ...{ hostServers, clock, logger: silent, names: simNames },
+      });
+    const worker = await keepWorker({ create, log, logger: silent });
     return {
       failed: Promise.race([worker.failed, onlyFailure(held.closed)]),
       stop: async () => {

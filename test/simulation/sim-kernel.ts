@@ -70,6 +70,7 @@ export const simKernel = (machine: MemoryMachine, options: SimKernelOptions, lif
     watch: () => undefined,
     listeners: () => ask('listeners', () => inner.listeners()),
     facts: () => ask('facts', () => inner.facts()),
+    capacity: () => ask('capacity', () => inner.capacity()),
     setPeers: (tables) => ask('setPeers', () => inner.setPeers(tables)),
     changePeers: (changes) => ask('changePeers', () => inner.changePeers(changes)),
     checkPeers: (left) => ask('checkPeers', () => inner.checkPeers(left)),

@@ -92,6 +92,7 @@ class Simulation implements Stage {
   readonly #witness: Witness;
   readonly #incidents: Record<string, number> = {};
   #happened = 0;
+  #isResting = false;
   #blamed: unknown = null;
 
   constructor(options: SimulationOptions) {
@@ -176,6 +177,7 @@ class Simulation implements Stage {
 
   /** Clients ask, and things go wrong, until so much has happened. */
   async #trouble(until: number): Promise<void> {
+    this.#isResting = false;
     const dice = this.dice.fork(`trouble ${this.#happened}`);
     const { without } = this.#options;
     if (!without.has('weather'))
@@ -189,6 +191,7 @@ class Simulation implements Stage {
       workers: this.#workers,
       machines: this.#machines,
       nowMs: () => this.scheduler.nowMs,
+      declareLost: (host: string, laterMs: number) => this.#declareLost(host, laterMs),
     };
     while (this.#happened < until) {
       this.#happened += 1;
@@ -206,8 +209,16 @@ class Simulation implements Stage {
     }
   }
 
+  #declareLost(host: string, laterMs: number): void {
+    this.scheduler.after(laterMs, `somebody declares ${host} lost`, () => {
+      if (!this.#isResting)
+        this.#send({ type: 'DeclareHostLost', data: { host, reason: 'nobody answers' }, host: null });
+    });
+  }
+
   /** Nothing goes wrong any more, and everything comes to rest. */
   async #rest(): Promise<void> {
+    this.#isResting = true;
     this.wire.weather = { ...fairWeather };
     for (const { place, kernel } of this.#machines) {
       place.wallOffsetMs = 0;

@@ -8,6 +8,7 @@ import type { Dice } from './dice.ts';
 const networks = ['one', 'two', 'inner', 'six', 'far', 'wide'] as const;
 type Network = (typeof networks)[number];
 const endpoints = ['e', 'f', 'g'];
+const owners = ['nomad', 'kubelet'];
 const sandboxes = ['s1', 's2', 's3', 's4'];
 export const broughtNamespaces: readonly string[] = ['/run/netns/brought1', '/run/netns/brought2'];
 
@@ -25,6 +26,9 @@ const weights = {
   detach: 3,
   move: 4,
   configure: 0.2,
+  renew: 3,
+  cancel: 2,
+  declareLost: 1,
 } as const;
 type Kind = keyof typeof weights;
 
@@ -60,16 +64,23 @@ const networkData = (dice: Dice, name: Network): CommandInput<'CreateNetwork'> =
   ipv6: name === 'six',
   internal: name === 'inner',
   ...gc(dice),
+  ...(dice.chance(0.1) ? { leaseMs: 15_000 } : {}),
 });
 
 const inside = (dice: Dice) => (dice.chance(0.12) ? { netns: dice.pick(broughtNamespaces) } : {});
+
+/** Who asked for a sandbox may have to say again and again that it is wanted. */
+const lease = (dice: Dice) =>
+  dice.chance(0.3)
+    ? { leaseMs: dice.pick([2_000, 10_000]), ...(dice.chance(0.5) ? { owner: dice.pick(owners) } : {}) }
+    : {};
 
 interface Asked {
   readonly type: CommandType;
   readonly data: object;
 }
 
-const aboutNetwork = (dice: Dice, kind: Kind): Asked | null => {
+const aboutNetwork = (dice: Dice, kind: Kind, host: string): Asked | null => {
   const network = dice.pick(networks);
   switch (kind) {
     case 'createNetwork':
@@ -82,6 +93,11 @@ const aboutNetwork = (dice: Dice, kind: Kind): Asked | null => {
       const options = { 'com.docker.network.driver.mtu': String(1400 + dice.below(3)) };
       return { type: 'UpdateNetwork', data: { network, options } };
     }
+    case 'cancel':
+      // Of a command that the client knows.
+      return { type: 'CancelCommand', data: { commandId: '' } };
+    case 'declareLost':
+      return { type: 'DeclareHostLost', data: { host, reason: 'nobody answers' } };
     case 'configure':
       return { type: 'ConfigureDriver', data: { driver: 'bridge', options: {} } };
     default:
@@ -108,11 +124,18 @@ const aboutEndpoint = (dice: Dice, kind: Kind, there: readonly Endpoint[]): Aske
     }
     case 'join': {
       const { network, endpoint } = like(({ sandbox }) => sandbox === null);
-      return { type: 'JoinEndpoint', data: { network, endpoint, sandbox: dice.pick(sandboxes), ...inside(dice) } };
+      return {
+        type: 'JoinEndpoint',
+        data: { network, endpoint, sandbox: dice.pick(sandboxes), ...inside(dice), ...lease(dice) },
+      };
     }
     case 'leave': {
       const { network, endpoint } = like(({ sandbox }) => sandbox !== null);
       return { type: 'LeaveEndpoint', data: { network, endpoint } };
+    }
+    case 'renew': {
+      const sandbox = like((one) => one.sandbox !== null).sandbox ?? '';
+      return { type: 'RenewLease', data: { sandbox, ...(dice.chance(0.3) ? { owner: dice.pick(owners) } : {}) } };
     }
     case 'detach':
       return { type: 'DetachSandbox', data: { sandbox: like(({ sandbox }) => sandbox !== null).sandbox } };
@@ -122,7 +145,13 @@ const aboutEndpoint = (dice: Dice, kind: Kind, there: readonly Endpoint[]): Aske
     }
     case 'attach': {
       const some = dice.some(networks).map((network) => ({ network }));
-      const data = { sandbox: dice.pick(sandboxes), networks: some, ports: ports(dice), ...inside(dice) };
+      const data = {
+        sandbox: dice.pick(sandboxes),
+        networks: some,
+        ports: ports(dice),
+        ...inside(dice),
+        ...lease(dice),
+      };
       return { type: 'AttachSandbox', data };
     }
     default: {
@@ -135,7 +164,7 @@ const aboutEndpoint = (dice: Dice, kind: Kind, there: readonly Endpoint[]): Aske
 export const wish = (dice: Dice, known: readonly Known[]): Wish => {
   const { host, state } = dice.pick(known);
   const kind = dice.weighed(weights);
-  const { type, data } = aboutNetwork(dice, kind) ?? aboutEndpoint(dice, kind, endpointsOf(state));
+  const { type, data } = aboutNetwork(dice, kind, host) ?? aboutEndpoint(dice, kind, endpointsOf(state));
   const deadline = dice.chance(0.15) ? { deadlineMs: dice.pick([1, 500, 3_000]) } : {};
   const start = dice.chance(0.05) ? { startWithinMs: dice.pick([1, 2_000]) } : {};
   return { type, data, host: dice.chance(0.93) ? host : null, ...deadline, ...start } as Wish;

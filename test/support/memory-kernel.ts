@@ -18,6 +18,7 @@ import type {
   Census,
   Kernel,
   KernelFacts,
+  KernelUse,
   Operation,
   Plan,
   PlanResult,
@@ -74,6 +75,8 @@ export class MemoryMachine {
   #asked = 0;
   #gate: Promise<void> = Promise.resolve();
   facts: KernelFacts = defaultFacts;
+  /** What is in use of what all networks share. */
+  uses: readonly KernelUse[] = [];
   /** Every operation that was carried out or tried, for assertions. */
   readonly log: string[] = [];
 
@@ -374,6 +377,7 @@ export const memoryKernel = (machine: MemoryMachine, { realm, host }: MemoryKern
     watch: (tell) => machine.notices.listen(tell),
     listeners: () => ask(() => []),
     facts: () => ask(() => machine.facts),
+    capacity: () => ask(() => machine.uses),
     setPeers: (tables) => ask(() => tables.map((table) => peers.set(structuredClone(table)))),
     changePeers: (changes) => ask(() => changes.map((change) => peers.change(structuredClone(change)))),
     checkPeers: (left) => ask(() => peers.check(left)),

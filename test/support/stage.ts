@@ -35,8 +35,12 @@ export class Stage<S extends Stream = Stream> {
   }
 
   /** A controller on connections of its own, where `streams` are given. */
-  async controller(clock: Clock = systemClock, streams: { commands: Stream; log: Stream } = this): Promise<Controller> {
-    const controller = startController(streams, clock, this.answers);
+  async controller(
+    clock: Clock = systemClock,
+    streams: { commands: Stream; log: Stream } = this,
+    settings: Parameters<typeof startController>[3] = {},
+  ): Promise<Controller> {
+    const controller = startController(streams, clock, this.answers, settings);
     this.controllers.push(controller);
     await controller.start();
     controller.activate();
@@ -93,9 +97,17 @@ export class Stage<S extends Stream = Stream> {
   audit(): Checker {
     const checker = new Checker();
     for (const message of this.logged) checker.take(message);
-    assert.equal(checker.decided.size, this.sent.length - this.#repeats(), 'one decision a command');
+    assert.equal(checker.decided.size + this.summed(), this.sent.length - this.#repeats(), 'one decision a command');
     assert.deepEqual(checker.impossible, []);
     return checker;
+  }
+
+  /** How many commands were refused together with others. */
+  summed(): number {
+    return this.events('CommandsRefused').reduce(
+      (count, event) => count + (event.type === 'CommandsRefused' ? event.data.count : 0),
+      0,
+    );
   }
 
   /** Commands that say what one before them said. */
@@ -125,9 +137,10 @@ export class Stage<S extends Stream = Stream> {
 export const staged = async (
   play: (stage: Stage<MemoryStream>) => Promise<void>,
   logOptions: MemoryStreamOptions = {},
+  commandOptions: MemoryStreamOptions = {},
 ): Promise<void> => {
   const nowMs = () => systemClock.nowMs();
-  const commands = memoryStream('COMMANDS', { nowMs });
+  const commands = memoryStream('COMMANDS', { nowMs, ...commandOptions });
   const stage = new Stage({ commands, log: memoryStream('LOG', { nowMs, ...logOptions }) });
   await stage.reporter.start();
   try {

@@ -1,6 +1,6 @@
 /** A whole cnmbus in one process, for tests: controller and worker over streams and a kernel of the caller's choice. */
 import assert from 'node:assert/strict';
-import { pino } from 'pino';
+import { type Logger, pino } from 'pino';
 import type { Driver } from '../../drivers/driver.ts';
 import type { KernelObject } from '../../drivers/objects.ts';
 import type { Kernel } from '../../drivers/port.ts';
@@ -13,10 +13,10 @@ import { DEFAULT_IPV4_POOLS } from '../../events/ipam.ts';
 import { commandId, subjects } from '../../events/names.ts';
 import type { Accepted, Answer, Outcome, Refused } from '../../events/queries.ts';
 import type { BoundaryState } from '../../events/state.ts';
-import { type Controller, createController, foldLog } from '../../services/controller/controller.ts';
+import { type Controller, createController } from '../../services/controller/controller.ts';
 import type { HostServers } from '../../services/dns/upstreams.ts';
 import { type Clock, systemClock } from '../../services/lib/clock.ts';
-import { boundaryOf } from '../../services/lib/realm.ts';
+import { boundaryOf, foldLog } from '../../services/lib/realm.ts';
 import type { Message, Stream } from '../../services/lib/stream.ts';
 import { noTracing, type Tracing } from '../../services/lib/trace.ts';
 import { connectNats } from '../../services/nats/connection.ts';
@@ -47,12 +47,12 @@ export interface NatsStreams extends Streams {
   stop(): Promise<void>;
 }
 
-const logger = pino({ level: process.env.CNM_LOG_LEVEL ?? 'silent' }, pino.destination({ dest: 2, sync: true }));
+const quiet = pino({ level: process.env.CNM_LOG_LEVEL ?? 'silent' }, pino.destination({ dest: 2, sync: true }));
 
 /** The streams of a real nats-server. */
 export const natsStreams = async (): Promise<NatsStreams> => {
   const nats = await startNats();
-  const connection = await connectNats({ url: nats.url, role: 'test', log: logger });
+  const connection = await connectNats({ url: nats.url, role: 'test', log: quiet });
   const provisioned = await provision(connection, { sync: { kind: 'embedded' } as never });
   if (!provisioned.ok) throw new Error(JSON.stringify(provisioned.problems));
   return {
@@ -75,6 +75,7 @@ export interface SystemOptions extends Streams {
   readonly clock?: Clock;
   readonly actorProof?: Meta['actorproof'];
   readonly tracing?: Tracing;
+  readonly logger?: Logger;
   /** Of encrypted networks. */
   readonly secret?: Uint8Array | null;
   readonly drift?: NonNullable<WorkerOptions['drift']>;
@@ -128,6 +129,7 @@ export class System {
       secret = null,
       drift = {},
       tracing = noTracing,
+      logger = quiet,
     } = { ...this.options, ...more };
     const netnsRoots = ['/run', '/tmp'];
     const pools = DEFAULT_IPV4_POOLS;
@@ -141,7 +143,7 @@ export class System {
 
   async startController(): Promise<Controller> {
     const { log, commands, drivers = builtInDrivers, clock = systemClock, actorProof = 'claim' } = this.options;
-    const { tracing = noTracing } = this.options;
+    const { tracing = noTracing, logger = quiet } = this.options;
     const publish = (subject: string, body: string): void => {
       this.options.publish?.(subject, body);
       this.#answered(JSON.parse(body) as Answer);
@@ -382,6 +384,7 @@ export const mortal = (
       listeners: () => alive('listeners', () => kernel.listeners()),
       watch: (tell) => kernel.watch(tell),
       facts: () => alive('facts', () => kernel.facts()),
+      capacity: () => alive('capacity', () => kernel.capacity()),
       setPeers: (tables) => alive('setPeers', () => kernel.setPeers(tables)),
       changePeers: (changes) => alive('changePeers', () => kernel.changePeers(changes)),
       checkPeers: (left) => alive('checkPeers', () => kernel.checkPeers(left)),
