@@ -1,13 +1,12 @@
 /** The one reader of the environment: every setting, its default and what is wrong with it. */
 import { hash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { homedir, hostname, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { isFailpoint } from '../../drivers/kernel/failpoint.ts';
 import { checkPools, DEFAULT_IPV4_POOLS, DEFAULT_REALM_POOLS, type SubnetPool } from '../../events/ipam-subnets.ts';
 import { Actor, HostName, RealmName } from '../../events/names.ts';
 import { CALL_TIMEOUT_MS, SOCKET_DIRECTORIES, SPEC_DIRECTORIES } from '../plugins/defaults.ts';
+import { type Machine, thisMachine } from './machine.ts';
 
 export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export type LogLevel = (typeof logLevels)[number];
@@ -146,41 +145,6 @@ type Variable = keyof typeof variables;
 export type ConfigRead =
   | { readonly ok: true; readonly config: Config }
   | { readonly ok: false; readonly problems: readonly string[] };
-
-/** What the machine says where the environment says nothing. */
-export interface Machine {
-  readonly uid: number;
-  readonly user: string;
-  readonly home: string;
-  readonly hostname: string;
-  /** Stays the same over reboots (machine-id(5)); empty where there is none. */
-  readonly id: string;
-}
-
-const userName = (): string => {
-  try {
-    return userInfo().username;
-  } catch {
-    // a container may run under an id that no user has
-    return `uid-${process.getuid?.() ?? 0}`;
-  }
-};
-
-const machineId = (): string => {
-  try {
-    return readFileSync('/etc/machine-id', 'utf8').trim();
-  } catch {
-    return '';
-  }
-};
-
-const thisMachine = (): Machine => ({
-  uid: process.getuid?.() ?? 0,
-  user: userName(),
-  home: homedir(),
-  hostname: hostname(),
-  id: machineId(),
-});
 
 /** 40 bits that other machines, realms and hosts do not have, as RFC 4193 wants them, and that a restart gives again. */
 const ulaOf = (machine: Machine, realm: string, host: string): string => {

@@ -179,6 +179,7 @@ class HostWorker implements Worker {
 
   async start(): Promise<void> {
     const { realm, host, log, clock, logger, kernel, drivers, hostServers, plugins } = this.#options;
+    const onFault = (error: unknown) => this.#fail(error);
     const followed = followRealm(log, {
       // What is decided here and for all hosts, and what all hosts report: who is in a network elsewhere stands in those reports.
       subjects: [subjects.host(host), 'cnm.event.realm.>', 'cnm.event.segment.*', 'cnm.outcome.>'],
@@ -194,18 +195,12 @@ class HostWorker implements Worker {
         },
         opened: (realm, opening) => this.#opened(realm, opening),
         folded: (boundary, position) => this.#folded(boundary, position),
-        ...listenToParked(
-          host,
-          logger,
-          () => this.#outbox && followed.realm,
-          (error) => this.#fail(error),
-        ),
+        ...listenToParked(host, logger, () => this.#outbox && followed.realm, onFault),
       },
     });
     this.#followed = followed;
     followed.reader.closed.catch((error) => this.#fail(error));
     const boundary = boundaryOf(followed.realm, host);
-    const onFault = (error: unknown) => this.#fail(error);
     await followed.reader.caughtUp;
     const parked = whyParked(boundary, followed.realm);
     if (parked) throw parked;
