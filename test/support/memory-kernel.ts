@@ -69,7 +69,6 @@ export class MemoryMachine {
   readonly tunnels = new MemoryTunnels();
   /** What encrypts its packets. */
   readonly associations = new MemoryAssociations();
-  /** What somebody hears of it. */
   readonly notices = new MemoryNotices();
   #failings: Failing[] = [];
   #asked = 0;

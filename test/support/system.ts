@@ -379,10 +379,9 @@ export const mortal = (
       positionAt: (timeMs) => alive('positionAt', () => log.positionAt(timeMs)),
     },
     kernel: {
+      ...kernel,
       apply: (plans) => alive('apply', () => kernel.apply(plans)),
       census: (extent) => alive('census', () => kernel.census(extent)),
-      listeners: () => alive('listeners', () => kernel.listeners()),
-      watch: (tell) => kernel.watch(tell),
       facts: () => alive('facts', () => kernel.facts()),
       capacity: () => alive('capacity', () => kernel.capacity()),
       setPeers: (tables) => alive('setPeers', () => kernel.setPeers(tables)),
