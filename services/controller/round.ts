@@ -101,6 +101,9 @@ const refused = (intake: Intake, { code, detail, culprits }: Refusal): Fact => (
   data: { command: intake.type, code, detail, culprits: [...culprits] },
 });
 
+const nameKey = ({ networkId, name }: { readonly networkId: string; readonly name: string }): string =>
+  `${networkId} ${name.toLowerCase()}`;
+
 class RoundInProgress {
   readonly batches = new Map<Boundary, Batch>();
   bond: Bond = 'apart';
@@ -109,6 +112,8 @@ class RoundInProgress {
   readonly #realm: Realm;
   readonly #context: RoundContext;
   readonly #journals = new Set<Journal>();
+  /** Who has taken a name in this round last, by network and name. */
+  readonly #admitted = new Map<string, Batch>();
   /** Who has let go of a name in this round, by network and name. */
   readonly #released = new Map<string, Batch>();
   /** What the last command has come to: nobody asks for the state that it leaves unless another one follows. */
@@ -205,7 +210,7 @@ class RoundInProgress {
     );
   }
 
-  /** @returns false when the commit of its boundary is full */
+  /** @returns false when it is for the next round: the commit of its boundary is full, or it follows on what is folded behind it */
   add(intake: Intake): boolean {
     for (const { state, event } of this.#untried) evolve(state, event, 0);
     this.#untried = [];
@@ -230,6 +235,7 @@ class RoundInProgress {
           { kind: 'command', id: intake.id },
         ])
       : (routed.refusal ?? this.#decide(routed.boundary, intake));
+    if (!('ok' in answer) && this.#isTooEarly(batch, answer)) return false;
     if ('code' in answer && answer.code === 'QUOTA_EXCEEDED' && this.#context.mayRecord?.(intake.actor) === false)
       this.summed.push({ intake, refusal: answer });
     else batch.decided.push({ intake, ...this.#record(batch, recorded, answer) });
@@ -273,12 +279,23 @@ class RoundInProgress {
     return { refusal, events };
   }
 
+  /**
+   * Whether some endpoint takes a name that another host has taken and let go of in this round. Commits of a round are folded host by host, and
+   * then that host would take it again behind this one: it is for the next round.
+   */
+  #isTooEarly(batch: Batch, facts: readonly Fact[]): boolean {
+    return facts.some(
+      ({ type, data }) => type === 'EndpointAdmitted' && (this.#admitted.get(nameKey(data)) ?? batch) !== batch,
+    );
+  }
+
   /** Whether some endpoint takes a name that another host lets go of in this round. */
   #succeeds(batch: Batch, facts: readonly Fact[]): boolean {
     let succeeds = false;
     for (const { type, data } of facts) {
       if (type !== 'EndpointDeleteRequested' && type !== 'EndpointAdmitted') continue;
-      const key = `${data.networkId} ${data.name.toLowerCase()}`;
+      const key = nameKey(data);
+      if (type === 'EndpointAdmitted') this.#admitted.set(key, batch);
       if (type === 'EndpointDeleteRequested') this.#released.set(key, batch);
       else if ((this.#released.get(key) ?? batch) !== batch) succeeds = true;
     }

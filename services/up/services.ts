@@ -186,6 +186,7 @@ const startWorker = async (deps: ServiceDeps): Promise<Part> => {
   const { readSecret } = await import('../worker/tunnel-secret.ts');
   const { holdHost } = await import('../worker/tenure.ts');
   const { hostServers: watchServers } = await import('../dns/upstreams.ts');
+  const { meteredPlugins } = await import('../plugins/meter.ts');
   const { createPlugins } = await import('../plugins/plugins.ts');
   const { config, clock } = deps;
   const { realm, host, pools, ula, netnsRoots } = config;
@@ -204,15 +205,10 @@ const startWorker = async (deps: ServiceDeps): Promise<Part> => {
     const secret = readSecret(config.overlaySecretFile);
     if (!secret.ok && config.overlaySecretFile !== null) logger.warn({ why: secret.why }, 'no encrypted overlays here');
     const { pluginSockets: sockets, pluginSpecs: specs, pluginTimeoutMs: timeoutMs } = config;
-    const plugins = createPlugins({ sockets, specs, timeoutMs, clock, logger, failpoint });
-    const settings = {
-      ...place,
-      pools,
-      ula,
-      netnsRoots,
-      secret: secret.ok ? secret.bytes : null,
-      drift: { everyMs: config.driftMs },
-    };
+    const asked = createPlugins({ sockets, specs, timeoutMs, clock, logger, failpoint });
+    const plugins = meteredPlugins(asked, metrics, clock);
+    const drift = { everyMs: config.driftMs };
+    const settings = { ...place, pools, ula, netnsRoots, secret: secret.ok ? secret.bytes : null, drift };
     const meter = workerMeter(metrics);
     const create = () =>
       createWorker({
