@@ -230,6 +230,8 @@ class TimedCollector implements Collector {
     }
     if (isIntent(event.type) || isTerminal(event.type))
       this.#touched.set(`command ${commandKey(actor, commandid)}`, boundary);
+    if (event.type === 'SandboxLost' || event.type === 'SandboxRestored' || event.type === 'SandboxReclaimed')
+      this.#touched.set(`sandbox ${event.data.sandbox.incarnation}`, boundary);
     this.#seeLease(event, boundary);
     const endpointId = event.type === 'EndpointCreateRequested' ? event.data.endpoint.id : endpointIn(event.data);
     if (endpointId === null) return;

@@ -10,7 +10,11 @@ const aboutDrift = ({
   return kind === 'network' ? `network/${networkId}` : `host/${host}`;
 };
 
+type DriftFact = FactOf<'DriftDetected' | 'DriftRepaired' | 'DriftLeft' | 'DriftEnded'>;
+const isDrift = (fact: Fact): fact is DriftFact => 'drift' in fact.data;
+
 export const aboutOf = (fact: Fact, command = ''): string => {
+  if (isDrift(fact)) return aboutDrift(fact.data);
   switch (fact.type) {
     case 'NetworkCreateRequested':
       return `network/${fact.data.network.id}`;
@@ -18,9 +22,14 @@ export const aboutOf = (fact: Fact, command = ''): string => {
       return `endpoint/${fact.data.endpoint.id}`;
     case 'SandboxCreated':
     case 'SandboxRemoved':
+    case 'SandboxLost':
+    case 'SandboxRestored':
+    case 'SandboxReclaimed':
       return `sandbox/${fact.data.sandbox.id}`;
     case 'HostFacts':
     case 'HostLapsed':
+    case 'HostResumed':
+    case 'LogRegressed':
     case 'HostLost':
     case 'PeersForgotten':
       return `host/${fact.data.host}`;
@@ -64,11 +73,6 @@ export const aboutOf = (fact: Fact, command = ''): string => {
       return `hold/${fact.data.name}`;
     case 'SegmentOpened':
       return `segment/${fact.data.segment}`;
-    case 'DriftDetected':
-    case 'DriftRepaired':
-    case 'DriftLeft':
-    case 'DriftEnded':
-      return aboutDrift(fact.data);
     case 'SubjectShredded':
       return `subject/${fact.data.subject}`;
     case 'QuotaSet':

@@ -170,7 +170,7 @@ const startController = async (deps: ServiceDeps): Promise<Part> => {
       await service.stop();
       await turn;
       await controller.deactivate();
-      await held.stop();
+      await held.stop().catch(() => undefined);
       await controller.stop();
       await connection.drain();
     },
@@ -183,6 +183,7 @@ const startWorker = async (deps: ServiceDeps): Promise<Part> => {
   const { createWorker } = await import('../worker/worker.ts');
   const { countDns, meteredKernel, workerMeter } = await import('../worker/meter.ts');
   const { keepWorker } = await import('../worker/parked.ts');
+  const { fileJournal } = await import('../worker/journal.ts');
   const { readSecret } = await import('../worker/tunnel-secret.ts');
   const { holdHost } = await import('../worker/tenure.ts');
   const { hostServers: watchServers } = await import('../dns/upstreams.ts');
@@ -210,9 +211,11 @@ const startWorker = async (deps: ServiceDeps): Promise<Part> => {
     const drift = { everyMs: config.driftMs };
     const settings = { ...place, pools, ula, netnsRoots, secret: secret.ok ? secret.bytes : null, drift };
     const meter = workerMeter(metrics);
+    const journal = fileJournal(`${runDir}.journal`);
     const create = () =>
       createWorker({
         ...settings,
+        journal,
         log,
         commands,
         kernel,

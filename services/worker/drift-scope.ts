@@ -2,8 +2,11 @@
 import { type KernelObject, objectKey, type Tag } from '../../drivers/objects.ts';
 import type { Extent } from '../../drivers/port.ts';
 import type { DriftThing, NetworkFacts } from '../../events/events.ts';
+import { isAway } from '../../events/reboots.ts';
 import { type BoundaryState, cellOf, networkOf, type SandboxRow } from '../../events/state.ts';
 import { type Scene, settledView } from './inmates.ts';
+import { ownerOf } from './present.ts';
+import { keptOwners } from './regressed-owners.ts';
 import { driverOf, sandboxObjects } from './sandbox.ts';
 import { networkNow } from './settings.ts';
 import { openUnits, sandboxOf, scopeOf } from './units.ts';
@@ -41,6 +44,7 @@ export const busyThings = (state: BoundaryState): ReadonlySet<string> => {
 /** Everything of a sandbox with its endpoints, apart from the networks that they are in. Nothing where anything of it is under way. */
 const sandboxWants = (scene: Scene, row: SandboxRow, busy: ReadonlySet<string>): readonly KernelObject[] => {
   const { state, deployment } = scene;
+  if (isAway(state, row)) return [];
   const view = settledView(state, row);
   const ids = [row.facts.incarnation, ...row.members, ...view.inmates.map(({ network }) => network.id)];
   if (ids.some((id) => busy.has(id))) return [];
@@ -73,8 +77,10 @@ export const wantedIn = (scene: Scene, scope: Scope): ReadonlyMap<string, Kernel
   const { state } = scene;
   const busy = busyThings(state);
   const wanted = new Map<string, KernelObject>();
+  // Whose objects stay as they are, whatever the log says.
+  const held = keptOwners(state);
   const add = (objects: readonly KernelObject[]): void => {
-    for (const object of objects) wanted.set(objectKey(object), object);
+    for (const object of objects) if (!held.has(ownerOf(object.tag))) wanted.set(objectKey(object), object);
   };
   for (const id of scope.networks) add(networkWants(scene, id, busy));
   for (const incarnation of scope.sandboxes) {

@@ -1,60 +1,25 @@
-/** Executes units: plans to the kernel, results to reports. What fails is taken back before it is reported as failed. */
-import type { Logger } from 'pino';
 import { objectKey } from '../../drivers/objects.ts';
-import type { Census, Kernel, KernelFault, Operation, Plan, PlanResult } from '../../drivers/port.ts';
+import type { Census, KernelFault, Operation, Plan, PlanResult } from '../../drivers/port.ts';
 import { type Fault, isConstructive, type SandboxFacts } from '../../events/events.ts';
-import type { BoundaryState } from '../../events/state.ts';
-import type { Dns } from '../dns/dns.ts';
-import type { Clock } from '../lib/clock.ts';
 import { aboutEvent } from '../lib/log-fields.ts';
-import { noTracing, type Tracing } from '../lib/trace.ts';
+import { noTracing } from '../lib/trace.ts';
 import { blamed } from './blame.ts';
 import { remains, repairPlans, repairs } from './census.ts';
-import type { Consulting } from './consulting.ts';
 import { type Course, courseOf, isInTheWay, needsOf, operationsOf, takeBack } from './course.ts';
-import type { DriftSift } from './drift-sift.ts';
+import type { ExecutionOptions } from './execution-options.ts';
 import type { Scene } from './inmates.ts';
 import { hasChosenPorts } from './leasing.ts';
 import { madeTunnels, mend } from './mending.ts';
 import { Naming } from './naming.ts';
-import type { Peers } from './peers.ts';
 import { vacated } from './presence.ts';
 import { isUnknown, type Present } from './present.ts';
-import {
-  cancelFault,
-  deadlineFault,
-  dependencyFault,
-  doneReports,
-  failedReports,
-  kernelFault,
-  type Report,
-} from './reports.ts';
+import { lostIn, Rebooted } from './rebooted.ts';
+import { alreadyDone } from './regressed.ts';
+import { cancelFault, deadlineFault, dependencyFault, doneReports, failedReports, kernelFault } from './reports.ts';
 import { Restoring } from './restoring.ts';
-import { type Deployment, netnsOf } from './sandbox.ts';
+import { netnsOf } from './sandbox.ts';
 import { executingSpan } from './tracing.ts';
 import type { Unit } from './units.ts';
-
-export interface ExecutionOptions {
-  readonly kernel: Kernel;
-  readonly clock: Clock;
-  readonly logger: Logger;
-  readonly state: BoundaryState;
-  readonly deployment: Deployment;
-  readonly dns: Dns;
-  readonly present: Present;
-  readonly peers: Pick<Peers, 'set' | 'forget'>;
-  readonly consulting: Pick<Consulting, 'follow' | 'lend' | 'isClosed'>;
-  /** What others have changed. */
-  readonly drift: Pick<DriftSift, 'sift' | 'exclusively'>;
-  /** Incarnations of sandboxes that the log knows as made. */
-  readonly announced: ReadonlySet<string>;
-  /** Takes the outcomes of one unit. */
-  readonly report: (reports: readonly Report[]) => void;
-  /** Called when a task is due that had to wait. */
-  readonly wake: () => void;
-  readonly onFault: (error: unknown) => void;
-  readonly tracing?: Tracing;
-}
 
 /** A unit on its way. */
 export interface Task {
@@ -94,6 +59,7 @@ export class Execution {
   readonly #present: Present;
   readonly #naming: Naming;
   readonly #restoring: Restoring;
+  readonly #rebooted: Rebooted;
   readonly #timers = new Set<() => void>();
   #due: Task[] = [];
   #repairDue = false;
@@ -109,6 +75,7 @@ export class Execution {
     this.#present = options.present;
     this.#scene = { state: options.state, deployment: options.deployment, present: this.#present };
     this.#naming = new Naming(options.dns, this.#scene);
+    this.#rebooted = new Rebooted(this.#scene, options.report);
     this.#restoring = new Restoring({
       lend: (endpointId) => options.consulting.lend(endpointId),
       joinOf: (endpointId) => {
@@ -124,7 +91,19 @@ export class Execution {
   /** Before anything is executed: names as the log has them, and the kernel as it says. */
   async begin(): Promise<void> {
     this.#naming.reset();
+    this.#rebooted.tellLost();
     await this.reconcile();
+  }
+
+  /** Instead of `begin` where nothing may be changed: names are answered, and what was asked for and is there is reported as done. */
+  async adopt(): Promise<void> {
+    const { kernel, logger, state, deployment, announced, report } = this.#options;
+    this.#naming.reset();
+    this.#present.replace(await kernel.census());
+    for (const { unit, course } of alreadyDone(this.#scene))
+      report(doneReports(state, deployment, unit, course, announced));
+    for (const { what, fault } of await this.#naming.openAll())
+      logger.error({ sandbox: what, fault }, 'names are not answered');
   }
 
   /** Makes the kernel hold what is reported as done, and no more; but for what others have changed and is only to be told of. */
@@ -149,6 +128,7 @@ export class Execution {
       failed += 1;
     }
     this.#reportRemains(census);
+    if (this.#rebooted.tellRestored()) this.repairLater();
     if (failed > 0 || census.unknown.length > 0) this.repairLater();
     else if (plans.length > 0) this.#repairTries = 0;
   }
@@ -164,6 +144,8 @@ export class Execution {
       if (result?.ok) {
         applied.push(plan);
         this.#present.apply(plan.operations);
+      } else if (result && this.#rebooted.couldNot(plan, result.fault)) {
+        logger.warn({ plan: plan.id, fault: result.fault }, 'lost with the boot of this host');
       } else logger.error({ plan: plan.id, fault: result?.fault }, 'could not be repaired, trying again later');
     }
     // What the kernel's thread knew of a tunnel's peers went with the tunnel.
@@ -311,8 +293,9 @@ export class Execution {
     }
   }
 
-  #prepare(task: Task): Prepared {
-    const { unit } = task;
+  #prepare(asked: Task): Prepared {
+    const { unit } = asked;
+    const task = { ...asked, fault: asked.fault ?? lostIn(this.#options.state, unit) };
     const forward = task.fault === null ? courseOf(this.#scene, unit) : null;
     const missing = forward?.missing ?? null;
     const isBack = forward === null || missing !== null;
