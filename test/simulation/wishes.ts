@@ -8,6 +8,8 @@ import type { Dice } from './dice.ts';
 const networks = ['one', 'two', 'inner', 'six', 'far', 'wide'] as const;
 type Network = (typeof networks)[number];
 const endpoints = ['e', 'f', 'g'];
+/** Who sends commands. */
+export const actors = ['alice', 'bob'];
 const owners = ['nomad', 'kubelet'];
 const sandboxes = ['s1', 's2', 's3', 's4'];
 export const broughtNamespaces: readonly string[] = ['/run/netns/brought1', '/run/netns/brought2'];
@@ -29,6 +31,7 @@ const weights = {
   renew: 3,
   cancel: 2,
   declareLost: 1,
+  quota: 0.7,
 } as const;
 type Kind = keyof typeof weights;
 
@@ -75,6 +78,10 @@ const lease = (dice: Dice) =>
     ? { leaseMs: dice.pick([2_000, 10_000]), ...(dice.chance(0.5) ? { owner: dice.pick(owners) } : {}) }
     : {};
 
+/** Little enough to be met, and lifted again. */
+const limits = (dice: Dice) =>
+  dice.chance(0.4) ? null : dice.chance(0.5) ? { endpoints: 1 + dice.below(5) } : { rate: 1 + dice.below(4), burst: 3 };
+
 interface Asked {
   readonly type: CommandType;
   readonly data: object;
@@ -96,6 +103,8 @@ const aboutNetwork = (dice: Dice, kind: Kind, host: string): Asked | null => {
     case 'cancel':
       // Of a command that the client knows.
       return { type: 'CancelCommand', data: { commandId: '' } };
+    case 'quota':
+      return { type: 'SetQuota', data: { actor: dice.pick(actors), limits: limits(dice) } };
     case 'declareLost':
       return { type: 'DeclareHostLost', data: { host, reason: 'nobody answers' } };
     case 'configure':
