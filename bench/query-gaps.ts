@@ -2,13 +2,14 @@
 import { setPriority } from 'node:os';
 import { performance } from 'node:perf_hooks';
 import { parentPort, workerData } from 'node:worker_threads';
-import { connect } from '@nats-io/transport-node';
+import { silentLogger } from '../services/lib/logger.ts';
+import { connectNats } from '../services/nats/connection.ts';
 
 const { url, shared } = workerData as { readonly url: string; readonly shared: SharedArrayBuffer };
 const stop = new Int32Array(shared);
 // The instrument must not wait for a processor itself.
 setPriority(-20);
-const connection = await connect({ servers: url, noAsyncTraces: true });
+const connection = await connectNats({ url, role: 'bench', log: silentLogger() });
 const body = JSON.stringify({ filter: { name: 'left' } });
 let longestMs = 0;
 let queries = 0;

@@ -7,6 +7,10 @@ import { setRoutes } from './ipam.ts';
 import type { BoundaryState } from './state.ts';
 import type { Table } from './table.ts';
 
+/** In an order of their own, since tables have none: what is released first is given out first. */
+const inOrder = <V>(table: Table<string, V>): readonly V[] =>
+  [...table.keys()].sort().flatMap((key) => table.get(key) ?? []);
+
 const clear = <K, V>(table: Table<K, V>): void => {
   for (const key of [...table.keys()]) table.delete(key);
 };
@@ -32,13 +36,13 @@ export const loseHost = (state: BoundaryState, event: EventOf<'HostLost'>, posit
   clear(state.intents);
   clear(state.expired);
   const networkIds = new Set<string>();
-  for (const row of [...state.endpoints.values()]) {
+  for (const row of inOrder(state.endpoints)) {
     networkIds.add(row.facts.networkId);
     endEndpoint(state, row, event);
   }
-  for (const row of [...state.sandboxes.values()]) removeSandbox(state, row);
+  for (const row of inOrder(state.sandboxes)) removeSandbox(state, row);
   clear(state.occupants);
-  for (const row of [...state.networks.values()]) endNetwork(state, row, event);
+  for (const row of inOrder(state.networks)) endNetwork(state, row, event);
   clear(state.networkNames);
   // A network of the realm that is to go goes with the last of its endpoints.
   for (const id of networkIds) endVacant(state, id, event);

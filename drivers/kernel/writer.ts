@@ -10,6 +10,8 @@ const headerBytes = 16;
 /** One counter for all writers: an answer's sequence number then never fits another batch by accident. */
 let sequence = 1;
 
+const encoder = new TextEncoder();
+
 export class MessageWriter {
   readonly bytes: Uint8Array;
   readonly capacity: number;
@@ -108,8 +110,15 @@ export class MessageWriter {
     this.bytes.set(data, at);
   }
 
-  /** ASCII text and its zero byte. */
+  /** Text and its zero byte: nearly always ASCII. */
   text(type: number, text: string): void {
+    for (let index = 0; index < text.length; index++) {
+      // one character is not one byte: cut to a byte it would be another name
+      if (text.charCodeAt(index) > 0x7f) {
+        this.data(type, encoder.encode(`${text}\0`));
+        return;
+      }
+    }
     const at = this.#attribute(type, text.length + 1);
     for (let index = 0; index < text.length; index++) this.bytes[at + index] = text.charCodeAt(index);
   }

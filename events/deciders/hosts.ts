@@ -23,10 +23,13 @@ export const declareHostLost: Decide<'DeclareHostLost'> = (state, { host, reason
     return refuse('HOST_ALIVE', `host ${host} is not known to be away`, [{ kind: 'host', id: host }]);
   const lost = {
     ...{ host, epoch, reason },
-    networks: [...networks.keys()],
-    endpoints: [...endpoints.keys()],
-    sandboxes: [...sandboxes.keys()],
-    commands: [...progress.values()].map(({ actor, commandid: commandId }) => ({ actor, commandId })),
+    networks: [...networks.keys()].sort(),
+    endpoints: [...endpoints.keys()].sort(),
+    sandboxes: [...sandboxes.keys()].sort(),
+    commands: [...progress.keys()].sort().flatMap((key) => {
+      const record = progress.get(key);
+      return record ? [{ actor: record.actor, commandId: record.commandid }] : [];
+    }),
   };
   return accept({ type: 'PeersForgotten', data: { host, epoch } }, { type: 'HostLost', data: lost });
 };

@@ -10,8 +10,9 @@ import { draftOf, electOf, interfaceFor, routeTaken } from './draft.ts';
 
 type Answer = Extract<Settlement, { kind: 'join' }>;
 
-/** dev_valid_name (net/core/dev.c). */
-const isLinkName = (text: string): boolean => /^[^/:\s]{1,15}$/.test(text) && text !== '.' && text !== '..';
+/** dev_valid_name (net/core/dev.c): 15 bytes, of which none is zero, or the kernel would read a shorter name. No controls besides. */
+const isLinkName = (text: string): boolean =>
+  /^(?!\.{1,2}$)[^/:\s\p{Cc}\p{Cs}]{1,15}$/u.test(text) && new TextEncoder().encode(text).length <= 15;
 const isPrefix = (text: string): boolean => /^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(text);
 
 /** What the host itself stands on: taken into a sandbox, it would take the host with it. */

@@ -45,6 +45,7 @@ export const segmentSpec: Spec = {
     const { SegmentFault } = await import('../audit/segment-fault.ts');
     const { putAway } = await import('../audit/segment.ts');
     const { discover } = await import('../client/status.ts');
+    const { liveWorkers } = await import('../nats/live-workers.ts');
     const { connectNats } = await import('../nats/connection.ts');
     const { securityOf } = await import('../nats/security.ts');
     const { silentLogger } = await import('../lib/logger.ts');
@@ -66,7 +67,9 @@ export const segmentSpec: Spec = {
         security,
       });
       try {
-        const running = (await discover(connection)).map((service) => service.name);
+        const answering = (await discover(connection)).map((service) => service.name);
+        const workers = await liveWorkers(connection, clock);
+        const running = [...answering, ...workers.map((host) => `the worker of ${host}`)];
         if (running.length > 0) throw new SegmentFault('SEGMENT_IN_USE', `stop these first: ${running.join(', ')}`);
         return await withFiles(() => putAway({ connection, file: resolve(name), key, keys, clock }));
       } finally {

@@ -14,7 +14,9 @@ const missingParts = ({ streams, services, viewsAt, hosts }: Status): readonly s
     state === null ? [`the stream of ${name} is not there: start a service, which makes it`] : [],
   );
   for (const name of serviceNames) {
-    const there = services.some((service) => service.name === `cnm-${name}`);
+    // a worker with an account of its own answers nobody but the log
+    const isKnown = name === 'worker' && hosts.some(({ alive }) => alive);
+    const there = isKnown || services.some((service) => service.name === `cnm-${name}`);
     if (!there) missing.push(`no ${name} runs: start \`cnm up\`, or \`cnm serve ${name}\``);
   }
   if (viewsAt === null) missing.push('queries are not answered: see the log of the projector');

@@ -1,5 +1,5 @@
 /** Signs what the log adds up to, now and then, onto a stream of its own and into a file. */
-import type { KeyObject } from 'node:crypto';
+import { createPublicKey, type KeyObject } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import type { Logger } from 'pino';
 import { subjects } from '../../events/names.ts';
@@ -7,9 +7,11 @@ import { Chain, chainBefore, digestText } from '../audit/chain.ts';
 import {
   type Checkpoint,
   checkpointSubject,
+  isSignedBy,
   parseCheckpoint,
   signatureHeader,
   signCheckpoint,
+  signedIn,
 } from '../audit/checkpoint.ts';
 import { checkpointLine, type SignedCheckpoint } from '../audit/export-format.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -42,8 +44,12 @@ const appendSynced = async (file: string, line: string): Promise<void> => {
 
 const decoder = new TextDecoder();
 
+/** Behind so many that are not ours nothing is looked for any more. */
+const LOOKED_BACK_MAX = 1_000;
+
 export class Checkpoints {
   readonly #deps: Deps;
+  readonly #publicKey: KeyObject;
   #chain = new Chain();
   /** Made before this start: the log must still add up to the same there. */
   #known: Checkpoint | null = null;
@@ -57,12 +63,26 @@ export class Checkpoints {
 
   constructor(deps: Deps) {
     this.#deps = deps;
+    this.#publicKey = createPublicKey(deps.key);
   }
 
   /** Looks what is signed already. Before anything is folded. */
   async look(): Promise<void> {
-    const last = await this.#deps.stream.lastOn(checkpointSubject);
-    this.#known = last && parseCheckpoint(decoder.decode(last.body));
+    this.#known = (await this.#lastSigned()).signed;
+  }
+
+  /** The last message, and the last that our key has signed: whatever else has got onto the subject counts for nothing. */
+  async #lastSigned(): Promise<{ readonly last: Message | null; readonly signed: Checkpoint | null }> {
+    const { stream, logger } = this.#deps;
+    const last = await stream.lastOn(checkpointSubject);
+    let message = last;
+    for (let looked = 0; message !== null && looked < LOOKED_BACK_MAX; looked++) {
+      if (isSignedBy(signedIn(message), this.#publicKey))
+        return { last, signed: parseCheckpoint(decoder.decode(message.body)) };
+      message = await stream.get(message.position - 1);
+    }
+    if (last !== null) logger.warn({ position: last.position }, 'the last checkpoints are not signed by our key');
+    return { last, signed: null };
   }
 
   /** The next message of the log, as it is stored. */
@@ -107,12 +127,17 @@ export class Checkpoints {
   }
 
   async #make(): Promise<void> {
-    const { stream, key, file, clock, logger } = this.#deps;
-    const last = await stream.lastOn(checkpointSubject);
-    const before = last === null ? '' : decoder.decode(last.body);
-    const signedUpTo = parseCheckpoint(before)?.position ?? 0;
+    const { key, file, clock, logger } = this.#deps;
+    const { last, signed: before } = await this.#lastSigned();
+    const signedUpTo = before?.position ?? 0;
     if (this.#refuses || this.#epoch === '' || this.#chain.position <= signedUpTo) return;
-    const of = { realm: this.#realm, epoch: this.#epoch, chain: this.#chain, nowMs: clock.nowMs(), before };
+    const of = {
+      realm: this.#realm,
+      epoch: this.#epoch,
+      chain: this.#chain,
+      nowMs: clock.nowMs(),
+      before: last === null ? '' : decoder.decode(last.body),
+    };
     const signed = signCheckpoint(of, key);
     // Of several collectors one wins; what the others have signed is not needed.
     if (!(await this.#append(signed, last?.position ?? 0))) return;

@@ -215,7 +215,7 @@ const Directories = z
   .pipe(z.array(absolute));
 
 /** dev_valid_name() of the kernel: IFNAMSIZ is 16 with the closing zero. */
-const InterfaceName = z.string().regex(/^(?!\.{1,2}$)[^\s/:]{1,15}$/);
+const InterfaceName = z.string().regex(/^(?!\.{1,2}$)[^\s/:\p{Cc}]{1,15}$/u);
 
 const PoolsText = z.string().transform((text, context): readonly SubnetPool[] =>
   text.split(',').map((item) => {

@@ -1,6 +1,6 @@
 /**
- * The configuration of a NATS server that knows who is who: an account for our services with the streams, and one of its own for every host, actor
- * and viewer. Pure.
+ * The configuration of a NATS server that knows who is who: an account for our services with the streams, and one of its own for every host, actor,
+ * viewer and reader. Pure.
  *
  * Users with permissions within one account would not do: whatever publishes can name any subject for the answer, and the server sends it
  * there without asking. The acknowledgement of a command would thus be stored as a decision, and a message that is read back as one of
@@ -15,8 +15,10 @@ export interface Person {
   readonly name: string;
   /** Publishes commands, under its own name. */
   readonly acts: boolean;
-  /** Asks for views and reads the log. */
+  /** Asks for views. */
   readonly views: boolean;
+  /** Reads the log and watches it, besides. */
+  readonly reads: boolean;
   /** Public nkey. */
   readonly key: string;
 }
@@ -44,7 +46,7 @@ export interface ServerPlace {
   readonly tls: { readonly cert: string; readonly key: string; readonly ca: string | null } | null;
 }
 
-/** Where hosts and viewers find JetStream: their accounts have none of their own, and `$JS.API` says so. */
+/** Where hosts, viewers and readers find JetStream: their accounts have none of their own, and `$JS.API` says so. */
 export const API_PREFIX = 'cnm.js';
 const API = '$JS.API';
 const CORE = 'CNM';
@@ -154,12 +156,13 @@ const hostAccount = ({ name, key }: Parties['hosts'][number]): string => {
   return account(`HOST_${token(name)}`, imports, key);
 };
 
-const personAccount = ({ name, acts, views, key }: Person): string =>
+const personAccount = ({ name, acts, views, reads, key }: Person): string =>
   account(
-    `${acts ? 'ACTOR' : 'VIEWER'}_${token(name)}`,
+    `${acts ? 'ACTOR' : reads ? 'READER' : 'VIEWER'}_${token(name)}`,
     [
       ...(acts ? [commands(name), replies(name), service(subjects.own(name))] : []),
-      ...(views ? [service('cnm.query.*'), service('$SRV.>'), ...[...new Set(readsLog)].map(api)] : []),
+      ...(views ? [service('cnm.query.*'), service('$SRV.>'), ...looking.map(api)] : []),
+      ...(reads ? [...new Set(readsLog)].filter((subject) => !looking.includes(subject)).map(api) : []),
     ],
     key,
   );

@@ -21,18 +21,19 @@ import {
   type CoreService,
   coreServices,
   type Parties,
+  type Person,
   type ServerPlace,
 } from './accounts.ts';
 import { NatsFault } from './fault.ts';
 
-/** `person`: an actor, a viewer, or both. */
-type Kind = 'service' | 'operator' | 'host' | 'actor' | 'viewer';
-const kinds: readonly Kind[] = ['service', 'operator', 'host', 'actor', 'viewer'];
+type Kind = 'service' | 'operator' | 'host' | 'actor' | 'reader' | 'viewer';
+const kinds: readonly Kind[] = ['service', 'operator', 'host', 'actor', 'reader', 'viewer'];
 
 export interface Wanted {
   readonly hosts: readonly string[];
   readonly actors: readonly string[];
   readonly viewers: readonly string[];
+  readonly readers: readonly string[];
   readonly operators: readonly string[];
   /** Folders below `keys/` that are to go. */
   readonly remove: readonly string[];
@@ -84,14 +85,14 @@ const keyIn = (folder: string): { readonly key: string; readonly isNew: boolean 
 
 /** The settings that go with a key, as a shell and Docker read them. */
 const settingsOf = ({ kind, name }: Party, folder: string, url: string): string => {
-  const ofAccount = kind === 'host' || kind === 'viewer' || kind === 'actor';
+  const isPerson = kind === 'actor' || kind === 'reader' || kind === 'viewer';
   const lines = [
     `CNM_NATS_URL=${url}`,
     `CNM_NATS_NKEY_FILE=${join(folder, 'seed.nk')}`,
-    ...(ofAccount ? [`CNM_NATS_API_PREFIX=${API_PREFIX}`] : []),
+    ...(kind === 'host' || isPerson ? [`CNM_NATS_API_PREFIX=${API_PREFIX}`] : []),
     ...(kind === 'service' || kind === 'host' ? ['CNM_NATS_SYNC=always', 'CNM_ACTORS=authenticated'] : []),
     ...(kind === 'host' ? [`CNM_HOST=${name}`] : []),
-    ...(kind === 'actor' || kind === 'viewer' || kind === 'operator' ? [`CNM_ACTOR=${name}`] : []),
+    ...(isPerson || kind === 'operator' ? [`CNM_ACTOR=${name}`] : []),
   ];
   return `${lines.join('\n')}\n`;
 };
@@ -119,6 +120,7 @@ export const writeParties = (directory: string, wanted: Wanted): Written => {
     ...wanted.operators.map((name): Party => ({ kind: 'operator', name })),
     ...wanted.hosts.map((name): Party => ({ kind: 'host', name })),
     ...wanted.actors.map((name): Party => ({ kind: 'actor', name })),
+    ...wanted.readers.map((name): Party => ({ kind: 'reader', name })),
     ...wanted.viewers.map((name): Party => ({ kind: 'viewer', name })),
   ];
   const folders = new Set([...readdirSync(keys), ...asked.map(folderName)]);
@@ -138,21 +140,21 @@ export const writeParties = (directory: string, wanted: Wanted): Written => {
   };
 };
 
-/** Who is both an actor and a viewer has one account for it, and the key of the actor. */
+/** Who is several of an actor, a reader and a viewer has one account for it, and one key: that of the first of these. */
 const partiesOf = (found: readonly (Party & { readonly key: string })[]): Parties => {
   const of = (kind: Kind) => found.filter((party) => party.kind === kind);
-  const viewers = new Set(of('viewer').map(({ name }) => name));
-  const actors = new Set(of('actor').map(({ name }) => name));
+  const isOne = (kind: Kind, name: string): boolean => of(kind).some((party) => party.name === name);
   const keyOf = (name: CoreService): string => of('service').find((party) => party.name === name)?.key ?? '';
+  const people = new Map<string, Person>();
+  for (const { name, key } of (['actor', 'reader', 'viewer'] as const).flatMap(of)) {
+    if (people.has(name)) continue;
+    const reads = isOne('reader', name);
+    people.set(name, { name, key, acts: isOne('actor', name), reads, views: reads || isOne('viewer', name) });
+  }
   return {
     services: { controller: keyOf('controller'), projector: keyOf('projector'), collector: keyOf('collector') },
     operators: of('operator'),
     hosts: of('host'),
-    people: [
-      ...of('actor').map(({ name, key }) => ({ name, key, acts: true, views: viewers.has(name) })),
-      ...of('viewer')
-        .filter(({ name }) => !actors.has(name))
-        .map(({ name, key }) => ({ name, key, acts: false, views: true })),
-    ],
+    people: [...people.values()],
   };
 };

@@ -63,7 +63,7 @@ export const MacText = orNothing('a unicast MAC address', (text) => {
 
 /** The kernel's dev_valid_name: 15 bytes at most, no slash, colon or white space. */
 export const LinkName = orNothing('the name of a link', (text) =>
-  /^[^\s/:]{1,15}$/.test(text) && Buffer.byteLength(text) <= 15 && text !== '.' && text !== '..' ? text : null,
+  /^(?!\.{1,2}$)[^\s/:\p{Cc}\p{Cs}]{1,15}$/u.test(text) && Buffer.byteLength(text) <= 15 ? text : null,
 );
 /** In front of a number of up to three digits. */
 export const LinkPrefix = orNothing('the beginning of an interface name', (text) =>

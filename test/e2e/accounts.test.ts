@@ -77,6 +77,7 @@ if (inOwnNamespaces(import.meta.filename)) {
       assert.match(works('actor-alice', 'history', 'sandbox', 's1'), /AttachSandbox +succeeded.* alice /);
       assert.match(works('viewer-bob', 'network', 'ls'), /web/);
       works('operator-root', 'audit', 'verify');
+      for (const party of ['operator-root', 'viewer-bob']) assert.match(works(party, 'status'), /^host +h1, alive/m);
     });
 
     test('accounts: a sender sends, and is told what comes of it; a viewer views; neither does the other', () => {

@@ -5,7 +5,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { inOwnNamespaces, sh } from '../support/netns.ts';
-import { makePlace, type Place, type Running } from './cli-harness.ts';
+import { launcher, makePlace, type Place, type Running } from './cli-harness.ts';
 
 const vni = 'com.docker.network.driver.overlay.vxlanid_list';
 
@@ -42,6 +42,19 @@ if (inOwnNamespaces(import.meta.filename)) {
     return err;
   };
   const refuses = (line: string, pattern: RegExp): void => assert.match(refusalOf(line), pattern, `cnm ${line}`);
+
+  test('cli wrong: whoever may not read the state file may not command, and whoever may has the server for programs of his own', () => {
+    const { exit, out } = place.cnm('url');
+    assert.deepEqual([exit, out], [0, `${up.url}\n`]);
+    assert.match(up.url, /^nats:\/\/cnm:[a-z0-9]{32}@127\.0\.0\.1:\d+$/);
+    const without = place.cnmWith({ CNM_NATS_URL: up.url.replace(/\/\/.*@/, '//') }, 'network', 'ls');
+    assert.equal(without.exit, 1);
+    assert.match(without.err, /^NOT_PERMITTED: .*`cnm url`/);
+    const nobody = ['--reuid=65534', '--regid=65534', '--clear-groups', launcher, 'network', 'ls'];
+    const stranger = spawnSync('setpriv', nobody, { env: place.env, encoding: 'utf8' });
+    assert.equal(stranger.status, 3, stranger.stderr);
+    assert.match(stranger.stderr, /for root and the group cnm/);
+  });
 
   test('cli wrong: drivers and plugins that are not there', () => {
     refuses('network create a -d absent', /^DRIVER_NOT_FOUND: there is no driver absent; .*next: .*cnm doctor/s);

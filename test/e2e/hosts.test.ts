@@ -151,4 +151,29 @@ if (inOwnNamespaces(import.meta.filename)) {
       what: 'an answer from behind the cut',
     });
   });
+
+  test('hosts: one that is declared lost while it is cut off clears what it has when it is back, and what it held is free before', async () => {
+    const host = lab.at(1);
+    const key = await attach('c-lost', 'db');
+    assert.match(host.exec('ip -d link; ip -br link'), /cnm:e2e:h2|e2e_h2|br-/);
+    const [before, answers] = [await hostRow('h2'), () => succeedsIn(key, 'true')];
+    assert.ok(answers());
+    const declare = { host: 'h2', reason: 'cut off for good' };
+    await assert.rejects(client.declareHostLost(declare), refusedAs('HOST_ALIVE'));
+    const cut = host.cut(11_000);
+    await waitFor(isAway('h2'), lapsing);
+    await (await client.declareHostLost(declare)).outcome;
+    const { rows } = await client.networks({ filter: { host: 'h2' } });
+    assert.deepEqual(rows, []);
+    assert.deepEqual((await hostRow('h2')).lost?.reason, 'cut off for good');
+    await assert.rejects(client.createNetwork({ name: 'db' }, { host: 'h2' }), refusedAs('HOST_NOT_FOUND'));
+    assert.ok(answers(), 'what nobody can reach goes on until it can be');
+    await cut;
+    await waitFor(async () => (await hostRow('h2')).lost === null, { what: 'the host to be back', timeoutMs: 60_000 });
+    assert.ok((await hostRow('h2')).epoch > before.epoch);
+    assert.equal(host.exec('ip -br link show type bridge; ip -br link show type veth').match(/^(?!uplink)\S+/m), null);
+    assert.equal(answers(), false);
+    await createNetwork('db', 'h2');
+    assert.ok(succeedsIn(await attach('c-lost', 'db'), `ping -c1 -W2 ${await gatewayOf('db', 'h2')}`));
+  });
 }

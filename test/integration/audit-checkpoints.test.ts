@@ -162,3 +162,21 @@ test('what somebody else writes onto the stream is found', async () => {
     [['checkpoint', 5]],
   );
 });
+
+test('what somebody else writes onto the stream, though it looks like a checkpoint, keeps nobody from signing', async () => {
+  await grow(5);
+  await (await collector('a')).stop();
+  const ours = checkpoint.stored().at(-1);
+  assert.ok(ours);
+  const said = parseCheckpoint(signedIn(ours).checkpoint);
+  // of another log, and of a position that this one has not reached
+  for (const [index, forged] of [{ digest: 'x' }, { position: 1_000_000 }].entries()) {
+    const body = JSON.stringify({ ...said, ...forged });
+    await checkpoint.append({ subject: checkpointSubject, body, id: `forged${index}`, expectedLast: index + 1 });
+  }
+  await grow(3);
+  await (await collector('a')).stop();
+  assert.deepEqual(made(), [5, 5, 1_000_000, 8]);
+  const { findings } = await verified();
+  assert.deepEqual([...new Set(findings.map(({ kind }) => kind))], ['checkpoint']);
+});

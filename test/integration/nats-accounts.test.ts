@@ -7,12 +7,14 @@ import { after, before, describe, test } from 'node:test';
 import { jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { type Client, CommandRefused, connect, NatsFault } from '../../services/client/index.ts';
+import { discover } from '../../services/client/status.ts';
 import { systemClock } from '../../services/lib/clock.ts';
 import { eventsOf } from '../../services/lib/commit.ts';
 import { silentLogger } from '../../services/lib/logger.ts';
 import type { Message, Stream } from '../../services/lib/stream.ts';
 import { jetStream } from '../../services/nats/jetstream.ts';
 import { apiPrefixOf } from '../../services/nats/link.ts';
+import { liveWorkers } from '../../services/nats/live-workers.ts';
 import { STREAMS } from '../../services/nats/stream-config.ts';
 import type { Part } from '../../services/up/part.ts';
 import { prepareServer } from '../../services/up/server.ts';
@@ -40,6 +42,7 @@ before(async () => {
     hosts: ['h1', 'h2'],
     actors: ['alice', 'mallory', odd],
     viewers: ['bob', 'mallory'],
+    readers: ['rita'],
     operators: ['root'],
   });
   root = await server.connect('operator-root', 'root');
@@ -116,12 +119,15 @@ describe('what they are there for', () => {
     await system.startWorker();
   });
 
-  test('accounts: a viewer asks for views, reads the log and watches', async () => {
+  test('accounts: a viewer asks for views, and a reader reads the log too and watches', async () => {
     const bob = await clientOf('viewer-bob', 'bob');
     const { rows } = await bob.networks();
     assert.ok(rows.some(({ name }) => name === 'web'));
+    await assert.rejects(bob.watch().next());
+    const rita = await clientOf('reader-rita', 'rita');
+    assert.ok((await rita.networks()).rows.length > 0);
     const seen = new Set<string>();
-    for await (const item of bob.watch({ from: 0 } as never)) {
+    for await (const item of rita.watch({ from: 0 } as never)) {
       if ('type' in item) seen.add(String((item as { type: unknown }).type));
       if (JSON.stringify(item).includes('NetworkCreated')) break;
     }
@@ -132,6 +138,19 @@ describe('what they are there for', () => {
     );
     assert.ok(at.version !== '');
     await bob.close();
+    await rita.close();
+  });
+
+  test('accounts: an operator sees workers that answer in accounts of their own alone', async () => {
+    const running = (await discover(root)).map(({ name }) => name);
+    assert.ok(running.length > 0 && !running.includes('cnm-worker'));
+    assert.deepEqual(await liveWorkers(root, systemClock), ['h1']);
+    const h9 = jetStream(root, STREAMS.lease);
+    await h9.append({ subject: 'cnm.lease.worker.h9', body: 'not even JSON', id: 'x1' });
+    assert.deepEqual(await liveWorkers(root, systemClock), ['h1', 'h9'], 'what cannot be read is a sign of life too');
+    const body = JSON.stringify({ holder: 'x', term: 1, released: true });
+    await h9.append({ subject: 'cnm.lease.worker.h9', body, id: 'x2' });
+    assert.deepEqual(await liveWorkers(root, systemClock), ['h1']);
   });
 
   test('accounts: an operator puts away secrets, shreds them, and has views folded anew', async () => {
@@ -162,20 +181,17 @@ describe('what they are there for', () => {
   });
 });
 
-/** Publishes and waits until the server has looked at it. */
 const publish = async (connection: NatsConnection, subject: string, body: string, reply?: string): Promise<void> => {
   connection.publish(subject, body, reply === undefined ? {} : { reply });
   await connection.flush();
 };
 
-/** A command that would do harm if anybody believed it. */
 const forged = JSON.stringify({ id: 'mwpy560c-forged', type: 'DeleteNetwork', data: { network: 'web' } });
 
 describe('everything beyond', () => {
-  /** What each has, by its key and name. */
   const intruders = [
     { party: 'actor-mallory', own: ['cnm.command.mallory.h1'] },
-    { party: 'viewer-bob', own: [] },
+    { party: 'reader-rita', own: [] },
     { party: 'host-h2', own: ['cnm.outcome.h2', 'cnm.lease.worker.h2', 'cnm.command.worker=3Ah2.h2'] },
   ];
   const subjects = [
@@ -282,7 +298,12 @@ describe('everything beyond', () => {
       await (await alice.createNetwork({ name: `heard-${party}` })).outcome;
       await alice.networks().catch(() => undefined);
       await connection.flush();
-      assert.deepEqual(heard, []);
+      // what it has sent before is answered to it
+      const ours = /^cnm\.reply\.(mallory|worker=3Ah2)\./;
+      assert.deepEqual(
+        heard.filter((subject) => !ours.test(subject)),
+        [],
+      );
     });
 
     test(`accounts: ${party} deletes, purges, changes and makes nothing`, async () => {
@@ -306,24 +327,39 @@ describe('everything beyond', () => {
     });
   }
 
-  test('accounts: a consumer that pushes what it reads pushes it to no stream', async () => {
+  test('accounts: a consumer that pushes what it reads pushes it to no stream and to no other account', async () => {
     const before = await ends();
-    for (const party of ['host-h2', 'viewer-bob']) {
+    const told: string[] = [];
+    const pushing: string[] = [];
+    const listening = await server.connect('actor-alice', 'alice');
+    listening.subscribe('cnm.reply.alice.*', { callback: (_, message) => void told.push(message.string()) });
+    await listening.flush();
+    for (const party of ['host-h2', 'reader-rita']) {
       const connection = await server.connect(party, 'intruder');
       const manager = await jetstreamManager(connection, { checkAPI: false, apiPrefix: apiPrefixOf(connection) });
-      for (const deliver_subject of ['cnm.event.host.h1', 'cnm.command.alice._', 'cnm.key.x', 'cnm.checkpoint']) {
+      for (const deliver_subject of ['cnm.reply.alice.x', 'cnm.event.host.h1', 'cnm.command.alice._', 'cnm.key.x']) {
         const config = {
-          name: `push-${deliver_subject.split('.').join('-')}`,
+          name: `push-${party}-${deliver_subject.split('.').join('-')}`,
           deliver_subject,
           filter_subject: 'cnm.outcome.h1',
         };
-        await manager.consumers.add(STREAMS.log, { ...config, ack_policy: 'none' as never }).catch(() => undefined);
+        const made = manager.consumers.add(STREAMS.log, { ...config, ack_policy: 'none' as never });
+        // the server refuses only what would feed the stream to itself
+        if (await made.catch(() => null)) pushing.push(config.name);
       }
     }
     await (await alice.createNetwork({ name: 'pushed' })).outcome;
     const [commands = 0, log = 0, checkpoint, key] = await ends();
     assert.deepEqual([commands, checkpoint, key], [(before[0] ?? 0) + 1, before[2], before[3]]);
     assert.equal(log, (before[1] ?? 0) + 2, 'the decision and its outcome');
+    assert.equal(pushing.length, 6);
+    const manager = await jetstreamManager(root, { checkAPI: false });
+    for (const name of pushing) {
+      const { delivered, num_pending: waiting } = await manager.consumers.info(STREAMS.log, name);
+      assert.equal(delivered.consumer_seq, 0, `${name} has pushed something`);
+      assert.ok(waiting > 0, `${name} has something to push`);
+    }
+    assert.ok(told.every((answer) => answer.startsWith('{"kind":')));
   });
 
   test('accounts: an actor that views nothing asks for its own commands alone', async () => {

@@ -14,6 +14,7 @@ import { publicUrl } from '../../services/nats/public-url.ts';
 import { securityOf } from '../../services/nats/security.ts';
 import { startServer } from '../../services/nats/server.ts';
 import { provision } from '../../services/nats/streams.ts';
+import { startAccounts } from '../support/accounts.ts';
 import { freePort, startNats, type TestNats, testServerBinary } from '../support/nats.ts';
 import { type Certificates, makeCertificates, noOpenssl } from '../support/plugins/certificates.ts';
 
@@ -127,6 +128,17 @@ describe('TLS', { skip: noOpenssl }, () => {
     );
     const gone = { ...ours(), CNM_NATS_CA_FILE: join(folder, 'gone.pem') };
     await assert.rejects(enter(nats.url, gone), faultOf('CREDENTIALS_UNREADABLE', /gone\.pem/));
+  });
+
+  test('tls: a server with accounts takes its certificates by the same command; it wants key and certificate', async (t) => {
+    const { serverCert, serverKey, ca } = certificates;
+    const server = await startAccounts({ actors: ['alice'] }, { cert: serverCert, key: serverKey, ca });
+    t.after(() => server.stop());
+    const key = { CNM_NATS_NKEY_FILE: join(server.folder, 'keys/actor-alice/seed.nk') };
+    const trust = { CNM_NATS_CA_FILE: ca };
+    assert.match(await enter(server.url, { ...key, ...trust, ...ours() }), /^127\.0\.0\.1:/);
+    await assert.rejects(enter(server.url, { ...trust, ...ours() }), faultOf('NOT_PERMITTED', /CNM_NATS_NKEY_FILE/));
+    await assert.rejects(enter(server.url, { ...trust, ...key }), faultOf('TLS_REFUSED', /CNM_NATS_CERT_FILE/));
   });
 
   test('tls: whoever wants it does not take less', async (t) => {

@@ -5,6 +5,7 @@ import { verdictOn } from '../../events/deciders/upkeep.ts';
 import { type Event, isRevertible, needsExecution } from '../../events/envelope.ts';
 import { type EventType, isConstructive, isFailure, isIntent } from '../../events/events.ts';
 import { Releases } from '../../events/ipam-releases.ts';
+import { expiresMs } from '../../events/lifetime.ts';
 import { type BoundaryState, commandKey, type EndpointRow, isMoving, networkOf } from '../../events/state.ts';
 import { endpointTransitions, networkTransitions } from '../../events/states.ts';
 import { Journal, Queue, Table } from '../../events/table.ts';
@@ -234,8 +235,8 @@ export class Checker {
   #before({ state }: Boundary, event: Event, place: string): void {
     const { actor, commandid, commandseq } = event.meta;
     const key = commandKey(actor, commandid);
-    // An admission decides nothing: its creation does.
-    if (commandseq !== undefined && event.type !== 'EndpointAdmitted') {
+    // An admission decides nothing, its creation does; nor what other hosts are to forget.
+    if (commandseq !== undefined && event.type !== 'EndpointAdmitted' && event.type !== 'PeersForgotten') {
       assert.equal(this.#decidedAt.get(key) ?? place, place, `command ${key} was decided twice`);
       this.#decidedAt.set(key, place);
       if (needsExecution(event)) this.#accepted.add(key);
@@ -248,6 +249,9 @@ export class Checker {
         if (intent && isConstructive(intent.type) && !isRevertible(intent)) this.#late.add(id);
       }
     }
+    // What was under way on a lost host nobody undoes.
+    if (event.type === 'HostLost') for (const id of state.intents.keys()) this.#late.delete(id);
+    if (event.meta.commandtype === 'ExpireLease') this.#checkLease(state, event);
     if (isFailure(event.type) || event.type === 'CommandRefused') this.failed.add(commandid);
     if (isFailure(event.type)) this.#late.delete(event.meta.causationid);
     // What a lost host had to undo went with it.
@@ -288,6 +292,14 @@ export class Checker {
     assert.equal(isLast, isSecond, 'nothing has happened to it between the steps');
     const dueAt = verdictOn(state, row)?.dueAt ?? null;
     assert.ok(dueAt !== null && Date.parse(dueAt) <= Date.parse(event.meta.time), `collected at ${event.meta.time}`);
+  }
+
+  /** No sandbox is detached while its lease runs, nor before it was suspected, nor behind a renewal. */
+  #checkLease(state: BoundaryState, event: Event): void {
+    if (event.type !== 'EndpointLeaveRequested') return;
+    const lease = state.sandboxes.get(event.data.sandbox.incarnation)?.lease;
+    assert.ok(lease?.suspectedAt, 'a sandbox is detached that was not suspected');
+    assert.ok(expiresMs(lease) <= Date.parse(event.meta.time), `detached at ${event.meta.time}`);
   }
 
   /** Decisions, and reports on the latest intent, must be in the tables. What is absent takes no notice of anything. */

@@ -7,6 +7,8 @@ const realmNames = ['span', 'Span', 'mesh'] as const;
 const endpointName = fc.constantFrom('a', 'A', 'b', 'c');
 export const sandbox = fc.constantFrom('s1', 's2');
 const maybe = <T>(values: fc.Arbitrary<T>) => fc.option(values, { nil: undefined, freq: 3 });
+/** Mostly none. */
+const leaseMs = fc.constantFrom(undefined, undefined, undefined, 1_000, 60_000);
 const gc = fc.constantFrom<'off' | number | undefined>(undefined, 'off', 1_000, 1_000, 60_000);
 const optional = <T extends object>(fields: T): T =>
   Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as T;
@@ -77,13 +79,15 @@ const commandsOf = (networkName: fc.Arbitrary<string>, endpointFields: fc.Arbitr
           isInternal: fc.constantFrom(false, false, false, true),
           isConfig: fc.constantFrom(false, false, false, false, true),
           configFrom: fc.option(networkName, { nil: undefined, freq: 8 }),
+          leaseMs,
         })
-        .map(({ name, driver, subnet, overlap, gc: period, isInternal, isConfig, configFrom }) => ({
+        .map(({ name, driver, subnet, overlap, gc: period, isInternal, isConfig, configFrom, leaseMs: lasts }) => ({
           type: 'CreateNetwork' as const,
           data: optional({
             name,
             driver,
             gc: isConfig ? undefined : period,
+            leaseMs: lasts,
             internal: isInternal && (driver === 'bridge' || driver === 'deep') && !isConfig,
             configOnly: isConfig,
             configFrom,
@@ -151,16 +155,19 @@ const commandsOf = (networkName: fc.Arbitrary<string>, endpointFields: fc.Arbitr
     {
       weight: 4,
       arbitrary: fc
-        .tuple(sandbox, fc.array(fc.tuple(networkName, endpointFields), { minLength: 1, maxLength: 3 }), ports)
-        .map(([id, networks, own]) => ({
+        .tuple(sandbox, fc.array(fc.tuple(networkName, endpointFields), { minLength: 1, maxLength: 3 }), ports, leaseMs)
+        .map(([id, networks, own, lasts]) => ({
           type: 'AttachSandbox' as const,
-          data: {
+          data: optional({
             sandbox: id,
             ports: own,
+            leaseMs: lasts,
             networks: networks.map(([network, fields]) => ({ network, ...optional(fields) })),
-          },
+          }),
         })),
     },
+    { weight: 2, arbitrary: sandbox.map((id) => ({ type: 'RenewLease' as const, data: { sandbox: id } })) },
+    { weight: 1, arbitrary: networkName.map((network) => ({ type: 'RenewLease' as const, data: { network } })) },
     { weight: 3, arbitrary: sandbox.map((id) => ({ type: 'DetachSandbox' as const, data: { sandbox: id } })) },
     {
       weight: 1,

@@ -5,6 +5,7 @@ import { type BoundaryState, cellOf, type NetworkRow, networkOf } from '../../ev
 import { endpointAnswers, networkAnswers } from '../../events/states.ts';
 import { at, type Fate, type Model } from './model.ts';
 import { command, ports, realmCommand, sandbox } from './model-commands.ts';
+import { cancel, lose } from './model-ends.ts';
 import { succeed, tear } from './model-together.ts';
 
 /** Divides evenly by one, two and three. */
@@ -84,6 +85,8 @@ const moveOf = (sent: typeof command | typeof realmCommand) =>
       }),
     },
     { weight: 3, arbitrary: fc.record({ kind: fc.constant('collect' as const) }) },
+    { weight: 3, arbitrary: fc.record({ kind: fc.constant('cancel' as const), who, pick: fc.nat(5) }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant('lose' as const), who, lag, verdicts }) },
     // Things that happen seldom by themselves: a report that crosses a deadline, a decision that crosses a report, a collection.
     {
       weight: 2,
@@ -330,6 +333,12 @@ export const apply = (model: Model, step: Move, serial: number): void => {
       return;
     case 'migrate':
       migrate(model, step, serial);
+      return;
+    case 'cancel':
+      cancel(model, step, serial);
+      return;
+    case 'lose':
+      lose(model, step, serial);
       return;
     case 'succeed':
       succeed(model, step, serial);

@@ -19,7 +19,10 @@ const checkPeers = (model: Model, own: string): void => {
   const view = new PeerView(own);
   for (const { subject, body } of model.log) {
     const [, family, host = ''] = subject.split('.');
-    if (family === 'outcome') for (const event of decodeCommit(body, subject)) view.apply(host, event);
+    for (const event of decodeCommit(body, subject)) {
+      if (family === 'outcome') view.apply(host, event);
+      else if (event.type === 'PeersForgotten') view.apply(event.data.host, event);
+    }
   }
   const located = hosts.flatMap((host) => {
     if (host === own) return [];

@@ -95,6 +95,15 @@ export class ModelWorker extends Follower<Place> {
     this.#report([{ fact: { type: 'HostFacts', data: hostFacts(this.host, this.#facts) }, intent: null }]);
   }
 
+  /** A worker comes back under the next epoch: where the host was lost, it begins with nothing. */
+  comeBack(): void {
+    this.fold(0);
+    const epoch = (this.#state.facts.get('host')?.epoch ?? 0) + 1;
+    this.#report([
+      { fact: { type: 'HostFacts', data: hostFacts(this.host, { ...this.#facts, epoch }) }, intent: null },
+    ]);
+  }
+
   /** The open intents, with those of one move together: it happens as a whole. */
   #units(): readonly (readonly Event[])[] {
     const units = new Map<string, Event[]>();
@@ -193,7 +202,7 @@ export class ModelWorker extends Follower<Place> {
   #problem(intent: Event, verdict: boolean): Fault | null {
     const data = intent.data as { readonly networkId?: string; readonly endpointId?: string };
     const { endpoints, expired } = this.#state;
-    if (expired.has(intent.meta.id)) return fault('TIMED_OUT');
+    if (expired.has(intent.meta.id)) return fault(expired.get(intent.meta.id) === true ? 'TIMED_OUT' : 'CANCELLED');
     if (this.#hopeless.has(intent.meta.id)) return fault('PORT_IN_USE');
     const networkId = intent.type === 'EndpointCreateRequested' ? intent.data.endpoint.networkId : data.networkId;
     const isMissing =

@@ -8,7 +8,15 @@ import type { DriverRules } from '../../events/driver-rules.ts';
 import { DEFAULT_REALM_POOLS } from '../../events/ipam.ts';
 import { subjects } from '../../events/names.ts';
 import type { BoundaryState } from '../../events/state.ts';
-import { commandDue, type Due, dueId, endpointDue, sandboxDue } from '../../services/collector/due.ts';
+import {
+  commandDue,
+  type Due,
+  dueId,
+  endpointDue,
+  leaseDue,
+  networkDue,
+  sandboxDue,
+} from '../../services/collector/due.ts';
 import { admissionOf, commitOf, fenceOf } from '../../services/controller/commits.ts';
 import { type Intake, takeIn } from '../../services/controller/intake.ts';
 import { type Batch, decideRound, inLogOrder, type Round } from '../../services/controller/round.ts';
@@ -222,6 +230,8 @@ export class Model implements Place {
         ...[...state.endpoints.keys()].map((id) => endpointDue(state, id, this.#suspectedMs.get(id), confirmMs)),
         ...[...state.progress.keys()].map((key) => commandDue(state, key)),
         ...[...state.sandboxes.keys()].map((id) => sandboxDue(state, id)),
+        ...[...state.sandboxes.keys()].map((id) => leaseDue(state, id, confirmMs)),
+        ...[...state.networks.keys()].map((id) => networkDue(state, id)),
       ];
       for (const due of dues) {
         if (due === null || due.dueMs > this.nowMs) continue;

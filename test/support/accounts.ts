@@ -11,7 +11,7 @@ import { type Wanted, writeParties } from '../../services/nats/party-files.ts';
 import { type Security, securityOf } from '../../services/nats/security.ts';
 import { end, freePort, launch, testServerBinary, waitFor } from './nats.ts';
 
-export type Named = Partial<Pick<Wanted, 'hosts' | 'actors' | 'viewers' | 'operators' | 'remove'>>;
+export type Named = Partial<Pick<Wanted, 'hosts' | 'actors' | 'viewers' | 'readers' | 'operators' | 'remove'>>;
 
 export interface AccountServer {
   readonly url: string;
@@ -26,13 +26,13 @@ export interface AccountServer {
   stop(): Promise<void>;
 }
 
-export const startAccounts = async (named: Named): Promise<AccountServer> => {
+export const startAccounts = async (named: Named, tls: Wanted['place']['tls'] = null): Promise<AccountServer> => {
   const folder = mkdtempSync(join(tmpdir(), 'cnm-accounts-'));
   const port = await freePort();
   const url = `nats://127.0.0.1:${port}`;
   const write = (parties: Named): string => {
-    const place = { listen: `127.0.0.1:${port}`, monitor: null, storeDir: join(folder, 'jetstream'), tls: null };
-    const none = { hosts: [], actors: [], viewers: [], operators: [], remove: [] };
+    const place = { listen: `127.0.0.1:${port}`, monitor: null, storeDir: join(folder, 'jetstream'), tls };
+    const none = { hosts: [], actors: [], viewers: [], readers: [], operators: [], remove: [] };
     return writeParties(folder, { ...none, ...parties, url, place }).config;
   };
   const child: ChildProcess = await launch(testServerBinary(), write(named), port);

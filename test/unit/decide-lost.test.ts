@@ -58,13 +58,15 @@ test('DeclareHostLost: only of a host that is known to be away', () => {
 
 test('everything that it holds is free, and who waits is told', () => {
   const { world, when } = given(...busy, lapsed);
-  const open = [...world.state.progress.values()].map(({ actor, commandid: commandId }) => ({ actor, commandId }));
+  const open = [...world.state.progress.values()]
+    .map(({ actor, commandid: commandId }) => ({ actor, commandId }))
+    .sort((a, b) => (a.commandId < b.commandId ? -1 : 1));
   assert.equal(open.length, 3);
   const { networks, endpoints, sandboxes } = world.state;
   const ids = {
-    networks: [...networks.keys()],
-    endpoints: [...endpoints.keys()],
-    sandboxes: [...sandboxes.keys()],
+    networks: [...networks.keys()].sort(),
+    endpoints: [...endpoints.keys()].sort(),
+    sandboxes: [...sandboxes.keys()].sort(),
     commands: open,
   };
   when('DeclareHostLost', declare).records({ type: 'PeersForgotten' }, { type: 'HostLost', data: ids });

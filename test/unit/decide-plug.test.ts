@@ -57,6 +57,8 @@ test('SettleIntent of a join: bad names, gateways and routes are refused', () =>
   const bad = (more: Parameters<typeof plug>[0]) => settling(withPlugin(lan, reported, attached('lan')), plug(more));
   bad({ link: 'a/b' }).refuses('NAME_INVALID', { kind: 'interface', id: 'a/b' });
   bad({ link: '..' }).refuses('NAME_INVALID', { kind: 'interface', id: '..' });
+  bad({ link: 'eth0\0x' }).refuses('NAME_INVALID', { kind: 'interface', id: 'eth0\0x' });
+  bad({ link: '漢漢漢漢漢漢' }).refuses('NAME_INVALID', { kind: 'interface', id: '漢漢漢漢漢漢' });
   bad({ prefix: '-x' }).refuses('NAME_INVALID', { kind: 'interface', id: '-x' });
   bad({ gateway4: 'gw' }).refuses('ADDRESS_INVALID', { kind: 'gateway', id: 'gw' });
   bad({ gateway4: 'fd00::1' }).refuses('ADDRESS_INVALID', { id: 'fd00::1' });

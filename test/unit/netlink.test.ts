@@ -19,6 +19,15 @@ import { MessageWriter } from '../../drivers/kernel/writer.ts';
 import { encoded, words } from '../support/words.ts';
 
 describe('netlink messages', () => {
+  it('asks for a link by its name as it is written, whatever it is made of', () => {
+    // cut to a byte each, these four are eth0
+    for (const name of ['\u0165\u0174\u0168\u0130', 'ä', '漢', 'eth0']) {
+      const bytes = Buffer.from(encoded((w) => rt.getLinkByName(w, name)).replaceAll(' ', ''), 'hex');
+      assert.ok(bytes.includes(Buffer.from(`${name}\0`)), name);
+      assert.equal(bytes.includes('eth0'), name === 'eth0');
+    }
+  });
+
   it('sets a link up with master and alias', () => {
     const expected = words(`
       38000000 10000100 00000000 00000000 // 56 bytes, RTM_NEWLINK, NLM_F_REQUEST

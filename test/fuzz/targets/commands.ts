@@ -87,7 +87,9 @@ export const commands: Target = {
       const written = JSON.stringify(random.chance(0.3) ? golden : changed) ?? '';
       const body = random.chance(0.05) ? mutatedText(random, written) : written;
       const subject = random.chance(0.9) ? 'cnm.command.alice.h1' : `cnm.command.${text(random)}.h1`;
-      const message = { position: age, recordedMs: world.nowMs, subject, body: encoder.encode(body) };
+      const header = (): string =>
+        random.chance(0.5) ? '' : mutatedText(random, `00-${'4b'.repeat(16)}-${'00'.repeat(8)}-01`);
+      const message = { position: age, recordedMs: world.nowMs, subject, body: encoder.encode(body), header };
       const { command, actor, id, type } = takeIn(message as never);
       assert.ok(actor !== '' && id !== '' && typeof type === 'string');
       if (!command.ok) {

@@ -1,6 +1,8 @@
 /** What plugins answer, what their files say, and under which names they are looked for. */
 import assert from 'node:assert/strict';
 import { resolve, sep } from 'node:path';
+import { getLinkByName } from '../../../drivers/kernel/rtnetlink.ts';
+import { MessageWriter } from '../../../drivers/kernel/writer.ts';
 import { readJson, readSpec, readUrl } from '../../../services/plugins/address.ts';
 import { interpret } from '../../../services/plugins/caller.ts';
 import { findPlugin } from '../../../services/plugins/discovery.ts';
@@ -30,7 +32,13 @@ const schemas = [
 
 /** IFNAMSIZ, and no path: what goes to the kernel as the name of a link. */
 const assertLinkName = (name: string | null): void => {
-  if (name !== null) assert.match(name, /^(?!\.{1,2}$)[^\s/:\0]{1,15}$/u);
+  if (name !== null) {
+    assert.match(name, /^(?!\.{1,2}$)[^\s/:\0]{1,15}$/u);
+    const writer = new MessageWriter(256);
+    getLinkByName(writer.reset(), name);
+    const bytes = writer.bytes.subarray(0, writer.length);
+    assert.ok(Buffer.from(bytes).includes(Buffer.from(`${name}\0`)), 'the kernel is asked for that very name');
+  }
 };
 
 export const pluginAnswers: Target = {
