@@ -101,6 +101,10 @@ const refused = (intake: Intake, { code, detail, culprits }: Refusal): Fact => (
   data: { command: intake.type, code, detail, culprits: [...culprits] },
 });
 
+/** A name in a network. */
+const nameKey = ({ networkId, name }: { readonly networkId: string; readonly name: string }): string =>
+  `${networkId} ${name.toLowerCase()}`;
+
 class RoundInProgress {
   readonly batches = new Map<Boundary, Batch>();
   bond: Bond = 'apart';
@@ -111,6 +115,10 @@ class RoundInProgress {
   readonly #journals = new Set<Journal>();
   /** Who has let go of a name in this round, by network and name. */
   readonly #released = new Map<string, Batch>();
+  /** Names that were taken and let go of in this round, by network and name, and by whom. */
+  readonly #passed = new Map<string, Batch>();
+  /** Names that were taken in this round. */
+  readonly #taken = new Set<string>();
   /** What the last command has come to: nobody asks for the state that it leaves unless another one follows. */
   #untried: readonly { readonly state: BoundaryState; readonly event: Event }[] = [];
 
@@ -205,7 +213,17 @@ class RoundInProgress {
     );
   }
 
-  /** @returns false when the commit of its boundary is full */
+  /**
+   * Whether a host takes a name that another one has taken and let go of in this round. Each host's decisions are one commit, and commits
+   * of hosts come in any order: whoever reads that of the other one last would take the name for free. It is for the next round.
+   */
+  #crosses(batch: Batch, facts: readonly Fact[]): boolean {
+    return facts.some(
+      (fact) => fact.type === 'EndpointAdmitted' && (this.#passed.get(nameKey(fact.data)) ?? batch) !== batch,
+    );
+  }
+
+  /** @returns false when the commit of its boundary is full, or when it cannot stand in one round with those before */
   add(intake: Intake): boolean {
     for (const { state, event } of this.#untried) evolve(state, event, 0);
     this.#untried = [];
@@ -230,6 +248,7 @@ class RoundInProgress {
           { kind: 'command', id: intake.id },
         ])
       : (routed.refusal ?? this.#decide(routed.boundary, intake));
+    if (!('code' in answer) && this.#crosses(batch, answer)) return false;
     if ('code' in answer && answer.code === 'QUOTA_EXCEEDED' && this.#context.mayRecord?.(intake.actor) === false)
       this.summed.push({ intake, refusal: answer });
     else batch.decided.push({ intake, ...this.#record(batch, recorded, answer) });
@@ -278,9 +297,14 @@ class RoundInProgress {
     let succeeds = false;
     for (const { type, data } of facts) {
       if (type !== 'EndpointDeleteRequested' && type !== 'EndpointAdmitted') continue;
-      const key = `${data.networkId} ${data.name.toLowerCase()}`;
-      if (type === 'EndpointDeleteRequested') this.#released.set(key, batch);
-      else if ((this.#released.get(key) ?? batch) !== batch) succeeds = true;
+      const key = nameKey(data);
+      if (type === 'EndpointDeleteRequested') {
+        this.#released.set(key, batch);
+        if (this.#taken.has(key)) this.#passed.set(key, batch);
+      } else {
+        this.#taken.add(key);
+        if ((this.#released.get(key) ?? batch) !== batch) succeeds = true;
+      }
     }
     return succeeds;
   }
