@@ -101,7 +101,6 @@ const refused = (intake: Intake, { code, detail, culprits }: Refusal): Fact => (
   data: { command: intake.type, code, detail, culprits: [...culprits] },
 });
 
-/** A name in a network. */
 const nameKey = ({ networkId, name }: { readonly networkId: string; readonly name: string }): string =>
   `${networkId} ${name.toLowerCase()}`;
 
@@ -113,12 +112,10 @@ class RoundInProgress {
   readonly #realm: Realm;
   readonly #context: RoundContext;
   readonly #journals = new Set<Journal>();
+  /** Who has taken a name in this round last, by network and name. */
+  readonly #admitted = new Map<string, Batch>();
   /** Who has let go of a name in this round, by network and name. */
   readonly #released = new Map<string, Batch>();
-  /** Names that were taken and let go of in this round, by network and name, and by whom. */
-  readonly #passed = new Map<string, Batch>();
-  /** Names that were taken in this round. */
-  readonly #taken = new Set<string>();
   /** What the last command has come to: nobody asks for the state that it leaves unless another one follows. */
   #untried: readonly { readonly state: BoundaryState; readonly event: Event }[] = [];
 
@@ -213,17 +210,7 @@ class RoundInProgress {
     );
   }
 
-  /**
-   * Whether a host takes a name that another one has taken and let go of in this round. Each host's decisions are one commit, and commits
-   * of hosts come in any order: whoever reads that of the other one last would take the name for free. It is for the next round.
-   */
-  #crosses(batch: Batch, facts: readonly Fact[]): boolean {
-    return facts.some(
-      (fact) => fact.type === 'EndpointAdmitted' && (this.#passed.get(nameKey(fact.data)) ?? batch) !== batch,
-    );
-  }
-
-  /** @returns false when the commit of its boundary is full, or when it cannot stand in one round with those before */
+  /** @returns false when it is for the next round: the commit of its boundary is full, or it follows on what is folded behind it */
   add(intake: Intake): boolean {
     for (const { state, event } of this.#untried) evolve(state, event, 0);
     this.#untried = [];
@@ -248,7 +235,7 @@ class RoundInProgress {
           { kind: 'command', id: intake.id },
         ])
       : (routed.refusal ?? this.#decide(routed.boundary, intake));
-    if (!('code' in answer) && this.#crosses(batch, answer)) return false;
+    if (!('ok' in answer) && this.#isTooEarly(batch, answer)) return false;
     if ('code' in answer && answer.code === 'QUOTA_EXCEEDED' && this.#context.mayRecord?.(intake.actor) === false)
       this.summed.push({ intake, refusal: answer });
     else batch.decided.push({ intake, ...this.#record(batch, recorded, answer) });
@@ -292,19 +279,25 @@ class RoundInProgress {
     return { refusal, events };
   }
 
+  /**
+   * Whether some endpoint takes a name that another host has taken and let go of in this round. Commits of a round are folded host by host, and
+   * then that host would take it again behind this one: it is for the next round.
+   */
+  #isTooEarly(batch: Batch, facts: readonly Fact[]): boolean {
+    return facts.some(
+      ({ type, data }) => type === 'EndpointAdmitted' && (this.#admitted.get(nameKey(data)) ?? batch) !== batch,
+    );
+  }
+
   /** Whether some endpoint takes a name that another host lets go of in this round. */
   #succeeds(batch: Batch, facts: readonly Fact[]): boolean {
     let succeeds = false;
     for (const { type, data } of facts) {
       if (type !== 'EndpointDeleteRequested' && type !== 'EndpointAdmitted') continue;
       const key = nameKey(data);
-      if (type === 'EndpointDeleteRequested') {
-        this.#released.set(key, batch);
-        if (this.#taken.has(key)) this.#passed.set(key, batch);
-      } else {
-        this.#taken.add(key);
-        if ((this.#released.get(key) ?? batch) !== batch) succeeds = true;
-      }
+      if (type === 'EndpointAdmitted') this.#admitted.set(key, batch);
+      if (type === 'EndpointDeleteRequested') this.#released.set(key, batch);
+      else if ((this.#released.get(key) ?? batch) !== batch) succeeds = true;
     }
     return succeeds;
   }

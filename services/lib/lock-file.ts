@@ -2,6 +2,7 @@
 import { linkSync, mkdirSync, readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type Clock, sleep } from './clock.ts';
+import { removeLeftovers } from './leftovers.ts';
 import { startOf, worldOfPids } from './process-mark.ts';
 
 /** Two processes may find the same stale lock; the one that wrote last owns it, and this long after nobody else is still writing. */
@@ -50,6 +51,7 @@ export const lockFile = async (path: string, clock: Clock): Promise<FileLock> =>
     nonce: clock.randomId(),
   });
   const fresh = `${path}.${process.pid}`;
+  removeLeftovers(path);
   writeFileSync(fresh, mine);
   try {
     // a link appears whole or not at all, and never over another

@@ -5,6 +5,8 @@ import { join } from 'node:path';
 const NAME = /^(\d{1,15})\.zst$/;
 /** More than so many, and every second one of the older half goes: then at most 1/256 of the log is between two of them. */
 const FILES_MAX = 256;
+/** Nobody writes one for so long: it is some megabytes. */
+const UNFINISHED_MS = 600_000;
 
 export class SnapshotFolder {
   readonly #root: string;
@@ -42,7 +44,10 @@ export class SnapshotFolder {
     }
     const files = [...(await this.files()), [position, bytes.length] as const].sort(([a], [b]) => a - b);
     this.#files = new Map(files);
-    if (!this.#alone) await this.#removeOthers();
+    if (!this.#alone) {
+      await this.#removeOthers();
+      await this.#removeUnfinished(position);
+    }
     this.#alone = true;
     await this.#thin();
   }
@@ -77,6 +82,17 @@ export class SnapshotFolder {
   async #removeOthers(): Promise<void> {
     for (const name of await readdir(this.#root)) {
       if (name !== this.#name) await rm(join(this.#root, name), { recursive: true, force: true });
+    }
+  }
+
+  /** What a process was writing when it ended: older, by far, than what was written just now. */
+  async #removeUnfinished(position: number): Promise<void> {
+    const { mtimeMs: nowMs } = await stat(this.#path(position));
+    const directory = join(this.#root, this.#name);
+    for (const name of await readdir(directory)) {
+      if (NAME.test(name)) continue;
+      const found = await stat(join(directory, name)).catch(() => null);
+      if (found && found.mtimeMs < nowMs - UNFINISHED_MS) await rm(join(directory, name), { force: true });
     }
   }
 

@@ -3,6 +3,7 @@ import { chmodSync, chownSync, mkdirSync, readFileSync, renameSync, rmSync, writ
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { Config } from '../lib/config.ts';
+import { removeLeftovers } from '../lib/leftovers.ts';
 import { startOf } from './process-start.ts';
 
 const State = z.object({
@@ -41,6 +42,7 @@ const groupId = (name: string): number | null => {
 /** Under its name only when it is whole. A URL with credentials is for its owner, and root's for the group. */
 const writeWhole = (path: string, text: string): void => {
   const fresh = `${path}.${process.pid}`;
+  removeLeftovers(path);
   rmSync(fresh, { force: true });
   const secret = text.includes('@');
   writeFileSync(fresh, text, { mode: secret ? 0o600 : 0o644, flag: 'wx' });

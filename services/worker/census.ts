@@ -3,13 +3,13 @@ import { formatTag, type KernelObject, objectKey } from '../../drivers/objects.t
 import { diff } from '../../drivers/plan.ts';
 import type { Census, Operation, Plan } from '../../drivers/port.ts';
 import type { SandboxFacts } from '../../events/events.ts';
-import type { BoundaryState } from '../../events/state.ts';
+import { type BoundaryState, isRecordOnly, networkOf } from '../../events/state.ts';
 import { courseOf, takeBack } from './course.ts';
 import { type Scene, settledView } from './inmates.ts';
 import { isUnknown, pathOf } from './present.ts';
 import { type Deployment, driverOf, sandboxObjects } from './sandbox.ts';
 import { networkNow } from './settings.ts';
-import { openUnits, sandboxOf } from './units.ts';
+import { openUnits, sandboxOf, type Unit } from './units.ts';
 
 /** Objects of everything that is reported as done. */
 export const settledObjects = (state: BoundaryState, deployment: Deployment): readonly KernelObject[] => {
@@ -37,6 +37,8 @@ interface Pending {
   readonly ensured: ReadonlySet<string>;
   /** What accepted intents want gone: it may be gone already. */
   readonly removed: ReadonlySet<string>;
+  /** What networks on record alone are in the kernel for: who is to leave one may come back, and its execution takes away what is left. */
+  readonly kept: ReadonlySet<string>;
   /** Incarnations of the sandboxes that they are about. */
   readonly sandboxes: ReadonlySet<string>;
 }
@@ -44,10 +46,19 @@ interface Pending {
 /** An object of one incarnation: another one at the same place is another object. */
 const identityOf = (object: KernelObject): string => `${objectKey(object)} ${formatTag(object.tag)}`;
 
+/** What the networks that a unit is about are in the kernel with, as far as they come and go with their endpoints. */
+const presenceOf = ({ state, deployment }: Scene, { intents }: Unit): readonly KernelObject[] =>
+  intents.flatMap(({ data }) => {
+    const row = 'networkId' in data ? networkOf(state, data.networkId) : undefined;
+    if (!row || !isRecordOnly(row.facts)) return [];
+    return driverOf(deployment, row.facts)?.presence(deployment.host, networkNow(row)) ?? [];
+  });
+
 /** What intents that are not reported yet have to do with: their execution sees to it. */
 const pendingObjects = (scene: Scene): Pending => {
   const ensured = new Set<string>();
   const removed = new Set<string>();
+  const kept = new Set<string>();
   const sandboxes = new Set<string>();
   for (const unit of openUnits(scene.state)) {
     const { effects, remainder } = unit.expired ? takeBack(scene, unit) : courseOf(scene, unit);
@@ -55,10 +66,11 @@ const pendingObjects = (scene: Scene): Pending => {
       for (const object of ensure) ensured.add(identityOf(object));
       for (const object of remove) removed.add(identityOf(object));
     }
+    for (const object of presenceOf(scene, unit)) kept.add(identityOf(object));
     const sandbox = sandboxOf(scene.state, unit);
     if (sandbox) sandboxes.add(sandbox.incarnation);
   }
-  return { ensured, removed, sandboxes };
+  return { ensured, removed, kept, sandboxes };
 };
 
 /**
@@ -66,7 +78,7 @@ const pendingObjects = (scene: Scene): Pending => {
  * intents are about is left to them; only a namespace that is lost is made again at once, since others may stand on it.
  */
 export const repairs = (scene: Scene, census: Census): readonly Operation[] => {
-  const { ensured, removed, sandboxes } = pendingObjects(scene);
+  const { ensured, removed, kept, sandboxes } = pendingObjects(scene);
   const isPending = (object: KernelObject): boolean =>
     ensured.has(identityOf(object)) || (object.tag.entity === 'sandbox' && sandboxes.has(object.tag.id));
   const wanted = settledObjects(scene.state, scene.deployment).filter(
@@ -78,7 +90,8 @@ export const repairs = (scene: Scene, census: Census): readonly Operation[] => {
   const wantedKeys = new Set(wanted.map(objectKey));
   const observed = census.objects.filter((object) => {
     if (wantedKeys.has(objectKey(object))) return true;
-    return !(isPending(object) || removed.has(identityOf(object)) || isUnknown(census.unknown, object));
+    const isLeft = removed.has(identityOf(object)) || kept.has(identityOf(object));
+    return !(isPending(object) || isLeft || isUnknown(census.unknown, object));
   });
   return diff(wanted, observed);
 };

@@ -14,6 +14,8 @@ export interface StatingOptions {
   readonly place: Parameters<typeof statementOf>[0];
   /** What was stated last. */
   readonly known: () => EventData<'HostFacts'> | undefined;
+  /** Subnets that lead to networks of ours, whoever carries them. */
+  readonly carried: () => ReadonlySet<string>;
   /** Takes a statement; what comes before the first one is dropped. */
   readonly report: (reports: readonly Report[]) => void;
   readonly onFault: (error: unknown) => void;
@@ -90,7 +92,7 @@ export class Stating {
   }
 
   #statement(found: KernelFacts): Report {
-    const data = statementOf(this.#options.place, found, this.#epoch);
+    const data = statementOf(this.#options.place, found, this.#epoch, this.#options.carried());
     return { fact: { type: 'HostFacts', data }, intent: null };
   }
 }

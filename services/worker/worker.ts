@@ -31,7 +31,7 @@ import { listenToParked, whyParked } from './parked.ts';
 import { Peers } from './peers.ts';
 import { Present } from './present.ts';
 import type { Report } from './reports.ts';
-import { hostOf, statedBy } from './statement.ts';
+import { carriedSubnets, hostOf, statedBy } from './statement.ts';
 import { Stating } from './stating.ts';
 import { Taking } from './taking.ts';
 
@@ -112,6 +112,7 @@ class HostWorker implements Worker {
       logger,
       place: options,
       known: () => this.#known,
+      carried: () => this.#carried,
       report: (reports) => this.#outbox?.push(reports),
       onFault: (error) => this.#fail(error),
     });
@@ -327,6 +328,12 @@ class HostWorker implements Worker {
   /** What was stated of this host last. */
   get #known(): EventData<'HostFacts'> | undefined {
     return this.#followed?.realm && boundaryOf(this.#followed.realm, this.#options.host).state.facts.get('host');
+  }
+
+  get #carried(): ReadonlySet<string> {
+    const { drivers, host } = this.#options;
+    const realm = this.#followed?.realm;
+    return realm ? carriedSubnets(boundaryOf(realm, host).state, (driver) => drivers.has(driver)) : new Set();
   }
 
   /** Tunnels begin at the address of the host. */

@@ -69,7 +69,7 @@ test('every event has an actor, a correlation, a cause and the trace of its comm
     assert.ok(meta.correlationid !== '', `${type} ${meta.id}`);
     if (meta.actor === '') {
       // Nobody asked for it.
-      assert.ok(type === 'RealmOpened' || type === 'HostFacts', type);
+      assert.ok(type === 'RealmOpened' || type === 'HostFacts' || type === 'CapacityStated', type);
       continue;
     }
     if (meta.commandseq !== undefined) assert.equal(meta.causationid, meta.commandid, type);

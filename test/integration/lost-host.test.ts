@@ -130,6 +130,27 @@ test('a name of a lost host is given again in the same round, and either both ar
     stage.checkChain();
   }));
 
+test('a name that a host takes and lets go of in one round is given to another host in the next', async () => {
+  const stage = new RealmStage();
+  await stage.host('h1');
+  await stage.host('h2');
+  await stage.send('CreateNetwork', { name: 'own' }, 'h1');
+  await stage.send('CreateNetwork', { name: 'span', driver: 'overlay', internal: true });
+  await stage.send('AttachSandbox', attach('box'), 'h2');
+  await stage.send('DetachSandbox', { sandbox: 'box' }, 'h2');
+  await stage.send('AttachSandbox', attach('box'), 'h1');
+  await stage.controller();
+  try {
+    await stage.settled();
+    const checker = new Checker();
+    for (const message of stage.log.stored()) checker.take(message);
+    assert.deepEqual(checker.open(), []);
+    assert.equal(await stage.code('AttachSandbox', attach('box'), 'h2'), 'ENDPOINT_EXISTS');
+  } finally {
+    await stage.stop();
+  }
+});
+
 test('a network of the realm that is to go goes with the last endpoint of the lost host', () =>
   staged(async (stage) => {
     await stage.run('CreateEndpoint', { network: 'span', name: 'e' }, 'h2');

@@ -54,9 +54,16 @@ const rowsOfAll = async (): Promise<Record<string, unknown>> => {
   return rows;
 };
 
-/** What becomes of that endpoint is a matter of time. */
+/** What becomes of that endpoint is a matter of time; what a host has left is said anew whenever its worker starts. */
 const withoutShort = (rows: Record<string, unknown>): unknown => {
-  const { commands: _commands, garbage: _garbage, endpoints, networks: _networks, ...others } = rows;
+  const {
+    commands: _commands,
+    garbage: _garbage,
+    endpoints,
+    networks: _networks,
+    capacity: _capacity,
+    ...others
+  } = rows;
   return { ...others, endpoints: (endpoints as { name: string }[]).filter(({ name }) => name !== 'short') };
 };
 

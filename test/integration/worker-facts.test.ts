@@ -5,6 +5,7 @@ import { isLapsed } from '../../events/state.ts';
 import { systemClock } from '../../services/lib/clock.ts';
 import { MemoryMachine, memoryKernel } from '../support/memory-kernel.ts';
 import { waitFor } from '../support/nats.ts';
+import { fakePlugins } from '../support/plugins/fake.ts';
 import { host, memoryStreams, realm, System } from '../support/system.ts';
 
 /** A system whose looks at the host are up to the test, and so is what they find. */
@@ -21,7 +22,8 @@ const staged = async () => {
   const set: { routes: readonly string[] } = { routes: [] };
   const memory = memoryKernel(new MemoryMachine(), { realm, host });
   const kernel = Object.assign(Object.create(memory), { facts: async () => ({ ...(await memory.facts()), ...set }) });
-  const system = new System({ ...memoryStreams(), kernel, clock, runDir: '/run/cnm' });
+  const plugins = fakePlugins(['weave']);
+  const system = new System({ ...memoryStreams(), kernel, clock, plugins, runDir: '/run/cnm' });
   await system.start();
   return { system, looks, set };
 };
@@ -61,5 +63,24 @@ it('a worker that was taken for dead states its facts in a new epoch, once, and 
   looks.at(-1)?.();
   await waitFor(async () => (await epochs()).length === 3, { what: 'the new facts' });
   assert.deepEqual(await epochs(), [1, 2, 2]);
+  await system.stop();
+});
+
+it('what leads to a network of a plugin is that network, and in nobody’s way when it has gone', async () => {
+  const { system, looks, set } = await staged();
+  const create = () =>
+    system.run('CreateNetwork', { name: 'web', driver: 'weave', ipam: { subnets: [{ subnet: '10.52.0.0/24' }] } });
+  await create();
+  const stated = async () =>
+    (await system.events()).flatMap((event) => (event.type === 'HostFacts' ? [event.data.routes.join()] : []));
+  set.routes = ['10.52.0.0/24', '192.0.2.0/24'];
+  looks.at(-1)?.();
+  await waitFor(async () => (await stated()).length === 2, { what: 'the new facts' });
+  assert.deepEqual(await stated(), ['', '192.0.2.0/24']);
+  await system.run('DeleteNetwork', { network: 'web' });
+  await create();
+  // One that is nobody's network is in the way.
+  const other = { name: 'other', ipam: { subnets: [{ subnet: '192.0.2.0/25' }] } };
+  assert.equal(await system.refusal('CreateNetwork', other), 'SUBNET_OVERLAPS');
   await system.stop();
 });

@@ -50,7 +50,13 @@ while (at < points) {
   const child = spawn('unshare', [...own, process.execPath, ...argv], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
+  const stop = (): never => {
+    child.kill('SIGKILL');
+    process.exit(130);
+  };
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, stop);
   for await (const line of createInterface({ input: child.stdout })) note(JSON.parse(line) as Said);
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.removeListener(signal, stop);
   if (at === before && points > at) {
     wrong.push('a stretch that came nowhere');
     break;

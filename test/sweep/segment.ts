@@ -10,7 +10,7 @@ const tell = (said: object): void => console.log(JSON.stringify(said));
 
 // what is waited for are processes that do not keep this one alive
 setInterval(() => undefined, 1_000);
-const sweep = await Sweep.open({ layout: layout as Layout, timeoutMs: 60_000 });
+const sweep = await Sweep.open({ layout: layout as Layout, timeoutMs: 120_000 });
 let exit = 0;
 try {
   const wanted = new RegExp(pattern);

@@ -10,6 +10,7 @@ import type { Scene } from '../../services/worker/inmates.ts';
 import { isUnknown, Present } from '../../services/worker/present.ts';
 import { openUnits } from '../../services/worker/units.ts';
 import { defaultRoutes, netns, network, veth } from '../support/kernel-objects.ts';
+import { able } from '../support/realm-stage.ts';
 import { hostServers } from '../support/system.ts';
 import { World } from '../support/world.ts';
 
@@ -99,6 +100,30 @@ describe('repairs', () => {
     world.run('AttachSandbox', { sandbox: 'box', networks: [{ network: 'a' }] });
     const found = repairs(scene(world), { objects: [...objectsOf(world), old], unknown: [] });
     assert.deepEqual(found, [{ op: 'delete', object: old }]);
+  });
+
+  it('leave the way out of a sandbox to a move that may be taken back: whoever is to leave it may stay', () => {
+    const facts = {
+      underlay: { address: '192.0.2.1', device: 'up0', mtu: 1500 },
+      capabilities: { ...able('h1').capabilities },
+    };
+    const world = new World({ facts });
+    world.run('CreateNetwork', { name: 'span', driver: 'overlay' });
+    world.run('CreateNetwork', { name: 'a' });
+    world.run('AttachSandbox', { sandbox: 'box', networks: [{ network: 'span' }] });
+    world.succeed();
+    const deployed = scene(world);
+    const place = {
+      ...deployed,
+      deployment: { ...deployed.deployment, host: { ...deployed.deployment.host, underlay: facts.underlay } },
+    };
+    const before = repairs(place, { objects: [], unknown: [] }).map(({ object }) => object);
+    const [outlet] = world.state.outlets.keys();
+    assert.ok(before.some(({ kind, tag }) => kind === 'bridge' && tag.id === outlet));
+    // To the bridge that leads out itself: the way out is to go with the network that it was for.
+    world.run('MoveSandbox', { sandbox: 'box', from: 'span', to: { network: 'a' } });
+    assert.equal([...world.state.intents.values()].filter(({ type }) => type === 'EndpointLeaveRequested').length, 2);
+    assert.deepEqual(repairs(place, { objects: before, unknown: [] }), []);
   });
 
   it('are a plan for each sandbox and each network: sandboxes go first and come last', () => {

@@ -42,7 +42,8 @@ export const baseline = (place: Place): readonly string[] => {
     ...sh(`find ${place.folder}/h1 -path '*/data' -prune -o -print`).trim().split('\n'),
     ...readdirSync(`${runDir}/.records`).map((name) => `record ${name}`),
     ...mounts,
-  ].filter((line) => line !== '');
+    // made with the first namespace, and gone with the last file that a start finds unfinished
+  ].filter((line) => line !== '' && line !== `${runDir}/netns`);
 };
 
 /** What one list has that the other has not, with the sign of who has it. */

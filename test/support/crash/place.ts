@@ -95,6 +95,11 @@ export class Place {
     return new Place(layout, nats, folder, plugin, keeper);
   }
 
+  /** Of the processes of the host. */
+  get names(): readonly (ServiceName | 'up')[] {
+    return layouts[this.layout];
+  }
+
   /** A namespace of a caller. */
   get brought(): string {
     return join(this.folder, 'brought');

@@ -13,7 +13,9 @@ import { jetStream } from '../../../services/nats/jetstream.ts';
 import { waitFor } from '../nats.ts';
 import { assertEndedOnce } from '../system.ts';
 
-const actor = 'sweeper';
+export const actor = 'sweeper';
+/** Starts take their time on a machine that does much else: what is accepted is to succeed whatever that takes. */
+const DEADLINE_MS = 300_000;
 const RETRY_MS = 50;
 
 export interface Ending {
@@ -28,6 +30,7 @@ export class LogRecord {
   readonly #records = new Map<string, CommandRecord>();
   readonly #endings = new Map<string, Ending[]>();
   #serial = 0;
+  #taken = 0;
 
   constructor(connection: NatsConnection) {
     this.#commands = jetStream(connection, 'CNM_COMMANDS');
@@ -74,12 +77,19 @@ export class LogRecord {
   /** Publishes a command until it is acknowledged; answers its id. */
   async send<T extends CommandType>(type: T, data: CommandInput<T>, host = 'h1'): Promise<string> {
     const id = commandId(systemClock.nowMs(), `s${this.#serial++}`);
-    const body = JSON.stringify({ id, type, data });
+    const body = JSON.stringify({ id, type, data, deadlineMs: DEADLINE_MS });
     for (;;) {
       const sent = await this.#commands.append({ subject: subjects.command(actor, host), body, id: `${actor} ${id}` });
       if (sent.kind === 'appended') return id;
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
     }
+  }
+
+  /** How all commands have ended that ended since this was last asked, by id. */
+  takeEndings(): ReadonlyMap<string, Ending['status']> {
+    const fresh = [...this.#endings].slice(this.#taken);
+    this.#taken = this.#endings.size;
+    return new Map(fresh.map(([id, [ending]]) => [id, ending?.status ?? 'accepted']));
   }
 
   endingOf(id: string): Ending | undefined {

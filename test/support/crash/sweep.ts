@@ -1,11 +1,16 @@
 /** Ends processes at failpoint after failpoint, under a workload, and checks after each that nothing is lost and nothing left behind. */
+import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { type Client, connect } from '../../../services/client/index.ts';
 import { waitFor } from '../nats.ts';
 import { baseline, difference, Observer } from './observe.ts';
 import { type Layout, Place, type Point, pointText } from './place.ts';
-import { LogRecord } from './record.ts';
+import { actor, LogRecord } from './record.ts';
 import { playRound } from './workload.ts';
+
+/** Between two kills at random. */
+const pauseMsMax = 2_000;
 
 export interface SweepOptions {
   readonly layout: Layout;
@@ -18,9 +23,16 @@ export interface SweepOptions {
 /** How often each failpoint is passed in one round, in the order in which they are passed first. */
 export type Passed = ReadonlyMap<string, number>;
 
+/** By which it sees what has become of commands: the log, and what its sender is told. */
+interface Eyes {
+  readonly log: LogRecord;
+  readonly client: Client;
+}
+
 export class Sweep {
   readonly #place: Place;
   readonly #log: LogRecord;
+  readonly #client: Client;
   readonly #options: SweepOptions;
   #observer: Observer | null = null;
   #baseline: readonly string[] = [];
@@ -29,8 +41,9 @@ export class Sweep {
   /** From the last end of a process in a round until all is as it should be, milliseconds; the longest. */
   slowestMs = 0;
 
-  private constructor(place: Place, log: LogRecord, options: SweepOptions, died: readonly Point[]) {
+  private constructor(place: Place, { log, client }: Eyes, options: SweepOptions, died: readonly Point[]) {
     this.#place = place;
+    this.#client = client;
     this.#log = log;
     this.#options = options;
     this.#died.push(...died);
@@ -59,7 +72,8 @@ export class Sweep {
     const log = new LogRecord(connection);
     const isThere = (host: string): boolean => log.on(host).facts.has('host');
     await waitFor(() => isThere('h1') && isThere('h2'), { what: 'both hosts', timeoutMs: options.timeoutMs });
-    return new Sweep(place, log, options, died);
+    const client = await connect({ url: place.nats.url, actor });
+    return new Sweep(place, { log, client }, options, died);
   }
 
   /** Points at which a process has ended. */
@@ -82,6 +96,7 @@ export class Sweep {
     await this.#place.kill();
     this.#place.start();
     const passed = new Map<string, number>();
+    this.#log.takeEndings();
     for (const name of readFileSync(file, 'utf8').trim().split('\n')) passed.set(name, (passed.get(name) ?? 0) + 1);
     await this.#round(async () => {});
     await this.#settled();
@@ -125,6 +140,27 @@ export class Sweep {
     }
   }
 
+  /** Whoever sent the commands of the round is told how they have ended, as the log says it. */
+  async #isTold(): Promise<void> {
+    const { timeoutMs } = this.#options;
+    const endings = this.#log.takeEndings();
+    const { position: atLeast } = this.#log;
+    let told: readonly (readonly [id: string, status: string | undefined])[] = [];
+    await waitFor(
+      async () => {
+        // the projector may be away at this very moment
+        const rows = [...endings.keys()].map((id) => this.#client.command(id, { atLeast, timeoutMs: 1_000 }));
+        told = (await Promise.allSettled(rows)).map((row, index) => [
+          [...endings.keys()][index] ?? '',
+          row.status === 'fulfilled' ? row.value?.status : undefined,
+        ]);
+        return told.every(([, status]) => status !== undefined);
+      },
+      { what: 'every command to be known to the views', timeoutMs },
+    );
+    assert.deepEqual(new Map(told), endings, 'what views say of commands');
+  }
+
   async #isBaseline(): Promise<void> {
     let wrong: readonly string[] = [];
     try {
@@ -152,6 +188,7 @@ export class Sweep {
     await this.#place.arm(point);
     await this.#round(() => this.#agrees());
     await this.#agrees();
+    await this.#isTold();
     await this.#isBaseline();
     this.#place.next = null;
     if (this.#diedMs > 0) this.slowestMs = Math.max(this.slowestMs, performance.now() - this.#diedMs);
@@ -160,27 +197,35 @@ export class Sweep {
   }
 
   /**
-   * Rounds under which nats-server is killed again and again, and started on what it has on its disk, after pauses that `pauseMs` gives.
-   * @returns how often
+   * Rounds under which nats-server, started again on what it has on its disk, and the processes of the host are killed, one of them after
+   * each pause. @param random whole numbers: which of them, and how long the pause is
+   * @returns how often each was
    */
-  async underKills(rounds: number, pauseMs: () => number): Promise<number> {
-    let kills = 0;
-    let over = false;
+  async underKills(times: number, random: () => number): Promise<ReadonlyMap<string, number>> {
+    const victims = ['nats-server', ...this.#place.names] as const;
+    const kills = new Map<string, number>(victims.map((name) => [name, 0]));
     const killing = (async () => {
-      while (!over) {
-        await new Promise((resolve) => setTimeout(resolve, pauseMs()));
-        await this.#place.nats.restart();
-        kills++;
+      for (let time = 0; time < times; time++) {
+        await new Promise((resolve) => setTimeout(resolve, 100 + (random() % pauseMsMax)));
+        const name = victims[random() % victims.length] ?? 'nats-server';
+        if (name === 'nats-server') await this.#place.nats.restart();
+        else await this.#place.kill(name);
+        this.#place.start();
+        kills.set(name, (kills.get(name) ?? 0) + 1);
       }
     })();
-    try {
-      for (let round = 0; round < rounds; round++) await this.#round(() => this.#agrees());
-    } finally {
+    let over = false;
+    void killing.finally(() => {
       over = true;
+    });
+    try {
+      while (!over) await this.#round(() => this.#agrees());
+    } finally {
       await killing;
     }
     await this.#round(() => this.#agrees());
     await this.#agrees();
+    await this.#isTold();
     await this.#isBaseline();
     return kills;
   }
@@ -197,6 +242,7 @@ export class Sweep {
   async close(): Promise<void> {
     this.#observer?.close();
     await this.#log.close();
+    await this.#client.close();
     await this.#place.close();
   }
 }
