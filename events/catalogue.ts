@@ -48,6 +48,9 @@ export const commandMeanings: Readonly<Record<CommandType, string>> = {
   DetachSandbox: 'Takes all endpoints out of a sandbox, and deletes those that AttachSandbox made.',
   SuspectEndpoint: 'Sent by collectors, step one: this endpoint has been without a sandbox for its grace period.',
   CollectEndpoint: 'Sent by collectors, step two: it was suspected, and nothing has happened to it since.',
+  RestoreSandbox:
+    'A sandbox that was lost with a boot of its host is made again as it was; SandboxRestored says that it is there.',
+  ReleaseSandbox: 'Sent by collectors: nobody has wanted this sandbox back that was lost with a boot of its host.',
   RenewLease: 'The lease of a sandbox, or of a network, begins anew.',
   SuspectLease: 'Sent by collectors, step one: the lease of this sandbox has run out.',
   ExpireLease: 'Sent by collectors, step two: nobody has renewed it since, so the sandbox is detached.',
@@ -56,6 +59,8 @@ export const commandMeanings: Readonly<Record<CommandType, string>> = {
   LeasePorts: 'Sent by workers: host ports that were found free for an intent that waits for them.',
   SettleIntent: 'Sent by workers: what an intent left open, as the plugin that carries the network has answered.',
   LapseHost: 'Sent by collectors: the worker of this host has not renewed its lease.',
+  ResumeHost:
+    'The worker of a host whose log is an older copy goes on: what the log does not know is kept as it is, or removed and given free.',
   DeclareHostLost:
     'A host that is away does not come back with what it had: all that it holds is given free, and a worker that does come back begins with nothing.',
   RotateTunnelKeys: 'Gives all encrypted networks new keys, on every host; no connection is reset.',
@@ -80,6 +85,7 @@ export const eventMeanings: Readonly<Record<EventType, string>> = {
   PeersForgotten: 'Other hosts forget what a lost host has reported in networks of the realm.',
   HostLapsed:
     "A host's worker shows no sign of life. What it was asked to do waits for it, as long as deadlines allow.",
+  HostResumed: 'The worker of a host goes on after LogRegressed.',
   TunnelKeysRotated: 'Packets of encrypted networks get keys of this generation; no key stands in the log.',
   DriverConfigureRequested: 'A driver is to have these options.',
   NetworkCreateRequested: 'A network is to be made; its name and subnets are taken from now on.',
@@ -97,6 +103,7 @@ export const eventMeanings: Readonly<Record<EventType, string>> = {
   JoinSettled: 'The interface, gateways and routes of a join are known, as a plugin gave them.',
   EndpointJoinRequested: 'An endpoint is to be put into a sandbox.',
   EndpointLeaveRequested: 'An endpoint is to be taken out of its sandbox.',
+  SandboxReclaimed: 'A sandbox that was lost with a boot of its host is to be made again.',
   EndpointDeleteRequested: 'An endpoint is to be removed; its name is free from now on, its addresses once it is gone.',
   EndpointSuspected: 'An endpoint has been without a sandbox for its grace period and may be collected soon.',
   LeaseRenewed: 'The lease of a sandbox, or of a network, runs from now on again.',
@@ -112,6 +119,8 @@ export const eventMeanings: Readonly<Record<EventType, string>> = {
   SegmentOpened:
     'A segment of the log begins, with the state of everything in the messages that follow; what was before is in an export.',
   HostFacts: 'What a worker knows of its host: stated whenever it starts.',
+  LogRegressed:
+    'The log does not hold what the worker of this host had read: it is an older copy. The worker changes nothing until HostResumed, and what the kernel holds beyond the log is given to nobody.',
   CapacityStated: 'What a host has, and how much of it is in use: stated whenever its worker starts.',
   CapacityPressure: 'More of something is in use on a host: 70, 85, 95 or 99 percent are passed.',
   CapacityRelieved: 'Less of something is in use on a host again.',
@@ -139,6 +148,9 @@ export const eventMeanings: Readonly<Record<EventType, string>> = {
   EndpointDeleteReverted: 'An endpoint was to be removed as part of a move that failed: it is there as it was.',
   SandboxCreated: 'A sandbox is there, with its first endpoint.',
   SandboxRemoved: 'A sandbox is gone, with its last endpoint. A namespace that a caller brought stays.',
+  SandboxLost:
+    'A sandbox was made in another boot of its host, and is not made again by itself; its endpoints keep what they hold.',
+  SandboxRestored: 'A sandbox was made in another boot of its host, and is there again as it was.',
 };
 
 export const stateMeanings: {
@@ -199,6 +211,9 @@ export const codeMeanings: Readonly<Record<Code, string>> = {
   HOST_NOT_FOUND: 'No worker has ever reported for that host, or for any.',
   HOST_ALIVE: 'The host has reported anew since the collector looked, or is known to be away already.',
   HOST_REQUIRED: 'There are several hosts, and nothing says which one is meant.',
+  HOST_REGRESSED:
+    'The log is an older copy of what the worker of the host had read, so nothing is changed there until somebody says what becomes of the rest.',
+  HOST_NOT_STOPPED: 'The worker of the host goes on already, and what was held is kept or gone.',
   CAPABILITY_MISSING: 'The host lacks something that the driver needs.',
   DRIVER_NOT_FOUND: 'There is no driver of that name.',
   DRIVER_FORBIDS: 'The driver does not allow it.',
@@ -262,6 +277,9 @@ export const codeMeanings: Readonly<Record<Code, string>> = {
   SANDBOX_CONFLICT:
     'The sandbox exists with other settings (namespace, names, DNS, hosts, ports), or a network stands twice.',
   SANDBOX_FITS: 'The sandbox has the way out that it needs and no other, or something is under way in it.',
+  SANDBOX_LOST: 'The host was booted since the sandbox was made, and it was not made again.',
+  SANDBOX_NOT_LOST: 'The sandbox was not lost with a boot of its host, or is wanted back.',
+  SANDBOX_HELD: 'A sandbox that was lost with a boot of its host is held for somebody who may want it back.',
   SANDBOX_MOVING: 'The sandbox is being changed as a whole, as by a move to another network, which may still fail.',
   NAME_INVALID: 'It is no host or domain name.',
   DNS_INVALID: 'It is no IP address of a server, or no option of resolv.conf.',

@@ -262,6 +262,10 @@ const data = {
     to: z.strictObject({ network: NetworkRef, name: EndpointName.optional(), ...endpointOptions }),
   }),
   DetachSandbox: z.strictObject({ sandbox: SandboxId }),
+  /** A sandbox that was lost with a boot of its host is made again, with the same addresses, MACs and ports. */
+  RestoreSandbox: z.strictObject({ sandbox: SandboxId }),
+  /** Collector: a sandbox that was lost with this boot of its host, and that nobody wanted back in time. */
+  ReleaseSandbox: z.strictObject({ incarnation: Id, bootId: z.string().max(128) }),
   /** Collector, step one: this endpoint has been without a sandbox for its grace period. */
   SuspectEndpoint: z.strictObject({ endpointId: Id, generation: z.int() }),
   /** Collector, step two: nothing has happened to it since. */
@@ -299,6 +303,8 @@ const data = {
   SettleIntent: z.strictObject({ intent: z.string(), epoch: z.int(), answer: Settlement }),
   /** Collector: the worker that stated this epoch has not renewed its lease; since then, as far as is known. */
   LapseHost: z.strictObject({ host: HostName, epoch: z.int(), since: z.iso.datetime() }),
+  /** The log of a host is an older copy: its worker goes on, and keeps what the log does not know, or removes it. */
+  ResumeHost: z.strictObject({ host: HostName, held: z.enum(['keep', 'remove']) }),
   /** Operator: this host, whose worker shows no sign of life, does not come back with what it had. Everything that it holds is given free. */
   DeclareHostLost: z.strictObject({ host: HostName, reason: Reason }),
   /** New keys for all encrypted networks, on every host. */
@@ -359,6 +365,8 @@ export const Command = z.discriminatedUnion('type', [
   message('AttachSandbox'),
   message('MoveSandbox'),
   message('DetachSandbox'),
+  message('RestoreSandbox'),
+  message('ReleaseSandbox'),
   message('SuspectEndpoint'),
   message('CollectEndpoint'),
   message('RenewLease'),
@@ -368,6 +376,7 @@ export const Command = z.discriminatedUnion('type', [
   message('LeasePorts'),
   message('SettleIntent'),
   message('LapseHost'),
+  message('ResumeHost'),
   message('DeclareHostLost'),
   message('RotateTunnelKeys'),
   message('ExpireCommand'),

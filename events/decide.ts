@@ -1,10 +1,10 @@
 /** The decider of a host's boundary: one command against the state, answered with facts or a refusal. Pure. */
-import type { Command } from './commands.ts';
+import type { Command, CommandOf } from './commands.ts';
 import { cancelCommand } from './deciders/cancel.ts';
 import type { Context, Decision } from './deciders/context.ts';
 import { createEndpoint, deleteEndpoint } from './deciders/endpoint.ts';
 import { liftLegalHold, setLegalHold, shredSubject } from './deciders/holds.ts';
-import { declareHostLost, lapseHost } from './deciders/hosts.ts';
+import { declareHostLost, lapseHost, refuseStopped, resumeHost } from './deciders/hosts.ts';
 import { expireLease, renewLease, suspectLease } from './deciders/lease.ts';
 import { configureDriver, createNetwork } from './deciders/network.ts';
 import { deleteNetwork, pruneNetworks } from './deciders/network-removal.ts';
@@ -13,6 +13,7 @@ import { discardParked, retryParked } from './deciders/parked.ts';
 import { leasePorts } from './deciders/ports.ts';
 import { setQuota } from './deciders/quotas.ts';
 import { createRealmNetwork } from './deciders/realm.ts';
+import { releaseSandbox, restoreSandbox } from './deciders/reboots.ts';
 import { attachSandbox, detachSandbox, joinEndpoint, leaveEndpoint, moveSandbox } from './deciders/sandbox.ts';
 import { settleIntent } from './deciders/settle.ts';
 import { rotateTunnelKeys } from './deciders/tunnels.ts';
@@ -22,7 +23,30 @@ import type { BoundaryState } from './state.ts';
 
 export type { Context, Decision } from './deciders/context.ts';
 
-export const decide = (state: BoundaryState, command: Command, context: Context): Decision => {
+const logTypes = ['RetryParked', 'DiscardParked', 'SetLegalHold', 'LiftLegalHold', 'ShredSubject', 'SetQuota'] as const;
+type OfLog = CommandOf<(typeof logTypes)[number]>;
+const isOfLog = (command: Command): command is OfLog => logTypes.some((type) => type === command.type);
+
+const decideOnLog = (state: BoundaryState, command: OfLog, context: Context): Decision => {
+  switch (command.type) {
+    case 'RetryParked':
+      return retryParked(state, command.data, context);
+    case 'DiscardParked':
+      return discardParked(state, command.data, context);
+    case 'SetLegalHold':
+      return setLegalHold(state, command.data, context);
+    case 'LiftLegalHold':
+      return liftLegalHold(state, command.data, context);
+    case 'SetQuota':
+      return setQuota(state, command.data, context);
+    case 'ShredSubject':
+      return shredSubject(state, command.data, context);
+    default:
+      return command satisfies never;
+  }
+};
+
+const decideOnModel = (state: BoundaryState, command: Exclude<Command, OfLog>, context: Context): Decision => {
   switch (command.type) {
     case 'ConfigureDriver':
       return configureDriver(state, command.data, context);
@@ -54,6 +78,10 @@ export const decide = (state: BoundaryState, command: Command, context: Context)
       return moveSandbox(state, command.data, context);
     case 'DetachSandbox':
       return detachSandbox(state, command.data, context);
+    case 'RestoreSandbox':
+      return restoreSandbox(state, command.data, context);
+    case 'ReleaseSandbox':
+      return releaseSandbox(state, command.data, context);
     case 'SuspectEndpoint':
       return suspectEndpoint(state, command.data, context);
     case 'CollectEndpoint':
@@ -72,6 +100,8 @@ export const decide = (state: BoundaryState, command: Command, context: Context)
       return settleIntent(state, command.data, context);
     case 'LapseHost':
       return lapseHost(state, command.data, context);
+    case 'ResumeHost':
+      return resumeHost(state, command.data, context);
     case 'DeclareHostLost':
       return declareHostLost(state, command.data, context);
     case 'RotateTunnelKeys':
@@ -80,19 +110,11 @@ export const decide = (state: BoundaryState, command: Command, context: Context)
       return expireCommand(state, command.data, context);
     case 'CancelCommand':
       return cancelCommand(state, command.data, context);
-    case 'RetryParked':
-      return retryParked(state, command.data, context);
-    case 'DiscardParked':
-      return discardParked(state, command.data, context);
-    case 'SetLegalHold':
-      return setLegalHold(state, command.data, context);
-    case 'LiftLegalHold':
-      return liftLegalHold(state, command.data, context);
-    case 'ShredSubject':
-      return shredSubject(state, command.data, context);
-    case 'SetQuota':
-      return setQuota(state, command.data, context);
     default:
       return command satisfies never;
   }
 };
+
+export const decide = (state: BoundaryState, command: Command, context: Context): Decision =>
+  refuseStopped(state, command.type, context.host) ??
+  (isOfLog(command) ? decideOnLog(state, command, context) : decideOnModel(state, command, context));

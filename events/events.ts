@@ -22,6 +22,7 @@ import {
   Subnet,
   Texts,
 } from './facts.ts';
+import { Held, LogPlace } from './held.ts';
 import { loadDecisions, loadOutcomes } from './load-events.ts';
 import { Actor, CommandId, EndpointName, HostName, Id, NetworkName, RealmName, SandboxId } from './names.ts';
 
@@ -31,6 +32,8 @@ export type { CapacityUse, QuotaLimits } from './load-events.ts';
 const network = { networkId: Id, name: NetworkName };
 const endpoint = { endpointId: Id, networkId: Id, name: EndpointName };
 const inSandbox = { ...endpoint, sandbox: z.object({ id: SandboxId, incarnation: Id }) };
+/** `bootId`: of the boot that its host is in. */
+const lostSandbox = { sandbox: z.object({ id: SandboxId, incarnation: Id }), bootId: z.string() };
 /** One of the two. */
 const leased = {
   sandbox: z.object({ id: SandboxId, incarnation: Id }).nullable(),
@@ -59,6 +62,8 @@ const decisions = {
   }),
   /** Its worker of this epoch has shown no sign of life; over with the next HostFacts. */
   HostLapsed: z.object({ host: HostName, epoch: z.int(), since: z.string() }),
+  /** The worker goes on that had stopped, since the log is an older copy; what the log does not know is kept or removed. */
+  HostResumed: z.object({ host: HostName, held: z.enum(['keep', 'remove']) }),
   /**
    * A host in this epoch does not come back with what it had: everything of it has ended, if it has not stated another epoch by then. Over
    * with the next HostFacts.
@@ -143,6 +148,8 @@ const decisions = {
     /** What holds again if it stays after all: its place among the members, and who carries the default routes. */
     before: z.object({ index: z.int(), gateways: Gateways }),
   }),
+  /** Somebody wants a sandbox back that was lost with a boot of its host: it is to be made again. */
+  SandboxReclaimed: z.object({ ...lostSandbox }),
   EndpointDeleteRequested: z.object({
     ...endpoint,
     cause: z.enum(['command', 'detach', 'garbage']),
@@ -203,6 +210,20 @@ const outcomes = {
     /** Drivers beyond the built-in ones that this worker carries out. */
     drivers: z.array(z.string()),
   }),
+  /** The log is an older copy of the one that this host's worker has read: it changes nothing until somebody says HostResumed. */
+  LogRegressed: z.object({
+    host: HostName,
+    bootId: z.string(),
+    /** The last commit that the worker had read, and where the log ended when it was found to be without it. */
+    seen: LogPlace,
+    found: LogPlace,
+    /** False: the kernel has nothing of ours, so there is nothing that could be torn down, and the worker goes on. */
+    stopped: z.boolean(),
+    /** Nobody else is given any of it. */
+    held: z.array(Held),
+    /** Intents that the kernel shows to be done, late or not: they count as in time. */
+    done: z.array(z.string()),
+  }),
   DriverConfigured: z.object({ driver: z.string() }),
   DriverConfigureFailed: z.object({ driver: z.string(), ...failed }),
   NetworkCreated: z.object(network),
@@ -245,6 +266,14 @@ const outcomes = {
   EndpointDeleteReverted: z.object({ ...endpoint, ...failed }),
   SandboxCreated: z.object({ sandbox: SandboxFacts }),
   SandboxRemoved: z.object({ sandbox: SandboxFacts }),
+  /** It was made in another boot of its host, and is not made again by itself. */
+  SandboxLost: z.object({
+    ...lostSandbox,
+    /** `policy`: as was asked for. `namespace`: it was in a namespace that its caller had made, and that is gone. */
+    reason: z.enum(['policy', 'namespace']),
+  }),
+  /** It was made in another boot of its host, and is there again, with the same addresses, MACs and ports. */
+  SandboxRestored: z.object({ ...lostSandbox }),
   ...loadOutcomes,
 } as const;
 

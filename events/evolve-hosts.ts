@@ -1,10 +1,19 @@
-/** How events change what is known of a host itself: its facts, whether it shows signs of life, and what it has left. */
+/** How events change what is known of a host itself: its facts, whether it shows signs of life, what it has left, and what it holds beyond the log. */
 import { capacityKey } from './capacity.ts';
 import type { Event, EventOf } from './envelope.ts';
+import { evolveRegressed } from './evolve-regressed.ts';
 import { setRoutes } from './ipam.ts';
 import type { BoundaryState } from './state.ts';
 
-const types = ['HostFacts', 'HostLapsed', 'CapacityStated', 'CapacityPressure', 'CapacityRelieved'] as const;
+const types = [
+  'HostFacts',
+  'HostLapsed',
+  'LogRegressed',
+  'HostResumed',
+  'CapacityStated',
+  'CapacityPressure',
+  'CapacityRelieved',
+] as const;
 type OfHost = EventOf<(typeof types)[number]>;
 const known: ReadonlySet<string> = new Set(types);
 
@@ -19,6 +28,10 @@ export const evolveHost = (state: BoundaryState, event: OfHost): void => {
       return;
     case 'HostLapsed':
       state.lapsed.set('epoch', event.data.epoch);
+      return;
+    case 'LogRegressed':
+    case 'HostResumed':
+      evolveRegressed(state, event);
       return;
     case 'CapacityStated':
       for (const key of [...state.pressure.keys()]) state.pressure.delete(key);

@@ -2,6 +2,7 @@
 import type { EventOf } from './envelope.ts';
 import { endEndpoint } from './evolve-endpoints.ts';
 import { endNetwork, endVacant } from './evolve-networks.ts';
+import { letGo } from './evolve-regressed.ts';
 import { removeSandbox } from './evolve-sandboxes.ts';
 import { setRoutes } from './ipam.ts';
 import type { BoundaryState } from './state.ts';
@@ -47,6 +48,7 @@ export const loseHost = (state: BoundaryState, event: EventOf<'HostLost'>, posit
   // A network of the realm that is to go goes with the last of its endpoints.
   for (const id of networkIds) endVacant(state, id, event);
   clear(state.drivers);
+  letGo(state, host, Date.parse(event.meta.time));
   clear(state.pressure);
   setRoutes(state.subnets, host, []);
   setRoutes(state.shared.subnets, host, []);

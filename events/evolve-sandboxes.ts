@@ -4,6 +4,7 @@ import type { EventType, Gateways, SandboxFacts } from './events.ts';
 import { electGateways } from './gateways.ts';
 import { holdInstead } from './leases.ts';
 import { leaseOf } from './lifetime.ts';
+import { bootOf } from './reboots.ts';
 import { type BoundaryState, type EndpointRow, isMoving, networkOf, plugOf, type SandboxRow } from './state.ts';
 import { nextStatus, sandboxTransitions } from './states.ts';
 
@@ -31,7 +32,7 @@ const start = (
 ): SandboxRow => {
   holdInstead(state, { kind: 'sandbox', id: facts.incarnation }, [], facts.ports);
   const nobody = { members: [], gateways: { ipv4: null, ipv6: null }, move: null };
-  return { facts, actor: meta.actor, status, ...nobody, lease: leaseOf(facts, meta) };
+  return { facts, actor: meta.actor, status, ...nobody, lease: leaseOf(facts, meta), boot: bootOf(state), lost: null };
 };
 
 const unname = (state: BoundaryState, { facts }: SandboxRow): void => {
@@ -113,10 +114,33 @@ export const reelect = (state: BoundaryState, incarnation: string): void => {
   if (row) state.sandboxes.set(incarnation, { ...row, gateways: elect(state, row.members) });
 };
 
-export const evolveSandbox = (state: BoundaryState, event: EventOf<'SandboxCreated' | 'SandboxRemoved'>): void => {
+type Rebooted = EventOf<'SandboxLost' | 'SandboxRestored' | 'SandboxReclaimed'>;
+
+const rebooted = (row: SandboxRow, { type, data, meta }: Rebooted): SandboxRow => {
+  if (type === 'SandboxRestored') return { ...row, boot: data.bootId, lost: null };
+  if (type === 'SandboxReclaimed') return { ...row, lost: row.lost ? { ...row.lost, reclaimed: true } : null };
+  return { ...row, lost: { bootId: data.bootId, since: meta.time, reason: data.reason, reclaimed: false } };
+};
+
+const sandboxTypes = [
+  'SandboxCreated',
+  'SandboxRemoved',
+  'SandboxLost',
+  'SandboxRestored',
+  'SandboxReclaimed',
+] as const;
+type OfSandbox = EventOf<(typeof sandboxTypes)[number]>;
+
+export const isOfSandbox = (event: Event): event is OfSandbox => sandboxTypes.some((type) => type === event.type);
+
+export const evolveSandbox = (state: BoundaryState, event: OfSandbox): void => {
   const row = state.sandboxes.get(event.data.sandbox.incarnation);
   if (!row) return;
+  if (event.type !== 'SandboxCreated' && event.type !== 'SandboxRemoved') {
+    state.sandboxes.set(row.facts.incarnation, rebooted(row, event));
+    return;
+  }
   const status = nextStatus(sandboxTransitions, row.status, event.type);
   if (status === 'absent') removeSandbox(state, row);
-  else state.sandboxes.set(row.facts.incarnation, { ...row, status });
+  else state.sandboxes.set(row.facts.incarnation, { ...row, status, boot: bootOf(state), lost: null });
 };

@@ -10,7 +10,7 @@ import { evolveHost, isOfHost } from './evolve-hosts.ts';
 import { evolveLease } from './evolve-leases.ts';
 import { loseHost } from './evolve-lost.ts';
 import { endVacant, evolveNetworks } from './evolve-networks.ts';
-import { endMove, evolveSandbox } from './evolve-sandboxes.ts';
+import { endMove, evolveSandbox, isOfSandbox } from './evolve-sandboxes.ts';
 import { evolveSettled } from './evolve-settled.ts';
 import { type BoundaryState, commandKey } from './state.ts';
 
@@ -115,6 +115,10 @@ const evolveModel = (state: BoundaryState, event: Event, position: number): void
     evolveHost(state, event);
     return;
   }
+  if (isOfSandbox(event)) {
+    evolveSandbox(state, event);
+    return;
+  }
   switch (event.type) {
     case 'DriverConfigureRequested':
     case 'DriverConfigureFailed':
@@ -158,10 +162,6 @@ const evolveModel = (state: BoundaryState, event: Event, position: number): void
     case 'EndpointDeleteReverted':
       evolveEndpoint(state, event);
       endVacant(state, event.data.networkId, event);
-      return;
-    case 'SandboxCreated':
-    case 'SandboxRemoved':
-      evolveSandbox(state, event);
       return;
     case 'LeaseRenewed':
     case 'LeaseSuspected':

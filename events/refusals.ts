@@ -59,6 +59,12 @@ export const codes = {
   HOST_NOT_FOUND: { status: 404, remedy: 'Start a worker on that host, or name one of `cnm status`.' },
   HOST_REQUIRED: { status: 400, remedy: 'Name the host: --host, or HOST/NETWORK.' },
   HOST_ALIVE: { status: 409, remedy: 'Nothing: what is known of the host is newer.' },
+  HOST_REGRESSED: {
+    status: 503,
+    remedy:
+      'The log is an older copy of what the worker of the host had read: see `cnm host inspect`, then say `cnm host resume HOST --keep` or `--remove`.',
+  },
+  HOST_NOT_STOPPED: { status: 409, remedy: 'Nothing: the worker of the host is not held up by an older log.' },
   CAPABILITY_MISSING: {
     status: 501,
     remedy: 'Run `cnm doctor` on the host: it lists what its kernel and privileges lack.',
@@ -176,6 +182,13 @@ export const codes = {
     remedy: 'Use the settings that the sandbox has, or detach it first; name each of its networks once.',
   },
   SANDBOX_FITS: { status: 409, remedy: 'Nothing: it has the way out that it needs, or something is under way in it.' },
+  SANDBOX_LOST: {
+    status: 409,
+    remedy:
+      'Its host was booted since it was made: `cnm sandbox restore` makes it again, `cnm sandbox detach` ends it.',
+  },
+  SANDBOX_NOT_LOST: { status: 409, remedy: 'Nothing: the sandbox is there, or about to be.' },
+  SANDBOX_HELD: { status: 409, remedy: 'Nothing: the time for which it is held is not over.' },
   SANDBOX_MOVING: { status: 409, remedy: 'Wait for the outcome of the command that changes it.' },
   NAME_INVALID: { status: 400, remedy: 'Use letters, digits, "-", "_" and ".", beginning with a letter or digit.' },
   DNS_INVALID: { status: 400, remedy: 'Give servers as IP addresses, and options as words of resolv.conf.' },

@@ -239,6 +239,7 @@ const unaddressed = (
     case 'MoveSandbox':
       return byNetwork(places, command.data.from, () => bySandbox(places, command.data.sandbox));
     case 'DetachSandbox':
+    case 'RestoreSandbox':
       return bySandbox(places, command.data.sandbox);
     case 'RenewLease': {
       const { sandbox, network } = command.data;
@@ -254,8 +255,10 @@ const unaddressed = (
     case 'SuspectLease':
     case 'ExpireLease':
     case 'MendSandbox':
+    case 'ReleaseSandbox':
       return where(hosts, 'the sandbox', (state) => state.sandboxes.has(command.data.incarnation));
     case 'LapseHost':
+    case 'ResumeHost':
       return named(hosts, command.data.host);
     case 'ExpireCommand': {
       const key = commandKey(command.data.actor, command.data.commandId);

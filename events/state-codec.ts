@@ -27,6 +27,7 @@ const sharedTables = [
 const boundaryTables = [
   'facts',
   'lapsed',
+  'regressed',
   'pressure',
   'lost',
   'drivers',

@@ -17,10 +17,12 @@ import type {
   Plug,
   SandboxFacts,
 } from './events.ts';
+import type { Held } from './held.ts';
 import { type AddressPool, type SubnetSpace, subnetSpace } from './ipam.ts';
 import type { Lease } from './lifetime.ts';
 import type { QuotaLimits } from './load-events.ts';
 import { CountedTable, endpointUse, networkUse, sandboxUse, type Use } from './quotas.ts';
+import type { Lost } from './reboots.ts';
 import type { RefusedRange } from './refused-ranges.ts';
 import type { EndpointStatus, NetworkStatus, SandboxStatus } from './states.ts';
 import { Journal, Queue, Table } from './table.ts';
@@ -33,6 +35,12 @@ export interface DriverRow {
   /** What holds again when this configuration fails. */
   readonly before: Options;
   readonly intent: string;
+}
+
+export interface RegressedRow {
+  /** `stopped`: the worker changes nothing. `kept`: it goes on, and leaves alone what is held. */
+  readonly status: 'stopped' | 'kept';
+  readonly held: readonly Held[];
 }
 
 export interface NetworkRow {
@@ -106,6 +114,10 @@ export interface SandboxRow {
   readonly gateways: Gateways;
   /** Event id of the latest leave that may be reverted, as in a move to another network; open while that is. */
   readonly move: string | null;
+  /** The boot of the host in which it was made, or made again; left out or null: not known. */
+  readonly boot?: string | null;
+  /** Lost with a boot of its host; null or left out: it was not. */
+  readonly lost?: Lost | null;
   /** Null: it lasts until it is left. Left out in what was carried over by a version before. */
   readonly lease?: Lease | null;
 }
@@ -163,6 +175,8 @@ export interface BoundaryState {
   readonly facts: Table<'host', EventData<'HostFacts'>>;
   /** Epoch whose worker showed no sign of life; it is away as long as its facts have that epoch (`isLapsed`). */
   readonly lapsed: Table<'epoch', number>;
+  /** While the log is an older copy of what its worker had read, and what of that is held until it is removed. */
+  readonly regressed: Table<'log', RegressedRow>;
   /** What is nearly used up, as its worker has said: by what it is, and its network's id behind a space. */
   readonly pressure: Table<string, EventData<'CapacityPressure'>>;
   /** Epoch in which it was declared lost; it is as long as its facts have that epoch (`isLost`). */
@@ -234,6 +248,7 @@ export const initialState = (shared: SharedState = sharedState()): BoundaryState
     shared,
     facts: new Table(journal),
     lapsed: new Table(journal),
+    regressed: new Table(journal),
     pressure: new Table(journal),
     lost: new Table(journal),
     drivers: new Table(journal),
@@ -314,6 +329,10 @@ export const findSandbox = (state: BoundaryState, id: string): SandboxRow | unde
 /** Whether the host's worker is known to show no sign of life. */
 export const isLapsed = ({ facts, lapsed }: Pick<BoundaryState, 'facts' | 'lapsed'>): boolean =>
   lapsed.get('epoch') !== undefined && lapsed.get('epoch') === facts.get('host')?.epoch;
+
+/** Whether the host's worker changes nothing, since the log is an older copy of what it had read. */
+export const isStopped = ({ regressed }: Pick<BoundaryState, 'regressed'>): boolean =>
+  regressed.get('log')?.status === 'stopped';
 
 /** Whether the host was declared lost, and no worker of it has come back since. */
 export const isLost = ({ facts, lost }: Pick<BoundaryState, 'facts' | 'lost'>): boolean =>

@@ -1,4 +1,5 @@
 /** View `hosts`: what each host's worker has said about its host, and when it reported last. Key: the host's name. */
+import type { EventOf } from '../events/envelope.ts';
 import type { EventData } from '../events/events.ts';
 import type { Projection } from './projection.ts';
 
@@ -12,9 +13,28 @@ export interface HostRow extends EventData<'HostFacts'> {
   /** False: its worker has shown no sign of life in this epoch since `awaySince`. */
   readonly alive: boolean;
   readonly awaySince: string | null;
+  /** The log is an older copy of what its worker had read; null: it is not, or what was beyond it is removed. */
+  readonly regressed: Regressed | null;
   /** It was declared lost, and everything of it has ended; null where it was not, or has come back since. */
   readonly lost: { readonly since: string; readonly actor: string; readonly reason: string } | null;
 }
+
+export interface Regressed extends Pick<EventData<'LogRegressed'>, 'seen' | 'found' | 'held'> {
+  /** `stopped`: nothing is changed on the host until it is resumed. `kept`: it goes on beside what is held. */
+  readonly status: 'stopped' | 'kept';
+  readonly since: string;
+}
+
+type Regressing = EventOf<'LogRegressed' | 'HostResumed'>;
+
+const regress = (row: HostRow, event: Regressing): HostRow => {
+  if (event.type === 'HostResumed') {
+    const isKept = event.data.held === 'keep' && row.regressed !== null;
+    return { ...row, regressed: isKept ? { ...(row.regressed as Regressed), status: 'kept' } : null };
+  }
+  const { seen, found, held, stopped } = event.data;
+  return { ...row, regressed: stopped ? { status: 'stopped', since: event.meta.time, seen, found, held } : null };
+};
 
 /** Notes that a host's worker has reported something: called once per commit of outcomes. */
 export const heard = (rows: Map<string, HostRow>, host: string, time: string, position: number): void => {
@@ -25,11 +45,16 @@ export const heard = (rows: Map<string, HostRow>, host: string, time: string, po
 export const hosts: Projection<HostRow> = {
   name: 'hosts',
   version: 4,
-  handles: ['HostFacts', 'HostLapsed', 'HostLost'],
+  handles: ['HostFacts', 'HostLapsed', 'HostLost', 'LogRegressed', 'HostResumed'],
   apply: (rows, event, at) => {
     if (event.type === 'HostLapsed') {
       const row = rows.get(event.data.host);
       if (row?.epoch === event.data.epoch) rows.set(row.host, { ...row, alive: false, awaySince: event.data.since });
+      return;
+    }
+    if (event.type === 'LogRegressed' || event.type === 'HostResumed') {
+      const row = rows.get(at.host ?? event.data.host);
+      if (row) rows.set(row.host, regress(row, event));
       return;
     }
     if (event.type === 'HostLost') {
@@ -54,6 +79,7 @@ export const hosts: Projection<HostRow> = {
       lastReportPosition: at.position,
       alive: isSame ? before.alive : true,
       awaySince: isSame ? before.awaySince : null,
+      regressed: before?.regressed ?? null,
       lost: isSame ? before.lost : null,
     });
   },

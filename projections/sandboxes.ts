@@ -8,6 +8,7 @@ import type { Event, EventOf } from '../events/envelope.ts';
 import type { Gateways, SandboxFacts } from '../events/events.ts';
 import { withFound } from '../events/found-ports.ts';
 import { type Candidate, electGateways } from '../events/gateways.ts';
+import { type Lost, releasedAt } from '../events/reboots.ts';
 import { type SandboxStatus, sandboxTransitions } from '../events/states.ts';
 import type { EndpointRow } from './endpoints.ts';
 import type { At, Projection } from './projection.ts';
@@ -38,6 +39,8 @@ export interface SandboxRow extends SandboxFacts {
   /** Ids of endpoints that were asked to leave it and have not been reported out of it. */
   readonly leaving: readonly string[];
   readonly gateways: Gateways;
+  /** Lost with a boot of its host, since when and why, and when it ends unless it is wanted back (null: it is); null: it was not. */
+  readonly lost: (Omit<Lost, 'reclaimed'> & { readonly releasedAt: string | null }) | null;
   /** Files to mount into the container; null where it is the host's own namespace. */
   readonly paths: { readonly hosts: string; readonly resolvConf: string; readonly hostname: string } | null;
   /** Position of the commit that changed this row last. */
@@ -117,6 +120,7 @@ const begun = (
   members,
   leaving: [],
   gateways: elected(members, at),
+  lost: null,
   paths: pathsIn(facts.files),
   changedPosition: at.position,
 });
@@ -240,13 +244,27 @@ const report = (rows: Rows, event: EventOf<'SandboxCreated' | 'SandboxRemoved'>,
   if (status === 'absent') rows.delete(row.incarnation);
   else if (status !== row.status) {
     const readyAt = readyAfter(row, status, event.meta.time);
-    rows.set(row.incarnation, { ...row, status, readyAt, changedPosition: at.position });
+    rows.set(row.incarnation, { ...row, status, readyAt, lost: null, changedPosition: at.position });
   }
+};
+
+type Rebooted = EventOf<'SandboxLost' | 'SandboxRestored' | 'SandboxReclaimed'>;
+
+const lostAfter = (row: SandboxRow, { type, data, meta }: Rebooted): SandboxRow['lost'] => {
+  if (type === 'SandboxRestored') return null;
+  if (type === 'SandboxReclaimed') return row.lost && { ...row.lost, releasedAt: null };
+  const lost = { bootId: data.bootId, since: meta.time, reason: data.reason };
+  return { ...lost, releasedAt: releasedAt(row, lost) };
+};
+
+const reboot = (rows: Rows, event: Rebooted, at: At): void => {
+  const row = rows.get(event.data.sandbox.incarnation);
+  if (row) rows.set(row.incarnation, { ...row, lost: lostAfter(row, event), changedPosition: at.position });
 };
 
 export const sandboxes: Projection<SandboxRow> = {
   name: 'sandboxes',
-  version: 4,
+  version: 5,
   handles: [
     'EndpointUpdateRequested',
     'EndpointUpdateFailed',
@@ -263,6 +281,9 @@ export const sandboxes: Projection<SandboxRow> = {
     'EndpointDeleteReverted',
     'SandboxCreated',
     'SandboxRemoved',
+    'SandboxLost',
+    'SandboxRestored',
+    'SandboxReclaimed',
   ],
   apply: (rows, event, at) => {
     const { endpointBefore: before } = at;
@@ -270,6 +291,11 @@ export const sandboxes: Projection<SandboxRow> = {
       case 'SandboxCreated':
       case 'SandboxRemoved':
         report(rows, event, at);
+        return;
+      case 'SandboxLost':
+      case 'SandboxRestored':
+      case 'SandboxReclaimed':
+        reboot(rows, event, at);
         return;
       case 'PortsLeased':
         lease(rows, event, at);

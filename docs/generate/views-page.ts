@@ -189,6 +189,10 @@ const fields: { readonly [View in ViewName]: Fields<ViewRows[View]> } = {
     host,
     status: status('sandbox'),
     createdAt: [time, 'when its first join was accepted'],
+    lost: [
+      'object or null',
+      'lost with a boot of its host: `bootId`, `since`, `reason` (`policy` or `namespace`), `releasedAt` (when it ends; null: it is wanted back); null: it was not',
+    ],
     createdBy: ['string', 'who joined the first endpoint to it'],
     readyAt: ['date-time or null', 'since when it is there'],
     removingAt: ['date-time or null', 'since when no endpoint is in it'],
@@ -271,6 +275,10 @@ const fields: { readonly [View in ViewName]: Fields<ViewRows[View]> } = {
       'false: its worker has shown no sign of life since `awaySince`; over when it states another epoch',
     ],
     awaySince: ['date-time or null', 'its last sign of life, where it is not alive'],
+    regressed: [
+      'object or null',
+      'the log is an older copy of what its worker had read: `status` (`stopped`: nothing is changed there until it is resumed; `kept`: it goes on beside what is held), `since`, `seen`, `found`, `held`; null: it is not',
+    ],
     lost: [
       'object or null',
       'where it was declared lost: since when, who did it and why; null where it was not, or states another epoch',

@@ -3,6 +3,7 @@ import type { CommandData, CommandType } from '../commands.ts';
 import type { DriverRules } from '../driver-rules.ts';
 import type { Culprit, EventData, Fact, NetworkFacts } from '../events.ts';
 import type { SubnetPool } from '../ipam.ts';
+import { isAway } from '../reboots.ts';
 import { type Code, type Refusal, refuse } from '../refusals.ts';
 import {
   type BoundaryState,
@@ -70,6 +71,12 @@ export const movingSandbox = (state: BoundaryState, row: SandboxRow | undefined)
     ? refuse('SANDBOX_MOVING', `sandbox ${row.facts.id} is being changed as a whole, which may still fail`, [
         sandboxCulprit(row),
       ])
+    : null;
+
+/** What is built on a sandbox that is not there would fail: it is to be restored or detached first. */
+export const lostSandbox = (state: BoundaryState, row: SandboxRow | undefined): Refusal | null =>
+  row && isAway(state, row)
+    ? refuse('SANDBOX_LOST', `sandbox ${row.facts.id} was lost when its host was booted`, [sandboxCulprit(row)])
     : null;
 
 export const sandboxOf = (state: BoundaryState, row: EndpointRow): SandboxRow | undefined =>

@@ -16,6 +16,7 @@ import {
   type Context,
   driverOf,
   found,
+  lostSandbox,
   movingSandbox,
   networkCulprit,
   type Result,
@@ -99,6 +100,16 @@ export const draftOf = (state: BoundaryState, row: SandboxRow): Draft => ({
   }),
 });
 
+/** A sandbox that the log has lost may be at that path still. */
+const heldBy = ({ regressed }: BoundaryState, key: string): Refusal | null => {
+  const held = regressed.get('log')?.held.find(({ names }) => names.includes(key));
+  return held
+    ? refuse('SANDBOX_CONFLICT', `${key} is held for what an older copy of the log does not know`, [
+        { kind: 'sandbox', id: held.id, detail: key },
+      ])
+    : null;
+};
+
 /** The sandbox that a command names, as it is or as it will be made. Its ports are another matter: they depend on its networks. */
 export const startDraft = (
   state: BoundaryState,
@@ -114,18 +125,24 @@ export const startDraft = (
   if (unnamed) return unnamed;
   const said = { dns: dns.value, extraHosts: extraHosts.value };
   const row = findSandbox(state, request.sandbox);
-  if (row) return movingSandbox(state, row) ?? conflict(row, request, said) ?? found(draftOf(state, row));
+  if (row)
+    return (
+      movingSandbox(state, row) ?? lostSandbox(state, row) ?? conflict(row, request, said) ?? found(draftOf(state, row))
+    );
   const host = state.facts.get('host');
   const { netns } = request;
   const problem = netns === undefined ? null : (checkNetns(netns, host) ?? netnsTaken(state, netns));
   if (problem) return problem;
   const runDir = host?.runDir ?? '';
+  const key = netns ?? (inHostNetns ? hostNetns : `${runDir}/netns/${request.sandbox}`);
+  const held = heldBy(state, key);
+  if (held) return held;
   const incarnation = context.newId();
   const isHost = inHostNetns && netns === undefined;
   const facts: SandboxFacts = {
     id: request.sandbox,
     incarnation,
-    key: netns ?? (inHostNetns ? hostNetns : `${runDir}/netns/${request.sandbox}`),
+    key,
     owned: netns === undefined && !inHostNetns,
     hostname: request.hostname ?? null,
     domainname: request.domainname ?? null,

@@ -1,6 +1,7 @@
 /** Decisions on hosts themselves: whether their workers show signs of life, and whether they come back with what they had. */
-import { refuse } from '../refusals.ts';
-import { isLapsed } from '../state.ts';
+import type { CommandType } from '../commands.ts';
+import { type Refusal, refuse } from '../refusals.ts';
+import { type BoundaryState, isLapsed, isStopped } from '../state.ts';
 import { accept, type Decide } from './context.ts';
 
 /** A worker that has come back has stated another epoch, so what a collector saw before says nothing of it. */
@@ -10,6 +11,38 @@ export const lapseHost: Decide<'LapseHost'> = (state, { host, epoch, since }) =>
   if (current !== epoch) return refuse('HOST_ALIVE', `host ${host} is in epoch ${current}, not ${epoch}`, [culprit]);
   if (isLapsed(state)) return refuse('HOST_ALIVE', `host ${host} is known to be away in epoch ${epoch}`, [culprit]);
   return accept({ type: 'HostLapsed', data: { host, epoch, since } });
+};
+
+/** What changes nothing in the kernel of a host: it is decided while its worker is stopped, too. */
+const untouching: ReadonlySet<CommandType> = new Set([
+  'ResumeHost',
+  'LapseHost',
+  'DeclareHostLost',
+  'ExpireCommand',
+  'CancelCommand',
+  'SuspectEndpoint',
+  'SuspectLease',
+  'RenewLease',
+] satisfies readonly CommandType[]);
+
+/** While the log is an older copy of what a host's worker had read, nothing is asked of it. */
+export const refuseStopped = (state: BoundaryState, type: CommandType, host: string): Refusal | null =>
+  isStopped(state) && !untouching.has(type)
+    ? refuse('HOST_REGRESSED', `host ${host} changes nothing, since the log is older than what it had read`, [
+        {
+          kind: 'host',
+          id: host,
+          detail: `${state.regressed.get('log')?.held.length ?? 0} held that the log does not know`,
+        },
+      ])
+    : null;
+
+/** What was kept may be removed later. */
+export const resumeHost: Decide<'ResumeHost'> = (state, { host, held }) => {
+  const row = state.regressed.get('log');
+  if (!row || (row.status === 'kept' && held === 'keep'))
+    return refuse('HOST_NOT_STOPPED', `host ${host} is not stopped`, [{ kind: 'host', id: host }]);
+  return accept({ type: 'HostResumed', data: { host, held } });
 };
 
 /**

@@ -1,6 +1,7 @@
 /** The way out of a sandbox none of whose networks has one: an endpoint that comes and goes with the need for it (docs/adr/0016). */
 import type { EndpointFacts, Fact, NetworkFacts } from '../events.ts';
 import { addressPool, chooseAddress, macFromIpv4, withPrefix } from '../ipam.ts';
+import { isAway } from '../reboots.ts';
 import { refuse } from '../refusals.ts';
 import { type BoundaryState, cellOf, type SandboxRow } from '../state.ts';
 import { Journal } from '../table.ts';
@@ -104,7 +105,8 @@ export const outletFacts = (
 
 /** Whether a sandbox in which nothing is under way has a way out that it does not need, or needs one that it does not have. */
 export const isAstray = (state: BoundaryState, row: SandboxRow): boolean => {
-  if (row.status !== 'ready' || state.occupants.get(row.facts.incarnation) !== row.members.length) return false;
+  if (row.status !== 'ready' || isAway(state, row) || state.occupants.get(row.facts.incarnation) !== row.members.length)
+    return false;
   const { members } = draftOf(state, row);
   const isQuiet = members.every(({ endpoint: { id } }) => state.endpoints.get(id)?.status === 'joined');
   return isQuiet && needsOutlet(members) !== members.some(isOutlet);

@@ -10,6 +10,7 @@ import {
   endpointCulprit,
   endpointFor,
   found,
+  lostSandbox,
   movingSandbox,
   networkFor,
   ours,
@@ -193,6 +194,8 @@ const memberIn = (state: BoundaryState, sandbox: SandboxRow, network: NetworkRow
 export const moveSandbox: Decide<'MoveSandbox'> = (state, { sandbox: id, from, to }, context) => {
   const row = named(state, id);
   if (!row.ok) return row;
+  const lost = lostSandbox(state, row.value);
+  if (lost) return lost;
   const source = networkFor(state, from, null);
   if (!source.ok) return source;
   if (source.value.facts.outlet) return ours(source.value);

@@ -10,7 +10,7 @@ import { inspection, listing } from './listing.ts';
 import { describeBindings, parsePort, portForm } from './port-values.ts';
 import { type Call, type Options, type Spec, UsageError } from './spec.ts';
 import { type Column, orDash } from './table.ts';
-import { leaseFields, leaseOptions, parseDriverOptions, parsePairs } from './values.ts';
+import { leaseFields, leaseOptions, parseAfterReboot, parseDriverOptions, parsePairs } from './values.ts';
 import { wayOutLine } from './way-out.ts';
 
 type EndpointRow = ViewRows['endpoints'];
@@ -152,6 +152,10 @@ const update: Spec = verb(
 export const sandboxOptions = {
   netns: { value: 'PATH', help: 'use this network namespace instead of making one' },
   hostname: { value: 'H', help: 'hostname of the sandbox' },
+  'after-reboot': {
+    value: 'recreate|release|hold:DURATION',
+    help: 'what becomes of it when its host has been booted anew',
+  },
   domainname: { value: 'D', help: 'domain of the sandbox' },
   ...dnsOptions,
   ...leaseOptions,
@@ -161,10 +165,12 @@ export const sandboxOptions = {
 /** The options above as fields of a command. */
 export const sandboxFields = (call: Call): Omit<CommandInput<'JoinEndpoint'>, 'network' | 'endpoint' | 'sandbox'> => {
   const [netns, hostname, domainname] = [call.text('netns'), call.text('hostname'), call.text('domainname')];
+  const afterReboot = call.text('after-reboot');
   const extraHosts = call.texts('add-host').map(parseExtraHost);
   return {
     ...(netns === undefined ? {} : { netns }),
     ...(hostname === undefined ? {} : { hostname }),
+    ...(afterReboot === undefined ? {} : { afterReboot: parseAfterReboot(afterReboot) }),
     ...(domainname === undefined ? {} : { domainname }),
     ...dnsFields(call),
     ...leaseFields(call),

@@ -68,6 +68,12 @@ const about = (type: string, data: Data): string => {
   if (type === 'HostLost') return `host ${text(data.host)}: ${text(data.reason)}`;
   if (type === 'PeersForgotten') return `host ${text(data.host)}`;
   if (type === 'HostLapsed') return `host ${text(data.host)}, away since ${text(data.since)}`;
+  if (type === 'HostResumed') return `host ${text(data.host)}, ${text(data.held)} what the log does not know`;
+  if (type === 'LogRegressed') {
+    const [seen, found] = [object(data.seen), object(data.found)];
+    const stopped = data.stopped === true ? 'stopped' : 'goes on';
+    return `host ${text(data.host)} ${stopped}: had read ${String(seen.position)}, the log ends at ${String(found.position)}; ${list(data.held).length} held`;
+  }
   if (type.startsWith('Parked')) {
     return `event ${String(data.position)}.${String(data.index)}${data.reason ? `: ${text(data.reason)}` : ''}`;
   }

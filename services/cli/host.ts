@@ -1,9 +1,10 @@
-/** `cnm host`: ls, inspect, lost. */
+/** `cnm host`: ls, inspect, resume, lost. */
+import type { Regressed } from '../../projections/hosts.ts';
 import type { ViewRows } from '../../projections/views.ts';
 import { printJson, sendAndWait, sendOptions, withClient } from './context.ts';
 import { reasonOf, reasonOption } from './hold.ts';
 import { describeFields, inspection, listing } from './listing.ts';
-import type { Spec } from './spec.ts';
+import { type Spec, UsageError } from './spec.ts';
 import { type Column, orDash, shortTime } from './table.ts';
 
 type HostRow = ViewRows['hosts'];
@@ -13,14 +14,32 @@ const describeUnderlay = ({ underlay, underlayAsked }: HostRow): string => {
   return underlayAsked === null ? '' : `no ${underlayAsked} (CNM_UNDERLAY)`;
 };
 
-/** `alive`, or since when its worker has given no sign of life, or when it was declared lost. */
-export const describeLife = ({ alive, awaySince, lost }: Pick<HostRow, 'alive' | 'awaySince' | 'lost'>): string => {
+/** `alive`, or since when its worker has given no sign of life, or when it was declared lost; or that it has stopped. */
+export const describeLife = ({
+  alive,
+  awaySince,
+  lost,
+  regressed,
+}: Pick<HostRow, 'alive' | 'awaySince' | 'lost' | 'regressed'>): string => {
   if (lost !== null) return `lost since ${shortTime(lost.since)}`;
+  if (alive && regressed?.status === 'stopped') return 'stopped: the log is older than what it had read';
   return alive ? 'alive' : `away since ${shortTime(awaySince ?? '')}`;
 };
 
 const lacking = ({ capabilities }: HostRow): readonly string[] =>
   Object.entries(capabilities).flatMap(([name, has]) => (has ? [] : [name]));
+
+const describeRegressed = ({ status, since, seen, found }: Regressed): string =>
+  `${status} since ${shortTime(since)}: had read ${seen.position}, the log ended at ${found.position}`;
+
+const describeHeld = ({ entity, id, names, addresses, subnets, ports }: Regressed['held'][number]): string =>
+  [
+    `${entity} ${id}`,
+    ...names,
+    ...addresses,
+    ...subnets,
+    ...ports.map(({ protocol, hostAddress, hostPort }) => `${hostAddress}:${hostPort}/${protocol}`),
+  ].join(' ');
 
 const columns: readonly Column<HostRow>[] = [
   { title: 'HOST', text: ({ host }) => host },
@@ -62,11 +81,39 @@ const inspect: Spec = inspection({
       pools: row.pools.map(({ base, size }) => `${base}/${size}`).join(' '),
       'IPv6 prefix': row.ula,
       drivers: row.drivers.join(' '),
+      'older log': row.regressed ? describeRegressed(row.regressed) : '',
+      held: row.regressed?.held.map(describeHeld).join('; ') ?? '',
       'first seen': shortTime(row.firstSeen),
       'facts stated': shortTime(row.statedAt),
       'last report': shortTime(row.lastReport),
     }),
 });
+
+const resume: Spec = {
+  path: 'host resume',
+  args: ['HOST'],
+  summary: 'let a host go on that has stopped since the log is an older copy (docs/operations.md)',
+  options: {
+    keep: { help: 'what the log does not know stays as it is, and is given to nobody' },
+    remove: { help: 'what the log does not know is removed, and given free' },
+    ...sendOptions,
+  },
+  run: async (call, context) => {
+    const host = call.args[0] ?? '';
+    if (call.flag('keep') === call.flag('remove')) throw new UsageError('say either --keep or --remove', resume);
+    const held = call.flag('keep') ? 'keep' : 'remove';
+    const outcome = await withClient(context, (client) =>
+      sendAndWait(call, context, client, {
+        what: `host ${host}`,
+        host: undefined,
+        send: (sender, sent) => sender.resumeHost({ host, held }, sent),
+      }),
+    );
+    if (call.flag('json')) printJson(context, outcome);
+    else context.out(`host ${host} goes on; what the log does not know is ${held === 'keep' ? 'kept' : 'removed'}\n`);
+    return undefined;
+  },
+};
 
 const lost: Spec = {
   path: 'host lost',
@@ -88,4 +135,4 @@ const lost: Spec = {
   },
 };
 
-export const hostSpecs: readonly Spec[] = [ls, inspect, lost];
+export const hostSpecs: readonly Spec[] = [ls, inspect, resume, lost];

@@ -1,4 +1,4 @@
-/** `cnm sandbox`: attach, detach, move, ls, inspect, exec. */
+/** `cnm sandbox`: attach, detach, move, restore, ls, inspect, exec. */
 import type { ViewRows } from '../../projections/views.ts';
 import type { Client } from '../client/index.ts';
 import { environment } from '../lib/config.ts';
@@ -16,10 +16,14 @@ type SandboxRow = ViewRows['sandboxes'];
 
 const hostOption = { value: 'HOST', help: 'the host that is meant, when there are several' } as const;
 
+/** Of one that was lost with a boot of its host: until when it is held, where it is. */
+const statusOf = ({ status, lost }: SandboxRow): string =>
+  lost?.releasedAt ? `lost, held until ${shortTime(lost.releasedAt)}` : status;
+
 const columns: readonly Column<SandboxRow>[] = [
   { title: 'ID', text: ({ id }) => id },
   { title: 'HOST', text: ({ host }) => host },
-  { title: 'STATUS', text: ({ status }) => status },
+  { title: 'STATUS', text: statusOf },
   { title: 'NETWORKS', text: ({ members }) => orDash(members.map(({ network }) => network).join(' ')) },
   { title: 'CREATED', text: ({ createdAt }) => shortTime(createdAt) },
   { title: 'KEY', text: ({ key }) => key },
@@ -40,7 +44,9 @@ const describe = async (row: SandboxRow, client: Client, position: number): Prom
   describeFields({
     id: row.id,
     host: row.host,
-    status: row.status,
+    status: statusOf(row),
+    'lost with boot': row.lost && `${row.lost.bootId} (${row.lost.reason})`,
+    'after a reboot': typeof row.afterReboot === 'number' ? `held for ${row.afterReboot / 1000} s` : row.afterReboot,
     key: `${row.key}${row.owned ? '' : " (the caller's, never removed)"}`,
     created: shortTime(row.createdAt),
     ready: row.readyAt && shortTime(row.readyAt),
@@ -120,6 +126,26 @@ const detach: Spec = {
   },
 };
 
+const restore: Spec = {
+  path: 'sandbox restore',
+  args: ['ID'],
+  summary: 'make a sandbox again that was lost when its host was booted',
+  options: { host: hostOption, ...sendOptions },
+  run: async (call, context) => {
+    const sandbox = call.args[0] ?? '';
+    const outcome = await withClient(context, (client) =>
+      sendAndWait(call, context, client, {
+        what: `sandbox ${sandbox}`,
+        host: call.text('host'),
+        send: (sender, options) => sender.restoreSandbox({ sandbox }, options),
+      }),
+    );
+    if (call.flag('json')) printJson(context, outcome);
+    else context.out(`${sandbox} is to be made again; cnm events --follow says when it is there\n`);
+    return undefined;
+  },
+};
+
 const move: Spec = {
   path: 'sandbox move',
   args: ['ID'],
@@ -192,6 +218,7 @@ export const sandboxSpecs: readonly Spec[] = [
   attach,
   detach,
   move,
+  restore,
   listing({ view: 'sandboxes', path: 'sandbox ls', summary: 'list sandboxes', columns }),
   inspection({
     view: 'sandboxes',

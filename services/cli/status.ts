@@ -9,7 +9,7 @@ import { jsonOption, type Spec } from './spec.ts';
 import { shortBytes, shortTime } from './table.ts';
 
 /** What does not work while these parts are missing, one line each with what to do. */
-const missingParts = ({ streams, services, viewsAt, hosts }: Status): readonly string[] => {
+export const missingParts = ({ streams, services, viewsAt, hosts }: Status): readonly string[] => {
   const missing = Object.entries(streams).flatMap(([name, state]) =>
     state === null ? [`the stream of ${name} is not there: start a service, which makes it`] : [],
   );

@@ -2,6 +2,7 @@
 import { abortable } from '../client/abortable.ts';
 import type { Config, LogLevel } from '../lib/config.ts';
 import { createLogger } from '../lib/logger.ts';
+import { isRegressed } from '../nats/fault.ts';
 import { publicUrl } from '../nats/public-url.ts';
 import { missingCapabilities } from '../up/privileges.ts';
 import { type ServiceName, serviceNames } from '../up/service-names.ts';
@@ -62,17 +63,23 @@ const run = async (context: Context, json: boolean, { services, announce }: Serv
   const signal = untilSignal(clock, (name) => logger.info({ signal: name }, 'stopping'));
   let exit: number = exits.done;
   try {
-    const up = await startUp({ config, logger, clock, services, signal });
-    announce(up);
-    try {
-      await abortable(up.failed, signal);
-    } catch (error) {
-      if (!signal.aborted) {
-        logger.fatal({ err: error }, 'a service cannot go on');
-        exit = exits.failed;
+    // The server may come back with an older copy of the log: whoever starts anew reads what is there.
+    for (let isAgain = true; isAgain; ) {
+      isAgain = false;
+      const up = await startUp({ config, logger, clock, services, signal });
+      announce(up);
+      try {
+        await abortable(up.failed, signal);
+      } catch (error) {
+        isAgain = !signal.aborted && isRegressed(error);
+        if (isAgain) logger.error({ err: error }, 'the log is an older copy, starting anew');
+        else if (!signal.aborted) {
+          logger.fatal({ err: error }, 'a service cannot go on');
+          exit = exits.failed;
+        }
       }
+      await up.stop();
     }
-    await up.stop();
   } catch (error) {
     // a start that was given up fails with the signal itself
     if (signal.aborted && error === signal.reason) logger.debug('the start was given up');

@@ -18,6 +18,13 @@ export const parseDuration = (text: string, what: string): number => {
 export const parseGc = (text: string | undefined): number | 'off' | undefined =>
   text === undefined || text === 'off' ? text : parseDuration(text, 'gc');
 
+/** `recreate`, `release`, or `hold:DURATION`. */
+export const parseAfterReboot = (text: string): 'recreate' | 'release' | number => {
+  if (text === 'recreate' || text === 'release') return text;
+  if (!text.startsWith('hold:')) throw new UsageError(`--after-reboot ${text}: write recreate, release, or hold:30m`);
+  return parseDuration(text.slice('hold:'.length), '--after-reboot');
+};
+
 /** How long something lasts unless it is renewed, and who it is for. */
 export const leaseOptions = {
   lease: { value: 'DURATION', help: 'it ends unless `cnm lease renew` comes at least so often' },

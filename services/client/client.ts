@@ -130,6 +130,8 @@ export class Client extends Queries {
   /** Deletes the networks of a host that have no endpoints and that match. */
   readonly pruneNetworks: Send<'PruneNetworks'> = (input, options) => this.send('PruneNetworks', input, options);
   /** Gives all encrypted networks new keys, on every host. */
+  readonly restoreSandbox: Send<'RestoreSandbox'> = (input, options) => this.send('RestoreSandbox', input, options);
+  readonly resumeHost: Send<'ResumeHost'> = (input, options) => this.send('ResumeHost', input, options);
   readonly rotateTunnelKeys: Send<'RotateTunnelKeys'> = (input, options) =>
     this.send('RotateTunnelKeys', input, options);
   readonly createEndpoint: Send<'CreateEndpoint'> = (input, options) => this.send('CreateEndpoint', input, options);

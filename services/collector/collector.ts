@@ -9,7 +9,7 @@ import { isIntent, isTerminal } from '../../events/events.ts';
 import { subjects } from '../../events/names.ts';
 import { commandKey, isLapsed } from '../../events/state.ts';
 import type { Clock } from '../lib/clock.ts';
-import type { Look } from '../lib/health.ts';
+import { DUE_STUCK_MS, type Look } from '../lib/health.ts';
 import { aboutCommand } from '../lib/log-fields.ts';
 import { type Boundary, boundaryOf, type FollowedRealm, followRealm, type Realm } from '../lib/realm.ts';
 import type { SealKeys } from '../lib/seal-keys.ts';
@@ -100,6 +100,8 @@ class TimedCollector implements Collector {
   readonly #checkpoints: Checkpoints | null;
   readonly #shredding: Shredding | null;
   #isLive = false;
+  /** Commands that were acknowledged. */
+  #published = 0;
   #publishing: Promise<void> | null = null;
   #armedMs = Number.POSITIVE_INFINITY;
   #disarm: () => void = () => undefined;
@@ -152,10 +154,19 @@ class TimedCollector implements Collector {
   look(): Look {
     const realm = this.#followed?.realm;
     const asked = this.#watched.size - this.#schedule.size;
+    const earliestMs = this.#schedule.earliest()?.dueMs ?? Number.POSITIVE_INFINITY;
+    const isDue = earliestMs <= this.#options.clock.nowMs();
     return {
       position: realm?.position ?? 0,
       stages: [
         { name: 'scheduled', waiting: this.#schedule.size, progress: 0 },
+        // How many is not known without looking at all of them.
+        {
+          name: 'due',
+          waiting: isDue ? 1 : 0,
+          progress: this.#published,
+          stuck: { code: 'DUE_STUCK', afterMs: DUE_STUCK_MS },
+        },
         // What becomes of them is for the controller to say.
         { name: 'asked', waiting: asked, progress: 0 },
       ],
@@ -219,6 +230,8 @@ class TimedCollector implements Collector {
     }
     if (isIntent(event.type) || isTerminal(event.type))
       this.#touched.set(`command ${commandKey(actor, commandid)}`, boundary);
+    if (event.type === 'SandboxLost' || event.type === 'SandboxRestored' || event.type === 'SandboxReclaimed')
+      this.#touched.set(`sandbox ${event.data.sandbox.incarnation}`, boundary);
     this.#seeLease(event, boundary);
     const endpointId = event.type === 'EndpointCreateRequested' ? event.data.endpoint.id : endpointIn(event.data);
     if (endpointId === null) return;
@@ -354,6 +367,7 @@ class TimedCollector implements Collector {
       id: `${collectorActor}/${id}`,
     });
     const isAppended = appended.kind === 'appended';
+    if (isAppended) this.#published += 1;
     const about = aboutCommand({ id, correlationid: due.work?.correlationid ?? id });
     if (isAppended) logger.info({ ...about, command: due.command.type }, 'asked for what is due');
     else logger.warn({ ...about, appended }, 'command not acknowledged, sending it again');

@@ -3,14 +3,17 @@ import { createHash } from 'node:crypto';
 import type { CommandData } from '../../events/commands.ts';
 import { isAstray } from '../../events/deciders/outlet.ts';
 import { verdictOn } from '../../events/deciders/upkeep.ts';
+import type { SandboxFacts } from '../../events/events.ts';
 import { expiresMs } from '../../events/lifetime.ts';
 import { commandId } from '../../events/names.ts';
+import { type Lost, releasedAt } from '../../events/reboots.ts';
 import { type BoundaryState, findSandbox, networkOf } from '../../events/state.ts';
 
 /** The actor of collectors: permissions are granted on it. */
 export const collectorActor = 'collector';
 
 type AskedType =
+  | 'ReleaseSandbox'
   | 'SuspectEndpoint'
   | 'CollectEndpoint'
   | 'ExpireCommand'
@@ -24,7 +27,8 @@ type Asked = { [T in AskedType]: { readonly type: T; readonly data: CommandData<
 /** A command that becomes due at a time, if nothing happens before. */
 export interface Due {
   /**
-   * `suspect/ENDPOINT/GENERATION`, `collect/ENDPOINT/GENERATION`, `expire/ACTOR/COMMAND`, `mend/SANDBOX/ENDPOINT/GENERATION/...`, `lapse/HOST/EPOCH`,
+   * `suspect/ENDPOINT/GENERATION`, `collect/ENDPOINT/GENERATION`, `expire/ACTOR/COMMAND`, `mend/SANDBOX/ENDPOINT/GENERATION/...`,
+   * `release/SANDBOX/BOOT`, `lapse/HOST/EPOCH`,
    * `doubt/SANDBOX/RENEWALS`, `detach/SANDBOX/RENEWALS`, `delete/NETWORK/RENEWALS`: one per thing to be done.
    */
   readonly name: string;
@@ -79,12 +83,20 @@ export const commandDue = (state: BoundaryState, key: string): Due | null => {
   };
 };
 
+/** The end of a sandbox that was lost with a boot of its host, unless somebody wants it back. */
+const releaseDue = (facts: SandboxFacts, lost: Lost): Due => {
+  const data = { incarnation: facts.incarnation, bootId: lost.bootId };
+  const name = nameOf('release', `${data.incarnation}/${data.bootId}`);
+  return { name, dueMs: Date.parse(releasedAt(facts, lost)), command: { type: 'ReleaseSandbox', data } };
+};
+
 /**
  * The way out that a sandbox needs and does not have, or the other way round. What fails is asked for again when something has happened
  * to one of its endpoints. O(its endpoints).
  */
 export const sandboxDue = (state: BoundaryState, incarnation: string): Due | null => {
   const sandbox = state.sandboxes.get(incarnation);
+  if (sandbox?.lost && !sandbox.lost.reclaimed) return releaseDue(sandbox.facts, sandbox.lost);
   if (!sandbox || !isAstray(state, sandbox)) return null;
   const rows = sandbox.members.flatMap((id) => state.endpoints.get(id) ?? []);
   const what = rows.map(({ facts: { id }, generation }) => `/${id}/${generation}`).join('');
@@ -138,6 +150,6 @@ export const dueId = ({ name, dueMs }: Due, refusals: number, nowMs: number): st
 
 /** The name of what a command id of a collector asks for, or null when it is none of theirs. */
 export const nameOfId = (id: string): string | null => {
-  const match = /^[0-9a-z]+-(suspect|collect|expire|mend|doubt|detach|delete)(?:-[0-9]+)?(\/.*)$/.exec(id);
+  const match = /^[0-9a-z]+-(suspect|collect|expire|mend|release|doubt|detach|delete)(?:-[0-9]+)?(\/.*)$/.exec(id);
   return match ? `${match[1]}${match[2]}` : null;
 };

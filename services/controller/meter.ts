@@ -3,6 +3,7 @@ import type { CommandRecord } from '../../events/command-record.ts';
 import { commandTypes } from '../../events/commands.ts';
 import type { Event } from '../../events/envelope.ts';
 import type { Refusal } from '../../events/refusals.ts';
+import { isLapsed } from '../../events/state.ts';
 import { type Look, STUCK_MS } from '../lib/health.ts';
 import { aboutCommand } from '../lib/log-fields.ts';
 import type { Logger } from '../lib/logger.ts';
@@ -60,6 +61,22 @@ const openCommands = ({ boundaries }: Realm): number => {
   return open;
 };
 
+/** How many hosts are told of. */
+const toldMax = 5;
+
+/** Whose reports accepted commands wait for. */
+const waitsOf = ({ boundaries }: Realm): readonly string[] =>
+  [...boundaries.values()]
+    .filter(({ state }) => state.progress.size > 0)
+    .sort((a, b) => b.state.progress.size - a.state.progress.size)
+    .slice(0, toldMax)
+    .map(({ host, state }) => {
+      const open = `${state.progress.size} open ${state.progress.size === 1 ? 'command' : 'commands'}`;
+      if (host === null) return `${open} about networks of all hosts`;
+      const away = isLapsed(state) ? ', which is away' : '';
+      return `${open} of host ${host} for its worker${away}`;
+    });
+
 /** @param realm null before anything is read. @param counts commands that wait to be decided, and those that were */
 export const lookAt = (
   realm: Realm | null,
@@ -78,5 +95,6 @@ export const lookAt = (
     // Their ends come from workers.
     { name: 'open', waiting: realm ? openCommands(realm) : 0, progress: 0 },
   ],
+  waits: realm ? waitsOf(realm) : [],
   parked: realm?.parked.size ?? 0,
 });

@@ -1,4 +1,5 @@
 /** Who has a name, of what a boundary's log adds up to: those whose join is reported and whose leave is not. Pure. */
+import { isAway } from '../../events/reboots.ts';
 import { type BoundaryState, type EndpointRow, type NetworkRow, networkOf } from '../../events/state.ts';
 import { beforeUpdates } from '../../events/updates.ts';
 import type { ZoneMember } from './zone.ts';
@@ -25,7 +26,7 @@ export const membersOf = (state: BoundaryState): readonly ZoneMember[] => {
   const members = [...state.endpoints.values()].flatMap((row): readonly ZoneMember[] => {
     const sandbox = state.sandboxes.get(row.sandbox?.incarnation ?? '');
     const network = networkOf(state, row.facts.networkId);
-    if (!sandbox || !network || !isIn(state, row)) return [];
+    if (!sandbox || !network || !isIn(state, row) || isAway(state, sandbox)) return [];
     return [{ endpoint: endpointNow(row), network: networkNow(network), sandbox: sandbox.facts }];
   });
   // Those that are leaving stand in no list any more: behind the others.

@@ -9,9 +9,14 @@ export const aboutOf = (fact: Fact, command = ''): string => {
       return `endpoint/${fact.data.endpoint.id}`;
     case 'SandboxCreated':
     case 'SandboxRemoved':
+    case 'SandboxLost':
+    case 'SandboxRestored':
+    case 'SandboxReclaimed':
       return `sandbox/${fact.data.sandbox.id}`;
     case 'HostFacts':
     case 'HostLapsed':
+    case 'HostResumed':
+    case 'LogRegressed':
     case 'HostLost':
     case 'PeersForgotten':
       return `host/${fact.data.host}`;

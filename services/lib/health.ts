@@ -22,6 +22,7 @@ export const reasonCodes = {
   INTENTS_STUCK:
     'intents are open, and none ended for 45 s, which is beyond the deadline that commands have by themselves',
   REPORTS_STUCK: 'outcomes wait to be stored, and none was for 10 s',
+  DUE_STUCK: 'something is due and was not asked for within 30 s: garbage, deadlines and leases wait',
   BOUNDARY_PARKED: 'an event of this host cannot be folded: see cnm parked ls',
   UNANSWERED: 'its thread does not answer',
 } as const;
@@ -87,6 +88,8 @@ export interface HealthOptions {
 /** How often is looked whether there is progress: so an answer does not depend on who has asked before. */
 export const LOOK_MS = 5_000;
 export const STUCK_MS = 10_000;
+/** A command that nobody acknowledges is sent again each second. */
+export const DUE_STUCK_MS = 30_000;
 /** Longer than the deadline of a command that names none (docs/adr/0009), so that a hung plugin alone does not take a host out. */
 export const INTENTS_STUCK_MS = 45_000;
 

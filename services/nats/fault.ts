@@ -16,6 +16,8 @@ export type NatsFaultCode =
   | 'MESSAGE_INVALID'
   /** The stream is not there, or another stream took the message. */
   | 'STREAM_NOT_FOUND'
+  /** The stream does not hold what was read of it: the server has come back with an older copy, or with another stream. */
+  | 'STREAM_REGRESSED'
   /** The server answered with an error that no retry mends. */
   | 'SERVER_REFUSED'
   /** A read was stopped before it had caught up. */
@@ -45,3 +47,7 @@ export const describeError = (error: unknown): string => (error instanceof Error
 export const isDenied = (error: unknown): boolean =>
   error instanceof PermissionViolationError ||
   (error instanceof RequestError && error.cause instanceof PermissionViolationError);
+
+/** Whether what somebody has read is not what the stream holds now: who starts over reads what is there. */
+export const isRegressed = (error: unknown): boolean =>
+  error instanceof Error && (error as Partial<NatsFault>).code === 'STREAM_REGRESSED';

@@ -5,6 +5,10 @@
  * Why not the library's ordered consumer (3.4.0): after a lost connection it goes on with the old consumer, and a message that was lost on
  * the wire is noticed only when the next one comes. The last event before a quiet time stayed unseen for as long as we watched
  * (test/integration/nats-crash.test.ts is that case). Ours is also a little quicker, as it decodes less for each message.
+ *
+ * A server may come back with an older copy of the stream. A consumer that is asked to start beyond the end starts at the end, so reading on
+ * would pass over whatever is written in place of what was lost; therefore each new consumer is preceded by a look whether the stream still
+ * holds the last message that was handed out, and the read ends where it does not.
  */
 import { JetStreamApiError, type JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
@@ -14,6 +18,7 @@ import type { Message, Reader, ReadOptions } from '../lib/stream.ts';
 import { describeError, isDenied, NatsFault } from './fault.ts';
 import { linkOf } from './link.ts';
 import { HEARTBEAT_MS, PullSession } from './pull-session.ts';
+import { isStillThere, regressed } from './regressed.ts';
 
 /** Two heartbeats without a word: the consumer, its leader or the way to it is gone. */
 const SILENT_HEARTBEATS_MAX = 2;
@@ -47,6 +52,8 @@ export class OrderedRead implements Reader {
   private stopped = false;
   /** Everything before this position has been handed out or was not asked for. */
   private next: number;
+  /** The last message that came: what follows is behind it as long as the stream holds it. */
+  private last: Message | null = null;
   /** How many messages are to come until all that was stored at the start has come; undefined before the first consumer answered. */
   private remaining: number | undefined;
   private failures = 0;
@@ -117,6 +124,10 @@ export class OrderedRead implements Reader {
     });
     this.session = session;
     try {
+      if (this.last !== null && !(await isStillThere(await manager, this.stream, this.last))) {
+        this.fail(regressed(this.stream, this.last));
+        return;
+      }
       const pending = await session.open(await manager, this.next, this.subjects);
       if (this.session !== session) return;
       this.notFound = 0;
@@ -154,6 +165,7 @@ export class OrderedRead implements Reader {
     // a consumer that was asked to start beyond the end starts at the end
     if (message.position >= this.next) {
       this.next = message.position + 1;
+      this.last = message;
       try {
         this.onMessage(message);
       } catch (thrown) {

@@ -12,6 +12,7 @@ export type ProblemCode =
   | 'STREAM_REFUSED'
   | 'STREAM_UNSAFE'
   | 'HISTORY_LOST'
+  | 'HTTP_UNUSABLE'
   | 'SYNC_NOT_ALWAYS'
   | 'SYNC_UNKNOWN';
 

@@ -13,6 +13,7 @@ import type { Append, Message, Reader, ReadOptions, Stream } from '../lib/stream
 import { subjectMatches } from '../lib/subjects.ts';
 import { NatsFault } from './fault.ts';
 import { type BatchPlace, batchPlace, storedHeaders } from './jetstream.ts';
+import { regressed } from './regressed.ts';
 import { AppendedMessage } from './stored-message.ts';
 
 /** What is kept for those who come over to the feed. */
@@ -182,7 +183,7 @@ class Feed {
     if (ahead === undefined) return;
     this.#ahead.delete(message.position);
     if (ahead.subject !== message.subject || Buffer.compare(ahead.body, message.body) !== 0) {
-      throw new NatsFault('SERVER_REFUSED', `position ${message.position} is not what was acknowledged for it`);
+      throw regressed(this.#stream.name, message);
     }
     if (ahead.decoded) message.decoded = ahead.decoded;
   }

@@ -10,6 +10,7 @@ import type { Sample } from '../lib/metrics/metrics.ts';
 import { processMetrics } from '../lib/metrics/process.ts';
 import { packageVersion } from './package-root.ts';
 import { neverFails, type Part } from './part.ts';
+import { Unusable } from './server.ts';
 import type { ServiceName } from './service-names.ts';
 
 /** A thread that does not answer within this is one whose loop does not turn. */
@@ -61,7 +62,16 @@ const ask = async ({ clock, parts, isStopping }: HttpOptions, service: ServiceNa
 const notReady = ({ service, health, why }: Told): readonly object[] =>
   why === null ? (health?.reasons ?? []).map((reason) => ({ service, ...reason })) : [{ service, code: why }];
 
-/** Serves until it is stopped. @throws Error of node's where the address cannot be had */
+const unusable = ({ host, port }: HttpAddress, error: unknown): Unusable =>
+  new Unusable([
+    {
+      code: 'HTTP_UNUSABLE',
+      text: `CNM_HTTP=${host}:${port}: ${error instanceof Error ? error.message : String(error)}`,
+      remedy: 'Name an address of this machine and a free port, or port 0 for any.',
+    },
+  ]);
+
+/** Serves until it is stopped. @throws Unusable where the address cannot be had */
 export const serveHttp = async (options: HttpOptions): Promise<HttpPart> => {
   const own = processMetrics(packageVersion, options.clock);
   const askAll = (): Promise<readonly Told[]> => Promise.all(options.services.map((service) => ask(options, service)));
@@ -93,8 +103,13 @@ export const serveHttp = async (options: HttpOptions): Promise<HttpPart> => {
   const server = createServer((request, response) => {
     answer(request, response).catch(() => response.destroy());
   });
-  server.listen(options.address);
-  await once(server, 'listening');
+  try {
+    server.listen(options.address);
+    await once(server, 'listening');
+  } catch (error) {
+    own.close();
+    throw unusable(options.address, error);
+  }
   const { address, port, family } = server.address() as AddressInfo;
   return {
     name: 'http',

@@ -2,6 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { systemClock } from '../lib/clock.ts';
 import { createLogger, type Logger } from '../lib/logger.ts';
+import { isRegressed } from '../nats/fault.ts';
 import { putFirst } from './priority.ts';
 import { startService } from './services.ts';
 import type { ThreadData, ThreadMessage, ThreadOrder } from './thread.ts';
@@ -12,7 +13,10 @@ logger.level = logLevel;
 
 const tell = (message: ThreadMessage): void => parentPort?.postMessage(message);
 const tellFailure = (error: unknown): void =>
-  tell({ failed: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+  tell({
+    failed: error instanceof Error ? (error.stack ?? error.message) : String(error),
+    isRegressed: isRegressed(error),
+  });
 
 // Only the projector has a thread of its own.
 putFirst('queries', logger);

@@ -170,7 +170,7 @@ const startController = async (deps: ServiceDeps): Promise<Part> => {
       await service.stop();
       await turn;
       await controller.deactivate();
-      await held.stop();
+      await held.stop().catch(() => undefined);
       await controller.stop();
       await connection.drain();
     },
@@ -183,9 +183,11 @@ const startWorker = async (deps: ServiceDeps): Promise<Part> => {
   const { createWorker } = await import('../worker/worker.ts');
   const { countDns, meteredKernel, workerMeter } = await import('../worker/meter.ts');
   const { keepWorker } = await import('../worker/parked.ts');
+  const { fileJournal } = await import('../worker/journal.ts');
   const { readSecret } = await import('../worker/tunnel-secret.ts');
   const { holdHost } = await import('../worker/tenure.ts');
   const { hostServers: watchServers } = await import('../dns/upstreams.ts');
+  const { meteredPlugins } = await import('../plugins/meter.ts');
   const { createPlugins } = await import('../plugins/plugins.ts');
   const { config, clock } = deps;
   const { realm, host, pools, ula, netnsRoots } = config;
@@ -204,12 +206,15 @@ const startWorker = async (deps: ServiceDeps): Promise<Part> => {
     const secret = readSecret(config.overlaySecretFile);
     if (!secret.ok && config.overlaySecretFile !== null) logger.warn({ why: secret.why }, 'no encrypted overlays here');
     const { pluginSockets: sockets, pluginSpecs: specs, pluginTimeoutMs: timeoutMs } = config;
-    const plugins = createPlugins({ sockets, specs, timeoutMs, clock, logger, failpoint });
+    const asked = createPlugins({ sockets, specs, timeoutMs, clock, logger, failpoint });
+    const plugins = meteredPlugins(asked, metrics, clock);
     const settings = { ...place, pools, ula, netnsRoots, secret: secret.ok ? secret.bytes : null };
     const meter = workerMeter(metrics);
+    const journal = fileJournal(`${runDir}.journal`);
     const create = () =>
       createWorker({
         ...settings,
+        journal,
         log,
         commands,
         kernel,

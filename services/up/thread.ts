@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import type { Config } from '../lib/config.ts';
 import type { Logger } from '../lib/logger.ts';
+import { NatsFault } from '../nats/fault.ts';
 import type { Inspection } from './observed.ts';
 import type { Part } from './part.ts';
 import type { ServiceName } from './service-names.ts';
@@ -18,7 +19,7 @@ export interface ThreadData {
 /** From the thread: that it serves, why it cannot go on, or how it is (null: that cannot be said). */
 export type ThreadMessage =
   | { readonly serving: true }
-  | { readonly failed: string }
+  | { readonly failed: string; readonly isRegressed: boolean }
   | { readonly inspected: number; readonly inspection: Inspection | null };
 
 /** To the thread. */
@@ -56,8 +57,10 @@ export const startOnThread = async (name: ServiceName, { config, url, logger }: 
     if ('inspected' in message) {
       asked.get(message.inspected)?.(message.inspection);
       asked.delete(message.inspected);
-    } else if ('failed' in message) fail(new Error(`${name}: ${message.failed}`));
-    else serving.resolve();
+    } else if ('failed' in message) {
+      const text = `${name}: ${message.failed}`;
+      fail(message.isRegressed ? new NatsFault('STREAM_REGRESSED', text) : new Error(text));
+    } else serving.resolve();
   });
   await serving.promise;
   return {

@@ -3,10 +3,12 @@ import { formatTag, type KernelObject, objectKey } from '../../drivers/objects.t
 import { diff } from '../../drivers/plan.ts';
 import type { Census, Operation, Plan } from '../../drivers/port.ts';
 import type { SandboxFacts } from '../../events/events.ts';
-import { type BoundaryState, isRecordOnly, networkOf } from '../../events/state.ts';
+import { isAway } from '../../events/reboots.ts';
+import { type BoundaryState, isRecordOnly, networkOf, type SandboxRow } from '../../events/state.ts';
 import { courseOf, takeBack } from './course.ts';
 import { type Scene, settledView } from './inmates.ts';
-import { isUnknown, pathOf } from './present.ts';
+import { isUnknown, ownerOf, pathOf } from './present.ts';
+import { keptOwners } from './regressed-owners.ts';
 import { type Deployment, driverOf, sandboxObjects } from './sandbox.ts';
 import { networkNow } from './settings.ts';
 import { openUnits, sandboxOf, type Unit } from './units.ts';
@@ -19,15 +21,25 @@ export const settledObjects = (state: BoundaryState, deployment: Deployment): re
     if (row.status !== 'active' || row.facts.configOnly) continue;
     objects.push(...(driverOf(deployment, row.facts)?.createNetwork(host, networkNow(row)).ensure ?? []));
   }
-  for (const row of state.sandboxes.values()) {
-    const view = settledView(state, row);
-    objects.push(...sandboxObjects(deployment, view));
-    for (const { network, endpoint, interface: device, plug } of view.inmates) {
-      const joinId = state.endpoints.get(endpoint.id)?.sandbox?.joinId ?? '';
-      const join = { joinId, network, endpoint, sandbox: row.facts, interface: device, plug };
-      const driver = driverOf(deployment, network);
-      objects.push(...(driver?.presence(host, network) ?? []), ...(driver?.join(host, join).ensure ?? []));
-    }
+  for (const row of state.sandboxes.values())
+    if (!isAway(state, row)) objects.push(...sandboxSettled(state, deployment, row));
+  return objects;
+};
+
+/** Those of a sandbox, with what its endpoints need of their networks. */
+export const sandboxSettled = (
+  state: BoundaryState,
+  deployment: Deployment,
+  row: SandboxRow,
+): readonly KernelObject[] => {
+  const { host } = deployment;
+  const view = settledView(state, row);
+  const objects: KernelObject[] = [...sandboxObjects(deployment, view)];
+  for (const { network, endpoint, interface: device, plug } of view.inmates) {
+    const joinId = state.endpoints.get(endpoint.id)?.sandbox?.joinId ?? '';
+    const join = { joinId, network, endpoint, sandbox: row.facts, interface: device, plug };
+    const driver = driverOf(deployment, network);
+    objects.push(...(driver?.presence(host, network) ?? []), ...(driver?.join(host, join).ensure ?? []));
   }
   return objects;
 };
@@ -77,12 +89,19 @@ const pendingObjects = (scene: Scene): Pending => {
  * What has to change so that the kernel holds what the log says. What is unknown is neither removed nor made anew, and what accepted
  * intents are about is left to them; only a namespace that is lost is made again at once, since others may stand on it.
  */
-export const repairs = (scene: Scene, census: Census): readonly Operation[] => {
+export const repairs = (scene: Scene, census: Census): readonly Operation[] =>
+  repairsBut(scene, census, keptOwners(scene.state));
+
+/** @param held owners whose objects stay as they are, whatever the log says: `ownerOf` */
+export const repairsBut = (scene: Scene, census: Census, held: ReadonlySet<string>): readonly Operation[] => {
   const { ensured, removed, kept, sandboxes } = pendingObjects(scene);
   const isPending = (object: KernelObject): boolean =>
     ensured.has(identityOf(object)) || (object.tag.entity === 'sandbox' && sandboxes.has(object.tag.id));
+  const isHeld = (object: KernelObject): boolean => held.has(ownerOf(object.tag));
+  const places = new Map(census.objects.filter(isHeld).map((object) => [objectKey(object), identityOf(object)]));
   const wanted = settledObjects(scene.state, scene.deployment).filter(
     (object) =>
+      (places.get(objectKey(object)) ?? identityOf(object)) === identityOf(object) &&
       !removed.has(identityOf(object)) &&
       (object.kind === 'netns' || !isPending(object)) &&
       !isUnknown(census.unknown, object),
@@ -91,7 +110,7 @@ export const repairs = (scene: Scene, census: Census): readonly Operation[] => {
   const observed = census.objects.filter((object) => {
     if (wantedKeys.has(objectKey(object))) return true;
     const isLeft = removed.has(identityOf(object)) || kept.has(identityOf(object));
-    return !(isPending(object) || isLeft || isUnknown(census.unknown, object));
+    return !(isHeld(object) || isPending(object) || isLeft || isUnknown(census.unknown, object));
   });
   return diff(wanted, observed);
 };

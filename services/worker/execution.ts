@@ -18,6 +18,8 @@ import { Naming } from './naming.ts';
 import type { Peers } from './peers.ts';
 import { vacated } from './presence.ts';
 import { isUnknown, type Present } from './present.ts';
+import { lostIn, Rebooted } from './rebooted.ts';
+import { alreadyDone } from './regressed.ts';
 import {
   cancelFault,
   deadlineFault,
@@ -98,6 +100,7 @@ export class Execution {
   readonly #present: Present;
   readonly #naming: Naming;
   readonly #restoring: Restoring;
+  readonly #rebooted: Rebooted;
   readonly #timers = new Set<() => void>();
   #due: Task[] = [];
   #repairDue = false;
@@ -113,6 +116,7 @@ export class Execution {
     this.#present = options.present;
     this.#scene = { state: options.state, deployment: options.deployment, present: this.#present };
     this.#naming = new Naming(options.dns, this.#scene);
+    this.#rebooted = new Rebooted(this.#scene, options.report);
     this.#restoring = new Restoring({
       lend: (endpointId) => options.consulting.lend(endpointId),
       joinOf: (endpointId) => {
@@ -128,7 +132,19 @@ export class Execution {
   /** Before anything is executed: names as the log has them, and the kernel as it says. */
   async begin(): Promise<void> {
     this.#naming.reset();
+    this.#rebooted.tellLost();
     await this.reconcile();
+  }
+
+  /** Instead of `begin` where nothing may be changed: names are answered, and what was asked for and is there is reported as done. */
+  async adopt(): Promise<void> {
+    const { kernel, logger, state, deployment, announced, report } = this.#options;
+    this.#naming.reset();
+    this.#present.replace(await kernel.census());
+    for (const { unit, course } of alreadyDone(this.#scene))
+      report(doneReports(state, deployment, unit, course, announced));
+    for (const { what, fault } of await this.#naming.openAll())
+      logger.error({ sandbox: what, fault }, 'names are not answered');
   }
 
   /** Makes the kernel hold what is reported as done, and no more. */
@@ -145,6 +161,7 @@ export class Execution {
       failed += 1;
     }
     this.#reportRemains(census);
+    if (this.#rebooted.tellRestored()) this.repairLater();
     if (failed > 0 || census.unknown.length > 0) this.repairLater();
     else if (plans.length > 0) this.#repairTries = 0;
   }
@@ -161,6 +178,8 @@ export class Execution {
       if (result?.ok) {
         applied.push(plan);
         this.#present.apply(plan.operations);
+      } else if (result && this.#rebooted.couldNot(plan, result.fault)) {
+        logger.warn({ plan: plan.id, fault: result.fault }, 'lost with the boot of this host');
       } else logger.error({ plan: plan.id, fault: result?.fault }, 'could not be repaired, trying again later');
     }
     // What the kernel's thread knew of a tunnel's peers went with the tunnel.
@@ -292,8 +311,9 @@ export class Execution {
     }
   }
 
-  #prepare(task: Task): Prepared {
-    const { unit } = task;
+  #prepare(asked: Task): Prepared {
+    const { unit } = asked;
+    const task = { ...asked, fault: asked.fault ?? lostIn(this.#options.state, unit) };
     const forward = task.fault === null ? courseOf(this.#scene, unit) : null;
     const missing = forward?.missing ?? null;
     const isBack = forward === null || missing !== null;

@@ -12,6 +12,7 @@ import { aboutEvent } from '../lib/log-fields.ts';
 import type { Boundary, FollowedRealm } from '../lib/realm.ts';
 import type { Stream } from '../lib/stream.ts';
 import { noTracing, type Tracing } from '../lib/trace.ts';
+import { regressed } from '../nats/regressed.ts';
 import type { Report } from './reports.ts';
 import { reportingSpan } from './tracing.ts';
 
@@ -61,15 +62,15 @@ export class Outbox {
 
   /**
    * Takes over: from this report on, whoever reported for the host before cannot.
-   * @param report made anew for each attempt, out of what the log says then
+   * @param reports made anew for each attempt, out of what the log says then
    */
-  async open(report: () => Report): Promise<void> {
+  async open(reports: () => readonly Report[]): Promise<void> {
     const { boundary, clock } = this.#options;
     const id = clock.randomId(12);
     for (let attempt = 0; !this.#open; attempt++) {
       if (this.#parting) throw new Error('worker: stopped while it was starting');
       this.#head = boundary.outcomeHead;
-      const body = joinCommit([encodeEvent(this.#envelop(report(), `${id}.0`))]);
+      const body = joinCommit(reports().map((report, index) => encodeEvent(this.#envelop(report, `${id}.${index}`))));
       this.#open = (await this.#append(id, body, attempt)) === 'stored';
     }
   }
@@ -184,7 +185,7 @@ export class Outbox {
 
   /**
    * Tries to append behind our last report. `stored`: and folded in; `taken`: another worker's report is there; `unknown`: to be
-   * tried again with the same guard, so that it is never stored twice.
+   * tried again with the same guard, so that it is never stored twice. @throws NatsFault STREAM_REGRESSED when our last report is gone
    */
   async #append(id: string, body: string, attempt: number): Promise<'stored' | 'taken' | 'unknown'> {
     const { log, followed, clock, logger, host } = this.#options;
@@ -206,8 +207,10 @@ export class Outbox {
     }
     logger.warn({ eventid: `${id}.0`, appended, attempt }, 'report not acknowledged, looking at the log');
     await sleep(clock, Math.min(2 ** attempt, retryMsMax));
-    const last = await log.lastOn(subjects.outcome(host)).catch(() => null);
-    if (last === null || last.position === (guard?.position ?? 0)) return 'unknown';
+    const last = await log.lastOn(subjects.outcome(host)).catch(() => undefined);
+    const before = guard?.position ?? 0;
+    if (last === undefined || (last?.position ?? 0) === before) return 'unknown';
+    if (last === null || last.position < before) throw regressed(log.name, { position: before });
     await followed.reached(last.position);
     return last.header('Nats-Msg-Id') === id ? 'stored' : 'taken';
   }

@@ -4,6 +4,8 @@ import { diff } from '../../drivers/plan.ts';
 import type { Plan } from '../../drivers/port.ts';
 import type { Event } from '../../events/envelope.ts';
 import type { Scene } from './inmates.ts';
+import { ownerOf } from './present.ts';
+import { keptOwners } from './regressed-owners.ts';
 
 /** Networks that accepted joins, not reported nor taken back yet, are about. */
 const wantedBy = (intents: Iterable<Event>, withdrawn: ReadonlySet<string>): ReadonlySet<string> => {
@@ -32,9 +34,10 @@ export const vacated = ({ state, present }: Scene, withdrawn: ReadonlySet<string
   const there = [...present.tunnels(), ...ways.map(({ name, tag }) => ({ bridge: name, tag }))];
   const idle = there.filter(({ bridge }) => !present.isInUse(bridge));
   if (idle.length === 0) return [];
+  const kept = keptOwners(state);
   const wanted = wantedBy(state.intents.values(), withdrawn);
   return idle
-    .filter(({ tag }) => !wanted.has(tag.id))
+    .filter(({ tag }) => !wanted.has(tag.id) && !kept.has(ownerOf(tag)))
     .map(({ tag: { id } }) => ({
       networkId: id,
       plan: { id: `vacate/${id}`, operations: diff([], present.of('network', id)) },

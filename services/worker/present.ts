@@ -26,7 +26,7 @@ export const deviceName = (object: Veth | Device): string => (object.kind === 'v
 const isInterface = (object: KernelObject | undefined): object is Veth | Device =>
   object?.kind === 'veth' || object?.kind === 'device';
 
-const ownerOf = ({ entity, id }: Pick<Tag, 'entity' | 'id'>): string => `${entity} ${id}`;
+export const ownerOf = ({ entity, id }: Pick<Tag, 'entity' | 'id'>): string => `${entity} ${id}`;
 
 const add = (index: Map<string, Set<string>>, at: string, key: string): void => {
   const keys = index.get(at);

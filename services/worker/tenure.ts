@@ -99,7 +99,8 @@ const takeLease = async (leases: Stream, host: string, lock: FileLock, options: 
   // whoever never looks at it must not be ended by it
   held.closed.catch(() => undefined);
   const stop = async (): Promise<void> => {
-    await held.stop();
+    // Why a lease cannot be kept any more, `closed` has said.
+    await held.stop().catch(() => undefined);
     lock.release();
   };
   try {

@@ -76,7 +76,7 @@ test('shared reads: what was acknowledged and is not stored ends the reads', asy
   const { acting: actingOn, appended } = shareReads(memory);
   const acting = actingOn(always);
   const actor = acting.read({ from: 1 }, () => undefined);
-  const failed = assert.rejects(actor.closed, /position 1 is not what was acknowledged for it/);
+  const failed = assert.rejects(actor.closed, /does not hold message 1 as it was read/);
   appended({ subject: 't.a', body: 'one thing', id: '1' }, 1);
   await memory.append({ subject: 't.a', body: 'another', id: '1' });
   await failed;

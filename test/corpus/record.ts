@@ -17,7 +17,7 @@ import { dirname, join } from 'node:path';
 import { zstdCompressSync } from 'node:zlib';
 import fc from 'fast-check';
 import { commitHeaders, decodeCommit, eventVersions } from '../../events/envelope.ts';
-import type { EventType } from '../../events/events.ts';
+import { type EventType, outcomeTypes } from '../../events/events.ts';
 import { allHostsTypes } from '../../events/evolve-all-hosts.ts';
 import { subjects } from '../../events/names.ts';
 import { exportLines } from '../../services/audit/export.ts';
@@ -50,8 +50,7 @@ const play = (): readonly Kept[] => {
 const typesIn = (kept: readonly Kept[]): ReadonlySet<EventType> =>
   new Set(kept.flatMap(({ body, subject }) => decodeCommit(body, subject).map(({ type }) => type)));
 
-const isReport = (type: EventType): boolean =>
-  /(Created|Updated|Deleted|Failed|Joined|Left|Reverted|Facts|Stated|Pressure|Relieved)$/.test(type);
+const isReport = (type: EventType): boolean => outcomeTypes.some((known) => known === type);
 
 /** A sample of another realm, as it would be in this one. */
 const sampleOf = (type: EventType, recordedMs: number): Kept => {

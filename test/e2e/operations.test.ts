@@ -61,6 +61,12 @@ if (inOwnNamespaces(import.meta.filename)) {
     assert.equal((await get('/nowhere')).status, 404);
   });
 
+  test('operations: an address that is taken is refused with what to do, and nothing is started', () => {
+    const { exit, err } = place.cnmWith({ CNM_HTTP: up.httpUrl?.replace('http://', '') ?? '' }, 'serve', 'collector');
+    assert.equal(exit, 1);
+    assert.match(err, /^HTTP_UNUSABLE: CNM_HTTP=127\.0\.0\.1:\d+: .*EADDRINUSE.*\nnext: Name an address /m);
+  });
+
   test('operations: a server that is away makes every service not ready, with the reason, and none of them dead', async () => {
     assert.deepEqual([(await get('/ready')).status, (await get('/live')).status], [200, 200]);
     await nats.kill();

@@ -3,6 +3,7 @@ import type { Append, Appended, AppendedAll, Message, Reader, ReadOptions, Strea
 import { subjectMatches } from '../../services/lib/subjects.ts';
 import { NatsFault } from '../../services/nats/fault.ts';
 import { assertSubject, type BatchPlace, batchPlace, storedHeaders } from '../../services/nats/jetstream.ts';
+import { regressed } from '../../services/nats/regressed.ts';
 
 /**
  * What becomes of an append:
@@ -31,6 +32,8 @@ export interface MemoryStream extends Stream {
   /** Stops all deliveries, as if the server were away; appends are unknown and not stored. `connect` resumes. */
   disconnect(): void;
   connect(): void;
+  /** As a server that has come back with an older copy: what is behind this position is gone, and whoever had read it is told so. */
+  rewind(position: number): void;
 }
 
 class MemoryMessage implements Message {
@@ -178,6 +181,17 @@ class InMemory implements MemoryStream {
     for (const reader of this.readers) reader.wake();
   }
 
+  rewind(position: number): void {
+    this.messages.length = Math.min(this.messages.length, position);
+    this.ids.clear();
+    this.lastPositions.clear();
+    for (const message of this.messages) {
+      this.ids.set(message.header('Nats-Msg-Id'), message.position);
+      this.lastPositions.set(message.subject, message.position);
+    }
+    for (const reader of [...this.readers]) reader.rewound(this.name, position);
+  }
+
   private readonly later = (run: () => void): void => {
     (this.options.later ?? setImmediate)(run);
   };
@@ -266,6 +280,13 @@ class MemoryReader implements Reader {
       this.scheduled = false;
       this.deliver();
     });
+  }
+
+  rewound(stream: string, position: number): void {
+    if (this.next <= position + 1) return;
+    const reason = regressed(stream, { position: this.next - 1 });
+    this.end(reason);
+    this.closedWith.reject(reason);
   }
 
   async stop(): Promise<void> {

@@ -6,9 +6,7 @@ import type { KernelObject } from '../../drivers/objects.ts';
 import type { Kernel } from '../../drivers/port.ts';
 import { drivers as builtInDrivers } from '../../drivers/registry.ts';
 import type { CommandInput, CommandType } from '../../events/commands.ts';
-import { cutsShort } from '../../events/cut-short.ts';
-import { decodeCommit, type Event, type Meta, needsExecution } from '../../events/envelope.ts';
-import { isFailure, isTerminal } from '../../events/events.ts';
+import { decodeCommit, type Event, type Meta } from '../../events/envelope.ts';
 import { DEFAULT_IPV4_POOLS } from '../../events/ipam.ts';
 import { commandId, subjects } from '../../events/names.ts';
 import type { Accepted, Answer, Outcome, Refused } from '../../events/queries.ts';
@@ -24,8 +22,10 @@ import { jetStream } from '../../services/nats/jetstream.ts';
 import { provision } from '../../services/nats/streams.ts';
 import type { Plugins } from '../../services/plugins/plugins.ts';
 import { repairs } from '../../services/worker/census.ts';
+import type { Journal } from '../../services/worker/journal.ts';
 import { Present } from '../../services/worker/present.ts';
 import { createWorker, type Worker } from '../../services/worker/worker.ts';
+import { assertEndedOnce, assertLivedOnce } from './ended-once.ts';
 import { type MemoryStream, memoryStream } from './memory-stream.ts';
 import { startNats, type TestNats, waitFor } from './nats.ts';
 import { fakePlugins } from './plugins/fake.ts';
@@ -78,6 +78,7 @@ export interface SystemOptions extends Streams {
   readonly logger?: Logger;
   /** Of encrypted networks. */
   readonly secret?: Uint8Array | null;
+  readonly journal?: Journal | null;
   readonly addressee?: string;
   /** Answers go there too. */
   readonly publish?: (subject: string, body: string) => void;
@@ -126,12 +127,13 @@ export class System {
       clock = systemClock,
       runDir,
       secret = null,
+      journal = null,
       tracing = noTracing,
       logger = quiet,
     } = { ...this.options, ...more };
     const netnsRoots = ['/run', '/tmp'];
     const pools = DEFAULT_IPV4_POOLS;
-    const place = { realm, host, runDir, pools, netnsRoots, ula: 'fd00:1:2::/48', secret };
+    const place = { realm, host, runDir, pools, netnsRoots, ula: 'fd00:1:2::/48', secret, journal };
     const shared = { hostServers, clock, logger, tracing };
     const worker = createWorker({ ...place, log, commands, kernel, drivers, plugins, ...shared });
     await Promise.race([worker.start(), worker.failed]);
@@ -295,40 +297,6 @@ export class System {
     return census.objects;
   }
 }
-
-/** A sandbox is said to be made at most once, and to be removed at most once, in this order. */
-const assertLivedOnce = (events: readonly Event[]): void => {
-  const lives = new Map<string, string>();
-  for (const event of events) {
-    if (event.type !== 'SandboxCreated' && event.type !== 'SandboxRemoved') continue;
-    const { id, incarnation } = event.data.sandbox;
-    lives.set(`${id} ${incarnation}`, `${lives.get(`${id} ${incarnation}`) ?? ''} ${event.type}`.trim());
-  }
-  for (const [sandbox, life] of lives)
-    assert.match(life, /^(SandboxCreated)? ?(SandboxRemoved)?$/, `sandbox ${sandbox}`);
-};
-
-/** Every intent has one outcome, but for those of a host that is lost. One that came after its deadline is taken back: it has a failure behind its success. */
-export const assertEndedOnce = (events: readonly Event[]): void => {
-  const outcomes = new Map<string, Event[]>();
-  for (const event of events) {
-    // What was under way there nobody reports.
-    if (event.type === 'HostLost') for (const [id, found] of outcomes) if (found.length === 0) outcomes.delete(id);
-    if (needsExecution(event)) outcomes.set(event.meta.id, []);
-    else if (isTerminal(event.type)) {
-      const known = outcomes.get(event.meta.causationid);
-      assert.ok(known, `${event.type} reports on an intent`);
-      known.push(event);
-    }
-  }
-  const late = new Set(events.flatMap((event) => (cutsShort(event) ? event.data.intents : [])));
-  for (const [id, found] of outcomes) {
-    const types = found.map(({ type }) => type);
-    const failures = found.filter(({ type }) => isFailure(type)).length;
-    const isTakenBack = late.has(id) && types.length === 2 && failures === 1 && isFailure(types[1] ?? 'HostFacts');
-    assert.ok(types.length === 1 || isTakenBack, `intent ${id} ended with ${types.join(', ') || 'nothing'}`);
-  }
-};
 
 export interface Mortal extends Pick<SystemOptions, 'log' | 'kernel'> {
   /** From now on nothing is answered, nothing is delivered, nothing more is done. */

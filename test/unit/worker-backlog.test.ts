@@ -33,6 +33,23 @@ const withNetworks = (...names: string[]): Busy => {
   return world;
 };
 
+describe('an open intent', () => {
+  it('says what it waits for: its turn, earlier ones, somebody who is asked, the kernel', () => {
+    const world = withNetworks('a');
+    world.run('CreateEndpoint', { network: 'a', name: 'e' });
+    world.run('DeleteEndpoint', { network: 'a', endpoint: 'e' });
+    const [create, remove] = [...world.state.intents.keys()];
+    const stages = () => [create, remove].map((id) => world.backlog.stageOf(id ?? ''));
+    assert.deepEqual(stages(), ['its turn', 'its turn']);
+    world.take(() => false);
+    const behind = 'earlier commands about the same things';
+    assert.deepEqual(stages(), ['what a plugin or the controller is asked for it', behind]);
+    world.backlog.touch(create ?? '');
+    assert.equal(world.take().length, 1);
+    assert.deepEqual(stages(), ['the kernel, a plugin that is told, or its report', behind]);
+  });
+});
+
 describe('a batch', () => {
   it('holds what does not touch', () => {
     const world = withNetworks('a');

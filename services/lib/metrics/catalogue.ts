@@ -57,6 +57,11 @@ export const catalogue = {
   cnm_kernel_plans_total: counter('plans that the kernel was given', ['result']),
   cnm_kernel_faults_total: counter('plans that failed, by the errno or code of the first fault', ['errno']),
   cnm_kernel_census_duration_seconds: duration('a census of all objects with our tag', []),
+  cnm_plugin_calls_total: counter('calls of plugins; `result` is the code of the fault where there was one', [
+    'method',
+    'result',
+  ]),
+  cnm_plugin_call_duration_seconds: duration('from a call of a plugin, its turn awaited, to its answer', ['method']),
   cnm_dns_questions_total: counter('questions that sandboxes have asked', ['result']),
   cnm_dns_sandboxes: gauge('sandboxes whose questions are answered', []),
   // projector

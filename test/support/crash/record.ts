@@ -10,8 +10,8 @@ import { systemClock } from '../../../services/lib/clock.ts';
 import { boundaryOf, type FollowedRealm, followRealm } from '../../../services/lib/realm.ts';
 import type { Stream } from '../../../services/lib/stream.ts';
 import { jetStream } from '../../../services/nats/jetstream.ts';
+import { assertEndedOnce } from '../ended-once.ts';
 import { waitFor } from '../nats.ts';
-import { assertEndedOnce } from '../system.ts';
 
 export const actor = 'sweeper';
 /** Starts take their time on a machine that does much else: what is accepted is to succeed whatever that takes. */
