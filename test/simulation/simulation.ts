@@ -8,6 +8,7 @@ import { decodeCommit } from '../../events/envelope.ts';
 import { subjects } from '../../events/names.ts';
 import type { Answer } from '../../events/queries.ts';
 import type { Projector } from '../../services/projector/projector.ts';
+import type { Mark } from '../../services/worker/journal.ts';
 import { startMs } from '../support/fake-clock.ts';
 import { MemoryMachine } from '../support/memory-kernel.ts';
 import { memoryStream } from '../support/memory-stream.ts';
@@ -65,12 +66,26 @@ const store = (name: string, scheduler: Scheduler): Store =>
     memoryStream(name, { nowMs: () => Math.floor(startMs + scheduler.nowMs), later: (run) => queueMicrotask(run) }),
   );
 
+const memoryJournal = (): Machine['journal'] => {
+  let last: Mark | null = null;
+  return {
+    read: () => last,
+    write: (mark) => {
+      last = mark;
+    },
+    close: () => undefined,
+    empty: () => {
+      last = null;
+    },
+  };
+};
+
 const machineOf = (host: string, index: number): Machine => {
   const kernel = new MemoryMachine();
   kernel.facts = { ...kernel.facts, underlay: { address: `192.0.2.${index + 1}`, device: 'up0', mtu: 1500 } };
   for (const link of foreignLinks) kernel.addForeign(link, 'of others');
   for (const path of broughtNamespaces) kernel.addNamespace(path);
-  return { host, kernel, place: { name: host, wallOffsetMs: 0 } };
+  return { host, kernel, place: { name: host, wallOffsetMs: 0 }, journal: memoryJournal() };
 };
 
 const count = (counts: Record<string, number>, name: string): void => {

@@ -29,6 +29,7 @@ const weights = {
   move: 4,
   configure: 0.2,
   renew: 3,
+  restore: 1,
   cancel: 2,
   declareLost: 1,
   quota: 0.7,
@@ -81,6 +82,10 @@ const lease = (dice: Dice) =>
 /** Little enough to be met, and lifted again. */
 const limits = (dice: Dice) =>
   dice.chance(0.4) ? null : dice.chance(0.5) ? { endpoints: 1 + dice.below(5) } : { rate: 1 + dice.below(4), burst: 3 };
+
+/** What is to become of it when its host is booted anew. */
+const boot = (dice: Dice) =>
+  dice.chance(0.4) ? { afterReboot: dice.pick(['recreate' as const, 'release' as const, 12_000]) } : {};
 
 interface Asked {
   readonly type: CommandType;
@@ -135,7 +140,7 @@ const aboutEndpoint = (dice: Dice, kind: Kind, there: readonly Endpoint[]): Aske
       const { network, endpoint } = like(({ sandbox }) => sandbox === null);
       return {
         type: 'JoinEndpoint',
-        data: { network, endpoint, sandbox: dice.pick(sandboxes), ...inside(dice), ...lease(dice) },
+        data: { network, endpoint, sandbox: dice.pick(sandboxes), ...inside(dice), ...lease(dice), ...boot(dice) },
       };
     }
     case 'leave': {
@@ -146,6 +151,8 @@ const aboutEndpoint = (dice: Dice, kind: Kind, there: readonly Endpoint[]): Aske
       const sandbox = like((one) => one.sandbox !== null).sandbox ?? '';
       return { type: 'RenewLease', data: { sandbox, ...(dice.chance(0.3) ? { owner: dice.pick(owners) } : {}) } };
     }
+    case 'restore':
+      return { type: 'RestoreSandbox', data: { sandbox: like((one) => one.sandbox !== null).sandbox ?? '' } };
     case 'detach':
       return { type: 'DetachSandbox', data: { sandbox: like(({ sandbox }) => sandbox !== null).sandbox } };
     case 'move': {
@@ -160,6 +167,7 @@ const aboutEndpoint = (dice: Dice, kind: Kind, there: readonly Endpoint[]): Aske
         ports: ports(dice),
         ...inside(dice),
         ...lease(dice),
+        ...boot(dice),
       };
       return { type: 'AttachSandbox', data };
     }
