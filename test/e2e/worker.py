@@ -26,9 +26,9 @@ TAKING = {
 DONE = {**MAKING, **TAKING}
 # Versions of intents that this program reads.
 READS = {
-    "DriverConfigureRequested": 1, "NetworkCreateRequested": 4, "NetworkUpdateRequested": 1, "NetworkDeleteRequested": 1,
-    "EndpointCreateRequested": 3, "EndpointUpdateRequested": 1, "EndpointDeleteRequested": 1,
-    "EndpointJoinRequested": 2, "EndpointLeaveRequested": 2,
+    "DriverConfigureRequested": 1, "NetworkCreateRequested": 5, "NetworkUpdateRequested": 1, "NetworkDeleteRequested": 1,
+    "EndpointCreateRequested": 3, "EndpointUpdateRequested": 2, "EndpointDeleteRequested": 1,
+    "EndpointJoinRequested": 3, "EndpointLeaveRequested": 3,
 }
 
 
@@ -54,7 +54,7 @@ LATE = Fault("TIMED_OUT", "the deadline passed before it was done; what was made
 
 
 def kind_of(event):
-    """`EndpointJoinRequested` of `cnm.EndpointJoinRequested.v2`."""
+    """`EndpointJoinRequested` of `cnm.EndpointJoinRequested.v3`."""
     return event["type"].split(".")[1]
 
 
@@ -294,7 +294,7 @@ class Worker:
         sandbox = intent["data"]["sandbox"]
         if sandbox["incarnation"] in self.sandboxes or any(fact[0].startswith("SandboxCreated") for fact in facts):
             return []
-        return [("SandboxCreated.v2", f"sandbox/{sandbox['id']}", {"sandbox": sandbox}, intent)]
+        return [("SandboxCreated.v3", f"sandbox/{sandbox['id']}", {"sandbox": sandbox}, intent)]
 
     def sandboxes_gone(self, unit):
         """The sandbox of the unit, where nobody is in it any more, nor about to be."""
@@ -305,7 +305,7 @@ class Worker:
         if any(incarnation_of(each) == incarnation for each in self.intents.values() if each not in unit):
             return []
         sandbox = intent["data"]["sandbox"]
-        return [("SandboxRemoved.v2", f"sandbox/{sandbox['id']}", {"sandbox": sandbox}, intent)]
+        return [("SandboxRemoved.v3", f"sandbox/{sandbox['id']}", {"sandbox": sandbox}, intent)]
 
     def run(self):
         while self.reader.pending > 0:
@@ -369,4 +369,5 @@ def undone(intent, fault):
         return (kind.replace("Requested", "Failed.v1"), intent["subject"], facts, intent)
     if kind == "EndpointLeaveRequested":
         facts.update({name: data[name] for name in ("joinId", "sandbox", "interface", "before")})
-    return (kind.replace("Requested", "Reverted.v1"), intent["subject"], facts, intent)
+    version = "Reverted.v2" if kind == "EndpointLeaveRequested" else "Reverted.v1"
+    return (kind.replace("Requested", version), intent["subject"], facts, intent)
