@@ -44,6 +44,15 @@ export const diff = (desired: readonly KernelObject[], observed: readonly Kernel
     if (from === undefined) changes.push({ op: 'create', object });
     else if (!sameState(from, object)) changes.push({ op: 'update', from, object });
   }
+  return inOrder([...deletions, ...changes]);
+};
+
+/** Deletions first, under which nothing is left standing; then creations and changes, each behind what it stands on. */
+export const inOrder = (operations: readonly Operation[]): readonly Operation[] => {
+  const [deletions, changes] = [
+    operations.filter(({ op }) => op === 'delete'),
+    operations.filter(({ op }) => op !== 'delete'),
+  ];
   return [...deletions.sort((a, b) => byRank(b, a)), ...changes.sort(byRank)];
 };
 
@@ -67,7 +76,8 @@ const describeElement = ({ key, data }: Element): string =>
 const describeSource = (source: DeviceSource): string =>
   source.type === 'moved' ? source.type : `${source.type} ${source.mode} over ${source.parent}`;
 
-const describe = (object: KernelObject): string => {
+/** An object as a person reads it, in one line. */
+export const describe = (object: KernelObject): string => {
   switch (object.kind) {
     case 'netns':
       return `netns ${object.path}${object.owned ? '' : ' (brought, kept)'}`;

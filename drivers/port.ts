@@ -52,6 +52,38 @@ export interface Census {
   readonly objects: readonly KernelObject[];
   /** Keys (`objectKey`) or paths of what could not be read, with the reason. */
   readonly unknown: readonly { readonly what: string; readonly reason: string }[];
+  /** Why an object is shown worse than it is, by its key: it is there, and `down`. */
+  readonly remarks?: Readonly<Record<string, string>>;
+  /**
+   * Of what was looked at in part (`Extent`): what of the host matters to all of it, and what it says: `setting
+   * net.bridge.bridge-nf-call-iptables` is `1`. Our table, where others have changed it: it is made again at once.
+   */
+  readonly settings?: Readonly<Record<string, string>>;
+  /** Keys of objects that are as they should be by another value of a setting. */
+  readonly outdated?: readonly string[];
+}
+
+/** What is to be looked at; what is not named is not in the census, and not unknown either. */
+export interface Extent {
+  /** Names of links in the host's namespace that are no veth: bridges, tunnels and what others stand on. */
+  readonly links: readonly string[];
+  /** Paths of namespaces, with everything that is in them, and the host ends of veth pairs that lead there. */
+  readonly namespaces: readonly string[];
+  /** Paths. */
+  readonly files: readonly string[];
+  readonly elements: boolean;
+}
+
+/**
+ * Somebody has changed something that may be ours: only where to look. `everything`: notifications were lost, or it is not known where it was;
+ * `table`: our packet filter.
+ */
+export interface Notice {
+  readonly of: 'network' | 'endpoint' | 'sandbox' | 'table' | 'everything';
+  /** Incarnation of the network, endpoint or sandbox; else empty. */
+  readonly id: string;
+  /** Who did it, as far as the kernel tells: `netlink port 812 (ip)`. Empty: it does not. */
+  readonly suspect: string;
 }
 
 /** What only this kernel knows and decisions need. */
@@ -173,16 +205,24 @@ export interface KernelUse {
 export interface Kernel {
   /** Applies plans in order, each all or nothing; one result per plan. Plans handed in together share system calls where they can. */
   apply(plans: readonly Plan[]): Promise<readonly PlanResult[]>;
-  census(): Promise<Census>;
+  /** @param extent all of it when left out */
+  census(extent?: Extent): Promise<Census>;
+  /** From here on, tells of changes that others may have made; own ones are told too where they look like one. Who asks later is told instead. */
+  watch(tell: (notices: readonly Notice[]) => void): void;
   facts(): Promise<KernelFacts>;
+  /** Processes that are told of every change of a link of the host, `pid 812 (NetworkManager)`, us apart: who may be behind changes. */
+  listeners(): Promise<readonly string[]>;
   /** What the machine shows of its limits. */
   capacity(): Promise<readonly KernelUse[]>;
   /** These are the tables: what the kernel holds for these tunnels is read, compared and corrected. One result per table. */
   setPeers(tables: readonly PeerTable[]): Promise<readonly PeerResult[]>;
   /** Changes tables that were set, without reading them first; `corrected` is 0. Taken in order with `apply`. */
   changePeers(changes: readonly PeerChange[]): Promise<readonly PeerResult[]>;
-  /** As `setPeers`, for all tables that are known: they are forgotten with their tunnel, and with the process. */
-  checkPeers(): Promise<readonly (PeerResult & { readonly tunnel: string })[]>;
+  /**
+   * As `setPeers`, for all tables that are known: they are forgotten with their tunnel, and with the process.
+   * @param left tunnels whose entries stay as they are: what is wrong is counted only
+   */
+  checkPeers(left?: readonly string[]): Promise<readonly (PeerResult & { readonly tunnel: string })[]>;
   /** What there is to encrypt with, of this realm. A tunnel at `encryptedPort` is never made without its guard. */
   associations(): Promise<
     { readonly ok: true; readonly found: Associations } | { readonly ok: false; readonly fault: KernelFault }

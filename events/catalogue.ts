@@ -148,6 +148,10 @@ export const eventMeanings: Readonly<Record<EventType, string>> = {
   EndpointDeleteReverted: 'An endpoint was to be removed as part of a move that failed: it is there as it was.',
   SandboxCreated: 'A sandbox is there, with its first endpoint.',
   SandboxRemoved: 'A sandbox is gone, with its last endpoint. A namespace that a caller brought stays.',
+  DriftDetected: 'Somebody else has changed objects of ours in the kernel, or they are gone.',
+  DriftRepaired: 'What had drifted is as it was.',
+  DriftLeft: 'What has drifted stays as it was found, or does not stay as it is repaired.',
+  DriftEnded: 'What had drifted is right without us, or not wanted any more.',
   SandboxLost:
     'A sandbox was made in another boot of its host, and is not made again by itself; its endpoints keep what they hold.',
   SandboxRestored: 'A sandbox was made in another boot of its host, and is there again as it was.',

@@ -219,6 +219,7 @@ const data = {
     labels: Labels.optional(),
     dns: DnsRequest.optional(),
     options: Options.optional(),
+    drift: DriftPolicy.optional(),
   }),
   DeleteNetwork: z.strictObject({
     network: NetworkRef,

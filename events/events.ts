@@ -6,6 +6,7 @@
 import { z } from 'zod';
 import { auditDecisions } from './audit-events.ts';
 import { LeaseMs } from './commands.ts';
+import { driftOutcomes } from './drift-events.ts';
 import {
   Culprit,
   EndpointFacts,
@@ -26,6 +27,7 @@ import { Held, LogPlace } from './held.ts';
 import { loadDecisions, loadOutcomes } from './load-events.ts';
 import { Actor, CommandId, EndpointName, HostName, Id, NetworkName, RealmName, SandboxId } from './names.ts';
 
+export * from './drift-events.ts';
 export * from './facts.ts';
 export type { CapacityUse, QuotaLimits } from './load-events.ts';
 
@@ -274,6 +276,7 @@ const outcomes = {
   }),
   /** It was made in another boot of its host, and is there again, with the same addresses, MACs and ports. */
   SandboxRestored: z.object({ ...lostSandbox }),
+  ...driftOutcomes,
   ...loadOutcomes,
 } as const;
 

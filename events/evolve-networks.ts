@@ -128,7 +128,13 @@ const evolveNetwork = (state: BoundaryState, event: Event, id: string): void => 
 
 // ---------------------------------------------------------------- updates
 
-const settingsOf = ({ labels, mtu, dns, options }: NetworkFacts): NetworkSettings => ({ labels, mtu, dns, options });
+const settingsOf = ({ labels, mtu, dns, options, drift }: NetworkFacts): NetworkSettings => ({
+  labels,
+  mtu,
+  dns,
+  options,
+  drift,
+});
 
 const updateNetwork = (state: BoundaryState, event: EventOf<'NetworkUpdateRequested'>): void => {
   const row = networkOf(state, event.data.networkId);

@@ -105,7 +105,11 @@ const evolveDriver = ({ drivers }: BoundaryState, event: Configuring): void => {
 
 // ---------------------------------------------------------------- all
 
-const evolveModel = (state: BoundaryState, event: Event, position: number): void => {
+/** What kernels hold decides nothing. */
+const isDrift = (event: Event): event is DriftEvent => 'drift' in event.data;
+type DriftEvent = EventOf<'DriftDetected' | 'DriftRepaired' | 'DriftLeft' | 'DriftEnded'>;
+
+const evolveModel = (state: BoundaryState, event: Exclude<Event, DriftEvent>, position: number): void => {
   if (cutsShort(event) || event.type === 'HostLost' || event.type === 'RealmOpened') return;
   if (isOfAllHosts(event)) {
     evolveAllHosts(state.shared, event, position);
@@ -188,7 +192,7 @@ const evolveModel = (state: BoundaryState, event: Event, position: number): void
 export const evolve = (state: BoundaryState, event: Event, position: number): void => {
   // An admission only guards: what it says is held by the creation in the same commit, on the host that remembers the command.
   if (isBeside(event)) {
-    evolveModel(state, event, position);
+    if (!isDrift(event)) evolveModel(state, event, position);
     return;
   }
   if (event.meta.commandseq !== undefined) remember(state, event, position);
@@ -198,5 +202,5 @@ export const evolve = (state: BoundaryState, event: Event, position: number): vo
   } else progress(state, commandKey(event.meta.actor, event.meta.commandid), event, position);
   if (isTerminal(event.type)) close(state, event);
   if (event.type === 'HostLost') loseHost(state, event, position);
-  evolveModel(state, event, position);
+  if (!isDrift(event)) evolveModel(state, event, position);
 };

@@ -198,7 +198,13 @@ export const EndpointSettings = z.object({
 });
 export type EndpointSettings = z.infer<typeof EndpointSettings>;
 
-export const NetworkSettings = z.object({ labels: Texts, mtu: z.int().nullable(), dns: Dns, options: Texts });
+export const NetworkSettings = z.object({
+  labels: Texts,
+  mtu: z.int().nullable(),
+  dns: Dns,
+  options: Texts,
+  drift: DriftPolicy,
+});
 export type NetworkSettings = z.infer<typeof NetworkSettings>;
 
 /** Why a worker could not do it, in the kernel's words. */

@@ -1,4 +1,5 @@
 /** What each field of each message means: the catalogue's schemas carry it, and the documents say it. */
+import { driftMeanings } from './drift-meanings.ts';
 
 /**
  * What a field means: looked up by its path (`sandbox.id`), then by shorter ends of it (`id`); first with the name of its message or
@@ -296,6 +297,7 @@ export const fieldMeanings: Readonly<Record<string, string>> = {
   'ReleaseSandbox.incarnation': 'the sandbox that is lost',
   'Query.from': 'of `diff` alone: the moment that `asOf` is compared with, a position or a time (RFC 3339, UTC)',
   reason: 'why it is garbage',
+  ...driftMeanings,
   'routes.destination': 'where to, as a subnet',
   routes: 'routes in the sandbox that came with this endpoint',
   'EndpointFacts.routes': 'static routes that it brings into its sandbox',

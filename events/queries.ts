@@ -64,6 +64,7 @@ export const viewNames = [
   'drivers',
   'commands',
   'garbage',
+  'drift',
   'leases',
   'parked',
   'holds',

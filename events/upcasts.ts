@@ -75,6 +75,11 @@ export const upcasts: Readonly<Record<string, (data: unknown) => unknown>> = {
   'NetworkCreateRequested.v2': (data) => ({ ...(data as Data), network: network3((data as Data).network) }),
   'NetworkCreateRequested.v3': (data) => ({ ...(data as Data), network: network4((data as Data).network) }),
   'NetworkCreateRequested.v4': (data) => ({ ...(data as Data), network: network5((data as Data).network) }),
+  // What was updated before could only be repaired.
+  'NetworkUpdateRequested.v1': (data) => ({
+    ...(data as Data),
+    settings: { ...((data as Data).settings as Data), drift: 'repair' },
+  }),
   'EndpointCreateRequested.v1': (data) => ({ ...(data as Data), endpoint: endpoint2((data as Data).endpoint) }),
   'EndpointCreateRequested.v2': (data) => ({ ...(data as Data), endpoint: endpoint3((data as Data).endpoint) }),
   'EndpointJoinRequested.v1': inSandbox2,

@@ -38,6 +38,7 @@ const namers: { readonly [View in ViewName]: (row: ViewRows[View]) => string } =
   hosts: ({ host }) => host,
   drivers: ({ host, driver }) => `${host}/${driver}`,
   commands: ({ commandid }) => commandid,
+  drift: ({ host, kind, name }) => (kind === 'host' ? host : `${host}/${kind} ${name}`),
   garbage: ({ network, endpoint }) => `${network}/${endpoint}`,
   leases: ({ kind, name }) => `${kind} ${name}`,
   parked: ({ position }) => position,

@@ -57,6 +57,7 @@ export const networkIdsOf = (event: Event): readonly string[] => {
   if (event.type === 'NetworkCreateRequested') return [event.data.network.id];
   if (event.type === 'EndpointCreateRequested') return [event.data.endpoint.networkId];
   if ('networkId' in event.data) return [event.data.networkId];
+  if ('of' in event.data) return event.data.of.networkId === null ? [] : [event.data.of.networkId];
   if (event.type === 'LeaseRenewed' || event.type === 'LeaseSuspected')
     return event.data.network ? [event.data.network.id] : [];
   return event.type === 'HostLost' ? event.data.networks : culpritIds(event, 'network');
@@ -66,6 +67,8 @@ export const networkIdsOf = (event: Event): readonly string[] => {
 export const endpointNamesOf = (event: Event): readonly string[] => {
   if (event.type === 'EndpointCreateRequested') return [event.data.endpoint.name, event.data.endpoint.id];
   if ('endpointId' in event.data) return [event.data.name, event.data.endpointId];
+  if ('of' in event.data)
+    return event.data.of.endpointId === null ? [] : [event.data.of.name, event.data.of.endpointId];
   if (event.type === 'HostLost') return event.data.endpoints;
   if (event.type === 'PortsLeased') return event.data.ports.map(({ holder }) => holder);
   return culpritIds(event, 'endpoint');
@@ -74,6 +77,7 @@ export const endpointNamesOf = (event: Event): readonly string[] => {
 /** The sandboxes that an event names: the caller's name and the incarnation. */
 export const sandboxNamesOf = (event: Event): readonly (string | null)[] => {
   if ('sandbox' in event.data) return [event.data.sandbox?.id ?? null, event.data.sandbox?.incarnation ?? null];
+  if ('of' in event.data) return [event.data.of.sandbox?.id ?? null, event.data.of.sandbox?.incarnation ?? null];
   if (event.type === 'PortsLeased') return event.data.ports.map(({ holder }) => holder);
   if (event.type === 'HostLost') return event.data.sandboxes;
   if (event.type === 'EndpointSuspected') return [event.data.lastSandbox];
@@ -112,6 +116,10 @@ export const thingsOf = (event: Event): readonly string[] => {
   if (event.type === 'EndpointCreateRequested') ids.push(event.data.endpoint.id);
   else if ('endpointId' in event.data) ids.push(event.data.endpointId);
   if ('sandbox' in event.data && event.data.sandbox) ids.push(event.data.sandbox.incarnation);
+  if ('of' in event.data) {
+    if (event.data.of.endpointId !== null) ids.push(event.data.of.endpointId);
+    if (event.data.of.sandbox) ids.push(event.data.of.sandbox.incarnation);
+  }
   return ids;
 };
 

@@ -59,9 +59,9 @@ const updated = (
   { position: changedPosition }: At,
 ): NetworkRow => {
   if (event.type === 'NetworkUpdateRequested') {
-    const { labels, mtu, dns, options } = row;
+    const { labels, mtu, dns, options, drift } = row;
     const update = needsExecution(event)
-      ? { intent: event.meta.id, before: { labels, mtu, dns, options }, earlier: row.update }
+      ? { intent: event.meta.id, before: { labels, mtu, dns, options, drift }, earlier: row.update }
       : row.update;
     return { ...row, ...event.data.settings, update, updateFault: null, changedPosition };
   }

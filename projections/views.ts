@@ -9,6 +9,7 @@ import { type AddressRow, addresses } from './addresses.ts';
 import { type CapacityRow, capacity } from './capacity.ts';
 import { type CommandRow, commands, forgetCommands, noCommand } from './commands.ts';
 import { followRoutes } from './default-routes.ts';
+import { type DriftRow, drift } from './drift.ts';
 import { type DriverRow, drivers } from './drivers.ts';
 import { endEndpoints, loseHost } from './endings.ts';
 import { type EndpointRow, endpoints } from './endpoints.ts';
@@ -40,6 +41,7 @@ export interface ViewRows {
   readonly drivers: DriverRow;
   readonly commands: CommandRow;
   readonly garbage: GarbageRow;
+  readonly drift: DriftRow;
   readonly leases: LeaseRow;
   readonly parked: ParkedRow;
   readonly holds: HoldRow;
@@ -91,6 +93,7 @@ const mapsOf = (rows: Rows | null, commands: Rows['commands'], observer: ViewObs
     drivers: new Map(rows?.drivers),
     commands,
     garbage: new Map(rows?.garbage),
+    drift: new Map(rows?.drift),
     leases: new Map(rows?.leases),
     parked: new Map(rows?.parked),
     holds: new Map(rows?.holds),
@@ -168,6 +171,7 @@ export const projections: { readonly [View in ViewName]: Projection<ViewRows[Vie
   drivers,
   commands,
   garbage,
+  drift,
   leases,
   parked,
   holds,
@@ -238,6 +242,7 @@ const folds: readonly { readonly handles: readonly EventType[]; readonly fold: F
   { handles: commands.handles, fold: (rows, event, at) => commands.apply(rows.commands, event, at) },
   { handles: holds.handles, fold: (rows, event, at) => holds.apply(rows.holds, event, at) },
   { handles: shredded.handles, fold: (rows, event, at) => shredded.apply(rows.shredded, event, at) },
+  { handles: drift.handles, fold: (rows, event, at) => drift.apply(rows.drift, event, at) },
   { handles: capacity.handles, fold: (rows, event, at) => capacity.apply(rows.capacity, event, at) },
   { handles: garbage.handles, fold: (rows, event, at) => garbage.apply(rows.garbage, event, at) },
   {

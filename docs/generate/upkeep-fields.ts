@@ -4,7 +4,7 @@ import { common, type Fields, networkNames, time } from './said.ts';
 
 const { host, changedPosition } = common;
 
-type Upkeep = 'garbage' | 'leases' | 'parked' | 'holds' | 'shredded';
+type Upkeep = 'drift' | 'garbage' | 'leases' | 'parked' | 'holds' | 'shredded';
 
 export const upkeepFields: { readonly [View in Upkeep]: Fields<ViewRows[View]> } = {
   garbage: {
@@ -33,6 +33,28 @@ export const upkeepFields: { readonly [View in Upkeep]: Fields<ViewRows[View]> }
     renewals: ['integer', 'how often it was renewed: what SuspectLease and ExpireLease name'],
     expiresAt: [time, 'when its lease runs out'],
     suspectedAt: ['date-time or null', 'when the first step of its end was taken'],
+    changedPosition,
+  },
+  drift: {
+    drift: ['string', 'id of the drift'],
+    host,
+    kind: ['string', 'whose objects have changed: `network`, `endpoint`, `sandbox` or `host`'],
+    name: ['string', 'its name'],
+    networkId: ['string or null', 'id of its network; null for a sandbox and a host'],
+    network: ['string or null', 'name of its network'],
+    endpointId: ['string or null', 'id of the endpoint, where it is one'],
+    sandbox: ['string or null', 'the sandbox that it is, or that the endpoint is in'],
+    sandboxIncarnation: ['string or null', 'incarnation of the sandbox'],
+    since: [time, 'when it was found'],
+    changes: ['list of object', 'what has changed: key of the object, what it is to be, what was found'],
+    more: ['integer', 'how many changes are left out'],
+    by: ['string', '`notification`, `census` or `start`: how it was found'],
+    policy: ['string', '`repair` or `report`'],
+    status: ['string', '`detected`, or `left` as it is'],
+    reason: ['string or null', 'why it is left: `policy`, `fault` or `contested`'],
+    fault: ['Fault or null', 'why it could not be repaired'],
+    suspects: ['list of string', 'who may have changed it, as far as the kernel tells'],
+    times: ['integer', 'how often in a row'],
     changedPosition,
   },
   parked: {

@@ -13,6 +13,7 @@ export const meanings: Readonly<Record<ViewName, string>> = {
   hosts: 'What each worker has said about its host, and when it reported last.',
   drivers: 'The options that a driver was given on a host.',
   commands: 'What became of each command, for 30 days.',
+  drift: 'What somebody else has changed in a kernel, as long as it is not as it should be again.',
   garbage: 'Endpoints in no sandbox: since when, due when, why.',
   leases: 'Sandboxes and networks that end unless somebody renews their leases: who has to, and until when.',
   parked:

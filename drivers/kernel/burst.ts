@@ -9,6 +9,7 @@ import { announcementOf } from './announce.ts';
 import { removeDevice } from './device.ts';
 import { isFailure } from './failure.ts';
 import { type Host, readLinks, skipIndexes, takeIndex } from './host.ts';
+import { noteNamespace } from './lost-namespace.ts';
 import { createFile, enter, pin, removeRecord, writeRecord } from './netns.ts';
 import { encodeInner, innerOf } from './peer.ts';
 import { bridgeIndex, encodePort } from './plug.ts';
@@ -82,6 +83,7 @@ const equip = (host: Host, sandbox: Sandbox, links: number[]): boolean => {
   const space = takeSpace(host, sandbox.resolver?.port ?? null);
   try {
     pin(space.descriptor, sandbox.netns.path);
+    noteNamespace(host, sandbox.netns.path, space.descriptor);
     if (sandbox.veths.length > 0) {
       const ends = encodeOuter(host, sandbox, space);
       const refusals = host.route.request(host.writer);
@@ -114,6 +116,8 @@ const createOrForget = (host: Host, { path }: Netns): boolean => {
 export const createSandbox = (transaction: Transaction, sandbox: Sandbox): boolean => {
   const { host } = transaction;
   const { netns } = sandbox;
+  // Its file alone may have gone: that is for the careful way to see.
+  if (host.namespaces.has(netns.path)) return false;
   if (!writeRecord(host, netns)) return false;
   if (!createOrForget(host, netns)) return false;
   const links: number[] = [];

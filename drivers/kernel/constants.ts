@@ -23,6 +23,8 @@ export const NL = {
   NESTED: 0x8000,
   TYPE_MASK: 0x3fff,
   SOL: 270,
+  ADD_MEMBERSHIP: 1,
+  LISTEN_ALL_NSID: 8,
   CAP_ACK: 10,
   EXT_ACK: 11,
 } as const;
@@ -42,6 +44,20 @@ export const RTM = {
   NEWNEIGH: 28,
   DELNEIGH: 29,
   GETNEIGH: 30,
+  NEWNSID: 88,
+} as const;
+
+/** linux/net_namespace.h */
+export const NETNSA = { NSID: 1, FD: 3 } as const;
+
+/** linux/rtnetlink.h, linux/netfilter/nfnetlink.h: groups of notifications. */
+export const GROUP = {
+  LINK: 1,
+  IPV4_ADDRESS: 5,
+  IPV4_ROUTE: 7,
+  IPV6_ADDRESS: 9,
+  IPV6_ROUTE: 11,
+  NFTABLES: 7,
 } as const;
 
 /** linux/if_link.h; `INFO_*` are inside LINKINFO, `BR_*` inside INFO_DATA of a bridge. */
@@ -50,6 +66,7 @@ export const IFLA = {
   IFNAME: 3,
   MTU: 4,
   LINK: 5,
+  LINK_NETNSID: 37,
   MASTER: 10,
   PROTINFO: 12,
   LINKINFO: 18,
@@ -172,6 +189,7 @@ export const RT = {
   GATEWAY: 5,
   TABLE: 15,
   TABLE_MAIN: 254,
+  PROTOCOL_KERNEL: 2,
   SCOPE_UNIVERSE: 0,
   SCOPE_LINK: 253,
   UNICAST: 1,
@@ -188,6 +206,10 @@ export const NFT = {
   NEWCHAIN: 3,
   NEWRULE: 6,
   GETRULE: 7,
+  DELRULE: 8,
+  DELCHAIN: 5,
+  NEWGEN: 15,
+  DELSET: 11,
   NEWSET: 9,
   NEWSETELEM: 12,
   GETSETELEM: 13,

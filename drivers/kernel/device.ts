@@ -24,7 +24,7 @@ import { freeName, openOrFail } from './pair.ts';
 import { encodeInner, isQuiet } from './peer.ts';
 import type { LinkRecord, RouteRecord } from './records.ts';
 import { restoreRoutes } from './route.ts';
-import { delAddress, deleteLink, getLinkByIndex, prepareLink, setLink } from './rtnetlink.ts';
+import { delAddress, deleteLink, getLinkByIndex, newNamespaceId, prepareLink, setLink } from './rtnetlink.ts';
 import { holdNamespace } from './sandbox.ts';
 import { sourceOf } from './sublink.ts';
 import { isDead, moveAside, stillThere, type Transaction, undoing } from './transaction.ts';
@@ -78,6 +78,12 @@ const lateChanges = (device: Device): { readonly mac?: Uint8Array; readonly mtu?
   };
 };
 
+/** So that what happens in there is heard of here: a device without an end on the host gives its namespace no number. */
+const numberNamespace = (host: Host, descriptor: number): void => {
+  newNamespaceId(host.writer.reset(), descriptor);
+  expectNone(host.route.request(host.writer).filter(({ errno }) => errno !== 'EEXIST'));
+};
+
 /** Takes back the making of one whose name was free, so that whatever has the name is it; if it was made at all. */
 const discard = (host: Host, device: Device): void => {
   const descriptor = openNamespace(device.netns);
@@ -112,6 +118,7 @@ const make = (
     source.type === 'moved'
       ? fetchLink(host, socket, descriptor, device, from)
       : bear(host, socket, descriptor, device, source);
+  numberNamespace(host, descriptor);
   const inner = { index, name, birth, addresses, alias: aliasOf(device), ...lateChanges(device) };
   encodeInner(host, socket, [inner], () => enter(host, descriptor));
   getLinkByIndex(host.writer, index);

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import type { KernelFacts } from '../port.ts';
 import { formatCidr } from './address.ts';
-import { ownLinks } from './census.ts';
+import { ownLinks } from './findings.ts';
 import { type Host, listLinks } from './host.ts';
 import { listAddresses, listRoutes } from './inside.ts';
 import { AnswerLost } from './netlink.ts';

@@ -270,26 +270,34 @@ export const prepareFiles = (host: Host): void => {
   pruneBelow(host.runDir);
 };
 
-/** Our files. One that its user has changed is shown as it was told to be: that it differs is as it should be. */
+/** The file of a record, if it is ours and there. One that its user has changed is shown as it was told to be: that it differs is as it should be. */
+const observe = (host: Host, place: string): SandboxFile | null => {
+  const text = read(place)?.toString();
+  // Its process ended before it had written anything, and so before there was a file.
+  if (text === '') remove(place);
+  const record = parseRecord(text ?? '');
+  if (record === null || record.tag.realm !== host.realm || record.tag.host !== host.host) return null;
+  const present = read(record.path);
+  if (present === null || isUnfinished(record.path)) {
+    remove(record.path);
+    remove(place);
+    prune(host, record.path);
+    return null;
+  }
+  const { path, tag } = record;
+  const content = isOurs(record, present) ? present.toString() : record.content;
+  return { kind: 'file', path, content, tag };
+};
+
+/** The file of ours at a path; null for none. */
+export const readFile = (host: Host, path: string): SandboxFile | null => observe(host, recordPath(host, path));
+
+/** Our files. */
 export const listFiles = (host: Host): readonly SandboxFile[] => {
   const names = attempt(`read ${recordsDir(host)}`, () => fs.readdirSync(recordsDir(host))) ?? [];
   return names.flatMap((name) => {
     if (!name.startsWith(prefixOf(host))) return [];
     const place = `${recordsDir(host)}/${name}`;
-    const text = read(place)?.toString() ?? '';
-    // Its process ended before it had written anything, and so before there was a file.
-    if (text === '') remove(place);
-    const record = parseRecord(text);
-    if (record === null || record.tag.realm !== host.realm || record.tag.host !== host.host) return [];
-    const present = read(record.path);
-    if (present === null || isUnfinished(record.path)) {
-      remove(record.path);
-      remove(place);
-      prune(host, record.path);
-      return [];
-    }
-    const { path, tag } = record;
-    const content = isOurs(record, present) ? present.toString() : record.content;
-    return [{ kind: 'file', path, content, tag }];
+    return observe(host, place) ?? [];
   });
 };

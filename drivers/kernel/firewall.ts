@@ -5,6 +5,7 @@ import { stepOf } from '../steps.ts';
 import { Flows } from './flows.ts';
 import type { Host } from './host.ts';
 import { Ports } from './ports.ts';
+import { rules } from './ruleset.ts';
 import { type ElementChange, Table } from './table.ts';
 import type { Transaction } from './transaction.ts';
 
@@ -14,8 +15,9 @@ export interface Firewall {
   readonly flows: Flows;
 }
 
-export const openFirewall = (host: Host): Firewall => {
-  const table = new Table(host.realm, host.host);
+/** @param owned false: a table that others may change, as on old kernels */
+export const openFirewall = (host: Host, owned = true): Firewall => {
+  const table = new Table(host.realm, host.host, rules, owned);
   return { table, ports: new Ports(host, table), flows: new Flows(host, table) };
 };
 

@@ -50,6 +50,8 @@ export interface Host {
   readonly resolverPort: number | null;
   /** Sockets that namespaces came with and nobody has asked for yet, by the path of the namespace. */
   readonly listeners: Map<string, Listeners>;
+  /** Inode of the namespace at a path of ours, as it was seen last: the file may be taken away while the namespace lives. */
+  readonly namespaces: Map<string, number>;
   /** Whether the thread may be in another namespace than `home`. */
   away: boolean;
   /** Next interface index to try. */
@@ -142,6 +144,7 @@ export const openHost = (realm: string, host: string, runDir: string, resolverPo
     spares: [],
     resolverPort,
     listeners: new Map(),
+    namespaces: new Map(),
     away: false,
     index,
     netfilter: readNetfilter(),
@@ -208,6 +211,25 @@ export const readLinkAt = (socket: NetlinkSocket, writer: MessageWriter, index: 
     found = decodeLink(reader, message);
   });
   for (const refusal of refusals) if (refusal.errno !== 'ENODEV') throw refused(refusal);
+  return found;
+};
+
+/** Links by their indexes; those that are not there are left out. */
+export const readLinksAt = (
+  socket: NetlinkSocket,
+  writer: MessageWriter,
+  indexes: readonly number[],
+): readonly LinkRecord[] => {
+  const found: LinkRecord[] = [];
+  for (let at = 0; at < indexes.length; at += chunk) {
+    writer.reset();
+    for (const index of indexes.slice(at, at + chunk)) getLinkByIndex(writer, index);
+    const refusals = socket.request(writer, (reader, message) => {
+      const link = decodeLink(reader, message);
+      if (link) found.push(link);
+    });
+    for (const refusal of refusals) if (refusal.errno !== 'ENODEV') throw refused(refusal);
+  }
   return found;
 };
 

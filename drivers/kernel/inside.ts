@@ -1,6 +1,7 @@
 /** What a namespace holds: links, addresses and routes, read by dumps of the socket that stands in it. */
 import type { Cidr } from '../objects.ts';
 import { broadcastOf, formatCidr, parseCidr } from './address.ts';
+import { routedOf } from './connected.ts';
 import { RT } from './constants.ts';
 import { expectNone } from './failure.ts';
 import { type Host, listLinks } from './host.ts';
@@ -97,12 +98,21 @@ const change = (
 const sameList = (a: readonly Cidr[], b: readonly Cidr[]): boolean =>
   a.length === b.length && a.every((cidr, at) => cidr === b[at]);
 
+/** Takes away the addresses whose routes others have taken: given again, they bring them. */
+const giveRoutes = (host: Host, socket: NetlinkSocket, index: number, addresses: readonly Cidr[]): void => {
+  const routed = routedOf(addresses, listRoutes(socket, host.writer), index);
+  const lost = addresses.filter((cidr) => !routed.includes(cidr));
+  change(host, socket, delAddress, index, lost, 'EADDRNOTAVAIL');
+  change(host, socket, newAddress, index, lost, 'EEXIST');
+};
+
 /**
  * Gives a link exactly these addresses in this order. Missing ones are added before others are removed: a link that lost its last
  * address would lose its routes too.
  */
 export const setAddresses = (host: Host, socket: NetlinkSocket, index: number, wanted: readonly Cidr[]): void => {
   const present = (): readonly Cidr[] => addressesOf(listAddresses(socket, host.writer), index);
+  giveRoutes(host, socket, index, present());
   const before = present();
   if (sameList(before, wanted)) return;
   const missing = wanted.filter((cidr) => !before.includes(cidr));

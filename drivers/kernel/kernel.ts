@@ -7,6 +7,8 @@ import type { Census, Kernel, KernelFacts, PeerResult, PlanResult } from '../por
 import { readCapacity } from './capacity.ts';
 import type { ThreadFailpoint } from './failpoint.ts';
 import type { Reply, Request, ThreadOptions } from './protocol.ts';
+import { threadUrl } from './thread-url.ts';
+import { Watch } from './watch.ts';
 
 export interface LinuxKernelOptions {
   readonly realm: string;
@@ -17,6 +19,9 @@ export interface LinuxKernelOptions {
   readonly resolverPort?: number;
   /** Address or interface by which other hosts reach this one; null or left out: that of the default route. */
   readonly underlay?: string | null;
+  /** As in `ThreadOptions`. */
+  readonly ownTable?: boolean;
+  readonly watchBytes?: number;
   /** For tests: `record:FILE` or `kill:NAME@N` (failpoint.ts); null or left out: none. */
   readonly failpoint?: string | null;
   /** For tests: which calls of the set-up thread fail (`fuseOf` in failpoint.ts). */
@@ -29,11 +34,6 @@ interface Waiting {
 }
 
 type Call = Request extends infer R ? (R extends { readonly id: number } ? Omit<R, 'id'> : never) : never;
-
-/** This file's own extension: `.ts` run directly, `.js` when built. */
-const extension = import.meta.url.slice(import.meta.url.lastIndexOf('.'));
-
-const threadUrl = (name: string): URL => new URL(`./${name}${extension}`, import.meta.url);
 
 /** Requests to a thread and its answers, until it ends. */
 class Thread {
@@ -69,6 +69,11 @@ class Thread {
     this.#ended ??= error;
     for (const { reject } of this.#waiting.values()) reject(this.#ended);
     this.#waiting.clear();
+  }
+
+  /** It cannot do without what has failed. */
+  fail(error: Error): void {
+    this.#end(error);
   }
 
   /** Waits for something that other threads bring about; rejects when they end first. */
@@ -117,7 +122,7 @@ const untilZero = async (count: Int32Array): Promise<void> => {
 export const linuxKernel = async (options: LinuxKernelOptions): Promise<Kernel> => {
   // The threads of the pool get the namespace of whoever needs them first: that is to be the main thread, before any other leaves home.
   await promises.stat('/');
-  const pending = new SharedArrayBuffer(4);
+  const pending = new SharedArrayBuffer(8);
   const { failpoint: setting = null, fuse = null, ...others } = options;
   const threadOptions: ThreadOptions = { ...others, pending };
   const failpoint = (who: string, fused: SharedArrayBuffer | null): { readonly failpoint?: ThreadFailpoint } =>
@@ -135,10 +140,12 @@ export const linuxKernel = async (options: LinuxKernelOptions): Promise<Kernel> 
     execArgv: [],
   });
   const thread = new Thread(setup, [reaper]);
+  const watch = new Watch();
   await thread.call({ call: 'apply', plans: [] });
   return {
     apply: async (plans) => (await thread.call({ call: 'apply', plans })) as readonly PlanResult[],
-    census: async () => (await thread.call({ call: 'census' })) as Census,
+    census: async (extent) => (await thread.call({ call: 'census', extent: extent ?? null })) as Census,
+    watch: (tell) => watch.begin(threadOptions, tell, (error) => thread.fail(error)),
     facts: async () => {
       for (;;) {
         const facts = (await thread.call({ call: 'facts' })) as KernelFacts | null;
@@ -146,10 +153,12 @@ export const linuxKernel = async (options: LinuxKernelOptions): Promise<Kernel> 
         await delay(unsettledMs);
       }
     },
+    listeners: async () => (await thread.call({ call: 'listeners' })) as readonly string[],
     capacity: readCapacity,
     setPeers: async (tables) => (await thread.call({ call: 'setPeers', tables })) as readonly PeerResult[],
     changePeers: async (changes) => (await thread.call({ call: 'changePeers', changes })) as readonly PeerResult[],
-    checkPeers: async () => (await thread.call({ call: 'checkPeers' })) as Awaited<ReturnType<Kernel['checkPeers']>>,
+    checkPeers: async (left = []) =>
+      (await thread.call({ call: 'checkPeers', left })) as Awaited<ReturnType<Kernel['checkPeers']>>,
     associations: async () =>
       (await thread.call({ call: 'associations' })) as Awaited<ReturnType<Kernel['associations']>>,
     changeAssociations: async (change) => (await thread.call({ call: 'changeAssociations', change })) as PlanResult,
@@ -162,6 +171,7 @@ export const linuxKernel = async (options: LinuxKernelOptions): Promise<Kernel> 
       await thread.until(untilZero(new Int32Array(pending)));
     },
     close: async () => {
+      await watch.end();
       if (thread.ended) return;
       // The reaper lets go of what it holds and ends by itself.
       const reaped = once(reaper, 'exit');

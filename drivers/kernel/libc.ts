@@ -54,6 +54,26 @@ export const recv = bound<(fd: number, buffer: Bytes, bytes: number, flags: numb
   'size_t',
   'int',
 ]);
+/** Fills a `struct msghdr` (recvmsg(2)) that leads to buffers by their addresses. */
+export const recvmsg = bound<(fd: number, header: Bytes, flags: number) => number>('recvmsg', 'long', [
+  'int',
+  'void *',
+  'int',
+]);
+/** `struct pollfd` one after the other, 8 bytes each; -1 waits as long as it takes. */
+export const poll = bound<(descriptors: Bytes, count: number, timeoutMs: number) => number>('poll', 'int', [
+  'void *',
+  'ulong',
+  'int',
+]);
+export const eventfd = bound<(initial: number, flags: number) => number>('eventfd', 'int', ['uint', 'int']);
+export const getsockname = bound<(fd: number, address: Bytes, bytes: Bytes) => number>('getsockname', 'int', [
+  'int',
+  'void *',
+  'void *',
+]);
+/** Where the bytes of a buffer are; they stay there as long as it lives. */
+export const addressOf = (buffer: Bytes): bigint => koffi.address(buffer);
 export const bind = bound<(fd: number, address: Bytes, bytes: number) => number>('bind', 'int', [
   'int',
   'void *',

@@ -3,7 +3,7 @@ import { constants } from 'node:os';
 import { batchName } from './batch-name.ts';
 import { AF, NL, SOCK } from './constants.ts';
 import { around, blows, isWatched } from './failpoint.ts';
-import { check, close, errno, errnoName, recv, SystemError, send, setsockopt, socket } from './libc.ts';
+import { check, close, errno, errnoName, getsockname, recv, SystemError, send, setsockopt, socket } from './libc.ts';
 import { type Message, MessageReader, type NetlinkError, readError } from './reader.ts';
 import type { MessageWriter } from './writer.ts';
 
@@ -91,6 +91,13 @@ export class NetlinkSocket {
     setsockopt(this.fd, SOCK.SOL_SOCKET, SOCK.SNDBUFFORCE, bufferBytes, 4);
     setsockopt(this.fd, SOCK.SOL_SOCKET, SOCK.RCVBUFFORCE, bufferBytes, 4);
     return this;
+  }
+
+  /** What messages of the kernel name it by: struct sockaddr_nl, u32 at 4. 0 before anything was sent. */
+  get port(): number {
+    const [address, bytes] = [new Uint8Array(12), Uint8Array.of(12, 0, 0, 0)];
+    check(getsockname(this.fd, address, bytes), 'getsockname(netlink)');
+    return new DataView(address.buffer).getUint32(4, true);
   }
 
   #send(writer: MessageWriter): void {

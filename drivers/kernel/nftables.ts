@@ -166,6 +166,16 @@ export const decodeRule = (reader: MessageReader, { start, end }: Message): stri
   return comment;
 };
 
+/** Chain and handle of a rule. */
+export const decodeRulePlace = (reader: MessageReader, { start, end }: Message): string => {
+  let [chain, handle] = ['', ''];
+  reader.attributes(start + 4, end, (type, from, to) => {
+    if (type === 2) chain = reader.text(from, to);
+    else if (type === 3 && to - from === 8) handle = `${reader.be32(from)}.${reader.be32(from + 4)}`;
+  });
+  return `${chain} ${handle}`;
+};
+
 /** An element as its bytes. */
 export interface ElementRecord {
   readonly key: Uint8Array;

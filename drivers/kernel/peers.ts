@@ -84,14 +84,15 @@ const entriesOf = (host: Host, peers: Iterable<Peer>): Entries => {
 
 const isV4 = (address: string): boolean => !address.includes(':');
 
-/** Makes a tunnel hold exactly its table; answers how many entries were not so. */
-const correct = (host: Host, name: string, tunnel: Tunnel): number => {
+/** Makes a tunnel hold exactly its table, or leaves it; answers how many entries were not so. */
+const correct = (host: Host, name: string, tunnel: Tunnel, isLeft = false): number => {
   const link = requireLink(host.route, host.writer, name);
   const present = readEntries(host.route, host.writer, link);
   const wanted = entriesOf(host, tunnel.peers.values());
   const strange = [...present.keys()].filter((key) => !wanted.has(key));
   const bent = [...present].flatMap(([key, leadsTo]) => (leadsTo === wrong && wanted.has(key) ? [key] : []));
   const puts = [...wanted].filter(([key, leadsTo]) => present.get(key) !== leadsTo);
+  if (isLeft) return strange.length + puts.length;
   write(host, link.index, [...strange, ...bent], puts);
   announce(host, tunnel, link, puts);
   return strange.length + puts.length;
@@ -128,5 +129,11 @@ const change = (host: Host, name: string, { put, drop }: PeerChange): number => 
 export const changePeers = (host: Host, changes: readonly PeerChange[]): readonly PeerResult[] =>
   changes.map((each) => attempt(each.tunnel, () => change(host, each.tunnel, each)));
 
-export const checkPeers = (host: Host): readonly (PeerResult & { readonly tunnel: string })[] =>
-  [...host.tunnels].map(([name, tunnel]) => ({ ...attempt(name, () => correct(host, name, tunnel)), tunnel: name }));
+export const checkPeers = (
+  host: Host,
+  left: readonly string[],
+): readonly (PeerResult & { readonly tunnel: string })[] =>
+  [...host.tunnels].map(([name, tunnel]) => ({
+    ...attempt(name, () => correct(host, name, tunnel, left.includes(name))),
+    tunnel: name,
+  }));

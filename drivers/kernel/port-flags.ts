@@ -20,6 +20,15 @@ export const readNetfilter = (): Netfilter => ({
   ipv6: readSetting('bridge/bridge-nf-call-ip6tables') === '1',
 });
 
+/** What else they may see. */
+export const otherNetfilters = ({ ipv4, ipv6 }: Netfilter): readonly Netfilter[] =>
+  [
+    { ipv4: false, ipv6: false },
+    { ipv4: true, ipv6: false },
+    { ipv4: false, ipv6: true },
+    { ipv4: true, ipv6: true },
+  ].filter((other) => other.ipv4 !== ipv4 || other.ipv6 !== ipv6);
+
 /** Where the ruleset sees one family only, isolation stays: rather a published port that a neighbour cannot use than a leak. */
 export const portFlags = ({ isolated }: Pick<Veth, 'isolated'>, { ipv4, ipv6 }: Netfilter): PortFlags => {
   const byRules = ipv4 && ipv6;

@@ -1,5 +1,5 @@
 /** What the threads of a kernel say to each other: as JSON, which costs half of what a structured clone of plans does. */
-import type { AssociationChange, PeerChange, PeerTable, Plan, PortSearch } from '../port.ts';
+import type { AssociationChange, Extent, PeerChange, PeerTable, Plan, PortSearch } from '../port.ts';
 
 export interface ThreadOptions {
   readonly realm: string;
@@ -8,7 +8,11 @@ export interface ThreadOptions {
   readonly resolverPort?: number;
   /** Address or interface; null or left out: that of the default route. */
   readonly underlay?: string | null;
-  /** One 32-bit count: jobs handed to the reaper and not yet done. */
+  /** False: others may change our table too, as on kernels before 5.12. */
+  readonly ownTable?: boolean;
+  /** Room for notifications that are not read yet. */
+  readonly watchBytes?: number;
+  /** Two words of 32 bits: how many jobs were handed to the reaper and are not done yet, and the port of the socket that changes our table. */
   readonly pending: SharedArrayBuffer;
 }
 
@@ -20,7 +24,9 @@ export type Request =
   | { readonly id: number; readonly call: 'changeAssociations'; readonly change: AssociationChange }
   | { readonly id: number; readonly call: 'findPorts'; readonly searches: readonly PortSearch[] }
   | { readonly id: number; readonly call: 'openResolver'; readonly netns: string; readonly port: number }
-  | { readonly id: number; readonly call: 'checkPeers' | 'associations' | 'census' | 'facts' | 'close' };
+  | { readonly id: number; readonly call: 'census'; readonly extent: Extent | null }
+  | { readonly id: number; readonly call: 'checkPeers'; readonly left: readonly string[] }
+  | { readonly id: number; readonly call: 'associations' | 'facts' | 'listeners' | 'close' };
 
 export type Reply =
   | { readonly id: number; readonly ok: true; readonly value: unknown }

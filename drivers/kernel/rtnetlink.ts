@@ -1,5 +1,5 @@
 /** Encoders of rtnetlink messages: bytes, no policy. Layouts: linux/rtnetlink.h, if_link.h, if_addr.h, veth.h. */
-import { AF, IFA, IFF, IFLA, IPV4_DEVCONF, ND, NL, RT, RTM } from './constants.ts';
+import { AF, IFA, IFF, IFLA, IPV4_DEVCONF, ND, NETNSA, NL, RT, RTM } from './constants.ts';
 import type { PortFlags } from './records.ts';
 import type { MessageWriter } from './writer.ts';
 
@@ -170,6 +170,14 @@ export const getLinkByName = (w: MessageWriter, name: string): void => {
 export const dumpLinks = (w: MessageWriter): void => {
   link(w, RTM.GETLINK, NL.F_DUMP, 0);
   w.u32(IFLA.EXT_MASK, IFLA.SKIP_STATS);
+  w.end();
+};
+
+/** Gives the namespace behind a descriptor a number of the kernel's choice (struct rtgenmsg: family u8). Refused where it has one: EEXIST. */
+export const newNamespaceId = (w: MessageWriter, descriptor: number): void => {
+  w.begin(RTM.NEWNSID, 0, 4);
+  w.u32(NETNSA.NSID, 0xffffffff);
+  w.u32(NETNSA.FD, descriptor);
   w.end();
 };
 

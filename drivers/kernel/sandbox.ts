@@ -4,6 +4,7 @@ import { foreign, KernelFailure, ownership } from './failure.ts';
 import type { Host } from './host.ts';
 import { close, SystemError } from './libc.ts';
 import { dropListeners } from './listener.ts';
+import { findLost, noteNamespace } from './lost-namespace.ts';
 import * as netns from './netns.ts';
 import { closeSpace, takeSpace } from './spare.ts';
 import type { Transaction } from './transaction.ts';
@@ -36,8 +37,12 @@ export const unpinNamespace = (transaction: Transaction, object: Netns, links: r
   const namespace = holdNamespace(object.path);
   dropListeners(host, object.path);
   if (namespace >= 0 || links.length > 0) transaction.reaps.push({ links, namespace });
+  host.namespaces.delete(object.path);
   const run = (): void => {
-    if (namespace >= 0) pinAgain(namespace, object.path);
+    if (namespace >= 0) {
+      pinAgain(namespace, object.path);
+      noteNamespace(host, object.path, namespace);
+    }
     netns.writeRecord(host, object);
   };
   // Before it is off its path: it may come off by half.
@@ -51,6 +56,7 @@ export const discardNamespace = (host: Host, object: Netns, links: readonly numb
   const namespace = holdNamespace(object.path);
   dropListeners(host, object.path);
   if (namespace >= 0 || links.length > 0) host.reaps.push({ links, namespace });
+  host.namespaces.delete(object.path);
   netns.unpin(object.path);
   netns.removeRecord(host, object.path);
 };
@@ -91,10 +97,23 @@ const ensureOwned = (transaction: Transaction, object: Netns, known: boolean): v
   }
   transaction.undo.push({ what: `remove netns ${object.path}`, run: () => discardNamespace(host, object, []) });
   dropListeners(host, object.path);
+  const lost = findLost(host, object);
   netns.createFile(object.path);
+  if (lost === null) makeAt(host, object.path);
+  else {
+    try {
+      netns.pin(lost, object.path);
+    } finally {
+      close(lost);
+    }
+  }
+};
+
+const makeAt = (host: Host, path: string): void => {
   const space = takeSpace(host, null);
   try {
-    netns.pin(space.descriptor, object.path);
+    netns.pin(space.descriptor, path);
+    noteNamespace(host, path, space.descriptor);
   } finally {
     closeSpace(space);
   }

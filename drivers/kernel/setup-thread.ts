@@ -9,7 +9,9 @@ import { closeFirewall, type Firewall, openFirewall } from './firewall.ts';
 import { type Host, openHost } from './host.ts';
 import { findLeftovers } from './leftovers.ts';
 import { close } from './libc.ts';
+import { linkListeners } from './link-listeners.ts';
 import { dropListeners, openResolver } from './listener.ts';
+import { lookAt } from './look.ts';
 import { mountRunDirectory } from './netns.ts';
 import { changePeers, checkPeers, setPeers } from './peers.ts';
 import type { Reply, Request, ThreadOptions } from './protocol.ts';
@@ -51,8 +53,9 @@ const prepareTable = ({ table }: Firewall): void => {
 
 const start = (): { readonly host: Host; readonly firewall: Firewall } => {
   const host = openHost(options.realm, options.host, options.runDir, options.resolverPort);
-  const firewall = openFirewall(host);
+  const firewall = openFirewall(host, options.ownTable ?? true);
   prepareTable(firewall);
+  Atomics.store(pending, 1, firewall.table.port);
   prepareRunDirectory(host);
   host.reaps.push(...findLeftovers(host));
   handOver(host);
@@ -99,15 +102,17 @@ const answer = (request: Request): unknown => {
     case 'apply':
       return applyPlans(host, firewall, request.plans);
     case 'census':
-      return takeCensus(host, firewall.table);
+      return request.extent === null ? takeCensus(host, firewall.table) : lookAt(host, firewall.table, request.extent);
     case 'facts':
       return readFacts(host, options.underlay ?? null);
+    case 'listeners':
+      return linkListeners();
     case 'setPeers':
       return announcing(() => setPeers(host, request.tables));
     case 'changePeers':
       return announcing(() => changePeers(host, request.changes));
     case 'checkPeers':
-      return announcing(() => checkPeers(host));
+      return announcing(() => checkPeers(host, request.left));
     case 'associations':
       return readAssociations(host);
     case 'changeAssociations':

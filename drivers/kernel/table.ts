@@ -8,10 +8,12 @@ import { NetlinkSocket, type Refusal } from './netlink.ts';
 import {
   beginBatch,
   decodeElements,
+  decodeRulePlace,
   decodeTable,
   delElements,
   delTable,
   dumpElements,
+  dumpRules,
   type ElementRecord,
   endBatch,
   getTable,
@@ -44,6 +46,9 @@ interface Held {
 /** Some 120 bytes an element: room for ten thousand of them, and more is made where a transaction needs it. */
 const writerBytes = 4 << 20;
 const elementBytesMax = 256;
+
+/** linux/netfilter/nf_tables.h: its rules are there, and see no packet. */
+const TABLE_DORMANT = 1;
 
 /** The best ownership that a kernel knows: PERSIST came with Linux 6.9, OWNER with 5.12. */
 const flagChoices: readonly number[] = [NFT.TABLE_OWNER | NFT.TABLE_PERSIST, 0];
@@ -92,7 +97,15 @@ export class Table {
   #exchanges: Exchange[] = [];
   #ready = false;
 
-  constructor(realm: string, host: string, chosen: readonly Rule[] = rules) {
+  /** Whether nobody else can change it. */
+  #isOwned = false;
+  /** Handles of the rules as they were made, where others can change them. */
+  #handles: readonly string[] = [];
+  readonly #flagChoices: readonly number[];
+
+  /** @param owned false: as on a kernel that knows no owners */
+  constructor(realm: string, host: string, chosen: readonly Rule[] = rules, owned = true) {
+    this.#flagChoices = owned ? flagChoices : [0];
     this.#realm = realm;
     this.#host = host;
     this.#rules = chosen;
@@ -139,7 +152,8 @@ export class Table {
       if (!found.comment.startsWith(owner)) throw foreign('nftables table', `inet ${this.name}`, found.comment);
       this.#adopt(found);
       this.#held = new Map(this.#dump().map((held) => [objectKey(held.element), held]));
-      if (found.comment !== version) this.#make([...this.#held.values()], true);
+      // What others could change while nobody watched may be anything.
+      if (found.comment !== version || !this.#isOwned) this.#make([...this.#held.values()], true);
     }
     this.#ready = true;
   }
@@ -147,6 +161,7 @@ export class Table {
   /** Becomes the owner of a table whose owner is gone. */
   #adopt(found: TableRecord): void {
     if ((found.flags & (NFT.TABLE_OWNER | NFT.TABLE_PERSIST)) === 0) return;
+    this.#isOwned = true;
     const flags = NFT.TABLE_OWNER | NFT.TABLE_PERSIST;
     const [refusal] = this.#commit(0, (w) => newTable(w, this.name, flags, null));
     if (refusal === undefined) return;
@@ -155,14 +170,18 @@ export class Table {
 
   /** One transaction: the table with its rules and elements, instead of the one that is there if `replace`. */
   #make(elements: readonly Held[], replace: boolean): void {
-    for (const flags of flagChoices) {
+    for (const flags of this.#flagChoices) {
       const refusals = this.#commit(elements.length, (w) => {
         if (replace) delTable(w, this.name);
         newTable(w, this.name, flags, this.#comment.version);
         encodeRuleset(w, this.name, this.#rules);
         this.#encodeNew(w, elements);
       });
-      if (refusals.length === 0) return;
+      if (refusals.length === 0) {
+        this.#isOwned = flags !== 0;
+        this.#handles = this.#isOwned ? [] : this.#listRules();
+        return;
+      }
       if (flags === 0 || refusals[0]?.errno !== 'EOPNOTSUPP') expectNone(refusals);
     }
   }
@@ -195,10 +214,53 @@ export class Table {
     });
   }
 
+  /** Names and places of the rules; a rule that is changed gets another handle. */
+  #listRules(): readonly string[] {
+    dumpRules(this.#writer, this.name);
+    return this.#socket
+      .dump(this.#writer, () => {
+        const result: string[] = [];
+        return { result, visit: (reader, message) => result.push(decodeRulePlace(reader, message)) };
+      })
+      .sort();
+  }
+
+  /** What is to be seen of what others have done to it; null where it is as it was made. */
+  #damage(): string | null {
+    const found = this.#find();
+    if (found === null) return 'gone';
+    const { version } = this.#comment;
+    if (found.comment !== version) return 'another one';
+    if ((found.flags & TABLE_DORMANT) !== 0) return 'dormant';
+    const [now, before] = [this.#listRules(), this.#handles];
+    return now.length === before.length && now.every((rule, at) => rule === before[at]) ? null : 'other rules';
+  }
+
+  /**
+   * Makes the table as it was, if others have changed anything but its elements. Only where they can.
+   * @returns what they had done to it; null: nothing
+   */
+  mend(): string | null {
+    this.prepare();
+    if (this.#isOwned) return null;
+    const damage = this.#damage();
+    if (damage === null) return null;
+    if (damage === 'another one') throw foreign('nftables table', `inet ${this.name}`, '');
+    this.#make([...this.#held.values()], damage !== 'gone');
+    return damage;
+  }
+
   /** The elements as they are in the kernel, for a census. */
   elements(): readonly Element[] {
     this.prepare();
-    return this.#dump().map((held) => held.element);
+    const found = this.#dump();
+    if (!this.#isOwned) this.#held = new Map(found.map((held) => [objectKey(held.element), held]));
+    return found.map((held) => held.element);
+  }
+
+  /** Names the socket by which it is changed. */
+  get port(): number {
+    return this.#socket.port;
   }
 
   /** The element with this key that is in the table, without a look at the kernel. */

@@ -82,12 +82,12 @@ const networkSettings = (
   request: CommandData<'UpdateNetwork'>,
   mtuOf: (options: Readonly<Record<string, string>>) => number | null,
 ): Result<NetworkSettings> => {
-  const { labels = facts.labels } = request;
+  const { labels = facts.labels, drift = facts.drift } = request;
   const dns = request.dns === undefined ? found(facts.dns) : dnsOf(request.dns);
   if (!dns.ok) return dns;
   const options = { ...facts.options, ...request.options };
   const mtu = request.options === undefined ? facts.mtu : mtuOf(options);
-  return found({ labels, dns: dns.value, options, mtu });
+  return found({ labels, dns: dns.value, options, mtu, drift });
 };
 
 const immutable = ({ facts }: NetworkRow, options: NetworkSettings['options'], updatable: readonly string[]) => {

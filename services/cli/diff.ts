@@ -19,6 +19,7 @@ const singular: Readonly<Record<string, string>> = {
   sandboxes: 'sandbox',
   addresses: 'address',
   garbage: 'garbage',
+  drift: 'drift',
   parked: 'parked',
   shredded: 'shredded',
   capacity: 'capacity',

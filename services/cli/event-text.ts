@@ -18,6 +18,21 @@ const addresses = (data: Data): string =>
     .filter((address) => address !== '')
     .join(' ');
 
+const aboutDrift = (data: Data): string => {
+  const { kind, name } = object(data.of);
+  const changes = list(data.changes).map(object);
+  const what = changes.map(({ object: key, before, after }) => `${text(key)}: ${text(before)} -> ${text(after)}`);
+  const suspects = list(data.suspects).map(text);
+  return [
+    `${text(kind)} ${text(name)}`,
+    text(data.reason),
+    ...what.slice(0, 3),
+    suspects.length > 0 ? `by ${suspects.join(', ')}` : '',
+  ]
+    .filter((part) => part !== '')
+    .join('; ');
+};
+
 const ofLoad = (type: string, data: Data): string => {
   if (type === 'CommandsRefused')
     return `${String(data.count)} of ${text(data.actor)}: ${text(data.code)}: ${text(data.detail)}`;
@@ -68,6 +83,7 @@ const about = (type: string, data: Data): string => {
   if (type === 'HostLost') return `host ${text(data.host)}: ${text(data.reason)}`;
   if (type === 'PeersForgotten') return `host ${text(data.host)}`;
   if (type === 'HostLapsed') return `host ${text(data.host)}, away since ${text(data.since)}`;
+  if (type.startsWith('Drift')) return aboutDrift(data);
   if (type === 'HostResumed') return `host ${text(data.host)}, ${text(data.held)} what the log does not know`;
   if (type === 'LogRegressed') {
     const [seen, found] = [object(data.seen), object(data.found)];

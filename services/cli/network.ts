@@ -69,11 +69,17 @@ const describe = (row: NetworkRow): string =>
     options: describePairs(row.options),
     labels: describePairs(row.labels),
     collection: describeGc(row.gc),
+    drift: row.drift === 'report' ? 'only reported' : '',
     owner: row.owner,
     lease: row.leaseMs === null ? '' : `${row.leaseMs / 1000} s, see \`cnm lease ls\``,
     update: updateOf(row),
     fault: row.fault ? `${row.fault.code}: ${row.fault.text}` : '',
   });
+
+const driftOption = {
+  value: 'repair|report',
+  help: 'what is done when somebody else changes it in the kernel (repair)',
+} as const;
 
 const createOptions = {
   driver: { short: 'd', value: 'DRIVER', help: 'bridge (the default), or one of `cnm driver ls`' },
@@ -93,9 +99,17 @@ const createOptions = {
   label: { value: 'K=V', multiple: true, help: 'kept with the network' },
   gc: { value: 'DURATION|off', help: 'when its endpoints without a sandbox are collected' },
   ...leaseOptions,
+  drift: driftOption,
   host: { value: 'HOST', help: 'where to make it, when there are several hosts' },
   ...sendOptions,
 } as const;
+
+const driftField = (call: Call): { readonly drift?: 'repair' | 'report' } => {
+  const drift = call.text('drift');
+  if (drift === undefined) return {};
+  if (drift === 'repair' || drift === 'report') return { drift };
+  throw new UsageError(`--drift ${drift}: write repair or report`, create);
+};
 
 const createInput = (call: Call, name: string) => {
   const driver = call.text('driver');
@@ -126,6 +140,7 @@ const createInput = (call: Call, name: string) => {
     ...(driver === undefined ? {} : { driver }),
     ...(gc === undefined ? {} : { gc }),
     ...leaseFields(call),
+    ...driftField(call),
   };
 };
 
@@ -228,11 +243,12 @@ const updateInput = (call: Call) => {
   };
   const input = {
     ...dnsFields(call),
+    ...driftField(call),
     ...(labels.length === 0 ? {} : { labels: parsePairs(labels, '--label') }),
     ...(Object.keys(options).length === 0 ? {} : { options }),
   };
   if (Object.keys(input).length > 0) return input;
-  throw new UsageError('nothing to change: name labels, --mtu, --icc or DNS settings', update);
+  throw new UsageError('nothing to change: name labels, --mtu, --icc, --drift or DNS settings', update);
 };
 
 const update: Spec = {
@@ -243,6 +259,7 @@ const update: Spec = {
     label: { value: 'K=V', multiple: true, help: 'its labels, instead of those it has' },
     mtu: { value: 'N', help: 'MTU of its links' },
     icc: { value: 'on|off', help: 'whether its endpoints may talk to each other' },
+    drift: driftOption,
     ...dnsOptions,
     ...sendOptions,
   },

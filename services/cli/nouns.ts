@@ -96,6 +96,11 @@ export const nouns: readonly Noun[] = [
     load: async () => (await import('./command.ts')).commandSpecs,
   },
   {
+    name: 'drift',
+    summary: 'ls: what others have changed in kernels',
+    load: async () => (await import('./drift.ts')).driftSpecs,
+  },
+  {
     name: 'events',
     summary: 'what has been decided and done',
     load: async () => (await import('./events.ts')).eventSpecs,

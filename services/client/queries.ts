@@ -70,6 +70,7 @@ export class Queries {
   readonly drivers: AskView<'drivers'> = (query) => this.view('drivers', query);
   readonly commands: AskView<'commands'> = (query) => this.view('commands', query);
   readonly garbage: AskView<'garbage'> = (query) => this.view('garbage', query);
+  readonly drift: AskView<'drift'> = (query) => this.view('drift', query);
   readonly parked: AskView<'parked'> = (query) => this.view('parked', query);
   /** Leases of sandboxes and networks that somebody has to renew. */
   readonly leases: AskView<'leases'> = (query) => this.view('leases', query);

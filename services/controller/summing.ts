@@ -3,6 +3,7 @@ import { quotaOf } from '../../events/deciders/quotas.ts';
 import type { Answer } from '../../events/queries.ts';
 import { type Refusal, refuse } from '../../events/refusals.ts';
 import { type RefusedRange, rangeWith } from '../../events/refused-ranges.ts';
+import { commandKey } from '../../events/state.ts';
 import type { Clock } from '../lib/clock.ts';
 import { boundaryOf, type Realm } from '../lib/realm.ts';
 import type { Appended, Message, Stream } from '../lib/stream.ts';
@@ -120,9 +121,16 @@ export class Summing {
       await settled(appended);
     }
     for (const { sum, senders } of recorded) {
-      for (const sender of senders) this.#answer(sender, sum.refusal, position);
+      // One that was sent twice, and decided once, has its answer.
+      for (const sender of senders) if (!this.#isDecided(sender)) this.#answer(sender, sum.refusal, position);
       this.#refusals.recorded(sum, senders.length, clock.monotonicMs());
     }
+  }
+
+  #isDecided({ actor, id }: Sender): boolean {
+    const key = commandKey(actor, id);
+    for (const { state } of this.#options.realm.boundaries.values()) if (state.commands.has(key)) return true;
+    return false;
   }
 
   /** Where the log holds these sums already, by a commit of ours that nobody acknowledged; 0: nowhere. */

@@ -1,7 +1,20 @@
 /** What an event is about, for its CloudEvents `subject`: `network/ID`, `endpoint/ID`, `sandbox/NAME`, … `command`: ACTOR/ID of the one that was refused. */
-import type { Fact } from '../../events/events.ts';
+import type { Fact, FactOf } from '../../events/events.ts';
+
+const aboutDrift = ({
+  of: { kind, networkId, endpointId, sandbox },
+  host,
+}: Pick<FactOf<'DriftEnded'>['data'], 'of' | 'host'>): string => {
+  if (kind === 'endpoint') return `endpoint/${endpointId}`;
+  if (kind === 'sandbox') return `sandbox/${sandbox?.id}`;
+  return kind === 'network' ? `network/${networkId}` : `host/${host}`;
+};
+
+type DriftFact = FactOf<'DriftDetected' | 'DriftRepaired' | 'DriftLeft' | 'DriftEnded'>;
+const isDrift = (fact: Fact): fact is DriftFact => 'drift' in fact.data;
 
 export const aboutOf = (fact: Fact, command = ''): string => {
+  if (isDrift(fact)) return aboutDrift(fact.data);
   switch (fact.type) {
     case 'NetworkCreateRequested':
       return `network/${fact.data.network.id}`;

@@ -1,13 +1,12 @@
 /** The one reader of the environment: every setting, its default and what is wrong with it. */
 import { hash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { homedir, hostname, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { isFailpoint } from '../../drivers/kernel/failpoint.ts';
 import { checkPools, DEFAULT_IPV4_POOLS, DEFAULT_REALM_POOLS, type SubnetPool } from '../../events/ipam-subnets.ts';
 import { Actor, HostName, RealmName } from '../../events/names.ts';
 import { CALL_TIMEOUT_MS, SOCKET_DIRECTORIES, SPEC_DIRECTORIES } from '../plugins/defaults.ts';
+import { type Machine, thisMachine } from './machine.ts';
 
 export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export type LogLevel = (typeof logLevels)[number];
@@ -57,6 +56,8 @@ export interface Config {
   readonly pluginTimeoutMs: number;
   readonly quarantineMs: number;
   readonly confirmMs: number;
+  /** Between a worker's looks at everything for what others have changed. */
+  readonly driftMs: number;
   /** The operator answers for it that the server lets each user publish under its own actor only. */
   readonly actorsProven: boolean;
   /** Commands a second beyond which an actor is held back while others are at work. */
@@ -121,6 +122,7 @@ export const variables = {
   CNM_PLUGIN_TIMEOUT_MS: `how long a call of a plugin may take, at most (${CALL_TIMEOUT_MS})`,
   CNM_QUARANTINE_MS: 'how long a released address rests before it is given out again (60000)',
   CNM_CONFIRM_MS: 'how long a suspected endpoint stays before it is collected (5000)',
+  CNM_DRIFT_MS: 'how often a worker looks at all that is its own for what others have changed unnoticed (30000)',
   CNM_ACTORS:
     'authenticated: you answer for it that the server lets each user publish under its own actor only; else actors are recorded as claimed (claimed)',
   CNM_FAIR_RATE:
@@ -143,41 +145,6 @@ type Variable = keyof typeof variables;
 export type ConfigRead =
   | { readonly ok: true; readonly config: Config }
   | { readonly ok: false; readonly problems: readonly string[] };
-
-/** What the machine says where the environment says nothing. */
-export interface Machine {
-  readonly uid: number;
-  readonly user: string;
-  readonly home: string;
-  readonly hostname: string;
-  /** Stays the same over reboots (machine-id(5)); empty where there is none. */
-  readonly id: string;
-}
-
-const userName = (): string => {
-  try {
-    return userInfo().username;
-  } catch {
-    // a container may run under an id that no user has
-    return `uid-${process.getuid?.() ?? 0}`;
-  }
-};
-
-const machineId = (): string => {
-  try {
-    return readFileSync('/etc/machine-id', 'utf8').trim();
-  } catch {
-    return '';
-  }
-};
-
-const thisMachine = (): Machine => ({
-  uid: process.getuid?.() ?? 0,
-  user: userName(),
-  home: homedir(),
-  hostname: hostname(),
-  id: machineId(),
-});
 
 /** 40 bits that other machines, realms and hosts do not have, as RFC 4193 wants them, and that a restart gives again. */
 const ulaOf = (machine: Machine, realm: string, host: string): string => {
@@ -292,6 +259,7 @@ const Environment = z.object({
   CNM_PLUGIN_TIMEOUT_MS: wholeMs.refine((ms) => ms > 0, 'more than 0').optional(),
   CNM_QUARANTINE_MS: wholeMs.optional(),
   CNM_CONFIRM_MS: wholeMs.optional(),
+  CNM_DRIFT_MS: wholeMs.refine((ms) => ms >= 100, '100 or more').optional(),
   CNM_ACTORS: z.enum(['claimed', 'authenticated'], 'either claimed or authenticated').optional(),
   CNM_FAIR_RATE: wholeCount('commands a second').optional(),
   CNM_OPERATORS: z
@@ -366,6 +334,7 @@ export const readConfig = (
     pluginTimeoutMs: settings.CNM_PLUGIN_TIMEOUT_MS ?? CALL_TIMEOUT_MS,
     quarantineMs: settings.CNM_QUARANTINE_MS ?? 60_000,
     confirmMs: settings.CNM_CONFIRM_MS ?? 5_000,
+    driftMs: settings.CNM_DRIFT_MS ?? 30_000,
     actorsProven: settings.CNM_ACTORS === 'authenticated',
     fairRate: settings.CNM_FAIR_RATE ?? 500,
     operators: settings.CNM_OPERATORS ?? null,

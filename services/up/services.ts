@@ -208,7 +208,8 @@ const startWorker = async (deps: ServiceDeps): Promise<Part> => {
     const { pluginSockets: sockets, pluginSpecs: specs, pluginTimeoutMs: timeoutMs } = config;
     const asked = createPlugins({ sockets, specs, timeoutMs, clock, logger, failpoint });
     const plugins = meteredPlugins(asked, metrics, clock);
-    const settings = { ...place, pools, ula, netnsRoots, secret: secret.ok ? secret.bytes : null };
+    const drift = { everyMs: config.driftMs };
+    const settings = { ...place, pools, ula, netnsRoots, secret: secret.ok ? secret.bytes : null, drift };
     const meter = workerMeter(metrics);
     const journal = fileJournal(`${runDir}.journal`);
     const create = () =>

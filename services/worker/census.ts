@@ -58,19 +58,28 @@ interface Pending {
 /** An object of one incarnation: another one at the same place is another object. */
 const identityOf = (object: KernelObject): string => `${objectKey(object)} ${formatTag(object.tag)}`;
 
+/** Networks that would be seen to be vacated (presence.ts): not those of which a process that ended in the middle of that left a part. */
+const seenIn = ({ state }: Scene, { objects }: Census): ReadonlySet<string> =>
+  new Set([...state.outlets.keys(), ...objects.flatMap(({ kind, tag }) => (kind === 'vxlan' ? [tag.id] : []))]);
+
 /** What the networks that a unit is about are in the kernel with, as far as they come and go with their endpoints. */
-const presenceOf = ({ state, deployment }: Scene, { intents }: Unit): readonly KernelObject[] =>
+const presenceOf = (
+  { state, deployment }: Scene,
+  { intents }: Unit,
+  seen: ReadonlySet<string>,
+): readonly KernelObject[] =>
   intents.flatMap(({ data }) => {
-    const row = 'networkId' in data ? networkOf(state, data.networkId) : undefined;
+    const row = 'networkId' in data && seen.has(data.networkId) ? networkOf(state, data.networkId) : undefined;
     if (!row || !isRecordOnly(row.facts)) return [];
     return driverOf(deployment, row.facts)?.presence(deployment.host, networkNow(row)) ?? [];
   });
 
 /** What intents that are not reported yet have to do with: their execution sees to it. */
-const pendingObjects = (scene: Scene): Pending => {
+const pendingObjects = (scene: Scene, census: Census): Pending => {
   const ensured = new Set<string>();
   const removed = new Set<string>();
   const kept = new Set<string>();
+  const seen = seenIn(scene, census);
   const sandboxes = new Set<string>();
   for (const unit of openUnits(scene.state)) {
     const { effects, remainder } = unit.expired ? takeBack(scene, unit) : courseOf(scene, unit);
@@ -78,7 +87,7 @@ const pendingObjects = (scene: Scene): Pending => {
       for (const object of ensure) ensured.add(identityOf(object));
       for (const object of remove) removed.add(identityOf(object));
     }
-    for (const object of presenceOf(scene, unit)) kept.add(identityOf(object));
+    for (const object of presenceOf(scene, unit, seen)) kept.add(identityOf(object));
     const sandbox = sandboxOf(scene.state, unit);
     if (sandbox) sandboxes.add(sandbox.incarnation);
   }
@@ -94,7 +103,7 @@ export const repairs = (scene: Scene, census: Census): readonly Operation[] =>
 
 /** @param held owners whose objects stay as they are, whatever the log says: `ownerOf` */
 export const repairsBut = (scene: Scene, census: Census, held: ReadonlySet<string>): readonly Operation[] => {
-  const { ensured, removed, kept, sandboxes } = pendingObjects(scene);
+  const { ensured, removed, kept, sandboxes } = pendingObjects(scene, census);
   const isPending = (object: KernelObject): boolean =>
     ensured.has(identityOf(object)) || (object.tag.entity === 'sandbox' && sandboxes.has(object.tag.id));
   const isHeld = (object: KernelObject): boolean => held.has(ownerOf(object.tag));

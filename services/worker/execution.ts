@@ -1,58 +1,25 @@
-/** Executes units: plans to the kernel, results to reports. What fails is taken back before it is reported as failed. */
-import type { Logger } from 'pino';
 import { objectKey } from '../../drivers/objects.ts';
-import type { Census, Kernel, KernelFault, Plan } from '../../drivers/port.ts';
+import type { Census, KernelFault, Operation, Plan, PlanResult } from '../../drivers/port.ts';
 import { type Fault, isConstructive, type SandboxFacts } from '../../events/events.ts';
-import type { BoundaryState } from '../../events/state.ts';
-import type { Dns } from '../dns/dns.ts';
-import type { Clock } from '../lib/clock.ts';
 import { aboutEvent } from '../lib/log-fields.ts';
-import { noTracing, type Tracing } from '../lib/trace.ts';
+import { noTracing } from '../lib/trace.ts';
 import { blamed } from './blame.ts';
 import { remains, repairPlans, repairs } from './census.ts';
-import type { Consulting } from './consulting.ts';
 import { type Course, courseOf, isInTheWay, needsOf, operationsOf, takeBack } from './course.ts';
+import type { ExecutionOptions } from './execution-options.ts';
 import type { Scene } from './inmates.ts';
 import { hasChosenPorts } from './leasing.ts';
+import { madeTunnels, mend } from './mending.ts';
 import { Naming } from './naming.ts';
-import type { Peers } from './peers.ts';
 import { vacated } from './presence.ts';
 import { isUnknown, type Present } from './present.ts';
 import { lostIn, Rebooted } from './rebooted.ts';
 import { alreadyDone } from './regressed.ts';
-import {
-  cancelFault,
-  deadlineFault,
-  dependencyFault,
-  doneReports,
-  failedReports,
-  kernelFault,
-  type Report,
-} from './reports.ts';
+import { cancelFault, deadlineFault, dependencyFault, doneReports, failedReports, kernelFault } from './reports.ts';
 import { Restoring } from './restoring.ts';
-import { type Deployment, netnsOf } from './sandbox.ts';
+import { netnsOf } from './sandbox.ts';
 import { executingSpan } from './tracing.ts';
 import type { Unit } from './units.ts';
-
-export interface ExecutionOptions {
-  readonly kernel: Kernel;
-  readonly clock: Clock;
-  readonly logger: Logger;
-  readonly state: BoundaryState;
-  readonly deployment: Deployment;
-  readonly dns: Dns;
-  readonly present: Present;
-  readonly peers: Pick<Peers, 'set' | 'forget'>;
-  readonly consulting: Pick<Consulting, 'follow' | 'lend' | 'isClosed'>;
-  /** Incarnations of sandboxes that the log knows as made. */
-  readonly announced: ReadonlySet<string>;
-  /** Takes the outcomes of one unit. */
-  readonly report: (reports: readonly Report[]) => void;
-  /** Called when a task is due that had to wait. */
-  readonly wake: () => void;
-  readonly onFault: (error: unknown) => void;
-  readonly tracing?: Tracing;
-}
 
 /** A unit on its way. */
 export interface Task {
@@ -76,14 +43,6 @@ const retryMsMax = 5_000;
 const repairMsMax = 10_000;
 
 const makes = ({ intents }: Unit): boolean => intents.some(({ type }) => isConstructive(type));
-
-/** Networks whose tunnels these plans have made. */
-const madeTunnels = (plans: readonly Plan[]): ReadonlySet<string> =>
-  new Set(
-    plans
-      .flatMap(({ operations }) => operations)
-      .flatMap(({ op, object }) => (op !== 'delete' && object.kind === 'vxlan' ? [object.tag.id] : [])),
-  );
 
 const cutFault = ({ isCancelled }: Pick<Unit, 'isCancelled'>): Fault => (isCancelled ? cancelFault : deadlineFault);
 
@@ -147,15 +106,23 @@ export class Execution {
       logger.error({ sandbox: what, fault }, 'names are not answered');
   }
 
-  /** Makes the kernel hold what is reported as done, and no more. */
-  async reconcile(): Promise<void> {
-    const { kernel, logger } = this.#options;
+  /** Makes the kernel hold what is reported as done, and no more; but for what others have changed and is only to be told of. */
+  reconcile(): Promise<void> {
+    return this.#options.drift.exclusively(() => this.#reconcile());
+  }
+
+  async #reconcile(): Promise<void> {
+    const { kernel, logger, drift } = this.#options;
     this.#repairDue = false;
     const census = await kernel.census();
     for (const unknown of census.unknown) logger.warn(unknown, 'could not be read, left alone');
+    const believed = this.#present.copy();
     this.#present.replace(census);
-    const plans = repairPlans(this.#restoring.possible(repairs(this.#scene, census)));
-    let failed = plans.length === 0 ? 0 : await this.#repair(plans);
+    const sifted = drift.sift(repairs(this.#scene, census), census, believed);
+    const plans = repairPlans(this.#restoring.possible(sifted.operations));
+    const results = plans.length === 0 ? [] : await this.#repair(plans);
+    sifted.done(plans, results);
+    let failed = results.filter(({ ok }) => !ok).length;
     for (const { what, fault } of await this.#naming.openAll()) {
       logger.error({ sandbox: what, fault }, 'names are not answered, trying again later');
       failed += 1;
@@ -166,8 +133,7 @@ export class Execution {
     else if (plans.length > 0) this.#repairTries = 0;
   }
 
-  /** @returns how many of the plans failed */
-  async #repair(plans: readonly Plan[]): Promise<number> {
+  async #repair(plans: readonly Plan[]): Promise<readonly PlanResult[]> {
     const { kernel, logger, peers } = this.#options;
     logger.info({ plans: plans.map(({ id }) => id) }, 'the kernel differs from the log, repairing');
     await this.#naming.release(plans.flatMap(({ operations }) => operations));
@@ -184,7 +150,23 @@ export class Execution {
     }
     // What the kernel's thread knew of a tunnel's peers went with the tunnel.
     await peers.set(madeTunnels(applied));
-    return plans.length - applied.length;
+    return results;
+  }
+
+  /** Lets go of namespaces that operations make anew, before `mend`. */
+  release(operations: readonly Operation[]): Promise<void> {
+    return this.#naming.release(operations);
+  }
+
+  /** Repairs what others have changed. */
+  mend(plans: readonly Plan[]): Promise<readonly PlanResult[]> {
+    const { kernel, logger, peers } = this.#options;
+    const [present, restoring, naming] = [this.#present, this.#restoring, this.#naming];
+    return mend({ kernel, logger, peers, present, restoring, naming, later: () => this.repairLater() }, plans);
+  }
+
+  get scene(): Scene {
+    return this.#scene;
   }
 
   /** Sandboxes whose removal had failed, and which are gone now. */

@@ -1,7 +1,7 @@
 /** When names come and go with what units do: told before the report, sockets open before it, closed before a namespace goes. */
 import type { KernelFault, Operation } from '../../drivers/port.ts';
 import type { SandboxFacts } from '../../events/events.ts';
-import { networkOf } from '../../events/state.ts';
+import { networkOf, type SandboxRow } from '../../events/state.ts';
 import type { Dns } from '../dns/dns.ts';
 import { membersOf } from '../dns/members.ts';
 import type { Course } from './course.ts';
@@ -45,11 +45,23 @@ export class Naming {
     return (await Promise.all(opened)).flat();
   }
 
+  /** Opens the sockets of the sandboxes whose namespaces or resolvers operations have made. */
+  openIn(operations: readonly Operation[]): Promise<readonly { readonly what: string; readonly fault: KernelFault }[]> {
+    const ids = new Set(
+      operations.flatMap(({ op, object }) =>
+        op !== 'delete' && (object.kind === 'netns' || object.kind === 'resolver') ? [object.tag.id] : [],
+      ),
+    );
+    return this.openAll([...ids].flatMap((id) => this.#scene.state.sandboxes.get(id) ?? []));
+  }
+
   /** Opens the sockets of all sandboxes that are there. */
-  async openAll(): Promise<readonly { readonly what: string; readonly fault: KernelFault }[]> {
-    const { state, present } = this.#scene;
+  async openAll(
+    rows: Iterable<SandboxRow> = this.#scene.state.sandboxes.values(),
+  ): Promise<readonly { readonly what: string; readonly fault: KernelFault }[]> {
+    const { present } = this.#scene;
     const there: SandboxFacts[] = [];
-    for (const { facts, members } of state.sandboxes.values()) {
+    for (const { facts, members } of rows) {
       const isServed = present.of('sandbox', facts.incarnation).some(({ kind }) => kind === 'resolver');
       if (isServed && members.length > 0) there.push(facts);
     }

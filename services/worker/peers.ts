@@ -22,6 +22,8 @@ export interface PeersOptions {
   readonly network: (id: string) => NetworkFacts | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** A look at the table of a network has found so many entries that were not as they had been told. */
+  readonly checked: (networkId: string, tunnel: string, wrong: number) => void;
   /** Tables could not be made as they should be: everything is to be looked at. */
   readonly repair: () => void;
   readonly onFault: (error: unknown) => void;
@@ -155,7 +157,9 @@ export class Peers {
   async #check(): Promise<void> {
     const { clock, kernel } = this.#options;
     const startMs = clock.monotonicMs();
-    this.#judge(await kernel.checkPeers());
+    const results = await kernel.checkPeers(this.#left());
+    this.#judge(results);
+    for (const result of results) if (result.ok) this.#checked(result.tunnel, result.corrected);
     this.#tookMs = clock.monotonicMs() - startMs;
     this.#lookIn(this.#pauseOf(everyMs));
   }
@@ -170,6 +174,18 @@ export class Peers {
         logger.info({ corrected: result.corrected }, 'the kernel had other peers than the log');
       }
     }
+  }
+
+  /** Tunnels of networks that are only told of when others change them. */
+  #left(): readonly string[] {
+    const { present, network } = this.#options;
+    return present.tunnels().flatMap(({ name, tag }) => (network(tag.id)?.drift === 'report' ? [name] : []));
+  }
+
+  #checked(tunnel: string, wrong: number): void {
+    const { present, checked } = this.#options;
+    const object = present.get(`link ${tunnel}`);
+    if (object) checked(object.tag.id, tunnel, wrong);
   }
 
   #tunnelOf(networkId: string): Tunnel | null {

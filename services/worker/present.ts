@@ -87,6 +87,19 @@ export class Present {
     }
   }
 
+  /** As it is now, to compare with later. */
+  copy(): Pick<Present, 'get'> {
+    return new Map(this.#objects);
+  }
+
+  /** What was found to differ, and stays so: what these operations would change is there as they say it is. */
+  see(operations: readonly Operation[]): void {
+    for (const operation of operations) {
+      if (operation.op === 'create') this.#drop(objectKey(operation.object));
+      else this.#put(operation.op === 'update' ? operation.from : operation.object);
+    }
+  }
+
   /** What a census has found. What it could not read is as it was, which is not absent. */
   replace(census: Census): void {
     const unread = [...this.#objects.values()].filter((object) => isUnknown(census.unknown, object));

@@ -1,34 +1,28 @@
-/**
- * The worker of one host: takes intents from the log in order, makes the kernel what they say, reports what became of them. It keeps
- * no state of its own: its start is a census of the kernel against what the log adds up to.
- */
-import type { Logger } from 'pino';
-import type { Driver } from '../../drivers/driver.ts';
-import type { Kernel } from '../../drivers/port.ts';
 import type { Event } from '../../events/envelope.ts';
 import { type EventData, isTerminal } from '../../events/events.ts';
-import type { SubnetPool } from '../../events/ipam.ts';
 import { subjects } from '../../events/names.ts';
 import { type BoundaryState, isStopped } from '../../events/state.ts';
+import type { DriftRow } from '../../projections/drift.ts';
 import type { PeerRow } from '../../projections/peers.ts';
 import { createDns, type Dns, type DnsCounts } from '../dns/dns.ts';
-import type { HostServers } from '../dns/upstreams.ts';
-import type { Clock } from '../lib/clock.ts';
 import type { Look } from '../lib/health.ts';
 import type { Opening } from '../lib/opening.ts';
 import { type Boundary, boundaryOf, type FollowedRealm, followRealm, type Realm } from '../lib/realm.ts';
-import type { Stream } from '../lib/stream.ts';
-import { noTracing, type Tracing } from '../lib/trace.ts';
-import type { Plugins } from '../plugins/plugins.ts';
+import { noTracing } from '../lib/trace.ts';
 import { Capacity } from './capacity.ts';
 import { Consulting } from './consulting.ts';
+import { Drift } from './drift.ts';
+import { driftTimes, type WorkerOptions } from './worker-options.ts';
+
+export type { WorkerOptions } from './worker-options.ts';
+
+import type { DriftMemory } from './drift-memory.ts';
 import { Encryption, encrypting } from './encryption.ts';
 import { Execution } from './execution.ts';
-import type { Journal } from './journal.ts';
 import { Leasing } from './leasing.ts';
 import { HostDeclaredLost } from './lost.ts';
 import { MemoryOfLog } from './memory-of-log.ts';
-import { lookAt, type WorkerMeter } from './meter.ts';
+import { lookAt } from './meter.ts';
 import { Outbox } from './outbox.ts';
 import { listenToParked, whyParked } from './parked.ts';
 import { Peers } from './peers.ts';
@@ -38,36 +32,6 @@ import type { Report } from './reports.ts';
 import { carriedSubnets, hostOf, statedBy } from './statement.ts';
 import { Stating } from './stating.ts';
 import { Taking } from './taking.ts';
-
-export interface WorkerOptions {
-  readonly realm: string;
-  readonly host: string;
-  readonly log: Stream;
-  /** Where it asks for host ports that it has found. */
-  readonly commands: Stream;
-  readonly kernel: Kernel;
-  readonly drivers: ReadonlyMap<string, Driver>;
-  /** What the host itself resolves names with. */
-  readonly hostServers: HostServers;
-  readonly clock: Clock;
-  readonly logger: Logger;
-  /** Holds `netns/`, where sandbox keys lie. */
-  readonly runDir: string;
-  readonly pools: readonly SubnetPool[];
-  /** /48 of automatic IPv6 subnets. */
-  readonly ula: string;
-  readonly netnsRoots: readonly string[];
-  /** Of encrypted networks, the same on every host; null or left out: this host can be in none. */
-  readonly secret?: Uint8Array | null;
-  /** How far the log was read, beyond the life of this process; null or left out: nothing is remembered. */
-  readonly journal?: Journal | null;
-  /** Drivers of networks and addresses in processes of their own. */
-  readonly plugins: Plugins;
-  /** What answers names in sandboxes; `createDns` when left out. */
-  readonly names?: typeof createDns;
-  readonly meter?: WorkerMeter;
-  readonly tracing?: Tracing;
-}
 
 export interface Worker {
   /**
@@ -102,6 +66,9 @@ class HostWorker implements Worker {
   readonly #encryption: Encryption;
   readonly #leasing: Leasing;
   readonly #stating: Stating;
+  readonly #drift: Drift;
+  /** Whether the host has not been booted since it was stated last. */
+  #isSameBoot = false;
   #consulting: Consulting | null = null;
   /** Null until intents are taken. */
   #taking: Taking | null = null;
@@ -145,6 +112,7 @@ class HostWorker implements Worker {
       present: this.#present,
       dns: this.#dns,
       network: (id) => this.#followed?.realm.shared.networks.get(id)?.facts,
+      checked: (networkId, tunnel, wrong) => this.#drift.peersChecked(networkId, tunnel, wrong),
       repair: () => this.#execution?.repairLater(),
       onFault: (error) => this.#fail(error),
     });
@@ -161,12 +129,27 @@ class HostWorker implements Worker {
       renew: () => this.#stating.renew('keys of encrypted networks are taken anew'),
       onFault: (error) => this.#fail(error),
     });
+    this.#drift = new Drift({
+      host,
+      kernel,
+      clock,
+      logger,
+      scene: () => this.#inExecution.scene,
+      isSameBoot: () => this.#isSameBoot,
+      ...driftTimes,
+      ...options.drift,
+      report: (reports) => this.#outbox?.push(reports),
+      mend: (plans) => this.#inExecution.mend(plans),
+      release: (operations) => this.#inExecution.release(operations),
+      onFault: (error) => this.#fail(error),
+    });
     this.failed = this.#failure.promise;
     this.failed.catch(() => undefined);
   }
 
   async start(): Promise<void> {
     const { realm, host, log, clock, logger, kernel, drivers, hostServers, plugins } = this.#options;
+    const onFault = (error: unknown) => this.#fail(error);
     const followed = followRealm(log, {
       // What is decided here and for all hosts, and what all hosts report: who is in a network elsewhere stands in those reports.
       subjects: [subjects.host(host), 'cnm.event.realm.>', 'cnm.event.segment.*', 'cnm.outcome.>'],
@@ -186,18 +169,12 @@ class HostWorker implements Worker {
           this.#memory.folded(message, message.subject === subjects.outcome(host));
           this.#folded(boundary, position);
         },
-        ...listenToParked(
-          host,
-          logger,
-          () => this.#outbox && followed.realm,
-          (error) => this.#fail(error),
-        ),
+        ...listenToParked(host, logger, () => this.#outbox && followed.realm, onFault),
       },
     });
     this.#followed = followed;
     followed.reader.closed.catch((error) => this.#fail(error));
     const boundary = boundaryOf(followed.realm, host);
-    const onFault = (error: unknown) => this.#fail(error);
     await followed.reader.caughtUp;
     const parked = whyParked(boundary, followed.realm);
     if (parked) throw parked;
@@ -207,6 +184,7 @@ class HostWorker implements Worker {
     this.#outbox = outbox;
     // First of all, so that two workers never act for one host: whoever reported before is fenced by this.
     const found = await kernel.facts();
+    this.#isSameBoot = this.#known?.bootId === found.bootId;
     const deployment = { host: hostOf(realm, boundary, host), drivers, resolvConf: () => hostServers.config() };
     const regressed = await this.#lookBack(found.bootId, { state: boundary.state, deployment });
     await outbox.open(() => [this.#stating.first(found), ...regressed]);
@@ -222,6 +200,7 @@ class HostWorker implements Worker {
       present: this.#present,
       peers: encrypting(this.#peers, this.#encryption),
       consulting,
+      drift: this.#drift,
       announced: this.#announced,
       report: (reports) => outbox.push(reports),
       wake: () => this.#taking?.wake(),
@@ -250,6 +229,7 @@ class HostWorker implements Worker {
     const onFault = (error: unknown) => this.#fail(error);
     consulting.begin();
     await execution.begin();
+    if (!this.#stopped) this.#drift.begin();
     await this.#encryption.begin();
     await this.#peers.begin();
     this.#options.plugins.onActivated(() => execution.pluginActivated());
@@ -277,6 +257,7 @@ class HostWorker implements Worker {
     this.#leasing.stop();
     this.#consulting?.close();
     this.#peers.close();
+    this.#drift.close();
     this.#encryption.close();
     await this.#loop;
     await this.#outbox?.close();
@@ -312,6 +293,7 @@ class HostWorker implements Worker {
     this.#leasing.stop();
     this.#consulting?.close();
     this.#peers.close();
+    this.#drift.close();
     this.#encryption.close();
     this.#failure.reject(error);
     this.#taking?.stop();
@@ -346,7 +328,13 @@ class HostWorker implements Worker {
     this.#consultingOn(state).opened(hosts);
     for (const { facts } of state.sandboxes.values()) this.#announced.add(facts.incarnation);
     for (const facts of hosts) this.#peers.state(facts.host, facts);
-    for (const [kind, row] of opening.lines()) if (kind === 'peer') this.#peers.carry(row as PeerRow);
+    for (const [kind, row, , found] of opening.lines())
+      if (kind === 'peer') this.#peers.carry(row as PeerRow);
+      else if (kind === 'view' && row === 'drift') this.#carryDrift(found as DriftRow);
+  }
+
+  #carryDrift(row: DriftRow): void {
+    if (row.host === this.#options.host) this.#drift.memory.carry(row);
   }
 
   #note(event: Event, consulting: Consulting): void {
@@ -359,12 +347,18 @@ class HostWorker implements Worker {
     if (type === 'HostLost' && this.#outbox && data.epoch === this.#known?.epoch)
       this.#fail(new HostDeclaredLost(data));
     if (type === 'HostLapsed' && data.host === this.#options.host) this.#stating.returned(data.epoch);
+    if (!this.#execution && 'drift' in data) this.#drift.memory.fold(event as Parameters<DriftMemory['fold']>[0]);
     this.#leasing.note(event);
     consulting.note(event);
     this.#taking?.note(event);
     if (isTerminal(type)) this.#leasing.forget(meta.causationid);
     if (type === 'SandboxCreated') this.#announced.add(data.sandbox.incarnation);
     if (type === 'SandboxRemoved') this.#announced.delete(data.sandbox.incarnation);
+  }
+
+  get #inExecution(): Execution {
+    if (!this.#execution) throw new Error('worker: looked at before anything was executed');
+    return this.#execution;
   }
 
   /** What was stated of this host last. */

@@ -20,6 +20,7 @@ import { jetStream } from '../../services/nats/jetstream.ts';
 import { provision } from '../../services/nats/streams.ts';
 import { startService } from '../../services/up/services.ts';
 import { startNats, waitFor } from '../support/nats.ts';
+import { recordDrift } from './record-drift.ts';
 import { recordLoad } from './record-load.ts';
 
 const runDir = '/run/cnm';
@@ -299,6 +300,12 @@ keep('queries', 'leases', await query('leases', { atLeast: renewedAt, filter: { 
 await waitFor(async () => (await query('leases', {})).answer.rows.length === 0, {
   what: 'the end of what nobody renews',
   timeoutMs: 20_000,
+});
+
+await recordDrift({
+  send: (type, data) => sender.send(type, data),
+  told: async (type) => (await query('events', { filter: { type } })).answer.rows.length > 0,
+  keep: async () => keep('queries', 'drift', await query('drift', { atLeast: await log.last() })),
 });
 
 await worker.stop();

@@ -79,7 +79,9 @@ if (inOwnNamespaces(import.meta.filename)) {
         `nsenter --net=${path} sh -c 'ip -j -d addr; echo; ip route; ip -6 route; nft list ruleset' 2>&1 || true`,
     );
     const seen = sh(['ip -j -d addr', 'echo', 'nft list ruleset', ...inside.map((one) => `echo; ${one}`)].join('; '));
-    const lines = seen.split('\n').map((line) => (line.startsWith('[{') ? linksIn(line) : line));
+    // Whether a carrier has been seen to come up yet is a matter of moments.
+    const still = (line: string): string => line.replaceAll(' linkdown', '');
+    const lines = seen.split('\n').map((line) => (line.startsWith('[{') ? linksIn(line) : still(line)));
     return [...here, rulesIn(lines.join('\n'))].join('\n');
   };
 

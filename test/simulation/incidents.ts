@@ -1,5 +1,5 @@
 /** What goes wrong, by chance: to processes, machines, clocks and kernels. The wire has its own ways (wire.ts). */
-import type { KernelObject } from '../../drivers/objects.ts';
+import { type KernelObject, objectKey } from '../../drivers/objects.ts';
 import type { Dice } from './dice.ts';
 import type { Service } from './services.ts';
 import type { Machine } from './stage.ts';
@@ -26,6 +26,7 @@ const weights = {
   listen: 1,
   duel: 1.5,
   loseHost: 0.7,
+  reboot: 0.7,
 } as const;
 export type Incident = keyof typeof weights;
 export const incidentNames = Object.keys(weights) as readonly Incident[];
@@ -48,6 +49,18 @@ const lose = (dice: Dice, { kernel }: Machine): void => {
     if (object.kind === 'route') kernel.tamper(`route ${object.netns} ${object.destination}`, null);
     if (object.kind === 'element') kernel.tamper(`element ${object.set} ${object.key.join(' . ')}`, null);
   }
+};
+
+/** Nothing is left but what is on disk. Callers have made their namespaces again by the time that the worker comes. */
+const reboot = (dice: Dice, { kernel, journal }: Machine): void => {
+  const brought = kernel.objects().flatMap((object) => (object.kind === 'netns' && !object.owned ? [object.path] : []));
+  for (const object of kernel.objects()) {
+    if (object.kind === 'netns') kernel.removeNamespace(object.path);
+    kernel.tamper(objectKey(object), null);
+  }
+  for (const path of brought) kernel.addNamespace(path);
+  kernel.facts = { ...kernel.facts, bootId: `boot-${dice.text(8)}` };
+  journal.empty();
 };
 
 export const befall = (incident: Incident, dice: Dice, victims: Victims): void => {
@@ -99,6 +112,12 @@ export const befall = (incident: Incident, dice: Dice, victims: Victims): void =
       if (worker.life && dice.chance(0.5)) worker.life.cutOffUntilMs = victims.nowMs() + away;
       else worker.kill(away);
       victims.declareLost(host, dice.between(9_000, 20_000));
+      return;
+    }
+    case 'reboot': {
+      const [worker, own] = dice.pick(workers);
+      worker.kill(awayMs(dice));
+      reboot(dice, own);
       return;
     }
     case 'duel': {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { drivers } from '../../drivers/registry.ts';
 import { verdictOn } from '../../events/deciders/upkeep.ts';
 import { decodeCommit } from '../../events/envelope.ts';
+import type { EventData } from '../../events/events.ts';
 import { decodeToken } from '../../events/names.ts';
 import { type BoundaryState, commandKey } from '../../events/state.ts';
 import type { CommandRow } from '../../projections/commands.ts';
@@ -23,10 +24,17 @@ import { broughtNamespaces } from './wishes.ts';
 
 const decoder = new TextDecoder();
 
+const actorOf = ({ subject }: Message): string => decodeToken(subject.split('.')[2] ?? '') ?? assert.fail(subject);
+
 /** Whose command a message is, as `ACTOR ID`. */
-const keyOfCommand = ({ subject, body }: Message): string => {
-  const actor = decodeToken(subject.split('.')[2] ?? '') ?? assert.fail(subject);
-  return commandKey(actor, (JSON.parse(decoder.decode(body)) as { id: string }).id);
+const keyOfCommand = (message: Message): string =>
+  commandKey(actorOf(message), (JSON.parse(decoder.decode(message.body)) as { id: string }).id);
+
+/** One that was refused with others was told so, if it was told anything. */
+const checkSummed = ({ actor, id, type, first, outcome }: Sent, codes: readonly string[]): void => {
+  assert.equal(outcome, null, `${type} ${actor} ${id} was refused`);
+  if (first === null) return;
+  assert.ok(first.kind === 'refused' && codes.includes(first.code), `${type} ${id}: ${JSON.stringify(first)}`);
 };
 
 /** Sees all that is stored, and fails at the first position that breaks a rule. */
@@ -36,6 +44,8 @@ export class Witness {
   readonly #stage: Stage;
   readonly #machines: readonly Machine[];
   #seen = 0;
+  /** Commands that were refused together, by where they stand. */
+  readonly #summed: EventData<'CommandsRefused'>[] = [];
 
   constructor(stage: Stage, machines: readonly Machine[]) {
     this.#stage = stage;
@@ -48,7 +58,9 @@ export class Witness {
     for (const message of messages.slice(this.#seen)) {
       this.checker.take(message);
       const { subject, position, body } = message;
-      applyCommit(this.views, subject, position, decodeCommit(body, subject));
+      const events = decodeCommit(body, subject);
+      applyCommit(this.views, subject, position, events);
+      for (const { type, data } of events) if (type === 'CommandsRefused') this.#summed.push(data);
       this.#seen += 1;
     }
     assert.deepEqual(this.checker.impossible, [], 'a state and an event that its table does not know');
@@ -61,7 +73,10 @@ export class Witness {
   /** What is still to happen; empty once everything has come to rest. */
   async unrest(): Promise<readonly string[]> {
     const { realm: all } = this.checker;
-    const undecided = this.#stage.commands.messages.map(keyOfCommand).filter((key) => !this.checker.decided.has(key));
+    const summed = this.#summedKeys();
+    const undecided = this.#stage.commands.messages
+      .map(keyOfCommand)
+      .filter((key) => !this.checker.decided.has(key) && !summed.has(key));
     if (undecided.length > 0) return [`undecided: ${undecided.slice(0, 5).join(', ')}`];
     if (all.isTorn || all.awaited.size > 0) return ['half of something is on the log'];
     const open = this.checker.open();
@@ -69,6 +84,20 @@ export class Witness {
     const unrest: string[] = [];
     for (const machine of this.#machines) unrest.push(...(await this.#unrestOf(machine)));
     return unrest;
+  }
+
+  /** Those that stand where some were refused; with the codes of it. */
+  #summedKeys(): ReadonlyMap<string, readonly string[]> {
+    const found = new Map<string, readonly string[]>();
+    for (const message of this.#stage.commands.messages) {
+      const key = keyOfCommand(message);
+      const { position } = message;
+      const codes = this.#summed
+        .filter(({ actor, first, last }) => actor === actorOf(message) && first <= position && position <= last)
+        .map(({ code }) => code);
+      if (codes.length > 0) found.set(key, codes);
+    }
+    return found;
   }
 
   /** Invariant 3: what is in the kernel against what the log adds up to. */
@@ -117,7 +146,16 @@ export class Witness {
     assertEndedOnce(this.#stage.log.messages);
     assert.deepEqual(this.checker.late(), [], 'what came too late is undone');
     const stored = new Set(this.#stage.commands.messages.map(keyOfCommand));
-    for (const client of clients) for (const sent of client.sent.values()) this.#checkAnswers(sent, stored);
+    const summed = this.#summedKeys();
+    for (const client of clients)
+      for (const sent of client.sent.values()) {
+        const key = commandKey(sent.actor, sent.id);
+        const codes = summed.get(key) ?? [];
+        const wasSummed = sent.first?.kind === 'refused' && codes.includes(sent.first.code);
+        // Sent twice, one may be decided and the other refused.
+        if (wasSummed || (codes.length > 0 && !this.checker.decided.has(key))) checkSummed(sent, codes);
+        else this.#checkAnswers(sent, stored);
+      }
     // 4 and 7: what is not ours is as it was.
     for (const { kernel, host } of this.#machines) {
       assert.deepEqual(kernel.foreign, foreignLinks, `links of others on ${host}`);

@@ -77,7 +77,7 @@ export const startController =
   };
 
 export const startWorker =
-  (stage: Stage, { host, kernel }: Machine): Start =>
+  (stage: Stage, { host, kernel, journal }: Machine): Start =>
   async (life) => {
     const { log, commands, leases } = streamsOf(stage, life);
     const { clock } = life;
@@ -93,7 +93,7 @@ export const startWorker =
       createWorker({
         ...{ realm, host, runDir, pools: DEFAULT_IPV4_POOLS, netnsRoots, ula: 'fd00:1:2::/48', secret: null },
         ...{ log, commands, kernel: kernelOfLife, drivers, plugins: fakePlugins([]) },
-        ...{ hostServers, clock, logger: silent, names: simNames },
+        ...{ hostServers, clock, logger: silent, names: simNames, journal },
       });
     const worker = await keepWorker({ create, log, logger: silent });
     return {

@@ -65,12 +65,15 @@ export const simKernel = (machine: MemoryMachine, options: SimKernelOptions, lif
 
   return {
     apply: (plans) => ask('apply', () => inner.apply(plans), plans),
-    census: () => ask('census', () => inner.census()),
+    census: (extent) => ask('census', () => inner.census(extent)),
+    // Nobody changes anything here but us.
+    watch: () => undefined,
+    listeners: () => ask('listeners', () => inner.listeners()),
     facts: () => ask('facts', () => inner.facts()),
     capacity: () => ask('capacity', () => inner.capacity()),
     setPeers: (tables) => ask('setPeers', () => inner.setPeers(tables)),
     changePeers: (changes) => ask('changePeers', () => inner.changePeers(changes)),
-    checkPeers: () => ask('checkPeers', () => inner.checkPeers()),
+    checkPeers: (left) => ask('checkPeers', () => inner.checkPeers(left)),
     associations: () => ask('associations', () => inner.associations()),
     changeAssociations: (change) => ask('changeAssociations', () => inner.changeAssociations(change)),
     findPorts: (searches) => ask('findPorts', () => inner.findPorts(searches)),

@@ -8,6 +8,7 @@ import { decodeCommit } from '../../events/envelope.ts';
 import { subjects } from '../../events/names.ts';
 import type { Answer } from '../../events/queries.ts';
 import type { Projector } from '../../services/projector/projector.ts';
+import type { Mark } from '../../services/worker/journal.ts';
 import { startMs } from '../support/fake-clock.ts';
 import { MemoryMachine } from '../support/memory-kernel.ts';
 import { memoryStream } from '../support/memory-stream.ts';
@@ -20,7 +21,7 @@ import { Scheduler } from './scheduler.ts';
 import { Service, startCollector, startController, startProjector, startWorker } from './services.ts';
 import type { Machine, Stage } from './stage.ts';
 import { fairWeather, Store, Wire } from './wire.ts';
-import { broughtNamespaces, foundations, wish } from './wishes.ts';
+import { actors, broughtNamespaces, foundations, wish } from './wishes.ts';
 
 export type Trouble = Incident | 'weather';
 
@@ -54,8 +55,9 @@ export interface Report {
   readonly digest: number;
 }
 
+/** Codes of refusals that are summed. */
+const summedCodes: ReadonlySet<string> = new Set(['RATE_LIMITED', 'QUOTA_EXCEEDED']);
 const hosts = ['h1', 'h2', 'h3'];
-const actors = ['alice', 'bob'];
 /** Longer than every deadline, lease and pause between two tries. */
 const restMsMax = 20 * 60_000;
 
@@ -64,12 +66,26 @@ const store = (name: string, scheduler: Scheduler): Store =>
     memoryStream(name, { nowMs: () => Math.floor(startMs + scheduler.nowMs), later: (run) => queueMicrotask(run) }),
   );
 
+const memoryJournal = (): Machine['journal'] => {
+  let last: Mark | null = null;
+  return {
+    read: () => last,
+    write: (mark) => {
+      last = mark;
+    },
+    close: () => undefined,
+    empty: () => {
+      last = null;
+    },
+  };
+};
+
 const machineOf = (host: string, index: number): Machine => {
   const kernel = new MemoryMachine();
   kernel.facts = { ...kernel.facts, underlay: { address: `192.0.2.${index + 1}`, device: 'up0', mtu: 1500 } };
   for (const link of foreignLinks) kernel.addForeign(link, 'of others');
   for (const path of broughtNamespaces) kernel.addNamespace(path);
-  return { host, kernel, place: { name: host, wallOffsetMs: 0 } };
+  return { host, kernel, place: { name: host, wallOffsetMs: 0 }, journal: memoryJournal() };
 };
 
 const count = (counts: Record<string, number>, name: string): void => {
@@ -137,7 +153,11 @@ class Simulation implements Stage {
   #answered(sent: Sent, answer: Answer): void {
     const which = answer.kind === 'outcome' ? 'outcome' : 'first';
     const before = sent[which];
-    if (before) {
+    // What was refused in a sum is not known by its id: sent anew, it is a new one (docs/adr/0034).
+    const isSummed = (one: Answer | null): boolean => one?.kind === 'refused' && summedCodes.has(one.code);
+    if (before && isSummed(answer) && answer.position < before.position) return;
+    if (isSummed(before)) sent[which] = answer;
+    else if (before) {
       const same = (one: Answer) => [one.kind, one.position, 'code' in one ? one.code : null];
       if (JSON.stringify(same(before)) !== JSON.stringify(same(answer)))
         this.blame(
@@ -281,6 +301,9 @@ class Simulation implements Stage {
 
   /** Everything is deleted, and nothing is left. */
   async #clear(): Promise<void> {
+    for (const actor of actors) this.#send({ type: 'SetQuota', data: { actor, limits: null }, host: null });
+    await this.#quiet();
+    await this.#quiet();
     const states = () => this.#machines.map((machine) => [machine.host, this.#witness.stateOf(machine)] as const);
     for (const [host, { sandboxes }] of states())
       for (const { facts } of sandboxes.values())

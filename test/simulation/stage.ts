@@ -1,4 +1,5 @@
 /** What services of a simulation stand on and outlives them: time, the wire, what the server stores, and the machines. */
+import type { Journal } from '../../services/worker/journal.ts';
 import type { MemoryMachine } from '../support/memory-kernel.ts';
 import type { Dice } from './dice.ts';
 import type { Life, Place } from './life.ts';
@@ -9,6 +10,8 @@ export interface Machine {
   readonly host: string;
   readonly place: Place;
   readonly kernel: MemoryMachine;
+  /** How far its worker has read the log: a file that outlives it. */
+  readonly journal: Journal & { empty(): void };
 }
 
 export interface Stage {

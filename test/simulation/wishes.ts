@@ -8,6 +8,8 @@ import type { Dice } from './dice.ts';
 const networks = ['one', 'two', 'inner', 'six', 'far', 'wide'] as const;
 type Network = (typeof networks)[number];
 const endpoints = ['e', 'f', 'g'];
+/** Who sends commands. */
+export const actors = ['alice', 'bob'];
 const owners = ['nomad', 'kubelet'];
 const sandboxes = ['s1', 's2', 's3', 's4'];
 export const broughtNamespaces: readonly string[] = ['/run/netns/brought1', '/run/netns/brought2'];
@@ -27,8 +29,10 @@ const weights = {
   move: 4,
   configure: 0.2,
   renew: 3,
+  restore: 1,
   cancel: 2,
   declareLost: 1,
+  quota: 0.7,
 } as const;
 type Kind = keyof typeof weights;
 
@@ -75,6 +79,14 @@ const lease = (dice: Dice) =>
     ? { leaseMs: dice.pick([2_000, 10_000]), ...(dice.chance(0.5) ? { owner: dice.pick(owners) } : {}) }
     : {};
 
+/** Little enough to be met, and lifted again. */
+const limits = (dice: Dice) =>
+  dice.chance(0.4) ? null : dice.chance(0.5) ? { endpoints: 1 + dice.below(5) } : { rate: 1 + dice.below(4), burst: 3 };
+
+/** What is to become of it when its host is booted anew. */
+const boot = (dice: Dice) =>
+  dice.chance(0.4) ? { afterReboot: dice.pick(['recreate' as const, 'release' as const, 12_000]) } : {};
+
 interface Asked {
   readonly type: CommandType;
   readonly data: object;
@@ -96,6 +108,8 @@ const aboutNetwork = (dice: Dice, kind: Kind, host: string): Asked | null => {
     case 'cancel':
       // Of a command that the client knows.
       return { type: 'CancelCommand', data: { commandId: '' } };
+    case 'quota':
+      return { type: 'SetQuota', data: { actor: dice.pick(actors), limits: limits(dice) } };
     case 'declareLost':
       return { type: 'DeclareHostLost', data: { host, reason: 'nobody answers' } };
     case 'configure':
@@ -126,7 +140,7 @@ const aboutEndpoint = (dice: Dice, kind: Kind, there: readonly Endpoint[]): Aske
       const { network, endpoint } = like(({ sandbox }) => sandbox === null);
       return {
         type: 'JoinEndpoint',
-        data: { network, endpoint, sandbox: dice.pick(sandboxes), ...inside(dice), ...lease(dice) },
+        data: { network, endpoint, sandbox: dice.pick(sandboxes), ...inside(dice), ...lease(dice), ...boot(dice) },
       };
     }
     case 'leave': {
@@ -137,6 +151,8 @@ const aboutEndpoint = (dice: Dice, kind: Kind, there: readonly Endpoint[]): Aske
       const sandbox = like((one) => one.sandbox !== null).sandbox ?? '';
       return { type: 'RenewLease', data: { sandbox, ...(dice.chance(0.3) ? { owner: dice.pick(owners) } : {}) } };
     }
+    case 'restore':
+      return { type: 'RestoreSandbox', data: { sandbox: like((one) => one.sandbox !== null).sandbox ?? '' } };
     case 'detach':
       return { type: 'DetachSandbox', data: { sandbox: like(({ sandbox }) => sandbox !== null).sandbox } };
     case 'move': {
@@ -151,6 +167,7 @@ const aboutEndpoint = (dice: Dice, kind: Kind, there: readonly Endpoint[]): Aske
         ports: ports(dice),
         ...inside(dice),
         ...lease(dice),
+        ...boot(dice),
       };
       return { type: 'AttachSandbox', data };
     }

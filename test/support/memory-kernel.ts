@@ -39,6 +39,7 @@ import {
   sameTag,
 } from './memory-checks.ts';
 import { defaultFacts } from './memory-facts.ts';
+import { MemoryNotices, partOf } from './memory-notices.ts';
 import { seen } from './memory-objects.ts';
 import { MemoryPeers, MemoryTunnels } from './memory-peers.ts';
 import { findPort, type Listener } from './memory-ports.ts';
@@ -68,6 +69,7 @@ export class MemoryMachine {
   readonly tunnels = new MemoryTunnels();
   /** What encrypts its packets. */
   readonly associations = new MemoryAssociations();
+  readonly notices = new MemoryNotices();
   #failings: Failing[] = [];
   #asked = 0;
   #gate: Promise<void> = Promise.resolve();
@@ -370,12 +372,14 @@ export const memoryKernel = (machine: MemoryMachine, { realm, host }: MemoryKern
   };
   return {
     apply: (plans) => ask(() => plans.map((plan) => applyTo(machine, peers, plan))),
-    census: () => ask(() => machine.census(realm, host)),
+    census: (extent) => ask(() => partOf(machine.census(realm, host), machine.notices, extent)),
+    watch: (tell) => machine.notices.listen(tell),
+    listeners: () => ask(() => []),
     facts: () => ask(() => machine.facts),
     capacity: () => ask(() => machine.uses),
     setPeers: (tables) => ask(() => tables.map((table) => peers.set(structuredClone(table)))),
     changePeers: (changes) => ask(() => changes.map((change) => peers.change(structuredClone(change)))),
-    checkPeers: () => ask(() => peers.check()),
+    checkPeers: (left) => ask(() => peers.check(left)),
     associations: () => ask(() => ({ ok: true as const, found: machine.associations.found })),
     changeAssociations: (change) => ask(() => machine.changeAssociations(structuredClone(change))),
     findPorts: (searches) => ask(() => searches.map((search) => machine.findPort(search))),

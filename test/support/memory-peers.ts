@@ -77,16 +77,16 @@ export class MemoryPeers {
     return wanted && present ? { ok: true, corrected: 0 } : missing(tunnel);
   }
 
-  check(): readonly (PeerResult & { readonly tunnel: string })[] {
-    return [...this.#tables.keys()].map((tunnel) => ({ ...this.#correct(tunnel), tunnel }));
+  check(left: readonly string[] = []): readonly (PeerResult & { readonly tunnel: string })[] {
+    return [...this.#tables.keys()].map((tunnel) => ({ ...this.#correct(tunnel, left.includes(tunnel)), tunnel }));
   }
 
-  #correct(tunnel: string): PeerResult {
+  #correct(tunnel: string, isLeft = false): PeerResult {
     const [wanted = new Map<string, Peer>(), present] = [this.#tables.get(tunnel), this.#tunnels.entries(tunnel)];
     if (present === undefined) return missing(tunnel);
     const macs = new Set([...wanted.keys(), ...present.keys()]);
     const wrong = [...macs].filter((mac) => !same(wanted.get(mac), present.get(mac)));
-    for (const mac of wrong) this.#tunnels.tamper(tunnel, mac, wanted.get(mac) ?? null);
+    for (const mac of isLeft ? [] : wrong) this.#tunnels.tamper(tunnel, mac, wanted.get(mac) ?? null);
     return { ok: true, corrected: wrong.length };
   }
 }

@@ -20,8 +20,8 @@ export interface RandomCommit {
 export type Roll = readonly [what: number, which: number, how: number, more: number];
 
 const noDns = { servers: null, search: null, options: null };
-const said = { dns: noDns, owner: null, leaseMs: 60_000, afterReboot: 'recreate' as const };
-const plain = { hostname: null, domainname: null, extraHosts: [], ...said };
+const said = { owner: null, leaseMs: 60_000, afterReboot: 'recreate' as const };
+const plain = { hostname: null, domainname: null, extraHosts: [], dns: noDns, ...said };
 const HOSTS = ['h1', 'h2'];
 interface Command {
   readonly actor: string;
@@ -270,14 +270,13 @@ export class RandomHistory {
 
   private updateNetwork(host: string, [, which, how]: Roll): void {
     const rows = [...this.state(host).networks.values()];
-    const row = pick(
-      rows.filter(({ status }) => networkAnswers.UpdateNetwork[status] === 'accepted'),
-      which,
-    );
+    const open = rows.filter(({ status }) => networkAnswers.UpdateNetwork[status] === 'accepted');
+    const row = pick(open, which);
     if (!row) return;
-    const settings = { labels: { tier: String(Math.floor(how * 3)) }, mtu: 1400, dns: noDns, options: {} };
-    const data = { networkId: row.facts.id, name: row.facts.name, settings };
-    this.decide(host, 'UpdateNetwork', [{ type: 'NetworkUpdateRequested', data }]);
+    const labels = { tier: String(Math.floor(how * 3)) };
+    const settings = { labels, mtu: 1400, dns: noDns, options: {}, drift: 'report' as const };
+    const { id: networkId, name } = row.facts;
+    this.decide(host, 'UpdateNetwork', [{ type: 'NetworkUpdateRequested', data: { networkId, name, settings } }]);
   }
 
   /** A host port for something that an open intent waits for. */

@@ -24,7 +24,7 @@ import type { Plugins } from '../../services/plugins/plugins.ts';
 import { repairs } from '../../services/worker/census.ts';
 import type { Journal } from '../../services/worker/journal.ts';
 import { Present } from '../../services/worker/present.ts';
-import { createWorker, type Worker } from '../../services/worker/worker.ts';
+import { createWorker, type Worker, type WorkerOptions } from '../../services/worker/worker.ts';
 import { assertEndedOnce, assertLivedOnce } from './ended-once.ts';
 import { type MemoryStream, memoryStream } from './memory-stream.ts';
 import { startNats, type TestNats, waitFor } from './nats.ts';
@@ -78,6 +78,7 @@ export interface SystemOptions extends Streams {
   readonly logger?: Logger;
   /** Of encrypted networks. */
   readonly secret?: Uint8Array | null;
+  readonly drift?: NonNullable<WorkerOptions['drift']>;
   readonly journal?: Journal | null;
   readonly addressee?: string;
   /** Answers go there too. */
@@ -127,13 +128,14 @@ export class System {
       clock = systemClock,
       runDir,
       secret = null,
+      drift = {},
       journal = null,
       tracing = noTracing,
       logger = quiet,
     } = { ...this.options, ...more };
     const netnsRoots = ['/run', '/tmp'];
     const pools = DEFAULT_IPV4_POOLS;
-    const place = { realm, host, runDir, pools, netnsRoots, ula: 'fd00:1:2::/48', secret, journal };
+    const place = { realm, host, runDir, pools, netnsRoots, ula: 'fd00:1:2::/48', secret, journal, drift };
     const shared = { hostServers, clock, logger, tracing };
     const worker = createWorker({ ...place, log, commands, kernel, drivers, plugins, ...shared });
     await Promise.race([worker.start(), worker.failed]);
@@ -198,11 +200,8 @@ export class System {
     const body = JSON.stringify({ ...more, id, type, data });
     // The server drops a message of an id that it has seen a moment ago; what it lets through, the controller has to know again.
     const messageId = `${id}/${this.#serial++}`;
-    void this.options.commands.append({
-      subject: subjects.command(actor, this.options.addressee ?? null),
-      body,
-      id: messageId,
-    });
+    const subject = subjects.command(actor, this.options.addressee ?? null);
+    void this.options.commands.append({ subject, body, id: messageId });
     return { id, first: waiting.first.promise, outcome: waiting.outcome.promise };
   }
 
@@ -348,13 +347,14 @@ export const mortal = (
       positionAt: (timeMs) => alive('positionAt', () => log.positionAt(timeMs)),
     },
     kernel: {
+      ...kernel,
       apply: (plans) => alive('apply', () => kernel.apply(plans)),
-      census: () => alive('census', () => kernel.census()),
+      census: (extent) => alive('census', () => kernel.census(extent)),
       facts: () => alive('facts', () => kernel.facts()),
       capacity: () => alive('capacity', () => kernel.capacity()),
       setPeers: (tables) => alive('setPeers', () => kernel.setPeers(tables)),
       changePeers: (changes) => alive('changePeers', () => kernel.changePeers(changes)),
-      checkPeers: () => alive('checkPeers', () => kernel.checkPeers()),
+      checkPeers: (left) => alive('checkPeers', () => kernel.checkPeers(left)),
       associations: () => alive('associations', () => kernel.associations()),
       changeAssociations: (change) => alive('changeAssociations', () => kernel.changeAssociations(change)),
       findPorts: (searches) => alive('findPorts', () => kernel.findPorts(searches)),

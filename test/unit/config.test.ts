@@ -1,7 +1,8 @@
 // The environment as settings: defaults, what is checked, and that all problems are told at once.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { hostRunDir, type Machine, readConfig, redacted } from '../../services/lib/config.ts';
+import { hostRunDir, readConfig, redacted } from '../../services/lib/config.ts';
+import type { Machine } from '../../services/lib/machine.ts';
 
 const root: Machine = { uid: 0, user: 'root', home: '/root', hostname: 'h1', id: 'aa55' };
 const user: Machine = { uid: 1000, user: 'ann', home: '/home/ann', hostname: 'h1', id: 'aa55' };

@@ -278,7 +278,7 @@ test('updates of networks: settings change at once, and are what they were when 
   log.network('web', { labels: { team: 'shop' } });
   const dnsOf = { servers: ['192.0.2.53'], search: null, options: null };
   const about = { networkId: 'netweb', name: 'web' };
-  const change = { labels: {}, mtu: 1400, dns: dnsOf, options: { mtu: '1400' } };
+  const change = { labels: {}, mtu: 1400, dns: dnsOf, options: { mtu: '1400' }, drift: 'report' as const };
   const update = log.tell('NetworkUpdateRequested', { ...about, settings: change });
   assert.partialDeepStrictEqual(rows(log.views(), 'networks'), [
     { status: 'active', ...change, update: { intent: update } },

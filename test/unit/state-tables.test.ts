@@ -228,7 +228,10 @@ check('network', {
     const data = { networkId: facts.id, name: facts.name };
     const { labels, mtu, dns, options } = facts;
     return {
-      NetworkUpdateRequested: cast('NetworkUpdateRequested', { ...data, settings: { labels, mtu, dns, options } }),
+      NetworkUpdateRequested: cast('NetworkUpdateRequested', {
+        ...data,
+        settings: { labels, mtu, dns, options, drift: 'report' },
+      }),
       NetworkUpdated: cast('NetworkUpdated', data),
       NetworkUpdateFailed: cast('NetworkUpdateFailed', { ...data, fault: fault() }),
       NetworkCreateRequested: cast('NetworkCreateRequested', { network: facts }),

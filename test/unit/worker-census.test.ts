@@ -102,6 +102,23 @@ describe('repairs', () => {
     assert.deepEqual(found, [{ op: 'delete', object: old }]);
   });
 
+  it('remove the bridge of a tunnel that a crash has parted it from, whoever is about to leave: nobody would see it later', () => {
+    const facts = { underlay: { address: '192.0.2.1', device: 'up0', mtu: 1500 } };
+    const world = new World({ facts: { ...facts, capabilities: { ...able('h1').capabilities } } });
+    world.run('CreateNetwork', { name: 'span', driver: 'overlay', internal: true });
+    world.run('AttachSandbox', { sandbox: 'box', networks: [{ network: 'span' }] });
+    world.succeed();
+    const deployed = scene(world);
+    const host = { ...deployed.deployment.host, underlay: facts.underlay };
+    const place = { ...deployed, deployment: { ...deployed.deployment, host } };
+    const before = repairs(place, { objects: [], unknown: [] }).map(({ object }) => object);
+    const [bridge] = before.filter(({ kind }) => kind === 'bridge');
+    assert.ok(bridge && before.some(({ kind }) => kind === 'vxlan'));
+    world.run('DetachSandbox', { sandbox: 'box' });
+    assert.deepEqual(repairs(place, { objects: before, unknown: [] }), []);
+    assert.deepEqual(repairs(place, { objects: [bridge], unknown: [] }), [{ op: 'delete', object: bridge }]);
+  });
+
   it('leave the way out of a sandbox to a move that may be taken back: whoever is to leave it may stay', () => {
     const facts = {
       underlay: { address: '192.0.2.1', device: 'up0', mtu: 1500 },

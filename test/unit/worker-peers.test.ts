@@ -53,6 +53,7 @@ const scene = () => {
     network: (id) => networkFacts(id),
     clock,
     logger: silentLogger(),
+    checked: () => undefined,
     repair: () => told.push('repair'),
     onFault: (error) => assert.fail(String(error)),
   });

@@ -1,0 +1,25 @@
+/** What the fields of drifts mean, as in field-meanings.ts. */
+export const driftMeanings: Readonly<Record<string, string>> = {
+  'DriftDetected.drift': 'id of the drift, until it ends',
+  'DriftRepaired.drift': 'id of the drift',
+  'DriftLeft.drift': 'id of the drift',
+  'DriftEnded.drift': 'id of the drift, which is over',
+  of: 'whose objects have drifted',
+  'of.kind': '`network`, `endpoint`, `sandbox` or `host`',
+  'of.name': 'name of the network, the endpoint, the sandbox or the host',
+  'of.networkId': 'id of its network; null for a sandbox and a host',
+  'of.endpointId': 'id of the endpoint, where it is one',
+  'of.sandbox': 'the sandbox that it is, or that the endpoint is in; null for others',
+  changes: 'objects that differ: at most 20 of them',
+  'changes.object': 'key of the object in the kernel',
+  'changes.before': 'what it is to be: what differs, or all of it where it is not there',
+  'changes.after': 'what was found',
+  more: 'how many changes are left out',
+  by: 'how it was found: `notification` of the kernel, `census` (a look at everything), `start` (of the worker)',
+  policy: 'what its network says is to be done: `repair` or `report`',
+  suspects: 'who may have changed it, as far as the kernel tells',
+  times: 'how often it has drifted in a row',
+  'DriftLeft.reason':
+    'why it stays so: `policy` (it is only reported), `fault` (it cannot be repaired), `contested` (somebody changes it again and again; repairs go on)',
+  'DriftEnded.reason': '`right`: somebody else has put it right; `gone`: it is not wanted any more',
+};
