@@ -15,6 +15,7 @@ import type { Opening } from '../lib/opening.ts';
 import { applyMessage, emptyRealm, type RealmListener } from '../lib/realm.ts';
 import { realmLines } from '../lib/realm-lines.ts';
 import { recordedOf } from '../lib/recorded.ts';
+import { formatLine } from '../lib/state-format.ts';
 import type { Message } from '../lib/stream.ts';
 import { foldMessage } from '../projector/fold.ts';
 import { readableOf } from '../projector/refold.ts';
@@ -83,6 +84,7 @@ export class WholeLog {
   }
 
   *lines(): Generator<readonly unknown[]> {
+    yield formatLine;
     yield ['day', this.#views.day];
     for (const held of this.ledger.all()) {
       const moment = this.ledger.carried(held.from) ?? this.#moments.get(formatPosition(held.from));

@@ -1,6 +1,7 @@
 /** What was answered to commands that were decided before the segment that the log begins with. */
 import type { CommandRecord } from '../../events/command-record.ts';
 import type { SegmentData } from '../lib/opening.ts';
+import { formatOf, upcastLine } from '../lib/state-format.ts';
 import type { Stream } from '../lib/stream.ts';
 
 export interface Carried {
@@ -15,16 +16,15 @@ const decoder = new TextDecoder();
 /** @param key `commandKey`. Null where it is not carried over. Complexity: all that the segment begins with; it is seldom asked for */
 export const carriedOf = async (log: Stream, segment: SegmentData, key: string): Promise<Carried | null> => {
   const start = `["answered",${JSON.stringify(key)},`;
+  let format = 0;
   for (let chunk = 0; chunk < segment.chunks; chunk++) {
     const message = await log.get(segment.first + 1 + chunk);
-    const line =
-      message &&
-      decoder
-        .decode(message.body)
-        .split('\n')
-        .find((one) => one.startsWith(start));
+    const lines = message ? decoder.decode(message.body).split('\n') : [];
+    if (chunk === 0) format = formatOf(JSON.parse(lines[0] ?? '[]'));
+    const line = lines.find((one) => one.startsWith(start));
     if (!line) continue;
-    const [, , decided, ended] = JSON.parse(line) as readonly [string, string, CommandRecord, CommandRecord | null];
+    const [current = []] = upcastLine(format, JSON.parse(line));
+    const [, , decided, ended] = current as unknown as readonly [string, string, CommandRecord, CommandRecord | null];
     return { decided, ended };
   }
   return null;

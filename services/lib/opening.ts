@@ -7,6 +7,7 @@ import { UnreadableCommit } from '../../events/envelope.ts';
 import type { EventData } from '../../events/events.ts';
 import { subjects } from '../../events/names.ts';
 import { eventsOf } from './commit.ts';
+import { formatOf, upcastLine } from './state-format.ts';
 import type { Message } from './stream.ts';
 
 export type SegmentData = EventData<'SegmentOpened'>;
@@ -47,8 +48,16 @@ export class Opening {
     return true;
   }
 
-  /** Each as JSON. */
+  /** As this version writes them. @throws UnreadableCommit for a format that is newer */
   *lines(): Generator<readonly unknown[]> {
+    let format = 0;
+    for (const line of this.#written()) {
+      if (format === 0) format = formatOf(line);
+      else yield* upcastLine(format, line);
+    }
+  }
+
+  *#written(): Generator<readonly unknown[]> {
     for (const text of this.#texts)
       for (const line of text.split('\n')) if (line !== '') yield JSON.parse(line) as readonly unknown[];
   }

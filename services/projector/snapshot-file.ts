@@ -1,8 +1,9 @@
 /** A snapshot as bytes: the lines of projections/snapshot.ts and one with their SHA-256 behind them, under zstd. */
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { setImmediate as turn } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { zstdCompress, zstdDecompress } from 'node:zlib';
+import { createZstdCompress, zstdDecompress } from 'node:zlib';
 import { SnapshotInvalid, SnapshotReader, snapshotLines } from '../../projections/snapshot.ts';
 import type { Views } from '../../projections/views.ts';
 
@@ -15,22 +16,24 @@ export interface SnapshotOrigin {
   readonly head: string;
 }
 
-/** Rows between two turns of the event loop: a few milliseconds of work. */
-const LINES_PER_TURN = 500;
-const compress = promisify(zstdCompress);
+/** Rows between two turns of the event loop: about a millisecond of work, since questions wait for it. */
+const LINES_PER_TURN = 100;
 const decompress = promisify(zstdDecompress);
 
 const sumOf = (text: string): string => createHash('sha256').update(text).digest('hex');
 
 /** Views that nobody folds into meanwhile, as a file. Other work goes on between its turns. */
 export const encodeSnapshot = async (views: Views, origin: SnapshotOrigin): Promise<Uint8Array> => {
-  const parts: string[] = [];
+  const compress = createZstdCompress();
+  const chunks: Uint8Array[] = [];
+  compress.on('data', (chunk: Uint8Array) => chunks.push(chunk));
+  const ended = once(compress, 'end');
   const hash = createHash('sha256');
   let lines: string[] = [];
   const flush = (): void => {
     const part = `${lines.join('\n')}\n`;
     hash.update(part);
-    parts.push(part);
+    compress.write(part);
     lines = [];
   };
   for (const line of snapshotLines(views, 'needed', { ...origin })) {
@@ -39,8 +42,9 @@ export const encodeSnapshot = async (views: Views, origin: SnapshotOrigin): Prom
     await turn();
   }
   if (lines.length > 0) flush();
-  parts.push(`{"sha256":"${hash.digest('hex')}"}\n`);
-  return compress(parts.join(''));
+  compress.end(`{"sha256":"${hash.digest('hex')}"}\n`);
+  await ended;
+  return Buffer.concat(chunks);
 };
 
 const SUM = /^\{"sha256":"([0-9a-f]{64})"\}\n$/;

@@ -85,7 +85,7 @@ export class DriftMemory {
     const of = { kind, name, networkId, endpointId, sandbox } as DriftThing;
     const signature = signatureOf(row.changes.map(({ object }) => object));
     const thing = this.take(thingKey(of), of);
-    Object.assign(thing, { drift: row.drift, isOpen: true, reason: row.reason, signature });
+    Object.assign(thing, { drift: row.drift, isOpen: true, reason: row.reason, signature, times: row.times });
   }
 
   /** An event of the log, from before this worker told of any itself. */
@@ -94,9 +94,9 @@ export class DriftMemory {
     const thing = this.take(key, data.of);
     if (type === 'DriftDetected') {
       const signature = signatureOf(data.changes.map(({ object }) => object));
-      Object.assign(thing, { drift: data.drift, isOpen: true, reason: null, signature, times: 0 });
+      Object.assign(thing, { drift: data.drift, isOpen: true, reason: null, signature, times: data.times });
     } else if (thing.drift === data.drift) {
-      if (type === 'DriftLeft') thing.reason = data.reason;
+      if (type === 'DriftLeft') Object.assign(thing, { reason: data.reason, times: data.times });
       else this.#things.delete(key);
     }
   }

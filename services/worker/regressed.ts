@@ -1,4 +1,4 @@
-/** A log that is an older copy of what was read: what the kernel has beyond it, and what of the open intents is there already. Pure. */
+/** A log that is an older copy of what was read: what the kernel has beyond it, and what of the open intents is there already. */
 import { type KernelObject, objectKey } from '../../drivers/objects.ts';
 import type { Census, Kernel } from '../../drivers/port.ts';
 import type { EventData } from '../../events/events.ts';
