@@ -18,7 +18,8 @@ export const restoreSandbox: Decide<'RestoreSandbox'> = (state, { sandbox: id })
 
 export const releaseSandbox: Decide<'ReleaseSandbox'> = (state, { incarnation, bootId }, context) => {
   const row = state.sandboxes.get(incarnation);
-  if (!row)
+  // Whom everybody was told to leave already: to decide nothing would leave no record of the command.
+  if (!row || row.members.length === 0)
     return refuse('SANDBOX_NOT_FOUND', `there is no sandbox ${incarnation}`, [{ kind: 'sandbox', id: incarnation }]);
   if (!row.lost || row.lost.reclaimed || row.lost.bootId !== bootId) return notLost(row);
   const due = releasedAt(row.facts, row.lost);
