@@ -1,10 +1,11 @@
 /** How devices come into being inside a namespace, on a parent that stays in the host's. */
 import type { Device, DeviceSource } from '../objects.ts';
 import { parseMac } from './address.ts';
-import { KernelFailure, refused } from './failure.ts';
+import { expectNone, KernelFailure, refused } from './failure.ts';
 import { type Host, readLink, readLinkAt, skipIndexes, takeIndex } from './host.ts';
 import type { NetlinkSocket, Refusal } from './netlink.ts';
-import type { LinkRecord } from './records.ts';
+import { decodeNamespaceId, type LinkRecord } from './records.ts';
+import { getNamespaceId, newNamespaceId, prepareLink } from './rtnetlink.ts';
 import { kindOf, newSublink } from './sublink.ts';
 import { isDead } from './transaction.ts';
 
@@ -28,25 +29,49 @@ const explain = (refusal: Refusal, { parent, type, mode }: Born): KernelFailure 
   return new KernelFailure('KERNEL_ERROR', words, errno);
 };
 
-/** Makes the link of a device; answers its index. Explicit, so that a host's interface of the same name is in nobody's way. */
-export const bear = (host: Host, socket: NetlinkSocket, descriptor: number, device: Device, source: Born): number => {
+/** The number that a sandbox has for the host's namespace; it gets one where it has none yet. */
+const numberOfHost = (host: Host, socket: NetlinkSocket): number => {
+  newNamespaceId(host.writer.reset(), host.home);
+  getNamespaceId(host.writer, host.home);
+  let number: number | null = null;
+  const refusals = socket.request(host.writer, (reader, message) => {
+    number = decodeNamespaceId(reader, message);
+  });
+  expectNone(refusals.filter(({ errno }) => errno !== 'EEXIST'));
+  if (number === null) throw new KernelFailure('KERNEL_ERROR', 'the namespace has no number for that of the host');
+  return number;
+};
+
+/** An index that nothing in there has: what is said behind the birth would be said of it. */
+const freeIndex = (host: Host, socket: NetlinkSocket): number => {
+  for (;;) {
+    const index = takeIndex(host);
+    if (readLinkAt(socket, host.writer, index) === null) return index;
+    skipIndexes(host);
+  }
+};
+
+/**
+ * Makes the link of a device where it is to be; answers its index. Its tag comes in the same batch, since the kernel takes none at birth (rtnl_create_link)
+ * and a link without one would be nobody's.
+ */
+export const bear = (host: Host, socket: NetlinkSocket, device: Device, source: Born, alias: string): number => {
   const { name, mac, mtu } = device;
   const { index: parent } = requireParent(host, source.parent);
-  const index = takeIndex(host);
+  const parentNamespace = numberOfHost(host, socket);
+  const index = freeIndex(host, socket);
   const hasOwnMac = source.type === 'macvlan' && source.mode !== 'passthru';
   const link = {
     index,
     name,
     parent,
-    namespace: descriptor,
+    parentNamespace,
     ...(mac !== null && hasOwnMac && { mac: parseMac(mac) }),
     ...(mtu !== null && { mtu }),
   };
   newSublink(host.writer.reset(), link, kindOf(source));
-  const [refusal] = host.route.request(host.writer);
-  if (refusal === undefined) return index;
-  const isTaken = [socket, host.route].some((one) => readLinkAt(one, host.writer, index) !== null);
-  if (!isTaken) throw explain(refusal, source);
-  skipIndexes(host);
-  return bear(host, socket, descriptor, device, source);
+  prepareLink(host.writer, index, { quiet: false, alias });
+  const [refusal] = socket.request(host.writer);
+  if (refusal !== undefined) throw explain(refusal, source);
+  return index;
 };

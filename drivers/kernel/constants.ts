@@ -45,6 +45,7 @@ export const RTM = {
   DELNEIGH: 29,
   GETNEIGH: 30,
   NEWNSID: 88,
+  GETNSID: 90,
 } as const;
 
 /** linux/net_namespace.h */

@@ -117,7 +117,7 @@ const make = (
   const index =
     source.type === 'moved'
       ? fetchLink(host, socket, descriptor, device, from)
-      : bear(host, socket, descriptor, device, source);
+      : bear(host, socket, device, source, aliasOf(device));
   numberNamespace(host, descriptor);
   const inner = { index, name, birth, addresses, alias: aliasOf(device), ...lateChanges(device) };
   encodeInner(host, socket, [inner], () => enter(host, descriptor));

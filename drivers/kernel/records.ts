@@ -1,5 +1,5 @@
 /** Decoders of rtnetlink answers. */
-import { AF, IFA, IFF, IFLA, IPV4_DEVCONF, RT } from './constants.ts';
+import { AF, IFA, IFF, IFLA, IPV4_DEVCONF, NETNSA, RT } from './constants.ts';
 import type { Message, MessageReader } from './reader.ts';
 
 /** Flags of a bridge port. Fast leave says something about multicast snooping, which is off on our bridges: it is free to mark with. */
@@ -203,6 +203,15 @@ export const decodeAddress = (reader: MessageReader, message: Message): AddressR
   if (found.length === 0) return null;
   const given = (flags & IFA.F_NODAD) !== 0;
   return { index: reader.u32(start + 4), address: found, length: reader.u8(start + 1), given };
+};
+
+/** RTM_NEWNSID as the answer to RTM_GETNSID: struct rtgenmsg (4 bytes with padding) and NETNSA_NSID; null for none. */
+export const decodeNamespaceId = (reader: MessageReader, { start, end }: Message): number | null => {
+  let number: number | null = null;
+  reader.attributes(start + 4, end, (type, from) => {
+    if (type === NETNSA.NSID) number = reader.u32(from) | 0;
+  });
+  return number === null || number < 0 ? null : number;
 };
 
 export interface RouteRecord {

@@ -181,6 +181,13 @@ export const newNamespaceId = (w: MessageWriter, descriptor: number): void => {
   w.end();
 };
 
+/** Asks for the number that the socket's namespace has for another one. */
+export const getNamespaceId = (w: MessageWriter, descriptor: number): void => {
+  w.begin(RTM.GETNSID, 0, 4);
+  w.u32(NETNSA.FD, descriptor);
+  w.end();
+};
+
 /** Waits for the kernel's grace periods, 16 to 35 ms: for what cannot be left to a reaper. */
 export const deleteLink = (w: MessageWriter, index: number): void => {
   link(w, RTM.DELLINK, 0, index);

@@ -10,13 +10,13 @@ import type { MessageWriter } from './writer.ts';
 export interface NewSublink {
   readonly index: number;
   readonly name: string;
-  /** Index of the link that it stands on, in the namespace of the socket. */
+  /** Index of the link that it stands on. */
   readonly parent: number;
+  /** Number that the socket's namespace has for the one of its parent, where that is another. */
+  readonly parentNamespace?: number;
   /** What is not said is the kernel's choice: the parent's MTU, a random MAC. */
   readonly mac?: Uint8Array;
   readonly mtu?: number;
-  /** Descriptor of the namespace that it is born in, where it is another one. */
-  readonly namespace?: number;
 }
 
 /** Numbers as in `MACVLAN`, `IPVLAN`, `IPVLAN_FLAG`. */
@@ -39,7 +39,7 @@ export const newSublink = (w: MessageWriter, link: NewSublink, what: SublinkKind
   w.poke32(w.begin(RTM.NEWLINK, NL.F_CREATE | NL.F_EXCL, 16) + 4, link.index);
   w.text(IFLA.IFNAME, link.name);
   w.u32(IFLA.LINK, link.parent);
-  if (link.namespace !== undefined) w.u32(IFLA.NET_NS_FD, link.namespace);
+  if (link.parentNamespace !== undefined) w.u32(IFLA.LINK_NETNSID, link.parentNamespace);
   if (link.mac !== undefined) w.data(IFLA.ADDRESS, link.mac);
   if (link.mtu !== undefined) w.u32(IFLA.MTU, link.mtu);
   w.openNest(IFLA.LINKINFO);

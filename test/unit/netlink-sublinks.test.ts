@@ -72,12 +72,12 @@ const devices: readonly { readonly command: string; readonly source: DeviceSourc
 const par0 = { index: 7, name: 'l0', parent: 3 } as const;
 
 describe('messages of links that stand on another one', () => {
-  it('make a macvlan in another namespace', () => {
+  it('make a macvlan on a parent in another namespace', () => {
     const sublink = {
       index: 0x10000000,
       name: 'eth0',
       parent: 3,
-      namespace: 4711,
+      parentNamespace: 7,
       mac: parseMac('02:42:0a:07:00:02'),
       mtu: 1400,
     } as const;
@@ -86,7 +86,7 @@ describe('messages of links that stand on another one', () => {
       00000000 00000010 00000000 00000000 // index 0x10000000
       09000300 65746830 00000000          // IFLA_IFNAME eth0
       08000500 03000000                   // IFLA_LINK 3
-      08001c00 67120000                   // IFLA_NET_NS_FD 4711
+      08002500 07000000                   // IFLA_LINK_NETNSID 7
       0a000100 02420a07 00020000          // IFLA_ADDRESS
       08000400 78050000                   // IFLA_MTU 1400
       1c001280                            // IFLA_LINKINFO, nested
