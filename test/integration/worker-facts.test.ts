@@ -32,9 +32,10 @@ it('a route that comes later is on the log, and automatic subnets avoid it', asy
   const { system, looks, set } = await staged();
   const facts = async () => (await system.events()).filter(({ type }) => type === 'HostFacts').length;
   const look = async (): Promise<void> => {
-    const before = looks.length;
-    looks.at(-1)?.();
-    await waitFor(() => looks.length > before, { what: 'the look at the host' });
+    // Whatever else is looked at as seldom is looked at too.
+    const due = looks.splice(0);
+    for (const run of due) run();
+    await waitFor(() => looks.length >= due.length, { what: 'the look at the host' });
   };
 
   await look();
@@ -60,7 +61,7 @@ it('a worker that was taken for dead states its facts in a new epoch, once, and 
   assert.deepEqual(await epochs(), [1, 2]);
   assert.equal(isLapsed(await system.state()), false);
   set.routes = ['10.200.0.0/24'];
-  looks.at(-1)?.();
+  for (const run of looks.splice(0)) run();
   await waitFor(async () => (await epochs()).length === 3, { what: 'the new facts' });
   assert.deepEqual(await epochs(), [1, 2, 2]);
   await system.stop();
@@ -74,7 +75,7 @@ it('what leads to a network of a plugin is that network, and in nobody’s way w
   const stated = async () =>
     (await system.events()).flatMap((event) => (event.type === 'HostFacts' ? [event.data.routes.join()] : []));
   set.routes = ['10.52.0.0/24', '192.0.2.0/24'];
-  looks.at(-1)?.();
+  for (const run of looks.splice(0)) run();
   await waitFor(async () => (await stated()).length === 2, { what: 'the new facts' });
   assert.deepEqual(await stated(), ['', '192.0.2.0/24']);
   await system.run('DeleteNetwork', { network: 'web' });
