@@ -20,16 +20,16 @@ class Hand implements Clock {
   readonly nowMs = systemClock.nowMs;
   readonly monotonicMs = systemClock.monotonicMs;
   readonly randomId = systemClock.randomId;
-  #look: () => void = () => undefined;
+  #looks: (() => void)[] = [];
 
   after(delayMs: number, run: () => void): () => void {
     if (delayMs < 30_000) return systemClock.after(delayMs === 1_000 ? 0 : delayMs, run);
-    this.#look = run;
+    this.#looks.push(run);
     return () => undefined;
   }
 
   look(): void {
-    this.#look();
+    for (const run of this.#looks.splice(0)) run();
   }
 }
 
@@ -44,9 +44,9 @@ describe('tunnels of a host', () => {
   before(async () => {
     machine.facts = { ...machine.facts, underlay: underlay(1) };
     const memory = memoryKernel(machine, { realm, host });
-    const census: Kernel['census'] = () => {
-      censuses += 1;
-      return memory.census();
+    const census: Kernel['census'] = (extent) => {
+      if (extent === undefined) censuses += 1;
+      return memory.census(extent);
     };
     system = new System({ ...streams, kernel: { ...memory, census }, runDir: '/run/cnm', clock });
     await system.start();
