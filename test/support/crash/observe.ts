@@ -92,7 +92,7 @@ export class Observer {
     const { state } = log;
     const underlay = state.facts.get('host')?.underlay ?? null;
     const deployment = { host: { realm, host: 'h1', underlay }, drivers, resolvConf: () => this.#servers.config() };
-    const census = takeCensus(this.#host, { elements: () => [] } as unknown as Table);
+    const census = takeCensus(this.#host, { mend: () => null, elements: () => [] } as unknown as Table);
     // what several endpoints need is named by each
     const settled = new Map(settledObjects(state, deployment).map((object) => [objectKey(object), object]));
     const wanted = [...settled.values()].flatMap((object) =>
