@@ -1,6 +1,7 @@
 /**
  * The third thread: it listens to what happens in the kernel, and says where somebody may have changed what is ours. It changes nothing and
- * enters no namespace. It waits for nothing but the kernel and the descriptor by which it is told to end.
+ * enters no namespace. It waits for nothing but the kernel and the descriptor by which it is told to end, and
+ * for neither for long.
  */
 import { getPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
@@ -28,6 +29,8 @@ const defaultBytes = 32 << 20;
 /** Changes that come together are told together. */
 const gatherMs = 20;
 const POLLIN = 1;
+/** A process that exits waits for its threads, and this one can be ended between two calls only: nobody tells it when a bug ends the process. */
+const waitMs = 200;
 
 const bytes = options.watchBytes ?? defaultBytes;
 const { LINK, IPV4_ADDRESS, IPV4_ROUTE, IPV6_ADDRESS, IPV6_ROUTE, NFTABLES } = GROUP;
@@ -102,7 +105,7 @@ const wait = (): boolean => {
     view.setInt16(8 * at + 4, POLLIN, true);
     view.setInt16(8 * at + 6, 0, true);
   }
-  if (poll(descriptors, sockets.length, -1) < 0 && errnoName(errno()) !== 'EINTR')
+  if (poll(descriptors, sockets.length, waitMs) < 0 && errnoName(errno()) !== 'EINTR')
     throw new SystemError('poll', errno());
   return view.getInt16(6, true) === 0;
 };
