@@ -6,6 +6,7 @@ import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { startNats, type TestNats, waitFor } from '../support/nats.ts';
 import { inOwnNamespaces, sh } from '../support/netns.ts';
 import { makePlace, type Place, type Running } from './cli-harness.ts';
@@ -25,19 +26,22 @@ class Traffic {
 
   /** How many got no answer. */
   async lost(): Promise<number> {
+    // More than ten of each, however quick everything was.
+    await sleep(1_500);
+    const pings = [...this.#pings.values()];
+    this.#pings.clear();
     let lost = 0;
-    for (const { child, said: _ } of this.#pings.values()) {
+    for (const { child } of pings) {
       const gone = new Promise((resolve) => child.once('close', resolve));
       child.kill('SIGINT');
       await gone;
     }
-    for (const { said } of this.#pings.values()) {
+    for (const { said } of pings) {
       const [, sent = '0', received = '0'] = /(\d+) packets transmitted, (\d+) received/.exec(said) ?? [];
       assert.ok(Number(sent) > 10, said);
       // The last one may be on its way.
       lost += Math.max(0, Number(sent) - Number(received) - 1);
     }
-    this.#pings.clear();
     return lost;
   }
 }
