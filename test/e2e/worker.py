@@ -26,7 +26,7 @@ TAKING = {
 DONE = {**MAKING, **TAKING}
 # Versions of intents that this program reads.
 READS = {
-    "DriverConfigureRequested": 1, "NetworkCreateRequested": 5, "NetworkUpdateRequested": 1, "NetworkDeleteRequested": 1,
+    "DriverConfigureRequested": 1, "NetworkCreateRequested": 5, "NetworkUpdateRequested": 2, "NetworkDeleteRequested": 1,
     "EndpointCreateRequested": 3, "EndpointUpdateRequested": 2, "EndpointDeleteRequested": 1,
     "EndpointJoinRequested": 3, "EndpointLeaveRequested": 3,
 }
