@@ -8,6 +8,8 @@ import { threadUrl } from './thread-url.ts';
 
 type Told = { readonly ending: number } | { readonly notices: readonly Notice[] };
 
+const somewhere: readonly Notice[] = [{ of: 'everything', id: '', suspect: '' }];
+
 export class Watch {
   #worker: Worker | null = null;
   /** Descriptor of what it waits for beside the kernel; null before it has begun. */
@@ -17,17 +19,25 @@ export class Watch {
 
   begin(options: ThreadOptions, tell: (notices: readonly Notice[]) => void, failed: (error: Error) => void): void {
     this.#tell = tell;
-    if (this.#worker !== null || this.#isEnding) return;
+    if (this.#isEnding) return;
+    // What came between the one who was told before and this one, nobody has looked at.
+    if (this.#worker !== null) tell(somewhere);
+    else this.#listen(options, failed);
+  }
+
+  #listen(options: ThreadOptions, failed: (error: Error) => void): void {
     const worker = new Worker(threadUrl('watch-thread'), { workerData: { options }, execArgv: [] });
     this.#worker = worker;
     worker.on('message', (told: Told) => {
       // Until then nobody listened.
       const isFirst = 'ending' in told;
       if (isFirst) this.#ending.resolve(told.ending);
-      if (!this.#isEnding) this.#tell(isFirst ? [{ of: 'everything', id: '', suspect: '' }] : told.notices);
+      if (!this.#isEnding) this.#tell(isFirst ? somewhere : told.notices);
     });
     worker.on('error', (error) => failed(error instanceof Error ? error : new Error(String(error))));
     worker.on('exit', () => {
+      // Its descriptor is somebody else's from here on.
+      this.#worker = null;
       this.#ending.resolve(null);
       if (!this.#isEnding) failed(new Error('the thread that listens to the kernel ended'));
     });
