@@ -66,7 +66,11 @@ export class Taking {
   async run(): Promise<void> {
     const { execution } = this.#options;
     while (!this.#isStopped) {
-      if (execution.reconciliation.isDue) await this.#reconcile();
+      if (execution.reconciliation.isDue) {
+        await this.#reconcile();
+        // It may be due once more by then.
+        continue;
+      }
       const tasks = this.#running.size < batchesMax ? this.#take() : [];
       if (tasks.length > 0) {
         let prepared = execution.prepare(tasks);
