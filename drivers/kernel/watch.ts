@@ -1,10 +1,9 @@
 /** The thread that listens, from outside: begun when somebody wants to be told, ended with the kernel. */
-import { once } from 'node:events';
 import { writeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import type { Notice } from '../port.ts';
 import type { ThreadOptions } from './protocol.ts';
-import { threadUrl } from './thread-url.ts';
+import { ended, threadUrl } from './thread.ts';
 
 type Told = { readonly ending: number } | { readonly notices: readonly Notice[] };
 
@@ -48,10 +47,10 @@ export class Watch {
     const worker = this.#worker;
     this.#worker = null;
     if (worker === null) return;
-    const ended = once(worker, 'exit');
+    const gone = ended(worker);
     const ending = await this.#ending.promise;
     // eventfd(2): a number of 64 bits in the order of the machine.
     if (ending !== null) writeSync(ending, new Uint8Array(BigUint64Array.of(1n).buffer));
-    if (ending !== null) await ended;
+    if (ending !== null) await gone;
   }
 }
