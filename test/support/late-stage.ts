@@ -6,6 +6,21 @@ import { MemoryMachine, memoryKernel } from './memory-kernel.ts';
 import { waitFor } from './nats.ts';
 import { host, memoryStreams, realm, type Sent, System } from './system.ts';
 
+/** What was sent, and what lets the kernel go on. */
+interface AtWork {
+  readonly sent: Sent;
+  readonly release: () => void;
+}
+
+/** The kernel holds still, in the middle of what is sent. */
+export const atWork = async (machine: MemoryMachine, send: () => Sent): Promise<AtWork> => {
+  const release = machine.hang();
+  const { begun } = machine;
+  const sent = send();
+  await waitFor(() => machine.begun > begun, { what: 'the kernel is at work' });
+  return { sent, release };
+};
+
 /** Networks `a`, `b` and `c`, and a worker that reads `slow.log`. */
 export class LateStage {
   readonly machine = new MemoryMachine();
@@ -31,13 +46,8 @@ export class LateStage {
     return this.system.send('AttachSandbox', { sandbox, networks: names.map((network) => ({ network })) }, envelope);
   }
 
-  /** The kernel holds still, and `send` is what it is given to do. @returns what was sent, and what lets it go on */
-  async atWork(send: () => Sent): Promise<{ readonly sent: Sent; readonly release: () => void }> {
-    const release = this.machine.hang();
-    const { begun } = this.machine;
-    const sent = send();
-    await waitFor(() => this.machine.begun > begun, { what: 'the kernel is at work' });
-    return { sent, release };
+  atWork(send: () => Sent): Promise<AtWork> {
+    return atWork(this.machine, send);
   }
 
   /** Types of the events that a command has led to beyond its decision. */
