@@ -185,7 +185,8 @@ class HostWorker implements Worker {
     // First of all, so that two workers never act for one host: whoever reported before is fenced by this.
     const found = await kernel.facts();
     this.#isSameBoot = this.#known?.bootId === found.bootId;
-    const deployment = { host: hostOf(realm, boundary, host), drivers, resolvConf: () => hostServers.config() };
+    const place = hostOf({ realm, host }, boundary, this.#present);
+    const deployment = { host: place, drivers, resolvConf: () => hostServers.config() };
     const regressed = await this.#lookBack(found.bootId, { state: boundary.state, deployment });
     await outbox.open(() => [this.#stating.first(found), ...regressed]);
     this.#memory.live();
