@@ -120,7 +120,8 @@ class HostWorker implements Worker {
     // First of all, so that two workers never act for one host: whoever reported before is fenced by this.
     const found = await kernel.facts();
     this.#isSameBoot = this.#parts.known?.bootId === found.bootId;
-    const deployment = { host: hostOf(realm, boundary, host), drivers, resolvConf: () => hostServers.config() };
+    const place = hostOf({ realm, host }, boundary, present);
+    const deployment = { host: place, drivers, resolvConf: () => hostServers.config() };
     const regressed = await this.#lookBack(found.bootId, { state: boundary.state, deployment });
     await outbox.open(() => [stating.first(found), ...regressed]);
     if (this.#stopped) throw new Error('worker: stopped while it was starting');
