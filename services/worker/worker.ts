@@ -275,8 +275,10 @@ class HostWorker implements Worker {
     if (isLeft && data.fault.code !== 'DEPENDENCY_FAILED') this.#execution?.reconciliation.soon();
     if (type === 'HostResumed' || type === 'SandboxReclaimed') this.#execution?.reconciliation.soon();
     // One that has stated another epoch by then was not lost.
-    if (type === 'HostLost' && this.#outbox && data.epoch === this.#parts.known?.epoch)
-      this.#fail(new HostDeclaredLost(data));
+    if (type === 'HostLost' && data.epoch === this.#parts.known?.epoch) {
+      drift.memory.clear();
+      if (this.#outbox) this.#fail(new HostDeclaredLost(data));
+    }
     if (type === 'HostLapsed' && data.host === this.#options.host) stating.returned(data.epoch);
     if (!this.#execution && 'drift' in data) drift.memory.fold(event as Parameters<DriftMemory['fold']>[0]);
     leasing.note(event);
