@@ -31,14 +31,14 @@ export const meteredProjector = (projector: Projector, metrics: Metrics, clock: 
 });
 
 /** How many things are over each band. */
-export const pressedOf = (rows: Iterable<ViewRows['capacity']>): ReadonlyMap<number, number> => {
+const pressedOf = (rows: Iterable<ViewRows['capacity']>): ReadonlyMap<number, number> => {
   const counts = new Map(bands.map((band) => [band as number, 0]));
   for (const { band } of rows) if (band > 0) counts.set(band, (counts.get(band) ?? 0) + 1);
   return counts;
 };
 
 /** Of each limit the largest share that an actor has in use; limits that nobody has are left out. A limit of 0 is used up. */
-export const quotaSharesOf = (rows: readonly ViewRows['quotas'][]): ReadonlyMap<string, number> => {
+const quotaSharesOf = (rows: readonly ViewRows['quotas'][]): ReadonlyMap<string, number> => {
   const everybody = rows.find(({ actor }) => actor === '*')?.limits ?? null;
   const shares = new Map<string, number>();
   for (const row of rows) {

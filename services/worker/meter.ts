@@ -31,9 +31,11 @@ export const meteredKernel = (kernel: Kernel, metrics: Metrics, clock: Clock): K
     }
     return results;
   },
-  census: async () => {
+  census: async (extent) => {
     const startedMs = clock.monotonicMs();
-    const census = await kernel.census();
+    const census = await kernel.census(extent);
+    // What a look at a few things takes says nothing of one at all of them.
+    if (extent) return census;
     metrics.observe('cnm_kernel_census_duration_seconds', {}, (clock.monotonicMs() - startedMs) / 1000);
     return census;
   },
@@ -49,7 +51,7 @@ const countDns = (metrics: Metrics, counts: () => DnsCounts | null): void => {
 };
 
 /** Of each thing that is counted the fullest: networks have too many names for labels. */
-export const fullestOf = (uses: readonly Use[]): ReadonlyMap<string, Use> => {
+const fullestOf = (uses: readonly Use[]): ReadonlyMap<string, Use> => {
   const fullest = new Map<string, Use>();
   for (const use of uses) if (use.percent >= (fullest.get(use.what)?.percent ?? -1)) fullest.set(use.what, use);
   return fullest;
