@@ -6,7 +6,7 @@ import { type Client, connect } from '../../../services/client/index.ts';
 import { waitFor } from '../nats.ts';
 import type { Disk, Writing } from './disk.ts';
 import { Flood } from './flood.ts';
-import { baseline, difference, Observer } from './observe.ts';
+import { baseline, difference, groundsOf, Observer } from './observe.ts';
 import { type Layout, Place, type Point, pointText } from './place.ts';
 import { actor, LogRecord } from './record.ts';
 import { playRound } from './workload.ts';
@@ -119,7 +119,7 @@ export class Sweep {
     for (const name of readFileSync(file, 'utf8').trim().split('\n')) passed.set(name, (passed.get(name) ?? 0) + 1);
     await this.#round(async () => {});
     await this.#settled();
-    this.#baseline = baseline(this.#place);
+    this.#baseline = baseline(groundsOf(this.#place));
     return passed;
   }
 
@@ -128,7 +128,7 @@ export class Sweep {
     let before: readonly string[] = [];
     await waitFor(
       () => {
-        const now = baseline(this.#place);
+        const now = baseline(groundsOf(this.#place));
         const same = difference(before, now).length === 0;
         before = now;
         return same && !now.some((line) => line.includes('cnm-dead'));
@@ -185,7 +185,7 @@ export class Sweep {
     try {
       await waitFor(
         () => {
-          wrong = difference(this.#baseline, baseline(this.#place));
+          wrong = difference(this.#baseline, baseline(groundsOf(this.#place)));
           return wrong.length === 0;
         },
         { what: 'nothing to be left', timeoutMs: this.#options.timeoutMs },
