@@ -51,7 +51,8 @@ const ending = check(eventfd(0, C.O_CLOEXEC), 'eventfd');
 const attention = new Attention({
   ...options,
   table: tableName(options.realm, options.host),
-  tablePort: () => shared[1] ?? 0,
+  // A port is a number without a sign.
+  tablePort: () => (shared[1] ?? 0) >>> 0,
 });
 
 const asking = new NetlinkSocket(NL.ROUTE).widen();

@@ -19,6 +19,8 @@ export interface Message {
   readonly body: Uint8Array;
   /** Room for what the body was decoded to, so that readers who share a message decode it once (services/lib/commit.ts). */
   decoded?: readonly Event[];
+  /** Likewise for its `chainHash`, which is made when somebody asks for it: of most messages nobody does (services/lib/commit-head.ts). */
+  hashed?: string;
   /** How many stored messages were behind this one when it was sent to us; 0 = caught up. */
   readonly pending: number;
 }

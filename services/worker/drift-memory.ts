@@ -46,7 +46,7 @@ export class DriftMemory {
     return this.#things.get(key);
   }
 
-  values(): IterableIterator<[string, Drifted]> {
+  entries(): IterableIterator<[string, Drifted]> {
     return this.#things.entries();
   }
 
@@ -60,10 +60,6 @@ export class DriftMemory {
     };
     this.#things.set(key, thing);
     return thing;
-  }
-
-  drop(key: string): void {
-    this.#things.delete(key);
   }
 
   suspect(key: string, of: DriftThing, who: string): void {

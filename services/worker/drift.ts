@@ -8,6 +8,7 @@ import { type KernelObject, objectKey } from '../../drivers/objects.ts';
 import { inOrder } from '../../drivers/plan.ts';
 import type { Census, Kernel, Notice, Operation, Plan, PlanResult } from '../../drivers/port.ts';
 import { type Clock, sleep } from '../lib/clock.ts';
+import { Timers } from '../lib/timers.ts';
 import { repairPlans } from './census.ts';
 import { type Finding, findingsOf, standing } from './drift-finding.ts';
 import { adapted, isNews, judged } from './drift-judgement.ts';
@@ -66,11 +67,13 @@ export class Drift implements DriftSift {
   readonly #options: DriftOptions;
   readonly memory = new DriftMemory();
   readonly #reports: DriftReports;
-  readonly #timers = new Set<() => void>();
+  readonly #timers: Timers;
   /** One look, or one repair of everything, at a time. */
   #turn: Promise<unknown> = Promise.resolve();
   #suspects = noScope();
   #tries = new Map<string, number>();
+  /** Keys of findings whose next repair is put off. */
+  readonly #pausing = new Set<string>();
   #isGathering = false;
   /** A look at everything that was asked for. */
   #passing: Promise<void> = Promise.resolve();
@@ -81,6 +84,7 @@ export class Drift implements DriftSift {
 
   constructor(options: DriftOptions) {
     this.#options = options;
+    this.#timers = new Timers(options.clock);
     this.#reports = new DriftReports({ ...options, memory: this.memory });
   }
 
@@ -103,8 +107,7 @@ export class Drift implements DriftSift {
 
   close(): void {
     this.#isClosed = true;
-    for (const cancel of this.#timers) cancel();
-    this.#timers.clear();
+    this.#timers.close();
   }
 
   /** Work that no look may come between. */
@@ -140,15 +143,6 @@ export class Drift implements DriftSift {
     }
   }
 
-  #later(delayMs: number, run: () => void): void {
-    if (this.#isClosed) return;
-    const cancel = this.#options.clock.after(delayMs, () => {
-      this.#timers.delete(cancel);
-      if (!this.#isClosed) run();
-    });
-    this.#timers.add(cancel);
-  }
-
   #carefully(work: () => Promise<void>): void {
     work().catch((error) => {
       if (!this.#isClosed) this.#options.onFault(error);
@@ -176,7 +170,7 @@ export class Drift implements DriftSift {
   #gather(delayMs: number): void {
     if (this.#isGathering || !this.#hasBegun) return;
     this.#isGathering = true;
-    this.#later(delayMs, () => {
+    this.#timers.after(delayMs, () => {
       this.#isGathering = false;
       this.#carefully(() => this.#lookAtSuspects());
     });
@@ -212,7 +206,7 @@ export class Drift implements DriftSift {
   #passSoon(): void {
     if (this.#isAsked) return;
     this.#isAsked = true;
-    this.#later(gatherMs, () => {
+    this.#timers.after(gatherMs, () => {
       this.#carefully(() => {
         this.#passing = this.#passing.then(() => {
           this.#isAsked = false;
@@ -224,7 +218,7 @@ export class Drift implements DriftSift {
   }
 
   #passLater(): void {
-    this.#later(this.#options.everyMs, () => {
+    this.#timers.after(this.#options.everyMs, () => {
       this.#carefully(async () => {
         await this.#passing;
         await this.#pass('census');
@@ -324,15 +318,7 @@ export class Drift implements DriftSift {
       } else if (reports.mayRepair(finding)) {
         told.push(finding);
         operations.push(...finding.operations);
-      } else
-        this.#later(reports.waitMs(finding), () =>
-          this.suspect(
-            scopeOf(
-              finding.operations.map(({ object }) => object),
-              this.#options.scene().state,
-            ),
-          ),
-        );
+      } else this.#suspectLater(finding);
     }
     for (const finding of told) if (!adapted(finding, census)) reports.detected(finding, by);
     const plans = repairPlans(inOrder(standing(operations, left)));
@@ -348,6 +334,16 @@ export class Drift implements DriftSift {
     this.#afterRepair(found, plans, results);
   }
 
+  /** When its repair is due; however often it is found until then. */
+  #suspectLater({ key, operations }: Finding): void {
+    if (this.#pausing.has(key)) return;
+    this.#pausing.add(key);
+    this.#timers.after(this.#reports.waitMs({ key }), () => {
+      this.#pausing.delete(key);
+      this.suspect(scopeOf(objectsOf(operations), this.#options.scene().state));
+    });
+  }
+
   /** What stood on a network that had to be made again is looked at; so is what could not be repaired, later. */
   #afterRepair(found: readonly Finding[], plans: readonly Plan[], results: readonly PlanResult[]): void {
     const { state } = this.#options.scene();
@@ -360,11 +356,8 @@ export class Drift implements DriftSift {
     }
     const failed = plans.filter((_, at) => results[at]?.ok !== true).flatMap(({ operations }) => operations);
     if (failed.length === 0) return;
-    const scope = scopeOf(
-      failed.map(({ object }) => object),
-      state,
-    );
-    this.#later(retryMs, () => this.suspect(scope));
+    const scope = scopeOf(objectsOf(failed), state);
+    this.#timers.after(retryMs, () => this.suspect(scope));
   }
 
   /** What of the host matters to all: what it was when it was first seen, is how it is to be told of. */
@@ -383,6 +376,8 @@ export class Drift implements DriftSift {
     if (changes.some(({ object }) => !isTable(object))) this.suspect(everything(this.#options.scene().state));
   }
 }
+
+const objectsOf = (operations: readonly Operation[]): readonly KernelObject[] => operations.map(({ object }) => object);
 
 /** Networks and sandboxes that objects belong to. */
 const scopeOf = (objects: readonly KernelObject[], state: Scene['state']): Scope => {

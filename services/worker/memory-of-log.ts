@@ -1,7 +1,7 @@
 /** What a worker remembers of the log beyond its own life, and whether the log still holds it. */
 import { answered } from '../lib/answered.ts';
 import type { Clock } from '../lib/clock.ts';
-import { chainHash } from '../lib/hash.ts';
+import { hashOf } from '../lib/commit-head.ts';
 import type { Realm } from '../lib/realm.ts';
 import type { Message, Stream } from '../lib/stream.ts';
 import type { Journal, Mark } from './journal.ts';
@@ -73,7 +73,7 @@ export class MemoryOfLog {
 
   async #isThere({ epoch, position, hash }: Mark, log: Stream, { segment }: Realm): Promise<boolean> {
     const message = await answered(this.#options.clock, () => log.get(position));
-    if (message !== null) return chainHash(message) === hash;
+    if (message !== null) return hashOf(message) === hash;
     // Put away in order, as far as that went.
     return segment !== null && segment.epoch === epoch && position < segment.first && position <= segment.previous.last;
   }
@@ -83,6 +83,6 @@ export class MemoryOfLog {
     this.#cancel = null;
     if (this.#last === null) return;
     const { position } = this.#last;
-    this.#options.journal?.write({ epoch: this.#epoch, position, hash: chainHash(this.#last) });
+    this.#options.journal?.write({ epoch: this.#epoch, position, hash: hashOf(this.#last) });
   }
 }

@@ -1,12 +1,14 @@
 /** What is counted, and the text that Prometheus reads. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import type { Kernel } from '../../drivers/port.ts';
 import { controllerMeter } from '../../services/controller/meter.ts';
 import { catalogue } from '../../services/lib/metrics/catalogue.ts';
 import { expose } from '../../services/lib/metrics/exposition.ts';
 import { meteredStream } from '../../services/lib/metrics/metered-stream.ts';
 import { Metrics } from '../../services/lib/metrics/metrics.ts';
 import type { Append, Stream } from '../../services/lib/stream.ts';
+import { meteredKernel } from '../../services/worker/meter.ts';
 import { samplesOf } from '../support/exposition.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { memoryStream } from '../support/memory-stream.ts';
@@ -92,5 +94,21 @@ describe('metrics', () => {
     ] as const)
       assert.equal(found.get(`cnm_appends_total{service="worker",stream="log",result="${result}"}`), count, result);
     assert.equal(found.get('cnm_append_duration_seconds_count{service="worker",stream="log"}'), 3);
+  });
+
+  it('of the kernel change nothing about what is asked of it, and count looks at everything alone', async () => {
+    const asked: unknown[] = [];
+    const census = async (extent: unknown) => {
+      asked.push(extent);
+      return { objects: [], unknown: [] };
+    };
+    const metrics = new Metrics('worker');
+    const kernel = meteredKernel({ census } as unknown as Kernel, metrics, new FakeClock());
+    const extent = { links: ['a'], namespaces: [], files: [], elements: false };
+    await kernel.census(extent);
+    await kernel.census();
+    assert.deepEqual(asked, [extent, undefined]);
+    const found = samplesOf(expose(metrics.samples()));
+    assert.equal(found.get('cnm_kernel_census_duration_seconds_count{service="worker"}'), 1);
   });
 });
