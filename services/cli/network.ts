@@ -1,7 +1,7 @@
 /** `cnm network`: create, update, ls, inspect, rm, prune, rotate-keys. */
 import type { ViewRows } from '../../projections/views.ts';
 import type { Client } from '../client/index.ts';
-import { printJson, type Sending, sendAndWait, sendOptions, withClient } from './context.ts';
+import { printJson, type Sending, sendAndTell, sendAndWait, sendOptions, withClient } from './context.ts';
 import { describeGc } from './endpoint-text.ts';
 import { dnsFields, dnsOptions, parseInteger } from './endpoint-values.ts';
 import { describeFields, describePairs, inspection, listing } from './listing.ts';
@@ -186,15 +186,11 @@ const remove: Spec = {
   options: sendOptions,
   run: async (call, context) => {
     const network = call.args[0] ?? '';
-    const outcome = await withClient(context, (client) =>
-      sendAndWait(call, context, client, {
-        what: `network ${network}`,
-        send: (sender, options) => sender.deleteNetwork({ network }, options),
-      }),
-    );
-    if (call.flag('json')) printJson(context, outcome);
-    else context.out(`deleted network ${network}\n`);
-    return undefined;
+    return sendAndTell(call, context, {
+      what: `network ${network}`,
+      send: (sender, options) => sender.deleteNetwork({ network }, options),
+      done: `deleted network ${network}`,
+    });
   },
 };
 
@@ -266,15 +262,11 @@ const update: Spec = {
   run: async (call, context) => {
     const network = call.args[0] ?? '';
     const input = { network, ...updateInput(call) };
-    const outcome = await withClient(context, (client) =>
-      sendAndWait(call, context, client, {
-        what: `network ${network}`,
-        send: (sender, options) => sender.updateNetwork(input, options),
-      }),
-    );
-    if (call.flag('json')) printJson(context, outcome);
-    else context.out(`updated network ${network}\n`);
-    return undefined;
+    return sendAndTell(call, context, {
+      what: `network ${network}`,
+      send: (sender, options) => sender.updateNetwork(input, options),
+      done: `updated network ${network}`,
+    });
   },
 };
 
