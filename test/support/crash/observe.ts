@@ -1,5 +1,6 @@
 /** What is in the kernel and on the disk, read by eyes of their own: with ip, nft and find, and by a census that is compared with the log. */
 import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { takeCensus } from '../../../drivers/kernel/census.ts';
 import { type Host, openHost } from '../../../drivers/kernel/host.ts';
 import { tableName } from '../../../drivers/kernel/ruleset.ts';
@@ -13,14 +14,27 @@ import { sh } from '../netns.ts';
 import { type Place, realm } from './place.ts';
 import type { LogRecord } from './record.ts';
 
+export interface Grounds {
+  /** Mounts below it are looked at. */
+  readonly folder: string;
+  /** The host's own, with its run directory. */
+  readonly hostFolder: string;
+  readonly runDir: string;
+}
+
+export const groundsOf = (place: Place): Grounds => ({
+  folder: place.folder,
+  hostFolder: join(place.folder, 'h1'),
+  runDir: place.runDir('h1'),
+});
+
 /** Everything in the host's namespace and its run directory that could be left behind, a line each, without what changes by itself. */
-export const baseline = (place: Place): readonly string[] => {
-  const runDir = place.runDir('h1');
+export const baseline = ({ folder, hostFolder, runDir }: Grounds): readonly string[] => {
   const links = JSON.parse(sh('ip -j -d link')) as readonly Record<string, unknown>[];
   const routes = sh('ip route show table all; ip -6 route show table all; ip rule; ip -6 rule');
   const mounts = readFileSync('/proc/self/mountinfo', 'utf8')
     .split('\n')
-    .filter((line) => line.includes(place.folder))
+    .filter((line) => line.includes(folder))
     .map((line) => line.split(' '))
     .map(
       ([, , , root, at, , shared]) =>
@@ -39,7 +53,7 @@ export const baseline = (place: Place): readonly string[] => {
     ...sh('ip neigh show nud permanent; ip -6 neigh show nud permanent; ip neigh show proxy').trim().split('\n'),
     ...sh('ip xfrm state; ip xfrm policy').trim().split('\n'),
     ...sh('nft list ruleset').trim().split('\n'),
-    ...sh(`find ${place.folder}/h1 -path '*/data' -prune -o -print`).trim().split('\n'),
+    ...sh(`find ${hostFolder} -path '*/data' -prune -o -print`).trim().split('\n'),
     ...readdirSync(`${runDir}/.records`).map((name) => `record ${name}`),
     ...mounts,
     // made with the first namespace, and gone with the last file that a start finds unfinished
