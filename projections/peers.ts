@@ -112,7 +112,7 @@ export class PeerView {
     if (host === this.#own) return;
     if (this.#epochs.get(host) !== epoch) this.#lost.delete(host);
     this.#epochs.set(host, epoch);
-    this.#settle(host, underlay?.address ?? null);
+    if (underlay !== null) this.#settle(host, underlay.address);
   }
 
   /** One that has stated another epoch by then was not lost. */
@@ -143,7 +143,10 @@ export class PeerView {
     return this.#networks.get(networkId) ?? none;
   }
 
-  /** The address under which a host takes packets for its endpoints; null for one that has said none. */
+  /**
+   * The address under which a host takes packets for its endpoints, or took them: while it has none, what leads there may stay. Null for one
+   * that has never said any.
+   */
   underlayOf(host: string): string | null {
     return this.#underlays.get(host) ?? null;
   }
@@ -188,11 +191,10 @@ export class PeerView {
   }
 
   /** Its endpoints are reached elsewhere from now on. Seldom, so all rows are looked at. */
-  #settle(host: string, underlay: string | null): void {
+  #settle(host: string, underlay: string): void {
     if (this.underlayOf(host) === underlay) return;
     for (const row of this.#rows.values()) if (row.host === host) this.#remember(row.networkId, row.endpointId);
-    if (underlay === null) this.#underlays.delete(host);
-    else this.#underlays.set(host, underlay);
+    this.#underlays.set(host, underlay);
   }
 
   #remember(networkId: string, endpointId: string): void {
