@@ -6,7 +6,7 @@
 import { parseTag, type Tag } from '../objects.ts';
 import type { Notice } from '../port.ts';
 import { commandOf } from './command-name.ts';
-import { AF, IFLA, NFT, RT, RTM } from './constants.ts';
+import { IFLA, NFT, RT, RTM } from './constants.ts';
 import type { Message, MessageReader } from './reader.ts';
 import { decodeLink, type LinkRecord } from './records.ts';
 import { entityOf } from './route.ts';
@@ -107,8 +107,6 @@ export class Attention {
     switch (message.type) {
       case RTM.NEWLINK:
       case RTM.DELLINK:
-        // Bridges tell of their ports once more, with less.
-        if (reader.u8(message.start) === AF.BRIDGE) return;
         if (namespace === null) this.#hostLink(reader, message);
         else this.#innerLink(reader, message, namespace);
         return;

@@ -89,3 +89,17 @@ export interface Stream {
   /** Position of the first message recorded at or after this time; last + 1 when there is none. */
   positionAt(timeMs: number): Promise<number>;
 }
+
+/** A stream that does some things in another way, and everything else as the one behind it. */
+export const inFrontOf = (stream: Stream, other: Partial<Omit<Stream, 'name'>>): Stream => ({
+  name: stream.name,
+  append: (message) => stream.append(message),
+  appendAll: (messages) => stream.appendAll(messages),
+  read: (options, onMessage) => stream.read(options, onMessage),
+  first: () => stream.first(),
+  last: () => stream.last(),
+  lastOn: (subject) => stream.lastOn(subject),
+  get: (position) => stream.get(position),
+  positionAt: (timeMs) => stream.positionAt(timeMs),
+  ...other,
+});

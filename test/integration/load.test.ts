@@ -5,8 +5,7 @@ import type { EventOf } from '../../events/envelope.ts';
 import { noUse } from '../../events/quotas.ts';
 import { systemClock } from '../../services/lib/clock.ts';
 import { foldLog } from '../../services/lib/realm.ts';
-import type { Stream } from '../../services/lib/stream.ts';
-import { withReads } from '../../services/nats/shared-reads.ts';
+import { inFrontOf } from '../../services/lib/stream.ts';
 import type { MemoryStream } from '../support/memory-stream.ts';
 import { type Stage, staged } from '../support/stage.ts';
 import { until } from '../support/world.ts';
@@ -129,12 +128,7 @@ test('a controller that is told to stop while it records a sum stops', () =>
   staged(
     async (stage) => {
       const [begun, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-      const log: Stream = {
-        ...withReads(
-          stage.log,
-          (options, onMessage) => stage.log.read(options, onMessage),
-          () => undefined,
-        ),
+      const log = inFrontOf(stage.log, {
         append: async (message) => {
           if (String(message.body).includes('CommandsRefused')) {
             begun.resolve();
@@ -142,7 +136,7 @@ test('a controller that is told to stop while it records a sum stops', () =>
           }
           return stage.log.append(message);
         },
-      };
+      });
       const controller = await stage.controller(systemClock, { commands: stage.commands, log });
       await stage.send('SetQuota', { actor: 'mallory', limits: { rate: 1, burst: 1 } }, { actor: 'root' });
       await until(() => stage.events('QuotaSet').length === 1, 'the quota is set');
