@@ -50,8 +50,13 @@ export const withFiles = async <T>(work: () => Promise<T>): Promise<T> => {
   } catch (error) {
     if (!(error instanceof Error && 'syscall' in error && 'path' in error)) throw error;
     const { code, path } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT' || code === 'EISDIR') throw new NotFound(`no such file or directory: ${path}`);
-    if (code === 'EACCES') throw new NotFound(`${path} may not be read or written`);
-    throw new NotFound(error.message);
+    if (code === 'ENOENT' || code === 'EISDIR')
+      throw new NotFound(
+        `no such file or directory: ${path}`,
+        'Name a file that is there; a new one goes into a folder that is.',
+      );
+    if (code === 'EACCES')
+      throw new NotFound(`${path} may not be read or written`, 'Call it as its owner, or name another file.');
+    throw new NotFound(error.message, 'Name another file.');
   }
 };

@@ -1,6 +1,7 @@
 /** What went wrong, for people and for scripts: text on standard error, an exit code, and the same as JSON. */
 import type { Culprit } from '../../events/events.ts';
 import type { Context } from './context.ts';
+import { faultRemedies } from './fault-remedies.ts';
 import { UsageError, usageOf } from './spec.ts';
 
 /** Stable: scripts rely on them (README). */
@@ -39,6 +40,8 @@ interface Known extends Error {
 }
 
 const startServices = 'Start the services: `npx cnm up`, and see `npx cnm status`.';
+
+const remedyOf = (code: string): string => (faultRemedies as Readonly<Record<string, string>>)[code] ?? '';
 
 const queryRemedies: Readonly<Record<string, string>> = {
   QUERY_MALFORMED: 'docs/views.md says what can be asked of which view.',
@@ -81,7 +84,7 @@ export const failureOf = (error: unknown): Failure | null => {
     case 'CursorFault':
     case 'ReplayFault':
     case 'UnreadableCommit':
-      return failure(exits.failed, code, message);
+      return failure(exits.failed, code, message, remedyOf(code));
     case 'Unusable': {
       const [first, ...others] = problems;
       const culprit = others.map(

@@ -50,7 +50,11 @@ const ledger = (kind: LedgerRow['kind']): Spec => ({
     const filter = { kind, what, ...Object.fromEntries(named) };
     const { position, rows } = await withClient(context, (client) => client.ledger({ ...asOfOf(call), filter }));
     if (call.flag('json')) printJson(context, { position, rows });
-    else if (rows.length === 0) throw new NotFound(`nobody held ${kind} ${what}`);
+    else if (rows.length === 0)
+      throw new NotFound(
+        `nobody held ${kind} ${what}`,
+        'See `cnm help ledger` for how it is written, and `cnm events`.',
+      );
     else context.out(renderTable(columns, rows, context.width));
     return undefined;
   },

@@ -63,7 +63,8 @@ const rowOf = async (client: Client, event: string, isForced: boolean): Promise<
   const [row] = rows;
   if (row || isForced) return row ?? null;
   throw new NotFound(
-    `no view has parked ${event}: see cnm parked ls. Where a controller or worker has, --force sends it all the same`,
+    `no view has parked ${event}`,
+    'See `cnm parked ls`. Where a controller or worker has parked it, --force sends it all the same.',
   );
 };
 

@@ -81,6 +81,8 @@ const set: Spec = {
       const value = numberOf(call, name);
       return value === undefined ? [] : [[name, value] as const];
     });
+    if (call.text('burst') !== undefined && call.text('rate') === undefined)
+      throw new UsageError('--burst needs --rate: without one, commands are not counted', set);
     return send(call, context, Object.fromEntries(given), 'set');
   },
 };

@@ -5,6 +5,7 @@ import { aboutEvent } from '../lib/log-fields.ts';
 import { Timers } from '../lib/timers.ts';
 import { noTracing } from '../lib/trace.ts';
 import { blamed } from './blame.ts';
+import { clashIn } from './clash.ts';
 import { type Course, courseOf, isInTheWay, needsOf, operationsOf, takeBack } from './course.ts';
 import type { ExecutionOptions } from './execution-options.ts';
 import type { Scene } from './inmates.ts';
@@ -164,7 +165,8 @@ export class Execution {
 
   #prepare(asked: Task): Prepared {
     const { unit } = asked;
-    const task = { ...asked, fault: asked.fault ?? lostIn(this.#options.state, unit) };
+    const { state } = this.#options;
+    const task = { ...asked, fault: asked.fault ?? lostIn(state, unit) ?? clashIn(state, unit) };
     const forward = task.fault === null ? courseOf(this.#scene, unit) : null;
     const missing = forward?.missing ?? null;
     const isBack = forward === null || missing !== null;

@@ -9,7 +9,7 @@ import type { Look } from '../lib/health.ts';
 import type { Opening } from '../lib/opening.ts';
 import { type Boundary, boundaryOf, type FollowedRealm, followRealm, type Realm } from '../lib/realm.ts';
 import { noTracing } from '../lib/trace.ts';
-import { Capacity } from './capacity.ts';
+import { Capacity, type Use } from './capacity.ts';
 import { Consulting } from './consulting.ts';
 import type { DriftMemory } from './drift-memory.ts';
 import { encrypting } from './encryption.ts';
@@ -40,6 +40,8 @@ export interface Worker {
   look(): Look;
   /** What it was asked for names, since the start. */
   readonly dnsCounts: DnsCounts;
+  /** What the last look at what is left has found. */
+  readonly capacityUses: readonly Use[];
   /** Rejects when the worker cannot go on: fenced, kernel threads gone, log unreadable. It does nothing more then. */
   readonly failed: Promise<never>;
 }
@@ -225,6 +227,10 @@ class HostWorker implements Worker {
     return this.#parts.dns.counts;
   }
 
+  get capacityUses(): readonly Use[] {
+    return this.#capacity?.uses ?? [];
+  }
+
   lookAround(): void {
     if (this.#goOn) return;
     this.#parts.peers.look();
@@ -275,8 +281,10 @@ class HostWorker implements Worker {
     if (isLeft && data.fault.code !== 'DEPENDENCY_FAILED') this.#execution?.reconciliation.soon();
     if (type === 'HostResumed' || type === 'SandboxReclaimed') this.#execution?.reconciliation.soon();
     // One that has stated another epoch by then was not lost.
-    if (type === 'HostLost' && this.#outbox && data.epoch === this.#parts.known?.epoch)
-      this.#fail(new HostDeclaredLost(data));
+    if (type === 'HostLost' && data.epoch === this.#parts.known?.epoch) {
+      drift.memory.clear();
+      if (this.#outbox) this.#fail(new HostDeclaredLost(data));
+    }
     if (type === 'HostLapsed' && data.host === this.#options.host) stating.returned(data.epoch);
     if (!this.#execution && 'drift' in data) drift.memory.fold(event as Parameters<DriftMemory['fold']>[0]);
     leasing.note(event);
