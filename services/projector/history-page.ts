@@ -80,7 +80,7 @@ const ofHost = async (
 ): Promise<void> => {
   if (range.from > range.until) return;
   const filter = [subjects.host(host), subjects.outcome(host)];
-  const reader = log.read({ from: range.from, subjects: filter }, (message) => {
+  const reader = log.read({ ...range, subjects: filter }, (message) => {
     if (message.position <= range.until) take(message);
   });
   reader.closed.catch(() => {});
