@@ -79,6 +79,12 @@ const keptOf = async (path: string, header: ExportHeader, upTo: number): Promise
   return { verifier, messages, bytes, checkpoints };
 };
 
+/** What is there already is no beginning of what is to be written. */
+const leftAlone = (path: string, error: unknown): unknown =>
+  error instanceof ExportFault && error.code !== 'EXPORT_OTHER'
+    ? new ExportFault(error.code, `${path} is there already and is not gone on with: ${error.message}`)
+    : error;
+
 const differs = (path: string): ExportFault =>
   new ExportFault('EXPORT_OTHER', `${path} is an export of another log: nothing was written`);
 
@@ -120,7 +126,7 @@ export const exportToFile = async (path: string, wanted: FileExport): Promise<nu
   const { log, from, until, checkpoints } = wanted;
   const kept = await resumed(path, wanted).catch((error: unknown) => {
     if (isMissing(error)) return null;
-    throw error;
+    throw leftAlone(path, error);
   });
   const range = until === undefined ? {} : { until };
   const handle = await open(path, kept ? 'r+' : 'w');
