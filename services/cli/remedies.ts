@@ -1,12 +1,11 @@
 /** The next step for what the code alone says what to do about. Codes of commands and queries have theirs in docs/errors.md. */
-const verifyFirst =
-  '`cnm audit verify FILE` says what of it is whole; a whole export is a file of `cnm audit export FILE`.';
+const anotherCopy = 'Take another copy of the file, or make it anew: `cnm audit export FILE`.';
 const whole = 'Export everything: `cnm audit export FILE`, without a filter and without --from.';
 
 const remedies: Readonly<Record<string, string>> = {
   QUERY_MALFORMED: 'docs/views.md says what can be asked of which view.',
   QUERY_POSITION_UNKNOWN: 'Name a position that the log has: `cnm status` says where it ends.',
-  EXPORT_INVALID: verifyFirst,
+  EXPORT_INVALID: anotherCopy,
   EXPORT_PARTIAL: whole,
   EXPORT_RANGE: '`cnm status` says where the log ends.',
   EXPORT_OTHER: 'Name another file.',
