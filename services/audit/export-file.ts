@@ -39,8 +39,15 @@ const eachLine = async function* (path: string): AsyncGenerator<Line, void, void
   for await (const lines of lineFile(path).lines()) for (const line of lines) if (line.whole) yield line;
 };
 
+const beginning = '{"cnm":"export",';
+
+/** Null for an empty file, and where a writer was killed within the header. @throws ExportFault for anything else */
 const headerOf = async (path: string): Promise<ExportHeader | null> => {
-  for await (const { text } of eachLine(path)) return parseHeader(text);
+  for await (const [first] of lineFile(path).lines()) {
+    if (!first) continue;
+    const isBegun = first.text.startsWith(beginning) || beginning.startsWith(first.text);
+    return !first.whole && isBegun ? null : parseHeader(first.text);
+  }
   return null;
 };
 
