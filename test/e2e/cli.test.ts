@@ -144,7 +144,10 @@ if (inOwnNamespaces(import.meta.filename)) {
       /0\.0\.0\.0:8081\/tcp -> 10\.9\.4\.2:80$/m,
     );
     const listed = works('port', 'ls');
-    assert.match(listed, /^h1 +0\.0\.0\.0 +8081 +tcp +10\.9\.4\.2:80 +sandbox w1 +w1 +any +bound +tester \(claimed\) /m);
+    assert.match(
+      listed,
+      /^h1 +0\.0\.0\.0 +8081 +tcp +10\.9\.4\.2:80 +sandbox w1 +w1 +any +bound +tester \(claimed\) /m,
+    );
     assert.match(listed, /^h1 +127\.0\.0\.1 +\d+ +udp +10\.9\.4\.2:53 +sandbox w1 +w1 +loopback /m);
     assert.equal(place.json('port', 'ls', '--exposure', 'any').rows.length, 1);
     fails(1, /^PORT_IN_USE: .*\n {2}sandbox w1/, 'endpoint', 'create', 'other', 'e', '-p', '8081:80');
