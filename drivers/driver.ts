@@ -20,7 +20,7 @@ export interface HostContext {
   readonly realm: string;
   readonly host: string;
   /** What other hosts reach this one at, as its worker has stated it last; left out or null: no tunnel can begin here. */
-  readonly underlay?: EventData<'HostFacts'>['underlay'];
+  readonly underlay?: Pick<NonNullable<EventData<'HostFacts'>['underlay']>, 'address'> | null;
 }
 
 export interface Join {

@@ -5,12 +5,12 @@ import { type Refusal, refuse } from './refusals.ts';
 /** Percent from which on the pressure is said, each time that one is passed; the last is where nothing new is begun any more. */
 export const bands = [70, 85, 95, 99] as const;
 /** How far below its band something must be before it is relieved: what goes up and down around one is said once. */
-export const hysteresisPercent = 5;
+const hysteresisPercent = 5;
 /** From here on what would use more is refused before the kernel does so. */
 const fullPercent = 99;
 
-/** Of what the traffic of sandboxes uses up, and nothing that we make. */
-const ofTraffic: ReadonlySet<string> = new Set(['conntrack']);
+/** What traffic fills, not what we make; and what is counted exactly by whoever needs one. */
+const onlyTold: ReadonlySet<string> = new Set(['conntrack', 'subnets']);
 
 export const percentOf = (used: number, limit: number): number =>
   limit <= 0 ? 0 : Math.round((used * 1_000) / limit) / 10;
@@ -53,7 +53,7 @@ const grows: ReadonlySet<string> = new Set([
 export const hostFull = (pressure: Iterable<Pressure>, host: string, facts: readonly Fact[]): Refusal | null => {
   if (!facts.some(({ type }) => grows.has(type))) return null;
   const full = [...pressure].filter(
-    ({ what, ofNetwork, percent }) => ofNetwork === null && percent >= fullPercent && !ofTraffic.has(what),
+    ({ what, ofNetwork, percent }) => ofNetwork === null && percent >= fullPercent && !onlyTold.has(what),
   );
   const [first] = full;
   if (!first) return null;

@@ -22,7 +22,8 @@ const leasesOf = ({ ports }: Held): readonly PublishedPort[] =>
 /** What the log knows it holds already. */
 const isKnown = (state: BoundaryState, { id }: Held): boolean => state.endpoints.has(id) || state.sandboxes.has(id);
 
-const hold = (state: BoundaryState, held: Held): void => {
+/** Addresses and MACs that nobody has. */
+const holdFree = (state: BoundaryState, held: Held): void => {
   const { id, networkId, addresses, macs } = held;
   if (isKnown(state, held)) return;
   const cell = networkId === null ? undefined : cellOf(state, networkId);
@@ -33,7 +34,18 @@ const hold = (state: BoundaryState, held: Held): void => {
     if (isFree) cell?.others.set(address, id);
   }
   for (const mac of macs) if (cell && !cell.macs.has(mac)) cell.macs.set(mac, id);
-  holdInstead(state, { kind: held.entity === 'sandbox' ? 'sandbox' : 'endpoint', id }, [], leasesOf(held));
+};
+
+const hold = (state: BoundaryState, held: Held): void => {
+  if (isKnown(state, held)) return;
+  holdFree(state, held);
+  // A port may have several holders, so this one stays whoever else had it first.
+  holdInstead(state, { kind: held.entity === 'sandbox' ? 'sandbox' : 'endpoint', id: held.id }, [], leasesOf(held));
+};
+
+/** An endpoint that had been given something that is held did not come to be: it is the kernel's alone again. */
+export const holdOn = (state: BoundaryState): void => {
+  for (const held of state.regressed.get('log')?.held ?? []) holdFree(state, held);
 };
 
 const release = (state: BoundaryState, held: Held, atMs: number): void => {

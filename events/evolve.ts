@@ -10,6 +10,7 @@ import { evolveHost, isOfHost } from './evolve-hosts.ts';
 import { evolveLease } from './evolve-leases.ts';
 import { loseHost } from './evolve-lost.ts';
 import { endVacant, evolveNetworks } from './evolve-networks.ts';
+import { holdOn } from './evolve-regressed.ts';
 import { endMove, evolveSandbox, isOfSandbox } from './evolve-sandboxes.ts';
 import { evolveSettled } from './evolve-settled.ts';
 import { type BoundaryState, commandKey } from './state.ts';
@@ -165,6 +166,7 @@ const evolveModel = (state: BoundaryState, event: Exclude<Event, DriftEvent>, po
     case 'EndpointDeleteFailed':
     case 'EndpointDeleteReverted':
       evolveEndpoint(state, event);
+      if (event.type === 'EndpointCreateFailed') holdOn(state);
       endVacant(state, event.data.networkId, event);
       return;
     case 'LeaseRenewed':

@@ -107,7 +107,10 @@ export const codes = {
   },
   // Addresses
   SUBNET_INVALID: { status: 400, remedy: 'Write the subnet in canonical form, such as 10.1.2.0/24.' },
-  SUBNET_OVERLAPS: { status: 403, remedy: 'Choose a free subnet, or allow the overlap in `ipam.overlap`.' },
+  SUBNET_OVERLAPS: {
+    status: 403,
+    remedy: 'Choose a free subnet, or allow the overlap: `--overlap`, in a command `ipam.overlap`.',
+  },
   SUBNET_POOL_EXHAUSTED: { status: 400, remedy: 'Delete networks, or configure larger pools (docs/operations.md).' },
   RANGE_INVALID: { status: 400, remedy: 'The range must be a canonical subnet inside the subnet.' },
   ADDRESS_INVALID: { status: 400, remedy: 'Write a unicast address of the right family.' },

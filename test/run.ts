@@ -21,6 +21,7 @@ const tiers: Readonly<Record<string, Tier>> = {
   e2e: { timeoutMs: 2_000_000, filesAtOnce: 1, kernel: true },
 };
 
+const slowestTold = 8;
 const counts = { passed: 0, failed: 0, skipped: 0 };
 
 function fail(what: string, detail = ''): void {
@@ -33,16 +34,26 @@ function skip(what: string, reason: string | boolean | undefined): void {
   console.log(`  skipped ${what}: ${reason || 'no reason given'}`);
 }
 
+/** Which files a tier spends its time in: seconds of their tests, the longest first. */
+function tellSlowest(took: ReadonlyMap<string, number>): void {
+  const slowest = [...took].sort(([, a], [, b]) => b - a).slice(0, slowestTold);
+  const told = slowest.map(([file, ms]) => `${relative('test', file)} ${Math.round(ms / 1000)}`);
+  console.log(`  longest: ${told.join(', ')} s`);
+}
+
 async function runFiles(files: string[], { timeoutMs, filesAtOnce }: Tier): Promise<void> {
   // what a file printed matters only when it failed
   const printed = new Map<string, string>();
   const failed = new Set<string>();
+  const took = new Map<string, number>();
   // a timeout of `run` would reach each test but spare a process that hangs; the signal ends the processes
   const signal = AbortSignal.timeout(timeoutMs);
   for await (const { type, data } of run({ files, concurrency: filesAtOnce, signal })) {
     const where = 'file' in data && data.file ? `${relative('.', data.file)}:${'line' in data ? data.line : ''}` : '';
     if (type === 'test:stdout' || type === 'test:stderr') {
       printed.set(data.file, (printed.get(data.file) ?? '') + data.message);
+    } else if (type === 'test:complete' && data.nesting === 0 && data.file) {
+      took.set(data.file, (took.get(data.file) ?? 0) + data.details.duration_ms);
     } else if (type === 'test:diagnostic' && where) {
       console.log(`  note ${where} ${data.message}`);
     } else if (type === 'test:pass') {
@@ -58,6 +69,7 @@ async function runFiles(files: string[], { timeoutMs, filesAtOnce }: Tier): Prom
       else if (error.failureType !== 'subtestsFailed') fail(`${where} ${data.name}`, inspect(error.cause ?? error));
     }
   }
+  tellSlowest(took);
   for (const file of failed) {
     if (printed.has(file)) console.log(`  printed by ${relative('.', file)}:\n${printed.get(file)}`);
   }
@@ -71,7 +83,9 @@ async function runTier(name: string, tier: Tier): Promise<void> {
     for (const file of files) skip(relative('.', file), 'no network namespace can be made here, which takes root');
     return;
   }
+  const start = performance.now();
   await runFiles(files, tier);
+  console.log(`  ${Math.round((performance.now() - start) / 1000)} s`);
 }
 
 const asked = process.argv.slice(2);

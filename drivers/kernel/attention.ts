@@ -3,10 +3,10 @@
  * ourselves comes up and stays, and what we remove is marked as dead first, so of our own doing next to nothing is left here; and whoever is
  * told only looks.
  */
-import { readFileSync } from 'node:fs';
 import { parseTag, type Tag } from '../objects.ts';
 import type { Notice } from '../port.ts';
-import { AF, IFLA, NFT, RT, RTM } from './constants.ts';
+import { commandOf } from './command-name.ts';
+import { IFLA, NFT, RT, RTM } from './constants.ts';
 import type { Message, MessageReader } from './reader.ts';
 import { decodeLink, type LinkRecord } from './records.ts';
 import { entityOf } from './route.ts';
@@ -24,15 +24,6 @@ type Inner = Pick<LinkRecord, 'up' | 'mtu' | 'name'> & { readonly mac: string; r
 
 /** Of the sender of a message, struct nlmsghdr: port u32 at 12, before the payload. */
 const senderOf = (reader: MessageReader, { start }: Message): number => reader.u32(start - 4);
-
-const commandOf = (pid: number): string => {
-  try {
-    return readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
-  } catch {
-    // It has ended, or the port is no process id.
-    return '';
-  }
-};
 
 /** The first socket of a process has the process id for its port (netlink_autobind); the kernel itself has 0. */
 const suspectOf = (port: number): string => {
@@ -70,7 +61,7 @@ export interface AttentionOptions {
   readonly host: string;
   /** Name of our table of the packet filter. */
   readonly table: string;
-  /** Port of the socket that changes it: null before it is known. */
+  /** Port of the socket that changes it; 0 before it is known. */
   readonly tablePort: () => number;
 }
 
@@ -84,7 +75,7 @@ export class Attention {
   /** Namespaces that were there before anybody listened: how what is in them was, nobody knows. */
   #unseen: ReadonlySet<number> = new Set();
   #notices = new Map<string, Notice>();
-  /** Senders that have changed our table in the transaction that is being told of. */
+  /** Whether our table was changed in the transaction that is being told of. */
   #isTableTouched = false;
 
   constructor(options: AttentionOptions) {
@@ -116,8 +107,6 @@ export class Attention {
     switch (message.type) {
       case RTM.NEWLINK:
       case RTM.DELLINK:
-        // Bridges tell of their ports once more, with less.
-        if (reader.u8(message.start) === AF.BRIDGE) return;
         if (namespace === null) this.#hostLink(reader, message);
         else this.#innerLink(reader, message, namespace);
         return;

@@ -1,5 +1,4 @@
-/** The Linux adapter of the `Kernel` port: two threads that make the system calls, and this object in front of them. */
-import { once } from 'node:events';
+/** The Linux adapter of the `Kernel` port: threads that make the system calls and one that listens, and this object in front of them. */
 import { promises } from 'node:fs';
 import { promisify } from 'node:util';
 import { MessageChannel, Worker } from 'node:worker_threads';
@@ -7,7 +6,7 @@ import type { Census, Kernel, KernelFacts, PeerResult, PlanResult } from '../por
 import { readCapacity } from './capacity.ts';
 import type { ThreadFailpoint } from './failpoint.ts';
 import type { Reply, Request, ThreadOptions } from './protocol.ts';
-import { threadUrl } from './thread-url.ts';
+import { ended, threadUrl } from './thread.ts';
 import { Watch } from './watch.ts';
 
 export interface LinuxKernelOptions {
@@ -174,7 +173,7 @@ export const linuxKernel = async (options: LinuxKernelOptions): Promise<Kernel> 
       await watch.end();
       if (thread.ended) return;
       // The reaper lets go of what it holds and ends by itself.
-      const reaped = once(reaper, 'exit');
+      const reaped = ended(reaper);
       await thread.call({ call: 'close' });
       await Promise.all([setup.terminate(), reaped]);
     },

@@ -1,20 +1,13 @@
 /** Who is told of changes of links (netlink(7), net/netlink/af_netlink.c: /proc/net/netlink): whoever reacts to ours is one of them. */
 import { readFileSync } from 'node:fs';
+import { commandOf } from './command-name.ts';
 
 /** RTMGRP_LINK, in the bits of the first 32 groups. */
 const linkGroup = 1;
 const listenersMax = 16;
 
-const commandOf = (pid: number): string => {
-  try {
-    return readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
-  } catch {
-    return '';
-  }
-};
-
 /** Columns: sk, Eth (the protocol), Pid (the port, which is the process id for its first socket), Groups (hexadecimal), … */
-export const linkListenersIn = (text: string, own: number): readonly number[] =>
+const linkListenersIn = (text: string, own: number): readonly number[] =>
   text
     .split('\n')
     .slice(1)

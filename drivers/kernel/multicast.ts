@@ -2,6 +2,7 @@
 import { AF, NL, SOCK } from './constants.ts';
 import { addressOf, bind, check, close, errno, errnoName, recvmsg, SystemError, setsockopt, socket } from './libc.ts';
 import { MessageReader } from './reader.ts';
+import { hearOnly, type Wanted } from './socket-filter.ts';
 
 const word = (value: number): Uint8Array => new Uint8Array(Uint32Array.of(value).buffer);
 
@@ -31,11 +32,15 @@ export class MulticastSocket {
   readonly #headerView = new DataView(this.#header.buffer);
   readonly #controlView = new DataView(this.#control.buffer);
 
-  /** @param bytes room for what is not read yet: what does not fit is lost, and that something is, is heard */
-  constructor(protocol: number, groups: readonly number[], bytes: number) {
+  /**
+   * @param bytes room for what is not read yet: what does not fit is lost, and that something is, is heard
+   * @param heard null: all that these groups send
+   */
+  constructor(protocol: number, groups: readonly number[], bytes: number, heard: Wanted | null) {
     this.fd = check(socket(AF.NETLINK, SOCK.RAW | SOCK.CLOEXEC | SOCK.NONBLOCK, protocol), 'socket(netlink)');
     setsockopt(this.fd, SOCK.SOL_SOCKET, SOCK.RCVBUFFORCE, word(bytes), 4);
     setsockopt(this.fd, NL.SOL, NL.LISTEN_ALL_NSID, word(1), 4);
+    if (heard !== null) hearOnly(this.fd, heard);
     // One without a port of its own hears nothing. struct sockaddr_nl: family u16, port u32 at 4, groups u32 at 8.
     const address = new Uint8Array(12);
     address[0] = AF.NETLINK;

@@ -7,11 +7,12 @@ import { parseAddress, parseMac } from './address.ts';
 import { faultOf, isFailure, KernelFailure, refused } from './failure.ts';
 import { type Host, requireLink } from './host.ts';
 import { addEntries, announced, type Entries, encodeDrop, encodePut, readEntries, wrong } from './peer-entries.ts';
-import type { LinkRecord } from './records.ts';
 
 /** What a tunnel was told. */
 export interface Tunnel {
   readonly bridge: string;
+  /** Where it was found when its whole table was last written or looked at; 0: nowhere. */
+  index: number;
   /** By MAC. */
   readonly peers: Map<string, Peer>;
 }
@@ -50,13 +51,7 @@ const write = (
 };
 
 /** Ports of the bridge may know an address at another hardware address. */
-const announce = (
-  host: Host,
-  { bridge }: Tunnel,
-  link: LinkRecord,
-  puts: Iterable<readonly [string, string]>,
-): void => {
-  if (link.master !== 0) host.bridges.set(bridge, link.master);
+const announce = (host: Host, { bridge }: Tunnel, puts: Iterable<readonly [string, string]>): void => {
   for (const [key, leadsTo] of puts) {
     const entry = announced(key, leadsTo);
     if (entry === null) continue;
@@ -86,7 +81,10 @@ const isV4 = (address: string): boolean => !address.includes(':');
 
 /** Makes a tunnel hold exactly its table, or leaves it; answers how many entries were not so. */
 const correct = (host: Host, name: string, tunnel: Tunnel, isLeft = false): number => {
+  tunnel.index = 0;
   const link = requireLink(host.route, host.writer, name);
+  tunnel.index = link.index;
+  if (link.master !== 0) host.bridges.set(tunnel.bridge, link.master);
   const present = readEntries(host.route, host.writer, link);
   const wanted = entriesOf(host, tunnel.peers.values());
   const strange = [...present.keys()].filter((key) => !wanted.has(key));
@@ -94,7 +92,7 @@ const correct = (host: Host, name: string, tunnel: Tunnel, isLeft = false): numb
   const puts = [...wanted].filter(([key, leadsTo]) => present.get(key) !== leadsTo);
   if (isLeft) return strange.length + puts.length;
   write(host, link.index, [...strange, ...bent], puts);
-  announce(host, tunnel, link, puts);
+  announce(host, tunnel, puts);
   return strange.length + puts.length;
 };
 
@@ -106,23 +104,27 @@ export const restorePeers = (host: Host, name: string): void => {
 
 export const setPeers = (host: Host, tables: readonly PeerTable[]): readonly PeerResult[] =>
   tables.map(({ tunnel: name, bridge, peers }) => {
-    const tunnel = { bridge, peers: new Map(peers.map((peer) => [peer.mac, peer])) };
+    const tunnel: Tunnel = { bridge, index: 0, peers: new Map(peers.map((peer) => [peer.mac, peer])) };
     host.tunnels.set(name, tunnel);
     return attempt(name, () => correct(host, name, tunnel));
   });
 
+/**
+ * Without a look at the tunnel, which would wait for the kernel's lock once more: an index of ours is not used twice, so what is told at one
+ * where it was is refused when it is not there.
+ */
 const change = (host: Host, name: string, { put, drop }: PeerChange): number => {
   const tunnel = host.tunnels.get(name);
-  // What those who stay in the table have had before: they may come with fewer addresses.
-  const leaving = [...drop, ...put.flatMap(({ mac }) => tunnel?.peers.get(mac) ?? [])];
-  for (const { mac } of drop) tunnel?.peers.delete(mac);
-  for (const peer of put) tunnel?.peers.set(peer.mac, peer);
-  const link = requireLink(host.route, host.writer, name);
   if (tunnel === undefined) throw new KernelFailure('KERNEL_ERROR', `no peers were set of ${name}`, 'ENODEV');
+  // What they have had before: they may come with fewer addresses.
+  const before = [...drop, ...put].flatMap(({ mac }) => tunnel.peers.get(mac) ?? []);
+  for (const { mac } of drop) tunnel.peers.delete(mac);
+  for (const peer of put) tunnel.peers.set(peer.mac, peer);
+  if (tunnel.index === 0) tunnel.index = requireLink(host.route, host.writer, name).index;
   const puts = entriesOf(host, put);
-  const drops = [...entriesOf(host, leaving).keys()].filter((key) => !puts.has(key));
-  write(host, link.index, drops, puts);
-  announce(host, tunnel, link, puts);
+  const drops = [...entriesOf(host, [...drop, ...before]).keys()].filter((key) => !puts.has(key));
+  write(host, tunnel.index, drops, puts);
+  announce(host, tunnel, puts);
   return 0;
 };
 

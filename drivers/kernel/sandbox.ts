@@ -98,14 +98,12 @@ const ensureOwned = (transaction: Transaction, object: Netns, known: boolean): v
   transaction.undo.push({ what: `remove netns ${object.path}`, run: () => discardNamespace(host, object, []) });
   dropListeners(host, object.path);
   const lost = findLost(host, object);
-  netns.createFile(object.path);
-  if (lost === null) makeAt(host, object.path);
-  else {
-    try {
-      netns.pin(lost, object.path);
-    } finally {
-      close(lost);
-    }
+  try {
+    netns.createFile(object.path);
+    if (lost === null) makeAt(host, object.path);
+    else netns.pin(lost, object.path);
+  } finally {
+    if (lost !== null) close(lost);
   }
 };
 

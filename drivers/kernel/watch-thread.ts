@@ -6,7 +6,7 @@
 import { getPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { Attention, namespaceOf } from './attention.ts';
-import { GROUP, NL } from './constants.ts';
+import { AF, GROUP, NL, RTM } from './constants.ts';
 import { batchBytes } from './host.ts';
 import { C, check, close, errno, errnoName, eventfd, poll, SystemError } from './libc.ts';
 import { type Heard, MulticastSocket } from './multicast.ts';
@@ -26,7 +26,7 @@ schedule({ nice: Math.max(5, getPriority()), sliceMs: null });
 
 /** What a burst of some ten thousand changes takes. */
 const defaultBytes = 32 << 20;
-/** Changes that come together are told together. */
+/** Changes that come together are read together, and told so: of a change of ours nothing is read while it is being made. */
 const gatherMs = 20;
 const POLLIN = 1;
 /** A process that exits waits for its threads, and this one can be ended between two calls only: nobody tells it when a bug ends the process. */
@@ -34,12 +34,14 @@ const waitMs = 200;
 
 const bytes = options.watchBytes ?? defaultBytes;
 const { LINK, IPV4_ADDRESS, IPV4_ROUTE, IPV6_ADDRESS, IPV6_ROUTE, NFTABLES } = GROUP;
-const route = new MulticastSocket(NL.ROUTE, [LINK, IPV4_ADDRESS, IPV4_ROUTE, IPV6_ADDRESS, IPV6_ROUTE], bytes);
+/** New addresses and routes take nothing away. Bridges tell of their ports once more, with less. */
+const wanted = { types: [RTM.NEWLINK, RTM.DELLINK, RTM.DELADDR, RTM.DELROUTE], exceptFamily: AF.BRIDGE };
+const route = new MulticastSocket(NL.ROUTE, [LINK, IPV4_ADDRESS, IPV4_ROUTE, IPV6_ADDRESS, IPV6_ROUTE], bytes, wanted);
 
 /** A kernel without nfnetlink has no table of ours either. */
 const openFilter = (): MulticastSocket | null => {
   try {
-    return new MulticastSocket(NL.NETFILTER, [NFTABLES], bytes);
+    return new MulticastSocket(NL.NETFILTER, [NFTABLES], bytes, null);
   } catch (error) {
     if (error instanceof SystemError) return null;
     throw error;
@@ -51,7 +53,8 @@ const ending = check(eventfd(0, C.O_CLOEXEC), 'eventfd');
 const attention = new Attention({
   ...options,
   table: tableName(options.realm, options.host),
-  tablePort: () => shared[1] ?? 0,
+  // A port is a number without a sign.
+  tablePort: () => (shared[1] ?? 0) >>> 0,
 });
 
 const asking = new NetlinkSocket(NL.ROUTE).widen();
@@ -115,12 +118,11 @@ const pause = new Int32Array(new SharedArrayBuffer(4));
 begin();
 parentPort?.postMessage({ ending });
 while (wait()) {
+  Atomics.wait(pause, 0, 0, gatherMs);
   take(route, ({ reader, namespace }, message) => attention.route(reader, message, namespace));
   if (filter) take(filter, ({ reader, namespace }, message) => attention.filter(reader, message, namespace));
   const notices = attention.take();
-  if (notices.length === 0) continue;
-  parentPort?.postMessage({ notices });
-  Atomics.wait(pause, 0, 0, gatherMs);
+  if (notices.length > 0) parentPort?.postMessage({ notices });
 }
 for (const socket of [route, filter, asking]) socket?.close();
 close(ending);

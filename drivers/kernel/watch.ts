@@ -1,12 +1,13 @@
 /** The thread that listens, from outside: begun when somebody wants to be told, ended with the kernel. */
-import { once } from 'node:events';
 import { writeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import type { Notice } from '../port.ts';
 import type { ThreadOptions } from './protocol.ts';
-import { threadUrl } from './thread-url.ts';
+import { ended, threadUrl } from './thread.ts';
 
 type Told = { readonly ending: number } | { readonly notices: readonly Notice[] };
+
+const somewhere: readonly Notice[] = [{ of: 'everything', id: '', suspect: '' }];
 
 export class Watch {
   #worker: Worker | null = null;
@@ -17,17 +18,25 @@ export class Watch {
 
   begin(options: ThreadOptions, tell: (notices: readonly Notice[]) => void, failed: (error: Error) => void): void {
     this.#tell = tell;
-    if (this.#worker !== null || this.#isEnding) return;
+    if (this.#isEnding) return;
+    // What came between the one who was told before and this one, nobody has looked at.
+    if (this.#worker !== null) tell(somewhere);
+    else this.#listen(options, failed);
+  }
+
+  #listen(options: ThreadOptions, failed: (error: Error) => void): void {
     const worker = new Worker(threadUrl('watch-thread'), { workerData: { options }, execArgv: [] });
     this.#worker = worker;
     worker.on('message', (told: Told) => {
       // Until then nobody listened.
       const isFirst = 'ending' in told;
       if (isFirst) this.#ending.resolve(told.ending);
-      if (!this.#isEnding) this.#tell(isFirst ? [{ of: 'everything', id: '', suspect: '' }] : told.notices);
+      if (!this.#isEnding) this.#tell(isFirst ? somewhere : told.notices);
     });
     worker.on('error', (error) => failed(error instanceof Error ? error : new Error(String(error))));
     worker.on('exit', () => {
+      // Its descriptor is somebody else's from here on.
+      this.#worker = null;
       this.#ending.resolve(null);
       if (!this.#isEnding) failed(new Error('the thread that listens to the kernel ended'));
     });
@@ -38,10 +47,10 @@ export class Watch {
     const worker = this.#worker;
     this.#worker = null;
     if (worker === null) return;
-    const ended = once(worker, 'exit');
+    const gone = ended(worker);
     const ending = await this.#ending.promise;
     // eventfd(2): a number of 64 bits in the order of the machine.
     if (ending !== null) writeSync(ending, new Uint8Array(BigUint64Array.of(1n).buffer));
-    if (ending !== null) await ended;
+    if (ending !== null) await gone;
   }
 }

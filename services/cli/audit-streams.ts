@@ -54,9 +54,14 @@ export const withFiles = async <T>(work: () => Promise<T>): Promise<T> => {
     if (!(error instanceof Error && 'syscall' in error)) throw error;
     const { code = '', path } = error as NodeJS.ErrnoException;
     if (path === undefined && !nameless.has(code)) throw error;
-    if (code === 'ENOENT') throw new NotFound(`no such file or directory: ${path}`);
+    if (code === 'ENOENT')
+      throw new NotFound(
+        `no such file or directory: ${path}`,
+        'Name a file that is there; a new one goes into a folder that is.',
+      );
     if (code === 'EISDIR') throw new NotFound(`${path ?? 'what is named'} is a directory`, 'Name a file.');
-    if (code === 'EACCES') throw new NotFound(`${path} may not be read or written`);
-    throw new NotFound(error.message);
+    if (code === 'EACCES')
+      throw new NotFound(`${path} may not be read or written`, 'Call it as its owner, or name another file.');
+    throw new NotFound(error.message, 'Name another file.');
   }
 };

@@ -1,5 +1,5 @@
 /** `cnm command`: cancel. What became of a command is in `cnm history command`. */
-import { printJson, sendAndWait, sendOptions, withClient } from './context.ts';
+import { sendAndTell, sendOptions } from './context.ts';
 import type { Spec } from './spec.ts';
 
 const cancel: Spec = {
@@ -10,16 +10,12 @@ const cancel: Spec = {
   run: async (call, context) => {
     const [commandId = ''] = call.args;
     const reason = call.text('reason');
-    const outcome = await withClient(context, (client) =>
-      sendAndWait(call, context, client, {
-        what: `command ${commandId}`,
-        send: (sender, options) =>
-          sender.cancelCommand({ commandId, ...(reason === undefined ? {} : { reason }) }, options),
-      }),
-    );
-    if (call.flag('json')) printJson(context, outcome);
-    else context.out(`cancelled ${commandId}\n`);
-    return undefined;
+    return sendAndTell(call, context, {
+      what: `command ${commandId}`,
+      send: (sender, options) =>
+        sender.cancelCommand({ commandId, ...(reason === undefined ? {} : { reason }) }, options),
+      done: `cancelled ${commandId}`,
+    });
   },
 };
 

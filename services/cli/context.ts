@@ -114,3 +114,15 @@ export const sendAndWait = async (call: Call, context: Context, client: Client, 
     cancel();
   }
 };
+
+/** Sends a command over a connection of its own, waits for its outcome, and tells of it: `done`, or the outcome as JSON where that is asked for. */
+export const sendAndTell = async (
+  call: Call,
+  context: Context,
+  { done, ...sending }: Sending & { readonly done: string },
+): Promise<undefined> => {
+  const outcome = await withClient(context, (client) => sendAndWait(call, context, client, sending));
+  if (call.flag('json')) printJson(context, outcome);
+  else context.out(`${done}\n`);
+  return undefined;
+};

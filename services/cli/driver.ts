@@ -1,7 +1,7 @@
 /** `cnm driver`: ls, inspect, configure. */
 import { drivers } from '../../drivers/registry.ts';
 import type { ViewRows } from '../../projections/views.ts';
-import { type Context, NotFound, printJson, sendAndWait, sendOptions, withClient } from './context.ts';
+import { type Context, NotFound, printJson, sendAndTell, sendOptions, withClient } from './context.ts';
 import { asOfOf, describeFields, describePairs } from './listing.ts';
 import { type Call, listOptions, type Spec } from './spec.ts';
 import { type Column, orDash, renderTable } from './table.ts';
@@ -133,16 +133,12 @@ const configure: Spec = {
   run: async (call, context) => {
     const driver = call.args[0] ?? '';
     const options = parseDriverOptions(call.texts('opt'), '-o');
-    const outcome = await withClient(context, (client) =>
-      sendAndWait(call, context, client, {
-        what: `driver ${driver}`,
-        host: call.text('host'),
-        send: (sender, sent) => sender.configureDriver({ driver, options }, sent),
-      }),
-    );
-    if (call.flag('json')) printJson(context, outcome);
-    else context.out(`configured driver ${driver}\n`);
-    return undefined;
+    return sendAndTell(call, context, {
+      what: `driver ${driver}`,
+      host: call.text('host'),
+      send: (sender, sent) => sender.configureDriver({ driver, options }, sent),
+      done: `configured driver ${driver}`,
+    });
   },
 };
 

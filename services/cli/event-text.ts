@@ -44,8 +44,17 @@ const ofLoad = (type: string, data: Data): string => {
   return `${text(data.actor) || 'everybody'}: ${data.limits === null ? 'no quota any more' : said}`;
 };
 
+const ofLease = (type: string, data: Data): string => {
+  const [sandbox, network] = [text(object(data.sandbox).id), text(object(data.network).name)];
+  const what = sandbox === '' ? `network ${network}` : `sandbox ${sandbox}`;
+  return type === 'LeaseSuspected'
+    ? `${what}, ran out ${text(data.expiredAt)}`
+    : `${what} for ${Number(data.leaseMs) / 1000} s`;
+};
+
 const about = (type: string, data: Data): string => {
   if (/^(Capacity|Quota|CommandsRefused)/.test(type)) return ofLoad(type, data);
+  if (type.startsWith('Lease')) return ofLease(type, data);
   if (type.startsWith('Network')) {
     const { name, subnets } = object(data.network);
     const cidrs = list(subnets ?? data.subnets)

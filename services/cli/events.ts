@@ -32,7 +32,7 @@ export const followed = (event: Shown): string =>
   ].join('');
 
 /** The pages of the recorded events that pass; answers where they end. */
-const eachPage = async (
+export const eachPage = async (
   client: Client,
   query: NonNullable<Parameters<Client['events']>[0]>,
   take: (rows: readonly RecordedEvent[]) => void,

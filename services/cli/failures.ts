@@ -1,7 +1,7 @@
 /** What went wrong, for people and for scripts: text on standard error, an exit code, and the same as JSON. */
 import type { Culprit } from '../../events/events.ts';
 import type { Context } from './context.ts';
-import { remedyOf } from './remedies.ts';
+import { faultRemedies } from './fault-remedies.ts';
 import { UsageError, usageOf } from './spec.ts';
 
 /** Stable: scripts rely on them (README). */
@@ -41,6 +41,13 @@ interface Known extends Error {
 
 const startServices = 'Start the services: `npx cnm up`, and see `npx cnm status`.';
 
+const remedyOf = (code: string): string => (faultRemedies as Readonly<Record<string, string>>)[code] ?? '';
+
+const queryRemedies: Readonly<Record<string, string>> = {
+  QUERY_MALFORMED: 'docs/views.md says what can be asked of which view.',
+  QUERY_POSITION_UNKNOWN: 'Name a position that the log has: `cnm status` says where it ends.',
+};
+
 /** What an error means for the caller; null for a defect of ours. */
 export const failureOf = (error: unknown): Failure | null => {
   if (!(error instanceof Error)) return null;
@@ -53,7 +60,12 @@ export const failureOf = (error: unknown): Failure | null => {
       return failure(exits.failed, code, detail, remedy, culprits ?? []);
     case 'QueryFailed': {
       const late = code === 'UNANSWERED' || code === 'QUERY_NOT_YET';
-      return failure(late ? exits.noAnswer : exits.failed, code, detail, late ? startServices : remedyOf(code));
+      return failure(
+        late ? exits.noAnswer : exits.failed,
+        code,
+        detail,
+        late ? startServices : (queryRemedies[code] ?? ''),
+      );
     }
     case 'NoAnswer':
       return failure(exits.noAnswer, 'NO_ANSWER', message);

@@ -19,11 +19,11 @@ export const overview = (nouns: readonly Noun[]): string =>
     line('--version', 'of cnmbus'),
     '',
     'A network on a host may be written HOST/NAME. Every listing takes --as-of, everything takes --json.',
-    'Exit codes: 0 done, 1 refused or failed, 2 usage, 3 nothing answered in time.',
+    'Exit codes: 0 done, 1 refused or failed, 2 usage, 3 nothing answered in time, 78 settings that cannot be.',
     '',
   ].join('\n');
 
-export const describeSpec = (spec: Spec): string => {
+const describeSpec = (spec: Spec): string => {
   const options = Object.entries(spec.options).map(([name, { value, short, help }]) => {
     const dashes = `${short === undefined ? '' : `-${short}, `}--${name}`;
     return line(value === undefined ? dashes : `${dashes} ${value}`, help);

@@ -1,8 +1,10 @@
 /** `cnm history`: what was done to one thing, who asked for it, and what became of it. */
+import type { EventData } from '../../events/events.ts';
+import { CommandId, mintedMs } from '../../events/names.ts';
 import type { HistoryRow } from '../../events/past-queries.ts';
 import { actorText } from './actor-text.ts';
-import { NotFound, printJson, withClient } from './context.ts';
-import { printEvents, since } from './events.ts';
+import { type Context, NotFound, printJson, withClient } from './context.ts';
+import { eachPage, printEvents, since } from './events.ts';
 import { mustEverBe } from './ever.ts';
 import { asOfOf } from './listing.ts';
 import { type Call, listOptions, type Spec } from './spec.ts';
@@ -29,6 +31,9 @@ const columns: readonly Column<HistoryRow>[] = [
   { title: 'ACTOR', text: actorText },
   { title: 'EVENTS', text: ({ events }) => events.map(({ type }) => type).join(' ') },
 ];
+
+/** More are read by nobody. */
+const SUMS_MAX = 5;
 
 interface Noun {
   readonly word: string;
@@ -80,6 +85,34 @@ const filterOf = (call: Call, noun: Noun): Readonly<Record<string, string>> => {
   };
 };
 
+/**
+ * Nothing is recorded. A command may have been refused in a sum all the same (docs/adr/0034): no event has its id, and what can be said is
+ * which sums were recorded since it was sent, which its id says.
+ */
+const nothing = async (context: Context, call: Call, noun: Noun): Promise<NotFound> => {
+  const [what = ''] = call.args;
+  const text = `nothing is recorded about ${noun.word} ${what}`;
+  if (noun.field(what) !== 'commandid' || !CommandId.safeParse(what).success)
+    return new NotFound(text, 'See `cnm events`.');
+  const since = new Date(mintedMs(what)).toISOString();
+  const filter = { type: 'CommandsRefused', since };
+  const sums: string[] = [];
+  await withClient(context, (client) =>
+    eachPage(client, { filter }, (rows) => {
+      for (const { position, data } of rows.slice(0, SUMS_MAX - sums.length)) {
+        const { actor, code, count } = data as EventData<'CommandsRefused'>;
+        sums.push(`${count} of ${actor} as ${code} at ${position}`);
+      }
+    }),
+  );
+  return new NotFound(
+    `${text}: it is not decided, or was refused in a sum, which has no ids`,
+    sums.length === 0
+      ? `None was refused in a sum since it was sent (${since}). Ask again later; or send it once more under the same id.`
+      : `Refused in sums since it was sent: ${sums.join(', ')}. Is it one of these, send it once more under the same id, later.`,
+  );
+};
+
 const history = (noun: Noun): Spec => ({
   path: `history ${noun.word}`,
   args: [noun.arg],
@@ -93,10 +126,9 @@ const history = (noun: Noun): Spec => ({
   },
   run: async (call, context) => {
     const filter = filterOf(call, noun);
-    const nothing = new NotFound(`nothing is recorded about ${noun.word} ${call.args[0] ?? ''}`, 'See `cnm events`.');
     if (call.flag('events')) {
       const count = await printEvents(context, call, filter);
-      if (count === 0 && !call.flag('json')) throw nothing;
+      if (count === 0 && !call.flag('json')) throw await nothing(context, call, noun);
       return undefined;
     }
     const { position, rows } = await withClient(context, async (client) => {
@@ -105,7 +137,7 @@ const history = (noun: Noun): Spec => ({
       return answer;
     });
     if (call.flag('json')) printJson(context, { position, rows });
-    else if (rows.length === 0) throw nothing;
+    else if (rows.length === 0) throw await nothing(context, call, noun);
     else context.out(renderTable(columns, rows, context.width));
     return undefined;
   },

@@ -1,8 +1,7 @@
 /** `cnm audit hold`: ls, set, lift. What a hold covers is neither shredded nor put away. */
-
 import type { ViewRows } from '../../projections/views.ts';
 import { actorText } from './actor-text.ts';
-import { type Context, printJson, sendAndWait, sendOptions, withClient } from './context.ts';
+import { sendAndTell, sendOptions } from './context.ts';
 import { listing } from './listing.ts';
 import { type Call, type Options, type Spec, UsageError } from './spec.ts';
 import { type Column, shortTime } from './table.ts';
@@ -34,12 +33,6 @@ const list = listing({
   hostless: true,
 });
 
-const done = (call: Call, context: Context, outcome: object, text: string): undefined => {
-  if (call.flag('json')) printJson(context, outcome);
-  else context.out(`${text}\n`);
-  return undefined;
-};
-
 const set: Spec = {
   path: 'audit hold set',
   args: ['NAME'],
@@ -53,18 +46,11 @@ const set: Spec = {
     const [name = ''] = call.args;
     const subject = call.text('subject');
     const input = { name, reason: reasonOf(call, () => set), ...(subject === undefined ? {} : { subject }) };
-    const outcome = await withClient(context, (client) =>
-      sendAndWait(call, context, client, {
-        what: `hold ${name}`,
-        send: (sender, options) => sender.setLegalHold(input, options),
-      }),
-    );
-    return done(
-      call,
-      context,
-      outcome,
-      `hold ${name} on ${subject === undefined ? 'everything' : `subject ${subject}`}`,
-    );
+    return sendAndTell(call, context, {
+      what: `hold ${name}`,
+      send: (sender, options) => sender.setLegalHold(input, options),
+      done: `hold ${name} on ${subject === undefined ? 'everything' : `subject ${subject}`}`,
+    });
   },
 };
 
@@ -76,13 +62,11 @@ const lift: Spec = {
   run: async (call, context) => {
     const [name = ''] = call.args;
     const input = { name, reason: reasonOf(call, () => lift) };
-    const outcome = await withClient(context, (client) =>
-      sendAndWait(call, context, client, {
-        what: `hold ${name}`,
-        send: (sender, options) => sender.liftLegalHold(input, options),
-      }),
-    );
-    return done(call, context, outcome, `lifted hold ${name}`);
+    return sendAndTell(call, context, {
+      what: `hold ${name}`,
+      send: (sender, options) => sender.liftLegalHold(input, options),
+      done: `lifted hold ${name}`,
+    });
   },
 };
 

@@ -1,9 +1,8 @@
 /** `cnm host`: ls, inspect, resume, lost. */
-
 import type { Regressed } from '../../projections/hosts.ts';
 import type { ViewRows } from '../../projections/views.ts';
 import { actorText } from './actor-text.ts';
-import { printJson, sendAndWait, sendOptions, withClient } from './context.ts';
+import { sendAndTell, sendOptions } from './context.ts';
 import { reasonOf, reasonOption } from './hold.ts';
 import { describeFields, inspection, listing } from './listing.ts';
 import { type Spec, UsageError } from './spec.ts';
@@ -104,16 +103,12 @@ const resume: Spec = {
     const host = call.args[0] ?? '';
     if (call.flag('keep') === call.flag('remove')) throw new UsageError('say either --keep or --remove', resume);
     const held = call.flag('keep') ? 'keep' : 'remove';
-    const outcome = await withClient(context, (client) =>
-      sendAndWait(call, context, client, {
-        what: `host ${host}`,
-        host: undefined,
-        send: (sender, sent) => sender.resumeHost({ host, held }, sent),
-      }),
-    );
-    if (call.flag('json')) printJson(context, outcome);
-    else context.out(`host ${host} goes on; what the log does not know is ${held === 'keep' ? 'kept' : 'removed'}\n`);
-    return undefined;
+    return sendAndTell(call, context, {
+      what: `host ${host}`,
+      host: undefined,
+      send: (sender, sent) => sender.resumeHost({ host, held }, sent),
+      done: `host ${host} goes on; what the log does not know is ${held === 'keep' ? 'kept' : 'removed'}`,
+    });
   },
 };
 
@@ -125,15 +120,11 @@ const lost: Spec = {
   run: async (call, context) => {
     const [host = ''] = call.args;
     const input = { host, reason: reasonOf(call, () => lost) };
-    const outcome = await withClient(context, (client) =>
-      sendAndWait(call, context, client, {
-        what: `host ${host}`,
-        send: (sender, options) => sender.declareHostLost(input, options),
-      }),
-    );
-    if (call.flag('json')) printJson(context, outcome);
-    else context.out(`declared ${host} lost: what it held is free, addresses after their rest\n`);
-    return undefined;
+    return sendAndTell(call, context, {
+      what: `host ${host}`,
+      send: (sender, options) => sender.declareHostLost(input, options),
+      done: `declared ${host} lost: what it held is free, addresses after their rest`,
+    });
   },
 };
 

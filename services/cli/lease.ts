@@ -1,8 +1,7 @@
 /** `cnm lease`: ls, renew. Sandboxes and networks that were made with a lease end unless whoever made them renews it. */
-
 import type { ViewRows } from '../../projections/views.ts';
 import { actorText } from './actor-text.ts';
-import { printJson, sendAndWait, sendOptions, withClient } from './context.ts';
+import { sendAndTell, sendOptions } from './context.ts';
 import { listing } from './listing.ts';
 import { type Spec, UsageError } from './spec.ts';
 import { type Column, orDash, shortTime } from './table.ts';
@@ -47,16 +46,12 @@ const renew: Spec = {
     const what = sandbox === undefined ? `network ${network}` : `sandbox ${sandbox}`;
     const of = sandbox === undefined ? { network: network ?? '' } : { sandbox };
     const input = { ...of, ...leaseFields(call) };
-    const outcome = await withClient(context, (client) =>
-      sendAndWait(call, context, client, {
-        what: `the lease of ${what}`,
-        host: call.text('host'),
-        send: (sender, options) => sender.renewLease(input, options),
-      }),
-    );
-    if (call.flag('json')) printJson(context, outcome);
-    else context.out(`renewed the lease of ${what}\n`);
-    return undefined;
+    return sendAndTell(call, context, {
+      what: `the lease of ${what}`,
+      host: call.text('host'),
+      send: (sender, options) => sender.renewLease(input, options),
+      done: `renewed the lease of ${what}`,
+    });
   },
 };
 

@@ -1,7 +1,7 @@
 /** `cnm network`: create, update, ls, inspect, rm, prune, rotate-keys. */
 import type { ViewRows } from '../../projections/views.ts';
 import type { Client } from '../client/index.ts';
-import { printJson, type Sending, sendAndWait, sendOptions, withClient } from './context.ts';
+import { printJson, type Sending, sendAndTell, sendAndWait, sendOptions, withClient } from './context.ts';
 import { describeGc } from './endpoint-text.ts';
 import { dnsFields, dnsOptions, parseInteger } from './endpoint-values.ts';
 import { describeFields, describePairs, inspection, listing } from './listing.ts';
@@ -86,6 +86,7 @@ const createOptions = {
   subnet: { value: 'CIDR', multiple: true, help: 'of the network; chosen from the pools when left out' },
   'ip-range': { value: 'CIDR', multiple: true, help: 'part of the subnet that endpoints get addresses from' },
   gateway: { value: 'IP', multiple: true, help: "the subnet's first address when left out" },
+  overlap: { help: 'its subnet may overlap those of other networks and routes of the host' },
   aux: { value: 'NAME=IP', multiple: true, help: 'an address that no endpoint gets' },
   ipv6: { help: 'with IPv6 addresses too' },
   'no-ipv4': { help: 'without IPv4 addresses: with --ipv6 it has those alone' },
@@ -116,6 +117,8 @@ const createInput = (call: Call, name: string) => {
   const configFrom = call.text('config-from');
   const gc = parseGc(call.text('gc'));
   const ipamDriver = call.text('ipam-driver');
+  if (call.flag('overlap') && call.texts('subnet').length === 0 && ipamDriver === undefined)
+    throw new UsageError('--overlap needs --subnet: subnets that are chosen never overlap', create);
   const subnets = parseSubnets({
     subnets: call.texts('subnet'),
     ranges: call.texts('ip-range'),
@@ -133,6 +136,7 @@ const createInput = (call: Call, name: string) => {
     ipam: {
       subnets: [...subnets],
       options: parseDriverOptions(call.texts('ipam-opt'), '--ipam-opt'),
+      overlap: call.flag('overlap'),
       ...(ipamDriver === undefined ? {} : { driver: ipamDriver }),
     },
     options: parseDriverOptions(call.texts('opt'), '-o'),
@@ -186,15 +190,11 @@ const remove: Spec = {
   options: sendOptions,
   run: async (call, context) => {
     const network = call.args[0] ?? '';
-    const outcome = await withClient(context, (client) =>
-      sendAndWait(call, context, client, {
-        what: `network ${network}`,
-        send: (sender, options) => sender.deleteNetwork({ network }, options),
-      }),
-    );
-    if (call.flag('json')) printJson(context, outcome);
-    else context.out(`deleted network ${network}\n`);
-    return undefined;
+    return sendAndTell(call, context, {
+      what: `network ${network}`,
+      send: (sender, options) => sender.deleteNetwork({ network }, options),
+      done: `deleted network ${network}`,
+    });
   },
 };
 
@@ -266,15 +266,11 @@ const update: Spec = {
   run: async (call, context) => {
     const network = call.args[0] ?? '';
     const input = { network, ...updateInput(call) };
-    const outcome = await withClient(context, (client) =>
-      sendAndWait(call, context, client, {
-        what: `network ${network}`,
-        send: (sender, options) => sender.updateNetwork(input, options),
-      }),
-    );
-    if (call.flag('json')) printJson(context, outcome);
-    else context.out(`updated network ${network}\n`);
-    return undefined;
+    return sendAndTell(call, context, {
+      what: `network ${network}`,
+      send: (sender, options) => sender.updateNetwork(input, options),
+      done: `updated network ${network}`,
+    });
   },
 };
 

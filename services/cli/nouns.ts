@@ -61,7 +61,7 @@ export const nouns: readonly Noun[] = [
   },
   {
     name: 'sandbox',
-    summary: 'attach, detach, move, ls, inspect, exec',
+    summary: 'attach, detach, move, restore, ls, inspect, exec',
     load: async () => (await import('./sandbox.ts')).sandboxSpecs,
   },
   {
@@ -69,7 +69,7 @@ export const nouns: readonly Noun[] = [
     summary: 'ls: what can be reached from outside',
     load: async () => (await import('./port.ts')).portSpecs,
   },
-  { name: 'host', summary: 'ls, inspect, lost', load: async () => (await import('./host.ts')).hostSpecs },
+  { name: 'host', summary: 'ls, inspect, resume, lost', load: async () => (await import('./host.ts')).hostSpecs },
   {
     name: 'capacity',
     summary: 'ls: how much of what hosts have is in use',

@@ -66,7 +66,7 @@ const rowOf = async (client: Client, event: string, isForced: boolean): Promise<
   if (row || isForced) return row ?? null;
   throw new NotFound(
     `no view has parked ${event}`,
-    'See `cnm parked ls`. Where a controller or worker has, --force sends it all the same.',
+    'See `cnm parked ls`. Where a controller or worker has parked it, --force sends it all the same.',
   );
 };
 

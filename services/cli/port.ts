@@ -1,5 +1,4 @@
 /** `cnm port ls`: what of a host can be reached through published ports, now or at any moment. */
-
 import type { ViewRows } from '../../projections/views.ts';
 import { actorText } from './actor-text.ts';
 import { listing } from './listing.ts';

@@ -1,6 +1,6 @@
 /** `cnm quota`: ls, set, rm. What an actor may have at most. */
 import type { ViewRows } from '../../projections/views.ts';
-import { type Context, printJson, sendAndWait, sendOptions, withClient } from './context.ts';
+import { type Context, sendAndTell, sendOptions } from './context.ts';
 import { listing } from './listing.ts';
 import { type Call, type Options, type Spec, UsageError } from './spec.ts';
 import type { Column } from './table.ts';
@@ -63,15 +63,11 @@ type Limits = Partial<Record<keyof typeof limitOptions, number>> | null;
 const send = async (call: Call, context: Context, limits: Limits, done: string): Promise<undefined> => {
   const [actor = ''] = call.args;
   const input = { limits, ...(actor === everybody ? {} : { actor }) };
-  const outcome = await withClient(context, (client) =>
-    sendAndWait(call, context, client, {
-      what: `quota ${whose(actor)}`,
-      send: (sender, options) => sender.setQuota(input, options),
-    }),
-  );
-  if (call.flag('json')) printJson(context, outcome);
-  else context.out(`${done} quota ${whose(actor)}\n`);
-  return undefined;
+  return sendAndTell(call, context, {
+    what: `quota ${whose(actor)}`,
+    send: (sender, options) => sender.setQuota(input, options),
+    done: `${done} quota ${whose(actor)}`,
+  });
 };
 
 const set: Spec = {
@@ -85,6 +81,8 @@ const set: Spec = {
       const value = numberOf(call, name);
       return value === undefined ? [] : [[name, value] as const];
     });
+    if (call.text('burst') !== undefined && call.text('rate') === undefined)
+      throw new UsageError('--burst needs --rate: without one, commands are not counted', set);
     return send(call, context, Object.fromEntries(given), 'set');
   },
 };

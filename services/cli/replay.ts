@@ -26,8 +26,9 @@ const opened = async (path: string): Promise<Export> => {
     return await openExport(path);
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : '';
-    if (code === 'ENOENT' || code === 'EISDIR') throw new NotFound(`there is no file ${path}`);
-    if (code === 'EACCES') throw new NotFound(`${path} may not be read`);
+    if (code === 'ENOENT' || code === 'EISDIR')
+      throw new NotFound(`there is no file ${path}`, 'Write one: `cnm audit export FILE`.');
+    if (code === 'EACCES') throw new NotFound(`${path} may not be read`, 'Call it as its owner, or copy the file.');
     throw error;
   }
 };

@@ -2,7 +2,7 @@
 import type { ViewRows } from '../../projections/views.ts';
 import type { Client } from '../client/index.ts';
 import { environment } from '../lib/config.ts';
-import { NotFound, printJson, sendAndWait, sendOptions, withClient } from './context.ts';
+import { NotFound, printJson, sendAndTell, sendAndWait, sendOptions, withClient } from './context.ts';
 import { describeJoined, publishOption, sandboxFields, sandboxOptions } from './endpoint.ts';
 import { describeLeases } from './endpoint-text.ts';
 import { parseAttachment } from './endpoint-values.ts';
@@ -113,16 +113,12 @@ const detach: Spec = {
   options: { host: hostOption, ...sendOptions },
   run: async (call, context) => {
     const sandbox = call.args[0] ?? '';
-    const outcome = await withClient(context, (client) =>
-      sendAndWait(call, context, client, {
-        what: `sandbox ${sandbox}`,
-        host: call.text('host'),
-        send: (sender, options) => sender.detachSandbox({ sandbox }, options),
-      }),
-    );
-    if (call.flag('json')) printJson(context, outcome);
-    else context.out(`detached ${sandbox}\n`);
-    return undefined;
+    return sendAndTell(call, context, {
+      what: `sandbox ${sandbox}`,
+      host: call.text('host'),
+      send: (sender, options) => sender.detachSandbox({ sandbox }, options),
+      done: `detached ${sandbox}`,
+    });
   },
 };
 
@@ -133,16 +129,12 @@ const restore: Spec = {
   options: { host: hostOption, ...sendOptions },
   run: async (call, context) => {
     const sandbox = call.args[0] ?? '';
-    const outcome = await withClient(context, (client) =>
-      sendAndWait(call, context, client, {
-        what: `sandbox ${sandbox}`,
-        host: call.text('host'),
-        send: (sender, options) => sender.restoreSandbox({ sandbox }, options),
-      }),
-    );
-    if (call.flag('json')) printJson(context, outcome);
-    else context.out(`${sandbox} is to be made again; cnm events --follow says when it is there\n`);
-    return undefined;
+    return sendAndTell(call, context, {
+      what: `sandbox ${sandbox}`,
+      host: call.text('host'),
+      send: (sender, options) => sender.restoreSandbox({ sandbox }, options),
+      done: `${sandbox} is to be made again; cnm events --follow says when it is there`,
+    });
   },
 };
 

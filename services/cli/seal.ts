@@ -1,9 +1,8 @@
 /** `cnm seal`: put, open, shred, ls. */
-
 import { readFileSync } from 'node:fs';
 import type { ViewRows } from '../../projections/views.ts';
 import { actorText } from './actor-text.ts';
-import { printJson, sendAndWait, sendOptions, withClient } from './context.ts';
+import { printJson, sendAndTell, sendOptions, withClient } from './context.ts';
 import { reasonOf, reasonOption } from './hold.ts';
 import { listing } from './listing.ts';
 import { jsonOption, type Spec } from './spec.ts';
@@ -49,15 +48,11 @@ const shred: Spec = {
   run: async (call, context) => {
     const [subject = ''] = call.args;
     const input = { subject, reason: reasonOf(call, () => shred) };
-    const outcome = await withClient(context, (client) =>
-      sendAndWait(call, context, client, {
-        what: `subject ${subject}`,
-        send: (sender, options) => sender.shredSubject(input, options),
-      }),
-    );
-    if (call.flag('json')) printJson(context, outcome);
-    else context.out(`subject ${subject} is shredded: a collector erases its key\n`);
-    return undefined;
+    return sendAndTell(call, context, {
+      what: `subject ${subject}`,
+      send: (sender, options) => sender.shredSubject(input, options),
+      done: `subject ${subject} is shredded: a collector erases its key`,
+    });
   },
 };
 

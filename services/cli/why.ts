@@ -129,7 +129,7 @@ const tell = async (context: Context, client: Client, { what, entities }: Findin
   );
   if (json) {
     printJson(context, { ours: told.length > 0, what, because: told });
-  } else if (told.length === 0) throw new NotFound(`${what}: not ours`);
+  } else if (told.length === 0) throw new NotFound(`${what}: not ours`, 'Nothing: whoever made it answers for it.');
   else for (const { entity, links } of told) context.out(describeChain(what, entity, links));
   return told.length > 0 ? 0 : 1;
 };

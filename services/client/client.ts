@@ -130,8 +130,6 @@ export class Client extends Queries {
   /** Deletes the networks of a host that have no endpoints and that match. */
   readonly pruneNetworks: Send<'PruneNetworks'> = (input, options) => this.send('PruneNetworks', input, options);
   /** Gives all encrypted networks new keys, on every host. */
-  readonly restoreSandbox: Send<'RestoreSandbox'> = (input, options) => this.send('RestoreSandbox', input, options);
-  readonly resumeHost: Send<'ResumeHost'> = (input, options) => this.send('ResumeHost', input, options);
   readonly rotateTunnelKeys: Send<'RotateTunnelKeys'> = (input, options) =>
     this.send('RotateTunnelKeys', input, options);
   readonly createEndpoint: Send<'CreateEndpoint'> = (input, options) => this.send('CreateEndpoint', input, options);
@@ -147,17 +145,21 @@ export class Client extends Queries {
   /** Leaves and deletes what attachSandbox has made. */
   readonly detachSandbox: Send<'DetachSandbox'> = (input, options) => this.send('DetachSandbox', input, options);
 
+  /** Makes a sandbox again that was lost with a boot of its host and is held. */
+  readonly restoreSandbox: Send<'RestoreSandbox'> = (input, options) => this.send('RestoreSandbox', input, options);
   /** Begins the lease of a sandbox or a network that this actor has made anew. */
   readonly renewLease: Send<'RenewLease'> = (input, options) => this.send('RenewLease', input, options);
   /** Ends a command of this actor that is under way; what was made for it is taken back. */
   readonly cancelCommand: Send<'CancelCommand'> = (input, options) => this.send('CancelCommand', input, options);
+  /** A host that has stopped since the log is older than what it had read goes on. */
+  readonly resumeHost: Send<'ResumeHost'> = (input, options) => this.send('ResumeHost', input, options);
   /** A host that is away does not come back with what it had: all that it holds is given free. */
   readonly declareHostLost: Send<'DeclareHostLost'> = (input, options) => this.send('DeclareHostLost', input, options);
 
-  /** Keeps what is sealed for a subject, or everything, from being shredded or put away. */
-  readonly setLegalHold: Send<'SetLegalHold'> = (input, options) => this.send('SetLegalHold', input, options);
   /** Sets what an actor, or everybody without a quota of their own, may have at most. */
   readonly setQuota: Send<'SetQuota'> = (input, options) => this.send('SetQuota', input, options);
+  /** Keeps what is sealed for a subject, or everything, from being shredded or put away. */
+  readonly setLegalHold: Send<'SetLegalHold'> = (input, options) => this.send('SetLegalHold', input, options);
   readonly liftLegalHold: Send<'LiftLegalHold'> = (input, options) => this.send('LiftLegalHold', input, options);
   /** Makes what is sealed for a subject unreadable for everybody, for good. */
   readonly shredSubject: Send<'ShredSubject'> = (input, options) => this.send('ShredSubject', input, options);

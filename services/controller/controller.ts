@@ -11,17 +11,17 @@ import { sleep } from '../lib/clock.ts';
 import type { Look } from '../lib/health.ts';
 import { aboutCommand } from '../lib/log-fields.ts';
 import { boundaryOf, type FollowedRealm, followRealm } from '../lib/realm.ts';
-import type { Appended } from '../lib/stream.ts';
 import { tellParked } from '../lib/tell-parked.ts';
 import { noTracing } from '../lib/trace.ts';
 import { decidedAnswers, endedAnswer } from './answers.ts';
 import { CommandQueue } from './command-queue.ts';
-import { admissionOf, commitOf, fenceOf, openingOf } from './commits.ts';
+import { fenceOf, openingOf } from './commits.ts';
 import { type Intake, takeIn } from './intake.ts';
 import { lookAt, tellDecided } from './meter.ts';
 import { type Controller, type ControllerOptions, contextOf, defaultFairRate } from './options.ts';
 import { answersAgain } from './repeating.ts';
-import { type Batch, decideRound, inLogOrder, type Round } from './round.ts';
+import { type Batch, decideRound } from './round.ts';
+import { type Settle, storeRound } from './store-round.ts';
 import { Summing } from './summing.ts';
 import { Term } from './term.ts';
 import { decidingSpan } from './tracing.ts';
@@ -45,7 +45,9 @@ class ActiveController implements Controller {
   /** Commands as they came: they are parsed round by round, since a socket may deliver hundreds in one go. */
   #queue: CommandQueue | null = null;
   #summing: Summing | null = null;
-  #wake: () => void = () => undefined;
+  /** Something came, or is to end, since the loop looked last. */
+  #isCalled = false;
+  #goOn: () => void = () => undefined;
   #active = false;
   #live = false;
   /** Commands decided so far. */
@@ -89,7 +91,7 @@ class ActiveController implements Controller {
   async deactivate(): Promise<void> {
     this.#active = false;
     this.#followed?.release();
-    this.#wake();
+    this.#call();
     await this.#loop;
     await this.#queue?.close();
     this.#queue = null;
@@ -130,6 +132,7 @@ class ActiveController implements Controller {
     const summing = this.#sums();
     const queue = this.#commands(summing, this.#realm.realm.roundFrom);
     while (this.#active) {
+      this.#isCalled = false;
       const from = Math.min(queue.oldest, summing.oldest);
       const messages = queue.take(roundCommandsMax, clock.monotonicMs());
       if (messages.length > 0) {
@@ -143,13 +146,19 @@ class ActiveController implements Controller {
 
   /** Until something comes, or one of these times is over. */
   async #wait(pauses: readonly (number | null)[]): Promise<void> {
-    const woken = new Promise<void>((resolve) => {
-      this.#wake = resolve;
+    if (this.#isCalled) return;
+    const called = new Promise<void>((resolve) => {
+      this.#goOn = resolve;
     });
     const pauseMs = Math.min(...pauses.map((pause) => pause ?? Number.POSITIVE_INFINITY));
-    const cancel = Number.isFinite(pauseMs) ? this.#options.clock.after(pauseMs, () => this.#wake()) : () => undefined;
-    await woken;
+    const cancel = Number.isFinite(pauseMs) ? this.#options.clock.after(pauseMs, () => this.#goOn()) : () => undefined;
+    await called;
     cancel();
+  }
+
+  #call(): void {
+    this.#isCalled = true;
+    this.#goOn();
   }
 
   #commands(summing: Summing, from: number): CommandQueue {
@@ -161,7 +170,7 @@ class ActiveController implements Controller {
         quota: (actor, position) => summing.rateOf(actor, position),
         refused: (message, actor, rate) => summing.overRate(message, actor, rate),
         isFull: () => summing.isFull,
-        wake: () => this.#wake(),
+        wake: () => this.#call(),
         onFault: (error) => this.#fail(error),
       },
       from,
@@ -234,53 +243,10 @@ class ActiveController implements Controller {
         continue;
       }
       summing.take(round);
-      const undone = await this.#commit(round, from);
+      const undone = await storeRound(round, { log: this.#options.log, from, settle: this.#settle });
       if (round.rest.length > 0 && undone.length === 0) attempt = -1;
       waiting = [...undone, ...round.rest].sort((a, b) => a.sequence - b.sequence);
     }
-  }
-
-  /** @returns the commands that must be decided again, since a guard did not hold or nobody answered */
-  async #commit(round: Round, from: number): Promise<readonly Intake[]> {
-    const { batches } = round;
-    if (round.bond === 'apart' || batches.length === 1)
-      return this.#each(batches, (batch) => this.#append(batch, from));
-    if (round.bond === 'admitted') return this.#admit(batches, from);
-    const appended = await this.#appendAll(batches, from);
-    return this.#each(batches, async (batch) => appended.get(batch) ?? null);
-  }
-
-  /** Appends and settles each by itself. @returns the commands that must be decided again */
-  async #each(
-    batches: readonly Batch[],
-    append: (batch: Batch) => Promise<Appended | null>,
-  ): Promise<readonly Intake[]> {
-    const undone = await Promise.all(batches.map(async (batch) => this.#settle(batch, await append(batch))));
-    return undone.flat();
-  }
-
-  /**
-   * Admissions first, and what they admit behind them: on one server that takes a third of what an atomic batch takes. An admission
-   * whose creation does not come says nothing, and nobody decides on its network before that is settled (`#whole`).
-   */
-  async #admit(batches: readonly Batch[], from: number): Promise<readonly Intake[]> {
-    const { log } = this.#options;
-    const hosts = batches.filter(({ boundary }) => boundary.host !== null);
-    const realm = batches.filter(({ boundary }) => boundary.host === null);
-    const written = hosts.filter(({ events }) => events.length > 0);
-    const admitted = await Promise.all(
-      realm.map(async (batch) => ({
-        batch,
-        appended: batch.events.length > 0 ? await log.append(admissionOf(batch, from, written)) : null,
-      })),
-    );
-    const undone = admitted.map(({ batch, appended }) => this.#settle(batch, appended));
-    if (admitted.some(({ appended }) => appended && appended.kind !== 'appended')) {
-      const waiting = hosts.flatMap(({ decided, repeated }) => [...decided.map(({ intake }) => intake), ...repeated]);
-      return [...(await Promise.all(undone)).flat(), ...waiting];
-    }
-    const created = this.#each(hosts, (batch) => this.#append(batch, from));
-    return (await Promise.all([...undone, created])).flat();
   }
 
   /**
@@ -311,8 +277,8 @@ class ActiveController implements Controller {
     return (await this.#term?.begin()) === true;
   }
 
-  /** Answers what is stored. @param appended null where there was nothing to append */
-  async #settle(batch: Batch, appended: Appended | null): Promise<readonly Intake[]> {
+  /** Answers what is stored. */
+  readonly #settle: Settle = async (batch, appended) => {
     const { boundary, decided, events } = batch;
     if (appended) {
       if (appended.kind !== 'appended') {
@@ -343,22 +309,7 @@ class ActiveController implements Controller {
       this.#decided += 1;
     }
     return [];
-  }
-
-  async #append(batch: Batch, from: number): Promise<Appended | null> {
-    const last = batch.decided.at(-1);
-    return last ? this.#options.log.append(commitOf(batch, from, last.intake.sequence)) : null;
-  }
-
-  /** All or nothing. */
-  async #appendAll(batches: readonly Batch[], from: number): Promise<ReadonlyMap<Batch, Appended>> {
-    const written = inLogOrder(batches);
-    const through = Math.max(...written.map(({ decided }) => decided.at(-1)?.intake.sequence ?? 0));
-    const appended = await this.#options.log.appendAll(written.map((batch) => commitOf(batch, from, through)));
-    const answerAt = (index: number): Appended =>
-      appended.kind === 'appended' ? { kind: 'appended', position: appended.positions[index] ?? 0 } : appended;
-    return new Map(written.map((batch, index) => [batch, answerAt(index)]));
-  }
+  };
 
   /** Folds what others, or a commit of ours that nobody acknowledged, have put on the log. @returns false when nobody answers */
   async #readAll(): Promise<boolean> {

@@ -27,7 +27,7 @@ export interface LanesOptions {
 }
 
 /** Lane of a message: subjects that are none of ours have one too, since somebody has to refuse what is on them. */
-export const tokenOf = ({ subject }: Message): string => subject.split('.', 3)[2] ?? '';
+const tokenOf = ({ subject }: Message): string => subject.split('.', 3)[2] ?? '';
 
 /** Actors of our own services: what they send is part of work that was accepted already. */
 export const isService = (actor: string): boolean => actor === 'collector' || actor.startsWith('worker:');
@@ -43,6 +43,8 @@ export class Lanes {
   #position: number;
   #messages = 0;
   #bytes = 0;
+  /** How many lanes there may be before idle ones are forgotten. */
+  #lanesMost: number = queueLimits.lanesMax;
 
   constructor(options: LanesOptions, from: number) {
     this.#options = options;
@@ -137,7 +139,7 @@ export class Lanes {
     // Its pause may be over since it was passed over: then it goes on at once.
     for (const lane of this.#lanes.values())
       if (lane.length > 0) soonest = Math.min(soonest, lane.takenMs + heldBackMs - nowMs);
-    return Number.isFinite(soonest) ? Math.max(1, soonest) : null;
+    return soonest === Number.POSITIVE_INFINITY ? null : Math.max(1, soonest);
   }
 
   #admit(lane: Lane, message: Message): void {
@@ -175,20 +177,22 @@ export class Lanes {
   #lane(token: string): Lane {
     const known = this.#lanes.get(token);
     if (known) return known;
-    if (this.#lanes.size >= queueLimits.lanesMax) this.#forgetIdle();
+    if (this.#lanes.size >= this.#lanesMost) this.#forgetIdle();
     const actor = decodeToken(token) ?? '';
     const lane = new Lane(token, actor, isService(actor));
     this.#lanes.set(token, lane);
     return lane;
   }
 
-  /** Drops lanes that are as good as new ones; where there are none there are more lanes, as many as there are actors at work. */
+  /** Drops lanes that are as good as new ones; where there are few there may be more lanes, and the next look is when they have doubled. */
   #forgetIdle(): void {
-    const newest = Math.max(...[...this.#lanes.values()].map(({ recordedMs }) => recordedMs));
+    let newest = 0;
+    for (const { recordedMs } of this.#lanes.values()) newest = Math.max(newest, recordedMs);
     for (const [token, lane] of this.#lanes) {
       const isRested = newest - lane.recordedMs > restMs;
       if (lane.length === 0 && lane.behindFrom === null && isRested && lane.through <= this.#position)
         this.#lanes.delete(token);
     }
+    this.#lanesMost = Math.max(queueLimits.lanesMax, 2 * this.#lanes.size);
   }
 }

@@ -13,8 +13,10 @@ const singleMax = 10;
 const windowMs = 1_000;
 /** Sums are written before their second is over when they are as large as this. */
 const sumMax = 1_000;
+/** Beyond so many, actors of whom nothing was refused for a second are forgotten. */
+const rememberedMax = 1_024;
 /** Refused commands whose answers wait in memory at most; beyond it no command is read. */
-export const unansweredMax = 8_192;
+const unansweredMax = 8_192;
 
 /** Who is told, and of what: all that is kept of a refused command. */
 export type Sender = Pick<Intake, 'sequence' | 'actor' | 'id' | 'correlationid' | 'type'>;
@@ -53,10 +55,10 @@ export class Refusals {
   /** Whether another refusal of this actor may be recorded by itself in this second. */
   mayRecord(actor: string, nowMs: number): boolean {
     const known = this.#seconds.get(actor);
+    if (this.#seconds.size > rememberedMax) this.#forget(nowMs);
     const second = known && nowMs - known.sinceMs < windowMs ? known : { sinceMs: nowMs, single: 0 };
     second.single += 1;
     this.#seconds.set(actor, second);
-    if (this.#seconds.size > 1_024) this.#forget(nowMs);
     return second.single <= singleMax;
   }
 
@@ -88,6 +90,7 @@ export class Refusals {
   recorded({ actor, refusal }: Sum, count: number, nowMs: number): void {
     const key = `${actor} ${refusal.code}`;
     const sum = this.#sums.get(key);
+    if (this.#writtenMs.size > rememberedMax) this.#forget(nowMs);
     this.#writtenMs.set(key, nowMs);
     this.#unanswered -= count;
     if (!sum) return;

@@ -11,6 +11,12 @@ export interface CommitHead {
   readonly hash: string;
 }
 
+/** The `chainHash` of a stored message, made once for all who share the message. */
+export const hashOf = (message: Message): string => {
+  message.hashed ??= chainHash(message);
+  return message.hashed;
+};
+
 class StoredHead implements CommitHead {
   readonly #message: Message;
 
@@ -26,9 +32,8 @@ class StoredHead implements CommitHead {
     return this.#message.header('Nats-Msg-Id');
   }
 
-  /** Made when it is asked for: of most commits nobody does. */
   get hash(): string {
-    return chainHash(this.#message);
+    return hashOf(this.#message);
   }
 }
 

@@ -1,6 +1,6 @@
 /** Failpoints of a service: before and after whatever it appends to a stream, and around answers that it sends and plugins that it asks (drivers/kernel/failpoint.ts). */
 import { failpoint, type Reach } from '../../drivers/kernel/failpoint.ts';
-import type { Append, Stream } from './stream.ts';
+import { type Append, inFrontOf, type Stream } from './stream.ts';
 
 /** What is appended: `decision`, `realm` and `outcome` to the log; else as its subject says, such as `command` and `lease`. */
 const kindOf = ({ subject }: Append): string => {
@@ -19,17 +19,11 @@ const passing = async <T>(reach: Reach, name: string, call: () => Promise<T>): P
   return result;
 };
 
-const failing = (stream: Stream, service: string, reach: Reach): Stream => ({
-  name: stream.name,
-  append: (message) => passing(reach, `${service}.append.${kindOf(message)}`, () => stream.append(message)),
-  appendAll: (messages) => passing(reach, `${service}.append.${kindsOf(messages)}`, () => stream.appendAll(messages)),
-  read: (options, onMessage) => stream.read(options, onMessage),
-  first: () => stream.first(),
-  last: () => stream.last(),
-  lastOn: (subject) => stream.lastOn(subject),
-  get: (position) => stream.get(position),
-  positionAt: (timeMs) => stream.positionAt(timeMs),
-});
+const failing = (stream: Stream, service: string, reach: Reach): Stream =>
+  inFrontOf(stream, {
+    append: (message) => passing(reach, `${service}.append.${kindOf(message)}`, () => stream.append(message)),
+    appendAll: (messages) => passing(reach, `${service}.append.${kindsOf(messages)}`, () => stream.appendAll(messages)),
+  });
 
 /** What gives the streams of a service their failpoints; without a setting they stay as they are. */
 export const failingAppends = (service: string, setting: string | null): ((stream: Stream) => Stream) => {

@@ -19,6 +19,8 @@ export interface Message {
   readonly body: Uint8Array;
   /** Room for what the body was decoded to, so that readers who share a message decode it once (services/lib/commit.ts). */
   decoded?: readonly Event[];
+  /** Likewise for its `chainHash`, which is made when somebody asks for it: of most messages nobody does (services/lib/commit-head.ts). */
+  hashed?: string;
   /** How many stored messages were behind this one when it was sent to us; 0 = caught up. */
   readonly pending: number;
 }
@@ -92,3 +94,17 @@ export interface Stream {
   /** Position of the first message recorded at or after this time; last + 1 when there is none. */
   positionAt(timeMs: number): Promise<number>;
 }
+
+/** A stream that does some things in another way, and everything else as the one behind it. */
+export const inFrontOf = (stream: Stream, other: Partial<Omit<Stream, 'name'>>): Stream => ({
+  name: stream.name,
+  append: (message) => stream.append(message),
+  appendAll: (messages) => stream.appendAll(messages),
+  read: (options, onMessage) => stream.read(options, onMessage),
+  first: () => stream.first(),
+  last: () => stream.last(),
+  lastOn: (subject) => stream.lastOn(subject),
+  get: (position) => stream.get(position),
+  positionAt: (timeMs) => stream.positionAt(timeMs),
+  ...other,
+});

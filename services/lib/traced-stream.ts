@@ -1,6 +1,5 @@
 /** A stream whose appends are spans: the commit, or command, that somebody sends. */
-
-import type { Append, Stream } from './stream.ts';
+import { type Append, inFrontOf, type Stream } from './stream.ts';
 import { templateOf } from './subjects.ts';
 import { noTracing, type Tracing } from './trace.ts';
 
@@ -16,8 +15,7 @@ const attributesOf = ({ subject, id }: Append) => ({
 
 export const tracedStream = (stream: Stream, tracing: Tracing): Stream => {
   if (tracing === noTracing) return stream;
-  return {
-    name: stream.name,
+  return inFrontOf(stream, {
     append: (message) =>
       tracing.span(
         { name: `publish ${templateOf(message.subject)}`, kind: 'producer', attributes: attributesOf(message) },
@@ -40,11 +38,5 @@ export const tracedStream = (stream: Stream, tracing: Tracing): Stream => {
           return appended;
         },
       ),
-    read: (options, onMessage) => stream.read(options, onMessage),
-    first: () => stream.first(),
-    last: () => stream.last(),
-    lastOn: (subject) => stream.lastOn(subject),
-    get: (position) => stream.get(position),
-    positionAt: (timeMs) => stream.positionAt(timeMs),
-  };
+  });
 };

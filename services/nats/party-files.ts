@@ -79,7 +79,7 @@ const keyIn = (folder: string): { readonly key: string; readonly isNew: boolean 
   }
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const pair = nkeys.createUser();
-  writeFileSync(path, `${decoder.decode(pair.getSeed())}\n`, { mode: 0o600, flag: 'wx' });
+  writeFileSync(path, `${decoder.decode(pair.getSeed())}\n`, { mode: 0o600, flag: 'wx', flush: true });
   return { key: pair.getPublicKey(), isNew: true };
 };
 
@@ -99,7 +99,7 @@ const settingsOf = ({ kind, name }: Party, folder: string, url: string): string 
 
 /** Under its name only when it is whole: a server may read it at any time. */
 const replace = (path: string, content: string): void => {
-  writeFileSync(`${path}.new`, content, { mode: 0o600 });
+  writeFileSync(`${path}.new`, content, { mode: 0o600, flush: true });
   renameSync(`${path}.new`, path);
 };
 

@@ -9,7 +9,7 @@
  * acts on decisions, a controller on reports, and who only keeps a view on nothing. What this process has appended itself, those who act
  * get with the acknowledgement: the server's copy comes some 0.2 ms later.
  */
-import type { Append, Message, Reader, ReadOptions, Stream } from '../lib/stream.ts';
+import { type Append, inFrontOf, type Message, type Reader, type ReadOptions, type Stream } from '../lib/stream.ts';
 import { subjectMatches } from '../lib/subjects.ts';
 import { NatsFault } from './fault.ts';
 import { type BatchPlace, batchPlace, storedHeaders } from './jetstream.ts';
@@ -266,24 +266,19 @@ export const mostly =
   };
 
 /** A stream whose reads are somebody else's: each service appends over its own connection and reads what all share. */
-export const withReads = (stream: Stream, read: Stream['read'], appended: SharedReads['appended']): Stream => ({
-  name: stream.name,
-  append: async (message) => {
-    const result = await stream.append(message);
-    if (result.kind === 'appended') appended(message, result.position);
-    return result;
-  },
-  appendAll: async (messages) => {
-    const result = await stream.appendAll(messages);
-    if (result.kind !== 'appended') return result;
-    for (const [index, message] of messages.entries())
-      appended(message, result.positions[index] ?? 0, batchPlace(messages, index));
-    return result;
-  },
-  read,
-  first: () => stream.first(),
-  last: () => stream.last(),
-  lastOn: (subject) => stream.lastOn(subject),
-  get: (position) => stream.get(position),
-  positionAt: (timeMs) => stream.positionAt(timeMs),
-});
+export const withReads = (stream: Stream, read: Stream['read'], appended: SharedReads['appended']): Stream =>
+  inFrontOf(stream, {
+    append: async (message) => {
+      const result = await stream.append(message);
+      if (result.kind === 'appended') appended(message, result.position);
+      return result;
+    },
+    appendAll: async (messages) => {
+      const result = await stream.appendAll(messages);
+      if (result.kind !== 'appended') return result;
+      for (const [index, message] of messages.entries())
+        appended(message, result.positions[index] ?? 0, batchPlace(messages, index));
+      return result;
+    },
+    read,
+  });

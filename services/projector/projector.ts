@@ -1,6 +1,7 @@
 /** The read side: live views of the whole log, and answers to queries about now, then and why. */
 import type { Logger } from 'pino';
 import { type QueryAnswer, type QueryInput, viewNames } from '../../events/queries.ts';
+import type { ViewRows } from '../../projections/views.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Look } from '../lib/health.ts';
 import type { Stream } from '../lib/stream.ts';
@@ -33,6 +34,11 @@ export interface SnapshotPlace {
   readonly everyEvents: number;
 }
 
+export interface Load {
+  readonly capacity: Iterable<ViewRows['capacity']>;
+  readonly quotas: Iterable<ViewRows['quotas']>;
+}
+
 export interface Projector {
   /** Resolves when all that was stored at the start is folded in. */
   readonly caughtUp: Promise<void>;
@@ -53,6 +59,8 @@ export interface Projector {
   letGo(): void;
   /** How many rows each view has. */
   rows(): readonly (readonly [view: string, rows: number])[];
+  /** What is in use of what hosts have, and of what actors may have. */
+  load(): Load;
   stop(): Promise<void>;
 }
 
@@ -144,6 +152,7 @@ export const createProjector = (deps: ProjectorDeps, options: ProjectorOptions =
     look: () => lookAt(follower),
     letGo: () => follower.letGo(),
     rows: () => viewNames.map((view) => [view, views.rows[view].size]),
+    load: () => ({ capacity: views.rows.capacity.values(), quotas: views.rows.quotas.values() }),
     stop: async () => {
       await follower.stop();
       await snapshots?.stop();

@@ -181,7 +181,7 @@ const startWorker = async (deps: ServiceDeps): Promise<Part> => {
   const { linuxKernel } = await import('../../drivers/kernel/kernel.ts');
   const { drivers } = await import('../../drivers/registry.ts');
   const { createWorker } = await import('../worker/worker.ts');
-  const { countDns, meteredKernel, workerMeter } = await import('../worker/meter.ts');
+  const { meteredKernel, observeWorker, workerMeter } = await import('../worker/meter.ts');
   const { keepWorker } = await import('../worker/parked.ts');
   const { fileJournal } = await import('../worker/journal.ts');
   const { readSecret } = await import('../worker/tunnel-secret.ts');
@@ -229,7 +229,7 @@ const startWorker = async (deps: ServiceDeps): Promise<Part> => {
       });
     const worker = await keepWorker({ create, log, logger });
     linkOf(connection).watch({ restored: () => worker.lookAround() });
-    countDns(metrics, () => worker.dnsCounts);
+    observeWorker(metrics, worker);
     // What is decided for this host is all that it has to read up to.
     observed.begin(
       () => worker.look(),

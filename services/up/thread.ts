@@ -1,5 +1,4 @@
 /** A service on a thread of its own: what it is asked, and how long it takes over it, is nothing to the loop of the others. */
-import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import type { Config } from '../lib/config.ts';
 import type { Logger } from '../lib/logger.ts';
@@ -39,7 +38,9 @@ export const startOnThread = async (name: ServiceName, { config, url, logger }: 
   const workerData: ThreadData = { name, config, url, logLevel: logger.level };
   // Flags like --input-type would be taken for the thread's.
   const thread = new Worker(new URL(`./service-thread${extension}`, import.meta.url), { workerData, execArgv: [] });
-  const ended = once(thread, 'exit');
+  const ended = new Promise<void>((resolve) => {
+    thread.once('exit', () => resolve());
+  });
   const serving = Promise.withResolvers<void>();
   const failed = Promise.withResolvers<never>();
   const fail = (error: unknown): void => {

@@ -14,7 +14,7 @@ import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Report } from './reports.ts';
 
-type Use = Omit<CapacityUse, 'host'>;
+export type Use = Omit<CapacityUse, 'host'>;
 
 /** Design value: what fills a table of thousands in less than this is seen by whoever is refused. */
 export const capacityEveryMs = 5_000;
@@ -110,6 +110,7 @@ export interface CapacityOptions {
 export class Capacity {
   readonly #options: CapacityOptions;
   #said = new Map<string, Use & { readonly band: number }>();
+  #seen: readonly Use[] = [];
   #isStopped = false;
   #cancel: () => void = () => undefined;
 
@@ -127,6 +128,11 @@ export class Capacity {
     this.#later();
   }
 
+  /** What the last look has found. */
+  get uses(): readonly Use[] {
+    return this.#seen;
+  }
+
   stop(): void {
     this.#isStopped = true;
     this.#cancel();
@@ -134,7 +140,8 @@ export class Capacity {
 
   async #uses(): Promise<readonly Use[]> {
     const { state, drivers, pools, kernel } = this.#options;
-    return usesOf(state, drivers, pools, await kernel.capacity());
+    this.#seen = usesOf(state, drivers, pools, await kernel.capacity());
+    return this.#seen;
   }
 
   #changes(uses: readonly Use[]): readonly Report[] {

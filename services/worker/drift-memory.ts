@@ -46,7 +46,7 @@ export class DriftMemory {
     return this.#things.get(key);
   }
 
-  values(): IterableIterator<[string, Drifted]> {
+  entries(): IterableIterator<[string, Drifted]> {
     return this.#things.entries();
   }
 
@@ -62,10 +62,6 @@ export class DriftMemory {
     return thing;
   }
 
-  drop(key: string): void {
-    this.#things.delete(key);
-  }
-
   suspect(key: string, of: DriftThing, who: string): void {
     if (who === '') return;
     const { suspects } = this.take(key, of);
@@ -76,6 +72,11 @@ export class DriftMemory {
   tidy(nowMs: number, quietMs: number): void {
     for (const [key, { isOpen, repairedMs }] of this.#things)
       if (!isOpen && nowMs - repairedMs > quietMs) this.#things.delete(key);
+  }
+
+  /** The host was declared lost: nothing of what it had is wanted any more. */
+  clear(): void {
+    this.#things.clear();
   }
 
   /** A row of the view as a segment carries it over. */

@@ -102,7 +102,7 @@ export class DriftReports {
   right(settled: ReadonlySet<string>, found: readonly Pick<Finding, 'key'>[]): readonly string[] {
     const over: string[] = [];
     const differ = new Set(found.map(({ key }) => key));
-    for (const [key, thing] of this.#options.memory.values()) {
+    for (const [key, thing] of this.#options.memory.entries()) {
       if (!thing.isOpen || thing.reason === 'contested' || differ.has(key)) continue;
       const keys = keysOf(thing.signature);
       if (keys.length === 0 || !keys.every((object) => settled.has(object))) continue;
@@ -128,7 +128,7 @@ export class DriftReports {
   /** Drifts of what is not there any more are over; so are those of who has left off. */
   tidy(state: BoundaryState): void {
     const { memory } = this.#options;
-    for (const [, thing] of memory.values()) {
+    for (const [, thing] of memory.entries()) {
       if (!thing.isOpen) continue;
       if (!isThere(state, thing.of)) this.#close(thing, 'gone');
       else if (thing.reason === 'contested' && this.#isQuiet(thing)) this.#close(thing, 'DriftRepaired');

@@ -1,22 +1,22 @@
 import { objectKey } from '../../drivers/objects.ts';
-import type { Census, KernelFault, Operation, Plan, PlanResult } from '../../drivers/port.ts';
+import type { KernelFault, Plan } from '../../drivers/port.ts';
 import { type Fault, isConstructive, type SandboxFacts } from '../../events/events.ts';
 import { aboutEvent } from '../lib/log-fields.ts';
+import { Timers } from '../lib/timers.ts';
 import { noTracing } from '../lib/trace.ts';
 import { blamed } from './blame.ts';
-import { remains, repairPlans, repairs } from './census.ts';
+import { clashIn } from './clash.ts';
 import { type Course, courseOf, isInTheWay, needsOf, operationsOf, takeBack } from './course.ts';
 import type { ExecutionOptions } from './execution-options.ts';
 import type { Scene } from './inmates.ts';
 import { hasChosenPorts } from './leasing.ts';
-import { madeTunnels, mend } from './mending.ts';
+import { madeTunnels } from './mending.ts';
 import { Naming } from './naming.ts';
 import { vacated } from './presence.ts';
-import { isUnknown, type Present } from './present.ts';
-import { lostIn, Rebooted } from './rebooted.ts';
-import { alreadyDone } from './regressed.ts';
+import type { Present } from './present.ts';
+import { lostIn } from './rebooted.ts';
+import { Reconciliation } from './reconciliation.ts';
 import { cancelFault, deadlineFault, dependencyFault, doneReports, failedReports, kernelFault } from './reports.ts';
-import { Restoring } from './restoring.ts';
 import { netnsOf } from './sandbox.ts';
 import { executingSpan } from './tracing.ts';
 import type { Unit } from './units.ts';
@@ -39,8 +39,6 @@ export interface Prepared {
 /** A removal is tried again once, after a look at what is there; taking back and repairing are tried until they are done. */
 const removalTriesMax = 2;
 const retryMsMax = 5_000;
-/** A look at everything takes a second for some thousand sandboxes. */
-const repairMsMax = 10_000;
 
 const makes = ({ intents }: Unit): boolean => intents.some(({ type }) => isConstructive(type));
 
@@ -53,155 +51,30 @@ export const taskOf = (unit: Unit, fault: Fault | null): Task => ({
   tries: 0,
 });
 
+/** Carries out units, and takes back what cannot be or comes too late. */
 export class Execution {
   readonly #options: ExecutionOptions;
   readonly #scene: Scene;
   readonly #present: Present;
   readonly #naming: Naming;
-  readonly #restoring: Restoring;
-  readonly #rebooted: Rebooted;
-  readonly #timers = new Set<() => void>();
+  readonly reconciliation: Reconciliation;
+  readonly #timers: Timers;
   #due: Task[] = [];
-  #repairDue = false;
-  #repairWaits = false;
-  #repairTries = 0;
   /** Intents that were taken back, until the log knows it: they want nothing any more. */
   readonly #withdrawn = new Set<string>();
-  /** Incarnations of sandboxes that are reported as removed, belatedly, until the log knows it. */
-  readonly #buried = new Set<string>();
 
   constructor(options: ExecutionOptions) {
     this.#options = options;
+    this.#timers = new Timers(options.clock);
     this.#present = options.present;
     this.#scene = { state: options.state, deployment: options.deployment, present: this.#present };
     this.#naming = new Naming(options.dns, this.#scene);
-    this.#rebooted = new Rebooted(this.#scene, options.report);
-    this.#restoring = new Restoring({
-      lend: (endpointId) => options.consulting.lend(endpointId),
-      joinOf: (endpointId) => {
-        const row = options.consulting.isClosed ? undefined : options.state.endpoints.get(endpointId);
-        return row?.sandbox ? (row.plug?.joinId ?? null) : null;
-      },
-      later: (delayMs, run) => this.#later(delayMs, run),
-      repair: () => this.repairLater(),
-      onFault: options.onFault,
-    });
-  }
-
-  /** Before anything is executed: names as the log has them, and the kernel as it says. */
-  async begin(): Promise<void> {
-    this.#naming.reset();
-    this.#rebooted.tellLost();
-    await this.reconcile();
-  }
-
-  /** Instead of `begin` where nothing may be changed: names are answered, and what was asked for and is there is reported as done. */
-  async adopt(): Promise<void> {
-    const { kernel, logger, state, deployment, announced, report } = this.#options;
-    this.#naming.reset();
-    this.#present.replace(await kernel.census());
-    for (const { unit, course } of alreadyDone(this.#scene))
-      report(doneReports(state, deployment, unit, course, announced));
-    for (const { what, fault } of await this.#naming.openAll())
-      logger.error({ sandbox: what, fault }, 'names are not answered');
-  }
-
-  /** Makes the kernel hold what is reported as done, and no more; but for what others have changed and is only to be told of. */
-  reconcile(): Promise<void> {
-    return this.#options.drift.exclusively(() => this.#reconcile());
-  }
-
-  async #reconcile(): Promise<void> {
-    const { kernel, logger, drift } = this.#options;
-    this.#repairDue = false;
-    const census = await kernel.census();
-    for (const unknown of census.unknown) logger.warn(unknown, 'could not be read, left alone');
-    const believed = this.#present.copy();
-    this.#present.replace(census);
-    const sifted = drift.sift(repairs(this.#scene, census), census, believed);
-    const plans = repairPlans(this.#restoring.possible(sifted.operations));
-    const results = plans.length === 0 ? [] : await this.#repair(plans);
-    sifted.done(plans, results);
-    let failed = results.filter(({ ok }) => !ok).length;
-    for (const { what, fault } of await this.#naming.openAll()) {
-      logger.error({ sandbox: what, fault }, 'names are not answered, trying again later');
-      failed += 1;
-    }
-    this.#reportRemains(census);
-    if (this.#rebooted.tellRestored()) this.repairLater();
-    if (failed > 0 || census.unknown.length > 0) this.repairLater();
-    else if (plans.length > 0) this.#repairTries = 0;
-  }
-
-  async #repair(plans: readonly Plan[]): Promise<readonly PlanResult[]> {
-    const { kernel, logger, peers } = this.#options;
-    logger.info({ plans: plans.map(({ id }) => id) }, 'the kernel differs from the log, repairing');
-    await this.#naming.release(plans.flatMap(({ operations }) => operations));
-    const results = await kernel.apply(plans);
-    const applied: Plan[] = [];
-    for (const [index, plan] of plans.entries()) {
-      const result = results[index];
-      if (result?.ok) {
-        applied.push(plan);
-        this.#present.apply(plan.operations);
-      } else if (result && this.#rebooted.couldNot(plan, result.fault)) {
-        logger.warn({ plan: plan.id, fault: result.fault }, 'lost with the boot of this host');
-      } else logger.error({ plan: plan.id, fault: result?.fault }, 'could not be repaired, trying again later');
-    }
-    // What the kernel's thread knew of a tunnel's peers went with the tunnel.
-    await peers.set(madeTunnels(applied));
-    return results;
-  }
-
-  /** Lets go of namespaces that operations make anew, before `mend`. */
-  release(operations: readonly Operation[]): Promise<void> {
-    return this.#naming.release(operations);
-  }
-
-  /** Repairs what others have changed. */
-  mend(plans: readonly Plan[]): Promise<readonly PlanResult[]> {
-    const { kernel, logger, peers } = this.#options;
-    const [present, restoring, naming] = [this.#present, this.#restoring, this.#naming];
-    return mend({ kernel, logger, peers, present, restoring, naming, later: () => this.repairLater() }, plans);
+    const later = (delayMs: number, run: () => void): void => this.#later(delayMs, run);
+    this.reconciliation = new Reconciliation(options, { scene: this.#scene, naming: this.#naming, later });
   }
 
   get scene(): Scene {
     return this.#scene;
-  }
-
-  /** Sandboxes whose removal had failed, and which are gone now. */
-  #reportRemains({ unknown }: Census): void {
-    const left = remains(this.#options.state);
-    for (const sandbox of left) {
-      const { incarnation } = sandbox;
-      const netns = netnsOf(this.#options.deployment, sandbox);
-      if (this.#buried.has(incarnation) || (netns !== null && isUnknown(unknown, netns))) continue;
-      if (this.#present.of('sandbox', incarnation).length > 0) continue;
-      this.#buried.add(incarnation);
-      this.#options.report([{ fact: { type: 'SandboxRemoved', data: { sandbox } }, intent: null }]);
-    }
-    for (const incarnation of this.#buried)
-      if (!left.some((sandbox) => sandbox.incarnation === incarnation)) this.#buried.delete(incarnation);
-  }
-
-  /** A plugin is there, perhaps again. */
-  pluginActivated(): void {
-    this.#restoring.activated();
-  }
-
-  /** Looks at everything again in a while: something could not be read, removed or repaired. */
-  repairLater(): void {
-    if (this.#repairWaits) return;
-    this.#repairWaits = true;
-    this.#later(Math.min(1000 * 2 ** this.#repairTries++, repairMsMax), () => {
-      this.#repairWaits = false;
-      this.#repairDue = true;
-    });
-  }
-
-  /** It is time for another look. */
-  get isRepairDue(): boolean {
-    return this.#repairDue;
   }
 
   /** Tasks that were put off and are due. They are in nobody's way: their intents are busy until they are reported. */
@@ -213,20 +86,17 @@ export class Execution {
 
   /** Nothing is tried again. */
   close(): void {
-    for (const cancel of this.#timers) cancel();
-    this.#timers.clear();
+    this.#timers.close();
   }
 
   #later(delayMs: number, run: () => void): void {
-    const cancel = this.#options.clock.after(delayMs, () => {
-      this.#timers.delete(cancel);
+    this.#timers.after(delayMs, () => {
       run();
       this.#options.wake();
     });
-    this.#timers.add(cancel);
   }
 
-  /** Plans of tasks that do not touch each other, nor any that is being executed. Null: look at everything first (`reconcile`). */
+  /** Plans of tasks that do not touch each other, nor any that is being executed. Null: look at everything first (`reconciliation`). */
   prepare(tasks: readonly Task[]): readonly Prepared[] | null {
     const prepared = this.plan(tasks);
     return prepared.some(({ plan }) => isInTheWay(plan.operations, this.#present)) ? null : prepared;
@@ -289,13 +159,14 @@ export class Execution {
         { fault: result.fault },
         'a network that nobody here is in any more could not be removed, trying again later',
       );
-      this.repairLater();
+      this.reconciliation.soon();
     }
   }
 
   #prepare(asked: Task): Prepared {
     const { unit } = asked;
-    const task = { ...asked, fault: asked.fault ?? lostIn(this.#options.state, unit) };
+    const { state } = this.#options;
+    const task = { ...asked, fault: asked.fault ?? lostIn(state, unit) ?? clashIn(state, unit) };
     const forward = task.fault === null ? courseOf(this.#scene, unit) : null;
     const missing = forward?.missing ?? null;
     const isBack = forward === null || missing !== null;
@@ -367,7 +238,7 @@ export class Execution {
       });
     } else if (makes(unit)) {
       // What it stands on may have been taken away.
-      if (fault.code === 'KERNEL_ERROR') this.repairLater();
+      if (fault.code === 'KERNEL_ERROR') this.reconciliation.soon();
       // Another port may be free.
       const retryable = fault.retryable || (fault.code === 'PORT_IN_USE' && hasChosenPorts(unit));
       this.#due.push({ unit, fault: { ...fault, retryable }, tries: 0 });

@@ -1,6 +1,7 @@
 /** What a worker remembers of the log beyond its own life, and whether the log still holds it. */
+import { answered } from '../lib/answered.ts';
 import type { Clock } from '../lib/clock.ts';
-import { chainHash } from '../lib/hash.ts';
+import { hashOf } from '../lib/commit-head.ts';
 import type { Realm } from '../lib/realm.ts';
 import type { Message, Stream } from '../lib/stream.ts';
 import type { Journal, Mark } from './journal.ts';
@@ -44,12 +45,18 @@ export class MemoryOfLog {
     else this.#cancel ??= this.#options.clock.after(everyMs, () => this.#write());
   }
 
-  /** The log is read to its end: whether it holds what was read before. Null: it does, or nothing is known of before. */
+  /**
+   * The log is read to its end: whether it holds what was read before. Null: it does, or nothing is known of before. A server that is away
+   * meanwhile is waited for: nothing can be done without the answer, and it is no reason to end.
+   */
   async compare(log: Stream, realm: Realm): Promise<Regress | null> {
     const mark = this.#options.journal?.read() ?? null;
     if (mark === null || (await this.#isThere(mark, log, realm))) return null;
     const { epoch, position } = mark;
-    return { seen: { epoch, position }, found: { epoch: this.#epoch, position: await log.last() } };
+    return {
+      seen: { epoch, position },
+      found: { epoch: this.#epoch, position: await answered(this.#options.clock, () => log.last()) },
+    };
   }
 
   /** From here on what is read is remembered. */
@@ -65,8 +72,8 @@ export class MemoryOfLog {
   }
 
   async #isThere({ epoch, position, hash }: Mark, log: Stream, { segment }: Realm): Promise<boolean> {
-    const message = await log.get(position);
-    if (message !== null) return chainHash(message) === hash;
+    const message = await answered(this.#options.clock, () => log.get(position));
+    if (message !== null) return hashOf(message) === hash;
     // Put away in order, as far as that went.
     return segment !== null && segment.epoch === epoch && position < segment.first && position <= segment.previous.last;
   }
@@ -76,6 +83,6 @@ export class MemoryOfLog {
     this.#cancel = null;
     if (this.#last === null) return;
     const { position } = this.#last;
-    this.#options.journal?.write({ epoch: this.#epoch, position, hash: chainHash(this.#last) });
+    this.#options.journal?.write({ epoch: this.#epoch, position, hash: hashOf(this.#last) });
   }
 }

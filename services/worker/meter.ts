@@ -5,6 +5,7 @@ import type { Boundary } from '../lib/boundaries.ts';
 import type { Clock } from '../lib/clock.ts';
 import { INTENTS_STUCK_MS, type Look, STUCK_MS } from '../lib/health.ts';
 import type { Metrics } from '../lib/metrics/metrics.ts';
+import type { Use } from './capacity.ts';
 import type { Report } from './reports.ts';
 
 export interface WorkerMeter {
@@ -30,21 +31,48 @@ export const meteredKernel = (kernel: Kernel, metrics: Metrics, clock: Clock): K
     }
     return results;
   },
-  census: async () => {
+  census: async (extent) => {
     const startedMs = clock.monotonicMs();
-    const census = await kernel.census();
+    const census = await kernel.census(extent);
+    // What a look at a few things takes says nothing of one at all of them.
+    if (extent) return census;
     metrics.observe('cnm_kernel_census_duration_seconds', {}, (clock.monotonicMs() - startedMs) / 1000);
     return census;
   },
 });
 
-export const countDns = (metrics: Metrics, counts: () => DnsCounts | null): void => {
+const countDns = (metrics: Metrics, counts: () => DnsCounts | null): void => {
   metrics.counted('cnm_dns_questions_total', () => {
     const { answered = 0, forwarded = 0, shed = 0, malformed = 0 } = counts() ?? {};
     const results = { answered, forwarded, shed, malformed };
     return Object.entries(results).map(([result, count]) => [{ result }, count] as const);
   });
   metrics.gauge('cnm_dns_sandboxes', () => [[{}, counts()?.sandboxes ?? 0]]);
+};
+
+/** Of each thing that is counted the fullest: networks have too many names for labels. */
+const fullestOf = (uses: readonly Use[]): ReadonlyMap<string, Use> => {
+  const fullest = new Map<string, Use>();
+  for (const use of uses) if (use.percent >= (fullest.get(use.what)?.percent ?? -1)) fullest.set(use.what, use);
+  return fullest;
+};
+
+const countCapacity = (metrics: Metrics, uses: () => readonly Use[]): void => {
+  const gauge = (name: 'cnm_capacity_used' | 'cnm_capacity_limit', of: (use: Use) => number): void =>
+    metrics.gauge(name, () => [...fullestOf(uses())].map(([what, use]) => [{ what }, of(use)] as const));
+  gauge('cnm_capacity_used', ({ used }) => used);
+  gauge('cnm_capacity_limit', ({ limit }) => limit);
+};
+
+/** What is read when somebody asks. */
+interface Observed {
+  readonly dnsCounts: DnsCounts | null;
+  readonly capacityUses: readonly Use[];
+}
+
+export const observeWorker = (metrics: Metrics, worker: Observed): void => {
+  countDns(metrics, () => worker.dnsCounts);
+  countCapacity(metrics, () => worker.capacityUses);
 };
 
 /** How many of the intents that wait longest are told of. */

@@ -12,6 +12,7 @@ import type { Look } from '../lib/health.ts';
 import type { Boundary, Realm, RealmListener } from '../lib/realm.ts';
 import type { Stream } from '../lib/stream.ts';
 import { tellParked } from '../lib/tell-parked.ts';
+import type { Use } from './capacity.ts';
 import { HostDeclaredLost } from './lost.ts';
 import type { Worker } from './worker.ts';
 
@@ -85,6 +86,7 @@ export interface KeptWorker {
   look(): Look;
   /** Null while its boundary is parked. */
   readonly dnsCounts: DnsCounts | null;
+  readonly capacityUses: readonly Use[];
   stop(): Promise<void>;
 }
 
@@ -129,6 +131,10 @@ class Keeper implements KeptWorker {
 
   get dnsCounts(): DnsCounts | null {
     return this.#worker?.dnsCounts ?? null;
+  }
+
+  get capacityUses(): readonly Use[] {
+    return this.#worker?.capacityUses ?? [];
   }
 
   async stop(): Promise<void> {

@@ -36,6 +36,13 @@ const everyMs = 2_000;
 /** A look is never more than a fiftieth of the time: where it takes long, the next one is later. */
 const everyShare = 50;
 
+/** Of a tunnel, by hardware address. One that is in both has changed: what it had goes, what it has comes. */
+interface Untold {
+  readonly tunnel: string;
+  readonly put: Map<string, Peer>;
+  readonly drop: Map<string, Peer>;
+}
+
 interface Tunnel {
   readonly device: string;
   readonly bridge: string;
@@ -49,6 +56,9 @@ export class Peers {
   readonly #view: PeerView;
   /** Networks whose tables the kernel's thread has: others are told as a whole when their tunnel is made. */
   readonly #kept = new Set<string>();
+  /** By network: what the kernel is to be told next, while it is being told. */
+  readonly #untold = new Map<string, Untold>();
+  #telling = false;
   #begun = false;
   #closed = false;
   /** When the next look is due, in monotonic milliseconds. */
@@ -88,24 +98,41 @@ export class Peers {
   /** Hands on what has changed since the last time; costs nothing when nothing has. */
   tell(): void {
     if (!this.#begun) return;
-    const { dns, network, kernel } = this.#options;
-    const changes: PeerChange[] = [];
+    const { dns, network } = this.#options;
     for (const { networkId, gone, come } of this.#view.takeChanges()) {
       const stays = new Set(come.map(({ endpointId }) => endpointId));
       for (const { endpointId } of gone) if (!stays.has(endpointId)) dns.left(endpointId);
       const facts = network(networkId);
       for (const row of facts ? come : []) dns.met(namesOf(row, facts as NetworkFacts));
       const tunnel = this.#tunnelOf(networkId);
-      if (tunnel && this.#kept.has(networkId))
-        changes.push({
-          tunnel: tunnel.device,
-          put: come.flatMap((row) => this.#peerOf(row)),
-          drop: gone.flatMap((row) => this.#peerOf(row)),
-        });
+      if (!tunnel || !this.#kept.has(networkId)) continue;
+      const untold = this.#untold.get(networkId) ?? { tunnel: tunnel.device, put: new Map(), drop: new Map() };
+      this.#untold.set(networkId, untold);
+      for (const peer of gone.flatMap((row) => this.#peerOf(row))) {
+        untold.put.delete(peer.mac);
+        // The first one is what the kernel has.
+        if (!untold.drop.has(peer.mac)) untold.drop.set(peer.mac, peer);
+      }
+      for (const peer of come.flatMap((row) => this.#peerOf(row))) untold.put.set(peer.mac, peer);
     }
-    if (changes.length === 0) return;
-    kernel.changePeers(changes).then((results) => this.#judge(results), this.#options.onFault);
+    if (this.#untold.size === 0) return;
+    this.#tellKernel();
     this.#lookIn(this.#pauseOf(soonMs));
+  }
+
+  /** One batch at a time: each waits for a lock of the kernel's that all set-up needs, so a burst is told in few. */
+  #tellKernel(): void {
+    if (this.#telling || this.#untold.size === 0) return;
+    this.#telling = true;
+    const changes = [...this.#untold.values()].map(
+      ({ tunnel, put, drop }): PeerChange => ({ tunnel, put: [...put.values()], drop: [...drop.values()] }),
+    );
+    this.#untold.clear();
+    this.#options.kernel.changePeers(changes).then((results) => {
+      this.#telling = false;
+      this.#judge(results);
+      if (!this.#closed) this.#tellKernel();
+    }, this.#options.onFault);
   }
 
   /** Whole tables of these networks: their tunnels have just been made, or are there since before this process. */
@@ -115,6 +142,7 @@ export class Peers {
       if (!tunnel) return [];
       const peers = [...this.#view.of(id).values()].flatMap((row) => this.#peerOf(row));
       this.#kept.add(id);
+      this.#untold.delete(id);
       return [{ tunnel: tunnel.device, bridge: tunnel.bridge, peers }];
     });
     if (tables.length > 0) this.#judge(await this.#options.kernel.setPeers(tables));
@@ -123,6 +151,7 @@ export class Peers {
   /** The tunnel of a network is gone, and its table with it. */
   forget(networkId: string): void {
     this.#kept.delete(networkId);
+    this.#untold.delete(networkId);
   }
 
   /** The log was out of reach: others may have touched what nobody watched meanwhile. */
@@ -198,7 +227,7 @@ export class Peers {
     return this.#options.present.tunnels().map(({ tag }) => tag.id);
   }
 
-  /** Nothing for a host that takes no packets. */
+  /** Nothing for a host that has never taken packets. */
   #peerOf({ host, mac, ipv4, ipv6 }: PeerRow): readonly Peer[] {
     const vtep = this.#view.underlayOf(host);
     if (vtep === null) return [];

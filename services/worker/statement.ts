@@ -5,6 +5,7 @@ import { eventVersions } from '../../events/envelope.ts';
 import type { EventData } from '../../events/events.ts';
 import type { BoundaryState } from '../../events/state.ts';
 import { type Boundary, knownHosts, type Realm } from '../lib/realm.ts';
+import type { Present } from './present.ts';
 import type { WorkerOptions } from './worker.ts';
 
 type Own = Pick<WorkerOptions, 'host' | 'runDir' | 'ula' | 'pools' | 'netnsRoots' | 'secret' | 'plugins'>;
@@ -52,16 +53,21 @@ export const statedBy = (realm: Realm): readonly EventData<'HostFacts'>[] =>
   [...knownHosts(realm).values()].flatMap(({ facts }) => facts.get('host') ?? []);
 
 /**
- * Its address for other hosts is the one that was stated last: while it has none, what is there stays as it is, and nothing new comes
- * (events/deciders/realm.ts).
+ * Its address for other hosts is the one that was stated last, or else the one that its tunnels have: while it has none, what is there
+ * stays as it is, and nothing new comes (events/deciders/realm.ts).
  */
-export const hostOf = (realm: string, { state }: Boundary, host: string): HostContext => {
-  let last: EventData<'HostFacts'>['underlay'] = null;
+export const hostOf = (
+  { realm, host }: Pick<HostContext, 'realm' | 'host'>,
+  { state }: Boundary,
+  present: Pick<Present, 'tunnels'>,
+): HostContext => {
+  let last: HostContext['underlay'] = null;
   return {
     realm,
     host,
     get underlay() {
-      last = state.facts.get('host')?.underlay ?? last;
+      const [tunnel] = last ? [] : present.tunnels();
+      last = state.facts.get('host')?.underlay ?? last ?? (tunnel ? { address: tunnel.local } : null);
       return last;
     },
   };

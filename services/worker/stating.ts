@@ -23,12 +23,19 @@ export interface StatingOptions {
 
 /** How often the host is looked at for what decisions depend on: its routes above all. Design value. */
 const factsEveryMs = 30_000;
+/**
+ * An address that other hosts reach this one by may be gone for a moment, while its network is made anew or comes up after a worker: stated as
+ * gone, nothing new could join, and hosts would let go of the keys of encrypted tunnels. It is looked for this often before that. Design values.
+ */
+const [missedMax, againMs] = [30, 1_000];
 
 export class Stating {
   readonly #options: StatingOptions;
   /** Of our latest statement; 0 before the first. */
   #epoch = 0;
   #isStopped = false;
+  /** Statements in a row that were made without finding the address that is stated. */
+  #missed = 0;
   #cancel: () => void = () => undefined;
 
   constructor(options: StatingOptions) {
@@ -56,7 +63,7 @@ export class Stating {
       this.watch();
     };
     this.#cancel();
-    this.#cancel = clock.after(factsEveryMs, () => this.#carefully(look));
+    this.#cancel = clock.after(this.#missed > 0 ? againMs : factsEveryMs, () => this.#carefully(look));
   }
 
   /** At once: whatever waits for it shall not wait for the next look. */
@@ -92,7 +99,16 @@ export class Stating {
   }
 
   #statement(found: KernelFacts): Report {
-    const data = statementOf(this.#options.place, found, this.#epoch, this.#options.carried());
+    const { known, place, carried, logger } = this.#options;
+    const before = known()?.underlay ?? null;
+    this.#missed = found.underlay === null && before !== null ? this.#missed + 1 : 0;
+    if (this.#missed === 1)
+      logger.warn(
+        { address: before?.address, asked: found.underlayAsked },
+        'not there, where other hosts reach this one',
+      );
+    const underlay = this.#missed > 0 && this.#missed <= missedMax ? before : found.underlay;
+    const data = statementOf(place, { ...found, underlay }, this.#epoch, carried());
     return { fact: { type: 'HostFacts', data }, intent: null };
   }
 }

@@ -66,7 +66,11 @@ export class Taking {
   async run(): Promise<void> {
     const { execution } = this.#options;
     while (!this.#isStopped) {
-      if (execution.isRepairDue) await this.#reconcile();
+      if (execution.reconciliation.isDue) {
+        await this.#reconcile();
+        // It may be due once more by then.
+        continue;
+      }
       const tasks = this.#running.size < batchesMax ? this.#take() : [];
       if (tasks.length > 0) {
         let prepared = execution.prepare(tasks);
@@ -87,7 +91,7 @@ export class Taking {
 
   async #reconcile(): Promise<void> {
     await Promise.all(this.#running);
-    await this.#options.execution.reconcile();
+    await this.#options.execution.reconciliation.run();
   }
 
   #start(prepared: readonly Prepared[]): void {

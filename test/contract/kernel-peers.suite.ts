@@ -162,10 +162,13 @@ export const peersSuite = (name: string, open: () => Promise<KernelHarness>): vo
       assert.ok(corrected(there) > 0);
       assert.equal(errnoOf(missing), 'ENODEV');
       await use().loseLink('cx1');
+      assert.equal(errnoOf(await change(1, [peer(1, 4, 3)], [])), 'ENODEV');
       assert.deepEqual((await kernel().checkPeers()).map(errnoOf), ['ENODEV', 'ENODEV']);
       assert.equal(errnoOf(await change(1, [peer(1, 3, 3)], [])), 'ENODEV');
       await apply(create('net', overlay(1)));
-      await leadsTo(1, peer(1, 2, 2), peer(1, 3, 3));
+      await leadsTo(1, peer(1, 2, 2), peer(1, 3, 3), peer(1, 4, 3));
+      assert.equal(corrected(await change(1, [peer(1, 5, 3)], [peer(1, 2, 2)])), 0);
+      await leadsTo(1, peer(1, 3, 3), peer(1, 4, 3), peer(1, 5, 3));
     });
 
     it('forgets the table of a tunnel that it removes, and all with its process', async () => {

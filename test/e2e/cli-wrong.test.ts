@@ -118,4 +118,79 @@ if (inOwnNamespaces(import.meta.filename)) {
     refuses('sandbox detach s', /^SANDBOX_NOT_FOUND/);
     refuses('network create web --gc never', /^cnm: gc: never is no duration/);
   });
+
+  test('cli wrong: subnets that overlap, and how they may', () => {
+    const range = '10.77.0.0/24';
+    refuses('network create o --overlap', /^cnm: --overlap needs --subnet/);
+    place.json('network', 'create', 'first', '--subnet', range);
+    refuses(`network create second --subnet ${range}`, /^SUBNET_OVERLAPS: .*network first.*next: .*`--overlap`/s);
+    place.json('network', 'create', 'second', '--subnet', range, '--overlap');
+    for (const name of ['second', 'first']) place.json('network', 'rm', name);
+  });
+
+  test('cli wrong: quotas, leases and commands', () => {
+    refuses('quota rm nobody', /^QUOTA_NOT_FOUND: .* actor nobody/);
+    refuses('quota set alice --burst 5', /^cnm: --burst needs --rate/);
+    refuses('quota set alice --rate 0', /^COMMAND_MALFORMED: data\.limits\.rate/);
+    refuses('quota set alice --networks many', /^cnm: --networks many: write a whole number/);
+    refuses('lease renew', /^cnm: name either --sandbox ID or --network NETWORK/);
+    refuses('lease renew --sandbox nothing', /^SANDBOX_NOT_FOUND/);
+    refuses('lease renew --network span', /^LEASE_NOT_FOUND: network span was made without a lease/);
+    refuses('command cancel nothing', /^COMMAND_MALFORMED: data\.commandId/);
+    refuses('command cancel mwqeorqx-nothing', /^COMMAND_NOT_FOUND: no command mwqeorqx-nothing of /);
+    refuses('capacity ls --host nowhere', /^NOT_FOUND: there is no host nowhere/);
+  });
+
+  test('cli wrong: a command of which nothing is recorded may have been refused in a sum', async () => {
+    const id = `${(Date.now() - 1_000).toString(36)}-lost`;
+    refuses(`history command ${id}`, /^NOT_FOUND: .*in a sum.*\nnext: None was refused in a sum since it was sent/s);
+    refuses('history command nothing', /^NOT_FOUND: nothing is recorded about command nothing\nnext: See `cnm events`/);
+    place.json('quota', 'set', 'mallory', '--rate', '0.001', '--burst', '1');
+    const asMallory = (line: string) => place.cnmWith({ CNM_ACTOR: 'mallory' }, ...line.split(' '));
+    assert.equal(asMallory('network create m').exit, 0);
+    const refused = asMallory('network create n');
+    assert.match(refused.err, /^RATE_LIMITED: actor mallory may send 0\.001 commands a second.*\nnext: \S/s);
+    assert.match(
+      refusalOf(`history command ${id}`),
+      /next: Refused in sums since it was sent: 1 of mallory as RATE_LIMITED at \d+\.0\. Is it one of these/,
+    );
+    place.json('quota', 'rm', 'mallory');
+    place.json('network', 'rm', 'm');
+  });
+
+  test('cli wrong: hosts, parked events, drift, views', () => {
+    refuses('host lost h1', /^cnm: --reason is missing/);
+    refuses('host lost h1 --reason gone', /^HOST_/);
+    refuses('host lost nowhere --reason gone', /^HOST_NOT_FOUND: .* known: h1/);
+    refuses('host resume h1', /^cnm: say either --keep or --remove/);
+    refuses('host resume h1 --remove', /^HOST_NOT_STOPPED/);
+    refuses('sandbox restore nothing', /^SANDBOX_NOT_FOUND/);
+    refuses('drift ls nothing', /^NOT_FOUND: there is no network nothing/);
+    refuses('network create q --drift sometimes', /^cnm: --drift sometimes: write repair or report/);
+    refuses('parked show x', /^cnm: x is no event/);
+    refuses('parked show 812.0', /^NOT_FOUND: there is no parked 812\.0/);
+    refuses('parked discard 812.0 --reason gone', /^NOT_FOUND: no view has parked 812\.0/);
+    refuses('rebuild nothing', /^cnm: no view nothing: there are /);
+    refuses('why 192.0.2.77', /^NOT_FOUND: .*not ours/);
+    refuses('ledger address 192.0.2.77', /^NOT_FOUND: nobody held address/);
+  });
+
+  test('cli wrong: audits, exports and keys', () => {
+    const file = (name: string) => join(place.folder, name);
+    const [key, log, junk] = [file('key.pem'), file('log.ndjson'), file('junk')];
+    writeFileSync(junk, 'nonsense\n');
+    assert.equal(place.cnm('audit', 'keygen', key).exit, 0);
+    refuses(`audit keygen ${key}`, /^KEY_EXISTS/);
+    assert.equal(place.cnm('audit', 'export', log).exit, 0);
+    refuses(`audit import ${log}`, /^IMPORT_NOT_EMPTY/);
+    refuses(`audit verify ${file('absent')}`, /^NOT_FOUND: no such file/);
+    refuses(`audit verify ${junk}`, /^EXPORT_INVALID/);
+    refuses(`audit verify ${log} --key ${junk}`, /^KEY_INVALID/);
+    refuses(`audit export ${file('absent')}/log.ndjson`, /^NOT_FOUND: no such file or directory/);
+    refuses(`audit segment ${file('segment')}`, /^cnm: --yes is missing/);
+    refuses(`audit segment ${file('segment')} --yes`, /^SEGMENT_UNSIGNED/);
+    refuses('audit hold lift nothing --reason done', /^HOLD_NOT_FOUND/);
+    refuses('seal open nothing', /^SEAL_DAMAGED/);
+    refuses('seal shred nothing', /^cnm: --reason is missing/);
+  });
 }

@@ -5,6 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { Disk } from '../support/crash/disk.ts';
 import { pointText } from '../support/crash/place.ts';
 import { partOf, pointsOf } from '../support/crash/points.ts';
 import { randomNumbers } from '../support/crash/random.ts';
@@ -13,8 +14,9 @@ import { inOwnNamespaces } from '../support/netns.ts';
 
 /** Points of one run, so that it takes its share of `npm test`. */
 const POINTS = 8;
-/** Kills at random, likewise. */
+/** Kills at random, likewise, and cuts of the power; `npm run soak power` has more. */
 const KILLS = 8;
+const CUTS = 2;
 const DAY_MS = 86_400_000;
 /** The part of today; `CNM_SWEEP_PART` repeats another one. */
 const part = Number(process.env.CNM_SWEEP_PART ?? Math.floor(Date.now() / DAY_MS));
@@ -23,10 +25,11 @@ if (inOwnNamespaces(import.meta.filename)) {
   describe('crashes', () => {
     let sweep: Sweep;
     let passed: Passed;
+    const disk = Disk.openIfAny();
     const mounted = { name: 'kernel.setup.mount:after', time: 1 } as const;
 
     before(async () => {
-      sweep = await Sweep.open({ layout: 'up', timeoutMs: 120_000, first: mounted });
+      sweep = await Sweep.open({ layout: 'up', timeoutMs: 120_000, first: mounted, disk: disk.opened });
       passed = await sweep.learn();
     });
     after(() => sweep.close());
@@ -75,6 +78,13 @@ if (inOwnNamespaces(import.meta.filename)) {
         [...kills.values()].every((count) => count > 0),
         'each was killed',
       );
+    });
+
+    it('lose nothing that was acknowledged when the power goes', async (t) => {
+      if (disk.opened === null) return t.skip(disk.reason);
+      const report = await sweep.underCuts(CUTS, randomNumbers(part));
+      t.diagnostic(JSON.stringify(report));
+      assert.ok(report.acknowledged > 0 && report.told > 0, JSON.stringify(report));
     });
   });
 }

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
@@ -13,29 +13,11 @@ import { type Acceptance, type Client, CommandFailed, CommandRefused } from '../
 import { eventsOf } from '../../services/lib/commit.ts';
 import { jetStream } from '../../services/nats/jetstream.ts';
 import { STREAMS } from '../../services/nats/stream-config.ts';
-import { type FabricProcess, fabricState, startFabric } from '../support/fabric.ts';
+import { type FabricProcess, fabricState, fabricUsers, startFabric } from '../support/fabric.ts';
 import { type Hosts, serverAddress, startHosts } from '../support/hosts.ts';
 import { brokenChain, misfits, readWhole } from '../support/log-checks.ts';
 import { startNats, type TestNats, waitFor } from '../support/nats.ts';
 import { inOwnNamespaces, sh } from '../support/netns.ts';
-
-/** What docs/protocol.md grants to a worker and to a reader of the log (Permissions), of the host `fab-1`. */
-const granted = {
-  publish: [
-    'cnm.outcome.fab-1',
-    'cnm.lease.worker.fab-1',
-    'cnm.command.worker=3Afab-1.fab-1',
-    '$JS.API.DIRECT.GET.CNM_LOG',
-    '$JS.API.DIRECT.GET.CNM_LOG.>',
-    '$JS.API.CONSUMER.CREATE.CNM_LOG.>',
-    '$JS.API.CONSUMER.MSG.NEXT.CNM_LOG.>',
-  ],
-  subscribe: ['_INBOX.>', 'cnm.reply.worker=3Afab-1.*'],
-};
-const users = `authorization { users: [
-  { user: ours, password: ours }
-  { user: fabric, password: fabric, permissions: ${JSON.stringify(granted)} }
-] }`;
 
 if (inOwnNamespaces(import.meta.filename)) {
   let nats: TestNats;
@@ -54,22 +36,22 @@ if (inOwnNamespaces(import.meta.filename)) {
     return one;
   };
 
+  const makeNetworks = async (): Promise<void> => {
+    const misbehaviours = { lan: {}, bad: { fail: 'join' }, slow: { hang: 'join' }, far: { late: 'join' } };
+    for (const [name, options] of Object.entries(misbehaviours))
+      await (await client.createNetwork({ name, driver: 'fabric', options }, { host: 'fab-1' })).outcome;
+  };
+
   before(async () => {
     sh('ip link set lo up');
-    nats = await startNats({ listen: '0.0.0.0', config: users });
+    nats = await startNats({ listen: '0.0.0.0', config: fabricUsers });
     lab = await startHosts(1, { url: urlOf('ours') });
     await lab.at(0).start();
     for (const service of ['controller', 'projector', 'collector'] as const) await lab.serve(service);
     client = await lab.client();
     connection = await connectAs('ours');
     fabric = await start();
-    for (const [name, options] of Object.entries({
-      lan: {},
-      bad: { fail: 'join' },
-      slow: { hang: 'join' },
-      far: { late: 'join' },
-    }))
-      await (await client.createNetwork({ name, driver: 'fabric', options }, { host: 'fab-1' })).outcome;
+    await makeNetworks();
   });
   after(async () => {
     for (const one of started) await one.kill();
@@ -219,11 +201,36 @@ if (inOwnNamespaces(import.meta.filename)) {
     await detach('c5');
   });
 
+  test('third party: what its sender cancels is undone and reported as cancelled, under way or done', async () => {
+    const failed = ['EndpointCreateFailed', 'EndpointJoinFailed'];
+    const done = ['EndpointCreated', 'EndpointJoined', 'SandboxCreated'];
+    for (const [network, reports, undone] of [
+      ['slow', failed, 7],
+      ['far', [...done, ...failed, 'SandboxRemoved'], 8],
+    ] as const) {
+      const accepted = await attach('k1', network);
+      await waitFor(() => portsNow().some(({ sandbox }) => sandbox !== null), { what: `the join to ${network}` });
+      await (await client.cancelCommand({ commandId: accepted.commandid })).outcome;
+      assert.equal((await failure(accepted)).code, 'CANCELLED');
+      writeFileSync(`${stateFile()}.go`, '');
+      await fabric.saying('undone', undone);
+      assert.equal(fabric.said('undone').at(-1)?.code, 'CANCELLED');
+      await waitFor(async () => (await reportsOf(accepted.commandid)).length === reports.length, {
+        what: 'the reports',
+      });
+      assert.deepEqual(await reportsOf(accepted.commandid), reports);
+      assert.deepEqual(portsNow(), []);
+    }
+    rmSync(`${stateFile()}.go`);
+    await (await attach('k1', 'lan')).outcome;
+    await detach('k1');
+  });
+
   test('third party: a report that comes behind the deadline does not count, so the driver undoes what it had done', async () => {
     const accepted = await attach('c11', 'far', 1_000);
     assert.equal((await failure(accepted)).code, 'TIMED_OUT');
     writeFileSync(`${stateFile()}.go`, '');
-    await fabric.saying('undone', 7);
+    await fabric.saying('undone', 9);
     await waitFor(async () => (await reportsOf(accepted.commandid)).length === 6, { what: 'both reports' });
     assert.deepEqual(await reportsOf(accepted.commandid), [
       ...['EndpointCreated', 'EndpointJoined', 'SandboxCreated'],
@@ -288,6 +295,24 @@ if (inOwnNamespaces(import.meta.filename)) {
     assert.equal((await hostRow()).epoch, epoch + 1);
   });
 
+  test('third party: a host that is declared lost comes back with nothing, in a new epoch, and is one like any other', async () => {
+    await (await attach('k2', 'lan')).outcome;
+    const { epoch } = await hostRow();
+    process.kill(fabric.pid, 'SIGSTOP');
+    await waitFor(async () => !(await hostRow()).alive, { what: 'the host to be found away', timeoutMs: 30_000 });
+    await (await client.declareHostLost({ host: 'fab-1', reason: 'burnt' })).outcome;
+    assert.equal(portsNow().length, 1, 'the fabric still has what the log does not');
+    process.kill(fabric.pid, 'SIGCONT');
+    await waitFor(async () => (await hostRow()).alive, { what: 'the host to be back', timeoutMs: 30_000 });
+    assert.equal((await hostRow()).epoch, epoch + 1);
+    await waitFor(() => portsNow().length === 0, { what: 'the fabric to be cleared' });
+    assert.deepEqual(fabricState(stateFile()), { networks: {}, ports: {} });
+    assert.equal((await client.networks({ filter: { host: 'fab-1' } })).rows.length, 0);
+    await makeNetworks();
+    await (await attach('k2', 'lan')).outcome;
+    await detach('k2');
+  });
+
   test('third party: networks that our own drivers carry are refused there, and one of the realm goes past it', async () => {
     const refused = (code: string) => (error: unknown) => error instanceof CommandRefused && error.code === code;
     await assert.rejects(
@@ -350,7 +375,7 @@ if (inOwnNamespaces(import.meta.filename)) {
     const counts = { done: 0, failed: 0, tooLate: 0 };
     for (const { type, data, meta } of own) {
       if (isIntent(type)) open.add(meta.id);
-      else if (type === 'CommandTimedOut') for (const id of data.intents) late.add(id);
+      else if (type === 'CommandTimedOut' || type === 'CommandCancelled') for (const id of data.intents) late.add(id);
       else if (isTerminal(type) && late.has(meta.causationid) && !isFailure(type)) counts.tooLate += 1;
       else if (isTerminal(type)) {
         assert.ok(open.delete(meta.causationid), `${type} ends nothing that is open`);
@@ -358,10 +383,11 @@ if (inOwnNamespaces(import.meta.filename)) {
       }
     }
     assert.equal(open.size, 0);
-    // done: five networks made and removed, six sandboxes attached and detached, one endpoint by hand, and the changes in place
-    const done = 5 * 2 + 6 * 4 + 4 + 13;
-    // refused 2, a network and what stood on it 2, the move 4, late 2 and 2 and 2, and one update
-    assert.deepEqual(counts, { done, failed: 2 + 2 + 4 + 2 + 2 + 2 + 1, tooLate: 2 });
+    // done: five networks made and removed, eight sandboxes attached and detached, one endpoint by hand, and the changes in place; what was
+    // lost with its host: four networks, and a sandbox that had been attached
+    const done = 5 * 2 + 8 * 4 + 4 + 13 + (4 + 2);
+    // refused 2, a network and what stood on it 2, the move 4, late 2 and 2 and 2, one update, and cancelled 2 and 2
+    assert.deepEqual(counts, { done, failed: 2 + 2 + 4 + 2 + 2 + 2 + 1 + 4, tooLate: 2 + 2 });
     assert.deepEqual(fabricState(stateFile()), { networks: {}, ports: {} });
   });
 }

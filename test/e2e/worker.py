@@ -50,7 +50,11 @@ class Hanging(Exception):
     """The fabric has not answered yet."""
 
 
-LATE = Fault("TIMED_OUT", "the deadline passed before it was done; what was made is taken back", True)
+# why a command is over before it was reported, as the intents are reported that it had
+OVER = {
+    "CommandTimedOut": Fault("TIMED_OUT", "the deadline passed before it was done; what was made is taken back", True),
+    "CommandCancelled": Fault("CANCELLED", "its sender has cancelled it; what was made is taken back"),
+}
 
 
 def kind_of(event):
@@ -71,8 +75,8 @@ class Worker:
         self.subject = f"cnm.outcome.{token(host)}"
         self.actor = f"worker:{host}"
         self.reader = Reader(nats, 1, [f"cnm.event.host.{token(host)}", self.subject])
-        # open intents by event id, in log order, and those among them that have come too late
-        self.intents, self.expired = {}, set()
+        # open intents by event id, in log order, and why some of them are not wanted any more
+        self.intents, self.expired = {}, {}
         # ids of what was decided and is not reported as gone; incarnations of sandboxes that were reported as made
         self.networks, self.endpoints, self.sandboxes = set(), set(), set()
         self.head, self.prevhash, self.epoch = 0, None, 0
@@ -119,7 +123,7 @@ class Worker:
             return
         del self.intents[intent["id"]]
         self.settled.discard(intent["id"])
-        self.expired.discard(intent["id"])
+        self.expired.pop(intent["id"], None)
         if kind in ("NetworkCreateFailed", "NetworkDeleted"):
             self.networks.discard(data["networkId"])
         elif kind in ("EndpointCreateFailed", "EndpointDeleted"):
@@ -137,10 +141,10 @@ class Worker:
                 self.networks.add(data["network"]["id"])
             elif kind == "EndpointCreateRequested":
                 self.endpoints.add(data["endpoint"]["id"])
-        elif kind in ("CommandTimedOut", "CommandCancelled"):
+        elif kind in OVER:
             for intent in (self.intents.get(each) for each in data["intents"]):
                 if intent and (kind_of(intent) in MAKING or is_move(intent)):
-                    self.expired.add(intent["id"])
+                    self.expired[intent["id"]] = OVER[kind]
         elif kind == "EndpointSettled":
             self.settled.add(data["intent"])
             self.macs[data["endpointId"]] = data["mac"]
@@ -150,7 +154,7 @@ class Worker:
             self.lapsed = True
         elif kind == "HostLost" and data["epoch"] == self.epoch:
             # nothing is wanted any more of what was wanted before
-            self.intents, self.expired = {}, set()
+            self.intents, self.expired = {}, {}
             self.networks, self.endpoints, self.sandboxes = set(), set(), set()
             self.macs, self.lapsed, self.lost = {}, True, True
 
@@ -227,8 +231,9 @@ class Worker:
 
     def execute(self, unit):
         """All of it or nothing. @returns False when it is to be waited for"""
-        if any(intent["id"] in self.expired for intent in unit):
-            self.take_back(unit, LATE)
+        over = next((self.expired[intent["id"]] for intent in unit if intent["id"] in self.expired), None)
+        if over:
+            self.take_back(unit, over)
             return True
         try:
             if not all([self.is_settled(intent) for intent in unit]):

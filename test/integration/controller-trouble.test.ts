@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { subjects } from '../../events/names.ts';
 import { systemClock } from '../../services/lib/clock.ts';
-import type { Stream } from '../../services/lib/stream.ts';
+import { inFrontOf } from '../../services/lib/stream.ts';
 import { type Injected, type MemoryStreamOptions, memoryStream } from '../support/memory-stream.ts';
 import { Stage, staged } from '../support/stage.ts';
 import { until } from '../support/world.ts';
@@ -115,17 +115,9 @@ test('the server goes away and comes back: commands wait, and a stop does not', 
 test('a stop does not wait for a commit that was acknowledged and never comes back', () =>
   staged(async (stage) => {
     let isHeld = false;
-    const log: Stream = {
-      name: stage.log.name,
-      append: (message) => stage.log.append(message),
-      appendAll: (messages) => stage.log.appendAll(messages),
+    const log = inFrontOf(stage.log, {
       read: (options, onMessage) => stage.log.read(options, (message) => isHeld || onMessage(message)),
-      first: () => stage.log.first(),
-      last: () => stage.log.last(),
-      lastOn: (subject) => stage.log.lastOn(subject),
-      get: (position) => stage.log.get(position),
-      positionAt: (timeMs) => stage.log.positionAt(timeMs),
-    };
+    });
     const controller = await stage.controller(systemClock, { commands: stage.commands, log });
     await until(() => stage.events('RealmOpened').length === 1, 'opened');
     isHeld = true;

@@ -5,6 +5,7 @@ import type { EventOf } from '../../events/envelope.ts';
 import { noUse } from '../../events/quotas.ts';
 import { systemClock } from '../../services/lib/clock.ts';
 import { foldLog } from '../../services/lib/realm.ts';
+import { inFrontOf } from '../../services/lib/stream.ts';
 import type { MemoryStream } from '../support/memory-stream.ts';
 import { type Stage, staged } from '../support/stage.ts';
 import { until } from '../support/world.ts';
@@ -122,6 +123,33 @@ for (const fate of ['lost', 'unacknowledged', 'conflict'] as const)
       {},
       perMillisecond(),
     ));
+
+test('a controller that is told to stop while it records a sum stops', () =>
+  staged(
+    async (stage) => {
+      const [begun, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+      const log = inFrontOf(stage.log, {
+        append: async (message) => {
+          if (String(message.body).includes('CommandsRefused')) {
+            begun.resolve();
+            await gate.promise;
+          }
+          return stage.log.append(message);
+        },
+      });
+      const controller = await stage.controller(systemClock, { commands: stage.commands, log });
+      await stage.send('SetQuota', { actor: 'mallory', limits: { rate: 1, burst: 1 } }, { actor: 'root' });
+      await until(() => stage.events('QuotaSet').length === 1, 'the quota is set');
+      // One is taken, one is over the rate: when that is recorded nothing is left to do.
+      await creates(stage, 2, 'mallory');
+      await begun.promise;
+      const stopped = controller.stop();
+      gate.resolve();
+      await stopped;
+    },
+    {},
+    perMillisecond(),
+  ));
 
 test('more than the quota is refused with what stands in the way; beyond a few a second it is summed', () =>
   staged(async (stage) => {

@@ -7,7 +7,7 @@ import { subjects } from '../../events/names.ts';
 import { Labelled } from '../../projections/labelled.ts';
 import { QueryFailed } from '../../services/client/errors.ts';
 import { systemClock } from '../../services/lib/clock.ts';
-import type { Stream } from '../../services/lib/stream.ts';
+import { inFrontOf, type Stream } from '../../services/lib/stream.ts';
 import { createProjector, type Projector } from '../../services/projector/projector.ts';
 import { type WatchItem, type WatchOptions, watch } from '../../services/projector/watch.ts';
 import { type MemoryStream, memoryStream } from '../support/memory-stream.ts';
@@ -127,22 +127,9 @@ test('watch: of a host and a label, networks that are on all hosts are known too
   await running.projector.stop();
 });
 
-const around = (log: Stream, more: Partial<Stream>): Stream => ({
-  name: log.name,
-  append: (message) => log.append(message),
-  appendAll: (messages) => log.appendAll(messages),
-  read: (options, onMessage) => log.read(options, onMessage),
-  first: () => log.first(),
-  last: () => log.last(),
-  lastOn: (subject) => log.lastOn(subject),
-  get: (position) => log.get(position),
-  positionAt: (timeMs) => log.positionAt(timeMs),
-  ...more,
-});
-
 /** A log whose beginning is put away, as readers find it. */
 const from = (log: Stream, first: number): Stream =>
-  around(log, {
+  inFrontOf(log, {
     first: async () => first,
     get: async (position) => (position < first ? null : log.get(position)),
     read: (options, onMessage) => log.read({ ...options, from: Math.max(first, options.from) }, onMessage),
@@ -197,7 +184,7 @@ test('watch: a caller who takes nothing has nothing read for him beyond his buff
   const running = await run(history);
   let readers = 0;
   let delivered = 0;
-  const counted = around(running.log, {
+  const counted = inFrontOf(running.log, {
     read: (options, onMessage) => {
       readers += 1;
       const reader = running.log.read(options, (message) => {

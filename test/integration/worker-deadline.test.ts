@@ -1,50 +1,28 @@
 /** Commands whose deadline passes before, while and after the worker executes them: what came too late is taken back. */
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import type { KernelObject } from '../../drivers/objects.ts';
-import { delayed } from '../support/delayed.ts';
-import { MemoryMachine, memoryKernel } from '../support/memory-kernel.ts';
+import { LateStage } from '../support/late-stage.ts';
 import { waitFor } from '../support/nats.ts';
-import { host, memoryStreams, realm, type Sent, System } from '../support/system.ts';
+import type { Sent } from '../support/system.ts';
 
 describe('a worker and deadlines', () => {
-  let machine = new MemoryMachine();
-  let system: System;
-  let slow: ReturnType<typeof delayed>;
-  const kernel = () => memoryKernel(machine, { realm, host });
+  let stage: LateStage;
   const soon = { deadlineMs: 1 };
-  const attach = (sandbox: string, ...names: string[]): Sent =>
-    system.send('AttachSandbox', { sandbox, networks: names.map((network) => ({ network })) }, soon);
-  const outcomes = async (sent: Sent): Promise<readonly string[]> =>
-    (await system.events())
-      .filter(({ meta }) => meta.commandid === sent.id && meta.commandseq === undefined)
-      .map(({ type }) => type);
-  const inSandboxes = (): readonly KernelObject[] =>
-    machine.objects().filter(({ kind }) => kind === 'netns' || kind === 'veth' || kind === 'route');
-  /** The kernel is at work on what was sent, and the deadline passes. */
-  const expireDuring = async (sent: Sent): Promise<() => void> => {
-    const before = machine.log.length;
-    await sent.first;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-    assert.equal(machine.log.length, before);
-    await system.expire(sent);
-    return () => undefined;
+  const attach = (sandbox: string, ...names: string[]): Sent => stage.attach(sandbox, names, soon);
+  /** The kernel is at work on what is sent, and the deadline passes. */
+  const expiredAtWork = async (send: () => Sent): ReturnType<LateStage['atWork']> => {
+    const work = await stage.atWork(send);
+    await stage.system.expire(work.sent);
+    return work;
   };
 
   beforeEach(async () => {
-    machine = new MemoryMachine();
-    const streams = memoryStreams();
-    slow = delayed(streams.log);
-    system = new System({ ...streams, kernel: kernel(), runDir: '/run/cnm' });
-    await system.startWorker({ log: slow.log });
-    await system.startController();
-    for (const [index, name] of ['a', 'b', 'c'].entries()) {
-      await system.run('CreateNetwork', { name, ipam: { subnets: [{ subnet: `10.${index + 1}.0.0/24` }] } });
-    }
+    stage = await new LateStage().start();
   });
-  afterEach(() => system.stop());
+  afterEach(() => stage.system.stop());
 
   it('does nothing for what expired before it was begun', async () => {
+    const { system, machine } = stage;
     await system.stopWorker();
     const sent = attach('box', 'a', 'b');
     await sent.first;
@@ -54,7 +32,7 @@ describe('a worker and deadlines', () => {
     await system.check();
     assert.equal(machine.log.length, before);
     assert.equal((await sent.outcome).status, 'timed-out');
-    assert.deepEqual(await outcomes(sent), [
+    assert.deepEqual(await stage.outcomes(sent), [
       'EndpointCreateFailed',
       'EndpointJoinFailed',
       'EndpointCreateFailed',
@@ -64,32 +42,29 @@ describe('a worker and deadlines', () => {
   });
 
   it('takes back what expired while the kernel was at work', async () => {
-    const release = machine.hang();
-    const sent = attach('box', 'a', 'b', 'c');
-    await expireDuring(sent);
+    const { system, machine } = stage;
+    const { sent, release } = await expiredAtWork(() => attach('box', 'a', 'b', 'c'));
     const before = machine.log.length;
     release();
     await system.check();
     assert.ok(machine.log.length > before, 'it was made before it was taken back');
-    assert.deepEqual(inSandboxes(), []);
-    assert.ok(!(await outcomes(sent)).includes('EndpointJoined'));
+    assert.deepEqual(stage.inSandboxes(), []);
+    assert.ok(!(await stage.outcomes(sent)).includes('EndpointJoined'));
     const { endpoints, sandboxes } = await system.state();
     assert.deepEqual([endpoints.size, sandboxes.size], [0, 0]);
   });
 
   it('takes back what it had reported before it learned of the deadline', async () => {
-    const release = machine.hang();
-    const sent = attach('box', 'a', 'b');
-    await sent.first;
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    const { system, slow } = stage;
+    const { sent, release } = await stage.atWork(() => attach('box', 'a', 'b'));
     slow.hold();
     await system.expire(sent);
     release();
-    await waitFor(async () => (await outcomes(sent)).includes('EndpointJoined'), { what: 'the report' });
+    await waitFor(async () => (await stage.outcomes(sent)).includes('EndpointJoined'), { what: 'the report' });
     slow.release();
     await system.check();
-    assert.deepEqual(inSandboxes(), []);
-    const types = await outcomes(sent);
+    assert.deepEqual(stage.inSandboxes(), []);
+    const types = await stage.outcomes(sent);
     assert.deepEqual(
       types.filter((type) => type.startsWith('Sandbox')),
       ['SandboxCreated', 'SandboxRemoved'],
@@ -100,79 +75,85 @@ describe('a worker and deadlines', () => {
   });
 
   it('takes back only what is late: a sandbox lives on with its other endpoints and their routes', async () => {
+    const { system } = stage;
     await system.run('AttachSandbox', { sandbox: 'box', networks: [{ network: 'a' }] });
     await system.run('CreateEndpoint', { network: 'b', name: 'e' });
-    const before = inSandboxes();
-    const release = machine.hang();
-    const sent = system.send('JoinEndpoint', { network: 'b', endpoint: 'e', sandbox: 'box' }, soon);
-    await expireDuring(sent);
+    const before = stage.inSandboxes();
+    const join = () => system.send('JoinEndpoint', { network: 'b', endpoint: 'e', sandbox: 'box' }, soon);
+    const { release } = await expiredAtWork(join);
     release();
     await system.check();
-    assert.deepEqual(inSandboxes(), before);
+    assert.deepEqual(stage.inSandboxes(), before);
     await system.run('JoinEndpoint', { network: 'b', endpoint: 'e', sandbox: 'box' });
     await system.check();
   });
 
   it('leaves to a queued join the sandbox of one that is taken back', async () => {
+    const { system } = stage;
     for (const network of ['a', 'b']) await system.run('CreateEndpoint', { network, name: 'e' });
-    const release = machine.hang();
-    const late = system.send('JoinEndpoint', { network: 'a', endpoint: 'e', sandbox: 'box' }, soon);
-    const next = system.send('JoinEndpoint', { network: 'b', endpoint: 'e', sandbox: 'box' });
-    await expireDuring(late);
+    const join = (network: string, more = {}) =>
+      system.send('JoinEndpoint', { network, endpoint: 'e', sandbox: 'box' }, more);
+    const { sent: late, release } = await stage.atWork(() => join('a', soon));
+    const next = join('b');
+    await next.first;
+    await system.expire(late);
     release();
     assert.equal((await next.outcome).status, 'succeeded');
     await system.check();
     assert.deepEqual(
-      inSandboxes().map(({ kind }) => kind),
+      stage.inSandboxes().map(({ kind }) => kind),
       ['netns', 'veth', 'route'],
     );
   });
 
   it('ends a sandbox whose first join is late and whose second one fails', async () => {
+    const { system, machine } = stage;
     for (const network of ['a', 'b']) await system.run('CreateEndpoint', { network, name: 'e' });
-    const release = machine.hang();
-    const late = system.send('JoinEndpoint', { network: 'a', endpoint: 'e', sandbox: 'box' }, soon);
-    const next = system.send('JoinEndpoint', { network: 'b', endpoint: 'e', sandbox: 'box' });
-    await expireDuring(late);
+    const join = (network: string, more = {}) =>
+      system.send('JoinEndpoint', { network, endpoint: 'e', sandbox: 'box' }, more);
+    const { sent: late, release } = await stage.atWork(() => join('a', soon));
+    const next = join('b');
+    await next.first;
+    await system.expire(late);
     let veths = 0;
     machine.fail({ when: ({ op, object }) => op === 'create' && object.kind === 'veth' && ++veths === 2 });
     release();
     assert.equal((await next.outcome).status, 'failed');
     await system.check();
-    assert.deepEqual(inSandboxes(), []);
+    assert.deepEqual(stage.inSandboxes(), []);
     assert.equal((await system.state()).sandboxes.size, 0);
   });
 
   it('finishes a detach that is queued behind a late attach', async () => {
-    const release = machine.hang();
-    const late = attach('box', 'a', 'b');
+    const { system } = stage;
+    const { sent: late, release } = await stage.atWork(() => attach('box', 'a', 'b'));
     const detached = system.send('DetachSandbox', { sandbox: 'box' });
-    await expireDuring(late);
+    await detached.first;
+    await system.expire(late);
     release();
     assert.equal((await detached.outcome).status, 'succeeded');
     await system.check();
-    assert.deepEqual(inSandboxes(), []);
+    assert.deepEqual(stage.inSandboxes(), []);
     assert.equal((await system.state()).sandboxes.size, 0);
     await system.run('AttachSandbox', { sandbox: 'box', networks: [{ network: 'a' }] });
   });
 
   it('finishes a removal whatever its deadline says', async () => {
+    const { system } = stage;
     await system.run('AttachSandbox', { sandbox: 'box', networks: [{ network: 'a' }] });
-    const release = machine.hang();
-    const sent = system.send('DetachSandbox', { sandbox: 'box' }, soon);
-    await expireDuring(sent);
+    const { sent, release } = await expiredAtWork(() => system.send('DetachSandbox', { sandbox: 'box' }, soon));
     release();
     await system.check();
-    assert.deepEqual(inSandboxes(), []);
+    assert.deepEqual(stage.inSandboxes(), []);
     assert.equal((await sent.outcome).status, 'timed-out');
   });
 
   it('takes back a network, and tells those who built on it', async () => {
-    const release = machine.hang();
-    const late = system.send('CreateNetwork', { name: 'd' }, soon);
-    const attached = system.send('AttachSandbox', { sandbox: 'box', networks: [{ network: 'd' }] });
+    const { system, machine } = stage;
+    const { sent: late, release } = await stage.atWork(() => system.send('CreateNetwork', { name: 'd' }, soon));
+    const attached = stage.attach('box', ['d']);
     await attached.first;
-    await expireDuring(late);
+    await system.expire(late);
     release();
     assert.equal((await attached.outcome).fault?.code, 'DEPENDENCY_FAILED');
     await system.check();
@@ -180,17 +161,16 @@ describe('a worker and deadlines', () => {
   });
 
   it('goes on taking back after a restart', async () => {
-    const release = machine.hang();
-    const sent = attach('box', 'a', 'b');
-    await expireDuring(sent);
+    const { system, machine } = stage;
+    const { sent, release } = await expiredAtWork(() => attach('box', 'a', 'b'));
     machine.fail({ when: ({ op, object }) => op === 'delete' && object.kind === 'veth' });
     release();
     await waitFor(() => machine.log.some((line) => line.startsWith('delete link')), { what: 'a first try' });
-    assert.deepEqual(await outcomes(sent), [], 'what is not taken back is not reported');
+    assert.deepEqual(await stage.outcomes(sent), [], 'what is not taken back is not reported');
     await system.stopWorker();
     machine.heal();
     await system.startWorker();
     await system.check();
-    assert.deepEqual(inSandboxes(), []);
+    assert.deepEqual(stage.inSandboxes(), []);
   });
 });

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import type { KernelObject } from '../../drivers/objects.ts';
 import { delayed } from '../support/delayed.ts';
+import { atWork } from '../support/late-stage.ts';
 import { MemoryMachine, memoryKernel } from '../support/memory-kernel.ts';
 import { waitFor } from '../support/nats.ts';
 import { host, memoryStreams, mortal, realm, type Sent, type Streams, System } from '../support/system.ts';
@@ -172,10 +173,7 @@ describe('a worker and moves', () => {
 
     it('makes all as it was when its deadline passes while the kernel is at work', async () => {
       const before = byText(machine.objects());
-      const release = machine.hang();
-      const sent = move('a', 'b', { deadlineMs: 1 });
-      await sent.first;
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      const { sent, release } = await atWork(machine, () => move('a', 'b', { deadlineMs: 1 }));
       const from = machine.log.length;
       await system.expire(sent);
       release();
@@ -187,10 +185,7 @@ describe('a worker and moves', () => {
 
     it('goes on with that after a restart', async () => {
       const before = byText(machine.objects());
-      const release = machine.hang();
-      const sent = move('a', 'b', { deadlineMs: 1 });
-      await sent.first;
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      const { sent, release } = await atWork(machine, () => move('a', 'b', { deadlineMs: 1 }));
       await system.expire(sent);
       machine.fail({ when: ({ op, object }) => op === 'create' && object.kind === 'veth' && of('veth').length === 2 });
       const isOld = await onNetwork('a');
@@ -206,10 +201,7 @@ describe('a worker and moves', () => {
   });
 
   it('stays done where it was reported before the worker learned of the deadline', async () => {
-    const release = machine.hang();
-    const sent = move('a', 'b', { deadlineMs: 1 });
-    await sent.first;
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    const { sent, release } = await atWork(machine, () => move('a', 'b', { deadlineMs: 1 }));
     slow.hold();
     await system.expire(sent);
     release();

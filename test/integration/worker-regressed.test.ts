@@ -144,6 +144,46 @@ describe('a log that has shrunk', () => {
     await system.run('DetachSandbox', { sandbox: 'after' });
   });
 
+  it('takes back what was decided before anybody knew, where that is held, and holds it on', async () => {
+    const held = addressOf('after');
+    const [worker, controller] = [system.worker, system.controller];
+    log.rewind(copy.log);
+    commands.rewind(copy.commands);
+    await assert.rejects(worker?.failed ?? Promise.resolve(), isRegressed);
+    await controller?.stop().catch(() => undefined);
+    await system.stopWorker();
+    // A controller is back before the worker, and gives away what the copy does not know to be in use.
+    await system.startController();
+    const clashing = [
+      system.send('AttachSandbox', attach('thief', { ipv4: held })),
+      system.send('AttachSandbox', attach('usurper', { ports: publish })),
+      system.send('AttachSandbox', attach('after')),
+      system.send('CreateNetwork', { name: 'over', ipam: { subnets: [{ subnet: '10.2.0.0/25' }] } }),
+    ];
+    const harmless = [
+      system.send('AttachSandbox', attach('new', { ipv4: '10.1.0.99' })),
+      system.send('DetachSandbox', { sandbox: 'before' }),
+    ];
+    for (const { first } of [...clashing, ...harmless]) assert.equal((await first).kind, 'accepted');
+    const objects = new Set(shown());
+    await system.startWorker();
+    assert.deepEqual(new Set(shown()), objects, 'nothing is done before somebody says so');
+    await system.run('ResumeHost', { host, held: 'keep' });
+    for (const { outcome } of clashing) {
+      const { status, fault } = await outcome;
+      assert.deepEqual([status, fault?.code], ['failed', 'HOST_REGRESSED'], fault?.text);
+    }
+    for (const { outcome } of harmless) assert.equal((await outcome).status, 'succeeded');
+    assert.equal(addressOf('after'), held);
+    const users = machine.objects().flatMap((one) => (one.kind === 'veth' ? one.peer.addresses : []));
+    assert.equal(users.filter((address) => address.startsWith(`${held}/`)).length, 1);
+    // What nobody got is held for the kernel again.
+    assert.equal(await system.refusal('AttachSandbox', attach('other', { ipv4: held })), 'ADDRESS_IN_USE');
+    assert.equal(await system.refusal('AttachSandbox', attach('other', { ports: publish })), 'PORT_IN_USE');
+    await system.run('ResumeHost', { host, held: 'remove' });
+    await system.check();
+  });
+
   it('goes on where the kernel has nothing of ours', async () => {
     await system.stop();
     for (const object of machine.objects()) {

@@ -38,6 +38,7 @@ describe('tunnels of a host', () => {
   const machine = new MemoryMachine();
   const clock = new Hand();
   let censuses = 0;
+  let settlings = 0;
   let system: System;
   let other: Worker;
 
@@ -78,6 +79,7 @@ describe('tunnels of a host', () => {
 
   const isTunnel = (object: KernelObject): object is Vxlan => object.kind === 'vxlan';
   const tunnels = () => machine.objects().filter(isTunnel);
+  const locals = () => tunnels().map(({ local }) => local);
   const peers = () => tunnels().flatMap(({ name }) => machine.tunnels.of(name));
   const stated = async () => (await system.state()).facts.get('host')?.underlay?.address ?? null;
   /** The host has this address now, or none, and its worker has looked at everything since. */
@@ -89,7 +91,7 @@ describe('tunnels of a host', () => {
     await settled();
   };
   /** What is executed comes behind what is repaired. */
-  const settled = () => system.run('CreateEndpoint', { network: 'own', name: `e${censuses}` });
+  const settled = () => system.run('CreateEndpoint', { network: 'own', name: `e${++settlings}` });
 
   it('stay as they are while it has no address, and nothing new comes', async () => {
     const [tunnel] = tunnels();
@@ -103,17 +105,40 @@ describe('tunnels of a host', () => {
     );
   });
 
-  it('are made again with their peers where a worker began while it had none', async () => {
+  it('are made again with their peers at the address that it has then', async () => {
     const known = peers();
+    await move(3);
+    assert.deepEqual(locals(), ['192.0.2.3']);
+    assert.deepEqual(peers(), known);
+  });
+
+  it('stay, and are reached, where a worker begins before its host has its address again', async () => {
+    const [[tunnel], known] = [tunnels(), peers()];
+    machine.log.splice(0);
+    machine.facts = { ...machine.facts, underlay: null };
     await system.stopWorker();
     await system.startWorker();
     await settled();
-    assert.deepEqual(tunnels(), []);
-    await move(3);
+    assert.deepEqual([tunnels(), peers(), await stated()], [[tunnel], known, '192.0.2.3']);
+    machine.facts = { ...machine.facts, underlay: underlay(3) };
+    clock.look();
+    await settled();
+    assert.deepEqual([tunnels(), peers(), await stated()], [[tunnel], known, '192.0.2.3']);
     assert.deepEqual(
-      tunnels().map(({ local }) => local),
-      ['192.0.2.3'],
+      machine.log.filter((line) => line.includes(tunnel?.name ?? '')),
+      [],
     );
-    assert.deepEqual(peers(), known);
+  });
+
+  it('stay where a worker begins while it has none for long', async () => {
+    const [tunnel] = tunnels();
+    const known = peers();
+    await move(null);
+    await system.stopWorker();
+    await system.startWorker();
+    await settled();
+    assert.deepEqual([tunnels(), peers(), await stated()], [[tunnel], known, null]);
+    await move(4);
+    assert.deepEqual([locals(), peers()], [['192.0.2.4'], known]);
   });
 });

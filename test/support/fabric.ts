@@ -4,6 +4,25 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { end, waitFor } from './nats.ts';
 
+/** What docs/protocol.md grants to a worker and to a reader of the log (Permissions), of the host `fab-1`. */
+const granted = {
+  publish: [
+    'cnm.outcome.fab-1',
+    'cnm.lease.worker.fab-1',
+    'cnm.command.worker=3Afab-1.fab-1',
+    '$JS.API.DIRECT.GET.CNM_LOG',
+    '$JS.API.DIRECT.GET.CNM_LOG.>',
+    '$JS.API.CONSUMER.CREATE.CNM_LOG.>',
+    '$JS.API.CONSUMER.MSG.NEXT.CNM_LOG.>',
+  ],
+  subscribe: ['_INBOX.>', 'cnm.reply.worker=3Afab-1.*'],
+};
+/** Users `ours`, and `fabric` with no more than that; their passwords are their names. */
+export const fabricUsers = `authorization { users: [
+  { user: ours, password: ours }
+  { user: fabric, password: fabric, permissions: ${JSON.stringify(granted)} }
+] }`;
+
 export interface FabricProcess {
   readonly pid: number;
   /** What it has printed of a kind, in order. */

@@ -4,44 +4,21 @@ Standard input: {"members": [{"key": path of a namespace, "address": IPv4}]}. St
 One member asks at a time, and what the kernel learnt about neighbours for it is forgotten behind it: all namespaces share one table of
 neighbours, which holds 1,024 as kernels come (net.ipv4.neigh.default.gc_thresh3).
 """
-import ctypes
 import errno
 import json
-import os
 import select
 import socket
 import struct
 import sys
 import time
 
-CLONE_NEWNET = 0x40000000
-SO_RCVBUFFORCE = 33
-SOL_RAW, ICMP_FILTER, ECHO_REPLY = 255, 1, 0  # linux/icmp.h: types whose bit is set do not get through
+sys.dont_write_bytecode = True
+from echo import ECHO_REPLY, echo, echo_socket, enter  # noqa: E402
+
 RTM_DELNEIGH, NLM_F_REQUEST = 29, 1
 INTERFACE = 'eth0'
 TRIES = 4
 TRY_S = 1.5
-
-libc = ctypes.CDLL(None, use_errno=True)
-
-
-def enter(key):
-    descriptor = os.open(key, os.O_RDONLY)
-    if libc.setns(descriptor, CLONE_NEWNET) != 0:
-        raise OSError(ctypes.get_errno(), f'setns {key}')
-    os.close(descriptor)
-
-
-def checksum(data):
-    total = sum(struct.unpack(f'!{len(data) // 2}H', data))
-    total = (total >> 16) + (total & 0xFFFF)
-    return ~(total + (total >> 16)) & 0xFFFF
-
-
-def echo(ident, sequence):
-    head = struct.pack('!BBHHH', 8, 0, 0, ident, sequence)
-    return struct.pack('!BBHHH', 8, 0, checksum(head), ident, sequence)
-
 
 class Member:
     """One namespace: a socket for echoes, one for its neighbours."""
@@ -50,10 +27,7 @@ class Member:
         enter(key)
         self.address = address
         self.packed = socket.inet_aton(address)
-        self.echoes = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
-        self.echoes.setblocking(False)
-        self.echoes.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 22)
-        self.echoes.setsockopt(SOL_RAW, ICMP_FILTER, struct.pack('=I', 0xFFFFFFFF & ~(1 << ECHO_REPLY)))
+        self.echoes = echo_socket(1 << 22)
         self.index = socket.if_nametoindex(INTERFACE)
         self.neighbours = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
 

@@ -33,6 +33,8 @@ export interface TestNatsOptions {
   readonly listen?: string;
   /** More lines of configuration. */
   readonly config?: string;
+  /** Where its folder is to be; that of temporary files when left out. */
+  readonly under?: string;
 }
 
 const READY_MS = 20_000;
@@ -48,7 +50,7 @@ export const testServerBinary = (): string => {
 
 export const startNats = async (options: TestNatsOptions = {}): Promise<TestNats> => {
   const binary = testServerBinary();
-  const dataDir = mkdtempSync(join(tmpdir(), 'cnm-nats-'));
+  const dataDir = mkdtempSync(join(options.under ?? tmpdir(), 'cnm-nats-'));
   const port = await freePort();
   const monitorPort = await freePort();
   const config = join(dataDir, 'nats.conf');

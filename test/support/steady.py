@@ -5,7 +5,6 @@ Members are taken in pairs: the second of a pair holds a TCP stream to the first
 Each of `outside` is a stream from the namespace of this process to what is published of the first member. A second line, or its end, ends it.
 Standard output: {"ready": true} once every stream is open and everybody has answered once, then the report (see `report`).
 """
-import ctypes
 import json
 import os
 import selectors
@@ -14,34 +13,19 @@ import struct
 import sys
 import time
 
-CLONE_NEWNET = 0x40000000
-SO_RCVBUFFORCE = 33
-SOL_RAW, ICMP_FILTER, ECHO_REPLY = 255, 1, 0  # linux/icmp.h
+sys.dont_write_bytecode = True
+from echo import SO_RCVBUFFORCE, echo, echo_socket, enter  # noqa: E402
+
 SOL_NETLINK, NETLINK_ADD_MEMBERSHIP = 270, 1
 NETLINK_NETFILTER, NFNLGRP_NFTABLES, NFNL_SUBSYS_NFTABLES = 12, 7, 10
 # RTMGRP_LINK, _NEIGH, _IPV4_IFADDR, _IPV4_ROUTE, _IPV4_RULE, _IPV6_IFADDR, _IPV6_ROUTE
 GROUPS = 0x1 | 0x4 | 0x10 | 0x40 | 0x80 | 0x100 | 0x400
 ROUTE_DELETES = {17: 'link', 21: 'address', 25: 'route', 33: 'rule'}
-RTM_NEWLINK, RTM_DELNEIGH, AF_BRIDGE, NUD_PERMANENT, IFF_UP = 16, 29, 7, 0x80, 1
+RTM_DELNEIGH, AF_BRIDGE, NUD_PERMANENT = 29, 7, 0x80
 NFT_DELETES = {2: 'table', 5: 'chain', 8: 'rule', 11: 'set', 14: 'element'}  # linux/netfilter/nf_tables.h
 PORT = 7007
 EVERY_S = 0.1
 LAST_S = 5.0
-
-libc = ctypes.CDLL(None, use_errno=True)
-
-
-def enter(key):
-    descriptor = os.open(key, os.O_RDONLY)
-    if libc.setns(descriptor, CLONE_NEWNET) != 0:
-        raise OSError(ctypes.get_errno(), f'setns {key}')
-    os.close(descriptor)
-
-
-def checksum(data):
-    total = sum(struct.unpack(f'!{len(data) // 2}H', data))
-    total = (total >> 16) + (total & 0xFFFF)
-    return ~(total + (total >> 16)) & 0xFFFF
 
 
 class Asking:
@@ -71,16 +55,11 @@ class Echoes(Asking):
         super().__init__(name)
         self.address = address
         self.ident = ident
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
-        self.socket.setblocking(False)
-        self.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 20)
-        self.socket.setsockopt(SOL_RAW, ICMP_FILTER, struct.pack('=I', 0xFFFFFFFF & ~(1 << ECHO_REPLY)))
+        self.socket = echo_socket(1 << 20)
 
     def ask(self, now):
         number = self.take(now)
-        body = struct.pack('!I', number)
-        plain = struct.pack('!BBHHH', 8, 0, 0, self.ident, number & 0xFFFF) + body
-        packet = struct.pack('!BBHHH', 8, 0, checksum(plain), self.ident, number & 0xFFFF) + body
+        packet = echo(self.ident, number & 0xFFFF, struct.pack('!I', number))
         try:
             self.socket.sendto(packet, (self.address, 0))
         except OSError as error:
@@ -251,7 +230,7 @@ def report(askings):
 
 
 asked = json.loads(sys.stdin.readline())
-home = os.open('/proc/self/ns/net', os.O_RDONLY)
+HOME = f'/proc/{os.getpid()}/fd/{os.open("/proc/self/ns/net", os.O_RDONLY)}'
 members = asked['members']
 askings = []
 monitors = 0
@@ -269,7 +248,7 @@ for at, member in enumerate(members):
         watch(Listening())
     else:
         askings.append(watch(Stream(name, other['address'], PORT)))
-libc.setns(home, CLONE_NEWNET)
+enter(HOME)
 for goal in asked.get('outside', []):
     askings.append(watch(Stream(f"outside -> {goal['address']}:{goal['port']}", goal['address'], goal['port'])))
 

@@ -36,6 +36,17 @@ test('cli table: at a terminal no line is longer than it is wide, and what was c
   assert.equal(lines[1], 'web       a very long descrip…');
 });
 
+test('cli help: the overview names every verb that a noun has', async () => {
+  for (const { name, summary, load } of nouns) {
+    const verbs = (await load()).flatMap(({ path }) => {
+      const [noun, verb] = path.split(' ');
+      return noun === name && verb !== undefined ? [verb] : [];
+    });
+    const missing = verbs.filter((verb) => !summary.match(/[\w-]+/g)?.includes(verb));
+    assert.deepEqual(missing, [], `cnm ${name}: ${summary}`);
+  }
+});
+
 test('cli table: short forms', () => {
   assert.equal(shortTime('2026-01-31T14:03:07.123Z'), '2026-01-31 14:03:07');
   assert.deepEqual([1_000, 300_000, 86_400_000, 604_800_000].map(shortDuration), ['1s', '5m', '24h', '7d']);
@@ -168,5 +179,22 @@ test('cli network rotate-keys: which networks get new keys', () => {
   assert.equal(
     describeRotated([...plain, network('vault', true), network('safe', true)]),
     'new keys for vault, safe: hosts send with them in ten seconds',
+  );
+});
+
+test('cli events: what a lease is of, and why', () => {
+  const sandbox = { id: 'job-17', incarnation: 'i1' };
+  const renewed = { sandbox, network: null, leaseMs: 90_000, renewals: 1 };
+  assert.equal(describeEvent({ type: 'cnm.LeaseRenewed.v1', data: renewed }), 'sandbox job-17 for 90 s');
+  const expiredAt = '2026-11-21T19:07:23.000Z';
+  const suspected = { sandbox, network: null, renewals: 1, expiredAt };
+  assert.equal(
+    describeEvent({ type: 'cnm.LeaseSuspected.v1', data: suspected }),
+    `sandbox job-17, ran out ${expiredAt}`,
+  );
+  const network = { id: 'n1', name: 'trial' };
+  assert.equal(
+    describeEvent({ type: 'cnm.LeaseRenewed.v1', data: { ...renewed, sandbox: null, network } }),
+    'network trial for 90 s',
   );
 });

@@ -90,6 +90,13 @@ describe('an actor over the fair rate', () => {
     assert.deepEqual(count(queue.take(16, 1_250)), { mallory: 16 });
   });
 
+  it('is not waited for by somebody who never had a turn', () => {
+    const queue = new Queue();
+    assert.equal(queue.lanes.pauseMs(1_000), null);
+    queue.publish('bob', 1);
+    assert.equal(queue.lanes.pauseMs(1_000), 1);
+  });
+
   it('takes turns with others who are over it', () => {
     const queue = new Queue();
     queue.publish('mallory', 500);

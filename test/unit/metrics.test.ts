@@ -1,12 +1,15 @@
 /** What is counted, and the text that Prometheus reads. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import type { Kernel } from '../../drivers/port.ts';
 import { controllerMeter } from '../../services/controller/meter.ts';
 import { catalogue } from '../../services/lib/metrics/catalogue.ts';
 import { expose } from '../../services/lib/metrics/exposition.ts';
 import { meteredStream } from '../../services/lib/metrics/metered-stream.ts';
 import { Metrics } from '../../services/lib/metrics/metrics.ts';
 import type { Append, Stream } from '../../services/lib/stream.ts';
+import { observeProjector } from '../../services/projector/meter.ts';
+import { meteredKernel, observeWorker } from '../../services/worker/meter.ts';
 import { samplesOf } from '../support/exposition.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { memoryStream } from '../support/memory-stream.ts';
@@ -74,6 +77,58 @@ describe('metrics', () => {
     );
   });
 
+  it('of capacity are of the fullest, and of quotas of whoever is nearest to a limit, without a name of anybody', () => {
+    const metrics = new Metrics('worker');
+    const use = (what: string, ofNetwork: string | null, used: number, limit: number) => {
+      return { what, ofNetwork, used, limit, percent: (used / limit) * 100 };
+    };
+    const capacityUses = [
+      use('ports', 'n1', 900, 1_023),
+      use('ports', 'n2', 12, 1_023),
+      use('addresses', 'n1', 4, 5),
+      use('addresses', 'n2', 200, 254),
+      use('files', null, 0, 1_000),
+    ];
+    observeWorker(metrics, { dnsCounts: null, capacityUses });
+    const limits = { networks: 4, endpoints: null, addresses: null, ports: 0, rate: null, burst: null };
+    const none = { networks: 0, endpoints: 0, addresses: 0, ports: 0, refusedByRate: 0, refusedByQuota: 0 };
+    const quota = { ...none, limits: null, changedPosition: 1 };
+    const row = { host: 'h1', network: null, saidAt: '', changedPosition: 1 };
+    observeProjector(metrics, {
+      rows: () => [],
+      load: () => ({
+        capacity: [70, 0, 99, 70].map((band, at) => ({ ...row, ...use('ports', `n${at}`, band, 100), band })),
+        quotas: [
+          { ...quota, actor: '*', limits: { ...limits, networks: 10, endpoints: 50, ports: null } },
+          { ...quota, actor: 'alice', networks: 1, endpoints: 900, limits, refusedByRate: 7 },
+          { ...quota, actor: 'bob', networks: 9, endpoints: 20, refusedByRate: 1, refusedByQuota: 2 },
+          { ...quota, actor: 'freed', networks: 99, limits: { ...limits, networks: null, ports: null } },
+        ],
+      }),
+    });
+    const found = samplesOf(expose(metrics.samples()));
+    const wanted = {
+      'cnm_capacity_used{service="worker",what="ports"}': 900,
+      'cnm_capacity_limit{service="worker",what="ports"}': 1_023,
+      'cnm_capacity_used{service="worker",what="addresses"}': 4,
+      'cnm_capacity_limit{service="worker",what="addresses"}': 5,
+      'cnm_capacity_used{service="worker",what="files"}': 0,
+      'cnm_capacity_limit{service="worker",what="files"}': 1_000,
+      'cnm_capacity_pressed{service="worker",band="70"}': 2,
+      'cnm_capacity_pressed{service="worker",band="85"}': 0,
+      'cnm_capacity_pressed{service="worker",band="95"}': 0,
+      'cnm_capacity_pressed{service="worker",band="99"}': 1,
+      // alice has a quota of her own, bob that of everybody
+      'cnm_quota_used_ratio{service="worker",limit="networks"}': 0.9,
+      'cnm_quota_used_ratio{service="worker",limit="endpoints"}': 0.4,
+      'cnm_quota_used_ratio{service="worker",limit="ports"}': 1,
+      'cnm_quota_refused{service="worker",reason="rate"}': 8,
+      'cnm_quota_refused{service="worker",reason="quota"}': 2,
+    };
+    const told = [...found].filter(([name]) => !name.startsWith('cnm_dns_'));
+    assert.deepEqual(Object.fromEntries(told), wanted);
+  });
+
   it('say of each append what became of it', async () => {
     const clock = new FakeClock();
     const metrics = new Metrics('worker');
@@ -92,5 +147,21 @@ describe('metrics', () => {
     ] as const)
       assert.equal(found.get(`cnm_appends_total{service="worker",stream="log",result="${result}"}`), count, result);
     assert.equal(found.get('cnm_append_duration_seconds_count{service="worker",stream="log"}'), 3);
+  });
+
+  it('of the kernel change nothing about what is asked of it, and count looks at everything alone', async () => {
+    const asked: unknown[] = [];
+    const census = async (extent: unknown) => {
+      asked.push(extent);
+      return { objects: [], unknown: [] };
+    };
+    const metrics = new Metrics('worker');
+    const kernel = meteredKernel({ census } as unknown as Kernel, metrics, new FakeClock());
+    const extent = { links: ['a'], namespaces: [], files: [], elements: false };
+    await kernel.census(extent);
+    await kernel.census();
+    assert.deepEqual(asked, [extent, undefined]);
+    const found = samplesOf(expose(metrics.samples()));
+    assert.equal(found.get('cnm_kernel_census_duration_seconds_count{service="worker"}'), 1);
   });
 });

@@ -7,6 +7,7 @@ import { after, describe, it } from 'node:test';
 import { systemClock } from '../../services/lib/clock.ts';
 import { chainHash } from '../../services/lib/hash.ts';
 import { emptyRealm } from '../../services/lib/realm.ts';
+import { NatsFault } from '../../services/nats/fault.ts';
 import { fileJournal } from '../../services/worker/journal.ts';
 import { MemoryOfLog } from '../../services/worker/memory-of-log.ts';
 import { memoryJournal } from '../support/memory-journal.ts';
@@ -61,5 +62,27 @@ describe('a log that is compared with what was read', () => {
     assert.equal(await found(['a', 'b', 'c'], mark), null);
     assert.deepEqual((await found(['a'], mark))?.found, { epoch: '', position: 1 });
     assert.deepEqual((await found(['a', 'x', 'y'], mark))?.seen, { epoch: 'e', position: 2 });
+  });
+
+  it('is asked again while nobody answers for it, and not when asking is of no use', async () => {
+    const log = await stored(['a', 'b']);
+    const message = log.stored()[1];
+    assert.ok(message);
+    const journal = memoryJournal();
+    journal.mark = { epoch: 'e', position: 2, hash: chainHash(message) };
+    const clock = { ...systemClock, after: (_: number, run: () => void) => systemClock.after(0, run) };
+    const asking = (faults: readonly NatsFault[]) => {
+      const left = [...faults];
+      const get = async (position: number) => {
+        const fault = left.shift();
+        if (fault) throw fault;
+        return log.get(position);
+      };
+      return new MemoryOfLog({ journal, clock }).compare({ ...log, get }, emptyRealm());
+    };
+    const away = new NatsFault('SERVER_REFUSED', 'timeout', { retry: 'later' });
+    assert.equal(await asking([away, away, away]), null);
+    const closed = new NatsFault('CONNECTION_CLOSED', 'closed');
+    await assert.rejects(asking([away, closed]), closed);
   });
 });

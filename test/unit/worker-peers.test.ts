@@ -13,6 +13,9 @@ import { hostFacts } from '../support/world.ts';
 
 const underlay = { address: '192.0.2.2', device: 'up0', mtu: 1500 };
 
+const left = (id: string): Event =>
+  ({ type: 'EndpointLeft', data: { endpointId: id, networkId: 'n1' }, meta: {} }) as unknown as Event;
+
 const joined = (id: string): Event => {
   const data = {
     ...{
@@ -31,6 +34,8 @@ const scene = () => {
   const told: string[] = [];
   const present = new Present();
   const clock = new FakeClock();
+  /** Changes are answered when it is. */
+  const answer: { until: Promise<unknown> } = { until: Promise.resolve() };
   const names = (rows: readonly { readonly mac: string }[]) => rows.map(({ mac }) => mac.at(-1)).join('');
   const peers = new Peers({
     host: 'h1',
@@ -41,6 +46,7 @@ const scene = () => {
       },
       changePeers: async (changes: readonly PeerChange[]) => {
         told.push(...changes.map((change) => `change ${change.tunnel} +${names(change.put)} -${names(change.drop)}`));
+        await answer.until;
         return changes.map(() => ({ ok: true, corrected: 0 }) as const);
       },
       checkPeers: async () => {
@@ -60,7 +66,7 @@ const scene = () => {
   const make = () => present.apply(overlay(1).map((object) => ({ op: 'create', object })));
   const remove = () => present.apply(overlay(1).map((object) => ({ op: 'delete', object })));
   const take = () => told.splice(0);
-  return { peers, clock, make, remove, take };
+  return { peers, clock, answer, make, remove, take };
 };
 
 test('a tunnel that was there before is given its whole table before any change of it', async () => {
@@ -75,6 +81,52 @@ test('a tunnel that was there before is given its whole table before any change 
   peers.note('h2', joined('e3'));
   peers.tell();
   assert.deepEqual(take(), ['met e3', 'change cx1 +3 -']);
+});
+
+test('what changes while the kernel is told is told at once afterwards, each as it is then', async () => {
+  const { peers, answer, make, take } = scene();
+  make();
+  peers.note('h2', { type: 'HostFacts', data: hostFacts('h2', { underlay }), meta: {} } as unknown as Event);
+  peers.note('h2', joined('e2'));
+  await peers.begin();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  answer.until = promise;
+  const tell = (event: Event) => {
+    peers.note('h2', event);
+    peers.tell();
+  };
+  tell(joined('e3'));
+  assert.deepEqual(take(), ['met e2', 'set cx1 2', 'met e3', 'change cx1 +3 -']);
+  for (const event of [joined('e4'), joined('e5'), left('e4'), left('e2'), joined('e6'), left('e6'), joined('e6')])
+    tell(event);
+  assert.deepEqual(take(), ['met e4', 'met e5', 'left e4', 'left e2', 'met e6', 'left e6', 'met e6']);
+  resolve();
+  await new Promise(setImmediate);
+  assert.deepEqual(take(), ['change cx1 +56 -426']);
+  // A whole table says all there is.
+  answer.until = Promise.withResolvers().promise;
+  tell(joined('e7'));
+  tell(joined('e8'));
+  await peers.set(['n1']);
+  assert.deepEqual(take(), ['met e7', 'change cx1 +7 -', 'met e8', 'set cx1 35678']);
+});
+
+test('what leads to a host stays while it has no address', async () => {
+  const { peers, make, take } = scene();
+  make();
+  const state = (address: typeof underlay | null) => {
+    peers.note('h2', { type: 'HostFacts', data: hostFacts('h2', { underlay: address }), meta: {} } as unknown as Event);
+    peers.tell();
+  };
+  state(underlay);
+  peers.note('h2', joined('e2'));
+  await peers.begin();
+  state(null);
+  await peers.set(['n1']);
+  state(underlay);
+  assert.deepEqual(take(), ['met e2', 'set cx1 2', 'set cx1 2']);
+  state({ ...underlay, address: '192.0.2.3' });
+  assert.deepEqual(take(), ['met e2', 'change cx1 +2 -2']);
 });
 
 test('changes are of networks that have a table: from when their tunnel is made to when it goes', async () => {

@@ -64,10 +64,26 @@ export const catalogue = {
   cnm_plugin_call_duration_seconds: duration('from a call of a plugin, its turn awaited, to its answer', ['method']),
   cnm_dns_questions_total: counter('questions that sandboxes have asked', ['result']),
   cnm_dns_sandboxes: gauge('sandboxes whose questions are answered', []),
+  cnm_capacity_used: gauge(
+    'how much of something the host has in use; of what each network has, in the network that is fullest',
+    ['what'],
+  ),
+  cnm_capacity_limit: gauge('how much of it there is, there: `cnm capacity ls` says what it is, and of which network', [
+    'what',
+  ]),
   // projector
   cnm_queries_total: counter('queries answered', ['query', 'result']),
   cnm_query_duration_seconds: duration('from a query to its answer', ['query']),
   cnm_view_rows: gauge('rows of a view', ['view']),
+  cnm_capacity_pressed: gauge(
+    'things of all hosts of which more than `band` percent are in use, each under the highest band',
+    ['band'],
+  ),
+  cnm_quota_used_ratio: gauge(
+    'share of a quota that is in use, of the actor who is nearest to its limit: `cnm quota ls` says who',
+    ['limit'],
+  ),
+  cnm_quota_refused: gauge('commands that were refused for a quota, over all that the log knows', ['reason']),
   // the process
   cnm_build_info: gauge('always 1; what runs', ['version', 'node']),
   cnm_event_loop_delay_seconds: gauge('how late the loop of the process was in the last interval of a look', [

@@ -1,6 +1,6 @@
 /** A stream whose appends are counted and measured. */
 import type { Clock } from '../clock.ts';
-import type { Appended, AppendedAll, Stream } from '../stream.ts';
+import { type Appended, type AppendedAll, inFrontOf, type Stream } from '../stream.ts';
 import type { Metrics } from './metrics.ts';
 
 export const meteredStream = (stream: Stream, name: string, metrics: Metrics, clock: Clock): Stream => {
@@ -16,15 +16,8 @@ export const meteredStream = (stream: Stream, name: string, metrics: Metrics, cl
       metrics.observe('cnm_append_duration_seconds', { stream: name }, (clock.monotonicMs() - startedMs) / 1000);
     }
   };
-  return {
-    name: stream.name,
+  return inFrontOf(stream, {
     append: (message) => measured(() => stream.append(message)),
     appendAll: (messages) => measured(() => stream.appendAll(messages)),
-    read: (options, onMessage) => stream.read(options, onMessage),
-    first: () => stream.first(),
-    last: () => stream.last(),
-    lastOn: (subject) => stream.lastOn(subject),
-    get: (position) => stream.get(position),
-    positionAt: (timeMs) => stream.positionAt(timeMs),
-  };
+  });
 };

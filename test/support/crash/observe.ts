@@ -1,5 +1,6 @@
 /** What is in the kernel and on the disk, read by eyes of their own: with ip, nft and find, and by a census that is compared with the log. */
 import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { takeCensus } from '../../../drivers/kernel/census.ts';
 import { type Host, openHost } from '../../../drivers/kernel/host.ts';
 import { tableName } from '../../../drivers/kernel/ruleset.ts';
@@ -10,17 +11,30 @@ import { hostServers } from '../../../services/dns/upstreams.ts';
 import { repairs, settledObjects } from '../../../services/worker/census.ts';
 import { Present } from '../../../services/worker/present.ts';
 import { sh } from '../netns.ts';
-import { type Place, realm } from './place.ts';
+import type { Place } from './place.ts';
 import type { LogRecord } from './record.ts';
 
+export interface Grounds {
+  /** Mounts below it are looked at. */
+  readonly folder: string;
+  /** The host's own, with its run directory. */
+  readonly hostFolder: string;
+  readonly runDir: string;
+}
+
+export const groundsOf = (place: Place): Grounds => ({
+  folder: place.folder,
+  hostFolder: join(place.folder, 'h1'),
+  runDir: place.runDir('h1'),
+});
+
 /** Everything in the host's namespace and its run directory that could be left behind, a line each, without what changes by itself. */
-export const baseline = (place: Place): readonly string[] => {
-  const runDir = place.runDir('h1');
+export const baseline = ({ folder, hostFolder, runDir }: Grounds): readonly string[] => {
   const links = JSON.parse(sh('ip -j -d link')) as readonly Record<string, unknown>[];
   const routes = sh('ip route show table all; ip -6 route show table all; ip rule; ip -6 rule');
   const mounts = readFileSync('/proc/self/mountinfo', 'utf8')
     .split('\n')
-    .filter((line) => line.includes(place.folder))
+    .filter((line) => line.includes(folder))
     .map((line) => line.split(' '))
     .map(
       ([, , , root, at, , shared]) =>
@@ -39,7 +53,7 @@ export const baseline = (place: Place): readonly string[] => {
     ...sh('ip neigh show nud permanent; ip -6 neigh show nud permanent; ip neigh show proxy').trim().split('\n'),
     ...sh('ip xfrm state; ip xfrm policy').trim().split('\n'),
     ...sh('nft list ruleset').trim().split('\n'),
-    ...sh(`find ${place.folder}/h1 -path '*/data' -prune -o -print`).trim().split('\n'),
+    ...sh(`find ${hostFolder} -path '*/data' -prune -o -print`).trim().split('\n'),
     ...readdirSync(`${runDir}/.records`).map((name) => `record ${name}`),
     ...mounts,
     // made with the first namespace, and gone with the last file that a start finds unfinished
@@ -65,7 +79,7 @@ interface NftElement {
 }
 
 /** `SET TAG` of each element in our table. */
-const observedElements = (): readonly string[] => {
+const observedElements = (realm: string): readonly string[] => {
   const { nftables } = JSON.parse(sh(`nft -j list table inet ${tableName(realm, 'h1')}`)) as {
     readonly nftables: readonly Record<string, { readonly name: string; readonly elem?: readonly unknown[] }>[];
   };
@@ -79,17 +93,18 @@ const observedElements = (): readonly string[] => {
   });
 };
 
+/** Of the host `h1` of a realm. */
 export class Observer {
   readonly #host: Host;
   readonly #servers = hostServers();
 
-  constructor(place: Place) {
-    this.#host = openHost(realm, 'h1', place.runDir('h1'));
+  constructor(realm: string, runDir: string) {
+    this.#host = openHost(realm, 'h1', runDir);
   }
 
   /** What differs between the kernel and what the log says is there, both ways. */
-  disagreement(log: LogRecord): readonly string[] {
-    const { state } = log;
+  disagreement({ state }: Pick<LogRecord, 'state'>): readonly string[] {
+    const { realm } = this.#host;
     const underlay = state.facts.get('host')?.underlay ?? null;
     const deployment = { host: { realm, host: 'h1', underlay }, drivers, resolvConf: () => this.#servers.config() };
     const census = takeCensus(this.#host, { mend: () => null, elements: () => [] } as unknown as Table);
@@ -103,7 +118,7 @@ export class Observer {
       ...repairs({ state, deployment, present: new Present() }, census)
         .filter(({ object }) => object.kind !== 'element')
         .map((operation) => JSON.stringify(operation)),
-      ...difference(wanted, observedElements()).map((line) => `element ${line}`),
+      ...difference(wanted, observedElements(realm)).map((line) => `element ${line}`),
     ];
   }
 

@@ -9,6 +9,7 @@ import type { ServiceName } from '../../../services/up/service-names.ts';
 import { end, startNats, type TestNats } from '../nats.ts';
 import { awaitOwnNamespace, sh, shIn } from '../netns.ts';
 import { type PluginProcess, startVeth } from '../plugins/start.ts';
+import type { Disk, Writing } from './disk.ts';
 
 export const realm = 'sweep';
 const main = join(import.meta.dirname, '../../../services/cli/main.ts');
@@ -40,10 +41,21 @@ export class Ended extends Error {
   override readonly name = 'Ended';
 }
 
+interface Parts {
+  readonly layout: Layout;
+  readonly nats: TestNats;
+  readonly folder: string;
+  readonly disk: Disk | null;
+  readonly plugin: PluginProcess;
+  /** Of the namespace of the second host. */
+  readonly keeper: ChildProcess;
+}
+
 export class Place {
   readonly layout: Layout;
   readonly nats: TestNats;
   readonly folder: string;
+  readonly #disk: Disk | null;
   readonly #plugin: PluginProcess;
   readonly #far: { readonly keeper: ChildProcess; readonly worker: ChildProcess };
   readonly #processes = new Map<string, ChildProcess>();
@@ -59,10 +71,11 @@ export class Place {
   /** Of a process that was not to end. */
   readonly #unexpected = Promise.withResolvers<never>();
 
-  private constructor(layout: Layout, nats: TestNats, folder: string, plugin: PluginProcess, keeper: ChildProcess) {
+  private constructor({ layout, nats, folder, disk, plugin, keeper }: Parts) {
     this.layout = layout;
     this.nats = nats;
     this.folder = folder;
+    this.#disk = disk;
     this.#plugin = plugin;
     this.unexpected = this.#unexpected.promise;
     this.unexpected.catch(() => undefined);
@@ -76,7 +89,8 @@ export class Place {
 
   readonly unexpected: Promise<never>;
 
-  static async open(layout: Layout): Promise<Place> {
+  /** @param disk what the server and the services of the host keep is on it; the place closes it */
+  static async open(layout: Layout, disk: Disk | null = null): Promise<Place> {
     mkdirSync('/run/cnm-sweep', { recursive: true });
     const folder = mkdtempSync('/run/cnm-sweep/');
     const keeper = spawn('unshare', ['--net', 'sleep', 'infinity'], { stdio: 'ignore' });
@@ -91,8 +105,9 @@ export class Place {
     mkdirSync(join(folder, 'plugins'));
     writeFileSync(join(folder, 'secret'), new Uint8Array(32).fill(7), { mode: 0o600 });
     const plugin = await startVeth(join(folder, 'plugins/weave.sock'));
-    const nats = await startNats({ listen: '0.0.0.0' });
-    return new Place(layout, nats, folder, plugin, keeper);
+    const nats = await startNats({ listen: '0.0.0.0', ...(disk && { under: disk.folder }) });
+    disk?.sync();
+    return new Place({ layout, nats, folder, disk, plugin, keeper });
   }
 
   /** Of the processes of the host. */
@@ -118,7 +133,8 @@ export class Place {
       CNM_REALM: realm,
       CNM_HOST: host,
       CNM_RUN_DIR: join(this.folder, host),
-      CNM_DATA_DIR: join(this.folder, host, 'data'),
+      // the second host has another disk, which no cut concerns
+      CNM_DATA_DIR: join((host === 'h1' && this.#disk?.folder) || this.folder, host, 'data'),
       CNM_UNDERLAY: underlay,
       CNM_OVERLAY_SECRET_FILE: join(this.folder, 'secret'),
       CNM_PLUGIN_SOCKETS: join(this.folder, 'plugins'),
@@ -191,12 +207,24 @@ export class Place {
     await Promise.all(children.map((child) => end(child, 'SIGKILL')));
   }
 
+  /**
+   * Ends the server and all processes of the host at once, and takes from the disk what was not synced. The server is started again, the
+   * processes stay away until `start`.
+   */
+  async cutPower(writing: Writing): Promise<void> {
+    if (this.#disk === null) throw new Error('a place without a disk of its own');
+    await Promise.all([this.kill(), this.nats.kill()]);
+    this.#disk.cut(writing);
+    await this.nats.restart();
+  }
+
   async close(): Promise<void> {
     this.#isStopping = true;
     await this.kill();
     for (const child of [this.#far.worker, this.#far.keeper]) await end(child, 'SIGKILL');
     await this.#plugin.kill();
     await this.nats.stop();
+    this.#disk?.close();
     sh(`umount -l ${this.folder}/*/* ${this.folder}/brought 2>/dev/null || true`);
     rmSync(this.folder, { recursive: true, force: true });
   }

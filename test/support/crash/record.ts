@@ -24,21 +24,27 @@ export interface Ending {
 }
 
 export class LogRecord {
+  readonly #actor: string;
   readonly #commands: Stream;
   readonly #followed: FollowedRealm;
   readonly #events: Event[] = [];
   readonly #records = new Map<string, CommandRecord>();
   readonly #endings = new Map<string, Ending[]>();
+  /** Where the server said that it has put each command. */
+  readonly #stored = new Map<string, number>();
   #serial = 0;
   #taken = 0;
 
-  constructor(connection: NatsConnection) {
+  /** @param name whose commands are sent and recorded */
+  constructor(connection: NatsConnection, name = actor) {
+    this.#actor = name;
     this.#commands = jetStream(connection, 'CNM_COMMANDS');
+    const fresh: Event[] = [];
     this.#followed = followRealm(jetStream(connection, 'CNM_LOG'), {
       listener: {
-        before: (_boundary, event) => {
-          this.#events.push(event);
-          if (event.meta.actor === actor || event.type === 'CommandTimedOut') this.#fold(event);
+        before: (_boundary, event) => fresh.push(event),
+        folded: (_boundary, position) => {
+          for (const event of fresh.splice(0)) this.#take(event, position);
         },
       },
     });
@@ -47,13 +53,18 @@ export class LogRecord {
     });
   }
 
+  #take(event: Event, position: number): void {
+    this.#events.push(event);
+    if (event.meta.actor === this.#actor || event.type === 'CommandTimedOut') this.#fold(event, position);
+  }
+
   /** A command has ended each time that its record begins to say so. */
-  #fold(event: Event): void {
+  #fold(event: Event, position: number): void {
     const isTimeOut = event.type === 'CommandTimedOut';
-    if (isTimeOut && event.data.actor !== actor) return;
+    if (isTimeOut && event.data.actor !== this.#actor) return;
     const id = isTimeOut ? event.data.commandId : event.meta.commandid;
     const before = this.#records.get(id);
-    const after = foldCommand(before, event, 0);
+    const after = foldCommand(before, event, position);
     this.#records.set(id, after);
     if (after.status === 'accepted' || after.status === before?.status) return;
     const { status, refusal, fault } = after;
@@ -78,11 +89,39 @@ export class LogRecord {
   async send<T extends CommandType>(type: T, data: CommandInput<T>, host = 'h1'): Promise<string> {
     const id = commandId(systemClock.nowMs(), `s${this.#serial++}`);
     const body = JSON.stringify({ id, type, data, deadlineMs: DEADLINE_MS });
+    const message = { subject: subjects.command(this.#actor, host), body, id: `${this.#actor} ${id}` };
     for (;;) {
-      const sent = await this.#commands.append({ subject: subjects.command(actor, host), body, id: `${actor} ${id}` });
-      if (sent.kind === 'appended') return id;
+      const sent = await this.#commands.append(message);
+      if (sent.kind === 'appended') {
+        this.#stored.set(id, sent.position);
+        return id;
+      }
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
     }
+  }
+
+  /** What the log says of a command by now. */
+  recordOf(id: string): CommandRecord | undefined {
+    return this.#records.get(id);
+  }
+
+  /** That every command is where the server said that it has put it. Each is looked up once. */
+  async assertStored(): Promise<void> {
+    const stored = [...this.#stored];
+    this.#stored.clear();
+    const lost = await Promise.all(
+      stored.map(async ([id, position]) => {
+        const message = await this.#commands.get(position);
+        const found = message && (JSON.parse(new TextDecoder().decode(message.body)) as { readonly id: string }).id;
+        return found === id ? [] : [`${id} at ${position}: ${found}`];
+      }),
+    );
+    assert.deepEqual(lost.flat(), [], 'commands that were acknowledged');
+  }
+
+  /** Events of a type, of all boundaries. */
+  count(type: Event['type']): number {
+    return this.#events.filter((event) => event.type === type).length;
   }
 
   /** How all commands have ended that ended since this was last asked, by id. */

@@ -4,13 +4,18 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Client, connect } from '../../../services/client/index.ts';
 import { waitFor } from '../nats.ts';
-import { baseline, difference, Observer } from './observe.ts';
-import { type Layout, Place, type Point, pointText } from './place.ts';
+import type { Disk, Writing } from './disk.ts';
+import { Flood } from './flood.ts';
+import { baseline, difference, groundsOf, Observer } from './observe.ts';
+import { type Layout, Place, type Point, pointText, realm } from './place.ts';
 import { actor, LogRecord } from './record.ts';
 import { playRound } from './workload.ts';
 
 /** Between two kills at random. */
 const pauseMsMax = 2_000;
+/** Before a cut of the power at random. */
+const powerMsMax = 4_000;
+const floodPerSecond = 1_000;
 
 export interface SweepOptions {
   readonly layout: Layout;
@@ -18,6 +23,20 @@ export interface SweepOptions {
   readonly timeoutMs: number;
   /** Where the very first process of the host ends, when there is nothing yet. */
   readonly first?: Point;
+  /** What the server and the services of the host keep is on it; closed with the sweep. */
+  readonly disk?: Disk | null;
+}
+
+/** What came of cuts of the power. */
+export interface CutReport {
+  readonly cuts: number;
+  /** Commands beside the rounds that were acknowledged, and answers that were told to them; all were there after the cuts. */
+  readonly acknowledged: number;
+  readonly told: number;
+  /** Of those beside the rounds, how many a second were acknowledged until a cut; the mean. */
+  readonly perSecond: number;
+  /** From a cut until everything that was sent before has ended, milliseconds. */
+  readonly slowestMs: number;
 }
 
 /** How often each failpoint is passed in one round, in the order in which they are passed first. */
@@ -54,7 +73,7 @@ export class Sweep {
   }
 
   static async open(options: SweepOptions): Promise<Sweep> {
-    const place = await Place.open(options.layout);
+    const place = await Place.open(options.layout, options.disk ?? null);
     const died: Point[] = [];
     place.onDeath = (point) => died.push(point);
     // the streams are there when the first service is
@@ -100,7 +119,7 @@ export class Sweep {
     for (const name of readFileSync(file, 'utf8').trim().split('\n')) passed.set(name, (passed.get(name) ?? 0) + 1);
     await this.#round(async () => {});
     await this.#settled();
-    this.#baseline = baseline(this.#place);
+    this.#baseline = baseline(groundsOf(this.#place));
     return passed;
   }
 
@@ -109,7 +128,7 @@ export class Sweep {
     let before: readonly string[] = [];
     await waitFor(
       () => {
-        const now = baseline(this.#place);
+        const now = baseline(groundsOf(this.#place));
         const same = difference(before, now).length === 0;
         before = now;
         return same && !now.some((line) => line.includes('cnm-dead'));
@@ -125,7 +144,7 @@ export class Sweep {
   }
 
   async #agrees(): Promise<void> {
-    this.#observer ??= new Observer(this.#place);
+    this.#observer ??= new Observer(realm, this.#place.runDir('h1'));
     let wrong: readonly string[] = [];
     try {
       await waitFor(
@@ -166,7 +185,7 @@ export class Sweep {
     try {
       await waitFor(
         () => {
-          wrong = difference(this.#baseline, baseline(this.#place));
+          wrong = difference(this.#baseline, baseline(groundsOf(this.#place)));
           return wrong.length === 0;
         },
         { what: 'nothing to be left', timeoutMs: this.#options.timeoutMs },
@@ -228,6 +247,47 @@ export class Sweep {
     await this.#isTold();
     await this.#isBaseline();
     return kills;
+  }
+
+  /**
+   * Rounds beside a flood of commands, in each of which the power is cut once. Afterwards everything is there that was acknowledged, and was
+   * said to have happened; no host has to stop and wait for somebody, and no event to be parked.
+   * @param random whole numbers: when it is
+   */
+  async underCuts(cuts: number, random: () => number): Promise<CutReport> {
+    const { timeoutMs } = this.#options;
+    const flood = new Flood(await this.#place.nats.connect());
+    let [floodedMs, inTime, slowestMs] = [0, 0, 0];
+    try {
+      for (let cut = 0; cut < cuts; cut++) {
+        const round = this.#round(() => this.#agrees());
+        let isOver = false;
+        const before = flood.acknowledged;
+        const flooding = flood.run(floodPerSecond, () => isOver);
+        const pauseMs = 200 + (random() % powerMsMax);
+        await Promise.race([round, new Promise((resolve) => setTimeout(resolve, pauseMs))]);
+        [floodedMs, inTime, isOver] = [floodedMs + pauseMs, inTime + flood.acknowledged - before, true];
+        const cutMs = performance.now();
+        const writing: Writing = cut % 2 === 0 ? 'torn tails' : 'missing tails';
+        await this.#place.cutPower(writing);
+        await Promise.all([this.#log.assertStored(), flood.assertStored()]);
+        this.#place.start();
+        await flooding;
+        await flood.settle(timeoutMs);
+        slowestMs = Math.max(slowestMs, performance.now() - cutMs);
+        await round;
+        await this.#agrees();
+        await this.#isTold();
+        await this.#isBaseline();
+        assert.equal(this.#log.count('LogRegressed'), 0, 'hosts that have seen more than there is');
+        assert.deepEqual((await this.#client.parked()).rows, []);
+      }
+    } finally {
+      await flood.close();
+    }
+    const { acknowledged, told } = flood;
+    const perSecond = Math.round((inTime * 1_000) / floodedMs);
+    return { cuts, acknowledged, told, perSecond, slowestMs: Math.round(slowestMs) };
   }
 
   /** What there is when nothing is going on. */

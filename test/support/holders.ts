@@ -1,0 +1,73 @@
+/** Processes of others that hold namespaces for a while, as runtimes, proxies and monitors do (pain 11). */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+
+/** By a descriptor of its file, a socket inside, a process inside, or a mount namespace that has copied all mounts. */
+export const waysToHold = ['file', 'socket', 'process', 'mounts'] as const;
+export type HowHeld = (typeof waysToHold)[number];
+
+interface Said {
+  readonly id: number;
+  readonly inode?: number;
+}
+
+export class Holders {
+  readonly #child = spawn('python3', [join(import.meta.dirname, 'holders.py')], { stdio: ['pipe', 'pipe', 'inherit'] });
+  readonly #closed = once(this.#child, 'close');
+  readonly #waiting = new Map<number, (inode: number) => void>();
+  /** Inodes of the namespaces that are held now, by holder. */
+  readonly #inodes = new Map<number, number>();
+  #last = 0;
+  /** How many were held at most. */
+  heldMost = 0;
+
+  constructor() {
+    const kill = (): boolean => this.#child.kill('SIGKILL');
+    process.once('exit', kill);
+    void this.#closed.then(() => process.removeListener('exit', kill));
+    createInterface({ input: this.#child.stdout }).on('line', (line) => this.#take(JSON.parse(line) as Said));
+  }
+
+  #take({ id, inode }: Said): void {
+    if (inode === undefined) {
+      this.#inodes.delete(id);
+      return;
+    }
+    this.#inodes.set(id, inode);
+    this.heldMost = Math.max(this.heldMost, this.held);
+    this.#waiting.get(id)?.(inode);
+    this.#waiting.delete(id);
+  }
+
+  get held(): number {
+    return this.#inodes.size;
+  }
+
+  /** Whether somebody holds the namespace of this inode. */
+  has(inode: number): boolean {
+    return [...this.#inodes.values()].includes(inode);
+  }
+
+  /** Resolves once it is held, with the inode of the namespace; it is let go by itself. */
+  hold(path: string, how: HowHeld, seconds: number): Promise<number> {
+    const id = ++this.#last;
+    this.#child.stdin.write(`${JSON.stringify({ id, path, how, seconds })}\n`);
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, resolve);
+      this.#closed.then(([code]) => reject(new Error(`holders.py ended with ${code}`)), reject);
+    });
+  }
+
+  /** Resolves when all of them have let go. */
+  async end(): Promise<void> {
+    this.#child.stdin.end();
+    const [code] = await this.#closed;
+    if (code !== 0) throw new Error(`holders.py ended with ${code}`);
+  }
+
+  kill(): void {
+    this.#child.kill('SIGKILL');
+  }
+}
