@@ -17,8 +17,8 @@ const tiers: Readonly<Record<string, Tier>> = {
   property: { timeoutMs: 900_000, filesAtOnce: 2 },
   contract: { timeoutMs: 400_000, filesAtOnce: 2 },
   integration: { timeoutMs: 900_000, filesAtOnce: 2 },
-  kernel: { timeoutMs: 1_500_000, filesAtOnce: 1, kernel: true },
-  e2e: { timeoutMs: 2_000_000, filesAtOnce: 1, kernel: true },
+  kernel: { timeoutMs: 1_500_000, filesAtOnce: 2, kernel: true },
+  e2e: { timeoutMs: 2_000_000, filesAtOnce: 2, kernel: true },
 };
 
 const slowestTold = 8;
