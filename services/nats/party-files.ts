@@ -25,6 +25,7 @@ import {
   type ServerPlace,
 } from './accounts.ts';
 import { NatsFault } from './fault.ts';
+import { placeFile } from './kept-place.ts';
 
 type Kind = 'service' | 'operator' | 'host' | 'actor' | 'reader' | 'viewer';
 const kinds: readonly Kind[] = ['service', 'operator', 'host', 'actor', 'reader', 'viewer'];
@@ -112,7 +113,10 @@ export const writeParties = (directory: string, wanted: Wanted): Written => {
   }
   for (const folder of wanted.remove) {
     if (parsePartyFolder(folder) === null || !existsSync(join(keys, folder)))
-      throw new NatsFault('CREDENTIALS_UNREADABLE', `there is no ${folder} in ${keys}`);
+      throw new NatsFault(
+        'CREDENTIALS_UNREADABLE',
+        `there is no ${folder} in ${keys}, but ${readdirSync(keys).join(', ') || 'nothing'}`,
+      );
     rmSync(join(keys, folder), { recursive: true });
   }
   const asked: readonly Party[] = [
@@ -132,6 +136,8 @@ export const writeParties = (directory: string, wanted: Wanted): Written => {
     replace(join(folder, 'env'), settingsOf(party, folder, wanted.url));
     return [{ ...party, key, isNew, folder }];
   });
+  const { listen, monitor, storeDir, tls } = wanted.place;
+  replace(...placeFile(directory, { listen, monitor, storeDir, tls, keys, url: wanted.url }));
   const config = join(directory, 'nats.conf');
   replace(config, accountsConfig(wanted.place, partiesOf(parties)));
   return {
