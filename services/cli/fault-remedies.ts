@@ -26,7 +26,8 @@ export const faultRemedies: Readonly<Record<Code, string>> = {
   MESSAGE_INVALID: 'Use names that are shorter, and without blanks.',
   STREAM_NOT_FOUND: 'Start a controller: it makes the streams. `cnm status` says which there are.',
   STREAM_REGRESSED: 'The server has come back with an older copy: call it again, and see `cnm host ls`.',
-  SERVER_REFUSED: 'Look into the log of the server.',
+  SERVER_REFUSED:
+    'Look into the log of the server; on one with accounts it takes a role that may (docs/operations.md, Accounts).',
   READ_STOPPED: 'Call it again.',
   SERVER_FAILED: 'Look into its log, in CNM_DATA_DIR.',
   DATA_DIR_IN_USE: 'Use the one that runs, or name another CNM_DATA_DIR.',
