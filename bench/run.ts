@@ -1,6 +1,6 @@
 /**
- * All benches, or those that are named: attach, audit, dns, execs, hostile, overlay, past, peers, plugin, ports, rebuild, replay. Each runs in a
- * namespace of its own; results go to bench/results.json and to standard output.
+ * All benches, or those that are named: attach, audit, dns, drift, execs, hostile, overlay, past, peers, plugin, ports, rebuild, recovery,
+ * replay. Each runs in a namespace of its own; results go to bench/results.json and to standard output.
  *
  *     npm run bench [-- NAME...]
  */
@@ -12,6 +12,7 @@ const programs = {
   attach: [],
   audit: ['1000000', '1'],
   dns: [],
+  drift: [],
   execs: [],
   hostile: [],
   overlay: [],
@@ -20,6 +21,7 @@ const programs = {
   plugin: [],
   ports: [],
   rebuild: ['1000000', '1'],
+  recovery: [],
   replay: [],
 } as const;
 type Name = keyof typeof programs;

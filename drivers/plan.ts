@@ -56,20 +56,6 @@ export const inOrder = (operations: readonly Operation[]): readonly Operation[] 
   return [...deletions.sort((a, b) => byRank(b, a)), ...changes.sort(byRank)];
 };
 
-/** The operation that takes one back; used by executors to undo. */
-export const inverse = (operation: Operation): Operation => {
-  switch (operation.op) {
-    case 'create':
-      return { op: 'delete', object: operation.object };
-    case 'delete':
-      return { op: 'create', object: operation.object };
-    case 'update':
-      return { op: 'update', from: operation.object, object: operation.from };
-    default:
-      return operation satisfies never;
-  }
-};
-
 const describeElement = ({ key, data }: Element): string =>
   [key, data].flatMap((fields) => (fields.length === 0 ? [] : [fields.join(' . ')])).join(' : ');
 

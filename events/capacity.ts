@@ -5,7 +5,7 @@ import { type Refusal, refuse } from './refusals.ts';
 /** Percent from which on the pressure is said, each time that one is passed; the last is where nothing new is begun any more. */
 export const bands = [70, 85, 95, 99] as const;
 /** How far below its band something must be before it is relieved: what goes up and down around one is said once. */
-export const hysteresisPercent = 5;
+const hysteresisPercent = 5;
 /** From here on what would use more is refused before the kernel does so. */
 const fullPercent = 99;
 

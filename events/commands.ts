@@ -329,7 +329,6 @@ const data = {
 
 export const commandTypes = Object.keys(data) as readonly CommandType[];
 export type CommandType = keyof typeof data;
-export const commandData = data;
 
 /** Version of every command's body that is understood; one number per type. */
 export const commandVersions: Readonly<Record<CommandType, number>> = Object.fromEntries(

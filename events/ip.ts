@@ -168,12 +168,8 @@ export function cidrOf(address: Ip, prefix: number): Cidr {
 }
 
 /** How many addresses the subnet has, reserved ones included. */
-export function addressCount(cidr: Cidr): bigint {
+function addressCount(cidr: Cidr): bigint {
   return 1n << BigInt(FAMILY_BITS[cidr.family] - cidr.prefix);
-}
-
-export function firstAddress(cidr: Cidr): bigint {
-  return cidr.base;
 }
 
 export function lastAddress(cidr: Cidr): bigint {

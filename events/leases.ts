@@ -114,13 +114,3 @@ export const takeLeased = (state: BoundaryState, leased: EventData<'PortsLeased'
     state.sandboxes.set(holder, { ...sandbox, facts: { ...sandbox.facts, ports } });
   }
 };
-
-// ---------------------------------------------------------------- what is published
-
-/** What leads into a sandbox: its own ports and those of its members, as far as their host ports are known. */
-export const sandboxLeases = (state: BoundaryState, incarnation: string): readonly PublishedPort[] => {
-  const row = state.sandboxes.get(incarnation);
-  if (!row) return [];
-  const members = row.members.flatMap((id) => state.endpoints.get(id)?.facts.ports ?? []);
-  return [...row.facts.ports, ...members].filter(({ hostPort }) => hostPort > 0);
-};

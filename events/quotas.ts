@@ -43,7 +43,7 @@ export const plus = (use: Use, more: Use, sign: 1 | -1 = 1): Use => ({
 export const isNothing = (use: Use): boolean => countedLimits.every((limit) => use[limit] === 0);
 
 /** Adds to what an actor has; who has nothing has no row. */
-export const addUse = (uses: Table<string, Use>, actor: string, more: Use, sign: 1 | -1): void => {
+const addUse = (uses: Table<string, Use>, actor: string, more: Use, sign: 1 | -1): void => {
   if (isNothing(more)) return;
   const use = plus(uses.get(actor) ?? noUse, more, sign);
   if (isNothing(use)) uses.delete(actor);

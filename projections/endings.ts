@@ -56,7 +56,7 @@ const endCommands = (rows: Map<string, CommandRow>, event: Lost, { host, positio
 
 /**
  * A host that has stated another epoch by then was not lost: then this says nothing. Before any other view has folded the event in.
- * Complexity: the rows of networks, endpoints, sandboxes, drivers and commands, of all hosts.
+ * Complexity: the rows of all views that say what hosts have, of all hosts.
  */
 export const loseHost = (rows: Rows, event: Lost, at: At): void => {
   const { host } = at;
@@ -83,4 +83,5 @@ export const loseHost = (rows: Rows, event: Lost, at: At): void => {
   }
   for (const [key, use] of rows.capacity) if (use.host === host) rows.capacity.delete(key);
   for (const [key, driver] of rows.drivers) if (driver.host === host) rows.drivers.delete(key);
+  for (const [key, drift] of rows.drift) if (drift.host === host) rows.drift.delete(key);
 };

@@ -1,4 +1,4 @@
-/** The Linux adapter of the `Kernel` port: two threads that make the system calls, and this object in front of them. */
+/** The Linux adapter of the `Kernel` port: threads that make the system calls and one that listens, and this object in front of them. */
 import { promises } from 'node:fs';
 import { promisify } from 'node:util';
 import { MessageChannel, Worker } from 'node:worker_threads';

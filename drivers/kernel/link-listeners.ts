@@ -7,7 +7,7 @@ const linkGroup = 1;
 const listenersMax = 16;
 
 /** Columns: sk, Eth (the protocol), Pid (the port, which is the process id for its first socket), Groups (hexadecimal), … */
-export const linkListenersIn = (text: string, own: number): readonly number[] =>
+const linkListenersIn = (text: string, own: number): readonly number[] =>
   text
     .split('\n')
     .slice(1)

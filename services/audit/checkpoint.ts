@@ -11,7 +11,7 @@ export const checkpointSubject = 'cnm.checkpoint';
 /** Header of the message: Ed25519 over the bytes of its body, base64url. */
 export const signatureHeader = 'Cnm-Signature';
 
-export const checkpointVersion = 1;
+const checkpointVersion = 1;
 
 /** The body, one line of JSON in this order. */
 export const Checkpoint = z.object({

@@ -34,8 +34,12 @@ export const generateKey = async (file: string): Promise<{ readonly id: string; 
   const publicFile = `${file}.pub`;
   const secret = privateKey.export({ type: 'pkcs8', format: 'pem' });
   try {
-    await writeFile(file, secret, { mode: 0o600, flag: 'wx' });
-    await writeFile(publicFile, publicKey.export({ type: 'spki', format: 'pem' }), { mode: 0o644, flag: 'wx' });
+    await writeFile(file, secret, { mode: 0o600, flag: 'wx', flush: true });
+    await writeFile(publicFile, publicKey.export({ type: 'spki', format: 'pem' }), {
+      mode: 0o644,
+      flag: 'wx',
+      flush: true,
+    });
   } catch (error) {
     const { code, path = file } = error as NodeJS.ErrnoException;
     if (code === 'EEXIST') throw new KeyFault('KEY_EXISTS', `${path} is there already`);

@@ -47,7 +47,7 @@ const readAll = async (opened: Export, parking: Parking): Promise<WholeLog | nul
 };
 
 /** All that the log in an export adds up to. @throws SegmentFault SEGMENT_BUSY, LEGAL_HOLD */
-export const wholeLogOf = async (opened: Export): Promise<WholeLog> => {
+const wholeLogOf = async (opened: Export): Promise<WholeLog> => {
   // What was discarded of events that nobody can fold is left out from the beginning.
   const last = await opened.last();
   const parking = parkingUntil(await discardsBetween(opened, 0, last), last);

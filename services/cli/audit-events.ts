@@ -19,7 +19,7 @@ export const eventOptions = {
 } as const satisfies Options;
 
 /** A line of JSON. Attributes of CloudEvents are left out where there is nothing to say. */
-export const cloudEventLine = ({ host, ...event }: RecordedEvent): string =>
+const cloudEventLine = ({ host, ...event }: RecordedEvent): string =>
   `${JSON.stringify({ specversion: '1.0', ...event, ...(host === null ? {} : { host }) })}\n`;
 
 const linesOf = async function* (client: Client, query: NonNullable<Parameters<Client['events']>[0]>) {

@@ -28,7 +28,7 @@ const columns: readonly Column<EndpointRow>[] = [
 ];
 
 /** `eth0  10.200.0.2/24  02:42:0a:c8:00:02` per endpoint of an outcome. */
-export const describeEndpoints = ({ endpoints }: Outcome): string =>
+const describeEndpoints = ({ endpoints }: Outcome): string =>
   endpoints
     .map(({ interface: link, ipv4, ipv6, mac, name }) =>
       [`  ${link ?? name}`, ipv4, ipv6, mac].filter((part) => part !== null).join('  '),
@@ -37,7 +37,7 @@ export const describeEndpoints = ({ endpoints }: Outcome): string =>
     .join('');
 
 /** `  127.0.0.1:8080/tcp -> 10.200.0.2:80` per port that leads into the sandbox; each endpoint of an outcome tells all of them. */
-export const describePublished = ({ endpoints }: Outcome): string => {
+const describePublished = ({ endpoints }: Outcome): string => {
   const bindings = endpoints.flatMap(({ ports }) => ports).map((binding) => describeBindings([binding]));
   return [...new Set(bindings)].map((line) => `  ${line}\n`).join('');
 };

@@ -23,7 +23,7 @@ export const overview = (nouns: readonly Noun[]): string =>
     '',
   ].join('\n');
 
-export const describeSpec = (spec: Spec): string => {
+const describeSpec = (spec: Spec): string => {
   const options = Object.entries(spec.options).map(([name, { value, short, help }]) => {
     const dashes = `${short === undefined ? '' : `-${short}, `}--${name}`;
     return line(value === undefined ? dashes : `${dashes} ${value}`, help);

@@ -4,7 +4,7 @@ import type { Outcome, Refused } from '../../events/queries.ts';
 import { type Code, codes } from '../../events/refusals.ts';
 
 /** What to do about a code of events/refusals.ts; empty for a code that this version does not know. */
-export const remedyOf = (code: string): string => (code in codes ? codes[code as Code].remedy : '');
+const remedyOf = (code: string): string => (code in codes ? codes[code as Code].remedy : '');
 
 /** The domain said no: nothing was done, and the refusal stands in the log. */
 export class CommandRefused extends Error {

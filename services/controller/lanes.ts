@@ -27,7 +27,7 @@ export interface LanesOptions {
 }
 
 /** Lane of a message: subjects that are none of ours have one too, since somebody has to refuse what is on them. */
-export const tokenOf = ({ subject }: Message): string => subject.split('.', 3)[2] ?? '';
+const tokenOf = ({ subject }: Message): string => subject.split('.', 3)[2] ?? '';
 
 /** Actors of our own services: what they send is part of work that was accepted already. */
 export const isService = (actor: string): boolean => actor === 'collector' || actor.startsWith('worker:');

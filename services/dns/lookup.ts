@@ -30,7 +30,7 @@ export interface LocalAnswer {
 export type Random = (limit: number) => number;
 
 /** Answers, as TXT, at which position of the log the names are. */
-export const positionName = 'position.cnm';
+const positionName = 'position.cnm';
 
 /** Of single labels, that is the top of the tree, only these are asked of others: what a validating resolver needs to begin. */
 const treeTypes: ReadonlySet<string> = new Set(['NS', 'SOA', 'DS', 'DNSKEY']);

@@ -11,7 +11,7 @@ export type Rcode = keyof typeof rcodes;
 const headerBytes = 12;
 /** Without EDNS, over UDP (RFC 1035 2.3.4). */
 const plainBytesMax = 512;
-export const tcpBytesMax = 65_535;
+const tcpBytesMax = 65_535;
 /** What we announce: fits into every path's MTU (DNS flag day 2020). */
 const announcedBytes = 1232;
 /** EDNS, a cookie and a signature at most. */

@@ -8,7 +8,7 @@ import { Actor, HostName, RealmName } from '../../events/names.ts';
 import { CALL_TIMEOUT_MS, SOCKET_DIRECTORIES, SPEC_DIRECTORIES } from '../plugins/defaults.ts';
 import { type Machine, thisMachine } from './machine.ts';
 
-export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export type LogLevel = (typeof logLevels)[number];
 
 export interface Config {
@@ -122,7 +122,7 @@ export const variables = {
   CNM_PLUGIN_TIMEOUT_MS: `how long a call of a plugin may take, at most (${CALL_TIMEOUT_MS})`,
   CNM_QUARANTINE_MS: 'how long a released address rests before it is given out again (60000)',
   CNM_CONFIRM_MS: 'how long a suspected endpoint stays before it is collected (5000)',
-  CNM_DRIFT_MS: 'how often a worker looks at all that is its own for what others have changed unnoticed (30000)',
+  CNM_DRIFT_MS: 'how often a worker looks at all that is its own for what others have changed unnoticed (25000)',
   CNM_ACTORS:
     'authenticated: you answer for it that the server lets each user publish under its own actor only; else actors are recorded as claimed (claimed)',
   CNM_FAIR_RATE:
@@ -334,7 +334,7 @@ export const readConfig = (
     pluginTimeoutMs: settings.CNM_PLUGIN_TIMEOUT_MS ?? CALL_TIMEOUT_MS,
     quarantineMs: settings.CNM_QUARANTINE_MS ?? 60_000,
     confirmMs: settings.CNM_CONFIRM_MS ?? 5_000,
-    driftMs: settings.CNM_DRIFT_MS ?? 30_000,
+    driftMs: settings.CNM_DRIFT_MS ?? 25_000,
     actorsProven: settings.CNM_ACTORS === 'authenticated',
     fairRate: settings.CNM_FAIR_RATE ?? 500,
     operators: settings.CNM_OPERATORS ?? null,

@@ -94,7 +94,7 @@ const keyIn = (folder: string, like: string | null): { readonly key: string; rea
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const seed = like === null ? null : encoder.encode(readFileSync(join(like, 'seed.nk'), 'utf8').trim());
   const pair = seed === null ? nkeys.createUser() : nkeys.fromSeed(seed);
-  writeFileSync(path, `${decoder.decode(pair.getSeed())}\n`, { mode: 0o600, flag: 'wx' });
+  writeFileSync(path, `${decoder.decode(pair.getSeed())}\n`, { mode: 0o600, flag: 'wx', flush: true });
   return { key: pair.getPublicKey(), isNew: true };
 };
 
@@ -114,7 +114,7 @@ const settingsOf = ({ kind, name }: Party, folder: string, url: string): string 
 
 /** Under its name only when it is whole: a server may read it at any time. */
 const replace = (path: string, content: string): void => {
-  writeFileSync(`${path}.new`, content, { mode: 0o600 });
+  writeFileSync(`${path}.new`, content, { mode: 0o600, flush: true });
   renameSync(`${path}.new`, path);
 };
 

@@ -28,7 +28,7 @@ export const choosePort = async (dataDir: string, preferred: number): Promise<nu
   }
   const port = (await bindable(preferred)) ?? (await bindable(0));
   if (port === null) throw new NatsFault('PORT_IN_USE', `no port of ${HOST} can be had`);
-  writeFileSync(path, `${port}\n`);
+  writeFileSync(path, `${port}\n`, { flush: true });
   return port;
 };
 

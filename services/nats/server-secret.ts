@@ -24,6 +24,6 @@ export const serverSecret = (dataDir: string, clock: Clock): string => {
   const secret = clock.randomId(SIGNS);
   // whatever mode an unusable one had
   rmSync(path, { force: true });
-  writeFileSync(path, `${secret}\n`, { mode: 0o600, flag: 'wx' });
+  writeFileSync(path, `${secret}\n`, { mode: 0o600, flag: 'wx', flush: true });
   return secret;
 };

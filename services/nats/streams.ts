@@ -79,7 +79,7 @@ export const provision = async (connection: NatsConnection, options: ProvisionOp
 };
 
 /** `a.b.c` with whatever behind; null when it is no version. */
-export const parseVersion = (text: string): { major: number; minor: number } | null => {
+const parseVersion = (text: string): { major: number; minor: number } | null => {
   const match = /^v?(\d+)\.(\d+)/.exec(text);
   return match === null ? null : { major: Number(match[1]), minor: Number(match[2]) };
 };

@@ -17,7 +17,7 @@ export interface DiffDeps {
 }
 
 /** Names that a filter over differences knows. */
-export const diffFilterNames = ['network', 'host', 'view'] as const;
+const diffFilterNames = ['network', 'host', 'view'] as const;
 
 const viewsAsked = (wanted: string | readonly string[] | undefined): readonly ViewName[] => {
   if (wanted === undefined) return shownViews;

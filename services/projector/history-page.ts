@@ -24,7 +24,7 @@ export interface HistoryDeps extends RecordedDeps {
 }
 
 /** A history is of at least one of these. */
-export const historyKeys = [
+const historyKeys = [
   'network',
   'endpoint',
   'sandbox',

@@ -28,7 +28,7 @@ export type RebuildReply =
   | { readonly kind: 'refused'; readonly code: string; readonly detail: string };
 
 /** How often it says how far it is; also a sign of life while it compares. */
-export const PROGRESS_MS = 250;
+const PROGRESS_MS = 250;
 
 export interface RebuildService {
   stop(): Promise<void>;

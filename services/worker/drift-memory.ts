@@ -74,6 +74,11 @@ export class DriftMemory {
       if (!isOpen && nowMs - repairedMs > quietMs) this.#things.delete(key);
   }
 
+  /** The host was declared lost: nothing of what it had is wanted any more. */
+  clear(): void {
+    this.#things.clear();
+  }
+
   /** A row of the view as a segment carries it over. */
   carry(row: DriftRow): void {
     const { kind, name, networkId, endpointId, sandbox: id, sandboxIncarnation: incarnation } = row;

@@ -17,6 +17,12 @@ export interface Scope {
   readonly sandboxes: ReadonlySet<string>;
 }
 
+/** One to put something into. */
+export const noScope = (): { networks: Set<string>; sandboxes: Set<string> } => ({
+  networks: new Set(),
+  sandboxes: new Set(),
+});
+
 /** Networks of all hosts among them where somebody here is in one. */
 export const everything = ({ networks, endpoints, sandboxes }: BoundaryState): Scope => ({
   networks: new Set([...networks.keys(), ...[...endpoints.values()].map(({ facts }) => facts.networkId)]),
@@ -149,3 +155,14 @@ export const thingKey = ({ kind, networkId, endpointId, sandbox }: DriftThing): 
     : kind === 'sandbox'
       ? `sandbox ${sandbox?.incarnation}`
       : `${kind} ${networkId ?? ''}`;
+
+/** Networks and sandboxes that objects belong to. */
+export const scopeAround = (objects: readonly KernelObject[], state: BoundaryState): Scope => {
+  const scope = noScope();
+  for (const { tag } of objects) {
+    if (tag.entity === 'network') scope.networks.add(tag.id);
+    const sandbox = tag.entity === 'endpoint' ? state.endpoints.get(tag.id)?.sandbox?.incarnation : tag.id;
+    if (tag.entity !== 'network' && sandbox !== undefined) scope.sandboxes.add(sandbox);
+  }
+  return scope;
+};

@@ -1,20 +1,29 @@
 /**
- * Finds what others have changed of what is settled, tells of it once, and has it repaired or leaves it, as the network says. Where to look
- * comes from what the kernel tells of, and from looks at everything in slices. A notification is never believed: what is told of was looked at, and
- * is wanted before the look and after it, with nothing of ours under way.
+ * Finds what others have changed of what is settled. Where to look comes from what the kernel tells of, and from looks at everything in slices.
+ * A notification is never believed: what is told of was looked at, and is wanted before the look and after it, with nothing of ours under
+ * way. What is done about it: drift-remedy.ts.
  */
 import type { Logger } from 'pino';
 import { type KernelObject, objectKey } from '../../drivers/objects.ts';
-import { inOrder } from '../../drivers/plan.ts';
 import type { Census, Kernel, Notice, Operation, Plan, PlanResult } from '../../drivers/port.ts';
 import { type Clock, sleep } from '../lib/clock.ts';
 import { Timers } from '../lib/timers.ts';
-import { repairPlans } from './census.ts';
-import { type Finding, findingsOf, standing } from './drift-finding.ts';
-import { adapted, isNews, judged } from './drift-judgement.ts';
+import type { Finding } from './drift-finding.ts';
 import { DriftMemory } from './drift-memory.ts';
+import { DriftRemedy } from './drift-remedy.ts';
 import { DriftReports } from './drift-reports.ts';
-import { busyThings, everything, extentOf, policyOf, type Scope, thingKey, thingOf, wantedIn } from './drift-scope.ts';
+import {
+  busyThings,
+  everything,
+  extentOf,
+  noScope,
+  policyOf,
+  type Scope,
+  scopeAround,
+  thingKey,
+  thingOf,
+  wantedIn,
+} from './drift-scope.ts';
 import { type DriftSift, type Sifted, sift } from './drift-sift.ts';
 import type { Scene } from './inmates.ts';
 import type { Present } from './present.ts';
@@ -48,15 +57,8 @@ const busyTriesMax = 100;
 /** The kernel's thread is asked for no more at once: some 0.3 ms each. */
 const sliceSandboxes = 32;
 const sliceNetworks = 64;
-/** Until what could not be repaired is looked at again. */
-const retryMs = 2_000;
 /** A look at everything is never more than a fifth of the time of that thread. */
 const shareOfTime = 4;
-
-const noScope = (): { networks: Set<string>; sandboxes: Set<string> } => ({
-  networks: new Set(),
-  sandboxes: new Set(),
-});
 
 const slices = function* (ids: Iterable<string>, size: number): Generator<readonly string[]> {
   const all = [...ids];
@@ -67,25 +69,29 @@ export class Drift implements DriftSift {
   readonly #options: DriftOptions;
   readonly memory = new DriftMemory();
   readonly #reports: DriftReports;
+  readonly #remedy: DriftRemedy;
   readonly #timers: Timers;
   /** One look, or one repair of everything, at a time. */
   #turn: Promise<unknown> = Promise.resolve();
   #suspects = noScope();
   #tries = new Map<string, number>();
-  /** Keys of findings whose next repair is put off. */
-  readonly #pausing = new Set<string>();
   #isGathering = false;
   /** A look at everything that was asked for. */
   #passing: Promise<void> = Promise.resolve();
   #isAsked = false;
   #hasBegun = false;
   #isClosed = false;
-  #settings: Readonly<Record<string, string>> | null = null;
 
   constructor(options: DriftOptions) {
     this.#options = options;
     this.#timers = new Timers(options.clock);
     this.#reports = new DriftReports({ ...options, memory: this.memory });
+    const { scene, kernel, logger, mend, release } = options;
+    this.#remedy = new DriftRemedy({
+      ...{ scene, kernel, logger, mend, release, reports: this.#reports, timers: this.#timers },
+      suspect: (scope) => this.suspect(scope),
+      isClosed: () => this.#isClosed,
+    });
   }
 
   /** Before the kernel is watched everything that differs is news, unless the host was booted meanwhile. */
@@ -252,7 +258,8 @@ export class Drift implements DriftSift {
       if (this.#isClosed || objects.length === 0) return before;
       const census = await this.#options.kernel.census(extentOf(objects, false));
       const keys = new Set(objects.map(objectKey));
-      await this.#judge(before, keys, census, () => wantedIn(this.#options.scene(), scope), by);
+      const now = () => wantedIn(this.#options.scene(), scope);
+      await this.#remedy.treat({ before, keys, census, now, by });
       return before;
     });
   }
@@ -266,126 +273,9 @@ export class Drift implements DriftSift {
       const strays = census.objects.filter((object) => !before.has(objectKey(object)));
       // What is wanted of whatever they belong to now is computed anew for those only that differ.
       const differ = [...before].filter(([key]) => !observed.has(key)).map(([, object]) => object);
-      const scope = scopeOf([...differ, ...strays], state);
-      const wanted = () => wantedIn(this.#options.scene(), scope);
-      await this.#judge(before, new Set(before.keys()), census, wanted, by, strays);
+      const scope = scopeAround([...differ, ...strays], state);
+      const now = () => wantedIn(this.#options.scene(), scope);
+      await this.#remedy.treat({ before, keys: new Set(before.keys()), census, now, strays, by });
     });
-  }
-
-  async #judge(
-    before: ReadonlyMap<string, KernelObject>,
-    keys: ReadonlySet<string>,
-    census: Census,
-    wantedNow: () => ReadonlyMap<string, KernelObject>,
-    by: 'census' | 'notification',
-    strays: readonly KernelObject[] = [],
-  ): Promise<void> {
-    const judge = () => judged({ before, keys, census, now: wantedNow(), strays, scene: this.#options.scene() });
-    this.#noteSettings(census, by);
-    let result = judge();
-    if (result.operations.some(({ op, object }) => object.kind === 'netns' && op !== 'update')) {
-      await this.#options.release(result.operations);
-      result = judge();
-    }
-    if (this.#isClosed) return;
-    const found = findingsOf(this.#options.scene().state, result.operations, census);
-    const over = this.#reports.right(result.settled, found).flatMap((key) => before.get(key) ?? []);
-    this.#options.scene().present.apply(over.map((object) => ({ op: 'create', object }) as const));
-    await this.#act(found, result.operations, census, by);
-  }
-
-  async #act(
-    found: readonly Finding[],
-    all: readonly Operation[],
-    census: Census,
-    by: 'census' | 'notification',
-  ): Promise<void> {
-    const { present } = this.#options.scene();
-    const reports = this.#reports;
-    const left: Operation[] = [];
-    const told: Finding[] = [];
-    // What belongs to nothing any more goes, and nothing is to be told of it.
-    const operations: Operation[] = all.filter(
-      ({ object }) => thingOf(this.#options.scene().state, object.tag) === null,
-    );
-    for (const finding of found) {
-      const isDrift = reports.isOpen(finding.key) || finding.operations.some((each) => isNews(each, present, census));
-      if (!isDrift) operations.push(...finding.operations);
-      else if (finding.policy === 'report') {
-        left.push(...finding.operations);
-        reports.left(finding, by);
-        present.see(finding.operations);
-      } else if (reports.mayRepair(finding)) {
-        told.push(finding);
-        operations.push(...finding.operations);
-      } else this.#suspectLater(finding);
-    }
-    for (const finding of told) if (!adapted(finding, census)) reports.detected(finding, by);
-    const plans = repairPlans(inOrder(standing(operations, left)));
-    if (plans.length === 0) return;
-    this.#options.logger.warn({ plans: plans.map(({ id }) => id), by }, 'somebody has changed what is ours, repairing');
-    const results = await this.#options.mend(plans);
-    if (this.#isClosed) return;
-    for (const finding of told) {
-      if (adapted(finding, census)) continue;
-      const others = reports.isContested(finding) ? await this.#options.kernel.listeners() : [];
-      reports.repaired(finding, plans, results, others);
-    }
-    this.#afterRepair(found, plans, results);
-  }
-
-  /** When its repair is due; however often it is found until then. */
-  #suspectLater({ key, operations }: Finding): void {
-    if (this.#pausing.has(key)) return;
-    this.#pausing.add(key);
-    this.#timers.after(this.#reports.waitMs({ key }), () => {
-      this.#pausing.delete(key);
-      this.suspect(scopeOf(objectsOf(operations), this.#options.scene().state));
-    });
-  }
-
-  /** What stood on a network that had to be made again is looked at; so is what could not be repaired, later. */
-  #afterRepair(found: readonly Finding[], plans: readonly Plan[], results: readonly PlanResult[]): void {
-    const { state } = this.#options.scene();
-    for (const { operations, of } of found) {
-      if (!operations.some(({ op, object }) => op === 'create' && object.kind === 'bridge')) continue;
-      const ids = [...state.endpoints.values()].flatMap(({ facts, sandbox }) =>
-        facts.networkId === of.networkId && sandbox ? [sandbox.incarnation] : [],
-      );
-      this.suspect({ sandboxes: new Set(ids) });
-    }
-    const failed = plans.filter((_, at) => results[at]?.ok !== true).flatMap(({ operations }) => operations);
-    if (failed.length === 0) return;
-    const scope = scopeOf(objectsOf(failed), state);
-    this.#timers.after(retryMs, () => this.suspect(scope));
-  }
-
-  /** What of the host matters to all: what it was when it was first seen, is how it is to be told of. */
-  #noteSettings({ settings = {} }: Census, by: 'census' | 'notification'): void {
-    const before = this.#settings;
-    const isTable = (key: string): boolean => key.startsWith('table ');
-    this.#settings = { ...before, ...Object.fromEntries(Object.entries(settings).filter(([key]) => !isTable(key))) };
-    const changes = Object.entries(settings).flatMap(([object, after]) => {
-      if (isTable(object)) return [{ object, before: 'as made', after }];
-      const was = before?.[object];
-      return was === undefined || was === after ? [] : [{ object, before: was, after }];
-    });
-    if (changes.length === 0) return;
-    this.#reports.host(changes, by);
-    // Ports of bridges depend on it.
-    if (changes.some(({ object }) => !isTable(object))) this.suspect(everything(this.#options.scene().state));
   }
 }
-
-const objectsOf = (operations: readonly Operation[]): readonly KernelObject[] => operations.map(({ object }) => object);
-
-/** Networks and sandboxes that objects belong to. */
-const scopeOf = (objects: readonly KernelObject[], state: Scene['state']): Scope => {
-  const scope = noScope();
-  for (const { tag } of objects) {
-    if (tag.entity === 'network') scope.networks.add(tag.id);
-    const sandbox = tag.entity === 'endpoint' ? state.endpoints.get(tag.id)?.sandbox?.incarnation : tag.id;
-    if (tag.entity !== 'network' && sandbox !== undefined) scope.sandboxes.add(sandbox);
-  }
-  return scope;
-};

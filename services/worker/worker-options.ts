@@ -12,8 +12,11 @@ import type { Plugins } from '../plugins/plugins.ts';
 import type { Journal } from './journal.ts';
 import type { WorkerMeter } from './meter.ts';
 
-/** Milliseconds: between looks at everything; and within which drifts of one thing are a row. */
-export const driftTimes = { everyMs: 30_000, quietMs: 60_000 };
+/**
+ * Milliseconds: between looks at everything, so that with the look itself what nobody tells of is right again within 30 s; and within which
+ * drifts of one thing are a row.
+ */
+export const driftTimes = { everyMs: 25_000, quietMs: 60_000 };
 
 export interface WorkerOptions {
   readonly realm: string;

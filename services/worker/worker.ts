@@ -99,7 +99,7 @@ class HostWorker implements Worker {
           const consulting = this.#consultingOn(boundaryOf(followed.realm, host).state);
           consulting.noteHost(boundary.host, event);
           if (boundary.host === host) this.#note(event, consulting);
-          else peers.note(boundary.host, event);
+          peers.note(boundary.host, event);
         },
         opened: (realm, opening) => this.#opened(realm, opening),
         folded: (boundary, position, message) => {
@@ -281,8 +281,10 @@ class HostWorker implements Worker {
     if (isLeft && data.fault.code !== 'DEPENDENCY_FAILED') this.#execution?.reconciliation.soon();
     if (type === 'HostResumed' || type === 'SandboxReclaimed') this.#execution?.reconciliation.soon();
     // One that has stated another epoch by then was not lost.
-    if (type === 'HostLost' && this.#outbox && data.epoch === this.#parts.known?.epoch)
-      this.#fail(new HostDeclaredLost(data));
+    if (type === 'HostLost' && data.epoch === this.#parts.known?.epoch) {
+      drift.memory.clear();
+      if (this.#outbox) this.#fail(new HostDeclaredLost(data));
+    }
     if (type === 'HostLapsed' && data.host === this.#options.host) stating.returned(data.epoch);
     if (!this.#execution && 'drift' in data) drift.memory.fold(event as Parameters<DriftMemory['fold']>[0]);
     leasing.note(event);

@@ -21,20 +21,11 @@ const DAY_MS = 86_400_000;
 /** The part of today; `CNM_SWEEP_PART` repeats another one. */
 const part = Number(process.env.CNM_SWEEP_PART ?? Math.floor(Date.now() / DAY_MS));
 
-/** Whose power can be cut; the reason where this machine has none. */
-const openDisk = (): { readonly opened: Disk | null; readonly reason: string } => {
-  try {
-    return { opened: Disk.open(), reason: '' };
-  } catch (error) {
-    return { opened: null, reason: `no disk whose power can be cut: ${String(error)}` };
-  }
-};
-
 if (inOwnNamespaces(import.meta.filename)) {
   describe('crashes', () => {
     let sweep: Sweep;
     let passed: Passed;
-    const disk = openDisk();
+    const disk = Disk.openIfAny();
     const mounted = { name: 'kernel.setup.mount:after', time: 1 } as const;
 
     before(async () => {

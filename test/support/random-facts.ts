@@ -1,9 +1,9 @@
 /** What random histories are made of: networks and endpoints with all that views look at, and what a worker says of their ports. */
 import type { CommandRecord } from '../../events/command-record.ts';
 import type { EndpointFacts, Fact, NetworkFacts, PortBinding, PublishedPort } from '../../events/events.ts';
-import { sandboxLeases } from '../../events/leases.ts';
 import type { BoundaryState, EndpointRow } from '../../events/state.ts';
 import type { Roll } from './random-history.ts';
+import { sandboxLeases } from './sandbox-leases.ts';
 
 export const pick = <Item>(items: readonly Item[], at: number): Item | undefined =>
   items[Math.floor(at * items.length)];

@@ -11,6 +11,14 @@ const lapsed: Step = (world) =>
   void world.run('LapseHost', { host: 'h1', epoch: 1, since: '2026-11-21T01:09:24.001Z' }, { actor: 'collector' });
 const declare = { host: 'h1', reason: 'burnt down' };
 const lost: Step = (world) => void world.run('DeclareHostLost', declare);
+const drifted: Step = (world) => {
+  const of = { kind: 'network', name: 'web', networkId: null, endpointId: null, sandbox: null } as const;
+  const found = { more: 0, by: 'census', policy: 'report', times: 1 } as const;
+  const data = { drift: 'drift0000001', host: 'h1', of, changes: [], suspects: [], ...found };
+  world.report({ type: 'DriftDetected', data }, null);
+  const use = { what: 'files', ofNetwork: null, used: 7, limit: 10, percent: 70 };
+  world.report({ type: 'CapacityPressure', data: { host: 'h1', ...use, band: 70 } }, null);
+};
 const web = network('web', { ipv6: true, leaseMs: 60_000 });
 const busy: readonly Step[] = [
   did('ConfigureDriver', { driver: 'bridge', options: { 'com.docker.network.driver.mtu': '1400' } }),
@@ -57,7 +65,7 @@ test('DeclareHostLost: only of a host that is known to be away', () => {
 });
 
 test('everything that it holds is free, and who waits is told', () => {
-  const { world, when } = given(...busy, lapsed);
+  const { world, when } = given(...busy, drifted, lapsed);
   const open = [...world.state.progress.values()]
     .map(({ actor, commandid: commandId }) => ({ actor, commandId }))
     .sort((a, b) => (a.commandId < b.commandId ? -1 : 1));
@@ -101,6 +109,8 @@ test('everything that it holds is free, and who waits is told', () => {
     'drivers',
     'garbage',
     'leases',
+    'drift',
+    'capacity',
   ] as const)
     assert.deepEqual([...rows[view].values()], [], view);
   for (const { commandId } of open) {

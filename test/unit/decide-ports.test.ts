@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { bridgeDriver } from '../../drivers/bridge.ts';
 import type { CommandInput } from '../../events/commands.ts';
-import { openLeases, sandboxLeases } from '../../events/leases.ts';
+import { openLeases } from '../../events/leases.ts';
+import { sandboxLeases } from '../support/sandbox-leases.ts';
 import { did, endpoint, given, givenIn, network, reported, type Step } from '../support/specification.ts';
 import { hostFacts, type World } from '../support/world.ts';
 

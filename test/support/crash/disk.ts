@@ -36,7 +36,18 @@ export class Disk {
     this.#image = join(place, 'image');
   }
 
-  /** @throws where the machine has no loop devices or no ext4, or does not let us use them */
+  /** Or the reason why this machine has none: no loop devices, no ext4, or no permission for them. */
+  static openIfAny():
+    | { readonly opened: Disk; readonly reason: '' }
+    | { readonly opened: null; readonly reason: string } {
+    try {
+      return { opened: Disk.open(), reason: '' };
+    } catch (error) {
+      return { opened: null, reason: `no disk whose power can be cut: ${String(error)}` };
+    }
+  }
+
+  /** @throws where `openIfAny` has a reason */
   static open(): Disk {
     const place = mkdtempSync(join(tmpdir(), 'cnm-disk-'));
     const disk = new Disk(place);

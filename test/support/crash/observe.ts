@@ -11,7 +11,7 @@ import { hostServers } from '../../../services/dns/upstreams.ts';
 import { repairs, settledObjects } from '../../../services/worker/census.ts';
 import { Present } from '../../../services/worker/present.ts';
 import { sh } from '../netns.ts';
-import { type Place, realm } from './place.ts';
+import type { Place } from './place.ts';
 import type { LogRecord } from './record.ts';
 
 export interface Grounds {
@@ -79,7 +79,7 @@ interface NftElement {
 }
 
 /** `SET TAG` of each element in our table. */
-const observedElements = (): readonly string[] => {
+const observedElements = (realm: string): readonly string[] => {
   const { nftables } = JSON.parse(sh(`nft -j list table inet ${tableName(realm, 'h1')}`)) as {
     readonly nftables: readonly Record<string, { readonly name: string; readonly elem?: readonly unknown[] }>[];
   };
@@ -93,17 +93,18 @@ const observedElements = (): readonly string[] => {
   });
 };
 
+/** Of the host `h1` of a realm. */
 export class Observer {
   readonly #host: Host;
   readonly #servers = hostServers();
 
-  constructor(place: Place) {
-    this.#host = openHost(realm, 'h1', place.runDir('h1'));
+  constructor(realm: string, runDir: string) {
+    this.#host = openHost(realm, 'h1', runDir);
   }
 
   /** What differs between the kernel and what the log says is there, both ways. */
-  disagreement(log: LogRecord): readonly string[] {
-    const { state } = log;
+  disagreement({ state }: Pick<LogRecord, 'state'>): readonly string[] {
+    const { realm } = this.#host;
     const underlay = state.facts.get('host')?.underlay ?? null;
     const deployment = { host: { realm, host: 'h1', underlay }, drivers, resolvConf: () => this.#servers.config() };
     const census = takeCensus(this.#host, { mend: () => null, elements: () => [] } as unknown as Table);
@@ -117,7 +118,7 @@ export class Observer {
       ...repairs({ state, deployment, present: new Present() }, census)
         .filter(({ object }) => object.kind !== 'element')
         .map((operation) => JSON.stringify(operation)),
-      ...difference(wanted, observedElements()).map((line) => `element ${line}`),
+      ...difference(wanted, observedElements(realm)).map((line) => `element ${line}`),
     ];
   }
 

@@ -7,7 +7,7 @@ import { waitFor } from '../nats.ts';
 import type { Disk, Writing } from './disk.ts';
 import { Flood } from './flood.ts';
 import { baseline, difference, groundsOf, Observer } from './observe.ts';
-import { type Layout, Place, type Point, pointText } from './place.ts';
+import { type Layout, Place, type Point, pointText, realm } from './place.ts';
 import { actor, LogRecord } from './record.ts';
 import { playRound } from './workload.ts';
 
@@ -144,7 +144,7 @@ export class Sweep {
   }
 
   async #agrees(): Promise<void> {
-    this.#observer ??= new Observer(this.#place);
+    this.#observer ??= new Observer(realm, this.#place.runDir('h1'));
     let wrong: readonly string[] = [];
     try {
       await waitFor(
