@@ -59,5 +59,6 @@ export const faultRemedies: Readonly<Record<Code, string>> = {
   REPLAY_POSITION_UNKNOWN: 'Name a position or time that the export has (`--until`).',
   REPLAY_HOST_UNKNOWN: 'Name one of those with `--host`.',
   REPLAY_SANDBOX_UNKNOWN: 'Name one of those with `--sandbox`.',
+  REPLAY_DAMAGED: '`cnm audit verify FILE` says all that was found; without `--strict` it is built all the same.',
   REPLAY_INCOMPLETE: 'Load what the lines above name, or leave out `--strict`.',
 };

@@ -1,5 +1,4 @@
 /** `cnm watch`: what is, then everything that happens to it, one line each, and where to go on after a break. */
-import { eventVersions } from '../../events/envelope.ts';
 import { type ViewName, viewNames } from '../../events/queries.ts';
 import type { WatchItem, WatchOptions } from '../client/index.ts';
 import { sleep } from '../lib/clock.ts';
@@ -7,7 +6,8 @@ import { labelledViews } from '../projector/watch.ts';
 import { parseCursor } from '../projector/watch-position.ts';
 import { type Context, printJson, withClient } from './context.ts';
 import { CursorFile, readCursor } from './cursor-file.ts';
-import { followed, shownOf } from './events.ts';
+import { typesOf } from './event-types.ts';
+import { followed, shownOf, tellAwaited } from './events.ts';
 import { type Call, jsonOption, type Spec, UsageError } from './spec.ts';
 
 /** So few wait that timers come to their turn between them. */
@@ -17,13 +17,6 @@ const viewOf = (name: string): ViewName => {
   const view = viewNames.find((known) => known === name);
   if (view === undefined) throw new UsageError(`no view ${name}: there are ${viewNames.join(', ')}`, watch);
   return view;
-};
-
-const typesOf = (text: string): NonNullable<WatchOptions['types']> => {
-  const types = text.split(',').map((type) => type.trim());
-  const unknown = types.filter((type) => !Object.hasOwn(eventVersions, type));
-  if (unknown.length > 0) throw new UsageError(`no event types: ${unknown.join(', ')}`, watch);
-  return types as unknown as NonNullable<WatchOptions['types']>;
 };
 
 /** A cursor that is kept counts more than where to begin without one. */
@@ -117,7 +110,10 @@ const watch: Spec = {
   },
   run: async (call, context) => {
     const options = optionsOf(call);
-    await withClient(context, (client) => follow(call, context, client.watch(options)));
+    await withClient(context, async (client) => {
+      await tellAwaited(context, client, options);
+      await follow(call, context, client.watch(options));
+    });
     return undefined;
   },
 };

@@ -15,7 +15,7 @@ import { foldAgain, foldUntil, parkingUntil } from './fold.ts';
 /** What was discarded behind one position up to another. */
 export const discardsBetween = async (log: Stream, from: number, until: number): Promise<readonly Discard[]> => {
   const found: Discard[] = [];
-  const reader = log.read({ from: from + 1, subjects: [subjects.realm] }, (message) => {
+  const reader = log.read({ from: from + 1, until, subjects: [subjects.realm] }, (message) => {
     if (message.position > until) return;
     for (const [, event] of placedEvents(message)) {
       const discard = discardOf(event, message.position);
