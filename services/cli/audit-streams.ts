@@ -12,11 +12,11 @@ export interface AuditStreams {
 const CONNECT_MS = 3_000;
 
 /** Runs `work` with a connection that is closed afterwards. */
-export const withServer = async <T>(
+export const withConnection = async <T>(
   { config, clock }: Context,
+  url: string,
   work: (connection: NatsConnection) => Promise<T>,
 ): Promise<T> => {
-  const url = serverUrl(config);
   const { connectNats } = await import('../nats/connection.ts');
   const { securityOf } = await import('../nats/security.ts');
   const { silentLogger } = await import('../lib/logger.ts');
@@ -34,6 +34,10 @@ export const withServer = async <T>(
     await connection.close();
   }
 };
+
+/** The same with the server that everybody here uses. */
+export const withServer = <T>(context: Context, work: (connection: NatsConnection) => Promise<T>): Promise<T> =>
+  withConnection(context, serverUrl(context.config), work);
 
 export const withStreams = <T>(context: Context, work: (streams: AuditStreams) => Promise<T>): Promise<T> =>
   withServer(context, async (connection) => {

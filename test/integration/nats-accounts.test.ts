@@ -78,6 +78,8 @@ describe('what they are there for', () => {
     const running = (await discover(stage.root)).map(({ name }) => name);
     assert.ok(running.length > 0 && !running.includes('cnm-worker'));
     assert.deepEqual(await liveWorkers(stage.root, systemClock), ['h1']);
+    const ahead = { ...systemClock, nowMs: () => systemClock.nowMs() + 3_600_000 };
+    assert.deepEqual(await liveWorkers(stage.root, ahead), ['h1'], 'by its next renewal, where clocks differ');
     const h9 = jetStream(stage.root, STREAMS.lease);
     await h9.append({ subject: 'cnm.lease.worker.h9', body: 'not even JSON', id: 'x1' });
     assert.deepEqual(
