@@ -34,7 +34,7 @@ export const wholeNumber =
 export const oneOf =
   (values: readonly string[]): OptionRule =>
   (value) =>
-    values.includes(value) ? null : `one of ${values.join(', ')}`;
+    values.includes(value) ? null : `one of ${values.map((one) => (one === '' ? 'nothing' : one)).join(', ')}`;
 
 export const flag: OptionRule = oneOf(['true', 'false']);
 

@@ -2,6 +2,7 @@
 import type { DriverRules } from '../events/driver-rules.ts';
 import type { EventData, NetworkFacts } from '../events/events.ts';
 import { type Refusal, refuse } from '../events/refusals.ts';
+import { bridgeOf } from './bridge-options.ts';
 import { type HostContext, tagOf } from './driver.ts';
 import type { KernelObject } from './objects.ts';
 import type { OptionRule } from './options.ts';
@@ -11,11 +12,15 @@ type Options = NetworkFacts['options'];
 /** Docker's name. */
 export const parentOption = 'parent';
 
-/** Any name that the kernel takes (dev_valid_name, net/core/dev.c) but loopback's, which carries nothing. */
-export const parentRule: OptionRule = (value) =>
-  value !== 'lo' && /^(?!\.{1,2}$)[!-.0-9;-~]{1,15}$/.test(value)
-    ? null
-    : 'the name of an interface of the host other than lo';
+/** Names of links that come and go with networks and endpoints: whatever stood on one would go with it, unasked. */
+const isOurs = (link: string): boolean => /^c[bnpqvx][0-9a-z]{12}$/.test(link);
+
+/** Any name that the kernel takes (dev_valid_name, net/core/dev.c) but loopback's, which carries nothing, and those that we give. */
+export const parentRule: OptionRule = (value) => {
+  if (isOurs(value)) return 'an interface of the host, which cnmbus makes none of';
+  const isName = value !== 'lo' && /^(?!\.{1,2}$)[!-.0-9;-~]{1,15}$/.test(value);
+  return isName ? null : 'the name of an interface of the host other than lo';
+};
 
 export const hasParent = (options: Options): boolean => options[parentOption] !== undefined;
 
@@ -76,6 +81,12 @@ export const neededLinks = ({ parent }: NetworkFacts): readonly string[] => {
 /** Drivers whose links cannot be on a parent together: each takes all that comes in there (netdev_rx_handler_register). */
 const drivers: ReadonlySet<string> = new Set(['macvlan', 'ipvlan']);
 
+const forbidden = (other: NetworkFacts, why: string, { parent }: NetworkFacts): Refusal =>
+  refuse('DRIVER_FORBIDS', why, [
+    { kind: 'network', id: other.id, name: other.name },
+    { kind: 'option', id: parentOption, detail: parent?.link ?? '' },
+  ]);
+
 /**
  * Whether a network can be on its parent beside others.
  * @param fits whether it can be there with one of its own driver; answers why not
@@ -86,18 +97,14 @@ export const checkSharing = (
   fits: (other: NetworkFacts) => string | null,
 ): Refusal | null => {
   for (const other of others) {
+    if (other.driver === 'bridge' && neededLinks(network).includes(bridgeOf(other)))
+      return forbidden(other, `interface ${bridgeOf(other)} is network ${other.name}, and goes with it`, network);
     if (!drivers.has(other.driver) || other.parent === null || other.parent.link !== network.parent?.link) continue;
     const why =
       other.driver === network.driver ? fits(other) : `the kernel has no ${network.driver} beside ${other.driver}`;
     if (why === null) continue;
-    return refuse(
-      'DRIVER_FORBIDS',
-      `interface ${other.parent.link} carries network ${other.name} of driver ${other.driver}: ${why}`,
-      [
-        { kind: 'network', id: other.id, name: other.name },
-        { kind: 'option', id: parentOption, detail: other.parent.link },
-      ],
-    );
+    const carries = `interface ${other.parent.link} carries network ${other.name} of driver ${other.driver}`;
+    return forbidden(other, `${carries}: ${why}`, network);
   }
   return null;
 };

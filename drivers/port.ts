@@ -24,11 +24,13 @@ export interface KernelFault {
    * KERNEL_ERROR (errno below), FOREIGN_OBJECT (something that is not ours has that name), BRIDGE_FULL (1023 ports),
    * NETNS_UNUSABLE (a brought namespace is missing, may not be opened, or is no network namespace), PORT_IN_USE (a process of the host listens there:
    * the text names its pid and command), PORT_ADDRESS_INVALID (a port was to be published at an address that the host does not have),
+   * INTERFERED (somebody else has changed what the plan had made before it was done: the text names it, and what was found),
    * SYSCTL_INVALID (a setting that was asked for is not there, or does not take the value).
    */
   readonly code:
     | 'KERNEL_ERROR'
     | 'FOREIGN_OBJECT'
+    | 'INTERFERED'
     | 'BRIDGE_FULL'
     | 'NETNS_UNUSABLE'
     | 'PORT_IN_USE'

@@ -295,6 +295,7 @@ export const codeMeanings: Readonly<Record<Code, string>> = {
   TIMED_OUT: 'Its deadline passed before its host reported.',
   KERNEL_ERROR: 'The kernel refused a step.',
   FOREIGN_OBJECT: 'Something that is not ours stands in the way; it was left as it is.',
+  INTERFERED: 'Somebody else changed or removed what was being made, before it was done; it was taken back.',
   BRIDGE_FULL: 'The bridge has no free port.',
   PLUGIN_ERROR: 'The plugin that carries the network has refused.',
   PLUGIN_UNREACHABLE: 'The plugin that carries the network does not answer.',

@@ -209,6 +209,11 @@ export const codes = {
     status: 500,
     remedy: "The detail has the step that the host could not do, and the kernel's words: look there for what it names.",
   },
+  INTERFERED: {
+    status: 409,
+    remedy:
+      'The detail names what was changed, and how: have whoever does that leave links called cb* and cv* alone, then send it again.',
+  },
   FOREIGN_OBJECT: {
     status: 409,
     remedy:

@@ -60,7 +60,7 @@ export interface WantedPort {
 export const parsePort = (text: string): WantedPort | null => {
   const [, host = null, before = null, port = '', behind = null] =
     /^(?:(?:([^/]+)\/)?(tcp|udp|sctp)\/)?(\d{1,5})(?:\/(tcp|udp|sctp))?$/.exec(text) ?? [];
-  if (port === '' || (before !== null && behind !== null)) return null;
+  if (port === '' || Number(port) < 1 || Number(port) > 65_535 || (before !== null && behind !== null)) return null;
   return { host, protocol: before ?? behind, port: Number(port) };
 };
 

@@ -1,4 +1,5 @@
 /** View `holds`: legal holds that are not lifted, in the order in which they were set. Key: the name. */
+import { type Asker, askerOf } from './asker.ts';
 import type { Projection } from './projection.ts';
 
 export interface HoldRow {
@@ -8,7 +9,8 @@ export interface HoldRow {
   readonly reason: string;
   readonly since: string;
   /** Who set it. */
-  readonly actor: string;
+  readonly actor: Asker['actor'];
+  readonly actorproof: Asker['actorproof'];
   readonly commandid: string;
   readonly changedPosition: number;
 }
@@ -20,8 +22,8 @@ export const holds: Projection<HoldRow> = {
   apply: (rows, event, { position }) => {
     if (event.type === 'LegalHoldLifted') rows.delete(event.data.name);
     if (event.type !== 'LegalHoldSet') return;
-    const { time: since, actor, commandid } = event.meta;
-    rows.set(event.data.name, { ...event.data, since, actor, commandid, changedPosition: position });
+    const { time: since, commandid } = event.meta;
+    rows.set(event.data.name, { ...event.data, since, ...askerOf(event.meta), commandid, changedPosition: position });
   },
   fields: ['name', 'subject', 'actor'],
   references: [],

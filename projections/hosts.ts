@@ -1,6 +1,7 @@
 /** View `hosts`: what each host's worker has said about its host, and when it reported last. Key: the host's name. */
 import type { EventOf } from '../events/envelope.ts';
 import type { EventData } from '../events/events.ts';
+import { type Asker, askerOf } from './asker.ts';
 import type { Projection } from './projection.ts';
 
 export interface HostRow extends EventData<'HostFacts'> {
@@ -16,7 +17,7 @@ export interface HostRow extends EventData<'HostFacts'> {
   /** The log is an older copy of what its worker had read; null: it is not, or what was beyond it is removed. */
   readonly regressed: Regressed | null;
   /** It was declared lost, and everything of it has ended; null where it was not, or has come back since. */
-  readonly lost: { readonly since: string; readonly actor: string; readonly reason: string } | null;
+  readonly lost: (Asker & { readonly since: string; readonly reason: string }) | null;
 }
 
 export interface Regressed extends Pick<EventData<'LogRegressed'>, 'seen' | 'found' | 'held'> {
@@ -59,9 +60,9 @@ export const hosts: Projection<HostRow> = {
     }
     if (event.type === 'HostLost') {
       const row = rows.get(event.data.host);
-      const { time: since, actor } = event.meta;
+      const { time: since } = event.meta;
       if (row?.epoch === event.data.epoch)
-        rows.set(row.host, { ...row, lost: { since, actor, reason: event.data.reason } });
+        rows.set(row.host, { ...row, lost: { since, ...askerOf(event.meta), reason: event.data.reason } });
       return;
     }
     if (event.type !== 'HostFacts') return;

@@ -4,6 +4,7 @@
  */
 import type { EventOf } from '../events/envelope.ts';
 import { expiresMs } from '../events/lifetime.ts';
+import { type Asker, askerOf } from './asker.ts';
 import { networks } from './networks.ts';
 import type { At, Projection } from './projection.ts';
 import { sandboxes } from './sandboxes.ts';
@@ -18,7 +19,8 @@ export interface LeaseRow {
   /** Who it is for, in the words of whoever made it. */
   readonly owner: string | null;
   /** Who made it, and renews it. */
-  readonly actor: string;
+  readonly actor: Asker['actor'];
+  readonly actorproof: Asker['actorproof'];
   readonly leaseMs: number;
   readonly renewedAt: string;
   readonly renewals: number;
@@ -42,9 +44,10 @@ const begin = (rows: Rows, event: Begun, at: At): void => {
   const there = (isNetwork ? at.networks : at.sandboxes).get(id);
   const { owner, leaseMs } = facts;
   if (leaseMs === null || !there || rows.has(`${kind} ${id}`)) return;
-  const { actor, time: renewedAt } = event.meta;
+  const { time: renewedAt } = event.meta;
   rows.set(`${kind} ${id}`, {
-    ...{ kind, id, name: isNetwork ? event.data.network.name : event.data.sandbox.id, host: there.host, owner, actor },
+    ...{ kind, id, name: isNetwork ? event.data.network.name : event.data.sandbox.id, host: there.host, owner },
+    ...askerOf(event.meta),
     ...{ leaseMs, renewedAt, renewals: 0, expiresAt: untilOf(renewedAt, leaseMs), suspectedAt: null },
     changedPosition: at.position,
   });

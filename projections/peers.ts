@@ -4,6 +4,8 @@
  */
 import type { Event } from '../events/envelope.ts';
 import type { EndpointFacts, EventData } from '../events/events.ts';
+import type { Held } from '../events/held.ts';
+import { bareAddress } from './projection.ts';
 
 /** An endpoint on another host. Addresses with their prefix lengths. */
 export interface PeerRow {
@@ -13,7 +15,7 @@ export interface PeerRow {
   readonly ipv4: string | null;
   readonly ipv6: string | null;
   readonly mac: string;
-  /** Its own name first, in lower case. */
+  /** Its own name first, in lower case; none where nobody knows it (docs/adr/0029). */
   readonly names: readonly string[];
   readonly services: EndpointFacts['services'];
 }
@@ -31,6 +33,15 @@ type Before = Map<string, PeerRow | null>;
 
 const none: ReadonlyMap<string, PeerRow> = new Map();
 
+const addressesOf = ({ ipv4, ipv6 }: PeerRow): readonly string[] =>
+  [ipv4, ipv6].flatMap((address) => (address === null ? [] : [bareAddress(address)]));
+
+/** Whether two endpoints cannot both be reached. */
+const collide = (a: PeerRow, b: PeerRow): boolean =>
+  a.networkId === b.networkId &&
+  a.endpointId !== b.endpointId &&
+  (a.mac === b.mac || addressesOf(a).some((address) => addressesOf(b).includes(address)));
+
 export class PeerView {
   readonly #own: string;
   readonly #rows = new Map<string, PeerRow>();
@@ -40,6 +51,8 @@ export class PeerView {
   readonly #epochs = new Map<string, number>();
   /** Hosts that are declared lost and have not come back: what their workers say who do not know it yet counts for nothing. */
   readonly #lost = new Set<string>();
+  /** Endpoints that a host's kernel holds and the log does not know: they are reached until somebody else has what they have. */
+  readonly #held = new Set<string>();
   /** By network: what was there of the endpoints that have changed since the changes were taken. */
   #changed = new Map<string, Before>();
 
@@ -50,7 +63,11 @@ export class PeerView {
 
   /** An outcome of any host, or what is to be forgotten of one, in log order. */
   apply(host: string, { type, data }: Event): void {
-    if (host === this.#own) return;
+    if (host === this.#own) {
+      if (type === 'EndpointJoined' && data.mac !== null)
+        this.#yieldTo({ ...data, host, mac: data.mac, names: [], services: [] });
+      return;
+    }
     switch (type) {
       case 'HostFacts':
         this.state(host, data);
@@ -69,6 +86,12 @@ export class PeerView {
         if (row && data.peer) this.#put({ ...row, ...data.peer });
         return;
       }
+      case 'LogRegressed':
+        this.#hold(host, data.held);
+        return;
+      case 'HostResumed':
+        if (data.held === 'remove') this.#hold(host, []);
+        return;
       case 'EndpointJoinFailed':
       case 'EndpointLeft':
       case 'EndpointCreateFailed':
@@ -89,7 +112,7 @@ export class PeerView {
     if (host === this.#own) return;
     if (this.#epochs.get(host) !== epoch) this.#lost.delete(host);
     this.#epochs.set(host, epoch);
-    this.#settle(host, underlay?.address ?? null);
+    if (underlay !== null) this.#settle(host, underlay.address);
   }
 
   /** One that has stated another epoch by then was not lost. */
@@ -97,6 +120,18 @@ export class PeerView {
     if (this.#epochs.get(host) !== epoch) return;
     this.#lost.add(host);
     for (const row of [...this.#rows.values()]) if (row.host === host) this.#drop(row.endpointId);
+  }
+
+  #hold(host: string, held: readonly Held[]): void {
+    for (const id of [...this.#held]) if (this.#rows.get(id)?.host === host) this.#drop(id);
+    for (const { entity, id: endpointId, networkId, addresses, macs } of held) {
+      const [mac] = macs;
+      if (entity !== 'endpoint' || networkId === null || mac === undefined || this.#rows.has(endpointId)) continue;
+      const [ipv4 = null] = addresses.filter((address) => !address.includes(':'));
+      const [ipv6 = null] = addresses.filter((address) => address.includes(':'));
+      const row = { endpointId, networkId, host, ipv4, ipv6, mac, names: [], services: [] };
+      if (![...this.of(networkId).values()].some((other) => collide(row, other))) this.#put(row);
+    }
   }
 
   all(): Iterable<PeerRow> {
@@ -108,7 +143,10 @@ export class PeerView {
     return this.#networks.get(networkId) ?? none;
   }
 
-  /** The address under which a host takes packets for its endpoints; null for one that has said none. */
+  /**
+   * The address under which a host takes packets for its endpoints, or took them: while it has none, what leads there may stay. Null for one
+   * that has never said any.
+   */
   underlayOf(host: string): string | null {
     return this.#underlays.get(host) ?? null;
   }
@@ -127,7 +165,14 @@ export class PeerView {
     return changes.filter(({ gone, come }) => gone.length + come.length > 0);
   }
 
+  #yieldTo(row: PeerRow): void {
+    for (const id of [...this.#held]) if (collide(row, this.#rows.get(id) as PeerRow)) this.#drop(id);
+  }
+
   #put(row: PeerRow): void {
+    this.#yieldTo(row);
+    if (row.names.length === 0) this.#held.add(row.endpointId);
+    else this.#held.delete(row.endpointId);
     this.#remember(row.networkId, row.endpointId);
     this.#rows.set(row.endpointId, row);
     const network = this.#networks.get(row.networkId) ?? new Map<string, PeerRow>();
@@ -138,6 +183,7 @@ export class PeerView {
     const row = this.#rows.get(endpointId);
     if (!row) return;
     this.#remember(row.networkId, endpointId);
+    this.#held.delete(endpointId);
     this.#rows.delete(endpointId);
     const network = this.#networks.get(row.networkId);
     network?.delete(endpointId);
@@ -145,11 +191,10 @@ export class PeerView {
   }
 
   /** Its endpoints are reached elsewhere from now on. Seldom, so all rows are looked at. */
-  #settle(host: string, underlay: string | null): void {
+  #settle(host: string, underlay: string): void {
     if (this.underlayOf(host) === underlay) return;
     for (const row of this.#rows.values()) if (row.host === host) this.#remember(row.networkId, row.endpointId);
-    if (underlay === null) this.#underlays.delete(host);
-    else this.#underlays.set(host, underlay);
+    this.#underlays.set(host, underlay);
   }
 
   #remember(networkId: string, endpointId: string): void {

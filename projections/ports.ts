@@ -7,6 +7,7 @@
 import type { Event, EventOf } from '../events/envelope.ts';
 import type { PortBinding, PublishedPort } from '../events/events.ts';
 import { allLeases, broughtBy } from '../events/found-ports.ts';
+import { type Asker, askerOf } from './asker.ts';
 import type { EndpointRow } from './endpoints.ts';
 import { type At, networkName, type Projection } from './projection.ts';
 import type { SandboxRow } from './sandboxes.ts';
@@ -41,7 +42,8 @@ export interface PortRow {
   readonly endpoint: string | null;
   readonly address: string | null;
   /** Who asked for it. */
-  readonly actor: string;
+  readonly actor: Asker['actor'];
+  readonly actorproof: Asker['actorproof'];
   /** When it was asked for. */
   readonly since: string;
   /** Since when it leads to that address. */
@@ -129,7 +131,7 @@ const hold = (rows: Rows, holder: Holder, leases: readonly PublishedPort[], even
       network: holder.networkId === null ? null : networkName(at, holder.networkId),
       sandbox: holder.sandbox,
       ...{ endpointId: unbound.endpointId, endpoint: unbound.endpoint, address: unbound.address },
-      ...{ actor: event.meta.actor, since: event.meta.time, boundSince: unbound.boundSince },
+      ...{ ...askerOf(event.meta), since: event.meta.time, boundSince: unbound.boundSince },
       changedPosition: at.position,
     });
   }

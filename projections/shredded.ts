@@ -1,4 +1,5 @@
 /** View `shredded`: subjects whose sealed values nobody can read any more. Key: the subject. */
+import { type Asker, askerOf } from './asker.ts';
 import type { Projection } from './projection.ts';
 
 export interface ShreddedRow {
@@ -6,7 +7,8 @@ export interface ShreddedRow {
   readonly reason: string;
   readonly since: string;
   /** Who asked for it. */
-  readonly actor: string;
+  readonly actor: Asker['actor'];
+  readonly actorproof: Asker['actorproof'];
   readonly commandid: string;
   readonly changedPosition: number;
 }
@@ -17,8 +19,14 @@ export const shredded: Projection<ShreddedRow> = {
   handles: ['SubjectShredded'],
   apply: (rows, event, { position }) => {
     if (event.type !== 'SubjectShredded') return;
-    const { time: since, actor, commandid } = event.meta;
-    rows.set(event.data.subject, { ...event.data, since, actor, commandid, changedPosition: position });
+    const { time: since, commandid } = event.meta;
+    rows.set(event.data.subject, {
+      ...event.data,
+      since,
+      ...askerOf(event.meta),
+      commandid,
+      changedPosition: position,
+    });
   },
   fields: ['subject', 'actor'],
   references: [],

@@ -13,6 +13,7 @@ const faultCodes: readonly Code[] = [
   'TIMED_OUT',
   'KERNEL_ERROR',
   'FOREIGN_OBJECT',
+  'INTERFERED',
   'BRIDGE_FULL',
   'NETNS_UNUSABLE',
   'PLUGIN_ERROR',

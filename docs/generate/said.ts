@@ -9,6 +9,7 @@ export const common = {
   since: [time, 'since when it is in this state'],
   createdAt: [time, 'when it was accepted'],
   createdBy: ['string', 'who created it'],
+  actorproof: ['`"nats"` or `"claim"` or null', 'whether the server vouches for the actor; null: nobody does'],
   intent: ['string', 'event id of the latest intent: the one whose outcome moves the state'],
   fault: ['Fault or null', 'why the latest intent failed'],
   changedPosition: ['integer', 'position of the commit that changed this row last'],

@@ -2,7 +2,7 @@
 import type { ViewRows } from '../../projections/views.ts';
 import { common, type Fields, networkNames, time } from './said.ts';
 
-const { host, changedPosition } = common;
+const { host, actorproof, changedPosition } = common;
 
 type Upkeep = 'drift' | 'garbage' | 'leases' | 'parked' | 'holds' | 'shredded';
 
@@ -28,6 +28,7 @@ export const upkeepFields: { readonly [View in Upkeep]: Fields<ViewRows[View]> }
     host,
     owner: ['string or null', 'who it is for, in the words of whoever made it'],
     actor: ['string', 'who made it: nobody else renews it'],
+    actorproof,
     leaseMs: ['integer', 'how long it lasts unless it is renewed, milliseconds'],
     renewedAt: [time, 'when it was made, or renewed last'],
     renewals: ['integer', 'how often it was renewed: what SuspectLease and ExpireLease name'],
@@ -73,6 +74,7 @@ export const upkeepFields: { readonly [View in Upkeep]: Fields<ViewRows[View]> }
     reason: ['string', 'why it is kept'],
     since: [time, 'since when it has been set'],
     actor: ['string', 'who set it'],
+    actorproof,
     commandid: ['string', 'id of the command that set it'],
     changedPosition,
   },
@@ -81,6 +83,7 @@ export const upkeepFields: { readonly [View in Upkeep]: Fields<ViewRows[View]> }
     reason: ['string', 'why'],
     since: [time, 'when it was decided'],
     actor: ['string', 'who asked for it'],
+    actorproof,
     commandid: ['string', 'id of the command that asked for it'],
     changedPosition,
   },

@@ -12,7 +12,7 @@ import { samplePart } from './samples.ts';
 import { upkeepFields } from './upkeep-fields.ts';
 import { meanings } from './view-meanings.ts';
 
-const { host, since, createdAt, createdBy, intent, fault, changedPosition } = common;
+const { host, since, createdAt, createdBy, intent, fault, actorproof, changedPosition } = common;
 
 const definitions = definitionsUnder('#/definitions/');
 
@@ -260,6 +260,7 @@ const fields: { readonly [View in ViewName]: Fields<ViewRows[View]> } = {
     endpoint: ['string or null', 'name of that endpoint'],
     address: ['string or null', 'the address that it leads to now'],
     actor: ['string', 'who asked for it'],
+    actorproof,
     since: [time, 'when it was asked for'],
     boundSince: ['date-time or null', 'since when it leads there'],
     changedPosition,
@@ -281,7 +282,7 @@ const fields: { readonly [View in ViewName]: Fields<ViewRows[View]> } = {
     ],
     lost: [
       'object or null',
-      'where it was declared lost: since when, who did it and why; null where it was not, or states another epoch',
+      'where it was declared lost: since when, who did it (`actor`, `actorproof`) and why; null where it was not, or states another epoch',
     ],
   },
   drivers: {

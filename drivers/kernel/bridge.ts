@@ -31,13 +31,15 @@ const create = (transaction: Transaction, bridge: Bridge): void => {
   setLink(writer, index, { up: true, mtu: bridge.mtu });
   for (const cidr of withLinkLocal(bridge.addresses)) newAddress(writer, addressEntry(index, cidr));
   const unmake = (): void => undoing(host, (inner) => bury(inner, bridge.name, index));
-  unmaking(transaction, `remove bridge ${bridge.name}`, { index, name: bridge.name }, unmake);
+  const asked = { index, name: bridge.name, alias: formatTag(bridge.tag) };
+  const made = unmaking(transaction, `remove bridge ${bridge.name}`, asked, unmake);
   const refusals = host.route.request(writer);
   if (refusals[0]?.index === 0 && refusals[0].errno === 'EBUSY') {
     skipIndexes(host);
     create(transaction, bridge);
     return;
   }
+  made.isThere = refusals[0]?.index !== 0 && refusals.every(({ errno }) => errno === 'ENODEV');
   expectNone(refusals);
   host.bridges.set(bridge.name, index);
   host.announcer.begin(bridge.name);

@@ -10,6 +10,7 @@ import { faultOf, isFailure } from './failure.ts';
 import { ensureFile, removeFile } from './files.ts';
 import { changeElements, type Firewall } from './firewall.ts';
 import { goHome, type Host, requireLink } from './host.ts';
+import { withInterference } from './interference.ts';
 import { AnswerLost } from './netlink.ts';
 import { ensureResolver, removeResolver } from './resolver.ts';
 import { ensureRoute, removeRoute } from './route.ts';
@@ -240,7 +241,7 @@ const applyPlan = (host: Host, firewall: Firewall, { id, operations, needs = [] 
     }
     runElements(work);
   } catch (error) {
-    return failed(transaction, error, work.progress.step);
+    return failed(transaction, withInterference(transaction, error), work.progress.step);
   }
   return { transaction, result: { ok: true } };
 };

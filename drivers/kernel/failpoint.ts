@@ -1,11 +1,12 @@
 /**
  * Failpoints: named places before and after each call that changes something outside of the process, where a test has the whole process end
- * (`kill:NAME@N`: at the N-th time, as `kill -9` does) or is told which places there are (`record:FILE`: one name a line). Off, which is the
- * rule, whoever has such a place calls the bare function: that is chosen once, when a module is loaded or an adapter is made.
+ * (`kill:NAME@N`: at the N-th time, as `kill -9` does), is told which places there are (`record:FILE`: one name a line), or does something of its own meanwhile
+ * (`run:FILE`: a program that is given the name). Off, which is the rule, whoever has such a place calls the bare function: that is chosen once, when a module is loaded or an adapter is made.
  *
  * Names are `WHO.CALL:before` and `WHO.CALL:after`. What only reads has none, nor has what ends with the process, such as a socket or a
  * stay in another namespace: to end there is to end behind the last call that has one.
  */
+import { spawnSync } from 'node:child_process';
 import { openSync, writeSync } from 'node:fs';
 import { kill, pid } from 'node:process';
 import { workerData } from 'node:worker_threads';
@@ -13,9 +14,9 @@ import { workerData } from 'node:worker_threads';
 /** To be called where the process may end, with the name of the place. */
 export type Reach = (name: string) => void;
 
-const settings = /^(?:record:(?<file>\/.+)|kill:(?<name>[^\s@]+)@(?<time>[1-9]\d{0,8}))$/;
+const settings = /^(?:record:(?<file>\/.+)|run:(?<program>\/.+)|kill:(?<name>[^\s@]+)@(?<time>[1-9]\d{0,8}))$/;
 
-/** Whether a text is `record:FILE` or `kill:NAME@N`. */
+/** Whether a text is `record:FILE`, `run:FILE` or `kill:NAME@N`. */
 export const isFailpoint = (text: string): boolean => settings.test(text);
 
 /** By setting: whoever passes a place of one name in a thread counts with the others. */
@@ -29,7 +30,7 @@ export const failpoint = (setting: string): Reach => {
 };
 
 const open = (setting: string): Reach => {
-  const { file, name: place, time } = settings.exec(setting)?.groups ?? {};
+  const { file, program, name: place, time } = settings.exec(setting)?.groups ?? {};
   if (file !== undefined) {
     // Of all threads and processes: each line is one write to the end.
     const descriptor = openSync(file, 'a');
@@ -37,6 +38,10 @@ const open = (setting: string): Reach => {
       writeSync(descriptor, `${name}\n`);
     };
   }
+  if (program !== undefined)
+    return (name) => {
+      spawnSync(program, [name], { stdio: 'inherit' });
+    };
   if (place === undefined) throw new Error(`no failpoint: ${setting}`);
   let left = Number(time);
   return (name) => {

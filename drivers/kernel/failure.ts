@@ -72,7 +72,7 @@ export const expectNone = (refusals: readonly Refusal[]): void => {
 export const faultOf = (error: unknown, step: string, undoFaults: readonly string[]): KernelFault => {
   if (error instanceof KernelFailure) {
     const { code, errno, message: text } = error;
-    return { code, step, errno, text, retryable: passing.has(errno), undoFaults };
+    return { code, step, errno, text, retryable: code === 'INTERFERED' || passing.has(errno), undoFaults };
   }
   if (error instanceof SystemError) {
     const text = `${error.call} failed`;

@@ -75,8 +75,9 @@ const plug = (transaction: Transaction, veth: Veth, descriptor: number): number 
   newVeth(host.writer, { index, name: veth.name, mtu: veth.mtu, peer, namespace: descriptor });
   prepareLink(host.writer, index, { quiet: host.ipv6, alias: formatTag(veth.tag) });
   attach(host, index, master, veth);
-  const made = { index, name: veth.name };
-  unmaking(transaction, `remove veth ${veth.name}`, made, () => discard(host, index, veth));
+  const [alias, on] = [formatTag(veth.tag), { name: veth.bridge, index: master }];
+  const asked = { index, name: veth.name, alias, on, inner: { name: veth.peer.name, netns: veth.netns } };
+  const made = unmaking(transaction, `remove veth ${veth.name}`, asked, () => discard(host, index, veth));
   let plugged = request(host);
   if (plugged.refusals[0]?.index === 0) {
     if (plugged.refusals[0].errno !== 'EBUSY') throw refused(plugged.refusals[0]);
@@ -91,6 +92,8 @@ const plug = (transaction: Transaction, veth: Veth, descriptor: number): number 
   if (plugged.refusals[0]?.errno === 'EXFULL') {
     throw new KernelFailure('BRIDGE_FULL', `bridge ${veth.bridge} has no free port`, 'EXFULL');
   }
+  // One that cannot be found any more was made, and is gone.
+  made.isThere = plugged.refusals.every(({ errno }) => errno === 'ENODEV');
   expectNone(plugged.refusals);
   host.fresh.add(index).add(master);
   return plugged.peer;

@@ -52,7 +52,7 @@ const make = (transaction: Transaction, stub: Stub): void => {
   const [index, far] = [takeIndex(host), takeIndex(host)];
   const peer = { index: far, name: farName(stub.name), mac: macOf(far) };
   const unmake = (): void => undoing(host, (inner) => bury(inner, [index, far]));
-  unmaking(transaction, `remove stub ${stub.name}`, { index, name: stub.name }, unmake);
+  unmaking(transaction, `remove stub ${stub.name}`, { index, name: stub.name, alias: formatTag(stub.tag) }, unmake);
   newVeth(host.writer.reset(), { index, name: stub.name, mtu: stub.mtu, peer });
   encodeAdjust(host, [index, far], stub);
   expectNone(host.route.request(host.writer));

@@ -9,10 +9,25 @@ import { plainPort, samePort } from './port-flags.ts';
 import type { LinkRecord } from './records.ts';
 import { setLink, setPort } from './rtnetlink.ts';
 
+/** A link that the plan has made, as it was asked for. */
+export interface Made {
+  readonly index: number;
+  readonly name: string;
+  /** With its tag. */
+  readonly alias: string;
+  /** The bridge that it is a port of. */
+  readonly on?: { readonly name: string; readonly index: number };
+  /** The other end of a pair. */
+  readonly inner?: { readonly name: string; readonly netns: string };
+  /** The kernel has said that all that was asked for of it is done. */
+  isThere: boolean;
+}
+
 export interface Transaction {
   readonly host: Host;
   /** How to take back each step; run from the last to the first. */
   readonly undo: { readonly what: string; readonly run: () => void }[];
+  readonly made: Made[];
   /** Directories that it has made: nobody else has put anything there. */
   readonly directories: Set<string>;
   /** Interfaces to be announced when the plan has succeeded. */
@@ -26,6 +41,7 @@ export interface Transaction {
 export const begin = (host: Host): Transaction => ({
   host,
   undo: [],
+  made: [],
   directories: new Set(),
   announcements: [],
   done: [],
@@ -76,14 +92,19 @@ export const isDead = (owner: Pick<Tag, 'realm' | 'host'>, link: LinkRecord): bo
 export const unmaking = (
   transaction: Transaction,
   what: string,
-  made: { readonly index: number; readonly name: string },
+  made: Omit<Made, 'isThere'>,
   run: () => void,
-): void => {
+): Made => {
   const { host } = transaction;
+  const noted = { ...made, isThere: false };
   const unmake = (): void => {
-    if (readLinkAt(host.route, host.writer, made.index)?.name === made.name) run();
+    const link = readLinkAt(host.route, host.writer, made.index);
+    // Whatever somebody else calls it meanwhile.
+    if (link?.name === made.name || link?.alias === made.alias) run();
   };
+  transaction.made.push(noted);
   transaction.undo.push({ what, run: unmake });
+  return noted;
 };
 
 /** Links per batch: far from filling its buffer. */

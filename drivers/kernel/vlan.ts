@@ -40,7 +40,7 @@ const make = (transaction: Transaction, vlan: Vlan): void => {
   // Behind it at once: one without an alias would be nobody's.
   prepareLink(writer, index, { quiet: host.ipv6, alias: formatTag(vlan.tag) });
   const unmake = (): void => undoing(host, (inner) => bury(inner, index));
-  unmaking(transaction, `remove vlan ${vlan.name}`, { index, name: vlan.name }, unmake);
+  unmaking(transaction, `remove vlan ${vlan.name}`, { index, name: vlan.name, alias: formatTag(vlan.tag) }, unmake);
   expectNone(host.route.request(writer));
   setUp(host, index);
 };

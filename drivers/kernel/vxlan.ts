@@ -108,7 +108,7 @@ const create = (transaction: Transaction, vxlan: Vxlan, alias: string, obstacles
   const index = takeIndex(host);
   const link = { ...vxlan, index, local: parseAddress(vxlan.local) };
   const unmake = (): void => undoing(host, (inner) => bury(inner, index));
-  unmaking(transaction, `remove vxlan ${vxlan.name}`, { index, name: vxlan.name }, unmake);
+  unmaking(transaction, `remove vxlan ${vxlan.name}`, { index, name: vxlan.name, alias }, unmake);
   const refusals = attach(host, index, vxlan, () => {
     newVxlan(host.writer, link);
     prepareLink(host.writer, index, { quiet: host.ipv6, alias });

@@ -39,8 +39,15 @@ const eachLine = async function* (path: string): AsyncGenerator<Line, void, void
   for await (const lines of lineFile(path).lines()) for (const line of lines) if (line.whole) yield line;
 };
 
+const beginning = '{"cnm":"export",';
+
+/** Null for an empty file, and where a writer was killed within the header. @throws ExportFault for anything else */
 const headerOf = async (path: string): Promise<ExportHeader | null> => {
-  for await (const { text } of eachLine(path)) return parseHeader(text);
+  for await (const [first] of lineFile(path).lines()) {
+    if (!first) continue;
+    const isBegun = first.text.startsWith(beginning) || beginning.startsWith(first.text);
+    return !first.whole && isBegun ? null : parseHeader(first.text);
+  }
   return null;
 };
 
@@ -78,6 +85,12 @@ const keptOf = async (path: string, header: ExportHeader, upTo: number): Promise
   if (first) throw new ExportFault('EXPORT_INVALID', `it is damaged at position ${first.position}: ${first.detail}`);
   return { verifier, messages, bytes, checkpoints };
 };
+
+/** What is there already is no beginning of what is to be written. */
+const leftAlone = (path: string, error: unknown): unknown =>
+  error instanceof ExportFault && error.code !== 'EXPORT_OTHER'
+    ? new ExportFault(error.code, `${path} is there already and is not gone on with: ${error.message}`)
+    : error;
 
 const differs = (path: string): ExportFault =>
   new ExportFault('EXPORT_OTHER', `${path} is an export of another log: nothing was written`);
@@ -120,7 +133,7 @@ export const exportToFile = async (path: string, wanted: FileExport): Promise<nu
   const { log, from, until, checkpoints } = wanted;
   const kept = await resumed(path, wanted).catch((error: unknown) => {
     if (isMissing(error)) return null;
-    throw error;
+    throw leftAlone(path, error);
   });
   const range = until === undefined ? {} : { until };
   const handle = await open(path, kept ? 'r+' : 'w');

@@ -147,6 +147,10 @@ export const parseHeader = (line: string): ExportHeader => {
   if (isObject(json) && 'specversion' in json) {
     throw new ExportFault('EXPORT_PARTIAL', 'it holds plain events, not the stored messages');
   }
+  if (isObject(json) && json.cnm === 'export' && Number(json.version) > exportVersion) {
+    const detail = `it is of form ${json.version}, and this version of cnm reads up to ${exportVersion}: install a newer one`;
+    throw new ExportFault('EXPORT_INVALID', detail);
+  }
   return checked(ExportHeader, json);
 };
 

@@ -94,8 +94,10 @@ export const exportBytes = async function* (
   const last = await log.last();
   const until = options.until ?? last;
   // Whatever is not stored yet would be waited for.
-  const beyond = Math.max(from - 1, until);
-  if (beyond > last) throw new ExportFault('EXPORT_RANGE', `the log ends at position ${last}, before ${beyond}`);
+  const beyond = until > last ? until : from > last + 1 ? from : null;
+  if (beyond !== null) throw new ExportFault('EXPORT_RANGE', `the log ends at position ${last}, before ${beyond}`);
+  if (!resume && options.until !== undefined && until < from)
+    throw new ExportFault('EXPORT_RANGE', `from position ${from} up to ${until} there is nothing`);
   const start = resume ? { chain: new Chain(resume), header: null } : await startOf(log, from);
   const { chain, header } = start;
   let messages = resume?.messages ?? 0;

@@ -53,7 +53,8 @@ const parsed = (file: string, parse: () => KeyObject): KeyObject => {
   try {
     key = parse();
   } catch (error) {
-    throw new KeyFault('KEY_INVALID', `${file}: ${error instanceof Error ? error.message : String(error)}`);
+    const why = error instanceof Error ? error.message : String(error);
+    throw new KeyFault('KEY_INVALID', `${file} holds no key of Ed25519 in PEM (${why})`);
   }
   if (key.asymmetricKeyType === 'ed25519') return key;
   throw new KeyFault('KEY_INVALID', `${file} is a key of ${key.asymmetricKeyType}, not of Ed25519`);

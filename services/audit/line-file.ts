@@ -2,6 +2,7 @@
 import { createReadStream } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { createGunzip, createZstdDecompress } from 'node:zlib';
+import { ExportFault } from './export-format.ts';
 
 /** A line without its `\n`, and where it begins in the text that is not compressed, bytes. */
 export interface Line {
@@ -24,6 +25,15 @@ const undoing = (file: string): (() => NodeJS.ReadWriteStream) | null => {
   return file.endsWith('.zst') ? () => createZstdDecompress() : null;
 };
 
+/** What the file system or a decompressor says, with the file's name. */
+const inFile = (file: string, error: unknown): unknown => {
+  if (!(error instanceof Error && 'code' in error)) return error;
+  const code = String(error.code);
+  // Of zlib and of zstd: damaged, or cut.
+  if (/^(Z_|ZSTD_)/i.test(code)) return new ExportFault('EXPORT_INVALID', `it cannot be unpacked: ${error.message}`);
+  return 'path' in error ? error : Object.assign(error, { path: file });
+};
+
 /** The bytes from `offset` on. What is compressed can only be read from its beginning. */
 const bytesOf = async function* (file: string, offset: number): AsyncGenerator<Buffer, void, void> {
   const undo = undoing(file);
@@ -38,6 +48,8 @@ const bytesOf = async function* (file: string, offset: number): AsyncGenerator<B
       if (skip < chunk.length) yield chunk.subarray(skip);
       skip = Math.max(0, skip - chunk.length);
     }
+  } catch (error) {
+    throw inFile(file, error);
   } finally {
     source.destroy();
   }

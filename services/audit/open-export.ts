@@ -54,8 +54,21 @@ interface Survey {
 
 const start = /^\{"position":(\d+),"recorded":"([^"\\]+)","subject":"([^"\\]*)"/;
 
-const atLine = (line: number, error: unknown): unknown =>
-  error instanceof ExportFault ? new ExportFault(error.code, `line ${line}: ${error.message}`) : error;
+/** @param behind the last position before it; 0: none */
+const atLine = (line: number, error: unknown, behind = 0): unknown => {
+  if (!(error instanceof ExportFault)) return error;
+  const where = behind === 0 ? `line ${line}` : `line ${line}, behind position ${behind}`;
+  return new ExportFault(error.code, `${where}: ${error.message}`);
+};
+
+const parsedBehind = (text: string, behind: number): ExportEntry => {
+  try {
+    return parseLine(text);
+  } catch (error) {
+    if (!(error instanceof ExportFault)) throw error;
+    throw new ExportFault(error.code, `the line behind position ${behind}: ${error.message}`);
+  }
+};
 
 /** Position, time and subject of a message's line, without its body where the line is written as we write it. */
 const glance = (text: string): Pick<Message, 'position' | 'recordedMs' | 'subject'> | null => {
@@ -88,7 +101,7 @@ class Surveyor {
       else if (line.text.startsWith('{"end":')) this.#finish(line.text);
       else this.#count(line);
     } catch (error) {
-      throw atLine(this.#lines, error);
+      throw atLine(this.#lines, error, this.#last);
     }
     if (this.#end === null) this.#bytes = line.offset + Buffer.byteLength(line.text) + 1;
   }
@@ -163,7 +176,13 @@ class OpenedExport implements Export {
       const entries: NumberedEntry[] = [];
       for (const { text, whole } of lines) {
         line += 1;
-        if (line > 1 && whole) entries.push({ ...this.#parse(text, line), line });
+        if (line === 1 || !whole) continue;
+        try {
+          entries.push({ ...parseLine(text), line });
+        } catch (error) {
+          yield entries;
+          throw atLine(line, error);
+        }
       }
       yield entries;
     }
@@ -238,21 +257,17 @@ class OpenedExport implements Export {
 
   async *#messagesFrom(mark: Mark | undefined): AsyncGenerator<readonly Message[], void, void> {
     if (mark === undefined) return;
+    let behind = 0;
     for await (const lines of this.#file.lines(mark.offset)) {
       const messages: Message[] = [];
       for (const { text, whole } of lines) {
-        const entry = whole && text.startsWith('{"position":') ? parseLine(text) : null;
-        if (entry?.kind === 'message') messages.push(entry.message);
+        if (!whole || !text.startsWith('{"position":')) continue;
+        const entry = parsedBehind(text, behind);
+        if (entry.kind !== 'message') continue;
+        messages.push(entry.message);
+        behind = entry.message.position;
       }
       yield messages;
-    }
-  }
-
-  #parse(text: string, line: number): ExportEntry {
-    try {
-      return parseLine(text);
-    } catch (error) {
-      throw atLine(line, error);
     }
   }
 }

@@ -74,7 +74,7 @@ const syncFolder = async (file: string): Promise<void> => {
 const writeSynced = async (file: string, text: string): Promise<void> => {
   const handle = await open(`${file}.new`, 'w', 0o644);
   try {
-    await handle.write(text);
+    await handle.writeFile(text);
     await handle.sync();
   } finally {
     await handle.close();

@@ -66,6 +66,8 @@ export const verifyExport = async (opened: Export, keys: Keys): Promise<Report> 
   } catch (error) {
     if (!(error instanceof ExportFault)) throw error;
     verifier.unreadable(error.message);
+    // The end line counts what was not come to.
+    return verifier.report();
   }
   if (opened.end === null) verifier.unfinished();
   return verifier.report(opened.end);

@@ -3,6 +3,8 @@ import { open } from 'node:fs/promises';
 import type { Client, RecordedEvent } from '../client/index.ts';
 import { withFiles } from './audit-streams.ts';
 import { type Context, withClient } from './context.ts';
+import { typesOf } from './event-types.ts';
+import { mustEverBe } from './ever.ts';
 import { type Call, type Options, type Spec, UsageError } from './spec.ts';
 import { parseMoment } from './values.ts';
 
@@ -22,14 +24,22 @@ export const eventOptions = {
 const cloudEventLine = ({ host, ...event }: RecordedEvent): string =>
   `${JSON.stringify({ specversion: '1.0', ...event, ...(host === null ? {} : { host }) })}\n`;
 
-const linesOf = async function* (client: Client, query: NonNullable<Parameters<Client['events']>[0]>) {
+const linesOf = async function* (client: Client, asked: NonNullable<Parameters<Client['events']>[0]>) {
+  // All pages are of one moment. What a page that has a next one answers with is how far it has come, not where all end.
+  const query = { ...asked, asOf: asked.asOf ?? (await client.ask('status', {})).position };
   for (let after: string | undefined; ; ) {
-    const { rows, next, position } = await client.events(after === undefined ? query : { ...query, after });
+    const { rows, next } = await client.events(after === undefined ? query : { ...query, after });
     yield rows.map(cloudEventLine).join('');
     if (next === undefined) return;
-    // All pages are of one moment.
-    query = { ...query, asOf: position };
     after = next;
+  }
+};
+
+/** Keeps nothing that a slow reader has not taken. */
+export const printAll = async ({ out, flushed }: Context, pieces: AsyncIterable<string>): Promise<void> => {
+  for await (const piece of pieces) {
+    out(piece);
+    await flushed();
   }
 };
 
@@ -41,8 +51,9 @@ export const refuseFilters = (call: Call, spec: Spec): void => {
 
 export const exportEvents = (call: Call, context: Context, file: string, from: number | undefined): Promise<void> =>
   withClient(context, async (client) => {
-    const until = call.text('until');
-    const filter = Object.fromEntries(
+    const [until, type] = [call.text('until'), call.text('type')];
+    if (type !== undefined) typesOf(type);
+    const filter: Readonly<Record<string, string>> = Object.fromEntries(
       filterNames.flatMap((name) => {
         const text = call.text(name);
         return text === undefined ? [] : [[name, text]];
@@ -52,14 +63,16 @@ export const exportEvents = (call: Call, context: Context, file: string, from: n
       filter: { ...filter, ...(from === undefined ? {} : { since: String(from) }) },
       ...(until === undefined ? {} : { asOf: parseMoment(until) }),
     };
-    if (file === '-') {
-      for await (const lines of linesOf(client, query)) context.out(lines);
-      return;
-    }
+    await mustEverBe(client, filter);
+    const lines = linesOf(client, query);
+    if (file === '-') return printAll(context, lines);
+    // What cannot be asked empties no file.
+    const first = await lines.next();
     await withFiles(async () => {
       const handle = await open(file, 'w');
       try {
-        for await (const lines of linesOf(client, query)) await handle.write(lines);
+        if (!first.done) await handle.write(first.value);
+        for await (const more of lines) await handle.write(more);
         await handle.sync();
       } finally {
         await handle.close();

@@ -12,11 +12,11 @@ export interface AuditStreams {
 const CONNECT_MS = 3_000;
 
 /** Runs `work` with a connection that is closed afterwards. */
-export const withServer = async <T>(
+export const withConnection = async <T>(
   { config, clock }: Context,
+  url: string,
   work: (connection: NatsConnection) => Promise<T>,
 ): Promise<T> => {
-  const url = serverUrl(config);
   const { connectNats } = await import('../nats/connection.ts');
   const { securityOf } = await import('../nats/security.ts');
   const { silentLogger } = await import('../lib/logger.ts');
@@ -35,6 +35,10 @@ export const withServer = async <T>(
   }
 };
 
+/** The same with the server that everybody here uses. */
+export const withServer = <T>(context: Context, work: (connection: NatsConnection) => Promise<T>): Promise<T> =>
+  withConnection(context, serverUrl(context.config), work);
+
 export const withStreams = <T>(context: Context, work: (streams: AuditStreams) => Promise<T>): Promise<T> =>
   withServer(context, async (connection) => {
     const { jetStream } = await import('../nats/jetstream.ts');
@@ -43,18 +47,23 @@ export const withStreams = <T>(context: Context, work: (streams: AuditStreams) =
     return work({ log: stream('log'), checkpoint: stream('checkpoint'), commands: stream('commands') });
   });
 
+/** What is said of a file that is open already, without its name: it is a folder, or there is no room for more. */
+const nameless: ReadonlySet<string> = new Set(['EISDIR', 'ENOSPC', 'EDQUOT', 'EFBIG', 'EIO', 'EROFS']);
+
 /** What the file system says of a file that was named is no defect of ours. */
 export const withFiles = async <T>(work: () => Promise<T>): Promise<T> => {
   try {
     return await work();
   } catch (error) {
-    if (!(error instanceof Error && 'syscall' in error && 'path' in error)) throw error;
-    const { code, path } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT' || code === 'EISDIR')
+    if (!(error instanceof Error && 'syscall' in error)) throw error;
+    const { code = '', path } = error as NodeJS.ErrnoException;
+    if (path === undefined && !nameless.has(code)) throw error;
+    if (code === 'ENOENT')
       throw new NotFound(
         `no such file or directory: ${path}`,
         'Name a file that is there; a new one goes into a folder that is.',
       );
+    if (code === 'EISDIR') throw new NotFound(`${path ?? 'what is named'} is a directory`, 'Name a file.');
     if (code === 'EACCES')
       throw new NotFound(`${path} may not be read or written`, 'Call it as its owner, or name another file.');
     throw new NotFound(error.message, 'Name another file.');

@@ -2,7 +2,7 @@
 import type { Report } from '../audit/verifier.ts';
 import { positionRecordedAt } from '../lib/recorded.ts';
 import type { Stream } from '../lib/stream.ts';
-import { eventOptions, exportEvents, refuseFilters } from './audit-events.ts';
+import { eventOptions, exportEvents, printAll, refuseFilters } from './audit-events.ts';
 import { withFiles, withServer, withStreams } from './audit-streams.ts';
 import { type Context, printJson } from './context.ts';
 import { exits } from './failures.ts';
@@ -111,7 +111,7 @@ const exportTo: Spec = {
       const { exportLines } = await import('../audit/export.ts');
       const { exportToFile } = await import('../audit/export-file.ts');
       const range = { checkpoints, ...(from === undefined ? {} : { from }), ...(until === undefined ? {} : { until }) };
-      if (file === '-') for await (const piece of exportLines(log, range)) context.out(piece);
+      if (file === '-') await printAll(context, exportLines(log, range));
       else await withFiles(() => exportToFile(file, { log, ...range }));
     });
     return undefined;
@@ -139,7 +139,10 @@ const importFrom: Spec = {
     const opened = await withFiles(() => openExport(file));
     const report = await verifyExport(opened, await withFiles(() => readVerifyingKeys(call.texts('key'))));
     printFindings(context, report);
-    if (report.found > 0) return exits.failed;
+    if (report.found > 0) {
+      context.err('nothing was imported\n');
+      return exits.failed;
+    }
     const messages = await withServer(context, (connection) => importExport(connection, opened, context.clock));
     if (call.flag('json')) printJson(context, { messages, last: report.last });
     else context.out(`${count(messages, 'message')}\n`);

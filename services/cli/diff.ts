@@ -1,8 +1,8 @@
 /** `cnm diff FROM TO`: what differs between two moments. */
 import type { Change } from '../../events/past-queries.ts';
-import type { Client } from '../client/index.ts';
 import { allRows } from '../projector/rows.ts';
-import { NotFound, printJson, withClient } from './context.ts';
+import { printJson, withClient } from './context.ts';
+import { mustEverBe } from './ever.ts';
 import { jsonOption, type Spec } from './spec.ts';
 import { parseMoment } from './values.ts';
 
@@ -52,16 +52,6 @@ export const describeChange = ({ view, name, change, row, fields = [] }: Change)
   return `${signs[change]} ${nounOf(view)} ${name}${host}\n${lines.join('')}`;
 };
 
-/** Nothing has changed of what never was: a name that is misspelt is no answer. @throws NotFound */
-const mustBeKnown = async (client: Client, network: string | undefined, host: string | undefined): Promise<void> => {
-  const isNone = async (view: string, filter: Record<string, string>): Promise<boolean> =>
-    (await client.ask(view, { filter, limit: 1 })).rows.length === 0;
-  if (network !== undefined && (await isNone('incarnations', { network })))
-    throw new NotFound(`there never was a network ${network}`, 'See `cnm network ls`.');
-  if (host !== undefined && (await isNone('hosts', { host })))
-    throw new NotFound(`there is no host ${host}`, 'See `cnm host ls`.');
-};
-
 const diff: Spec = {
   path: 'diff',
   args: ['FROM', '[TO]'],
@@ -76,18 +66,15 @@ const diff: Spec = {
   run: async (call, context) => {
     const [from = '', to] = call.args;
     const [network, host, views] = [call.text('network'), call.text('host'), call.texts('view')];
-    const query = {
-      from: parseMoment(from),
-      ...(to === undefined ? {} : { asOf: parseMoment(to) }),
-      filter: {
-        ...(network === undefined ? {} : { network }),
-        ...(host === undefined ? {} : { host }),
-        ...(views.length === 0 ? {} : { view: [...views] }),
-      },
+    const filter = {
+      ...(network === undefined ? {} : { network }),
+      ...(host === undefined ? {} : { host }),
+      ...(views.length === 0 ? {} : { view: [...views] }),
     };
+    const query = { from: parseMoment(from), ...(to === undefined ? {} : { asOf: parseMoment(to) }), filter };
     await withClient(context, async (client) => {
       const { position, rows } = await allRows(client.ask, 'diff', query);
-      if (rows.length === 0) await mustBeKnown(client, network, host);
+      if (rows.length === 0) await mustEverBe(client, filter);
       const changes = (rows as unknown as readonly Change[]).flatMap((change) => {
         const shown = call.flag('all') ? change : withoutBookkeeping(change);
         return shown ? [shown] : [];

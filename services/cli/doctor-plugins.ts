@@ -1,8 +1,10 @@
 /** What the plugin directories hold, for `cnm doctor`: plugins, whether anybody listens there, and what is taken for none. */
+import { drivers } from '../../drivers/registry.ts';
 import { type Directories, findPlugin, pluginNames, strayFiles } from '../plugins/discovery.ts';
 import { listeningProblem } from '../plugins/listening.ts';
 import { bad, type Check, info, ok } from './checks.ts';
 
+const rename = 'give the file another name';
 const mend = 'mend the file, or remove it: docs/drivers/remote.md';
 
 /** Nobody is asked anything, since plugins begin with their first network. */
@@ -11,6 +13,8 @@ const checkPlugin = async (name: string, directories: Directories): Promise<read
   // Gone since the directories were listed.
   if (found === null) return [];
   const { file, read } = found;
+  if (drivers.has(name))
+    return [bad(`plugin ${name}`, `${file}: a driver of cnmbus has the name, so it is never asked`, rename)];
   if (!read.ok) return [bad(`plugin ${name}`, `${file}: ${read.problem}`, mend)];
   const problem = await listeningProblem(read.address);
   return problem === null

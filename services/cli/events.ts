@@ -1,12 +1,17 @@
 /** `cnm events`: the recorded events themselves. */
 import type { Client, RecordedEvent, WatchItem } from '../client/index.ts';
 import { actorText } from './actor-text.ts';
-import { type Context, printJson, withClient } from './context.ts';
+import { type Context, NotFound, printJson, withClient } from './context.ts';
 import { describeEvent, shortType } from './event-text.ts';
+import { typesOf } from './event-types.ts';
+import { mustEverBe, type Named, neverWas } from './ever.ts';
 import { asOfOf } from './listing.ts';
 import { type Call, listOptions, type Spec, UsageError } from './spec.ts';
 import { type Column, orDash, renderTable, shortTime } from './table.ts';
 import { parseMoment } from './values.ts';
+
+/** Names of the query's filter. */
+type Filter = Readonly<Record<string, string>>;
 
 type Shown = Omit<RecordedEvent, 'recordedtime'> & { readonly recordedtime?: string };
 
@@ -40,16 +45,20 @@ export const eachPage = async (
   }
 };
 
-/** All recorded events that pass, as a table or a document; answers how many there are. */
-export const printEvents = async (
-  context: Context,
-  call: Call,
-  filter: Readonly<Record<string, string>>,
-): Promise<number> =>
+/** Nothing is recorded of what never was, nor behind the end. @throws NotFound */
+const mustBePossible = async (client: Client, filter: Filter, position: number): Promise<void> => {
+  await mustEverBe(client, filter);
+  if (Number(filter.since) > position)
+    throw new NotFound(`the log ends at position ${position}, before ${filter.since}`, 'Name a position that it has.');
+};
+
+/** All recorded events that pass, as a table or a document; answers how many there are. @throws NotFound */
+export const printEvents = async (context: Context, call: Call, filter: Filter): Promise<number> =>
   withClient(context, async (client) => {
     const rows: RecordedEvent[] = [];
     const query = { ...asOfOf(call), filter };
     const position = await eachPage(client, query, (page) => rows.push(...page));
+    if (rows.length === 0) await mustBePossible(client, filter, position);
     if (call.flag('json')) printJson(context, { position, rows });
     else if (rows.length > 0) context.out(renderTable(columns, rows, context.width));
     return rows.length;
@@ -61,9 +70,16 @@ export const shownOf = ({ position, host, event }: Extract<WatchItem, { readonly
   return { ...meta, type: `cnm.${type}.v${version}`, data, position, host };
 };
 
+/** Who watches for what is to come is told that it is not there yet. */
+export const tellAwaited = async ({ err }: Context, client: Client, filter: Named): Promise<void> => {
+  const missing = await neverWas(client, filter);
+  if (missing) err(`cnm: ${missing.message}: waiting for it\n`);
+};
+
 /** What is recorded since, then what comes, one line each, until the process is ended. */
-const follow = (context: Context, call: Call, filter: Readonly<Record<string, string>>): Promise<undefined> =>
+const follow = (context: Context, call: Call, filter: Filter): Promise<undefined> =>
   withClient(context, async (client) => {
+    await tellAwaited(context, client, filter);
     const print = (event: Shown): void => {
       if (call.flag('json')) printJson(context, event);
       else context.out(followed(event));
@@ -75,7 +91,7 @@ const follow = (context: Context, call: Call, filter: Readonly<Record<string, st
       ...(network === undefined ? {} : { network }),
       ...(host === undefined ? {} : { host }),
       ...(label === undefined ? {} : { label }),
-      ...(type === undefined ? {} : { types: type.split(',') as NonNullable<WatchTypes> }),
+      ...(type === undefined ? {} : { types: typesOf(type) }),
       ...(from === undefined ? {} : { from }),
     });
     for await (const item of watching) {
@@ -84,8 +100,6 @@ const follow = (context: Context, call: Call, filter: Readonly<Record<string, st
     }
     return undefined;
   });
-
-type WatchTypes = NonNullable<Parameters<Client['watch']>[0]>['types'];
 
 /** A position, an event's place or a time, as a filter takes it. */
 export const since = (text: string): string => (/^\d+(\.\d+)?$/.test(text) ? text : String(parseMoment(text)));
@@ -104,7 +118,8 @@ const events: Spec = {
     ...listOptions,
   },
   run: async (call, context) => {
-    const from = call.text('since');
+    const [from, type] = [call.text('since'), call.text('type')];
+    if (type !== undefined) typesOf(type);
     const filter = {
       ...Object.fromEntries(
         ['type', 'network', 'host', 'label'].flatMap((name) => {

@@ -72,7 +72,7 @@ export const failureOf = (error: unknown): Failure | null => {
     case 'NotFound':
       return failure(exits.failed, 'NOT_FOUND', message, remedy);
     case 'NatsFault':
-      return failure(code === 'CONNECT_TIMEOUT' ? exits.noAnswer : exits.failed, code, message);
+      return failure(code === 'CONNECT_TIMEOUT' ? exits.noAnswer : exits.failed, code, message, remedyOf(code));
     case 'HostInUse':
       return failure(exits.failed, code, message, remedy);
     case 'KernelFailure':

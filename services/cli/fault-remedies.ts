@@ -4,11 +4,34 @@ import type { ImportFaultCode } from '../audit/import.ts';
 import type { KeyFaultCode } from '../audit/keys.ts';
 import type { SegmentFaultCode } from '../audit/segment-fault.ts';
 import type { SealFaultCode } from '../client/sealing.ts';
+import type { NatsFaultCode } from '../nats/fault.ts';
 import type { ReplayCode } from '../replay/fault.ts';
 
-type Code = ExportFaultCode | ImportFaultCode | KeyFaultCode | SegmentFaultCode | SealFaultCode | ReplayCode;
+type Code =
+  | NatsFaultCode
+  | ExportFaultCode
+  | ImportFaultCode
+  | KeyFaultCode
+  | SegmentFaultCode
+  | SealFaultCode
+  | ReplayCode;
 
 export const faultRemedies: Readonly<Record<Code, string>> = {
+  CONNECTION_CLOSED: 'Call it again; `cnm status` says whether the server is there.',
+  CONNECT_TIMEOUT: 'Start it (`cnm up`, or your own), or say in CNM_NATS_URL where it is.',
+  NOT_PERMITTED: 'Use settings that may: `cnm nats-config` gives each role its own (docs/operations.md, Accounts).',
+  CREDENTIALS_UNREADABLE:
+    'Name what `cnm nats-config` has written, where you may read it (docs/operations.md, Accounts).',
+  TLS_REFUSED: 'CNM_NATS_CA_FILE names who has signed the certificate of the server; its name has to stand in it.',
+  MESSAGE_INVALID: 'Use names that are shorter, and without blanks.',
+  STREAM_NOT_FOUND: 'Start a controller: it makes the streams. `cnm status` says which there are.',
+  STREAM_REGRESSED: 'The server has come back with an older copy: call it again, and see `cnm host ls`.',
+  SERVER_REFUSED:
+    'Look into the log of the server; on one with accounts it takes a role that may (docs/operations.md, Accounts).',
+  READ_STOPPED: 'Call it again.',
+  SERVER_FAILED: 'Look into its log, in CNM_DATA_DIR.',
+  DATA_DIR_IN_USE: 'Use the one that runs, or name another CNM_DATA_DIR.',
+  PORT_IN_USE: 'Name another CNM_NATS_PORT.',
   EXPORT_INVALID: '`cnm audit verify FILE` says where it is damaged; export once more, into another file.',
   EXPORT_PARTIAL: 'Name a file that `cnm audit export FILE` wrote without a filter.',
   EXPORT_RANGE: 'Name a position that the log has: `cnm status` says where it ends.',
@@ -36,5 +59,6 @@ export const faultRemedies: Readonly<Record<Code, string>> = {
   REPLAY_POSITION_UNKNOWN: 'Name a position or time that the export has (`--until`).',
   REPLAY_HOST_UNKNOWN: 'Name one of those with `--host`.',
   REPLAY_SANDBOX_UNKNOWN: 'Name one of those with `--sandbox`.',
+  REPLAY_DAMAGED: '`cnm audit verify FILE` says all that was found; without `--strict` it is built all the same.',
   REPLAY_INCOMPLETE: 'Load what the lines above name, or leave out `--strict`.',
 };

@@ -5,6 +5,7 @@ import type { HistoryRow } from '../../events/past-queries.ts';
 import { actorText } from './actor-text.ts';
 import { type Context, NotFound, printJson, withClient } from './context.ts';
 import { eachPage, printEvents, since } from './events.ts';
+import { mustEverBe } from './ever.ts';
 import { asOfOf } from './listing.ts';
 import { type Call, listOptions, type Spec } from './spec.ts';
 import { type Column, orDash, renderTable, shortTime } from './table.ts';
@@ -66,11 +67,18 @@ const narrowing = (call: Call, { word, inNetwork }: Noun): readonly (readonly [s
   ['host', word === 'host' ? undefined : call.text('host')],
 ];
 
+/** Endpoints are written `NETWORK/NAME` wherever they are shown. */
+const splitEndpoint = ({ word }: Noun, text: string): readonly [what: string, network?: string] => {
+  const slash = word === 'endpoint' ? text.lastIndexOf('/') : -1;
+  return slash < 0 ? [text] : [text.slice(slash + 1), text.slice(0, slash)];
+};
+
 const filterOf = (call: Call, noun: Noun): Readonly<Record<string, string>> => {
-  const what = call.args[0] ?? '';
+  const [what, network] = splitEndpoint(noun, call.args[0] ?? '');
   const from = call.text('since');
   const given = narrowing(call, noun).flatMap(([name, value]) => (value === undefined ? [] : [[name, value] as const]));
   return {
+    ...(network === undefined ? {} : { network }),
     ...Object.fromEntries(given),
     [noun.field(what)]: what,
     ...(from === undefined ? {} : { since: since(from) }),
@@ -123,7 +131,11 @@ const history = (noun: Noun): Spec => ({
       if (count === 0 && !call.flag('json')) throw await nothing(context, call, noun);
       return undefined;
     }
-    const { position, rows } = await withClient(context, (client) => client.history({ ...asOfOf(call), filter }));
+    const { position, rows } = await withClient(context, async (client) => {
+      const answer = await client.history({ ...asOfOf(call), filter });
+      if (answer.rows.length === 0) await mustEverBe(client, filter);
+      return answer;
+    });
     if (call.flag('json')) printJson(context, { position, rows });
     else if (rows.length === 0) throw await nothing(context, call, noun);
     else context.out(renderTable(columns, rows, context.width));

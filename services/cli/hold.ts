@@ -1,5 +1,6 @@
 /** `cnm audit hold`: ls, set, lift. What a hold covers is neither shredded nor put away. */
 import type { ViewRows } from '../../projections/views.ts';
+import { actorText } from './actor-text.ts';
 import { sendAndTell, sendOptions } from './context.ts';
 import { listing } from './listing.ts';
 import { type Call, type Options, type Spec, UsageError } from './spec.ts';
@@ -20,7 +21,7 @@ const columns: readonly Column<ViewRows['holds']>[] = [
   { title: 'HOLD', text: ({ name }) => name },
   { title: 'ON', text: ({ subject }) => (subject === null ? 'everything' : `subject ${subject}`) },
   { title: 'SINCE', text: ({ since }) => shortTime(since) },
-  { title: 'BY', text: ({ actor }) => actor },
+  { title: 'BY', text: actorText },
   { title: 'REASON', text: ({ reason }) => reason },
 ];
 

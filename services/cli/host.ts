@@ -1,6 +1,7 @@
 /** `cnm host`: ls, inspect, resume, lost. */
 import type { Regressed } from '../../projections/hosts.ts';
 import type { ViewRows } from '../../projections/views.ts';
+import { actorText } from './actor-text.ts';
 import { sendAndTell, sendOptions } from './context.ts';
 import { reasonOf, reasonOption } from './hold.ts';
 import { describeFields, inspection, listing } from './listing.ts';
@@ -69,7 +70,7 @@ const inspect: Spec = inspection({
   describe: (row) =>
     describeFields({
       host: row.host,
-      status: row.lost ? `${describeLife(row)}, by ${row.lost.actor}: ${row.lost.reason}` : describeLife(row),
+      status: row.lost ? `${describeLife(row)}, by ${actorText(row.lost)}: ${row.lost.reason}` : describeLife(row),
       epoch: String(row.epoch),
       kernel: row.kernel,
       'boot id': row.bootId,

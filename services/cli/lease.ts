@@ -1,5 +1,6 @@
 /** `cnm lease`: ls, renew. Sandboxes and networks that were made with a lease end unless whoever made them renews it. */
 import type { ViewRows } from '../../projections/views.ts';
+import { actorText } from './actor-text.ts';
 import { sendAndTell, sendOptions } from './context.ts';
 import { listing } from './listing.ts';
 import { type Spec, UsageError } from './spec.ts';
@@ -11,7 +12,7 @@ const columns: readonly Column<ViewRows['leases']>[] = [
   { title: 'NAME', text: ({ name }) => name },
   { title: 'HOST', text: ({ host }) => orDash(host) },
   { title: 'OWNER', text: ({ owner }) => orDash(owner) },
-  { title: 'BY', text: ({ actor }) => actor },
+  { title: 'BY', text: actorText },
   { title: 'RENEWED', text: ({ renewedAt, renewals }) => `${shortTime(renewedAt)} (${renewals})` },
   {
     title: 'EXPIRES',

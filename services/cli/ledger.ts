@@ -2,6 +2,7 @@
 import { type LedgerRow, ledgerKinds, type Moment } from '../../events/past-queries.ts';
 import { actorText } from './actor-text.ts';
 import { NotFound, printJson, withClient } from './context.ts';
+import { mustEverBe } from './ever.ts';
 import { asOfOf } from './listing.ts';
 import { listOptions, type Spec } from './spec.ts';
 import { type Column, orDash, renderTable, shortTime } from './table.ts';
@@ -17,9 +18,11 @@ const columns: readonly Column<LedgerRow>[] = [
   { title: 'NETWORK', text: ({ network }) => orDash(network) },
   { title: 'HOLDER', text: holderOf },
   { title: 'FROM', text: ({ from }) => shortTime(from.occurred) },
+  { title: 'RECORDED', text: ({ from }) => shortTime(from.recorded) },
   { title: 'POSITION', text: ({ from }) => from.position },
   { title: 'BY', text: ({ from }) => byOf(from) },
   { title: 'UNTIL', text: ({ until }) => shortTime(until?.occurred) },
+  { title: 'RECORDED', text: ({ until }) => shortTime(until?.recorded) },
   { title: 'POSITION', text: ({ until }) => orDash(until?.position) },
   { title: 'BY', text: ({ until }) => (until === null ? '-' : byOf(until)) },
 ];
@@ -32,6 +35,9 @@ const spelled = {
   name: 'a name, written NAME or NETWORK/NAME',
 } as const;
 
+/** What tells of those who were refused it, or of names before they could be resolved. */
+const about = { address: 'address IP', mac: 'mac MAC', port: 'port PORT', name: 'endpoint NAME' } as const;
+
 const ledger = (kind: LedgerRow['kind']): Spec => ({
   path: `ledger ${kind}`,
   args: [args[kind]],
@@ -43,18 +49,21 @@ const ledger = (kind: LedgerRow['kind']): Spec => ({
   },
   run: async (call, context) => {
     const what = call.args[0] ?? '';
-    const named = (['network', 'host'] as const).flatMap((name) => {
-      const value = call.text(name);
-      return value === undefined ? [] : [[name, value] as const];
+    const [network, host] = [call.text('network'), call.text('host')];
+    const filter = {
+      kind,
+      what,
+      ...(network === undefined ? {} : { network }),
+      ...(host === undefined ? {} : { host }),
+    };
+    const { position, rows } = await withClient(context, async (client) => {
+      const answer = await client.ledger({ ...asOfOf(call), filter });
+      if (answer.rows.length === 0) await mustEverBe(client, filter);
+      return answer;
     });
-    const filter = { kind, what, ...Object.fromEntries(named) };
-    const { position, rows } = await withClient(context, (client) => client.ledger({ ...asOfOf(call), filter }));
     if (call.flag('json')) printJson(context, { position, rows });
     else if (rows.length === 0)
-      throw new NotFound(
-        `nobody held ${kind} ${what}`,
-        'See `cnm help ledger` for how it is written, and `cnm events`.',
-      );
+      throw new NotFound(`nobody held ${kind} ${what}`, `See \`cnm history ${about[kind]}\`.`);
     else context.out(renderTable(columns, rows, context.width));
     return undefined;
   },

@@ -57,10 +57,12 @@ const eventOf = (call: Call, spec: Spec = show): string => {
   return text.includes('.') ? text : `${text}.0`;
 };
 
-/** @throws NotFound where the views have parked nothing there, unless it is to be sent all the same */
+/** @throws NotFound where the views have parked nothing there, unless it is to be sent all the same; of what is not on the log nothing is */
 const rowOf = async (client: Client, event: string, isForced: boolean): Promise<ParkedRow | null> => {
-  const { rows } = await client.parked({ filter: { position: event } });
+  const { rows, position } = await client.parked({ filter: { position: event } });
   const [row] = rows;
+  if (Number.parseInt(event, 10) > position)
+    throw new NotFound(`there is no event ${event}: the log ends at position ${position}`, 'See `cnm parked ls`.');
   if (row || isForced) return row ?? null;
   throw new NotFound(
     `no view has parked ${event}`,
@@ -101,6 +103,9 @@ const tryOut = async (call: Call, context: Context, event: string, verb: 'retry'
   return undefined;
 };
 
+/** A controller or a worker may have parked it all the same. */
+const unseen = 'is parked by no view, and was by none';
+
 const settle = async (call: Call, context: Context, spec: Spec, verb: 'retry' | 'discard'): Promise<undefined> => {
   const event = eventOf(call, spec);
   const reason = call.text('reason') ?? '';
@@ -108,7 +113,7 @@ const settle = async (call: Call, context: Context, spec: Spec, verb: 'retry' | 
   if (verb === 'discard' && reason === '') throw new UsageError('--reason is missing', spec);
   const [position = 0, index = 0] = event.split('.').map(Number);
   return withClient(context, async (client) => {
-    await rowOf(client, event, call.flag('force'));
+    const row = await rowOf(client, event, call.flag('force'));
     const outcome = await sendAndWait(call, context, client, {
       what: `event ${event}`,
       send: (sender, options) =>
@@ -123,7 +128,10 @@ const settle = async (call: Call, context: Context, spec: Spec, verb: 'retry' | 
     });
     const isParked = rows.length > 0;
     if (call.flag('json')) printJson(context, { event, position: outcome.position, parked: isParked });
-    else context.out(`${event} ${isParked ? 'is still parked' : 'is parked no more'} (position ${outcome.position})\n`);
+    else
+      context.out(
+        `${event} ${isParked ? 'is still parked' : row ? 'is parked no more' : unseen} (position ${outcome.position})\n`,
+      );
     return undefined;
   });
 };

@@ -1,5 +1,6 @@
 /** `cnm port ls`: what of a host can be reached through published ports, now or at any moment. */
 import type { ViewRows } from '../../projections/views.ts';
+import { actorText } from './actor-text.ts';
 import { listing } from './listing.ts';
 import { describeRange } from './port-values.ts';
 import { type Spec, UsageError } from './spec.ts';
@@ -28,7 +29,7 @@ const columns: readonly Column<PortRow>[] = [
   { title: 'SANDBOX', text: ({ sandbox }) => orDash(sandbox) },
   { title: 'EXPOSURE', text: ({ exposure }) => exposure },
   { title: 'STATUS', text: ({ status }) => status },
-  { title: 'ACTOR', text: ({ actor }) => orDash(actor) },
+  { title: 'ACTOR', text: actorText },
   { title: 'SINCE', text: ({ since }) => shortTime(since) },
 ];
 

@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { printPlan } from '../../drivers/plan.ts';
 import { type Export, openExport } from '../audit/open-export.ts';
+import { verifyExport } from '../audit/verify.ts';
 import { environment } from '../lib/config.ts';
 import { createLogger } from '../lib/logger.ts';
 import { type Inside, runChild } from '../replay/child.ts';
@@ -93,6 +94,19 @@ const stepThrough = async (context: Context, replay: Replay, shell: () => Promis
   }
 };
 
+/**
+ * What is built out of a file that was changed never was. It is built all the same, for whoever has nothing else, unless it is to be strict.
+ * @throws ReplayFault REPLAY_DAMAGED
+ */
+const tellDamage = async (call: Call, { err }: Context, log: Export): Promise<void> => {
+  const { found, findings } = await verifyExport(log, new Map());
+  const [first] = findings;
+  if (first === undefined) return;
+  const detail = `${call.args[0]} is not what was stored: position ${first.position} ${first.kind}: ${first.detail}`;
+  if (call.flag('strict')) throw new ReplayFault('REPLAY_DAMAGED', detail);
+  err(`cnm: ${detail}${found > 1 ? `, and ${found - 1} more` : ''}: see \`cnm audit verify\`\n`);
+};
+
 type Watch = (pid: number | null) => void;
 
 const perform = async (call: Call, context: Context, replay: Replay, realm: string, watch: Watch): Promise<number> => {
@@ -130,6 +144,7 @@ const run = async (call: Call, context: Context): Promise<number> => {
   const moment = call.text('until');
   const until = moment === undefined ? null : parseMoment(moment);
   const log = await opened(call.args[0] ?? '');
+  await tellDamage(call, context, log);
   const { realm } = log.header;
   const { clock, config } = context;
   const logger = createLogger(config.logLevel ?? 'error');
@@ -158,7 +173,7 @@ const replay: Spec = {
     sandbox: { value: 'ID', help: 'run the command in this sandbox instead of on the host' },
     step: { help: 'go on from there message by message, and see what each changes' },
     rootless: { help: 'without root, in a user namespace' },
-    strict: { help: 'fail when something cannot be rebuilt, instead of saying so' },
+    strict: { help: 'fail when something cannot be rebuilt, or the export was changed, instead of saying so' },
   },
   run,
 };

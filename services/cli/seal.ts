@@ -1,6 +1,7 @@
 /** `cnm seal`: put, open, shred, ls. */
 import { readFileSync } from 'node:fs';
 import type { ViewRows } from '../../projections/views.ts';
+import { actorText } from './actor-text.ts';
 import { printJson, sendAndTell, sendOptions, withClient } from './context.ts';
 import { reasonOf, reasonOption } from './hold.ts';
 import { listing } from './listing.ts';
@@ -58,7 +59,7 @@ const shred: Spec = {
 const columns: readonly Column<ViewRows['shredded']>[] = [
   { title: 'SUBJECT', text: ({ subject }) => subject },
   { title: 'SHREDDED', text: ({ since }) => shortTime(since) },
-  { title: 'BY', text: ({ actor }) => actor },
+  { title: 'BY', text: actorText },
   { title: 'REASON', text: ({ reason }) => reason },
 ];
 

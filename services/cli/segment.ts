@@ -1,11 +1,9 @@
 /** `cnm audit segment`: the log is put away into a file, and goes on from what it added up to. */
 import { resolve } from 'node:path';
 import { findState } from '../up/state-file.ts';
-import { withFiles } from './audit-streams.ts';
+import { withConnection, withFiles } from './audit-streams.ts';
 import { type Context, printJson } from './context.ts';
 import { jsonOption, type Spec, UsageError } from './spec.ts';
-
-const CONNECT_MS = 3_000;
 
 /** The server that runs, or the embedded one for as long as it takes: with `cnm up` it would run, and must not. */
 const withIdleServer = async <T>(context: Context, work: (url: string) => Promise<T>): Promise<T> => {
@@ -46,9 +44,6 @@ export const segmentSpec: Spec = {
     const { putAway } = await import('../audit/segment.ts');
     const { discover } = await import('../client/status.ts');
     const { liveWorkers } = await import('../nats/live-workers.ts');
-    const { connectNats } = await import('../nats/connection.ts');
-    const { securityOf } = await import('../nats/security.ts');
-    const { silentLogger } = await import('../lib/logger.ts');
     const keyFile = config.checkpointKeyFile;
     if (keyFile === null)
       throw new SegmentFault('SEGMENT_UNSIGNED', 'CNM_CHECKPOINT_KEY_FILE names no key to sign the segment with');
@@ -56,26 +51,15 @@ export const segmentSpec: Spec = {
       await withFiles(() => readSigningKey(keyFile)),
       await withFiles(() => readVerifyingKeys(call.texts('key'))),
     ];
-    const done = await withIdleServer(context, async (url) => {
-      const security = securityOf(config);
-      const connection = await connectNats({
-        url,
-        role: 'audit',
-        log: silentLogger(),
-        waitMs: CONNECT_MS,
-        clock,
-        security,
-      });
-      try {
+    const done = await withIdleServer(context, (url) =>
+      withConnection(context, url, async (connection) => {
         const answering = (await discover(connection)).map((service) => service.name);
         const workers = await liveWorkers(connection, clock);
         const running = [...answering, ...workers.map((host) => `the worker of ${host}`)];
         if (running.length > 0) throw new SegmentFault('SEGMENT_IN_USE', `stop these first: ${running.join(', ')}`);
         return await withFiles(() => putAway({ connection, file: resolve(name), key, keys, clock }));
-      } finally {
-        await connection.close();
-      }
-    });
+      }),
+    );
     if (call.flag('json')) printJson(context, done);
     else {
       const { segment, first, file, sha256, messages } = done;

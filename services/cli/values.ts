@@ -50,11 +50,17 @@ export const parsePairs = (texts: readonly string[], what: string): Record<strin
     }),
   );
 
-/** A position of the log, or a time that this machine's clock would show. */
+const written = /^(\d{4}-\d\d-(\d\d))(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)(Z|[+-]\d\d:\d\d)?)?$/;
+
+/** A position of the log, or a time: RFC 3339, or as listings show it, which is in UTC where it names no zone. */
 export const parseMoment = (text: string): number | string => {
   if (/^\d{1,15}$/.test(text)) return Number(text);
-  const ms = Date.parse(text);
-  if (Number.isNaN(ms)) throw new UsageError(`${text} is neither a position nor a time such as 2026-01-31T14:03:00Z`);
+  const [, date = '', day, time = '00:00', zone = 'Z'] = written.exec(text.toUpperCase()) ?? [];
+  const ms = Date.parse(`${date}T${time}${zone}`);
+  // A 30th of February would be read as a day of March.
+  const isDay = new Date(`${date}T00:00Z`).getUTCDate() === Number(day);
+  if (Number.isNaN(ms) || !isDay)
+    throw new UsageError(`${text} is neither a position nor a time such as 2026-01-31T14:03:00Z`);
   return new Date(ms).toISOString();
 };
 

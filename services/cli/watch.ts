@@ -1,5 +1,4 @@
 /** `cnm watch`: what is, then everything that happens to it, one line each, and where to go on after a break. */
-import { eventVersions } from '../../events/envelope.ts';
 import { type ViewName, viewNames } from '../../events/queries.ts';
 import type { WatchItem, WatchOptions } from '../client/index.ts';
 import { sleep } from '../lib/clock.ts';
@@ -7,8 +6,12 @@ import { labelledViews } from '../projector/watch.ts';
 import { parseCursor } from '../projector/watch-position.ts';
 import { type Context, printJson, withClient } from './context.ts';
 import { CursorFile, readCursor } from './cursor-file.ts';
-import { followed, shownOf } from './events.ts';
+import { typesOf } from './event-types.ts';
+import { followed, shownOf, tellAwaited } from './events.ts';
 import { type Call, jsonOption, type Spec, UsageError } from './spec.ts';
+
+/** A cursor is never further behind, however little passes: so much is read again. */
+const PASSING_EVERY = 1_000;
 
 /** So few wait that timers come to their turn between them. */
 const BUFFER_MAX = 256;
@@ -17,13 +20,6 @@ const viewOf = (name: string): ViewName => {
   const view = viewNames.find((known) => known === name);
   if (view === undefined) throw new UsageError(`no view ${name}: there are ${viewNames.join(', ')}`, watch);
   return view;
-};
-
-const typesOf = (text: string): NonNullable<WatchOptions['types']> => {
-  const types = text.split(',').map((type) => type.trim());
-  const unknown = types.filter((type) => !Object.hasOwn(eventVersions, type));
-  if (unknown.length > 0) throw new UsageError(`no event types: ${unknown.join(', ')}`, watch);
-  return types as unknown as NonNullable<WatchOptions['types']>;
 };
 
 /** A cursor that is kept counts more than where to begin without one. */
@@ -50,10 +46,12 @@ const optionsOf = (call: Call): WatchOptions => {
     ...(label.length === 0 ? {} : { label }),
     ...startOf(call),
     bufferMax: BUFFER_MAX,
+    ...(call.text('cursor') === undefined ? {} : { passingEvery: PASSING_EVERY }),
   };
 };
 
 const print = (call: Call, context: Context, item: WatchItem): void => {
+  if (item.kind === 'passing') return;
   if (item.kind === 'event') {
     const event = shownOf(item);
     if (call.flag('json')) printJson(context, { kind: 'event', cursor: item.cursor, ...event });
@@ -117,7 +115,10 @@ const watch: Spec = {
   },
   run: async (call, context) => {
     const options = optionsOf(call);
-    await withClient(context, (client) => follow(call, context, client.watch(options)));
+    await withClient(context, async (client) => {
+      await tellAwaited(context, client, options);
+      await follow(call, context, client.watch(options));
+    });
     return undefined;
   },
 };

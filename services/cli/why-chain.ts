@@ -15,7 +15,8 @@ export type Asked =
 export const askedBy = (text: string, addressOf: (text: string) => string | null): Asked => {
   if (text.startsWith('/')) return { kind: 'namespace', path: text };
   const [, port, protocol = 'tcp'] = /^(\d{1,5})(?:\/(tcp|udp|sctp))?$/.exec(text) ?? [];
-  if (port !== undefined) return { kind: 'port', protocol, port: Number(port) };
+  if (port !== undefined && Number(port) >= 1 && Number(port) <= 65_535)
+    return { kind: 'port', protocol, port: Number(port) };
   const address = addressOf(text);
   return address === null ? { kind: 'interface', name: text } : { kind: 'address', address };
 };

@@ -1,8 +1,10 @@
 /** `cnm why`: what an interface, an address, a host port or a namespace of this host is for, and who asked for it. */
+import { statSync } from 'node:fs';
 import { lookUpLink, lookUpListener } from '../../drivers/kernel/lookup.ts';
 import { parseTag } from '../../drivers/objects.ts';
 import { formatIp, parseIp } from '../../events/ip.ts';
 import { isPort } from '../../projections/event-ports.ts';
+import { bareAddress } from '../../projections/projection.ts';
 import type { Client } from '../client/index.ts';
 import type { Config } from '../lib/config.ts';
 import { type Context, NotFound, printJson, withClient } from './context.ts';
@@ -77,10 +79,26 @@ const ofPort = async (
   return { what: listener === null ? `${what}, where nobody listens` : `${what} of ${listener}`, entities: [] };
 };
 
+/** Which namespace a file stands for, whatever it is called; null where there is none that this user can see. */
+const identityOf = (path: string): string | null => {
+  try {
+    const { dev, ino } = statSync(path);
+    return `${dev}:${ino}`;
+  } catch {
+    return null;
+  }
+};
+
+/** By whichever path: the key of a sandbox, or what /proc has of a process in it. */
 const ofNamespace = async (client: Client, { host }: Config, path: string): Promise<Finding> => {
-  const { rows } = await client.sandboxes({ filter: { key: path, host } });
-  const entities = rows.map(({ id: name, incarnation: id }) => ({ kind: 'sandbox', id, name }) as const);
-  return { what: `namespace ${path}`, entities };
+  const asked = identityOf(path);
+  const { rows } = await client.sandboxes({ filter: { host } });
+  const isMeant = (key: string | null): boolean =>
+    key === path || (key !== null && asked !== null && identityOf(key) === asked);
+  const entities = rows
+    .filter(({ key }) => isMeant(key))
+    .map(({ id: name, incarnation: id }) => ({ kind: 'sandbox', id, name }) as const);
+  return { what: asked === null ? `no namespace ${path} here` : `namespace ${path}`, entities };
 };
 
 const find = (client: Client, config: Config, asked: Asked): Promise<Finding> => {
@@ -96,8 +114,9 @@ const find = (client: Client, config: Config, asked: Asked): Promise<Finding> =>
   }
 };
 
+/** With a prefix behind it as well, as kernels show it. */
 const addressOf = (text: string): string | null => {
-  const ip = parseIp(text);
+  const ip = parseIp(bareAddress(text));
   return ip && formatIp(ip.family, ip.value);
 };
 

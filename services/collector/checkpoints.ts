@@ -35,7 +35,7 @@ interface Deps extends CheckpointOptions {
 const appendSynced = async (file: string, line: string): Promise<void> => {
   const handle = await open(file, 'a', 0o644);
   try {
-    await handle.write(line);
+    await handle.appendFile(line);
     await handle.sync();
   } finally {
     await handle.close();

@@ -3,11 +3,9 @@
  * for their end with ordinary commands. It decides nothing: the decider checks each anew. Any number may run, since all of them ask under the same ids.
  */
 import type { Logger } from 'pino';
-import { cutsShort } from '../../events/cut-short.ts';
 import type { Event } from '../../events/envelope.ts';
-import { isIntent, isTerminal } from '../../events/events.ts';
 import { subjects } from '../../events/names.ts';
-import { commandKey, isLapsed } from '../../events/state.ts';
+import { isLapsed } from '../../events/state.ts';
 import type { Clock } from '../lib/clock.ts';
 import { DUE_STUCK_MS, type Look } from '../lib/health.ts';
 import { aboutCommand } from '../lib/log-fields.ts';
@@ -30,6 +28,7 @@ import {
 import { Liveness } from './liveness.ts';
 import { Schedule } from './schedule.ts';
 import { Shredding } from './shredding.ts';
+import { everythingIn, touchedBy } from './touched.ts';
 
 export interface CollectorOptions {
   readonly realm: string;
@@ -188,71 +187,23 @@ class TimedCollector implements Collector {
 
   /** What a segment carries over nobody has told of one by one. */
   #opened({ boundaries, shared }: Realm): void {
-    for (const boundary of boundaries.values()) this.#touchAll(boundary);
+    for (const boundary of boundaries.values()) this.#touch(everythingIn(boundary), boundary);
     for (const subject of shared.shredded.keys()) this.#shredding?.decided(subject);
   }
 
-  #touchAll(boundary: Boundary): void {
-    const { endpoints, sandboxes, networks, progress, shared } = boundary.state;
-    const own = boundary.host === null ? shared.networks : networks;
-    for (const id of own.keys()) this.#touched.set(`network ${id}`, boundary);
-    for (const id of endpoints.keys()) this.#touched.set(`endpoint ${id}`, boundary);
-    for (const incarnation of sandboxes.keys()) {
-      this.#touched.set(`sandbox ${incarnation}`, boundary);
-      this.#touched.set(`lease ${incarnation}`, boundary);
-    }
-    for (const key of progress.keys()) this.#touched.set(`command ${key}`, boundary);
+  #touch(keys: Iterable<string>, boundary: Boundary): void {
+    for (const key of keys) this.#touched.set(key, boundary);
   }
 
   /** Notes what an event has to do with; what follows from it is seen when its commit is folded in. */
   #see(event: Event, boundary: Boundary): void {
-    const { state } = boundary;
-    const { actor, commandid } = event.meta;
-    if (event.type === 'CommandRefused') {
-      if (actor === collectorActor) this.#refused(commandid, Date.parse(event.meta.time), boundary);
-      return;
-    }
-    if (event.type === 'SubjectShredded') {
-      this.#shredding?.decided(event.data.subject);
-      return;
-    }
-    if (event.type === 'HostFacts') {
-      this.#liveness?.stated(event.data.host);
-      return;
-    }
-    if (event.type === 'HostLost') {
-      this.#touchAll(boundary);
-      return;
-    }
-    if (cutsShort(event)) {
-      this.#touched.set(`command ${commandKey(event.data.actor, event.data.commandId)}`, boundary);
-      return;
-    }
-    if (isIntent(event.type) || isTerminal(event.type))
-      this.#touched.set(`command ${commandKey(actor, commandid)}`, boundary);
-    if (event.type === 'SandboxLost' || event.type === 'SandboxRestored' || event.type === 'SandboxReclaimed')
-      this.#touched.set(`sandbox ${event.data.sandbox.incarnation}`, boundary);
-    this.#seeLease(event, boundary);
-    const endpointId = event.type === 'EndpointCreateRequested' ? event.data.endpoint.id : endpointIn(event.data);
-    if (endpointId === null) return;
-    this.#touched.set(`endpoint ${endpointId}`, boundary);
-    // What leaves a sandbox, and what comes into one.
-    const left = state.endpoints.get(endpointId)?.sandbox?.incarnation;
-    if (left !== undefined) this.#touched.set(`sandbox ${left}`, boundary);
-    if (event.type === 'EndpointJoined') this.#touched.set(`sandbox ${event.data.sandbox.incarnation}`, boundary);
-    if (event.type === 'EndpointSuspected') this.#suspectedMs.set(endpointId, Date.parse(event.meta.time));
-  }
-
-  /** What leases begin with, what is said of them, and what may end what they are of. */
-  #seeLease({ type, data }: Event, boundary: Boundary): void {
-    if (type === 'EndpointJoinRequested') this.#touched.set(`lease ${data.sandbox.incarnation}`, boundary);
-    else if (type === 'NetworkCreateRequested') this.#touched.set(`network ${data.network.id}`, boundary);
-    else if (type === 'LeaseRenewed' || type === 'LeaseSuspected') {
-      if (data.sandbox) this.#touched.set(`lease ${data.sandbox.incarnation}`, boundary);
-      if (data.network) this.#touched.set(`network ${data.network.id}`, boundary);
-    } else if (type === 'NetworkDeleteRequested') this.#touched.set(`network ${data.networkId}`, boundary);
-    else if (type === 'EndpointLeaveRequested' || type === 'EndpointLeaveReverted')
-      this.#touched.set(`lease ${data.sandbox.incarnation}`, boundary);
+    const { type, data, meta } = event;
+    if (type === 'CommandRefused' && meta.actor === collectorActor)
+      this.#refused(meta.commandid, Date.parse(meta.time), boundary);
+    if (type === 'SubjectShredded') this.#shredding?.decided(data.subject);
+    if (type === 'HostFacts') this.#liveness?.stated(data.host);
+    if (type === 'EndpointSuspected') this.#suspectedMs.set(data.endpointId, Date.parse(meta.time));
+    this.#touch(touchedBy(event, boundary), boundary);
   }
 
   /** Either something newer has happened, and then this is its end; or it was not due by the controller's clock. */
@@ -381,6 +332,3 @@ class TimedCollector implements Collector {
 }
 
 const fresh = { refusals: 0, notBeforeMs: 0, isAsked: false } as const;
-
-const endpointIn = (data: object): string | null =>
-  'endpointId' in data && typeof data.endpointId === 'string' ? data.endpointId : null;

@@ -51,6 +51,8 @@ export interface Dns {
    * @returns why there are none; null when they take questions, which are answered from the next turn of the loop on
    */
   open(sandbox: SandboxFacts): Promise<KernelFault | null>;
+  /** Whether a sandbox has sockets, or is about to have them. */
+  has(incarnation: string): boolean;
   /** Closes the sockets of a sandbox for good, if it has any: resolves when they no longer keep the namespace. Its names stay. */
   release(incarnation: string): Promise<void>;
   /** An endpoint is in a sandbox. Told again, it changes to what is told, in its old place among the sandbox's endpoints. */
@@ -117,6 +119,7 @@ export const createDns = (options: DnsOptions): Dns => {
       opening.set(incarnation, { bound, served });
       return bound;
     },
+    has: (incarnation) => opening.has(incarnation) || server.isOpen(incarnation),
     release: async (incarnation) => {
       await opening.get(incarnation)?.served;
       await server.close(incarnation);

@@ -138,7 +138,7 @@ export const variables = {
   CNM_ROOTLESS: '1: `cnm up` and `cnm demo` in a user namespace of their own',
   CNM_THROWAWAY: 'set by the launcher around `cnm demo`',
   CNM_FAILPOINT:
-    'for tests: record:FILE writes down the name of every failpoint that is passed, kill:NAME@N ends the process at the N-th time (none)',
+    'for tests: record:FILE writes down the name of every failpoint that is passed, run:FILE runs a program there, kill:NAME@N ends the process at the N-th time (none)',
 } as const;
 type Variable = keyof typeof variables;
 

@@ -46,7 +46,7 @@ class Ahead {
   }
 
   #read(): Reader {
-    const reader = this.#stream.read({ from: this.#next }, (message) => {
+    const reader = this.#stream.read({ from: this.#next, until: this.#until }, (message) => {
       if (this.#reader === reader) this.#receive(message);
     });
     reader.closed.catch((reason: unknown) => {

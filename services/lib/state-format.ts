@@ -7,13 +7,25 @@ import { UnreadableCommit } from '../../events/envelope.ts';
 
 type Line = readonly unknown[];
 
-export const stateFormat = 1;
+export const stateFormat = 2;
 
 /** The first line of a state. */
 export const formatLine: Line = ['format', stateFormat];
 
+const asked: ReadonlySet<unknown> = new Set(['ports', 'holds', 'shredded', 'leases']);
+
+const withProof = (line: Line): Line => {
+  const [kind, view, key, row] = line as readonly [unknown, unknown, unknown, Readonly<Record<string, object | null>>];
+  if (kind !== 'view') return line;
+  if (asked.has(view)) return [kind, view, key, { ...row, actorproof: null }];
+  return view === 'hosts' && row.lost ? [kind, view, key, { ...row, lost: { ...row.lost, actorproof: null } }] : line;
+};
+
 /** Key: the format that the step reads, of which it makes lines of the next one: one for one, none, or several. */
-const steps: Readonly<Record<number, (line: Line) => readonly Line[]>> = {};
+const steps: Readonly<Record<number, (line: Line) => readonly Line[]>> = {
+  // Rows of views say whether anybody vouches for their actor.
+  1: (line) => [withProof(line)],
+};
 
 /** What the first line of a state says. @throws UnreadableCommit for a format that is newer than this version, or none */
 export const formatOf = (line: Line | undefined): number => {

@@ -61,11 +61,16 @@ export interface ReadOptions {
   readonly from: number;
   /** Subject filters (NATS wildcards); all subjects when left out. */
   readonly subjects?: readonly string[];
+  /**
+   * The last position that is wanted. A server is asked for nothing behind it; what is handed out behind it all the same is the caller's to
+   * pass over.
+   */
+  readonly until?: number;
 }
 
 /** A running read: never skips, never repeats, never reorders; survives reconnects and server restarts. */
 export interface Reader {
-  /** Resolves when all that was stored at the start of the read has been delivered. */
+  /** Resolves when all that was stored at the start of the read, or all that is wanted of it, has been delivered. */
   readonly caughtUp: Promise<void>;
   /** Resolves at `stop()`; rejects when the callback threw or the stream is gone for good. */
   readonly closed: Promise<void>;

@@ -6,6 +6,7 @@ import { describeError, NatsFault } from './fault.ts';
 import { keepMade } from './link.ts';
 import { greeting } from './ports.ts';
 import { certificateTrouble, type Security } from './security.ts';
+import { serverIdentity } from './server-identity.ts';
 
 export interface ConnectOptions {
   /** `nats://host:port`, several separated by commas; may carry `user:password@` or `token@`. */
@@ -42,7 +43,8 @@ export const connectNats = async (options: ConnectOptions): Promise<NatsConnecti
   const { servers, credentials } = parseUrl(options.url);
   const url = servers.join(',');
   const inboxPrefix = `_INBOX_${role}`;
-  const { apiPrefix, tls = wantsTls(servers) ? {} : undefined, ...identity } = options.security ?? {};
+  const { apiPrefix, tls: given = wantsTls(servers) ? {} : undefined, ...identity } = options.security ?? {};
+  const tls = given && { ...given, ...serverIdentity(servers) };
   const startedMs = clock.monotonicMs();
   for (let attempt = 1; ; attempt++) {
     try {

@@ -45,7 +45,7 @@ export class OrderedRead implements Reader {
   private readonly closedWith = Promise.withResolvers<void>();
   private readonly deps: OrderedReadDeps;
   private readonly stream: string;
-  private readonly subjects: readonly string[];
+  private readonly options: ReadOptions;
   private readonly onMessage: (message: Message) => void;
   private readonly releaseLink: () => void;
   private session: PullSession | undefined;
@@ -65,7 +65,7 @@ export class OrderedRead implements Reader {
   constructor(deps: OrderedReadDeps, stream: string, options: ReadOptions, onMessage: (message: Message) => void) {
     this.deps = deps;
     this.stream = stream;
-    this.subjects = options.subjects ?? [];
+    this.options = options;
     this.onMessage = onMessage;
     this.next = Math.max(1, options.from);
     this.caughtUp = this.caughtUpWith.promise;
@@ -128,7 +128,7 @@ export class OrderedRead implements Reader {
         this.fail(regressed(this.stream, this.last));
         return;
       }
-      const pending = await session.open(await manager, this.next, this.subjects);
+      const pending = await session.open(await manager, { ...this.options, from: this.next });
       if (this.session !== session) return;
       this.notFound = 0;
       this.remaining ??= pending;
@@ -174,7 +174,10 @@ export class OrderedRead implements Reader {
       }
     }
     if (this.remaining !== undefined && this.remaining > 0) this.remaining--;
-    if (this.remaining === 0 || message.pending === 0) this.caughtUpWith.resolve();
+    const isEnough = message.position >= (this.options.until ?? Number.POSITIVE_INFINITY);
+    if (isEnough || this.remaining === 0 || message.pending === 0) this.caughtUpWith.resolve();
+    // Nothing more was asked for, so silence is no sign of trouble.
+    if (isEnough) this.cancelWatch();
   }
 
   /** Drops the consumer and reads on with a new one behind the last position handed out. */

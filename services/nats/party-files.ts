@@ -25,6 +25,7 @@ import {
   type ServerPlace,
 } from './accounts.ts';
 import { NatsFault } from './fault.ts';
+import { placeFile } from './kept-place.ts';
 
 type Kind = 'service' | 'operator' | 'host' | 'actor' | 'reader' | 'viewer';
 const kinds: readonly Kind[] = ['service', 'operator', 'host', 'actor', 'reader', 'viewer'];
@@ -62,11 +63,24 @@ const parsePartyFolder = (folder: string): Party | null => {
   return kind === undefined || name === null ? null : { kind, name };
 };
 
+/** People who are several of these have one key for it, whichever of their folders they are given. */
+const personKinds = ['actor', 'reader', 'viewer'] as const;
+
+/** A folder that the same person has already; null: none. */
+const sameIn = (keys: string, { kind, name }: Party): string | null => {
+  if (!personKinds.some((one) => one === kind)) return null;
+  const others = personKinds.filter((one) => one !== kind).map((one) => join(keys, folderName({ kind: one, name })));
+  return others.find((folder) => existsSync(join(folder, 'seed.nk'))) ?? null;
+};
+
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-/** The public key of the seed that is there, or of a new one. @throws NatsFault CREDENTIALS_UNREADABLE for a file that holds none */
-const keyIn = (folder: string): { readonly key: string; readonly isNew: boolean } => {
+/**
+ * The public key of the seed that is there, or else of a new one. @param like a folder with the seed that is to be had here too
+ * @throws NatsFault CREDENTIALS_UNREADABLE for a file that holds none
+ */
+const keyIn = (folder: string, like: string | null): { readonly key: string; readonly isNew: boolean } => {
   const path = join(folder, 'seed.nk');
   if (existsSync(path)) {
     try {
@@ -78,7 +92,8 @@ const keyIn = (folder: string): { readonly key: string; readonly isNew: boolean 
     }
   }
   mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const pair = nkeys.createUser();
+  const seed = like === null ? null : encoder.encode(readFileSync(join(like, 'seed.nk'), 'utf8').trim());
+  const pair = seed === null ? nkeys.createUser() : nkeys.fromSeed(seed);
   writeFileSync(path, `${decoder.decode(pair.getSeed())}\n`, { mode: 0o600, flag: 'wx', flush: true });
   return { key: pair.getPublicKey(), isNew: true };
 };
@@ -112,7 +127,10 @@ export const writeParties = (directory: string, wanted: Wanted): Written => {
   }
   for (const folder of wanted.remove) {
     if (parsePartyFolder(folder) === null || !existsSync(join(keys, folder)))
-      throw new NatsFault('CREDENTIALS_UNREADABLE', `there is no ${folder} in ${keys}`);
+      throw new NatsFault(
+        'CREDENTIALS_UNREADABLE',
+        `there is no ${folder} in ${keys}, but ${readdirSync(keys).join(', ') || 'nothing'}`,
+      );
     rmSync(join(keys, folder), { recursive: true });
   }
   const asked: readonly Party[] = [
@@ -128,10 +146,12 @@ export const writeParties = (directory: string, wanted: Wanted): Written => {
     const party = parsePartyFolder(name);
     if (party === null) return [];
     const folder = join(keys, name);
-    const { key, isNew } = keyIn(folder);
+    const { key, isNew } = keyIn(folder, sameIn(keys, party));
     replace(join(folder, 'env'), settingsOf(party, folder, wanted.url));
     return [{ ...party, key, isNew, folder }];
   });
+  const { listen, monitor, storeDir, tls } = wanted.place;
+  replace(...placeFile(directory, { listen, monitor, storeDir, tls, keys, url: wanted.url }));
   const config = join(directory, 'nats.conf');
   replace(config, accountsConfig(wanted.place, partiesOf(parties)));
   return {
@@ -140,13 +160,13 @@ export const writeParties = (directory: string, wanted: Wanted): Written => {
   };
 };
 
-/** Who is several of an actor, a reader and a viewer has one account for it, and one key: that of the first of these. */
+/** Who is several of an actor, a reader and a viewer has one account for it, and one key. */
 const partiesOf = (found: readonly (Party & { readonly key: string })[]): Parties => {
   const of = (kind: Kind) => found.filter((party) => party.kind === kind);
   const isOne = (kind: Kind, name: string): boolean => of(kind).some((party) => party.name === name);
   const keyOf = (name: CoreService): string => of('service').find((party) => party.name === name)?.key ?? '';
   const people = new Map<string, Person>();
-  for (const { name, key } of (['actor', 'reader', 'viewer'] as const).flatMap(of)) {
+  for (const { name, key } of personKinds.flatMap(of)) {
     if (people.has(name)) continue;
     const reads = isOne('reader', name);
     people.set(name, { name, key, acts: isOne('actor', name), reads, views: reads || isOne('viewer', name) });

@@ -1,6 +1,7 @@
 /** One ephemeral pull consumer on the server, and what was received of it: in order and without gaps, or it ends with the reason. */
 import { AckPolicy, type ConsumerConfig, DeliverPolicy, type JetStreamManager } from '@nats-io/jetstream';
 import { type Msg, type NatsConnection, nanos, type Subscription } from '@nats-io/transport-node';
+import type { ReadOptions } from '../lib/stream.ts';
 import { apiPrefixOf, newInbox } from './link.ts';
 import { ackPrefixLength, DeliveredMessage } from './stored-message.ts';
 
@@ -44,6 +45,8 @@ export class PullSession {
   private subscription: Subscription | undefined;
   private ended = false;
   private prefixLength = 0;
+  /** How many messages are wanted at most. */
+  private wanted = Number.POSITIVE_INFINITY;
   private delivered = 0;
   private outstanding = 0;
   /** Of bodies, since the last request. */
@@ -60,7 +63,9 @@ export class PullSession {
   }
 
   /** Makes the consumer and asks for messages. Answers how many stored ones there are. @throws what the server or the library says */
-  async open(manager: JetStreamManager, from: number, subjects: readonly string[]): Promise<number> {
+  async open(manager: JetStreamManager, { from, until, subjects = [] }: ReadOptions): Promise<number> {
+    // Of some subjects there are fewer: then the last ones are behind it.
+    if (until !== undefined) this.wanted = Math.max(0, until - from + 1);
     const info = await manager.consumers.add(this.stream, consumerConfig(this.name, from, subjects));
     if (this.ended) {
       void this.remove(manager);
@@ -96,8 +101,10 @@ export class PullSession {
   }
 
   private pull(): void {
-    const batch = WINDOW_MESSAGES - this.outstanding;
-    this.outstanding = WINDOW_MESSAGES;
+    const window = Math.min(WINDOW_MESSAGES, this.wanted - this.delivered);
+    const batch = window - this.outstanding;
+    if (batch <= 0) return;
+    this.outstanding = window;
     this.bytes = 0;
     const request = { batch, max_bytes: WINDOW_BYTES, expires: nanos(EXPIRES_MS), idle_heartbeat: nanos(HEARTBEAT_MS) };
     const subject = `${apiPrefixOf(this.connection)}.CONSUMER.MSG.NEXT.${this.stream}.${this.name}`;

@@ -240,7 +240,8 @@ export interface SharedReads {
 /** One feed for all reads of the whole of a stream. Messages are shared: what is decoded once is decoded for all. */
 export const shareReads = (stream: Stream): SharedReads => {
   const feed = new Feed(stream);
-  const isWhole = ({ from, subjects }: ReadOptions): boolean => from === 1 && subjects === undefined;
+  const isWhole = ({ from, subjects, until }: ReadOptions): boolean =>
+    from === 1 && subjects === undefined && until === undefined;
   const appended: SharedReads['appended'] = (append, position, batch) => feed.appended(append, position, batch);
   const readsOf = (acts: Acts | null): Stream =>
     withReads(

@@ -50,7 +50,7 @@ export const foldUntil = async (
 ): Promise<void> => {
   if (views.position >= position) return;
   const { promise: reached, resolve } = Promise.withResolvers<void>();
-  const reader = log.read({ from: views.position + 1 }, (message) => {
+  const reader = log.read({ from: views.position + 1, until: position }, (message) => {
     if (message.position > position) return;
     const parts = decodedParts(message);
     note?.(message, parts);

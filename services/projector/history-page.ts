@@ -10,6 +10,7 @@ import { parsePort } from '../../projections/event-ports.ts';
 import { isBehind } from '../../projections/event-position.ts';
 import { commandsToldBy, historyRows, type Placed, Records } from '../../projections/history.ts';
 import { originOf } from '../../projections/origin.ts';
+import { bareAddress } from '../../projections/projection.ts';
 import { placedEvents } from '../lib/commit.ts';
 import { recordedOf } from '../lib/recorded.ts';
 import type { Message } from '../lib/stream.ts';
@@ -46,15 +47,26 @@ const READ_BYTES_MAX = 16 * 1024 * 1024;
 
 const malformed = (detail: string): QueryFault => new QueryFault('QUERY_MALFORMED', detail);
 
+/** As events spell it; a prefix behind it, as kernels and events show it, is no part of it. @throws QueryFault */
+export const addressOf = (text: string): string => {
+  const ip = parseIp(bareAddress(text));
+  if (!ip) throw malformed(`no address: ${text}`);
+  return formatIp(ip.family, ip.value);
+};
+
+/** @throws QueryFault */
+export const macOf = (text: string): string => {
+  if (/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(text)) return text.toLowerCase();
+  throw malformed(`no MAC address: ${text}`);
+};
+
 /** Spelled as events spell it. */
 const spell = (name: string, text: string): string => {
-  if (name === 'mac') return text.toLowerCase();
+  if (name === 'mac') return macOf(text);
   if (name === 'port' && parsePort(text) === null)
     throw malformed(`no port: ${text}; write PORT, PROTO/PORT or HOST/PROTO/PORT`);
   if (name !== 'address') return text;
-  const ip = parseIp(text);
-  if (!ip) throw malformed(`no address: ${text}`);
-  return formatIp(ip.family, ip.value);
+  return addressOf(text);
 };
 
 const parseFilter = (asked: Readonly<Record<string, string>>): EventFilter => {
@@ -80,7 +92,7 @@ const ofHost = async (
 ): Promise<void> => {
   if (range.from > range.until) return;
   const filter = [subjects.host(host), subjects.outcome(host)];
-  const reader = log.read({ from: range.from, subjects: filter }, (message) => {
+  const reader = log.read({ ...range, subjects: filter }, (message) => {
     if (message.position <= range.until) take(message);
   });
   reader.closed.catch(() => {});

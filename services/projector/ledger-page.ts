@@ -1,18 +1,16 @@
 /** Query `ledger`: who held an address, a MAC address, a host port or a name, and from when until when. */
 import { type Event, UnreadableCommit } from '../../events/envelope.ts';
-import { formatIp, parseIp } from '../../events/ip.ts';
 import { type LedgerRow, ledgerKinds, type Moment } from '../../events/past-queries.ts';
 import type { Query } from '../../events/queries.ts';
 import { parsePort } from '../../projections/event-ports.ts';
 import { type EventPosition, formatPosition } from '../../projections/event-position.ts';
 import { isNetwork } from '../../projections/filter.ts';
 import { type Interval, isHeldAt } from '../../projections/ledger.ts';
-import { bareAddress } from '../../projections/projection.ts';
 import { placedEvents } from '../lib/commit.ts';
 import { recordedOf } from '../lib/recorded.ts';
 import type { Message } from '../lib/stream.ts';
 import { commitsAt } from './commits-at.ts';
-import type { HistoryDeps } from './history-page.ts';
+import { addressOf, type HistoryDeps, macOf } from './history-page.ts';
 import { type Page, pageOf } from './page.ts';
 import { QueryFault } from './query-fault.ts';
 import { singlesOf } from './recorded.ts';
@@ -25,12 +23,9 @@ const malformed = (detail: string): QueryFault => new QueryFault('QUERY_MALFORME
 
 /** What the ledger calls it: ports stand under every host that has them. */
 const wantedOf = (kind: LedgerRow['kind'], text: string, hosts: readonly string[]): readonly string[] => {
-  if (kind === 'mac' || kind === 'name') return [text.toLowerCase()];
-  if (kind === 'address') {
-    const ip = parseIp(bareAddress(text));
-    if (!ip) throw malformed(`no address: ${text}`);
-    return [formatIp(ip.family, ip.value)];
-  }
+  if (kind === 'name') return [text.toLowerCase()];
+  if (kind === 'mac') return [macOf(text)];
+  if (kind === 'address') return [addressOf(text)];
   const port = parsePort(text);
   if (!port) throw malformed(`no port: ${text}; write PORT, PROTO/PORT or HOST/PROTO/PORT`);
   const protocols = port.protocol === null ? ['tcp', 'udp', 'sctp'] : [port.protocol];

@@ -175,7 +175,7 @@ export const recordedEvents = async (deps: EventsDeps, query: Query, until: numb
   };
   const page = new PageBuilder({ limit: query.limit, bytesMax: deps.bytesMax });
   const scan = new Scan(page, cursor, until, filter, memory);
-  const outcome = await deps.gate(() => readOn(deps.log, { from: first, ...readOf(filter, memory) }, scan));
+  const outcome = await deps.gate(() => readOn(deps.log, { from: first, until, ...readOf(filter, memory) }, scan));
   if (outcome === 'end') return { position: until, rows: page.rows };
   return { position: scan.at.position, rows: page.rows, next: formatEventsCursor(scan.at, memory) };
 };

@@ -6,7 +6,9 @@ export type ReplayCode =
   | 'REPLAY_HOST_UNKNOWN'
   | 'REPLAY_SANDBOX_UNKNOWN'
   /** Something of it could not be built, and all of it was asked for. */
-  | 'REPLAY_INCOMPLETE';
+  | 'REPLAY_INCOMPLETE'
+  /** The export is not what was stored, and only that was asked for. */
+  | 'REPLAY_DAMAGED';
 
 export class ReplayFault extends Error {
   override readonly name = 'ReplayFault';

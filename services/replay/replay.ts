@@ -122,11 +122,14 @@ export class Replay implements Steps {
       const { files } = facts;
       return { netns: netns.path, files: files === null ? null : relocatePath(this.#relocation(), files) };
     }
-    const known = [...this.#state.sandboxes.values()].map((row) => row.facts.id).join(', ') || 'none';
-    throw new ReplayFault(
-      'REPLAY_SANDBOX_UNKNOWN',
-      `no sandbox ${id} stands here at position ${this.position}: ${known}`,
+    const isBegun = facts !== undefined && facts.files !== null;
+    const standing = this.#stage.objects().flatMap(({ kind, tag }) => (kind === 'netns' ? [tag.id] : []));
+    const names = [...this.#state.sandboxes.values()].flatMap(({ facts: one }) =>
+      standing.includes(one.incarnation) ? [one.id] : [],
     );
+    const why = isBegun ? `sandbox ${id} is not made yet` : `no sandbox ${id} stands`;
+    const there = names.length === 0 ? 'there is none yet' : `there are ${names.join(', ')}`;
+    throw new ReplayFault('REPLAY_SANDBOX_UNKNOWN', `${why} at position ${this.position}: ${there}`);
   }
 
   async close(): Promise<void> {

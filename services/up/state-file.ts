@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import type { Config } from '../lib/config.ts';
 import { removeLeftovers } from '../lib/leftovers.ts';
-import { startOf } from './process-start.ts';
+import { startOf } from '../lib/process-mark.ts';
 
 const State = z.object({
   url: z.string(),

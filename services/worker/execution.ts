@@ -238,7 +238,7 @@ export class Execution {
       });
     } else if (makes(unit)) {
       // What it stands on may have been taken away.
-      if (fault.code === 'KERNEL_ERROR') this.reconciliation.soon();
+      if (fault.code === 'KERNEL_ERROR' || fault.code === 'INTERFERED') this.reconciliation.soon();
       // Another port may be free.
       const retryable = fault.retryable || (fault.code === 'PORT_IN_USE' && hasChosenPorts(unit));
       this.#due.push({ unit, fault: { ...fault, retryable }, tries: 0 });

@@ -29,7 +29,8 @@ export class Naming {
   /** Closes the sockets in namespaces that operations make, remove or make anew: open ones would keep the old namespace alive. */
   async release(operations: readonly Operation[]): Promise<void> {
     const gone = operations.filter(({ op, object }) => op !== 'update' && object.kind === 'netns');
-    if (gone.length > 0) await Promise.all(gone.map(({ object }) => this.#dns.release(object.tag.id)));
+    const held = gone.map(({ object }) => object.tag.id).filter((incarnation) => this.#dns.has(incarnation));
+    if (held.length > 0) await Promise.all(held.map((incarnation) => this.#dns.release(incarnation)));
   }
 
   /** Opens the sockets of sandboxes that are served, if they are not open. @returns those that could not be, with the reason */

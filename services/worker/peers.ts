@@ -227,7 +227,7 @@ export class Peers {
     return this.#options.present.tunnels().map(({ tag }) => tag.id);
   }
 
-  /** Nothing for a host that takes no packets. */
+  /** Nothing for a host that has never taken packets. */
   #peerOf({ host, mac, ipv4, ipv6 }: PeerRow): readonly Peer[] {
     const vtep = this.#view.underlayOf(host);
     if (vtep === null) return [];

@@ -25,7 +25,7 @@ export interface StatingOptions {
 const factsEveryMs = 30_000;
 /**
  * An address that other hosts reach this one by may be gone for a moment, while its network is made anew or comes up after a worker: stated as
- * gone, all hosts would let go of what leads here. It is looked for this often before that. Design values.
+ * gone, nothing new could join, and hosts would let go of the keys of encrypted tunnels. It is looked for this often before that. Design values.
  */
 const [missedMax, againMs] = [30, 1_000];
 
@@ -99,9 +99,14 @@ export class Stating {
   }
 
   #statement(found: KernelFacts): Report {
-    const { known, place, carried } = this.#options;
+    const { known, place, carried, logger } = this.#options;
     const before = known()?.underlay ?? null;
     this.#missed = found.underlay === null && before !== null ? this.#missed + 1 : 0;
+    if (this.#missed === 1)
+      logger.warn(
+        { address: before?.address, asked: found.underlayAsked },
+        'not there, where other hosts reach this one',
+      );
     const underlay = this.#missed > 0 && this.#missed <= missedMax ? before : found.underlay;
     const data = statementOf(place, { ...found, underlay }, this.#epoch, carried());
     return { fact: { type: 'HostFacts', data }, intent: null };

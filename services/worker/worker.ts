@@ -99,7 +99,7 @@ class HostWorker implements Worker {
           const consulting = this.#consultingOn(boundaryOf(followed.realm, host).state);
           consulting.noteHost(boundary.host, event);
           if (boundary.host === host) this.#note(event, consulting);
-          else peers.note(boundary.host, event);
+          peers.note(boundary.host, event);
         },
         opened: (realm, opening) => this.#opened(realm, opening),
         folded: (boundary, position, message) => {

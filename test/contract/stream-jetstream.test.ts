@@ -1,6 +1,8 @@
-import { after, before } from 'node:test';
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
 import { jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
+import type { Stream } from '../../services/lib/stream.ts';
 import { jetStream } from '../../services/nats/jetstream.ts';
 import { addStream, startNats, type TestNats } from '../support/nats.ts';
 import { streamSuite } from './stream.suite.ts';
@@ -15,9 +17,27 @@ before(async () => {
 after(() => nats.stop());
 
 // one stream at a time takes the subjects, as every test has them to itself
-streamSuite('JetStream', async () => {
+const make = async (): Promise<Stream> => {
   const manager = await jetstreamManager(connection);
   await manager.streams.delete('T').catch(() => {});
   await addStream(manager, { name: 'T', subjects: ['t.>'], allow_direct: true, allow_atomic: true });
   return jetStream(connection, 'T');
+};
+
+streamSuite('JetStream', make);
+
+test('a server is asked for nothing behind what is wanted', async () => {
+  const stream = await make();
+  for (let n = 1; n <= 50; n++) await stream.append({ subject: 't.a', body: `${n}`, id: `${n}` });
+  const seen: number[] = [];
+  const reader = stream.read({ from: 5, until: 20 }, ({ position }) => seen.push(position));
+  await reader.caughtUp;
+  // Whatever else the server had to send stands before its answers.
+  await connection.flush();
+  await stream.last();
+  assert.deepEqual(
+    seen,
+    Array.from({ length: 16 }, (_, n) => n + 5),
+  );
+  await reader.stop();
 });

@@ -241,6 +241,23 @@ const reading = (make: MakeStream): void => {
     assert.deepEqual(positions(await readAll(stream, 1, [])), [1, 2, 3, 4]);
   });
 
+  test('a read up to a position is caught up there, whatever is stored behind it', async () => {
+    const stream = await make();
+    for (let n = 1; n <= 40; n++) await write(stream, n % 4 === 0 ? 't.b' : 't.a', `${n}`);
+    const readUntil = async (until: number, subjects?: readonly string[]): Promise<readonly number[]> => {
+      const seen: number[] = [];
+      const options = subjects === undefined ? { from: 3, until } : { from: 3, until, subjects };
+      const reader = stream.read(options, ({ position }) => seen.push(position));
+      await reader.caughtUp;
+      await reader.stop();
+      return seen.filter((position) => position <= until);
+    };
+    assert.deepEqual(await readUntil(6), [3, 4, 5, 6]);
+    assert.deepEqual(await readUntil(13, ['t.b']), [4, 8, 12]);
+    assert.deepEqual(await readUntil(40, ['t.b']), [4, 8, 12, 16, 20, 24, 28, 32, 36, 40]);
+    assert.deepEqual(await readUntil(13, ['t.none']), []);
+  });
+
   test('pending says how many wanted messages are behind', async () => {
     const stream = await make();
     await write(stream, 't.a', '1', '2');

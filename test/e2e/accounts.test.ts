@@ -75,7 +75,7 @@ if (inOwnNamespaces(import.meta.filename)) {
       works('actor-alice', 'sandbox', 'attach', 's1', '--network', 'web', '-p', '127.0.0.1:8080:80');
       assert.match(works('actor-alice', 'sandbox', 'ls'), /s1 +h1 +ready/);
       assert.match(works('actor-alice', 'history', 'sandbox', 's1'), /AttachSandbox +succeeded.* alice /);
-      assert.match(works('viewer-bob', 'network', 'ls'), /web/);
+      for (const viewer of ['viewer-bob', 'viewer-alice']) assert.match(works(viewer, 'network', 'ls'), /web/);
       works('operator-root', 'audit', 'verify');
       for (const party of ['operator-root', 'viewer-bob']) assert.match(works(party, 'status'), /^host +h1, alive/m);
     });

@@ -1,7 +1,7 @@
 // What a new user gets wrong: every answer names what is in the way and the next step, and none takes long.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { inOwnNamespaces, sh } from '../support/netns.ts';
@@ -192,5 +192,38 @@ if (inOwnNamespaces(import.meta.filename)) {
     refuses('audit hold lift nothing --reason done', /^HOLD_NOT_FOUND/);
     refuses('seal open nothing', /^SEAL_DAMAGED/);
     refuses('seal shred nothing', /^cnm: --reason is missing/);
+  });
+
+  test('cli wrong: a server with accounts keeps what was said of it', () => {
+    const folder = join(place.folder, 'server');
+    const config = (): string => readFileSync(join(folder, 'nats.conf'), 'utf8');
+    const write = (line: string) => place.cnm('nats-config', folder, ...line.split(' ').filter(Boolean));
+    const certificates = '--tls-cert /etc/pem/server --tls-key /etc/pem/key';
+    const first = write(`--actor alice --listen 10.0.0.1:4333 --monitor none --url tls://n1:4333 ${certificates}`);
+    assert.equal(first.exit, 0, first.err);
+    assert.match(first.err, /^\/etc\/pem\/server is not here: it has to be where the server is$/m);
+    const before = config();
+    assert.match(before, /listen: "10\.0\.0\.1:4333"[\s\S]*\/etc\/pem\/server/);
+    assert.equal(write('').exit, 0);
+    assert.equal(config(), before, 'the same');
+    assert.equal(write('--actor bob').exit, 0);
+    assert.match(config(), /listen: "10\.0\.0\.1:4333"[\s\S]*\/etc\/pem\/server/, 'an actor more, and TLS as before');
+    assert.doesNotMatch(config(), /^http:/m);
+    for (const actor of ['alice', 'bob'])
+      assert.match(
+        readFileSync(join(folder, 'keys', `actor-${actor}`, 'env'), 'utf8'),
+        /^CNM_NATS_URL=tls:\/\/n1:4333$/m,
+      );
+    assert.equal(write('--tls-cert none --listen 0.0.0.0:4222').exit, 0);
+    assert.doesNotMatch(config(), /pem/);
+    assert.match(config(), /listen: "0\.0\.0\.0:4222"/);
+    refuses(`nats-config ${folder} --listen nonsense`, /^cnm: --listen nonsense: write HOST:PORT/);
+    refuses(`nats-config ${folder} --monitor 127.0.0.1:99999`, /^cnm: --monitor \S+: write HOST:PORT/);
+    refuses(`nats-config ${folder} --url n1`, /^cnm: --url n1: write nats:/);
+    refuses(`nats-config ${folder} --tls-ca /etc/pem/ca`, /^cnm: --tls-ca takes --tls-cert/);
+    refuses(`nats-config ${folder} --actor =`, /^cnm: = is no name of an actor/);
+    refuses(`nats-config ${folder} --remove actor-carol`, /^CREDENTIALS_UNREADABLE: .* but actor-alice, actor-bob/);
+    writeFileSync(join(folder, 'settings.json'), '{}');
+    refuses(`nats-config ${folder}`, /^CREDENTIALS_UNREADABLE: .*settings\.json holds no settings/);
   });
 }

@@ -47,7 +47,7 @@ if (inOwnNamespaces(import.meta.filename)) {
     const members = await membersOf(client, 'span', atLeast);
     assert.equal(members.length, lab.hosts.length * perHost);
     await converged(lab.hosts, wantedTables(lab.hosts, [{ device, members }]));
-    assert.deepEqual(await pingAll(members), { asked: members.length * (members.length - 1), missing: [] });
+    assert.deepEqual(await pingAll(members, 1), { asked: members.length * (members.length - 1), missing: [] });
   };
 
   test('cluster: who attaches while the leader of the log is killed is known on every host', async () => {

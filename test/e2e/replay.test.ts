@@ -117,7 +117,7 @@ if (inOwnNamespaces(import.meta.filename)) {
       assert.match(replay('--until', '9999', '--', 'true').err, /^REPLAY_POSITION_UNKNOWN: position 9999 is not in it/);
       assert.match(replay('--host', 'h9', '--', 'true').err, /^REPLAY_HOST_UNKNOWN: no host h9: there were h1\n/);
       const absent = replay('--sandbox', 'web', '--', 'true');
-      assert.match(absent.err, /REPLAY_SANDBOX_UNKNOWN: no sandbox web stands here at position \d+: db\n/);
+      assert.match(absent.err, /^REPLAY_SANDBOX_UNKNOWN: no sandbox web stands at position \d+: there are db\nnext: /m);
       assert.equal(absent.exit, 1);
       assert.match(place.cnm('replay', join(folder, 'none')).err, /^NOT_FOUND: there is no file/);
       writeFileSync(join(folder, 'junk'), 'junk\n');

@@ -88,7 +88,9 @@ test('an export from or up to a position that is not there yet is refused, and n
 test('plain CloudEvents under a filter are for reading: one a line, neither verified nor imported', async () => {
   const logger = silentLogger();
   const connection = await connectNats({ url: streams.nats.url, role: 'test', log: logger });
-  const projector = createProjector({ log: jetStream(connection, 'CNM_LOG'), clock: systemClock, logger });
+  const log = jetStream(connection, 'CNM_LOG');
+  // So few bytes that there are several pages of everything.
+  const projector = createProjector({ log, clock: systemClock, logger }, { answerBytesMax: 8 * 1024 });
   const service = serveQueries(connection, projector, logger, { version: '0.1.0', realm });
   try {
     const of = async (...words: string[]): Promise<readonly Record<string, unknown>[]> => {

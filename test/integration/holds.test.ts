@@ -28,8 +28,8 @@ test('holds are set and lifted by name, listed with actor and reason, as of any 
   const { position } = await document('audit', 'hold', 'set', 'case-18', '--subject', 's-1', '--reason', 'case 18');
   const listed = await works('audit', 'hold', 'ls');
   assert.match(listed, /^HOLD +ON +SINCE +BY +REASON$/m);
-  assert.match(listed, /^case-17 +everything +\d{4}-.* alice +case 17 against us$/m);
-  assert.match(listed, /^case-18 +subject s-1 +\d{4}-.* alice +case 18$/m);
+  assert.match(listed, /^case-17 +everything +\d{4}-.* alice \(claimed\) +case 17 against us$/m);
+  assert.match(listed, /^case-18 +subject s-1 +\d{4}-.* alice \(claimed\) +case 18$/m);
   assert.equal(await works('audit', 'hold', 'lift', 'case-17', '--reason', 'closed'), 'lifted hold case-17\n');
   const names = async (...words: string[]) =>
     (await document('audit', 'hold', 'ls', ...words)).rows.map(({ name }: { name: string }) => name);

@@ -130,6 +130,28 @@ describe('TLS', { skip: noOpenssl }, () => {
     await assert.rejects(enter(nats.url, gone), faultOf('CREDENTIALS_UNREADABLE', /gone\.pem/));
   });
 
+  test('tls: a server that is reached by its address needs a certificate for just that', async (t) => {
+    const { addressCert, addressKey, elsewhereCert, elsewhereKey, ca } = certificates;
+    const start = async (cert: string, key: string): Promise<TestNats> => {
+      const server = await startNats({ config: `tls { cert_file: "${cert}", key_file: "${key}" }` });
+      t.after(() => server.stop());
+      return server;
+    };
+    const [there, elsewhere] = [await start(addressCert, addressKey), await start(elsewhereCert, elsewhereKey)];
+    const trust = { CNM_NATS_CA_FILE: ca };
+    assert.match(await enter(there.url, trust), /^127\.0\.0\.1:/);
+    // It lets in whoever comes, which is found out by a connection of its own.
+    const read = readConfig(trust);
+    assert.ok(read.ok);
+    const connection = await connectNats({ url: there.url, role: 'test', log, security: securityOf(read.config) });
+    const proven = await provision(connection, { sync: { kind: 'stated' }, actorsProven: true });
+    assert.deepEqual(proven.ok ? [] : proven.problems.map(({ code }) => code), ['ACTORS_UNPROVEN']);
+    await connection.close();
+    const byName = there.url.replace('127.0.0.1', 'localhost');
+    await assert.rejects(enter(byName, trust), faultOf('TLS_REFUSED', /ALTNAME_INVALID/));
+    await assert.rejects(enter(elsewhere.url, trust), faultOf('TLS_REFUSED', /127\.0\.0\.1.*ALTNAME_INVALID/));
+  });
+
   test('tls: a server with accounts takes its certificates by the same command; it wants key and certificate', async (t) => {
     const { serverCert, serverKey, ca } = certificates;
     const server = await startAccounts({ actors: ['alice'] }, { cert: serverCert, key: serverKey, ca });

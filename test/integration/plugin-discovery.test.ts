@@ -130,6 +130,7 @@ describe('the directories', () => {
       'run/weave.sock': 'socket',
       'run/file.sock': 'no socket',
       'etc/bad.spec': '/run/x.sock',
+      'etc/bridge.spec': 'unix:///run/x.sock',
       'etc/README': 'words',
     });
     const dead = join(directories.at, 'run/dead.sock');
@@ -139,10 +140,14 @@ describe('the directories', () => {
     const checks = await checkPlugins(directories);
     assert.deepEqual(
       checks.map(({ name, result }) => `${result} ${name}`),
-      ['bad plugin bad', 'bad plugin dead', 'bad plugin far', 'ok plugin weave', 'bad no plugin', 'info no plugin'],
+      [
+        ...['bad plugin bad', 'bad plugin bridge', 'bad plugin dead', 'bad plugin far', 'ok plugin weave'],
+        ...['bad no plugin', 'info no plugin'],
+      ],
     );
-    const [bad, left, far] = checks.map(({ says }) => says.slice(directories.at.length + 1));
+    const [bad, taken, left, far] = checks.map(({ says }) => says.slice(directories.at.length + 1));
     assert.match(bad ?? '', /^etc\/bad\.spec: Unknown protocol/);
+    assert.equal(taken, 'etc/bridge.spec: a driver of cnmbus has the name, so it is never asked');
     assert.match(left ?? '', /^run\/dead\.sock: nobody listens: connect ECONNREFUSED/);
     assert.match(far ?? '', /^etc\/far\.spec: nobody listens: connect ECONNREFUSED/);
     assert.ok(checks.every(({ result, remedy }) => (result === 'bad') === (remedy !== '')));

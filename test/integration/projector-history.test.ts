@@ -185,11 +185,14 @@ test('what makes no sense is refused in words', async () => {
     ['history', { colour: 'red' }, /not of colour/],
     ['history', { port: '80/icmp' }, /no port/],
     ['history', { address: 'web' }, /no address/],
+    ['history', { port: '70000' }, /no port/],
+    ['history', { mac: '02:42' }, /no MAC address/],
+    ['ledger', { kind: 'mac', what: 'x' }, /no MAC address/],
     ['history', { network: '' }, /empty/],
     ['ledger', { what: 'x' }, /which kind/],
     ['ledger', { kind: 'name' }, /which name/],
     ['ledger', { kind: 'port', what: 'x' }, /no port/],
-    ['ledger', { kind: 'mac', what: 'x', colour: 'red' }, /by colour/],
+    ['ledger', { kind: 'mac', what: '02:42:0a:00:00:02', colour: 'red' }, /by colour/],
   ];
   for (const [name, filter, words] of refused) {
     await assert.rejects(projector.query(name, { filter }), (error: unknown) => {

@@ -123,7 +123,7 @@ test('a hold keeps it readable; without one it is shredded, for good and on disk
   assert.equal(await refusedWith('seal', 'open', value), 'SUBJECT_SHREDDED');
   assert.equal(await refusedWith('seal', 'put', 's-1', 'more'), 'SUBJECT_SHREDDED');
   assert.equal(await refusedWith('seal', 'shred', 's-1', '--reason', 'again'), 'SUBJECT_SHREDDED');
-  assert.match(await works('seal', 'ls'), /^s-1 +\d{4}-.* alice +request 1$/m);
+  assert.match(await works('seal', 'ls'), /^s-1 +\d{4}-.* alice \(claimed\) +request 1$/m);
   assert.equal(isOnDisk(key), true);
   await served.startService('collector');
   await waitFor(async () => (await (await keys()).get('s-1')) === null, { what: 'the key to be erased' });

@@ -24,8 +24,11 @@ if (inOwnNamespaces(import.meta.filename)) {
     const ok = async (results: Promise<readonly { readonly ok: boolean }[]>): Promise<void> => {
       for (const result of await results) assert.ok(result.ok, JSON.stringify(result));
     };
+    /** One of three that is answered is enough: where a machine is busy, one may come too late. */
     const pings = (from: number, to: string, options = ''): boolean =>
-      succeedsIn(path(from), `ping -c1 -W2 ${options} ${to}`);
+      succeedsIn(path(from), `ping -c3 -i0.2 -W2 ${options} ${to}`);
+    const isSilent = (from: number, to: string, options = ''): boolean =>
+      !succeedsIn(path(from), `ping -c1 -W1 ${options} ${to}`);
     /** Packets of the tunnel that have left this host. */
     const sent = (): number => Number(/packets (\d+)/.exec(sh('nft list chain ip watch out'))?.[1]);
 
@@ -60,7 +63,7 @@ if (inOwnNamespaces(import.meta.filename)) {
       // 28 bytes are the headers of IPv4 and ICMP; what is larger is refused by the sandbox's own interface.
       assert.ok(pings(2, '10.1.0.12', '-M do -s 1422'));
       assert.ok(pings(12, '10.1.0.2', '-M do -s 1422'));
-      assert.ok(!pings(2, '10.1.0.12', '-M do -s 1423'));
+      assert.ok(isSilent(2, '10.1.0.12', '-M do -s 1423'));
       assert.ok(pings(2, '10.1.0.12', '-s 4000'));
     });
 
@@ -68,18 +71,18 @@ if (inOwnNamespaces(import.meta.filename)) {
       assert.ok(pings(2, '10.1.0.12'));
       const before = sent();
       assert.ok(before > 0);
-      assert.ok(!pings(2, '10.1.0.99'));
-      assert.ok(!pings(2, 'fd00:1::99'));
+      assert.ok(isSilent(2, '10.1.0.99'));
+      assert.ok(isSilent(2, 'fd00:1::99'));
       // One that is sent all the same, to a hardware address that nobody has.
       shIn(path(2), 'ip neigh replace 10.1.0.98 dev eth0 lladdr 02:42:0a:01:00:98');
-      assert.ok(!pings(2, '10.1.0.98'));
+      assert.ok(isSilent(2, '10.1.0.98'));
       assert.ok(!succeedsIn(path(2), 'ping -c1 -W1 -b 10.1.255.255'));
       assert.equal(sent(), before);
     });
 
     it('leads to an address at its new host as soon as that is told, and to its new hardware address', async () => {
       await ok(other.apply([create('d', box(13))]));
-      assert.ok(!pings(2, '10.1.0.13'));
+      assert.ok(isSilent(2, '10.1.0.13'));
       const moved: Peer = { ...peer(1, 13, 2) };
       await ok(near.changePeers([{ tunnel: 'cx1', put: [moved], drop: [] }]));
       assert.ok(pings(2, '10.1.0.13'));
@@ -96,7 +99,7 @@ if (inOwnNamespaces(import.meta.filename)) {
 
     it('leads nowhere when there is nobody any more', async () => {
       await ok(near.setPeers(table()));
-      assert.ok(!pings(3, '10.1.0.12'));
+      assert.ok(isSilent(3, '10.1.0.12'));
       assert.ok(pings(3, '10.1.0.2'));
     });
   });

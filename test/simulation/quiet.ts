@@ -14,10 +14,10 @@ import type { Message } from '../../services/lib/stream.ts';
 import { repairs } from '../../services/worker/census.ts';
 import { Present } from '../../services/worker/present.ts';
 import { Checker } from '../property/model-checks.ts';
+import { assertEndedOnce } from '../support/ended-once.ts';
 import { startMs } from '../support/fake-clock.ts';
 import { hostServers } from '../support/system.ts';
 import type { Client, Sent } from './client.ts';
-import { assertEndedOnce } from './ended-once.ts';
 import { realm } from './services.ts';
 import type { Machine, Stage } from './stage.ts';
 import { broughtNamespaces } from './wishes.ts';
@@ -143,7 +143,7 @@ export class Witness {
   /** All that must hold now that everything is at rest. */
   check(clients: readonly Client[]): void {
     this.look();
-    assertEndedOnce(this.#stage.log.messages);
+    assertEndedOnce(this.#stage.log.messages.flatMap(({ body, subject }) => decodeCommit(body, subject)));
     assert.deepEqual(this.checker.late(), [], 'what came too late is undone');
     const stored = new Set(this.#stage.commands.messages.map(keyOfCommand));
     const summed = this.#summedKeys();

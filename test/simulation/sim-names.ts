@@ -11,6 +11,7 @@ export const simNames: typeof createDns = ({ kernel }) => {
       open.add(incarnation);
       return null;
     },
+    has: (incarnation) => open.has(incarnation),
     release: async (incarnation) => {
       open.delete(incarnation);
     },

@@ -62,17 +62,8 @@ export const startAccounts = async (named: Named, tls: Wanted['place']['tls'] = 
     },
     add: async (actor, more) => {
       write({ ...more, actors: [actor, ...(more.actors ?? [])] });
-      child.kill('SIGHUP');
-      const given = { url, role: 'new', log: silentLogger(), waitMs: 1_000, security: security(`actor-${actor}`) };
-      const isIn = () =>
-        connectNats(given)
-          .then((connection) => connection.close())
-          .then(
-            () => true,
-            () => false,
-          );
-      await waitFor(isIn, { what: 'the first reading' });
-      child.kill('SIGHUP');
+      await reload(child);
+      await reload(child);
     },
     stop: async () => {
       await Promise.all(connections.map((connection) => connection.close()));
@@ -80,6 +71,18 @@ export const startAccounts = async (named: Named, tls: Wanted['place']['tls'] = 
       rmSync(folder, { recursive: true, force: true });
     },
   };
+};
+
+/** Has the server read its configuration, and waits until it says that it has. */
+const reload = async (server: ChildProcess): Promise<void> => {
+  let said = '';
+  const hear = (text: string): void => {
+    said += text;
+  };
+  server.stderr?.on('data', hear);
+  server.kill('SIGHUP');
+  await waitFor(() => said.includes('Reloaded server configuration'), { what: 'the configuration to be read' });
+  server.stderr?.off('data', hear);
 };
 
 /** `NAME=VALUE` a line. */

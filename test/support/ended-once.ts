@@ -16,24 +16,45 @@ export const assertLivedOnce = (events: readonly Event[]): void => {
     assert.match(life, /^(SandboxCreated)? ?(SandboxRemoved)?$/, `sandbox ${sandbox}`);
 };
 
-/** Every intent has one outcome, but for those of a host that is lost. One that came after its deadline is taken back: it has a failure behind its success. */
+interface Ending {
+  /** The host that is to execute it. */
+  readonly host: string;
+  readonly found: Event[];
+  /** Its host was declared lost before it said anything: what it says afterwards counts for nothing. */
+  lost: boolean;
+}
+
+/** One that came after its command was cut short is taken back: it has a failure behind its success. */
+const isEnded = ({ found, lost }: Ending, wasCutShort: boolean): boolean => {
+  if (lost || found.length === 1) return true;
+  const [, second] = found;
+  return (
+    wasCutShort &&
+    found.length === 2 &&
+    isFailure(second?.type ?? 'HostFacts') &&
+    !isFailure(found[0]?.type ?? 'HostFacts')
+  );
+};
+
+/** Every intent has one outcome, on whichever host. @throws AssertionError for an intent that ended twice, or never, and for a report on nothing */
 export const assertEndedOnce = (events: readonly Event[]): void => {
-  const outcomes = new Map<string, Event[]>();
+  const endings = new Map<string, Ending>();
+  const short = new Set<string>();
   for (const event of events) {
-    // What was under way there nobody reports.
-    if (event.type === 'HostLost') for (const [id, found] of outcomes) if (found.length === 0) outcomes.delete(id);
-    if (needsExecution(event)) outcomes.set(event.meta.id, []);
+    const { id, executors, causationid } = event.meta;
+    if (needsExecution(event)) endings.set(id, { host: executors ?? '', found: [], lost: false });
     else if (isTerminal(event.type)) {
-      const known = outcomes.get(event.meta.causationid);
-      assert.ok(known, `${event.type} reports on an intent`);
-      known.push(event);
+      const ending = endings.get(causationid);
+      assert.ok(ending, `${event.type} reports on an intent`);
+      ending.found.push(event);
+    } else if (event.type === 'HostLost') {
+      const { host } = event.data;
+      for (const ending of endings.values()) if (ending.host === host && ending.found.length === 0) ending.lost = true;
     }
+    if (cutsShort(event)) for (const intent of event.data.intents) short.add(intent);
   }
-  const late = new Set(events.flatMap((event) => (cutsShort(event) ? event.data.intents : [])));
-  for (const [id, found] of outcomes) {
-    const types = found.map(({ type }) => type);
-    const failures = found.filter(({ type }) => isFailure(type)).length;
-    const isTakenBack = late.has(id) && types.length === 2 && failures === 1 && isFailure(types[1] ?? 'HostFacts');
-    assert.ok(types.length === 1 || isTakenBack, `intent ${id} ended with ${types.join(', ') || 'nothing'}`);
+  for (const [id, ending] of endings) {
+    const types = ending.found.map(({ type }) => type);
+    assert.ok(isEnded(ending, short.has(id)), `intent ${id} ended with ${types.join(', ') || 'nothing'}`);
   }
 };

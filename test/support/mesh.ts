@@ -34,11 +34,11 @@ export interface Pings {
   readonly missing: readonly string[];
 }
 
-/** Pings from each to all others. */
-export const pingAll = async (members: readonly Member[]): Promise<Pings> => {
+/** Pings from each `every`-th to all others. */
+export const pingAll = async (members: readonly Member[], every: number): Promise<Pings> => {
   const child = python('mesh.py');
   const output = ended(child);
-  child.stdin?.end(JSON.stringify({ members: members.map(({ key, address }) => ({ key, address })) }));
+  child.stdin?.end(JSON.stringify({ members: members.map(({ key, address }) => ({ key, address })), every }));
   const { asked, missing } = JSON.parse(await output) as { asked: number; missing: readonly [number, number][] };
   const name = (at: number): string => `${members[at]?.sandbox} (${members[at]?.host}, ${members[at]?.address})`;
   return { asked, missing: missing.map(([from, to]) => `${name(from)} -> ${name(to)}`) };

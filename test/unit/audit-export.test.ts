@@ -193,7 +193,7 @@ test('export: an imported log exports the lines of the first one', async () => {
 test('export: what is damaged or partial is refused with the line', async () => {
   const lines = written.split('\n');
   const damaged = lines.with(3, '{"position":3,').join('\n');
-  await assert.rejects(openText('x', damaged), isFault('EXPORT_INVALID', /^line 4: /));
+  await assert.rejects(openText('x', damaged), isFault('EXPORT_INVALID', /^line 4, behind position 2: not JSON/));
   await assert.rejects(openText('x', `${written}${lines[1]}\n`), isFault('EXPORT_INVALID', /behind its end/));
   await assert.rejects(openText('x', ''), isFault('EXPORT_INVALID', /no header/));
   await assert.rejects(openText('x', '{"specversion":"1.0"}\n'), isFault('EXPORT_PARTIAL', /^line 1: /));

@@ -5,6 +5,7 @@ import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { parseCheckpoint } from '../../services/audit/checkpoint.ts';
 import { exportToFile, type FileExport } from '../../services/audit/export-file.ts';
 import { ExportFault } from '../../services/audit/export-format.ts';
@@ -102,11 +103,52 @@ test('a damaged file and one of another log are left alone', async () => {
   const body = whole.indexOf('"body":"') + 12;
   const damaged = `${whole.slice(0, body)}AAAA${whole.slice(body + 4)}`;
   await writeFile(path('damaged'), damaged);
-  await assert.rejects(exportToFile(path('damaged'), { log, checkpoints }), { code: 'EXPORT_INVALID' });
+  await assert.rejects(exportToFile(path('damaged'), { log, checkpoints }), {
+    code: 'EXPORT_INVALID',
+    message: /damaged is there already and is not gone on with: it is damaged at position 1: /,
+  });
   assert.equal(await readFile(path('damaged'), 'utf8'), damaged);
   const other = memoryStream('OTHER');
   await assert.rejects(exportToFile(path('whole'), { log: other, checkpoints: [] }), { code: 'EXPORT_OTHER' });
   assert.equal(await readFile(path('whole'), 'utf8'), whole);
+});
+
+test('a line that cannot be read is named by what stands before it, and all of that is verified', async () => {
+  const lines = whole.split('\n');
+  const at = lines.findIndex((line) => line.startsWith('{"position":7,'));
+  const half = lines.with(at, lines[at]?.slice(0, 150) ?? '').join('\n');
+  const [first] = await findingsIn('half', half);
+  assert.deepEqual([first?.position, first?.kind, first?.detail], [7, 'unreadable', `line ${at + 1}: not JSON`]);
+  const opened = await openExport(path('half'));
+  const reader = opened.read({ from: 1 }, () => {});
+  await assert.rejects(reader.closed, { code: 'EXPORT_INVALID', message: 'the line behind position 6: not JSON' });
+  await writeFile(path('garbled'), lines.with(at, 'x').join('\n'));
+  await assert.rejects(openExport(path('garbled')), { message: `line ${at + 1}, behind position 6: not JSON` });
+});
+
+test('what is compressed and cut, a folder, and a form that is newer are refused in words', async () => {
+  const packed = [gzipSync(whole), zstdCompressSync(whole)] as const;
+  for (const [index, name] of ['log.gz', 'log.zst'].entries()) {
+    const bytes = packed[index] ?? assert.fail();
+    await writeFile(path(name), bytes);
+    assert.deepEqual((await verifyExport(await openExport(path(name)), keys)).findings, []);
+    await writeFile(path(name), bytes.subarray(0, bytes.length / 2));
+    await assert.rejects(openExport(path(name)), { code: 'EXPORT_INVALID', message: /^it cannot be unpacked: / });
+    await writeFile(path(name), whole);
+    await assert.rejects(openExport(path(name)), { code: 'EXPORT_INVALID', message: /^it cannot be unpacked: / });
+  }
+  await assert.rejects(openExport(folder), { code: 'EISDIR', path: folder });
+  await writeFile(path('newer'), whole.replace('"version":1', '"version":2'));
+  await assert.rejects(openExport(path('newer')), { message: /^line 1: it is of form 2, .*install a newer one$/ });
+});
+
+test('a range that holds nothing is refused, and nothing is written', async () => {
+  const range = { code: 'EXPORT_RANGE', message: 'from position 8 up to 6 there is nothing' };
+  await assert.rejects(exportToFile(path('none'), { log, checkpoints, from: 8, until: 6 }), range);
+  const last = await log.last();
+  const beyond = { message: `the log ends at position ${last}, before ${last + 5}` };
+  await assert.rejects(exportToFile(path('none'), { log, checkpoints, from: last + 5 }), beyond);
+  assert.equal((await stat(path('none')).catch(() => null))?.size ?? 0, 0);
 });
 
 test('without its end line an export is cut', async () => {

@@ -13,6 +13,7 @@ test('a word is a path, a port, an address or else the name of an interface', ()
   assert.deepEqual(askedBy('53/udp', addressOf), { kind: 'port', protocol: 'udp', port: 53 });
   assert.deepEqual(askedBy('10.0.0.2', addressOf), { kind: 'address', address: '10.0.0.2' });
   assert.deepEqual(askedBy('cvabc', addressOf), { kind: 'interface', name: 'cvabc' });
+  for (const name of ['0', '65536', '99999']) assert.deepEqual(askedBy(name, addressOf), { kind: 'interface', name });
 });
 
 const row = (change: Partial<HistoryRow>): HistoryRow => ({
@@ -67,7 +68,8 @@ test('ports are written in four ways, and a range takes in what lies in it', () 
   assert.deepEqual(parsePort('tcp/80'), { host: null, protocol: 'tcp', port: 80 });
   assert.deepEqual(parsePort('80/udp'), { host: null, protocol: 'udp', port: 80 });
   assert.deepEqual(parsePort('80'), { host: null, protocol: null, port: 80 });
-  for (const text of ['', 'x', 'tcp/80/udp', '80/icmp', '/80', 'h1/80']) assert.equal(parsePort(text), null, text);
+  for (const text of ['', 'x', 'tcp/80/udp', '80/icmp', '/80', 'h1/80', '0', '65536', 'tcp/99999'])
+    assert.equal(parsePort(text), null, text);
   const range = { holder: null, protocol: 'tcp', first: 8_000, count: 10 };
   const is = (text: string, host: string): boolean => isPort(parsePort(text) ?? assert.fail(text), range, host);
   assert.deepEqual(

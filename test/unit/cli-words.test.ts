@@ -93,7 +93,25 @@ test('cli values: durations', () => {
 test('cli values: positions and times', () => {
   assert.equal(parseMoment('42'), 42);
   assert.equal(parseMoment('2026-01-31T14:03:00+01:00'), '2026-01-31T13:03:00.000Z');
-  usage(() => parseMoment('last tuesday'), /neither a position nor a time/);
+  // As listings show it: in UTC.
+  assert.equal(parseMoment('2026-01-31 14:03:07'), '2026-01-31T14:03:07.000Z');
+  assert.equal(parseMoment('2026-01-31T14:03'), '2026-01-31T14:03:00.000Z');
+  assert.equal(parseMoment('2026-01-31'), '2026-01-31T00:00:00.000Z');
+  assert.equal(parseMoment('2028-02-29t14:03:07.25z'), '2028-02-29T14:03:07.250Z');
+  // What Date reads as some other day, or as a day in this machine's zone.
+  const wrong = [
+    'last tuesday',
+    '3.7',
+    '10.0',
+    '-1',
+    '2026-02-30',
+    '2026-02-29T00:00:00Z',
+    '2026-01-31T25:00',
+    '1 May 2026',
+    '14:03',
+    '',
+  ];
+  for (const text of wrong) usage(() => parseMoment(text), /neither a position nor a time/);
 });
 
 test('cli values: pairs', () => {

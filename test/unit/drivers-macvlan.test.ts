@@ -103,7 +103,7 @@ describe('driver macvlan', () => {
       const parent = macvlan.parentOf({ id: both.id, internal: false, options: { parent: link } }, facts());
       assert.equal(parent && 'code' in parent ? parent.code : null, code, link);
     }
-    for (const link of ['lo', '', 'a/b', 'a b', 'a:b', '..', 'sixteen-letters-']) {
+    for (const link of ['lo', '', 'a/b', 'a b', 'a:b', '..', 'sixteen-letters-', 'cb0a1b2c3d4e5f', 'cx0a1b2c3d4e5f']) {
       assert.deepEqual(refusalOf({ parent: link }), ['OPTION_INVALID', ['parent']], link);
     }
   });
@@ -147,6 +147,11 @@ describe('driver macvlan', () => {
     ] as const) {
       assert.deepEqual(refusalOf(mine, [theirs]), ['DRIVER_FORBIDS', ['other0000001', 'parent']]);
     }
+    // A bridge of ours goes with its network, and whatever stood on it.
+    const bridge = { driver: 'bridge', parent: null, options: { 'com.docker.network.bridge.name': 'br7' } } as const;
+    for (const parent of ['br7', 'br7.50'])
+      assert.deepEqual(refusalOf({ parent }, [other({}, bridge)]), ['DRIVER_FORBIDS', ['other0000001', 'parent']]);
+    assert.equal(refusalOf({ parent: 'br70' }, [other({}, bridge)]), null);
     // A parent's name is of no matter to other drivers.
     assert.equal(refusalOf({ parent: 'eth0' }, [other(passthru, { driver: 'bridge' })]), null);
   });

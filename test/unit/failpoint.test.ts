@@ -1,7 +1,7 @@
 // Failpoints: what is recorded, where a process ends, and that there is nothing of it when they are off.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -131,4 +131,18 @@ test('failpoints: a batch is called after what it changes; one that only reads h
   writer.reset();
   nft((10 << 8) | 1);
   assert.equal(batchName(NL.NETFILTER, writer), null);
+});
+
+test('failpoints: a program that is told of each place is run there, and waited for', () => {
+  const program = join(folder, 'program');
+  writeFileSync(
+    program,
+    `#!/bin/sh\nif test -d ${join(folder, 'third0')}; then echo "$1 yes"; else echo "$1 no"; fi >> ${join(folder, 'told')}\n`,
+  );
+  chmodSync(program, 0o755);
+  assert.ok(isFailpoint(`run:${program}`));
+  assert.equal(inThread(`run:${program}`, 'third').status, 0);
+  const told = readFileSync(join(folder, 'told'), 'utf8').trim().split('\n');
+  assert.deepEqual(told.slice(0, 2), ['kernel.setup.mkdir:before no', 'kernel.setup.mkdir:after yes']);
+  assert.equal(told.length, 6);
 });

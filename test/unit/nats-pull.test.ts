@@ -19,7 +19,7 @@ const opened = async () => {
   } as unknown as NatsConnection;
   const manager = { consumers: { add: async () => ({ num_pending: 9_999 }) } } as unknown as JetStreamManager;
   const handlers = { message: () => {}, idle: () => {}, broken: assert.fail, refused: () => assert.fail() };
-  await new PullSession(connection, 'LOG', 'read', handlers).open(manager, 1, []);
+  await new PullSession(connection, 'LOG', 'read', handlers).open(manager, { from: 1 });
   const deliver = (bytes: number, count: number): void => {
     for (let n = 0; n < count; n++) {
       sent += 1;

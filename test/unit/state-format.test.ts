@@ -54,6 +54,23 @@ test('rows of a state have the shape that their format had when it was written d
   assert.ok(Object.keys(found.shape).length > 20);
 });
 
+test('a line of format 1 says of nobody who asked that the server vouches for them', () => {
+  const row = { name: 'case 1', actor: 'alice' };
+  assert.deepEqual(upcastLine(1, ['view', 'holds', 'case 1', row]), [
+    ['view', 'holds', 'case 1', { ...row, actorproof: null }],
+  ]);
+  const lost = { since: '2026-01-01T00:00:00.000Z', actor: 'alice', reason: 'burnt' };
+  assert.deepEqual(upcastLine(1, ['view', 'hosts', 'h1', { host: 'h1', lost }]), [
+    ['view', 'hosts', 'h1', { host: 'h1', lost: { ...lost, actorproof: null } }],
+  ]);
+  for (const line of [
+    ['view', 'hosts', 'h1', { host: 'h1', lost: null }],
+    ['view', 'networks', 'n1', { id: 'n1' }],
+    ['day', '2026-01-01'],
+  ])
+    assert.deepEqual(upcastLine(1, line), [line]);
+});
+
 test('a state says its format first; a newer one, and one that says none, stop whoever reads it', () => {
   assert.equal(formatOf(formatLine), stateFormat);
   assert.throws(() => formatOf(['format', stateFormat + 1]), UnreadableCommit);

@@ -111,6 +111,24 @@ test('what changes while the kernel is told is told at once afterwards, each as 
   assert.deepEqual(take(), ['met e7', 'change cx1 +7 -', 'met e8', 'set cx1 35678']);
 });
 
+test('what leads to a host stays while it has no address', async () => {
+  const { peers, make, take } = scene();
+  make();
+  const state = (address: typeof underlay | null) => {
+    peers.note('h2', { type: 'HostFacts', data: hostFacts('h2', { underlay: address }), meta: {} } as unknown as Event);
+    peers.tell();
+  };
+  state(underlay);
+  peers.note('h2', joined('e2'));
+  await peers.begin();
+  state(null);
+  await peers.set(['n1']);
+  state(underlay);
+  assert.deepEqual(take(), ['met e2', 'set cx1 2', 'set cx1 2']);
+  state({ ...underlay, address: '192.0.2.3' });
+  assert.deepEqual(take(), ['met e2', 'change cx1 +2 -2']);
+});
+
 test('changes are of networks that have a table: from when their tunnel is made to when it goes', async () => {
   const { peers, make, remove, take } = scene();
   peers.note('h2', { type: 'HostFacts', data: hostFacts('h2', { underlay }), meta: {} } as unknown as Event);

@@ -13,6 +13,11 @@ export interface Certificates {
   readonly otherCa: string;
   readonly serverCert: string;
   readonly serverKey: string;
+  /** For 127.0.0.1 alone, and for another address. */
+  readonly addressCert: string;
+  readonly addressKey: string;
+  readonly elsewhereCert: string;
+  readonly elsewhereKey: string;
   readonly clientCert: string;
   readonly clientKey: string;
 }
@@ -74,6 +79,10 @@ export const makeCertificates = (directory: string): Certificates => {
     otherCa: authority('other'),
     serverCert: signed('server', 'subjectAltName=IP:127.0.0.1,DNS:localhost\n'),
     serverKey: file('server.key'),
+    addressCert: signed('address', 'subjectAltName=IP:127.0.0.1\n'),
+    addressKey: file('address.key'),
+    elsewhereCert: signed('elsewhere', 'subjectAltName=IP:192.0.2.1\n'),
+    elsewhereKey: file('elsewhere.key'),
     clientCert: signed('client', 'extendedKeyUsage=clientAuth\n'),
     clientKey: file('client.key'),
   };
