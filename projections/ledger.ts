@@ -103,6 +103,9 @@ interface Held extends Open {
   rows: number;
 }
 
+/** Rows of the views that an observer is told of. */
+export type ObservedRows = { readonly [View in ObservedView]: ReadonlyMap<string, ViewRows[View]> };
+
 /** All that was ever held. Fed by the views of the whole log, from its opening. */
 export class Ledger implements ViewObserver {
   /** By kind and what, in the order in which they began. */
@@ -133,12 +136,29 @@ export class Ledger implements ViewObserver {
   carry(held: Interval, from: Moment): void {
     this.#carried.set(formatPosition(held.from), from);
     // The rows that say so come next.
-    this.#begin({ ...held, until: null, rows: 0 });
+    this.#list({ ...held, until: null, rows: 0 }, true);
   }
 
   /** What happened at a place before the segment that the log begins with; undefined for any other. */
   carried(place: EventPosition): Moment | undefined {
     return this.#carried.get(formatPosition(place));
+  }
+
+  /**
+   * What it had been told by the end of a commit, for views that go on from there: what was given up since is held again.
+   * @param rows of the views as of that position
+   */
+  asOf(position: number, rows: ObservedRows): Ledger {
+    const past = new Ledger();
+    for (const [place, moment] of this.#carried) past.#carried.set(place, moment);
+    for (const held of this.all()) {
+      if (held.from.position > position) continue;
+      const isOpen = held.until === null || held.until.position > position;
+      past.#list({ ...held, until: isOpen ? null : held.until, rows: 0 }, isOpen);
+    }
+    for (const view of observedViews)
+      for (const row of rows[view].values()) for (const holding of holdings(view, row as never)) past.#count(holding);
+    return past;
   }
 
   /**
@@ -165,7 +185,7 @@ export class Ledger implements ViewObserver {
   }
 
   /** Intervals of all, kind by kind as they came. */
-  *all(): Generator<Interval> {
+  *all(): Generator<Held> {
     for (const list of this.#lists.values()) yield* list;
   }
 
@@ -183,12 +203,19 @@ export class Ledger implements ViewObserver {
       this.#open.set(key, held);
       return;
     }
-    this.#begin({ ...holding, from: this.#at, until: null, rows: 1 });
+    this.#list({ ...holding, from: this.#at, until: null, rows: 1 }, true);
   }
 
-  #begin(begun: Held): void {
+  /** One more row says so of what is held. */
+  #count(holding: Holding): void {
+    const held = this.#open.get(holderKey(holding));
+    if (held === undefined) throw new Error(`a row says what nobody was told of: ${holderKey(holding)}`);
+    held.rows += 1;
+  }
+
+  #list(begun: Held, isOpen: boolean): void {
     this.#intervals += 1;
-    this.#open.set(holderKey(begun), begun);
+    if (isOpen) this.#open.set(holderKey(begun), begun);
     const list = this.#lists.get(listKey(begun));
     if (list) list.push(begun);
     else this.#lists.set(listKey(begun), [begun]);

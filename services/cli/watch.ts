@@ -10,6 +10,9 @@ import { typesOf } from './event-types.ts';
 import { followed, shownOf, tellAwaited } from './events.ts';
 import { type Call, jsonOption, type Spec, UsageError } from './spec.ts';
 
+/** A cursor is never further behind, however little passes: so much is read again. */
+const PASSING_EVERY = 1_000;
+
 /** So few wait that timers come to their turn between them. */
 const BUFFER_MAX = 256;
 
@@ -43,10 +46,12 @@ const optionsOf = (call: Call): WatchOptions => {
     ...(label.length === 0 ? {} : { label }),
     ...startOf(call),
     bufferMax: BUFFER_MAX,
+    ...(call.text('cursor') === undefined ? {} : { passingEvery: PASSING_EVERY }),
   };
 };
 
 const print = (call: Call, context: Context, item: WatchItem): void => {
+  if (item.kind === 'passing') return;
   if (item.kind === 'event') {
     const event = shownOf(item);
     if (call.flag('json')) printJson(context, { kind: 'event', cursor: item.cursor, ...event });

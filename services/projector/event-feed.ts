@@ -1,7 +1,7 @@
 /** Events of the log, filtered, taken one by one by a caller who may be slower than the log. */
 import type { Event } from '../../events/envelope.ts';
 import { createMatcher, type EventFilter, type FilterMemory } from '../../projections/event-filter.ts';
-import { type EventPosition, isBehind } from '../../projections/event-position.ts';
+import { type EventPosition, formatPosition, isBehind } from '../../projections/event-position.ts';
 import { originOf } from '../../projections/origin.ts';
 import { placedEvents } from '../lib/commit.ts';
 import type { Message, Reader, Stream } from '../lib/stream.ts';
@@ -18,6 +18,15 @@ export interface WatchedEvent {
   readonly event: Event;
 }
 
+/** How far the log was read while nothing passed. */
+export interface WatchedPassing {
+  readonly kind: 'passing';
+  /** Of a commit: nothing more is to come of it, nor of those before it. */
+  readonly position: string;
+  /** `from` of a later watch, as that of an event. */
+  readonly cursor: string;
+}
+
 export interface FeedOptions {
   readonly filter: EventFilter;
   readonly memory: FilterMemory;
@@ -25,6 +34,8 @@ export interface FeedOptions {
   readonly behind: EventPosition;
   readonly readFrom: number;
   readonly bufferMax: number;
+  /** After so many commits of which nothing passed, `take` says how far it is; null: never. */
+  readonly passingEvery: number | null;
 }
 
 interface Waiting {
@@ -43,6 +54,10 @@ export class EventFeed {
   private readonly matches: (event: Event, host: string | null) => boolean;
   private readonly buffer: Waiting[] = [];
   private bytes = 0;
+  /** Commits of which nothing passed since the last event, or since that was told. */
+  private skipped = 0;
+  /** To be told once nothing waits before it. */
+  private passing: WatchedPassing | null = null;
   private reader: Reader | null = null;
   /** The first commit that is not read yet. */
   private nextPosition: number;
@@ -58,13 +73,16 @@ export class EventFeed {
     this.read();
   }
 
-  /** The next event, or undefined after `close()`. @throws what ended the reading, once all before it is taken */
-  async take(): Promise<WatchedEvent | undefined> {
+  /** The next event, or how far it has come; undefined after `close()`. @throws what ended the reading, once all before it is taken */
+  async take(): Promise<WatchedEvent | WatchedPassing | undefined> {
     while (!this.closed) {
       const first = this.buffer.shift();
       this.bytes -= first?.bytes ?? 0;
       if (this.reader === null && !this.failure && this.filled() <= 0.5) this.read();
       if (first) return first.item;
+      const { passing } = this;
+      this.passing = null;
+      if (passing) return passing;
       if (this.failure) throw this.failure.reason;
       const { promise, resolve } = Promise.withResolvers<void>();
       this.wake = resolve;
@@ -103,12 +121,17 @@ export class EventFeed {
     const { host } = originOf(message.subject);
     const events = placedEvents(message);
     const bytes = message.body.length / Math.max(1, events.length);
+    this.skipped += 1;
     for (const [index, event] of events) {
       if (!this.matches(event, host) || !isBehind(this.options.behind, position, index)) continue;
       const cursor = formatCursor({ position, index }, commitIdOf(message));
       this.buffer.push({ item: { kind: 'event', position: `${position}.${index}`, cursor, host, event }, bytes });
       this.bytes += bytes;
+      this.skipped = 0;
+      // Its own place is further on.
+      this.passing = null;
     }
+    this.notePassing(message);
     this.nextPosition = position + 1;
     // What comes in must not grow without bound: let go of the reader, and with it of the consumer on the server, and read on from here
     // once the caller is half through.
@@ -117,5 +140,17 @@ export class EventFeed {
       this.reader = null;
     }
     this.wake();
+  }
+
+  private notePassing(message: Message): void {
+    const { passingEvery, behind } = this.options;
+    if (passingEvery === null || this.skipped < passingEvery || message.position <= behind.position) return;
+    this.skipped = 0;
+    const at = { position: message.position, index: Number.POSITIVE_INFINITY };
+    this.passing = {
+      kind: 'passing',
+      position: formatPosition(at),
+      cursor: formatCursor(at, commitIdOf(message)),
+    };
   }
 }

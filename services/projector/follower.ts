@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import { type CommitPart, unfitReports } from '../../events/envelope.ts';
 import type { EventData } from '../../events/events.ts';
 import { isChunk } from '../../events/names.ts';
-import { type Discard, settlesParked } from '../../projections/discards.ts';
+import { commitOf, type Discard, settlesParked } from '../../projections/discards.ts';
 import { type ParkedRow, Poisoned } from '../../projections/parked.ts';
 import { Parking } from '../../projections/parking.ts';
 import { createViews, type Views } from '../../projections/views.ts';
@@ -15,7 +15,16 @@ import { foldMessage } from './fold.ts';
 import { type KnownNetwork, LogNotes } from './log-notes.ts';
 import { Memory } from './memory.ts';
 import { QueryFault } from './query-fault.ts';
-import { adopt, discardsBetween, parksSame, readableOf, refold } from './refold.ts';
+import {
+  adopt,
+  discardsBetween,
+  type Nearest,
+  parksSame,
+  type RefoldStart,
+  readableOf,
+  refold,
+  startBefore,
+} from './refold.ts';
 import { Waiters } from './waiters.ts';
 
 export type { KnownNetwork };
@@ -54,6 +63,8 @@ export interface FollowDeps {
   readonly passed?: (events: number) => void;
   /** Told when what could not be folded before can be now, so that what was kept of the views does not hold any more. */
   readonly doubted?: () => void;
+  /** States of the views that are kept; nothing when left out, and what was parked is decided about by folding all of the log. */
+  readonly nearest?: Nearest;
   /** Empty: whoever folds the log anew needs a new one. */
   readonly memory?: Memory;
 }
@@ -178,8 +189,9 @@ class LiveViews implements Follower {
     const parts = partsOf(message);
     if (parts.length === 0 && !isChunk(message.subject)) this.#warnOf(message);
     const discards = this.#notes.noteDiscards(parts, position);
-    if (this.#settles(parts)) {
-      this.#foldAgain(position, !discards);
+    const settled = this.#settled(parts);
+    if (settled !== null) {
+      this.#foldAgain(position, !discards, settled);
       return;
     }
     const { size } = this.views.rows.parked;
@@ -189,7 +201,7 @@ class LiveViews implements Follower {
       if (!(error instanceof Poisoned)) throw error;
       // A part of it is in the rows: nobody is shown them.
       this.#live = false;
-      this.#foldAgain(position, false);
+      this.#foldAgain(position, false, null);
       return;
     }
     this.#notes.note(message, parts);
@@ -200,16 +212,33 @@ class LiveViews implements Follower {
     this.#release();
   }
 
-  /** Whether it is decided about something that is parked here. */
-  #settles(parts: readonly CommitPart[]): boolean {
+  /** The first commit of those with parked events that it is decided about; null: about none that is parked here. */
+  #settled(parts: readonly CommitPart[]): number | null {
     const { parked } = this.views.rows;
-    if (parked.size === 0) return false;
+    if (parked.size === 0) return null;
     const settled = new Set(readableOf(parts).map(settlesParked));
-    return [...parked.values()].some(({ position }) => settled.has(position));
+    const commits = [...parked.values()].flatMap(({ position }) => (settled.has(position) ? [commitOf(position)] : []));
+    return commits.length === 0 ? null : Math.min(...commits);
   }
 
-  /** Reads no further until all up to a position, or at the start all that there is, is folded anew. */
-  #foldAgain(position: number, isRetry: boolean): void {
+  /** A state to go on from that stands before a commit, and before all that was discarded since; null for none. */
+  async #startBefore(commit: number): Promise<RefoldStart | null> {
+    const { nearest } = this.#deps;
+    if (!nearest || !this.#live) return null;
+    const discards = this.#notes.discards;
+    const isOfUse = async (before: number): Promise<Views | null> => {
+      const kept = await nearest(before);
+      const spoilt = kept && discards.find(({ position, at }) => position <= kept.position && kept.position < at);
+      return spoilt ? isOfUse(spoilt.position - 1) : kept;
+    };
+    return startBefore(commit, { live: this.views, told: this.memory.ledger, nearest: isOfUse });
+  }
+
+  /**
+   * Reads no further until all up to a position, or at the start all that there is, is folded anew.
+   * @param settled the commit from which on it is folded in another way; null: from the opening on
+   */
+  #foldAgain(position: number, isRetry: boolean, settled: number | null): void {
     const reader = this.#reader;
     this.#reader = null;
     const fold = async (): Promise<void> => {
@@ -218,7 +247,9 @@ class LiveViews implements Follower {
       const until = this.#live ? position : Math.max(position, await log.last());
       this.#notes.discards = [...this.#notes.discards, ...(await discardsBetween(log, position, until))];
       const note = (message: Message, parts: readonly CommitPart[]): void => this.#notes.note(message, parts);
-      const refolded = await refold({ log, discards: this.#notes.discards, until, note });
+      const start = settled === null ? null : await this.#startBefore(settled);
+      const { discards } = this.#notes;
+      const refolded = await refold({ log, discards, until, note, ...(start ? { start } : {}) });
       if (this.#stopped) return;
       const isSame = parksSame(this.views, refolded.views);
       adopt(this.views, this.memory.ledger, refolded);

@@ -106,6 +106,7 @@ export const createProjector = (deps: ProjectorDeps, options: ProjectorOptions =
     logger,
     passed: (events) => snapshots?.passed(follower.views, events),
     doubted: () => void onReplaced(),
+    ...(snapshots ? { nearest: (position: number) => snapshots.nearest(position, 0) } : {}),
   });
   const { views } = follower;
   follower.caughtUp.then(() => snapshots?.live(views.position)).catch(() => {}); // `closed` says why to everyone

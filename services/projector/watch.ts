@@ -6,7 +6,7 @@ import type { EventPosition } from '../../projections/event-position.ts';
 import { filterNames } from '../../projections/filter.ts';
 import { QueryFailed } from '../client/errors.ts';
 import type { Stream } from '../lib/stream.ts';
-import { EventFeed, type WatchedEvent } from './event-feed.ts';
+import { EventFeed, type WatchedEvent, type WatchedPassing } from './event-feed.ts';
 import { type Ask, allRows } from './rows.ts';
 import { knownAt, type Meant } from './watch-memory.ts';
 import { assertHeld, commitIdOf, formatCursor, parseCursor } from './watch-position.ts';
@@ -35,6 +35,11 @@ export interface WatchOptions {
   readonly from?: string | number;
   /** How many events may wait for the caller before the log is read no further. */
   readonly bufferMax?: number;
+  /**
+   * After so many commits of which nothing passes the filters, say so: an item `passing`, with a cursor. For whoever keeps the cursor, and
+   * would otherwise read all of them again.
+   */
+  readonly passingEvery?: number;
 }
 
 export type WatchItem =
@@ -45,7 +50,8 @@ export type WatchItem =
       readonly cursor: string;
       readonly rows: QueryAnswer['rows'];
     }
-  | WatchedEvent;
+  | WatchedEvent
+  | WatchedPassing;
 
 const BUFFER_MAX = 4_096;
 
@@ -116,7 +122,7 @@ const begin = async (deps: WatchDeps, options: WatchOptions): Promise<Start> => 
  * labels of a view that has none
  */
 export const watch = (deps: WatchDeps, options: WatchOptions = {}): AsyncIterableIterator<WatchItem> => {
-  const { network, host, types, from, bufferMax = BUFFER_MAX } = options;
+  const { network, host, types, from, bufferMax = BUFFER_MAX, passingEvery = null } = options;
   const filter: EventFilter = {
     ...(network === undefined ? {} : { network }),
     ...(host === undefined ? {} : { host }),
@@ -130,7 +136,7 @@ export const watch = (deps: WatchDeps, options: WatchOptions = {}): AsyncIterabl
     const { snapshot, behind, readFrom, memory } = await (from === undefined
       ? begin(deps, options)
       : resume(deps, options, from));
-    if (!ended) feed = new EventFeed(deps.log, { filter, memory, behind, readFrom, bufferMax });
+    if (!ended) feed = new EventFeed(deps.log, { filter, memory, behind, readFrom, bufferMax, passingEvery });
     return snapshot;
   };
   const done = { done: true, value: undefined } as const;

@@ -127,6 +127,48 @@ test('watch: of a host and a label, networks that are on all hosts are known too
   await running.projector.stop();
 });
 
+test('watch: what passes nobody moves the place on too, so that it is not read again', async () => {
+  const running = await run(history);
+  const { log } = running;
+  const type = 'NetworkDeleted';
+  const expected = history.flatMap(({ position, events }) =>
+    events.flatMap((event, index) => (event.type === type ? [`${position}.${index}`] : [])),
+  );
+  assert.ok(expected.length > 3 && expected.length < 60, String(expected.length));
+  const items = watching(running, log, { types: [type], from: 0, passingEvery: 15 });
+  const seen: WatchItem[] = [];
+  while (Number.parseInt(String(seen.at(-1)?.position ?? 0), 10) <= history.length - 15)
+    seen.push(...(await take(items, 1)));
+  await items.return?.();
+  const eventsIn = (some: readonly WatchItem[]) =>
+    some.flatMap(({ kind, position }) => (kind === 'event' ? [position] : []));
+  assert.deepEqual(eventsIn(seen), expected.slice(0, eventsIn(seen).length));
+  const passings = seen.filter(({ kind }) => kind === 'passing');
+  assert.ok(passings.length > 3, String(passings.length));
+  const commits = seen.map(({ position }) => Number.parseInt(String(position), 10));
+  assert.ok(
+    commits.every((commit, n) => commit >= (commits[n - 1] ?? 0)),
+    commits.join(' '),
+  );
+  // From each of them it goes on without gap or repetition, and no further back than that.
+  for (const [n, item] of seen.entries()) {
+    if (item.kind !== 'passing') continue;
+    let first = Number.POSITIVE_INFINITY;
+    const counting = inFrontOf(log, {
+      read: (options, onMessage) => {
+        first = Math.min(first, options.from);
+        return log.read(options, onMessage);
+      },
+    });
+    const rest = expected.slice(eventsIn(seen.slice(0, n)).length);
+    const resumed = watching(running, counting, { types: [type], from: item.cursor });
+    assert.deepEqual(eventsIn(await take(resumed, rest.length)), rest);
+    assert.equal(first, Number(item.position) + 1);
+    await resumed.return?.();
+  }
+  await running.projector.stop();
+});
+
 /** A log whose beginning is put away, as readers find it. */
 const from = (log: Stream, first: number): Stream =>
   inFrontOf(log, {

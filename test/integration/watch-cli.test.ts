@@ -185,3 +185,26 @@ test('what cannot be watched is refused', async () => {
     assert.match(called.err, said);
   }
 });
+
+test('a cursor moves on with what passes nobody: so much is not read again', async () => {
+  const cursor = join(folder, 'rare');
+  const start = await streams.log.last();
+  for (let batch = 0; batch < 11; batch++)
+    await Promise.all(
+      Array.from({ length: 100 }, (_, n) =>
+        // Commits without events are commits all the same.
+        streams.log.append({ subject: 'cnm.outcome.elsewhere', body: '[]', id: `empty-${batch}-${n}` }),
+      ),
+    );
+  const rare = watcher('--type', 'NetworkDeleted', '--from', String(start), '--cursor', cursor);
+  const placeOf = async (): Promise<number> => Number.parseInt(await readFile(cursor, 'utf8').catch(() => '0'), 10);
+  await waitFor(async () => (await placeOf()) === start + 1_000, { what: 'the place behind a thousand commits' });
+  await ended(rare, 'SIGKILL');
+  assert.deepEqual(rare.lines, []);
+  await system.run('CreateNetwork', { name: 'rare' });
+  await system.run('DeleteNetwork', { network: 'rare' });
+  const again = watcher('--type', 'NetworkDeleted', '--cursor', cursor);
+  await waitFor(() => again.lines.length > 0, { what: 'what came' });
+  await ended(again, 'SIGTERM');
+  assert.equal(again.lines.length, 1);
+});

@@ -10,9 +10,9 @@ import { holdings, type Interval, isHeldAt, Ledger } from '../../projections/led
 import { observedViews } from '../../projections/observer.ts';
 import { originOf } from '../../projections/origin.ts';
 import { bareAddress } from '../../projections/projection.ts';
-import { applyCommit, createViews, type Views } from '../../projections/views.ts';
+import { applyCommit, copyViews, createViews, type Views } from '../../projections/views.ts';
 import { historyOf, type RandomCommit } from '../support/random-history.ts';
-import { rollsOf } from './histories.ts';
+import { rollsOf, unit } from './histories.ts';
 import { Model } from './model.ts';
 import { moves } from './model-moves.ts';
 import { play } from './model-play.ts';
@@ -195,6 +195,30 @@ const checkLedger = (commits: readonly RandomCommit[]): void => {
   }
   held.ended += all.filter(({ until }) => until !== null).length;
 };
+
+/** What a ledger said by a position, taken back from all that it says, is what one was told up to there, and goes on to the same. */
+const checkTakenBack = (commits: readonly RandomCommit[], share: number): void => {
+  const [whole, upTo] = [new Ledger(), new Ledger()];
+  const [views, before] = [createViews(whole), createViews(upTo)];
+  const cut = Math.floor(share * commits.length);
+  for (const [n, { subject, position, events }] of commits.entries()) {
+    applyCommit(views, subject, position, events);
+    if (n < cut) applyCommit(before, subject, position, events);
+  }
+  const taken = whole.asOf(before.position, before.rows);
+  assert.deepEqual([...taken.all()], [...upTo.all()]);
+  const on = copyViews(before, undefined, taken);
+  for (const { subject, position, events } of commits.slice(cut)) applyCommit(on, subject, position, events);
+  assert.deepEqual([...taken.all()], [...whole.all()]);
+  assert.deepEqual(taken.size(), whole.size());
+};
+
+test('ledger: taken back to any position it says what it said there, and goes on as before', () => {
+  fc.assert(
+    fc.property(rolls, unit, (list, share) => checkTakenBack(historyOf(list).commits, share)),
+    { numRuns: 100 },
+  );
+});
 
 test('ledger: says at every position what the views said there, in histories of every kind', () => {
   fc.assert(
