@@ -1,5 +1,5 @@
 /** The decider of a host's boundary: one command against the state, answered with facts or a refusal. Pure. */
-import type { Command, CommandOf } from './commands.ts';
+import type { Command } from './commands.ts';
 import { cancelCommand } from './deciders/cancel.ts';
 import type { Context, Decision } from './deciders/context.ts';
 import { createEndpoint, deleteEndpoint } from './deciders/endpoint.ts';
@@ -19,13 +19,10 @@ import { settleIntent } from './deciders/settle.ts';
 import { rotateTunnelKeys } from './deciders/tunnels.ts';
 import { updateEndpoint, updateNetwork } from './deciders/update.ts';
 import { collectEndpoint, expireCommand, suspectEndpoint } from './deciders/upkeep.ts';
+import { isOfLog, type OfLog } from './log-commands.ts';
 import type { BoundaryState } from './state.ts';
 
 export type { Context, Decision } from './deciders/context.ts';
-
-const logTypes = ['RetryParked', 'DiscardParked', 'SetLegalHold', 'LiftLegalHold', 'ShredSubject', 'SetQuota'] as const;
-type OfLog = CommandOf<(typeof logTypes)[number]>;
-const isOfLog = (command: Command): command is OfLog => logTypes.some((type) => type === command.type);
 
 const decideOnLog = (state: BoundaryState, command: OfLog, context: Context): Decision => {
   switch (command.type) {

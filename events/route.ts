@@ -1,6 +1,7 @@
 /** Which boundary decides a command: that of the host it names, else the network's, else of the only host that can. Pure. */
-import type { Command, CommandOf } from './commands.ts';
+import type { Command } from './commands.ts';
 import type { DriverRules } from './driver-rules.ts';
+import { isOfLog, type OfLog } from './log-commands.ts';
 import { type Refusal, refuse } from './refusals.ts';
 import {
   type BoundaryState,
@@ -145,18 +146,6 @@ const onRealm = (places: Places, command: Command, host: string): Routed => {
   return row?.facts.scope === 'realm' ? { ok: true, place: { kind: 'network', id: row.facts.id } } : at(host);
 };
 
-/** Types of commands that say something of the log, whichever host their sender has named. */
-const realmTypes = [
-  'RetryParked',
-  'DiscardParked',
-  'SetLegalHold',
-  'LiftLegalHold',
-  'ShredSubject',
-  'SetQuota',
-] as const;
-type Placed = Exclude<Command, CommandOf<(typeof realmTypes)[number]>>;
-const isPlaced = (command: Command): command is Placed => !realmTypes.some((type) => type === command.type);
-
 const ofRealm: Routed = { ok: true, place: { kind: 'realm' } };
 
 const isRealmNetwork = ({ drivers }: Places, command: Command): boolean =>
@@ -168,7 +157,7 @@ const isRealmNetwork = ({ drivers }: Places, command: Command): boolean =>
  */
 export const routeCommand = (places: Places, command: Command, subjectHost: string | null, actor = ''): Routed => {
   // What is said of the log is said to no host.
-  if (!isPlaced(command)) return ofRealm;
+  if (isOfLog(command)) return ofRealm;
   if (command.type === 'CancelCommand')
     return byCommand(places, commandKey(actor, command.data.commandId), subjectHost);
   if (command.type === 'DeclareHostLost') return named(places.hosts, command.data.host);
@@ -208,7 +197,7 @@ const references = (command: Command): readonly string[] => {
 
 const unaddressed = (
   places: Places,
-  command: Exclude<Placed, { type: 'RotateTunnelKeys' | 'CancelCommand' | 'DeclareHostLost' }>,
+  command: Exclude<Command, OfLog | { type: 'RotateTunnelKeys' | 'CancelCommand' | 'DeclareHostLost' }>,
 ): Routed => {
   const { hosts } = places;
   switch (command.type) {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { type CommandRecord, foldCommand } from '../../../events/command-record.ts';
 import type { CommandInput, CommandType } from '../../../events/commands.ts';
+import { cutsShort } from '../../../events/cut-short.ts';
 import type { Event } from '../../../events/envelope.ts';
 import { commandId, subjects } from '../../../events/names.ts';
 import type { BoundaryState } from '../../../events/state.ts';
@@ -55,14 +56,14 @@ export class LogRecord {
 
   #take(event: Event, position: number): void {
     this.#events.push(event);
-    if (event.meta.actor === this.#actor || event.type === 'CommandTimedOut') this.#fold(event, position);
+    if (event.meta.actor === this.#actor || cutsShort(event)) this.#fold(event, position);
   }
 
   /** A command has ended each time that its record begins to say so. */
   #fold(event: Event, position: number): void {
-    const isTimeOut = event.type === 'CommandTimedOut';
-    if (isTimeOut && event.data.actor !== this.#actor) return;
-    const id = isTimeOut ? event.data.commandId : event.meta.commandid;
+    const cut = cutsShort(event) ? event.data : null;
+    if (cut && cut.actor !== this.#actor) return;
+    const id = cut ? cut.commandId : event.meta.commandid;
     const before = this.#records.get(id);
     const after = foldCommand(before, event, position);
     this.#records.set(id, after);
