@@ -84,6 +84,10 @@ const lookAt = (follower: Follower): Look => {
   };
 };
 
+/** Which file has what was before the log begins; null where it begins with its opening. */
+const putAwayOf = (segment: ReturnType<Follower['segment']>): object | null =>
+  segment && { before: segment.first, file: segment.previous.file, sha256: segment.previous.sha256 };
+
 /** Starts reading the log from its opening. Queries wait until it has caught up. */
 export const createProjector = (deps: ProjectorDeps, options: ProjectorOptions = {}): Projector => {
   const { log, clock, logger } = deps;
@@ -125,6 +129,7 @@ export const createProjector = (deps: ProjectorDeps, options: ProjectorOptions =
       startedAt,
       realm: follower.opening()?.realm ?? null,
       epoch: follower.opening()?.epoch ?? null,
+      putAway: putAwayOf(follower.segment()),
       snapshots: (await snapshots?.status()) ?? null,
       views: Object.fromEntries(viewNames.map((view) => [view, views.rows[view].size])),
     };
