@@ -16,6 +16,19 @@ describe('a worker and deadlines', () => {
     return work;
   };
 
+  /** The first join of a sandbox is late while the kernel is at work on it, and a second one waits. */
+  const joinTwice = async () => {
+    const { system } = stage;
+    for (const network of ['a', 'b']) await system.run('CreateEndpoint', { network, name: 'e' });
+    const join = (network: string, more = {}) =>
+      system.send('JoinEndpoint', { network, endpoint: 'e', sandbox: 'box' }, more);
+    const { sent, release } = await stage.atWork(() => join('a', soon));
+    const next = join('b');
+    await next.first;
+    await system.expire(sent);
+    return { next, release };
+  };
+
   beforeEach(async () => {
     stage = await new LateStage().start();
   });
@@ -90,13 +103,7 @@ describe('a worker and deadlines', () => {
 
   it('leaves to a queued join the sandbox of one that is taken back', async () => {
     const { system } = stage;
-    for (const network of ['a', 'b']) await system.run('CreateEndpoint', { network, name: 'e' });
-    const join = (network: string, more = {}) =>
-      system.send('JoinEndpoint', { network, endpoint: 'e', sandbox: 'box' }, more);
-    const { sent: late, release } = await stage.atWork(() => join('a', soon));
-    const next = join('b');
-    await next.first;
-    await system.expire(late);
+    const { next, release } = await joinTwice();
     release();
     assert.equal((await next.outcome).status, 'succeeded');
     await system.check();
@@ -108,13 +115,7 @@ describe('a worker and deadlines', () => {
 
   it('ends a sandbox whose first join is late and whose second one fails', async () => {
     const { system, machine } = stage;
-    for (const network of ['a', 'b']) await system.run('CreateEndpoint', { network, name: 'e' });
-    const join = (network: string, more = {}) =>
-      system.send('JoinEndpoint', { network, endpoint: 'e', sandbox: 'box' }, more);
-    const { sent: late, release } = await stage.atWork(() => join('a', soon));
-    const next = join('b');
-    await next.first;
-    await system.expire(late);
+    const { next, release } = await joinTwice();
     let veths = 0;
     machine.fail({ when: ({ op, object }) => op === 'create' && object.kind === 'veth' && ++veths === 2 });
     release();

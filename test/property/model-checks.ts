@@ -254,8 +254,6 @@ export class Checker {
     if (event.meta.commandtype === 'ExpireLease') this.#checkLease(state, event);
     if (isFailure(event.type) || event.type === 'CommandRefused') this.failed.add(commandid);
     if (isFailure(event.type)) this.#late.delete(event.meta.causationid);
-    // What a lost host had to undo went with it.
-    if (event.type === 'HostLost') for (const id of state.intents.keys()) this.#late.delete(id);
     if (event.type === 'EndpointSuspected') this.#checkGarbage(state, event, false);
     if (event.type === 'EndpointDeleteRequested' && event.data.cause === 'garbage')
       this.#checkGarbage(state, event, true);
@@ -297,7 +295,10 @@ export class Checker {
   /** No sandbox is detached while its lease runs, nor before it was suspected, nor behind a renewal. */
   #checkLease(state: BoundaryState, event: Event): void {
     if (event.type !== 'EndpointLeaveRequested') return;
-    const lease = state.sandboxes.get(event.data.sandbox.incarnation)?.lease;
+    const row = state.sandboxes.get(event.data.sandbox.incarnation);
+    // Its join was reported as failed while this was being decided.
+    if (!row) return;
+    const { lease } = row;
     assert.ok(lease?.suspectedAt, 'a sandbox is detached that was not suspected');
     assert.ok(expiresMs(lease) <= Date.parse(event.meta.time), `detached at ${event.meta.time}`);
   }
