@@ -352,6 +352,7 @@ Filter: ${listed(eventFilterNames)}. \`type\` takes event types without version,
 ${jsonBlock(samplePart('queries/events', ['answer', 'rows', '0']))}
 ## status
 
-One row about the service that answers: how far it has read.
+One row about the service that answers: how far it has read. Where the log begins with a segment, \`putAway\` says before which position it was put
+away, and the file, with its SHA-256, that holds what was before.
 
 ${jsonBlock(samplePart('queries/status', ['answer', 'rows', '0']))}`;

@@ -2,9 +2,9 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { chainHash } from '../lib/hash.ts';
 import type { Stream } from '../lib/stream.ts';
-import { digestOfText, readHeads } from './chain.ts';
+import { Chain, type ChainState, digestOfText, digestText, readHeads } from './chain.ts';
 import { parseCheckpoint } from './checkpoint.ts';
-import { exportBytes, openingOf } from './export.ts';
+import { chainUpTo, exportBytes, openingOf } from './export.ts';
 import {
   type ExportEntry,
   ExportFault,
@@ -13,6 +13,7 @@ import {
   parseLine,
   type SignedCheckpoint,
 } from './export-format.ts';
+import type { Finding } from './finding.ts';
 import { type Line, lineFile } from './line-file.ts';
 import { Verifier } from './verifier.ts';
 
@@ -26,7 +27,9 @@ export interface FileExport {
 
 /** What of a file is kept, and where the next line goes. */
 interface Kept {
-  readonly verifier: Verifier;
+  readonly chain: ChainState;
+  /** What is wrong with it; null: nothing. */
+  readonly finding: Finding | null;
   readonly messages: number;
   readonly bytes: number;
   /** Bodies of the checkpoints in it. */
@@ -64,6 +67,8 @@ const checkpointsOf = async (path: string): Promise<ReadonlySet<string>> => {
 const keptOf = async (path: string, header: ExportHeader, upTo: number): Promise<Kept> => {
   const before = { position: header.first - 1, digest: digestOfText(header.digest), heads: readHeads(header.heads) };
   const verifier = new Verifier({ realm: header.realm || null, start: before });
+  // The verifier goes on from what a checkpoint says where that is something else.
+  const chain = new Chain(before);
   const checkpoints = new Set<string>();
   let [messages, bytes] = [0, 0];
   for await (const { text, offset } of eachLine(path)) {
@@ -72,6 +77,7 @@ const keptOf = async (path: string, header: ExportHeader, upTo: number): Promise
     if (entry?.kind === 'message') {
       if (entry.message.position > upTo) break;
       verifier.take(entry.message);
+      chain.take(entry.message);
       messages += 1;
     } else if (entry?.kind === 'checkpoint') {
       // What stands behind the last message that is kept is written again, so that all are in their order.
@@ -81,9 +87,7 @@ const keptOf = async (path: string, header: ExportHeader, upTo: number): Promise
     }
     bytes = offset + Buffer.byteLength(text) + 1;
   }
-  const [first] = verifier.report().findings;
-  if (first) throw new ExportFault('EXPORT_INVALID', `it is damaged at position ${first.position}: ${first.detail}`);
-  return { verifier, messages, bytes, checkpoints };
+  return { chain, finding: verifier.report().findings[0] ?? null, messages, bytes, checkpoints };
 };
 
 /** What is there already is no beginning of what is to be written. */
@@ -108,7 +112,11 @@ const resumed = async (path: string, wanted: FileExport): Promise<Kept | null> =
   // One that was made after its position was written belongs there all the same.
   const missing = checkpoints.find(({ position, checkpoint }) => position >= header.first && !there.has(checkpoint));
   const kept = await keptOf(path, header, missing?.position ?? Number.POSITIVE_INFINITY);
-  const { position, heads } = kept.verifier.chain;
+  const { chain, finding } = kept;
+  const { position, heads } = chain;
+  // What is odd in the file may be odd on the log: a message of others is exported as it stands there.
+  if (finding && digestText((await chainUpTo(log, position + 1)).digest) !== digestText(chain.digest))
+    throw new ExportFault('EXPORT_INVALID', `it is damaged at position ${finding.position}: ${finding.detail}`);
   if (position < header.first) return kept;
   const last = await log.get(position);
   const head = last && heads.get(last.subject);
@@ -141,7 +149,7 @@ export const exportToFile = async (path: string, wanted: FileExport): Promise<nu
     if (kept === null)
       return await writeAll(handle, 0, exportBytes(log, { ...range, ...(from ? { from } : {}), checkpoints }));
     const missing = checkpoints.filter(({ checkpoint }) => !kept.checkpoints.has(checkpoint));
-    const { position, digest, heads } = kept.verifier.chain;
+    const { position, digest, heads } = kept.chain;
     const resume = { position, digest, heads, messages: kept.messages };
     return await writeAll(handle, kept.bytes, exportBytes(log, { ...range, resume, checkpoints: missing }));
   } finally {

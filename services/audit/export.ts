@@ -53,8 +53,8 @@ export const openedAt = async (log: Stream, first: number): Promise<SegmentData 
   return message && segmentIn(message);
 };
 
-/** Adds up what comes before `from`. */
-const chainUpTo = async (log: Stream, from: number): Promise<Chain> => {
+/** Adds up what comes before `from`. Complexity: all of that is read. */
+export const chainUpTo = async (log: Stream, from: number): Promise<Chain> => {
   const first = await log.first();
   const segment = await openedAt(log, first);
   const chain = segment ? new Chain(chainBefore(segment)) : new Chain();

@@ -57,3 +57,17 @@ export class Findings {
     return this.#kept.toSorted(inOrder).slice(0, SHOWN_MAX);
   }
 }
+
+/**
+ * What of the findings counts where somebody answers for some positions, such as that of a stray message that was discarded. Everything
+ * does where it is not only these messages that are odd: what all adds up to is another thing than what was signed, or some are not named.
+ */
+export const counting = (
+  {
+    found,
+    findings,
+    differs,
+  }: { readonly found: number; readonly findings: readonly Finding[]; readonly differs: boolean },
+  accepted: ReadonlySet<number>,
+): readonly Finding[] =>
+  differs || found > findings.length ? findings : findings.filter(({ position }) => !accepted.has(position));

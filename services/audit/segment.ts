@@ -18,6 +18,7 @@ import { digestOfText, readHeads } from './chain.ts';
 import { checkpointSubject, parseCheckpoint, signatureHeader, signCheckpoint } from './checkpoint.ts';
 import { openedAt } from './export.ts';
 import { exportToFile } from './export-file.ts';
+import { counting } from './finding.ts';
 import { keyIdOf } from './keys.ts';
 import { type Export, openExport } from './open-export.ts';
 import { SegmentFault } from './segment-fault.ts';
@@ -33,6 +34,8 @@ export interface SegmentOptions {
   /** Public keys of checkpoints that others have signed, by id. */
   readonly keys: ReadonlyMap<string, KeyObject>;
   readonly clock: Clock;
+  /** Positions that somebody answers for: what is found there does not stop it. None when left out. */
+  readonly accepted?: ReadonlySet<number>;
   /** Bytes of a part of the state at most; tests make it small. */
   readonly chunkBytes?: number;
   /** Told before each step; tests stop it there. */
@@ -228,7 +231,7 @@ class Segmenter {
     const { file } = this.#options;
     const opened = await openExport(file);
     const report = await verifyExport(opened, this.#keys());
-    const [finding] = report.findings;
+    const [finding] = counting(report, this.#options.accepted ?? new Set());
     if (finding) throw new SegmentFault('SEGMENT_DAMAGED', `${file}, position ${finding.position}: ${finding.detail}`);
     return opened;
   }

@@ -44,6 +44,8 @@ export interface Report {
   /** All that was found, of which `findings` are the first hundred, lowest position first. */
   readonly found: number;
   readonly findings: readonly Finding[];
+  /** Whether it adds up to something else than an end line or a checkpoint says: then nobody can answer for single positions. */
+  readonly differs: boolean;
   readonly covered: readonly string[];
   readonly notCovered: readonly string[];
 }
@@ -64,6 +66,7 @@ export class Verifier {
   #recordedMs = 0;
   /** Up to here a digest that somebody vouches for is the same as ours. */
   #anchor: number;
+  #differs = false;
   #checkpoints = 0;
   #signed = 0;
   #previous: string | null;
@@ -151,6 +154,7 @@ export class Verifier {
       checkpoints: this.#checkpoints,
       found: this.#findings.count,
       findings: this.#findings.list(),
+      differs: this.#differs,
       ...this.#coverage(),
     };
   }
@@ -187,6 +191,7 @@ export class Verifier {
     const here = this.#chain.position;
     if (heads !== null) this.#compareHeads(who, heads);
     const isSame = digestText(this.#chain.digest) === digest;
+    this.#differs ||= !isSame;
     const isKnown = this.#findings.within(this.#anchor + 1, here);
     if (!isSame && !isKnown) {
       const detail = `positions, order or times from here to ${here} are not those of ${who}`;

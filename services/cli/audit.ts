@@ -1,7 +1,9 @@
 /** `cnm audit`: keygen, verify, export, import, segment (segment.ts), hold (hold.ts). */
+import { counting } from '../audit/finding.ts';
 import type { Report } from '../audit/verifier.ts';
 import { positionRecordedAt } from '../lib/recorded.ts';
 import type { Stream } from '../lib/stream.ts';
+import { acceptedOf, acceptOption } from './accepted.ts';
 import { eventOptions, exportEvents, printAll, refuseFilters } from './audit-events.ts';
 import { withFiles, withServer, withStreams } from './audit-streams.ts';
 import { type Context, printJson } from './context.ts';
@@ -54,9 +56,11 @@ const verify: Spec = {
       multiple: true,
       help: 'public key that checkpoints must be signed with; several may be given',
     },
+    ...acceptOption,
     ...jsonOption,
   },
   run: async (call, context) => {
+    const accepted = acceptedOf(call);
     const { readVerifyingKeys } = await import('../audit/keys.ts');
     const { verifyExport, verifyLog } = await import('../audit/verify.ts');
     const [file] = call.args;
@@ -70,7 +74,7 @@ const verify: Spec = {
     printFindings(context, report);
     if (call.flag('json')) printJson(context, report);
     else context.out(describe(report));
-    return report.found === 0 ? undefined : exits.failed;
+    return counting(report, accepted).length === 0 ? undefined : exits.failed;
   },
 };
 
@@ -128,10 +132,12 @@ const importFrom: Spec = {
       multiple: true,
       help: 'public key that checkpoints must be signed with; several may be given',
     },
+    ...acceptOption,
     ...jsonOption,
   },
   run: async (call, context) => {
     const [file = ''] = call.args;
+    const accepted = acceptedOf(call);
     const { readVerifyingKeys } = await import('../audit/keys.ts');
     const { openExport } = await import('../audit/open-export.ts');
     const { verifyExport } = await import('../audit/verify.ts');
@@ -139,7 +145,7 @@ const importFrom: Spec = {
     const opened = await withFiles(() => openExport(file));
     const report = await verifyExport(opened, await withFiles(() => readVerifyingKeys(call.texts('key'))));
     printFindings(context, report);
-    if (report.found > 0) {
+    if (counting(report, accepted).length > 0) {
       context.err('nothing was imported\n');
       return exits.failed;
     }

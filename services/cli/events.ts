@@ -4,7 +4,7 @@ import { actorText } from './actor-text.ts';
 import { type Context, NotFound, printJson, withClient } from './context.ts';
 import { describeEvent, shortType } from './event-text.ts';
 import { typesOf } from './event-types.ts';
-import { mustEverBe, type Named, neverWas } from './ever.ts';
+import { mustEverBe, type Named, neverWas, tellPutAway } from './ever.ts';
 import { asOfOf } from './listing.ts';
 import { type Call, listOptions, type Spec, UsageError } from './spec.ts';
 import { type Column, orDash, renderTable, shortTime } from './table.ts';
@@ -58,6 +58,7 @@ export const printEvents = async (context: Context, call: Call, filter: Filter):
     const rows: RecordedEvent[] = [];
     const query = { ...asOfOf(call), filter };
     const position = await eachPage(client, query, (page) => rows.push(...page));
+    if (filter.since === undefined) await tellPutAway(context, client);
     if (rows.length === 0) await mustBePossible(client, filter, position);
     if (call.flag('json')) printJson(context, { position, rows });
     else if (rows.length > 0) context.out(renderTable(columns, rows, context.width));

@@ -1,6 +1,6 @@
 /** Names that the log has never heard of: nothing is recorded of what is misspelt, and that is no answer. */
 import type { Client } from '../client/index.ts';
-import { NotFound } from './context.ts';
+import { type Context, NotFound } from './context.ts';
 
 export interface Named {
   readonly network?: string;
@@ -22,4 +22,17 @@ export const neverWas = async (client: Client, { network, host }: Named): Promis
 export const mustEverBe = async (client: Client, named: Named): Promise<void> => {
   const missing = await neverWas(client, named);
   if (missing) throw missing;
+};
+
+/**
+ * Where part of the log was put away, what is recorded is not all: said on the standard error, since the answer is right as far as it goes.
+ * Who names a position or time from before is refused by the service.
+ */
+export const tellPutAway = async ({ err }: Pick<Context, 'err'>, client: Client): Promise<void> => {
+  const [status] = (await client.ask('status', {})).rows;
+  const putAway = status?.putAway as { readonly before: number; readonly file: string } | null | undefined;
+  if (putAway)
+    err(
+      `cnm: the log begins at position ${putAway.before}: what was before is in ${putAway.file} (\`cnm audit import\`)\n`,
+    );
 };

@@ -5,7 +5,7 @@ import type { HistoryRow } from '../../events/past-queries.ts';
 import { actorText } from './actor-text.ts';
 import { type Context, NotFound, printJson, withClient } from './context.ts';
 import { eachPage, printEvents, since } from './events.ts';
-import { mustEverBe } from './ever.ts';
+import { mustEverBe, tellPutAway } from './ever.ts';
 import { asOfOf } from './listing.ts';
 import { type Call, listOptions, type Spec } from './spec.ts';
 import { type Column, orDash, renderTable, shortTime } from './table.ts';
@@ -133,6 +133,7 @@ const history = (noun: Noun): Spec => ({
     }
     const { position, rows } = await withClient(context, async (client) => {
       const answer = await client.history({ ...asOfOf(call), filter });
+      if (filter.since === undefined) await tellPutAway(context, client);
       if (answer.rows.length === 0) await mustEverBe(client, filter);
       return answer;
     });

@@ -2,7 +2,7 @@
 import { type LedgerRow, ledgerKinds, type Moment } from '../../events/past-queries.ts';
 import { actorText } from './actor-text.ts';
 import { NotFound, printJson, withClient } from './context.ts';
-import { mustEverBe } from './ever.ts';
+import { mustEverBe, tellPutAway } from './ever.ts';
 import { asOfOf } from './listing.ts';
 import { listOptions, type Spec } from './spec.ts';
 import { type Column, orDash, renderTable, shortTime } from './table.ts';
@@ -58,6 +58,7 @@ const ledger = (kind: LedgerRow['kind']): Spec => ({
     };
     const { position, rows } = await withClient(context, async (client) => {
       const answer = await client.ledger({ ...asOfOf(call), filter });
+      if (call.text('as-of') === undefined) await tellPutAway(context, client);
       if (answer.rows.length === 0) await mustEverBe(client, filter);
       return answer;
     });

@@ -109,10 +109,10 @@ const tellDamage = async (call: Call, { err }: Context, log: Export): Promise<vo
 
 type Watch = (pid: number | null) => void;
 
-const perform = async (call: Call, context: Context, replay: Replay, realm: string, watch: Watch): Promise<number> => {
+const perform = async (call: Call, context: Context, replay: Replay, log: Export, watch: Watch): Promise<number> => {
   // To go through all of it; which host is meant is known at its end.
-  if (call.flag('step') && call.text('until') === undefined) await replay.goTo(1);
-  await build(call, context, replay, realm);
+  if (call.flag('step') && call.text('until') === undefined) await replay.goTo(await log.first());
+  await build(call, context, replay, log.header.realm);
   const sandbox = call.text('sandbox');
   const insideNow = (): Inside | null => (sandbox === undefined ? null : replay.inside(sandbox));
   const env: Record<string, string> = { ...environment(), CNM_REPLAY_POSITION: String(replay.position) };
@@ -154,7 +154,7 @@ const run = async (call: Call, context: Context): Promise<number> => {
     const host = call.text('host');
     const replay = await Replay.open({ log, realm, until, host, directory: place.directory, clock, logger });
     try {
-      return await perform(call, context, replay, realm, place.watch);
+      return await perform(call, context, replay, log, place.watch);
     } finally {
       await replay.close();
     }

@@ -1,6 +1,7 @@
 /** `cnm audit segment`: the log is put away into a file, and goes on from what it added up to. */
 import { resolve } from 'node:path';
 import { findState } from '../up/state-file.ts';
+import { acceptedOf, acceptOption } from './accepted.ts';
 import { withConnection, withFiles } from './audit-streams.ts';
 import { type Context, printJson } from './context.ts';
 import { jsonOption, type Spec, UsageError } from './spec.ts';
@@ -31,11 +32,13 @@ export const segmentSpec: Spec = {
       multiple: true,
       help: 'public key of checkpoints that others have signed; several may be given',
     },
+    ...acceptOption,
     ...jsonOption,
   },
   run: async (call, context) => {
     const [name = ''] = call.args;
     const { config, clock } = context;
+    const accepted = acceptedOf(call);
     if (!call.flag('yes'))
       throw new UsageError('--yes is missing: FILE will be the only copy of what was before', segmentSpec);
     if (/\.(gz|zst)$/.test(name)) throw new UsageError('it is written plain; compress a copy of it', segmentSpec);
@@ -57,7 +60,7 @@ export const segmentSpec: Spec = {
         const workers = await liveWorkers(connection, clock);
         const running = [...answering, ...workers.map((host) => `the worker of ${host}`)];
         if (running.length > 0) throw new SegmentFault('SEGMENT_IN_USE', `stop these first: ${running.join(', ')}`);
-        return await withFiles(() => putAway({ connection, file: resolve(name), key, keys, clock }));
+        return await withFiles(() => putAway({ connection, file: resolve(name), key, keys, clock, accepted }));
       }),
     );
     if (call.flag('json')) printJson(context, done);

@@ -67,8 +67,8 @@ export interface Projector {
 /** The server's `max_payload` is 1 MiB by default and at least 512 KiB (services/nats/streams.ts). */
 const ANSWER_BYTES_MAX = 480 * 1024;
 /** Folds of the past and scans of the log at once; each keeps a processor busy. */
-const READS_AT_ONCE_MAX = 2;
-const READS_WAITING_MAX = 32;
+export const READS_AT_ONCE_MAX = 2;
+export const READS_WAITING_MAX = 32;
 
 const lookAt = (follower: Follower): Look => {
   const { views } = follower;
@@ -83,6 +83,10 @@ const lookAt = (follower: Follower): Look => {
     parked: views.rows.parked.size,
   };
 };
+
+/** Which file has what was before the log begins; null where it begins with its opening. */
+const putAwayOf = (segment: ReturnType<Follower['segment']>): object | null =>
+  segment && { before: segment.first, file: segment.previous.file, sha256: segment.previous.sha256 };
 
 /** Starts reading the log from its opening. Queries wait until it has caught up. */
 export const createProjector = (deps: ProjectorDeps, options: ProjectorOptions = {}): Projector => {
@@ -125,6 +129,7 @@ export const createProjector = (deps: ProjectorDeps, options: ProjectorOptions =
       startedAt,
       realm: follower.opening()?.realm ?? null,
       epoch: follower.opening()?.epoch ?? null,
+      putAway: putAwayOf(follower.segment()),
       snapshots: (await snapshots?.status()) ?? null,
       views: Object.fromEntries(viewNames.map((view) => [view, views.rows[view].size])),
     };

@@ -4,8 +4,10 @@ import type { KernelObject } from '../../drivers/objects.ts';
 import { drivers } from '../../drivers/registry.ts';
 import type { Event } from '../../events/envelope.ts';
 import type { BoundaryState } from '../../events/state.ts';
-import { PeerView } from '../../projections/peers.ts';
+import { type PeerRow, PeerView } from '../../projections/peers.ts';
+import { openedAt } from '../audit/export.ts';
 import { parkedEvent } from '../lib/boundary-parking.ts';
+import { openedThrough } from '../lib/opening.ts';
 import { readRange } from '../lib/read-range.ts';
 import { applyMessage, boundaryOf, emptyRealm, knownHosts, type Realm } from '../lib/realm.ts';
 import type { Message, Stream } from '../lib/stream.ts';
@@ -34,17 +36,19 @@ export class Moment {
   /** @throws ReplayFault REPLAY_POSITION_UNKNOWN; ExportFault at a damaged line; UnreadableCommit */
   static async open(log: Stream, position: number): Promise<Moment> {
     const [first, last] = [await log.first(), await log.last()];
-    if (first !== 1) {
+    const segment = await openedAt(log, first);
+    if (first !== 1 && segment === null) {
       throw new ReplayFault('REPLAY_POSITION_UNKNOWN', `it begins at position ${first}: what was before is not in it`);
     }
-    if (position < 1) {
+    if (position < first) {
       throw new ReplayFault('REPLAY_POSITION_UNKNOWN', `nothing was recorded by then: it begins at position ${first}`);
     }
     if (position > last) {
       throw new ReplayFault('REPLAY_POSITION_UNKNOWN', `position ${position} is not in it: it ends at ${last}`);
     }
     const moment = new Moment(log);
-    await moment.#fold(position, () => undefined);
+    // What a segment begins with is one state.
+    await moment.#fold(Math.max(position, segment ? openedThrough(segment) : 0), () => undefined);
     return moment;
   }
 
@@ -79,6 +83,9 @@ export class Moment {
           before: ({ host }, event) => {
             note(event);
             if (reported && host !== null) this.peers.apply(host, event);
+          },
+          opened: (_, opening) => {
+            for (const [kind, row] of opening.lines()) if (kind === 'peer') this.peers.carry(row as PeerRow);
           },
         });
         this.recordedMs = message.recordedMs;

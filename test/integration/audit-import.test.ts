@@ -105,3 +105,38 @@ test('what is damaged, partial or signed by another is not imported', async () =
   const manager = await jetstreamManager(await nats.connect());
   assert.deepEqual(await manager.streams.list().next(), []);
 });
+
+test('a stray message on the log stops neither an export that goes on nor, where somebody answers for it, an import', async () => {
+  const log = await realmStream();
+  const stray = await log.append({ subject: 'cnm.event.host.h1', body: 'no JSON', id: 'stray' });
+  const at = stray.kind === 'appended' ? stray.position : assert.fail();
+  const strange = path('strange.ndjson');
+  await exportToFile(strange, { log, checkpoints: [] });
+  const text = await readFile(strange, 'utf8');
+  await exportToFile(strange, { log, checkpoints: [] });
+  assert.equal(await readFile(strange, 'utf8'), text);
+  // The same oddness does not hide another.
+  const lines = text.split('\n');
+  const line = lines.findIndex((one) => one.startsWith('{"position":4,'));
+  const recorded = /"recorded":"([^"]+)"/.exec(lines[line] ?? '')?.[1] ?? assert.fail();
+  const later = new Date(Date.parse(recorded) + 1).toISOString();
+  const changed = lines.with(line, lines[line]?.replace(recorded, later) ?? '').join('\n');
+  await writeFile(path('changed.ndjson'), changed);
+  await assert.rejects(exportToFile(path('changed.ndjson'), { log, checkpoints: [] }), { code: 'EXPORT_INVALID' });
+
+  for (const file of [strange, path('changed.ndjson')]) {
+    const refused = await callCli('audit', 'import', file);
+    assert.equal(refused.exit, 1);
+    assert.match(refused.err, /nothing was imported\n$/);
+  }
+  const words = ['--accept', String(at)];
+  assert.equal((await callCli('audit', 'import', path('changed.ndjson'), ...words)).exit, 1);
+  assert.equal((await callCli('audit', 'verify', path('changed.ndjson'), ...words)).exit, 1);
+  assert.equal((await callCli('audit', 'verify', strange, '--accept', String(at - 1))).exit, 1);
+  const accepted = await callCli('audit', 'verify', strange, ...words);
+  assert.deepEqual([accepted.exit, accepted.err.startsWith(`position ${at} unreadable`)], [0, true]);
+  assert.equal((await callCli('audit', 'import', strange, ...words)).exit, 0);
+  assert.equal((await callCli('audit', 'export', path('again.ndjson'))).exit, 0);
+  assert.equal(await readFile(path('again.ndjson'), 'utf8'), text);
+  assert.equal((await callCli('audit', 'verify', '--accept', 'x')).exit, 2);
+});

@@ -13,6 +13,7 @@ import { foldLog } from '../../services/lib/realm.ts';
 import type { Message } from '../../services/lib/stream.ts';
 import { jetStream } from '../../services/nats/jetstream.ts';
 import { provision } from '../../services/nats/streams.ts';
+import { deploymentOf, Moment, standing } from '../../services/replay/moment.ts';
 import { callCli } from '../support/called.ts';
 import { readWhole } from '../support/log-checks.ts';
 import { MemoryMachine, memoryKernel } from '../support/memory-kernel.ts';
@@ -188,6 +189,45 @@ test('what was before is not known any more, but where it is; who holds somethin
   assert.ok(Number.parseInt(row.from.position, 10) < first, 'the gateway is held since before');
   assert.deepEqual([row.holderKind, row.from.command, row.from.actor], ['gateway', 'CreateNetwork', 'alice']);
   assert.ok((await document('history', 'sandbox', 'c1')).rows.length > 0);
+  // Whoever names no time is told that this is not all.
+  for (const words of [['events'], ['history', 'sandbox', 'c1'], ['ledger', 'address', '10.9.1.1']]) {
+    const { exit, err } = await callCli(...words);
+    assert.equal(exit, 0, err);
+    assert.match(
+      err,
+      new RegExp(`^cnm: the log begins at position ${first}: what was before is in .*segment-1.ndjson `),
+    );
+  }
+  assert.match(
+    await refusedWith('ledger', 'address', '10.9.9.9'),
+    /^cnm: the log begins at .*\nNOT_FOUND: nobody held/,
+  );
+  assert.equal((await callCli('history', 'sandbox', 'c1', '--since', String(first))).err, '');
+});
+
+test('a moment of the segment is had from its export alone: what was carried over stands there', async () => {
+  const log = join(served.folder, 'now.ndjson');
+  await works('audit', 'export', log);
+  const opened = await openExport(log);
+  const [first, last] = [await opened.first(), await opened.last()];
+  assert.ok(first > 1);
+  const { chunks } = segmentIn((await opened.get(first)) as Message) as SegmentData;
+  const namesAt = async (position: number): Promise<readonly string[]> => {
+    const moment = await Moment.open(opened, position);
+    const [host, state] = [...moment.hosts()][0] ?? assert.fail('no host');
+    assert.equal(host, 'h1');
+    assert.equal(moment.position, Math.max(position, first + chunks));
+    assert.ok(standing(state, deploymentOf(opened.header.realm, host, state)).length > 0);
+    return [...state.networks.values()].map(({ facts }) => facts.name).sort();
+  };
+  const names = async (asOf: number): Promise<readonly string[]> =>
+    (await document('network', 'ls', '--as-of', String(asOf))).rows.map(({ name }: { name: string }) => name).sort();
+  for (const position of [first, first + chunks, last])
+    assert.deepEqual(await namesAt(position), await names(position));
+  await assert.rejects(Moment.open(opened, first - 1), { code: 'REPLAY_POSITION_UNKNOWN' });
+  const cut = join(served.folder, 'cut.ndjson');
+  await works('audit', 'export', cut, '--from', String(first + 1));
+  await assert.rejects(Moment.open(await openExport(cut), last), { code: 'REPLAY_POSITION_UNKNOWN' });
 });
 
 test('commands that were decided before get the same answers again', async () => {
