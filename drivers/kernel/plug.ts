@@ -5,14 +5,14 @@ import { announcementOf } from './announce.ts';
 import { expectNone, KernelFailure, refused } from './failure.ts';
 import { type Host, readLink, readLinkAt, skipIndexes, takeIndex } from './host.ts';
 import { close } from './libc.ts';
-import type { Refusal } from './netlink.ts';
+import type { NetlinkSocket, Refusal } from './netlink.ts';
 import { enter, within } from './netns.ts';
 import { buryVeth, freeName, openOrFail, setPeerAside } from './pair.ts';
 import { encodeInner, innerOf } from './peer.ts';
 import { plainPort, portFlags, samePort } from './port-flags.ts';
 import { decodeLink } from './records.ts';
 import { getLinkByIndex, newVeth, prepareLink, setLink, setPort } from './rtnetlink.ts';
-import { freePorts, isDead, moveAside, type Transaction, undoing, unmaking } from './transaction.ts';
+import { freePorts, isDead, moveAside, revive, type Transaction, undoing, unmaking } from './transaction.ts';
 
 /** Index of the bridge that a veth is to be a port of. */
 export const bridgeIndex = (host: Host, name: string): number => {
@@ -99,7 +99,17 @@ const plug = (transaction: Transaction, veth: Veth, descriptor: number): number 
   return plugged.peer;
 };
 
-/** Makes a pair whose names are free on both sides, or held by dead pairs only. */
+/** A pair of ours whose host end somebody else has given another name: what it holds inside is for the one that is made in its place. */
+const buryRenamed = (transaction: Transaction, socket: NetlinkSocket, veth: Veth): void => {
+  const { host } = transaction;
+  const holder = readLink(socket, host.writer, veth.peer.name);
+  const end = holder?.kind === 'veth' ? readLinkAt(host.route, host.writer, holder.peer) : null;
+  if (end === null || end.kind !== 'veth' || end.peer !== holder?.index || end.alias !== formatTag(veth.tag)) return;
+  transaction.undo.push({ what: `restore veth ${end.name}`, run: () => revive(host, end) });
+  buryVeth(transaction, end.index);
+};
+
+/** Makes a pair whose names are free on both sides, or held by dead pairs only, or by what was this pair. */
 export const createVeth = (transaction: Transaction, veth: Veth): void => {
   const { host } = transaction;
   const dead = readLink(host.route, host.writer, veth.name);
@@ -107,6 +117,7 @@ export const createVeth = (transaction: Transaction, veth: Veth): void => {
   const descriptor = openOrFail(veth.netns);
   try {
     within(host, descriptor, (socket) => {
+      buryRenamed(transaction, socket, veth);
       freeName(host, socket, veth.peer.name, veth.netns);
       const index = plug(transaction, veth, descriptor);
       encodeInner(host, socket, [innerOf(index, veth)], () => enter(host, descriptor));

@@ -67,8 +67,8 @@ export interface Projector {
 /** The server's `max_payload` is 1 MiB by default and at least 512 KiB (services/nats/streams.ts). */
 const ANSWER_BYTES_MAX = 480 * 1024;
 /** Folds of the past and scans of the log at once; each keeps a processor busy. */
-const READS_AT_ONCE_MAX = 2;
-const READS_WAITING_MAX = 32;
+export const READS_AT_ONCE_MAX = 2;
+export const READS_WAITING_MAX = 32;
 
 const lookAt = (follower: Follower): Look => {
   const { views } = follower;

@@ -1,15 +1,17 @@
 // Resolvers of sandboxes over real sockets: UDP and TCP, garbage, limits of connections, sockets that stay while names change.
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { closeSync, existsSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { after, test } from 'node:test';
 import { createFrames } from '../../services/dns/frames.ts';
+import { listenTcp } from '../../services/dns/listen-tcp.ts';
 import {
   askTcp,
   askUdp,
   dataOf,
   decodeReply,
   framed,
+  loopbackKernel,
   member,
   networkFacts,
   queryMessage,
@@ -124,6 +126,39 @@ const opened = async (sandbox: string): Promise<{ readonly socket: Socket; reado
   await new Promise((resolve) => socket.once('connect', resolve));
   return { socket, closed: () => isClosed };
 };
+
+test('of one connection so many questions are open at once, and the next ones wait for an answer', async () => {
+  const { openResolver, ports: own } = loopbackKernel();
+  const sockets = await openResolver('box', 53);
+  assert.ok(sockets.ok);
+  closeSync(sockets.udp);
+  const waiting: (() => void)[] = [];
+  let isSlow = true;
+  const respond = (message: Buffer): Promise<Buffer> =>
+    isSlow ? new Promise((resolve) => waiting.push(() => resolve(message))) : Promise.resolve(message);
+  const listener = await listenTcp(sockets.tcp, respond, assert.ifError);
+  const socket = connect(own.get('box')?.tcp ?? 0, '127.0.0.11');
+  const frames = createFrames();
+  socket.on('data', (chunk) => frames.push(chunk));
+  // questionsMax in services/dns/listen-tcp.ts
+  socket.write(Buffer.concat(Array.from({ length: 200 }, (_, id) => framed(queryMessage('web', { id })))));
+  await waitFor(() => waiting.length === 64, { what: 'as many as may be' });
+  for (const answered of [0, 1, 2]) {
+    assert.equal(waiting.length, 64 + answered);
+    waiting[answered]?.();
+    await waitFor(() => waiting.length > 64 + answered, { what: 'the next one' });
+  }
+  isSlow = false;
+  for (const answer of waiting.slice(3)) answer();
+  let count = 0;
+  const isWhole = (): boolean => {
+    while (frames.shift() !== undefined) count += 1;
+    return count === 200;
+  };
+  await waitFor(isWhole, { what: 'all answers' });
+  socket.destroy();
+  await listener.close();
+});
 
 test('a sandbox that holds too many connections has no more, and its neighbour notices nothing', async () => {
   const many = await Promise.all(Array.from({ length: 80 }, () => opened('s1')));
