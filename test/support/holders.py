@@ -5,7 +5,7 @@ Standard input, a line each: {"id": n, "path": file of a namespace, "how": "file
   socket   a UDP socket inside
   process  a process inside, and a descriptor of its /proc/PID/ns/net
   mounts   a process in a mount namespace of its own, which has a copy of every mount
-Standard output, a line each: {"id": n, "inode": of the namespace} once it is held, {"id": n, "over": true} once it is let go.
+Standard output, a line each: {"id": n, "inode": of the namespace} once it is held, {"id": n, "over": true} when it is about to be let go.
 The end of the input ends it, when all is let go.
 """
 import ctypes
@@ -112,5 +112,6 @@ while isOpen or held:
         time.sleep(wait)
     while held and held[0][0] <= time.monotonic():
         _, number, release = heapq.heappop(held)
-        release()
+        # before it is: numbers of inodes are given again at once
         say(id=number, over=True)
+        release()

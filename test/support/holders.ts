@@ -4,7 +4,10 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
-/** By a descriptor of its file, a socket inside, a process inside, or a mount namespace that has copied all mounts. */
+/**
+ * By a descriptor of its file, a socket inside, a process inside, or a mount namespace that has copied all mounts. The last one keeps it only
+ * as long as its file is there.
+ */
 export const waysToHold = ['file', 'socket', 'process', 'mounts'] as const;
 export type HowHeld = (typeof waysToHold)[number];
 
@@ -16,8 +19,8 @@ interface Said {
 export class Holders {
   readonly #child = spawn('python3', [join(import.meta.dirname, 'holders.py')], { stdio: ['pipe', 'pipe', 'inherit'] });
   readonly #closed = once(this.#child, 'close');
-  readonly #waiting = new Map<number, (inode: number) => void>();
-  /** Inodes of the namespaces that are held now, by holder. */
+  readonly #waiting = new Map<number, { readonly how: HowHeld; readonly resolve: () => void }>();
+  /** Of those who hold now: inodes of namespaces; 0 for a mere copy of the mounts. */
   readonly #inodes = new Map<number, number>();
   #last = 0;
   /** How many were held at most. */
@@ -35,10 +38,11 @@ export class Holders {
       this.#inodes.delete(id);
       return;
     }
-    this.#inodes.set(id, inode);
-    this.heldMost = Math.max(this.heldMost, this.held);
-    this.#waiting.get(id)?.(inode);
+    const wish = this.#waiting.get(id);
     this.#waiting.delete(id);
+    this.#inodes.set(id, wish?.how === 'mounts' ? 0 : inode);
+    this.heldMost = Math.max(this.heldMost, this.held);
+    wish?.resolve();
   }
 
   get held(): number {
@@ -50,12 +54,12 @@ export class Holders {
     return [...this.#inodes.values()].includes(inode);
   }
 
-  /** Resolves once it is held, with the inode of the namespace; it is let go by itself. */
-  hold(path: string, how: HowHeld, seconds: number): Promise<number> {
+  /** Resolves once it is held; it is let go by itself. */
+  hold(path: string, how: HowHeld, seconds: number): Promise<void> {
     const id = ++this.#last;
     this.#child.stdin.write(`${JSON.stringify({ id, path, how, seconds })}\n`);
     return new Promise((resolve, reject) => {
-      this.#waiting.set(id, resolve);
+      this.#waiting.set(id, { how, resolve });
       this.#closed.then(([code]) => reject(new Error(`holders.py ended with ${code}`)), reject);
     });
   }

@@ -90,7 +90,7 @@ class Cycles {
     for (const name of names) this.#running.push(await startProcess(['serve', name], env));
     const client = await this.#connect('scheduler');
     for (const network of this.#networks()) await (await client.createNetwork({ name: network })).outcome;
-    const free = await this.#besides(() => this.#cycle(client, atOnce, false));
+    const free = await this.#besides(() => this.#cycle(client, Math.max(atOnce, cycles / 5), false));
     const before = await this.#settled();
     const memory = this.#workerMb();
     tell?.(`${before.length} lines of what is there, the worker has ${memory} MB`);
