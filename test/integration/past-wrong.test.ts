@@ -103,6 +103,11 @@ test('positions and times that are none, or not there yet, are refused', async (
     `events --since ${last + 9}`,
     new RegExp(`^NOT_FOUND: the log ends at position ${last}, before ${last + 9}\n`),
   );
+  for (const line of ['network ls --as-of', 'history network web --as-of', 'diff'])
+    await refuses(`${line} 2999-01-01`, /^QUERY_POSITION_UNKNOWN: 2999-01-01T00:00:00\.000Z is still to come\n/);
+  // A clock may be ahead.
+  const soon = new Date(systemClock.nowMs() + 5_000).toISOString();
+  assert.equal((await callCli('network', 'ls', '--as-of', soon)).exit, 0);
   await refuses('ledger port 99999', /^QUERY_MALFORMED: no port: 99999/);
   await refuses('history mac 02:42', /^QUERY_MALFORMED: no MAC address: 02:42/);
   for (const line of ['events', 'watch', 'audit export - --cloudevents'])
