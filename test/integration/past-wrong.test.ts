@@ -14,6 +14,7 @@ import { serveQueries } from '../../services/projector/serve.ts';
 import { callCli } from '../support/called.ts';
 import { MemoryMachine, memoryKernel } from '../support/memory-kernel.ts';
 import { host, type NatsStreams, natsStreams, realm, System } from '../support/system.ts';
+import { WatchedLog } from '../support/watched-log.ts';
 
 let streams: NatsStreams;
 let system: System;
@@ -175,4 +176,21 @@ test('a slow reader keeps an export waiting, not in memory', async () => {
   await printAll(context, pieces());
   assert.deepEqual([written, flushes], [3, 3]);
   assert.ok((await readdir(folder)).includes('whole'));
+});
+
+test('who may ask and not rebuild is told that, and not that nothing runs', async () => {
+  const watched = await WatchedLog.start(10);
+  const { CNM_NATS_URL: url } = process.env;
+  process.env.CNM_NATS_URL = watched.urlOf('watcher');
+  process.env.CNM_ACTOR = 'watcher';
+  try {
+    await refuses(
+      'rebuild all',
+      /^NOT_FOUND: a projector answers, and none could be found to rebuild\nnext: .*cnm\.rebuild/,
+    );
+  } finally {
+    process.env.CNM_NATS_URL = url;
+    delete process.env.CNM_ACTOR;
+    await watched.stop();
+  }
 });
