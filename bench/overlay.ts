@@ -13,7 +13,7 @@ import { type Client, connect } from '../services/client/index.ts';
 import { serverAddress, startHosts } from '../test/support/hosts.ts';
 import { startNats } from '../test/support/nats.ts';
 import { sh } from '../test/support/netns.ts';
-import { floor, median, namespaces, percentile, round, startService, sweptDownTo } from './lib.ts';
+import { cpuMs, floor, median, namespaces, percentile, round, startService, sweptDownTo } from './lib.ts';
 
 const [burst = 1000, singles = 200, reaches = 100] = process.argv.slice(2).map(Number);
 const hosts = ['h0', 'h1', 'h2'] as const;
@@ -25,7 +25,8 @@ const lab = await startHosts(2, { url, realm: 'bench', env });
 const service = await startService([], {
   ...{ CNM_HOST: 'h0', CNM_NATS_URL: url, CNM_NATS_SYNC: 'always', CNM_UNDERLAY: serverAddress },
 });
-for (const host of lab.hosts) await host.start();
+const workers: number[] = [];
+for (const host of lab.hosts) workers.push((await host.start()).pid);
 const client: Client = await connect({ url, actor: 'bench' });
 
 const attach = async (sandbox: string, host: string, network: string, ipv4?: string): Promise<void> => {
@@ -115,17 +116,35 @@ const reach = async () => {
   return samples;
 };
 
+/** CPU time per attach, milliseconds: both processors together have two in each. */
+type Cost = Readonly<Record<'first' | 'others' | 'server' | 'client', number>>;
+
 interface Burst {
   readonly floorPerSecond: number;
   readonly perSecond: number;
+  readonly cost: Cost;
 }
+
+/** So far, of the process that is `cnm up`, the workers of the other hosts, the server, and this one. */
+const spent = (): Cost => ({
+  first: cpuMs(service.pid),
+  others: workers.map(cpuMs).reduce((sum, ms) => sum + ms, 0),
+  server: cpuMs(nats.pid),
+  client: cpuMs(process.pid),
+});
+const perAttach = (pick: (who: keyof Cost) => number): Cost => ({
+  ...{ first: pick('first'), others: pick('others'), server: pick('server'), client: pick('client') },
+});
 
 const allAtOnce = async (run: number, network: 'span' | 'inner'): Promise<Burst> => {
   const limit = await floor(burst, hosts.length);
   const placed = Array.from({ length: burst }, (_, index) => [`m${run}-${network}-${index}`, `h${index % 3}`] as const);
+  const before = spent();
   const tookMs = await timed(() => Promise.all(placed.map(([sandbox, host]) => attach(sandbox, host, network))));
+  const after = spent();
   await clear(placed, resting);
-  return { floorPerSecond: limit.perSecond, perSecond: (burst / tookMs) * 1000 };
+  const cost = perAttach((who) => (after[who] - before[who]) / burst);
+  return { floorPerSecond: limit.perSecond, perSecond: (burst / tookMs) * 1000, cost };
 };
 
 const pairs = singles > 0 ? await alternately() : null;
@@ -148,6 +167,7 @@ const rates = (of: readonly Burst[]) => {
     perSecond: round(perSecond, 0),
     floorPerSecond: round(floorPerSecond, 0),
     ratio: round(perSecond / floorPerSecond),
+    cpuMsPerAttach: perAttach((who) => round(median(counted.map(({ cost }) => cost[who])), 2)),
   };
 };
 console.log(

@@ -1,4 +1,5 @@
 /** Thread of bench/attach.ts: asks one small query after another until told to stop, and tells the longest time between two answers. */
+import { readdirSync, readFileSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import { performance } from 'node:perf_hooks';
 import { parentPort, workerData } from 'node:worker_threads';
@@ -7,7 +8,9 @@ import { connectNats } from '../services/nats/connection.ts';
 
 const { url, shared } = workerData as { readonly url: string; readonly shared: SharedArrayBuffer };
 const stop = new Int32Array(shared);
-// The instrument must not wait for a processor itself.
+// The instrument must not wait for a processor itself, nor for the threads that collect its garbage.
+for (const thread of readdirSync('/proc/self/task'))
+  if (readFileSync(`/proc/self/task/${thread}/comm`, 'utf8').trim() === 'V8Worker') setPriority(Number(thread), -20);
 setPriority(-20);
 const connection = await connectNats({ url, role: 'bench', log: silentLogger() });
 const body = JSON.stringify({ filter: { name: 'left' } });

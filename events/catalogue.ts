@@ -212,7 +212,7 @@ export const codeMeanings: Readonly<Record<Code, string>> = {
   HOLD_EXISTS: 'There is a hold of that name.',
   HOLD_NOT_FOUND: 'There is no hold of that name.',
   SUBJECT_SHREDDED: 'The key of what was sealed for that subject is deleted already, or is being deleted.',
-  HOST_NOT_FOUND: 'No worker has ever reported for that host, or for any.',
+  HOST_NOT_FOUND: 'No worker reports for that host, or for any: none ever has, or the host was declared lost.',
   HOST_ALIVE: 'The host has reported anew since the collector looked, or is known to be away already.',
   HOST_REQUIRED: 'There are several hosts, and nothing says which one is meant.',
   HOST_REGRESSED:

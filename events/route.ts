@@ -36,9 +36,7 @@ const hostCulprits = (hosts: Iterable<string>) => [...hosts].slice(0, 10).map((i
 const named = (hosts: Hosts, host: string): Routed => {
   if (hosts.has(host)) return at(host);
   const known = [...hosts.keys()].join(', ') || 'none';
-  return refuse('HOST_NOT_FOUND', `no worker has reported for host ${host}; known: ${known}`, [
-    { kind: 'host', id: host },
-  ]);
+  return refuse('HOST_NOT_FOUND', `no worker reports for host ${host}; known: ${known}`, [{ kind: 'host', id: host }]);
 };
 
 const only = (hosts: Hosts): Routed => {

@@ -1,9 +1,9 @@
 /** Makes veth pairs into namespaces that are there already. */
 import { formatTag, type Veth } from '../objects.ts';
-import { parseMac } from './address.ts';
+import { formatMac, parseMac } from './address.ts';
 import { announcementOf } from './announce.ts';
 import { expectNone, KernelFailure, refused } from './failure.ts';
-import { type Host, readLink, readLinkAt, skipIndexes, takeIndex } from './host.ts';
+import { deathMark, type Host, readLink, readLinkAt, skipIndexes, takeIndex } from './host.ts';
 import { close } from './libc.ts';
 import type { NetlinkSocket, Refusal } from './netlink.ts';
 import { enter, within } from './netns.ts';
@@ -12,7 +12,17 @@ import { encodeInner, innerOf } from './peer.ts';
 import { plainPort, portFlags, samePort } from './port-flags.ts';
 import { decodeLink } from './records.ts';
 import { getLinkByIndex, newVeth, prepareLink, setLink, setPort } from './rtnetlink.ts';
-import { freePorts, isDead, moveAside, revive, type Transaction, undoing, unmaking } from './transaction.ts';
+import { holdNamespace } from './sandbox.ts';
+import {
+  freePorts,
+  isDead,
+  moveAside,
+  revive,
+  stillThere,
+  type Transaction,
+  undoing,
+  unmaking,
+} from './transaction.ts';
 
 /** Index of the bridge that a veth is to be a port of. */
 export const bridgeIndex = (host: Host, name: string): number => {
@@ -99,14 +109,27 @@ const plug = (transaction: Transaction, veth: Veth, descriptor: number): number 
   return plugged.peer;
 };
 
-/** A pair of ours whose host end somebody else has given another name: what it holds inside is for the one that is made in its place. */
-const buryRenamed = (transaction: Transaction, socket: NetlinkSocket, veth: Veth): void => {
+/**
+ * What is left inside of this pair when somebody else has given its host end another name, or has taken it to another namespace: its place is for the
+ * pair that is made instead. Whatever else has that name is not ours to move.
+ */
+const buryRest = (transaction: Transaction, socket: NetlinkSocket, veth: Veth): void => {
   const { host } = transaction;
-  const holder = readLink(socket, host.writer, veth.peer.name);
-  const end = holder?.kind === 'veth' ? readLinkAt(host.route, host.writer, holder.peer) : null;
-  if (end === null || end.kind !== 'veth' || end.peer !== holder?.index || end.alias !== formatTag(veth.tag)) return;
-  transaction.undo.push({ what: `restore veth ${end.name}`, run: () => revive(host, end) });
-  buryVeth(transaction, end.index);
+  const rest = readLink(socket, host.writer, veth.peer.name);
+  if (rest?.kind !== 'veth') return;
+  const end = readLinkAt(host.route, host.writer, rest.peer);
+  if (end?.kind === 'veth' && end.peer === rest.index) {
+    if (end.alias !== formatTag(veth.tag)) return;
+    transaction.undo.push({ what: `restore veth ${end.name}`, run: () => revive(host, end) });
+    buryVeth(transaction, end.index);
+  } else if (formatMac(rest.mac) === veth.peer.mac) {
+    // With the end that is out of reach, once the reaper comes to it.
+    setLink(host.writer.reset(), rest.index, { up: false, alias: deathMark(host) });
+    expectNone(socket.request(host.writer).filter(stillThere));
+    moveAside(host, rest, socket, takeIndex(host));
+    const namespace = holdNamespace(veth.netns);
+    if (namespace >= 0) transaction.reaps.push({ links: [], namespace, inside: [rest.index] });
+  }
 };
 
 /** Makes a pair whose names are free on both sides, or held by dead pairs only, or by what was this pair. */
@@ -117,7 +140,7 @@ export const createVeth = (transaction: Transaction, veth: Veth): void => {
   const descriptor = openOrFail(veth.netns);
   try {
     within(host, descriptor, (socket) => {
-      buryRenamed(transaction, socket, veth);
+      buryRest(transaction, socket, veth);
       freeName(host, socket, veth.peer.name, veth.netns);
       const index = plug(transaction, veth, descriptor);
       encodeInner(host, socket, [innerOf(index, veth)], () => enter(host, descriptor));

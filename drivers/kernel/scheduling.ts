@@ -1,4 +1,4 @@
-/** How the kernel's scheduler treats the calling thread (sched(7), sched_setattr(2)). What a thread starts inherits it. */
+/** How the kernel's scheduler treats a thread (sched(7), sched_setattr(2)). What a thread starts inherits it. */
 import { arch } from 'node:process';
 import { syscall } from './libc.ts';
 
@@ -15,13 +15,16 @@ export interface Scheduling {
   readonly sliceMs: number | null;
 }
 
-/** @returns whether it could be done: a lower nice value than before takes CAP_SYS_NICE */
-export const schedule = ({ nice, sliceMs }: Scheduling): boolean => {
+/**
+ * @param thread its id; 0: the caller's
+ * @returns whether it could be done: a lower nice value than before takes CAP_SYS_NICE
+ */
+export const schedule = ({ nice, sliceMs }: Scheduling, thread = 0): boolean => {
   if (SCHED_SETATTR === undefined) return false;
   // struct sched_attr, version 0 (linux/sched/types.h): size, policy SCHED_OTHER, flags, nice, priority, runtime, deadline, period
   const attributes = Buffer.alloc(48);
   attributes.writeUInt32LE(attributes.length, 0);
   attributes.writeInt32LE(nice, 16);
   attributes.writeBigUInt64LE(BigInt(Math.round((sliceMs ?? 0) * 1e6)), 24);
-  return syscall(SCHED_SETATTR, 0, attributes, 0) === 0;
+  return syscall(SCHED_SETATTR, thread, attributes, 0) === 0;
 };

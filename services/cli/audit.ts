@@ -56,20 +56,26 @@ const verify: Spec = {
       multiple: true,
       help: 'public key that checkpoints must be signed with; several may be given',
     },
+    checkpoints: {
+      value: 'FILE',
+      help: 'checkpoints that were kept elsewhere (CNM_CHECKPOINT_FILE): what they sign has to be there',
+    },
     ...acceptOption,
     ...jsonOption,
   },
   run: async (call, context) => {
     const accepted = acceptedOf(call);
     const { readVerifyingKeys } = await import('../audit/keys.ts');
-    const { verifyExport, verifyLog } = await import('../audit/verify.ts');
+    const { readCheckpoints, verifyExport, verifyLog } = await import('../audit/verify.ts');
     const [file] = call.args;
     const keys = await withFiles(() => readVerifyingKeys(call.texts('key')));
+    const keptIn = call.text('checkpoints');
+    const kept = keptIn === undefined ? [] : await withFiles(() => readCheckpoints(keptIn));
     const ofFile = async (path: string): Promise<Report> => {
       const { openExport } = await import('../audit/open-export.ts');
-      return verifyExport(await openExport(path), keys);
+      return verifyExport(await openExport(path), keys, kept);
     };
-    const ofServer = () => withStreams(context, (streams) => verifyLog(streams, keys, context.config.realm));
+    const ofServer = () => withStreams(context, (streams) => verifyLog(streams, keys, context.config.realm, kept));
     const report = await withFiles(() => (file === undefined ? ofServer() : ofFile(file)));
     printFindings(context, report);
     if (call.flag('json')) printJson(context, report);

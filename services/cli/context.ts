@@ -3,7 +3,7 @@ import type { Outcome } from '../../events/queries.ts';
 import type { Acceptance, Client, CommandOptions } from '../client/index.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Config } from '../lib/config.ts';
-import { findState, isStateHidden } from '../up/state-file.ts';
+import { findState, isStateHidden, otherStates } from '../up/state-file.ts';
 import { withProgress } from './progress.ts';
 import { type Call, type Options, UsageError } from './spec.ts';
 import { parseDuration } from './values.ts';
@@ -57,6 +57,11 @@ export const serverUrl = (config: Config): string => {
   if (isStateHidden(config))
     throw new NoAnswer(
       'the cnm that runs here is for root and the group cnm: use sudo, join the group, or set CNM_NATS_URL and credentials',
+    );
+  const others = otherStates(config);
+  if (others.length > 0)
+    throw new NoAnswer(
+      `no cnm of host ${config.host} in realm ${config.realm} runs here, but of ${others.join(', ')}: set CNM_HOST and CNM_REALM as it has them`,
     );
   throw new NoAnswer('no cnm runs here: start `npx cnm up` (or `npm start`), or set CNM_NATS_URL');
 };

@@ -26,7 +26,9 @@ export const readCursor = (path: string): string | null => {
     throw new CursorFault(`the cursor cannot be read: ${describe(error)}`);
   }
   if (parseCursor(text) !== null) return text;
-  throw new CursorFault(`${path}: ${text.slice(0, 40)} is no cursor; remove the file to watch from now on`);
+  throw new CursorFault(
+    `${path}: ${text.split('\n', 1)[0]?.slice(0, 40)} is no cursor; remove the file to watch from now on`,
+  );
 };
 
 /** Written beside, synced and renamed: at any moment the file is the old one or the new one. */

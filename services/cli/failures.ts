@@ -45,7 +45,8 @@ const remedyOf = (code: string): string => (faultRemedies as Readonly<Record<str
 
 const queryRemedies: Readonly<Record<string, string>> = {
   QUERY_MALFORMED: 'docs/views.md says what can be asked of which view.',
-  QUERY_POSITION_UNKNOWN: 'Name a position that the log has: `cnm status` says where it ends.',
+  QUERY_POSITION_UNKNOWN:
+    'Name a position or time that the log has: `cnm status` says where it ends. A watch begins anew without --cursor and --from.',
 };
 
 /** What an error means for the caller; null for a defect of ours. */

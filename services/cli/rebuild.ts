@@ -1,7 +1,7 @@
 /** `cnm rebuild`: views folded anew from the opening of the log, held against the live ones, and put in their place. */
 import { viewNames } from '../../events/queries.ts';
-import type { Rebuilt } from '../client/index.ts';
-import { NoAnswer, printJson, withClient } from './context.ts';
+import type { Client, Rebuilt } from '../client/index.ts';
+import { NoAnswer, NotFound, printJson, withClient } from './context.ts';
 import { exits } from './failures.ts';
 import { type Call, jsonOption, type Spec, UsageError } from './spec.ts';
 
@@ -47,6 +47,13 @@ export const describeRebuilt = (rebuilt: Rebuilt): string => {
   }
 };
 
+/** Who may ask, and not look for services, finds none. */
+const isAnswered = (client: Client): Promise<boolean> =>
+  client.ask('status', {}).then(
+    () => true,
+    () => false,
+  );
+
 const isFine = (rebuilt: Rebuilt): boolean =>
   rebuilt.kind === 'rollback' || (rebuilt.kind === 'report' && rebuilt.equal);
 
@@ -69,9 +76,17 @@ const rebuild: Spec = {
     const show = (_projector: string, position: number, of: number): void => {
       if (context.errIsTerminal) context.err(`${clearLine}${progressBar(position, of)}`);
     };
-    const all = await withClient(context, (client) =>
-      client.rebuild(request, show).finally(() => context.errIsTerminal && context.err(clearLine)),
-    );
+    const [all, answers] = await withClient(context, async (client) => {
+      const rebuilt = await client
+        .rebuild(request, show)
+        .finally(() => context.errIsTerminal && context.err(clearLine));
+      return [rebuilt, rebuilt.length > 0 || (await isAnswered(client))] as const;
+    });
+    if (all.length === 0 && answers)
+      throw new NotFound(
+        'a projector answers, and none could be found to rebuild',
+        'It takes the permissions to publish to $SRV.> and cnm.rebuild.> (docs/operations.md, Accounts).',
+      );
     if (all.length === 0) throw new NoAnswer('no projector runs: start `cnm up`, or `cnm serve projector`');
     if (call.flag('json')) printJson(context, { projectors: all });
     else for (const rebuilt of all) (rebuilt.kind === 'refused' ? context.err : context.out)(describeRebuilt(rebuilt));

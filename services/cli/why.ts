@@ -8,6 +8,7 @@ import { bareAddress } from '../../projections/projection.ts';
 import type { Client } from '../client/index.ts';
 import type { Config } from '../lib/config.ts';
 import { type Context, NotFound, printJson, withClient } from './context.ts';
+import { tellPutAway } from './ever.ts';
 import { jsonOption, type Spec } from './spec.ts';
 import { type Asked, askedBy, describeChain, type Entity, endsOf } from './why-chain.ts';
 
@@ -130,7 +131,10 @@ const tell = async (context: Context, client: Client, { what, entities }: Findin
   if (json) {
     printJson(context, { ours: told.length > 0, what, because: told });
   } else if (told.length === 0) throw new NotFound(`${what}: not ours`, 'Nothing: whoever made it answers for it.');
-  else for (const { entity, links } of told) context.out(describeChain(what, entity, links));
+  else {
+    if (told.some(({ links }) => links.length === 0)) await tellPutAway(context, client);
+    for (const { entity, links } of told) context.out(describeChain(what, entity, links));
+  }
   return told.length > 0 ? 0 : 1;
 };
 

@@ -274,7 +274,9 @@ class ActiveController implements Controller {
       await sleep(clock, holdBackMs);
       if (!this.#active || !(await this.#readAll())) return false;
     }
-    return (await this.#term?.begin()) === true;
+    if ((await this.#term?.begin()) !== true) return false;
+    this.#summing?.began();
+    return true;
   }
 
   /** Answers what is stored. */

@@ -42,17 +42,28 @@ export class Summing {
   readonly #options: SummingOptions;
   readonly #refusals = new Refusals();
   /** What was refused before this controller began. */
-  readonly #before: ReadonlyMap<string, readonly RefusedRange[]>;
+  #before: ReadonlyMap<string, readonly RefusedRange[]> = new Map();
   /** The last command that anything was decided of before this controller began. */
-  readonly #decidedBefore: number;
+  #decidedBefore = 0;
+  #hasBegun = false;
 
   /** Made anew each time that a controller becomes active, when it has read what others have decided. */
   constructor(options: SummingOptions) {
     this.#options = options;
-    const { shared, boundaries, networks } = options.realm;
+    this.#lookBack();
+  }
+
+  /** The first term has begun: what others have recorded while this controller was reading is folded in, and nothing of its own is on the log. */
+  began(): void {
+    if (!this.#hasBegun) this.#lookBack();
+    this.#hasBegun = true;
+  }
+
+  #lookBack(): void {
+    const { shared, boundaries, networks } = this.#options.realm;
     this.#before = new Map(shared.refused);
-    const decided = [...boundaries.values(), ...networks.values()].map(({ decidedThrough }) => decidedThrough);
-    this.#decidedBefore = Math.max(0, ...decided);
+    for (const { decidedThrough } of [...boundaries.values(), ...networks.values()])
+      this.#decidedBefore = Math.max(this.#decidedBefore, decidedThrough);
   }
 
   get isFull(): boolean {
@@ -113,33 +124,42 @@ export class Summing {
     for (let attempt = 0; position === 0; attempt++) {
       if (!isActive()) return;
       if (!(await ready(attempt))) continue;
-      position = this.#storedAt(recorded);
-      if (position > 0) break;
+      const open = this.#notStored(recorded);
+      if (open.length === 0) break;
       const from = Math.min(oldest, this.#refusals.oldest);
-      const appended = await log.append(sumsOf(boundaryOf(realm, null), recorded, from, context()));
+      const appended = await log.append(sumsOf(boundaryOf(realm, null), open, from, context()));
       if (appended.kind === 'appended') position = appended.position;
       await settled(appended);
     }
     for (const { sum, senders } of recorded) {
       // One that was sent twice, and decided once, has its answer.
-      for (const sender of senders) if (!this.#isDecided(sender)) this.#answer(sender, sum.refusal, position);
+      for (const sender of senders)
+        if (!this.#isDecided(sender))
+          this.#answer(sender, sum.refusal, this.#stored(sender, sum.refusal)?.position ?? position);
       this.#refusals.recorded(sum, senders.length, clock.monotonicMs());
     }
+  }
+
+  /** What the log does not hold yet: another controller may have recorded some of it, or a commit of ours that nobody acknowledged all. */
+  #notStored(recorded: readonly Recorded[]): readonly Recorded[] {
+    return recorded.flatMap(({ sum, senders }) => {
+      const open = senders.filter((sender) => !this.#stored(sender, sum.refusal));
+      return open.length > 0 ? [{ sum, senders: open }] : [];
+    });
+  }
+
+  #stored({ actor, sequence }: Sender, { code }: Refusal): RefusedRange | undefined {
+    const ranges = this.#options.realm.shared.refused.get(actor);
+    return rangeWith(
+      ranges?.filter((range) => range.code === code),
+      sequence,
+    );
   }
 
   #isDecided({ actor, id }: Sender): boolean {
     const key = commandKey(actor, id);
     for (const { state } of this.#options.realm.boundaries.values()) if (state.commands.has(key)) return true;
     return false;
-  }
-
-  /** Where the log holds these sums already, by a commit of ours that nobody acknowledged; 0: nowhere. */
-  #storedAt(recorded: readonly Recorded[]): number {
-    const [first] = recorded;
-    const sequence = first?.senders[0]?.sequence;
-    const ranges = first && this.#options.realm.shared.refused.get(first.sum.actor);
-    const range = ranges?.findLast((one) => one.code === first?.sum.refusal.code && one.first === sequence);
-    return range?.position ?? 0;
   }
 
   #answer(sender: Sender, refusal: Refusal, position: number): void {

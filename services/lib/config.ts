@@ -274,7 +274,7 @@ const Environment = z.object({
   CNM_HTTP: HttpText.optional(),
   CNM_ROOTLESS: flag.optional(),
   CNM_THROWAWAY: flag.optional(),
-  CNM_FAILPOINT: z.string().refine(isFailpoint, 'record:FILE or kill:NAME@N').optional(),
+  CNM_FAILPOINT: z.string().refine(isFailpoint, 'record:FILE, run:FILE or kill:NAME@N').optional(),
 } satisfies Record<Variable, z.ZodType>);
 
 const directories = (

@@ -24,6 +24,7 @@ export const reasonCodes = {
   REPORTS_STUCK: 'outcomes wait to be stored, and none was for 10 s',
   DUE_STUCK: 'something is due and was not asked for within 30 s: garbage, deadlines and leases wait',
   BOUNDARY_PARKED: 'an event of this host cannot be folded: see cnm parked ls',
+  HOST_STOPPED: 'the log is an older copy of what was read here, so nothing is changed: see cnm host inspect',
   UNANSWERED: 'its thread does not answer',
 } as const;
 export type ReasonCode = keyof typeof reasonCodes;

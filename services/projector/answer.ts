@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { Query, type ViewName, viewNames } from '../../events/queries.ts';
 import { filterNames, isNetwork, selectRows, unknownNames } from '../../projections/filter.ts';
 import type { Views } from '../../projections/views.ts';
+import type { Clock } from '../lib/clock.ts';
 import type { Stream } from '../lib/stream.ts';
 import { positionOf, refusePutAway } from './as-of-position.ts';
 import { diffPage } from './diff-page.ts';
@@ -17,6 +18,7 @@ import { recordedEvents, singlesOf } from './recorded.ts';
 
 export interface AnswerDeps {
   readonly log: Stream;
+  readonly clock: Clock;
   readonly follower: Follower;
   readonly past: Past;
   readonly gate: Gate;

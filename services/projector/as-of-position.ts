@@ -1,11 +1,15 @@
 /** Which position of the log a moment means. */
 import type { Query } from '../../events/queries.ts';
 import { parsePosition } from '../../projections/event-position.ts';
+import type { Clock } from '../lib/clock.ts';
 import { openedThrough, type SegmentData } from '../lib/opening.ts';
 import { positionRecordedAt, recordedOf } from '../lib/recorded.ts';
 import type { Stream } from '../lib/stream.ts';
 import type { Follower } from './follower.ts';
 import { QueryFault } from './query-fault.ts';
+
+/** Clocks of callers may be ahead of ours. */
+const AHEAD_MS = 60_000;
 
 /** Why nothing is known of a position. */
 const putAway = ({ segment, first, previous }: SegmentData, position: number): QueryFault => {
@@ -33,12 +37,15 @@ export const refusePutAway = async (
  * one that they are at for undefined. @throws QueryFault
  */
 export const positionOf = async (
-  { log, follower }: { readonly log: Stream; readonly follower: Follower },
+  { log, follower, clock }: { readonly log: Stream; readonly follower: Follower; readonly clock: Clock },
   moment: Query['asOf'],
   timeoutMs: number,
 ): Promise<number> => {
   if (moment === undefined) return follower.views.position;
   const isTime = typeof moment === 'string';
+  // What will be then nobody knows.
+  if (isTime && Date.parse(moment) > clock.nowMs() + AHEAD_MS)
+    throw new QueryFault('QUERY_POSITION_UNKNOWN', `${moment} is still to come`);
   const position = isTime ? (await positionRecordedAt(log, Date.parse(moment) + 1)) - 1 : moment;
   const segment = follower.segment();
   if (segment && position < segment.first) throw putAway(segment, position);

@@ -2,6 +2,7 @@
 import { type Query, type ViewName, viewNames } from '../../events/queries.ts';
 import { diffViews, shownViews } from '../../projections/diff.ts';
 import type { Views } from '../../projections/views.ts';
+import type { Clock } from '../lib/clock.ts';
 import type { Stream } from '../lib/stream.ts';
 import { positionOf } from './as-of-position.ts';
 import type { Follower } from './follower.ts';
@@ -11,6 +12,7 @@ import { QueryFault } from './query-fault.ts';
 
 export interface DiffDeps {
   readonly log: Stream;
+  readonly clock: Clock;
   readonly follower: Follower;
   readonly past: Past;
   readonly bytesMax: number;

@@ -143,7 +143,7 @@ export const createProjector = (deps: ProjectorDeps, options: ProjectorOptions =
   };
   const rebuilder = new Rebuilder({ log, live: views, ledger: follower.memory.ledger, clock, onReplaced, discards });
   const bytesMax = options.answerBytesMax ?? ANSWER_BYTES_MAX;
-  const answering: AnswerDeps = { log, follower, past, gate, status, bytesMax };
+  const answering: AnswerDeps = { log, clock, follower, past, gate, status, bytesMax };
   const answer = async (name: string, body: string): Promise<string> =>
     bodyOf(await answerQuery(answering, name, parseQuery(body)));
 

@@ -1,4 +1,5 @@
 /** Who goes first when processors are short. Both values are a thread's own on Linux, and what it starts inherits them. */
+import { readdirSync, readFileSync } from 'node:fs';
 import { type Scheduling, schedule } from '../../drivers/kernel/scheduling.ts';
 import type { Logger } from '../lib/logger.ts';
 
@@ -11,7 +12,23 @@ const scheduling = {
   server: { nice: -18, sliceMs: 0.1 },
   queries: { nice: -18, sliceMs: 0.1 },
   loop: { nice: -10, sliceMs: 0.1 },
+  collectors: { nice: -18, sliceMs: 0.1 },
 } as const satisfies Record<string, Scheduling>;
+
+/** How Node names V8's threads. */
+const collectorName = 'V8Worker';
+
+/**
+ * The threads that collect garbage and compile for all loops of this process. A loop that collects waits for them, and they must not wait behind
+ * everybody else: queries stood still for tens of milliseconds on busy machines.
+ */
+export const putCollectorsFirst = (logger: Logger): void => {
+  for (const thread of readdirSync('/proc/self/task')) {
+    const name = readFileSync(`/proc/self/task/${thread}/comm`, 'utf8').trim();
+    if (name === collectorName && !schedule(scheduling.collectors, Number(thread)))
+      logger.debug({ who: name }, 'priority stays as it is');
+  }
+};
 
 /** For the calling thread. Without the privilege it stays as it is, which costs only latency under load. */
 export const putFirst = (who: keyof typeof scheduling, logger: Logger): void => {

@@ -1,5 +1,5 @@
 /** How the command line finds the `cnm up` of this machine: a file in the run directory, valid as long as its process lives. */
-import { chmodSync, chownSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { Config } from '../lib/config.ts';
@@ -76,6 +76,18 @@ export const findState = (place: Place): State | null => {
     if (state !== null && startOf(state.pid) === state.started) return state;
   }
   return null;
+};
+
+/** What else runs here with the same run directory: `REALM-HOST` of each. */
+export const otherStates = ({ runDir }: Pick<Place, 'runDir'>): readonly string[] => {
+  try {
+    return readdirSync(runDir).flatMap((name) => {
+      const state = name.endsWith('.json') ? readState(join(runDir, name)) : null;
+      return state !== null && startOf(state.pid) === state.started ? [name.slice(0, -'.json'.length)] : [];
+    });
+  } catch {
+    return [];
+  }
 };
 
 /** Whether somebody's `cnm up` runs here whose server this user may not command. */

@@ -7,7 +7,7 @@ import type { Logger } from '../lib/logger.ts';
 import { publicUrl } from '../nats/public-url.ts';
 import { serveHttp } from './http.ts';
 import { Running } from './part.ts';
-import { putFirst } from './priority.ts';
+import { putCollectorsFirst, putFirst } from './priority.ts';
 import { embeddedServer, externalServer, prepareServer } from './server.ts';
 import { type ServiceName, serviceNames } from './service-names.ts';
 import { startFeed, startService } from './services.ts';
@@ -67,6 +67,7 @@ export const startUp = async (options: UpOptions): Promise<Up> => {
       config.natsUrl === null ? await embeddedServer(config, logger, clock) : externalServer(config.natsUrl);
     running.add(server);
     putFirst('loop', logger);
+    putCollectorsFirst(logger);
     const { url } = server;
     await abortable(prepareServer(url, config, logger, clock), signal);
     const feed = services.length > 1 ? await startFeed({ config, url, logger, clock }) : null;

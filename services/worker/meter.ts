@@ -1,9 +1,10 @@
 /** What a worker counts, and how it is. */
 import type { Kernel } from '../../drivers/port.ts';
+import { isStopped } from '../../events/state.ts';
 import type { DnsCounts } from '../dns/dns.ts';
 import type { Boundary } from '../lib/boundaries.ts';
 import type { Clock } from '../lib/clock.ts';
-import { INTENTS_STUCK_MS, type Look, STUCK_MS } from '../lib/health.ts';
+import { INTENTS_STUCK_MS, type Look, reasonCodes, STUCK_MS } from '../lib/health.ts';
 import type { Metrics } from '../lib/metrics/metrics.ts';
 import type { Use } from './capacity.ts';
 import type { Report } from './reports.ts';
@@ -105,5 +106,6 @@ export const lookAt = (
     ],
     waits,
     parked: boundary?.parked ? 1 : 0,
+    problems: boundary && isStopped(boundary.state) ? [{ code: 'HOST_STOPPED', says: reasonCodes.HOST_STOPPED }] : [],
   };
 };

@@ -169,7 +169,8 @@ if (inOwnNamespaces(import.meta.filename)) {
     refuses('network create q --drift sometimes', /^cnm: --drift sometimes: write repair or report/);
     refuses('parked show x', /^cnm: x is no event/);
     refuses('parked show 812.0', /^NOT_FOUND: there is no parked 812\.0/);
-    refuses('parked discard 812.0 --reason gone', /^NOT_FOUND: no view has parked 812\.0/);
+    refuses('parked discard 812.0 --reason gone', /^NOT_FOUND: there is no event 812\.0: the log ends at /);
+    refuses('parked discard 1.0 --reason gone', /^NOT_FOUND: no view has parked 1\.0/);
     refuses('rebuild nothing', /^cnm: no view nothing: there are /);
     refuses('why 192.0.2.77', /^NOT_FOUND: .*not ours/);
     refuses('ledger address 192.0.2.77', /^NOT_FOUND: nobody held address/);

@@ -124,6 +124,51 @@ for (const fate of ['lost', 'unacknowledged', 'conflict'] as const)
       perMillisecond(),
     ));
 
+for (const alsoFirst of [true, false])
+  test(`what another controller has refused meanwhile is told again${alsoFirst ? ', and what came behind it is recorded' : ', not decided'}`, () =>
+    staged(
+      async (stage) => {
+        const first = await stage.controller();
+        await stage.send('SetQuota', { actor: 'mallory', limits: { rate: 1, burst: 1 } }, { actor: 'root' });
+        await until(() => stage.events('QuotaSet').length === 1, 'the quota is set');
+        const one = () => creates(stage, 1, 'mallory');
+        const taken = alsoFirst ? [] : await one();
+        await until(() => taken.every((id) => stage.answersTo(id, 'mallory').length === 2), 'the first one is done');
+        const gate = Promise.withResolvers<void>();
+        const read = new Set<number>();
+        const log = inFrontOf(stage.log, {
+          append: async (message) => {
+            await gate.promise;
+            return stage.log.append(message);
+          },
+        });
+        const commands = inFrontOf(stage.commands, {
+          read: (options, onMessage) =>
+            stage.commands.read(options, (message) => {
+              onMessage(message);
+              read.add(message.position);
+            }),
+        });
+        await stage.controller(systemClock, { commands, log });
+        const [own = ''] = await creates(stage, 1, 'alice');
+        await until(() => stage.answersTo(own).length >= 2, 'one of them decides, the other is about to');
+        if (alsoFirst) taken.push(...(await one()));
+        const ids = await creates(stage, 3, 'mallory', 'more');
+        await until(() => ids.every((id) => stage.answersTo(id, 'mallory').length > 0), 'each is answered');
+        await first.stop();
+        ids.push(...(await creates(stage, 2, 'mallory', 'last')));
+        await until(() => read.has(stage.sent.length), 'the other one has read all');
+        gate.resolve();
+        await until(() => ids.every((id) => stage.answersTo(id, 'mallory').length > 0), 'the rest is answered');
+        await until(() => stage.decided() + stage.summed() >= stage.sent.length, 'and recorded');
+        assert.equal(refusedIn(stage), ids.length);
+        for (const id of ids) assert.deepEqual(Object.keys(answered(stage, [id], 'mallory')), ['RATE_LIMITED']);
+        stage.audit();
+      },
+      {},
+      perMillisecond(),
+    ));
+
 test('a controller that is told to stop while it records a sum stops', () =>
   staged(
     async (stage) => {

@@ -14,6 +14,7 @@ import { serveQueries } from '../../services/projector/serve.ts';
 import { callCli } from '../support/called.ts';
 import { MemoryMachine, memoryKernel } from '../support/memory-kernel.ts';
 import { host, type NatsStreams, natsStreams, realm, System } from '../support/system.ts';
+import { WatchedLog } from '../support/watched-log.ts';
 
 let streams: NatsStreams;
 let system: System;
@@ -103,6 +104,11 @@ test('positions and times that are none, or not there yet, are refused', async (
     `events --since ${last + 9}`,
     new RegExp(`^NOT_FOUND: the log ends at position ${last}, before ${last + 9}\n`),
   );
+  for (const line of ['network ls --as-of', 'history network web --as-of', 'diff'])
+    await refuses(`${line} 2999-01-01`, /^QUERY_POSITION_UNKNOWN: 2999-01-01T00:00:00\.000Z is still to come\n/);
+  // A clock may be ahead.
+  const soon = new Date(systemClock.nowMs() + 5_000).toISOString();
+  assert.equal((await callCli('network', 'ls', '--as-of', soon)).exit, 0);
   await refuses('ledger port 99999', /^QUERY_MALFORMED: no port: 99999/);
   await refuses('history mac 02:42', /^QUERY_MALFORMED: no MAC address: 02:42/);
   for (const line of ['events', 'watch', 'audit export - --cloudevents'])
@@ -170,4 +176,21 @@ test('a slow reader keeps an export waiting, not in memory', async () => {
   await printAll(context, pieces());
   assert.deepEqual([written, flushes], [3, 3]);
   assert.ok((await readdir(folder)).includes('whole'));
+});
+
+test('who may ask and not rebuild is told that, and not that nothing runs', async () => {
+  const watched = await WatchedLog.start(10);
+  const { CNM_NATS_URL: url } = process.env;
+  process.env.CNM_NATS_URL = watched.urlOf('watcher');
+  process.env.CNM_ACTOR = 'watcher';
+  try {
+    await refuses(
+      'rebuild all',
+      /^NOT_FOUND: a projector answers, and none could be found to rebuild\nnext: .*cnm\.rebuild/,
+    );
+  } finally {
+    process.env.CNM_NATS_URL = url;
+    delete process.env.CNM_ACTOR;
+    await watched.stop();
+  }
 });

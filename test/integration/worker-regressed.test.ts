@@ -85,6 +85,8 @@ describe('a log that has shrunk', () => {
       [8080],
     );
     assert.equal(await system.refusal('AttachSandbox', attach('new')), 'HOST_REGRESSED');
+    const problems = () => system.worker?.look().problems?.map(({ code }) => code);
+    assert.deepEqual(problems(), ['HOST_STOPPED'], 'it is not ready');
     assert.equal(await system.refusal('DetachSandbox', { sandbox: 'before' }), 'HOST_REGRESSED');
     await system.stopWorker();
     await system.startWorker();
@@ -96,6 +98,7 @@ describe('a log that has shrunk', () => {
     const [held, objects] = [addressOf('after'), new Set(shown())];
     await comeBack();
     await system.run('ResumeHost', { host, held: 'keep' });
+    assert.deepEqual(system.worker?.look().problems, []);
     await system.run('AttachSandbox', attach('new'));
     for (const key of objects) assert.ok(shown().includes(key), `${key} is there`);
     assert.notEqual(addressOf('new'), held);

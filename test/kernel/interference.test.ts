@@ -63,6 +63,12 @@ const deeds: readonly Deed[] = [
     found: ['KERNEL_ERROR', /^no bridge cb\w+$/],
   },
   {
+    what: 'moves the host end away',
+    where: made,
+    deed: 'for link in $(links cv); do home ip link set $link netns $(cat $FOLDER/elsewhere) name z$(date +%N); done',
+    found: null,
+  },
+  {
     what: 'renames the host end',
     where: made,
     deed: 'for link in $(links cv); do home ip link set $link name x$(date +%N); done',

@@ -11,6 +11,7 @@ import { bindable, greeting } from '../../services/nats/ports.ts';
 
 export interface TestNats {
   readonly url: string;
+  readonly pid: number;
   readonly dataDir: string;
   /** `http://127.0.0.1:port` of the monitoring port. */
   readonly monitorUrl: string;
@@ -66,6 +67,9 @@ export const startNats = async (options: TestNatsOptions = {}): Promise<TestNats
   const url = `nats://127.0.0.1:${port}`;
   return {
     url,
+    get pid() {
+      return child.pid ?? 0;
+    },
     dataDir,
     monitorUrl: `http://127.0.0.1:${monitorPort}`,
     stop: async () => {

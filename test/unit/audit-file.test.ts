@@ -8,11 +8,11 @@ import { after, before, test } from 'node:test';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { parseCheckpoint } from '../../services/audit/checkpoint.ts';
 import { exportToFile, type FileExport } from '../../services/audit/export-file.ts';
-import { ExportFault } from '../../services/audit/export-format.ts';
+import { checkpointLine, ExportFault } from '../../services/audit/export-format.ts';
 import { generateKey, KeyFault, keyIdOf, readSigningKey, readVerifyingKeys } from '../../services/audit/keys.ts';
 import { openExport } from '../../services/audit/open-export.ts';
-import { verifyExport } from '../../services/audit/verify.ts';
-import type { Stream } from '../../services/lib/stream.ts';
+import { readCheckpoints, verifyExport, verifyLog } from '../../services/audit/verify.ts';
+import { inFrontOf, type Stream } from '../../services/lib/stream.ts';
 import { memoryStream } from '../support/memory-stream.ts';
 import { realmStream, sealed, storedOf } from '../support/tampered.ts';
 
@@ -149,6 +149,39 @@ test('a range that holds nothing is refused, and nothing is written', async () =
   const beyond = { message: `the log ends at position ${last}, before ${last + 5}` };
   await assert.rejects(exportToFile(path('none'), { log, checkpoints, from: last + 5 }), beyond);
   assert.equal((await stat(path('none')).catch(() => null))?.size ?? 0, 0);
+});
+
+test('checkpoints that were kept elsewhere vouch for a log and its exports, whatever is missing beside them', async () => {
+  const kept = path('kept');
+  const lines = checkpoints.map((one) => checkpointLine(one)).join('');
+  await writeFile(kept, `${lines}{"checkpoint":"half`);
+  const known = await readCheckpoints(kept);
+  assert.deepEqual(
+    known.map(({ position }) => position),
+    checkpoints.map(({ position }) => position),
+  );
+  const [last, signed] = [await log.last(), known.at(-1)?.position ?? assert.fail()];
+  await exportToFile(path('bare'), { log, checkpoints: [] });
+  const bare = await verifyExport(await openExport(path('bare')), keys, known);
+  assert.deepEqual([bare.findings, bare.checkpoints], [[], known.length]);
+  assert.ok(bare.covered.includes(`all up to ${signed}, by signatures`), bare.covered.join());
+  await exportToFile(path('short'), { log, checkpoints: [], until: EVERY + 1 });
+  const short = await verifyExport(await openExport(path('short')), keys, known);
+  assert.deepEqual([short.findings, short.checkpoints], [[], 1]);
+  assert.ok(short.notCovered.some((text) => text.startsWith(`what ${known.length - 1} checkpoints sign`)));
+
+  const none = memoryStream('CNM_CHECKPOINT');
+  const live = { checkpoint: none, commands: null };
+  assert.deepEqual((await verifyLog({ ...live, log }, keys, null, known)).findings, []);
+  // Somebody cuts the log and all that the server has of checkpoints: nothing there tells.
+  const cut = inFrontOf(log, { last: async () => signed - 1 });
+  assert.deepEqual((await verifyLog({ ...live, log: cut }, keys)).findings, []);
+  const [found] = (await verifyLog({ ...live, log: cut }, keys, null, known)).findings;
+  assert.deepEqual([found?.kind, found?.position], ['cut', signed]);
+  assert.ok(last >= signed);
+  await writeFile(kept, `${lines}junk\n`);
+  const wrong = { code: 'EXPORT_INVALID', message: `${kept}, line ${known.length + 1}: no checkpoint` };
+  await assert.rejects(readCheckpoints(kept), wrong);
 });
 
 test('without its end line an export is cut', async () => {

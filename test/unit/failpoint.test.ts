@@ -81,7 +81,7 @@ test('failpoints: a setting is one of both or refused', () => {
   assert.deepEqual(bad.filter(isFailpoint), []);
   assert.throws(() => failpoint('kill:x'), /no failpoint/);
   const read = readConfig({ CNM_FAILPOINT: 'kill:x' });
-  assert.deepEqual(read.ok ? [] : read.problems, ['CNM_FAILPOINT=kill:x: record:FILE or kill:NAME@N']);
+  assert.deepEqual(read.ok ? [] : read.problems, ['CNM_FAILPOINT=kill:x: record:FILE, run:FILE or kill:NAME@N']);
 });
 
 test('failpoints: what is appended is called as its subject says, what is asked as its method', async () => {

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { publicUrl } from '../../services/nats/public-url.ts';
-import { announce, findState, isStateHidden, stateFile } from '../../services/up/state-file.ts';
+import { announce, findState, isStateHidden, otherStates, stateFile } from '../../services/up/state-file.ts';
 
 const placeOf = (t: TestContext) => {
   const runDir = mkdtempSync(join(tmpdir(), 'cnm-state-'));
@@ -30,6 +30,16 @@ test('state file: one with credentials is for its owner, one without for all; bo
     assert.equal(findState(place), null);
     assert.equal(isStateHidden(place), false, 'what is not there is not hidden');
   }
+});
+
+test('state file: what runs here as another host or realm is told', (t) => {
+  const place = placeOf(t);
+  const withdraw = announce({ ...place, host: 'h2' }, 'nats://127.0.0.1:4777');
+  assert.equal(findState(place), null);
+  assert.deepEqual(otherStates(place), ['unit-h2']);
+  withdraw();
+  assert.deepEqual(otherStates(place), []);
+  assert.deepEqual(otherStates({ runDir: join(place.runDir, 'nowhere') }), []);
 });
 
 test('public url: of one or several, credentials and nothing else are left out', () => {
