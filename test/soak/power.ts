@@ -5,7 +5,7 @@
 import { spawnSync } from 'node:child_process';
 import { Disk } from '../support/crash/disk.ts';
 import { randomNumbers } from '../support/crash/random.ts';
-import { Sweep } from '../support/crash/sweep.ts';
+import { type CutReport, Sweep } from '../support/crash/sweep.ts';
 
 const INSIDE = 'CNM_SOAK_INSIDE';
 
@@ -13,7 +13,8 @@ const run = async (cuts: number, seed: number): Promise<boolean> => {
   const sweep = await Sweep.open({ layout: 'apart', timeoutMs: 120_000, disk: Disk.open() });
   try {
     await sweep.learn();
-    console.log(JSON.stringify(await sweep.underCuts(cuts, randomNumbers(seed))));
+    const tell = (report: CutReport): void => console.log(JSON.stringify(report));
+    await sweep.underCuts(cuts, randomNumbers(seed), tell);
     return true;
   } catch (error) {
     console.log(`WRONG with seed ${seed}: ${String(error)}\n${sweep.said}`);

@@ -253,11 +253,21 @@ export class Sweep {
    * Rounds beside a flood of commands, in each of which the power is cut once. Afterwards everything is there that was acknowledged, and was
    * said to have happened; no host has to stop and wait for somebody, and no event to be parked.
    * @param random whole numbers: when it is
+   * @param tell what has come of them so far, after each
    */
-  async underCuts(cuts: number, random: () => number): Promise<CutReport> {
+  async underCuts(
+    cuts: number,
+    random: () => number,
+    tell: (report: CutReport) => void = () => undefined,
+  ): Promise<CutReport> {
     const { timeoutMs } = this.#options;
     const flood = new Flood(await this.#place.nats.connect());
-    let [floodedMs, inTime, slowestMs] = [0, 0, 0];
+    let [done, floodedMs, inTime, slowestMs] = [0, 0, 0, 0];
+    const report = (): CutReport => {
+      const { acknowledged, told } = flood;
+      const perSecond = Math.round((inTime * 1_000) / floodedMs);
+      return { cuts: done, acknowledged, told, perSecond, slowestMs: Math.round(slowestMs) };
+    };
     try {
       for (let cut = 0; cut < cuts; cut++) {
         const round = this.#round(() => this.#agrees());
@@ -281,13 +291,13 @@ export class Sweep {
         await this.#isBaseline();
         assert.equal(this.#log.count('LogRegressed'), 0, 'hosts that have seen more than there is');
         assert.deepEqual((await this.#client.parked()).rows, []);
+        done += 1;
+        tell(report());
       }
     } finally {
       await flood.close();
     }
-    const { acknowledged, told } = flood;
-    const perSecond = Math.round((inTime * 1_000) / floodedMs);
-    return { cuts, acknowledged, told, perSecond, slowestMs: Math.round(slowestMs) };
+    return report();
   }
 
   /** What there is when nothing is going on. */
