@@ -13,7 +13,6 @@ const around = <F extends (...args: never[]) => unknown>(name: string, call: F):
 export const openSync = around('open', fs.openSync);
 export const mkdirSync = around('mkdir', fs.mkdirSync);
 export const writeFileSync = around('write', fs.writeFileSync);
-export const writeSync = around('write', fs.writeSync);
 export const fchmodSync = around('chmod', fs.fchmodSync);
 export const ftruncateSync = around('truncate', fs.ftruncateSync);
 export const renameSync = around('rename', fs.renameSync);

@@ -85,7 +85,7 @@ const writePlainly = (path: string, content: string): void => {
   attempt(`create ${path}`, () => {
     const descriptor = fs.openSync(path, 'wx', unfinished);
     try {
-      fs.writeSync(descriptor, content);
+      fs.writeFileSync(descriptor, content);
       fs.fchmodSync(descriptor, readable);
     } finally {
       fs.closeSync(descriptor);
@@ -104,7 +104,7 @@ const writeNew = (path: string, content: string): boolean => {
   if (descriptor === null) return false;
   try {
     attempt(`write ${path}`, () => {
-      fs.writeSync(descriptor, content);
+      fs.writeFileSync(descriptor, content);
       fs.fchmodSync(descriptor, readable);
     });
     if (linkat(C.AT_FDCWD, `/proc/self/fd/${descriptor}`, C.AT_FDCWD, path, C.AT_SYMLINK_FOLLOW) === 0) return true;
@@ -126,7 +126,7 @@ const overwrite = (path: string, content: Uint8Array): void => {
       const { size } = fs.fstatSync(descriptor);
       const bytes = new Uint8Array(Math.max(size, content.length)).fill(0x0a);
       bytes.set(content);
-      fs.writeSync(descriptor, bytes, 0, bytes.length, 0);
+      fs.writeFileSync(descriptor, bytes);
       if (size > content.length) fs.ftruncateSync(descriptor, content.length);
     } finally {
       fs.closeSync(descriptor);

@@ -12,6 +12,9 @@ export interface Wanted {
 /** Classic BPF. */
 const BPF = { LOAD_U16: 0x28, LOAD_U8: 0x30, JUMP_EQUAL: 0x15, RETURN: 0x06 } as const;
 const everything = 0xffffffff;
+/** Of 64-bit machines. */
+const programBytes = 16;
+const instructionBytes = 8;
 
 /** struct nlmsghdr: type u16 at 4; 16 bytes. */
 const typeAt = 4;
@@ -41,18 +44,17 @@ const instructionsOf = ({ types, exceptFamily }: Wanted): readonly Instruction[]
 /** @throws SystemError */
 export const hearOnly = (fd: number, wanted: Wanted): void => {
   const instructions = instructionsOf(wanted);
+  // struct sock_fprog: count u16, address of the instructions at 8; they stand behind it.
+  const program = new Uint8Array(programBytes + instructionBytes * instructions.length);
+  const view = new DataView(program.buffer);
+  view.setUint16(0, instructions.length, isLittleEndian);
+  view.setBigUint64(8, addressOf(program) + BigInt(programBytes), isLittleEndian);
   // struct sock_filter: code u16, skip when true u8, skip when false u8, value u32.
-  const bytes = new Uint8Array(8 * instructions.length);
-  const view = new DataView(bytes.buffer);
-  for (const [at, { code, value, skip }] of instructions.entries()) {
-    view.setUint16(8 * at, code, isLittleEndian);
-    view.setUint8(8 * at + 2, skip);
-    view.setUint32(8 * at + 4, value, isLittleEndian);
+  for (const [index, { code, value, skip }] of instructions.entries()) {
+    const at = programBytes + instructionBytes * index;
+    view.setUint16(at, code, isLittleEndian);
+    view.setUint8(at + 2, skip);
+    view.setUint32(at + 4, value, isLittleEndian);
   }
-  // struct sock_fprog: count u16, address of the instructions at 8.
-  const program = new Uint8Array(16);
-  const fields = new DataView(program.buffer);
-  fields.setUint16(0, instructions.length, isLittleEndian);
-  fields.setBigUint64(8, addressOf(bytes), isLittleEndian);
-  check(setsockopt(fd, SOCK.SOL_SOCKET, SOCK.ATTACH_FILTER, program, program.length), 'setsockopt(SO_ATTACH_FILTER)');
+  check(setsockopt(fd, SOCK.SOL_SOCKET, SOCK.ATTACH_FILTER, program, programBytes), 'setsockopt(SO_ATTACH_FILTER)');
 };

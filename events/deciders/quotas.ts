@@ -26,13 +26,17 @@ export const setQuota: Decide<'SetQuota'> = ({ shared }, data, { actor: sender, 
   return accept({ type: 'QuotaSet', data: { actor, limits: { networks, endpoints, addresses, ports, rate, burst } } });
 };
 
-/** What facts add to what their actor has. */
-const addedBy = (state: BoundaryState, facts: readonly Fact[]): Use => {
+/** What facts add to what their actor has; what they take from it, as a move does, makes room at once. */
+const addedBy = (state: BoundaryState, actor: string, facts: readonly Fact[]): Use => {
   let added = noUse;
   const sandboxes = new Set<string>();
   for (const { type, data } of facts) {
     if (type === 'NetworkCreateRequested') added = plus(added, networkUse(data.network));
     if (type === 'EndpointCreateRequested') added = plus(added, endpointUse(data.endpoint));
+    if (type === 'EndpointDeleteRequested') {
+      const row = state.endpoints.get(data.endpointId);
+      if (row?.actor === actor) added = plus(added, endpointUse(row.facts), -1);
+    }
     if (type === 'EndpointUpdateRequested') {
       const before = portsOf(state.endpoints.get(data.endpointId)?.facts.ports ?? []);
       added = plus(added, { ...noUse, ports: portsOf(data.settings.ports) - before });
@@ -81,7 +85,7 @@ export const overQuota = (state: BoundaryState, actor: string, facts: readonly F
   const quota = state.shared.quotas.size === 0 ? undefined : quotaOf(state.shared, actor);
   if (!quota) return null;
   const used = state.shared.uses.get(actor) ?? noUse;
-  const added = addedBy(state, facts);
+  const added = addedBy(state, actor, facts);
   for (const limit of countedLimits) {
     const most = quota[limit];
     if (most === null || added[limit] <= 0 || used[limit] + added[limit] <= most) continue;

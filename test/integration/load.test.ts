@@ -254,6 +254,25 @@ test('endpoints, addresses and ports are counted for whoever created them, and q
     stage.audit();
   }));
 
+test('who has all that the quota allows moves all the same: what a move makes stands for what it takes away', () =>
+  staged(async (stage) => {
+    await stage.controller();
+    await stage.send('CreateNetwork', { name: 'web' });
+    await stage.send('CreateNetwork', { name: 'db' });
+    await stage.send('SetQuota', { limits: { endpoints: 1, addresses: 1 } }, { actor: 'root' });
+    await until(() => stage.events('QuotaSet').length === 1, 'the quota is set');
+    const attached = await stage.send('AttachSandbox', { sandbox: 's1', networks: [{ network: 'web' }] });
+    await until(() => stage.answersTo(attached).length === 2, 'it is attached');
+    const moved = await stage.send('MoveSandbox', { sandbox: 's1', from: 'web', to: { network: 'db' } });
+    await until(() => stage.answersTo(moved).length === 2, 'it is moved');
+    assert.equal(stage.answersTo(moved)[1]?.status, 'succeeded');
+    const more = await stage.send('CreateEndpoint', { network: 'web', name: 'e1' });
+    await until(() => stage.answersTo(more).length === 1, 'it is answered');
+    assert.equal(stage.answersTo(more)[0]?.code, 'QUOTA_EXCEEDED');
+    const { shared } = foldLog(stage.logged);
+    assert.deepEqual(shared.uses.get('alice'), { ...noUse, networks: 2, endpoints: 1, addresses: 1 });
+  }));
+
 test('only operators set quotas, where controllers name some', () =>
   staged(async (stage) => {
     await stage.controller(undefined, undefined, { operators: new Set(['root']) });
