@@ -1,6 +1,7 @@
 /** The host side of Docker's protocol for remote network and IPAM drivers: which plugins there are, and calls of them. */
 import { type Clock, systemClock } from '../lib/clock.ts';
 import { failingCalls } from '../lib/failpoints.ts';
+import { Listeners } from '../lib/listeners.ts';
 import type { Logger } from '../lib/logger.ts';
 import { CALL_TIMEOUT_MS, SOCKET_DIRECTORIES, SPEC_DIRECTORIES } from './defaults.ts';
 import { pluginNames } from './discovery.ts';
@@ -17,10 +18,10 @@ export type { NetworkPlugin } from './network-plugin.ts';
 export interface Plugins {
   /** Names that the directories hold now, sorted; nobody is activated for it. */
   names(): readonly string[];
-  /** Told when `names` has changed. */
-  onChange(run: () => void): void;
+  /** Told when `names` has changed, until the signal. */
+  onChange(run: () => void, signal?: AbortSignal): void;
   /** Told the name of a plugin that has answered the handshake: at first use, and after each time that it was not to be reached. */
-  onActivated(run: (name: string) => void): void;
+  onActivated(run: (name: string) => void, signal?: AbortSignal): void;
   /** A plugin that there is not can be had too: its calls say so. */
   network(name: string): NetworkPlugin;
   ipam(name: string): IpamPlugin;
@@ -46,11 +47,9 @@ export const createPlugins = (options: PluginsOptions): Plugins => {
   const { clock = systemClock, logger, failpoint = null } = options;
   const directories = { sockets, specs };
   const plugins = new Map<string, Plugin>();
-  const toldOfChanges: (() => void)[] = [];
-  const toldOfActivations: ((name: string) => void)[] = [];
-  const onActivated = (name: string): void => {
-    for (const run of toldOfActivations) run(name);
-  };
+  const toldOfChanges = new Listeners<[]>();
+  const toldOfActivations = new Listeners<[name: string]>();
+  const onActivated = (name: string): void => toldOfActivations.tell(name);
 
   const pluginOf = (name: string): Plugin => {
     const known = plugins.get(name);
@@ -66,14 +65,14 @@ export const createPlugins = (options: PluginsOptions): Plugins => {
     const before = names;
     names = pluginNames(directories);
     if (names.join() === before.join()) return;
-    for (const run of toldOfChanges) run();
+    toldOfChanges.tell();
   };
   const watching = watchDirectories([...sockets, ...specs], clock, look);
 
   return {
     names: () => names,
-    onChange: (run) => void toldOfChanges.push(run),
-    onActivated: (run) => void toldOfActivations.push(run),
+    onChange: (run, signal) => toldOfChanges.add(run, signal),
+    onActivated: (run, signal) => toldOfActivations.add(run, signal),
     network: (name) => failingCalls('worker.plugin', failpoint, networkPlugin(pluginOf(name))),
     ipam: (name) => failingCalls('worker.ipam', failpoint, ipamPlugin(pluginOf(name))),
     close: async () => {

@@ -104,9 +104,10 @@ export class Consulting {
       signal: this.#closing.signal,
       onFault: options.onFault,
     });
-    plugins.onActivated((name) => {
-      Promise.all([this.#partings.activated(name), this.#discovering.activated(name)]).catch(options.onFault);
-    });
+    const activated = async (name: string): Promise<void> => {
+      await Promise.all([this.#partings.activated(name), this.#discovering.activated(name)]);
+    };
+    plugins.onActivated((name) => void activated(name).catch(options.onFault), this.#closing.signal);
   }
 
   /** Every event of this host, before it is folded in. */

@@ -66,7 +66,8 @@ class HostWorker implements Worker {
   #capacity: Capacity | null = null;
   /** What is still to be done to start, while the log is an older copy. */
   #goOn: (() => Promise<void>) | null = null;
-  #stopped = false;
+  /** Nothing is begun any more, and nobody is listened to. */
+  readonly #ending = new AbortController();
   #loop: Promise<void> = Promise.resolve();
 
   constructor(options: WorkerOptions) {
@@ -154,7 +155,7 @@ class HostWorker implements Worker {
       ...{ host, kernel, state: boundary.state, drivers, pools, clock, logger, report, onFault },
     });
     await this.#capacity.begin();
-    plugins.onChange(() => stating.restate());
+    plugins.onChange(() => stating.restate(), this.#ending.signal);
     const begin = () => this.#begin(boundary.state, consulting, execution);
     if (!isStopped(boundary.state)) return begin();
     logger.error({ host }, 'the log is older than what was read of it: nothing is changed here (cnm host inspect)');
@@ -172,7 +173,7 @@ class HostWorker implements Worker {
     if (!this.#stopped) drift.begin();
     await encryption.begin();
     await peers.begin();
-    this.#options.plugins.onActivated(() => execution.reconciliation.pluginActivated());
+    this.#options.plugins.onActivated(() => execution.reconciliation.pluginActivated(), this.#ending.signal);
     const taking = new Taking({ state, execution, consulting, leasing, onFault });
     this.#taking = taking;
     if (this.#stopped) taking.stop();
@@ -208,12 +209,16 @@ class HostWorker implements Worker {
 
   /** Nothing is begun any more. */
   #endAll(): void {
-    this.#stopped = true;
+    this.#ending.abort();
     this.#goOn = null;
     this.#capacity?.stop();
     this.#consulting?.close();
     this.#parts.close();
     this.#taking?.stop();
+  }
+
+  get #stopped(): boolean {
+    return this.#ending.signal.aborted;
   }
 
   look(): Look {

@@ -56,4 +56,18 @@ describe('fake plugins', () => {
     assert.equal(await leave(), true);
     assert.deepEqual(told, ['p', 'p activated', '', 'p', 'p activated']);
   });
+
+  it('tell nothing to who has ended', async () => {
+    const plugins = fakePlugins([]);
+    const ending = new AbortController();
+    const told: string[] = [];
+    plugins.onChange(() => told.push('changed'), ending.signal);
+    plugins.onActivated((name) => told.push(name), ending.signal);
+    plugins.come('p');
+    ending.abort();
+    plugins.onChange(() => told.push('too late'), ending.signal);
+    plugins.come('q');
+    await plugins.network('q').leave(ref, {});
+    assert.deepEqual(told, ['changed']);
+  });
 });

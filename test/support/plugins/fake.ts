@@ -1,5 +1,6 @@
 // Plugins that are functions: what they are asked is seen, and what they answer is checked as a real one's answer is.
 import { setImmediate } from 'node:timers/promises';
+import { Listeners } from '../../../services/lib/listeners.ts';
 import { type Activation, activate, faultOfSide } from '../../../services/plugins/activation.ts';
 import { interpret } from '../../../services/plugins/caller.ts';
 import { type Called, faults } from '../../../services/plugins/fault.ts';
@@ -42,8 +43,8 @@ export const fakePlugins = (given: readonly string[], answer: FakeAnswer = () =>
   const there = new Set(given);
   const asked: FakeAsked[] = [];
   const activations = new Map<string, Activation>();
-  const toldOfChanges: (() => void)[] = [];
-  const toldOfActivations: ((name: string) => void)[] = [];
+  const toldOfChanges = new Listeners<[]>();
+  const toldOfActivations = new Listeners<[name: string]>();
 
   /** The body of the answer; null: there was none. */
   const ask = async (
@@ -76,7 +77,7 @@ export const fakePlugins = (given: readonly string[], answer: FakeAnswer = () =>
       });
       if (!activated.ok) return activated;
       activations.set(name, activated.value);
-      for (const run of toldOfActivations) run(name);
+      toldOfActivations.tell(name);
       return activated;
     };
     return {
@@ -97,7 +98,7 @@ export const fakePlugins = (given: readonly string[], answer: FakeAnswer = () =>
   };
 
   const changed = (): void => {
-    for (const run of toldOfChanges) run();
+    toldOfChanges.tell();
   };
   return {
     asked,
@@ -111,8 +112,8 @@ export const fakePlugins = (given: readonly string[], answer: FakeAnswer = () =>
       changed();
     },
     names: () => [...there].sort(),
-    onChange: (run) => void toldOfChanges.push(run),
-    onActivated: (run) => void toldOfActivations.push(run),
+    onChange: (run, signal) => toldOfChanges.add(run, signal),
+    onActivated: (run, signal) => toldOfActivations.add(run, signal),
     network: (name) => networkPlugin(asking(name)),
     ipam: (name) => ipamPlugin(asking(name)),
     close: async () => {},
