@@ -117,6 +117,8 @@ const networkEffect = (scene: Scene, facts: NetworkFacts): Effect => {
     const row = state.endpoints.get(id);
     const sandbox = state.sandboxes.get(row?.sandbox?.incarnation ?? '');
     if (!row?.sandbox || !sandbox) continue;
+    // What could not be removed is removed with the next look at everything: it is not to be as the network is.
+    if (row.status === 'stuck' || sandbox.status === 'removing') continue;
     const { joinId, interface: device } = row.sandbox;
     const join = {
       joinId,

@@ -143,6 +143,24 @@ describe('repairs', () => {
     assert.deepEqual(repairs(place, { objects: before, unknown: [] }), []);
   });
 
+  it('remove what is left of a sandbox, although a network that it was on is to be updated', () => {
+    const world = populated();
+    const before = objectsOf(world);
+    world.run('DetachSandbox', { sandbox: 'box' });
+    world.fail('EndpointLeaveRequested');
+    world.fail('EndpointDeleteRequested');
+    const left = (): readonly string[] => {
+      const place = scene(world);
+      place.present.replace({ objects: before, unknown: [] });
+      const found = repairs(place, { objects: before, unknown: [] });
+      return found.map(({ op, object }) => `${op} ${objectKey(object)}`).sort();
+    };
+    const expected = left();
+    assert.ok(expected.length > 3 && expected.every((line) => line.startsWith('delete ')));
+    world.run('UpdateNetwork', { network: 'a', dns: { servers: ['192.0.2.7'] } });
+    assert.deepEqual(left(), expected);
+  });
+
   it('are a plan for each sandbox and each network: sandboxes go first and come last', () => {
     const objects = [...network(1), ...network(2), netns(join.netns, 's1'), veth(join), ...defaultRoutes('s1', join)];
     const plan = (op: 'create' | 'delete') =>
