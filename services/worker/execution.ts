@@ -62,6 +62,8 @@ export class Execution {
   #due: Task[] = [];
   /** Intents that were taken back, until the log knows it: they want nothing any more. */
   readonly #withdrawn = new Set<string>();
+  /** Something that nobody is in any more could not be removed. */
+  #isLeft = false;
 
   constructor(options: ExecutionOptions) {
     this.#options = options;
@@ -105,6 +107,17 @@ export class Execution {
   /** The same without the look: what is in the way still is for the kernel to say. */
   plan(tasks: readonly Task[]): readonly Prepared[] {
     return tasks.map((task) => this.#prepare(task));
+  }
+
+  /**
+   * A look at everything while nothing is being executed. What could not be vacated goes behind it: as long as the log does not know that
+   * the last one has left, the look takes that for what somebody is still to leave.
+   */
+  async reconcile(): Promise<void> {
+    await this.reconciliation.run();
+    if (!this.#isLeft) return;
+    this.#isLeft = false;
+    await this.#vacate();
   }
 
   /** Executes what was prepared, in the order of the calls. */
@@ -159,6 +172,7 @@ export class Execution {
         { fault: result.fault },
         'a network that nobody here is in any more could not be removed, trying again later',
       );
+      this.#isLeft = true;
       this.reconciliation.soon();
     }
   }

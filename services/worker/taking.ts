@@ -91,7 +91,7 @@ export class Taking {
 
   async #reconcile(): Promise<void> {
     await Promise.all(this.#running);
-    await this.#options.execution.reconciliation.run();
+    await this.#options.execution.reconcile();
   }
 
   #start(prepared: readonly Prepared[]): void {
