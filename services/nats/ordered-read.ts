@@ -76,8 +76,16 @@ export class OrderedRead implements Reader {
       restored: () => this.renew('the connection was lost', 0),
       closed: () => this.fail(new NatsFault('CONNECTION_CLOSED', `reading ${stream}: the connection was closed`)),
     });
-    this.watch();
-    void this.open();
+    if (this.isDone) this.caughtUpWith.resolve();
+    else {
+      this.watch();
+      void this.open();
+    }
+  }
+
+  /** Nothing more is wanted. */
+  private get isDone(): boolean {
+    return this.next > (this.options.until ?? Number.POSITIVE_INFINITY);
   }
 
   async stop(): Promise<void> {
@@ -174,15 +182,14 @@ export class OrderedRead implements Reader {
       }
     }
     if (this.remaining !== undefined && this.remaining > 0) this.remaining--;
-    const isEnough = message.position >= (this.options.until ?? Number.POSITIVE_INFINITY);
-    if (isEnough || this.remaining === 0 || message.pending === 0) this.caughtUpWith.resolve();
+    if (this.isDone || this.remaining === 0 || message.pending === 0) this.caughtUpWith.resolve();
     // Nothing more was asked for, so silence is no sign of trouble.
-    if (isEnough) this.cancelWatch();
+    if (this.isDone) this.cancelWatch();
   }
 
   /** Drops the consumer and reads on with a new one behind the last position handed out. */
   private renew(reason: string, delayMs: number): void {
-    if (this.stopped) return;
+    if (this.stopped || this.isDone) return;
     this.deps.log?.debug({ stream: this.stream, next: this.next, reason, delayMs }, 'reading on with a new consumer');
     if (this.session !== undefined) void this.discard(this.session);
     this.session = undefined;

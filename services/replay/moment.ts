@@ -82,7 +82,8 @@ export class Moment {
         applyMessage(this.#realm, message, {
           before: ({ host }, event) => {
             note(event);
-            if (reported && host !== null) this.peers.apply(host, event);
+            if (event.type === 'PeersForgotten') this.peers.apply(event.data.host, event);
+            else if (reported && host !== null) this.peers.apply(host, event);
           },
           opened: (_, opening) => {
             for (const [kind, row] of opening.lines()) if (kind === 'peer') this.peers.carry(row as PeerRow);

@@ -256,6 +256,8 @@ const reading = (make: MakeStream): void => {
     assert.deepEqual(await readUntil(13, ['t.b']), [4, 8, 12]);
     assert.deepEqual(await readUntil(40, ['t.b']), [4, 8, 12, 16, 20, 24, 28, 32, 36, 40]);
     assert.deepEqual(await readUntil(13, ['t.none']), []);
+    // Nothing is wanted, and there is something behind it.
+    assert.deepEqual(await readUntil(2), []);
   });
 
   test('pending says how many wanted messages are behind', async () => {

@@ -131,6 +131,6 @@ test('segment: a log that is damaged, or goes on meanwhile, stays where it is', 
   assert.equal(await (await log()).last(), end + 1);
   assert.equal(existsSync(file), true);
   // what was written is no report that follows the one before
-  assert.equal(await code(putAway(await options())), 'EXPORT_INVALID');
+  assert.equal(await code(putAway(await options())), 'SEGMENT_DAMAGED');
   assert.equal((await manager.streams.info('CNM_LOG')).state.messages, end + 1);
 });

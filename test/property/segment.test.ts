@@ -62,7 +62,9 @@ const check = ({ log }: Model, cut: number): void => {
     whole.take(message);
     fold(views, message);
     const [, family, host = ''] = message.subject.split('.');
-    if (family === 'outcome') for (const event of eventsOf(message)) peers.apply(host, event);
+    for (const event of eventsOf(message))
+      if (event.type === 'PeersForgotten') peers.apply(event.data.host, event);
+      else if (family === 'outcome') peers.apply(host, event);
   }
   if (whole.realm.isTorn || at === 0) return;
   for (const message of log.slice(0, at)) whole.tell(message);

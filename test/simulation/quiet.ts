@@ -152,9 +152,9 @@ export class Witness {
         const key = commandKey(sent.actor, sent.id);
         const codes = summed.get(key) ?? [];
         const wasSummed = sent.first?.kind === 'refused' && codes.includes(sent.first.code);
-        // Sent twice, one may be decided and the other refused.
-        if (wasSummed || (codes.length > 0 && !this.checker.decided.has(key))) checkSummed(sent, codes);
-        else this.#checkAnswers(sent, stored);
+        if (codes.length > 0 && !this.checker.decided.has(key)) checkSummed(sent, codes);
+        // Stored twice, one may be refused for the rate, which is no decision on its id, and the other decided.
+        else this.#checkAnswers(wasSummed ? { ...sent, first: null } : sent, stored);
       }
     // 4 and 7: what is not ours is as it was.
     for (const { kernel, host } of this.#machines) {
