@@ -5,7 +5,8 @@ import { isIntent, isTerminal } from '../../events/events.ts';
 import type { Acceptance } from '../../services/client/index.ts';
 import { eventsOf } from '../../services/lib/commit.ts';
 import { chainHash } from '../../services/lib/hash.ts';
-import type { Message } from '../../services/lib/stream.ts';
+import type { Message, Stream } from '../../services/lib/stream.ts';
+import { NatsFault } from '../../services/nats/fault.ts';
 import { jetStream } from '../../services/nats/jetstream.ts';
 import { STREAMS } from '../../services/nats/stream-config.ts';
 import type { TestCluster } from './cluster.ts';
@@ -50,11 +51,25 @@ export const throughKill = async (
   return Math.max(...positions);
 };
 
+/** Asked again while a leader is being elected. */
+const lastOf = async (stream: Stream): Promise<number> => {
+  let last: number | null = null;
+  const isTold = async (): Promise<boolean> => {
+    last = await stream.last().catch((error: unknown) => {
+      if (error instanceof NatsFault && error.retry === 'later') return null;
+      throw error;
+    });
+    return last !== null;
+  };
+  await waitFor(isTold, { what: 'the last position', timeoutMs: electionMs });
+  return last ?? assert.fail('nobody told it');
+};
+
 /** To the end that the leader knows: a copy that was away may think it has all before it has. */
 const readAll = async (cluster: TestCluster, name: string): Promise<readonly Message[]> => {
   const messages: Message[] = [];
   const stream = jetStream(await cluster.connect(), name);
-  const last = await stream.last();
+  const last = await lastOf(stream);
   const reader = stream.read({ from: 1 }, (message) => messages.push(message));
   await waitFor(() => (messages.at(-1)?.position ?? 0) >= last, {
     what: `${name} up to ${last}`,
