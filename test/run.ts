@@ -19,7 +19,7 @@ const tiers: Readonly<Record<string, Tier>> = {
   contract: { timeoutMs: 400_000, filesAtOnce: 2 },
   integration: { timeoutMs: 900_000, filesAtOnce: 2 },
   kernel: { timeoutMs: 1_500_000, filesAtOnce: 2, kernel: true, first: ['proofs', 'driver-linux', 'macvlan-traffic'] },
-  e2e: { timeoutMs: 2_000_000, filesAtOnce: 2, kernel: true, first: ['mesh', 'crash'] },
+  e2e: { timeoutMs: 2_000_000, filesAtOnce: 2, kernel: true, first: ['watch', 'mesh', 'crash'] },
 };
 
 const slowestTold = 8;
