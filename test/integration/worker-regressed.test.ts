@@ -50,14 +50,18 @@ describe('a log that has shrunk', () => {
   });
   afterEach(() => system.stop());
 
-  /** The server comes back with the copy; whoever runs cannot go on, and is started anew. */
-  const comeBack = async (): Promise<void> => {
+  /** The server comes back with the copy; whoever runs cannot go on. */
+  const shrink = async (): Promise<void> => {
     const [worker, controller] = [system.worker, system.controller];
     log.rewind(copy.log);
     commands.rewind(copy.commands);
     await assert.rejects(worker?.failed ?? Promise.resolve(), isRegressed);
     await controller?.stop().catch(() => undefined);
     await system.stopWorker();
+  };
+  /** And is started anew. */
+  const comeBack = async (): Promise<void> => {
+    await shrink();
     await system.start();
   };
 
@@ -149,12 +153,7 @@ describe('a log that has shrunk', () => {
 
   it('takes back what was decided before anybody knew, where that is held, and holds it on', async () => {
     const held = addressOf('after');
-    const [worker, controller] = [system.worker, system.controller];
-    log.rewind(copy.log);
-    commands.rewind(copy.commands);
-    await assert.rejects(worker?.failed ?? Promise.resolve(), isRegressed);
-    await controller?.stop().catch(() => undefined);
-    await system.stopWorker();
+    await shrink();
     // A controller is back before the worker, and gives away what the copy does not know to be in use.
     await system.startController();
     const clashing = [

@@ -2,19 +2,13 @@
  * `npm run soak namespaces [CYCLES] [AT_ONCE] [SECONDS]`: the long form of test/e2e/namespaces.test.ts, in namespaces of its own: namespaces are held
  * for up to so many seconds. Takes root.
  */
-import { spawnSync } from 'node:child_process';
 import { makePlace } from '../e2e/cli-harness.ts';
 import { cycleNamespaces } from '../support/namespace-cycles.ts';
 
-const INSIDE = 'CNM_SOAK_INSIDE';
 /** After the last holder. */
 const SETTLED_MS_MAX = 10_000;
 
 export const soak = async ([cycles = '5000', atOnce = '200', seconds = '30']: readonly string[]): Promise<boolean> => {
-  if (process.env[INSIDE] === undefined) {
-    const argv = ['--net', '--mount', process.execPath, ...process.argv.slice(1)];
-    return spawnSync('unshare', argv, { stdio: 'inherit', env: { ...process.env, [INSIDE]: '1' } }).status === 0;
-  }
   const place = makePlace();
   const tell = (line: string): void => console.log(line);
   try {

@@ -2,7 +2,6 @@
  * `npm run soak pool [PAIRS] [SECONDS_BETWEEN_KILLS]`: so many attaches and detaches on a /26 while services and server are killed at random. In
  * the end the pool is empty, every address of it can be had, and the kernel holds what it held at the beginning. Takes root.
  */
-import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -13,7 +12,6 @@ import { startNats, type TestNats, waitFor } from '../support/nats.ts';
 import { sh } from '../support/netns.ts';
 import { type ServiceProcess, startProcess } from '../support/service-process.ts';
 
-const INSIDE = 'CNM_SOAK_INSIDE';
 const names = ['worker', 'controller', 'projector', 'collector'] as const;
 const LANES = 40;
 /** Of a /26 without network, broadcast and gateway. */
@@ -126,9 +124,5 @@ const run = async (pairs: number, everyMs: number): Promise<boolean> => {
 };
 
 export const soak = async ([pairs = '50000', seconds = '5']: readonly string[]): Promise<boolean> => {
-  if (process.env[INSIDE] === undefined) {
-    const argv = ['--net', '--mount', process.execPath, ...process.argv.slice(1)];
-    return spawnSync('unshare', argv, { stdio: 'inherit', env: { ...process.env, [INSIDE]: '1' } }).status === 0;
-  }
   return run(Number(pairs), Number(seconds) * 1_000);
 };

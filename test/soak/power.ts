@@ -2,12 +2,9 @@
  * `npm run soak power [CUTS] [SEED]`: the power is cut so many times under the workload of the sweeps and 1,000 commands a second beside it. What
  * was acknowledged is there afterwards, and nobody has to help (pain 31). Takes root, a loop device and ext4.
  */
-import { spawnSync } from 'node:child_process';
 import { Disk } from '../support/crash/disk.ts';
 import { randomNumbers } from '../support/crash/random.ts';
 import { type CutReport, Sweep } from '../support/crash/sweep.ts';
-
-const INSIDE = 'CNM_SOAK_INSIDE';
 
 const run = async (cuts: number, seed: number): Promise<boolean> => {
   const sweep = await Sweep.open({ layout: 'apart', timeoutMs: 120_000, disk: Disk.open() });
@@ -24,11 +21,9 @@ const run = async (cuts: number, seed: number): Promise<boolean> => {
   }
 };
 
+/** It ends whatever a cut has left running. */
+export const namespaces = ['--net', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc'];
+
 export const soak = async ([cuts = '50', seed = '1']: readonly string[]): Promise<boolean> => {
-  if (process.env[INSIDE] === undefined) {
-    const own = ['--net', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc'];
-    const argv = [...own, process.execPath, ...process.argv.slice(1)];
-    return spawnSync('unshare', argv, { stdio: 'inherit', env: { ...process.env, [INSIDE]: '1' } }).status === 0;
-  }
   return run(Number(cuts), Number(seed));
 };

@@ -1,16 +1,10 @@
 /** `npm run soak restart [SANDBOXES] [ROUNDS]`: the long form of test/e2e/restart.test.ts, in namespaces of its own. Takes root. */
-import { spawnSync } from 'node:child_process';
 import { makePlace } from '../e2e/cli-harness.ts';
 import { restartUnderTraffic } from '../support/restarts.ts';
 
-const INSIDE = 'CNM_SOAK_INSIDE';
 const PER_NETWORK = 50;
 
 export const soak = async ([sandboxes = '500', rounds = '20']: readonly string[]): Promise<boolean> => {
-  if (process.env[INSIDE] === undefined) {
-    const argv = ['--net', '--mount', process.execPath, ...process.argv.slice(1)];
-    return spawnSync('unshare', argv, { stdio: 'inherit', env: { ...process.env, [INSIDE]: '1' } }).status === 0;
-  }
   const place = makePlace();
   const tell = (line: string): void => console.log(line);
   try {
