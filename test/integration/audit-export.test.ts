@@ -1,33 +1,18 @@
 // `cnm audit` against the log of a real server: what controller and worker wrote is whole, what somebody else wrote is found.
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readFile, truncate, writeFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 import { decodeCommit } from '../../events/envelope.ts';
-import { systemClock } from '../../services/lib/clock.ts';
 import { chainHash } from '../../services/lib/hash.ts';
-import { silentLogger } from '../../services/lib/logger.ts';
-import { connectNats } from '../../services/nats/connection.ts';
-import { jetStream } from '../../services/nats/jetstream.ts';
-import { createProjector } from '../../services/projector/projector.ts';
-import { serveQueries } from '../../services/projector/serve.ts';
 import { callCli } from '../support/called.ts';
+import { cliStage } from '../support/cli-stage.ts';
 import { readWhole } from '../support/log-checks.ts';
-import { MemoryMachine, memoryKernel } from '../support/memory-kernel.ts';
-import { host, type NatsStreams, natsStreams, realm, System } from '../support/system.ts';
+import { host } from '../support/system.ts';
 
-let streams: NatsStreams;
-let system: System;
-let folder: string;
-const path = (name: string): string => join(folder, name);
+const stage = await cliStage();
+const { streams, system, path } = stage;
 
 before(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'cnm-audit-'));
-  streams = await natsStreams();
-  Object.assign(process.env, { CNM_NATS_URL: streams.nats.url, CNM_REALM: realm });
-  const kernel = memoryKernel(new MemoryMachine(), { realm, host });
-  system = await new System({ ...streams, kernel, runDir: '/run/cnm' }).start();
   await system.run('CreateNetwork', { name: 'web' });
   // Who takes over begins a term: commits without events.
   await system.controller?.stop();
@@ -37,11 +22,7 @@ before(async () => {
   await system.run('DetachSandbox', { sandbox: 'a' });
   await system.quiet();
 });
-after(async () => {
-  await system.stop();
-  await streams.stop();
-  await rm(folder, { recursive: true, force: true });
-});
+after(() => stage.stop());
 
 test('the log is whole, and so are its exports: to a file, to the output, in two goes', async () => {
   const live = await callCli('audit', 'verify', '--json');
@@ -86,12 +67,8 @@ test('an export from or up to a position that is not there yet is refused, and n
 });
 
 test('plain CloudEvents under a filter are for reading: one a line, neither verified nor imported', async () => {
-  const logger = silentLogger();
-  const connection = await connectNats({ url: streams.nats.url, role: 'test', log: logger });
-  const log = jetStream(connection, 'CNM_LOG');
   // So few bytes that there are several pages of everything.
-  const projector = createProjector({ log, clock: systemClock, logger }, { answerBytesMax: 8 * 1024 });
-  const service = serveQueries(connection, projector, logger, { version: '0.1.0', realm });
+  await stage.answer({ answerBytesMax: 8 * 1024 });
   try {
     const of = async (...words: string[]): Promise<readonly Record<string, unknown>[]> => {
       const { exit, out, err } = await callCli('audit', 'export', '-', '--cloudevents', ...words);
@@ -126,9 +103,7 @@ test('plain CloudEvents under a filter are for reading: one a line, neither veri
     const filtered = await callCli('audit', 'export', '-', '--network', 'web');
     assert.deepEqual([filtered.exit, filtered.out], [2, '']);
   } finally {
-    await service.stop();
-    await projector.stop();
-    await connection.close();
+    await stage.silence();
   }
 });
 

@@ -1,54 +1,24 @@
 // What a new user gets wrong about the past: every answer names what is in the way and the next step.
 import assert from 'node:assert/strict';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
-import type { NatsConnection } from '@nats-io/transport-node';
 import { systemClock } from '../../services/lib/clock.ts';
-import { silentLogger } from '../../services/lib/logger.ts';
-import { connectNats } from '../../services/nats/connection.ts';
-import { jetStream } from '../../services/nats/jetstream.ts';
-import { createProjector, type Projector } from '../../services/projector/projector.ts';
-import { serveQueries } from '../../services/projector/serve.ts';
 import { callCli } from '../support/called.ts';
-import { MemoryMachine, memoryKernel } from '../support/memory-kernel.ts';
-import { host, type NatsStreams, natsStreams, realm, System } from '../support/system.ts';
+import { cliStage } from '../support/cli-stage.ts';
 import { WatchedLog } from '../support/watched-log.ts';
 
-let streams: NatsStreams;
-let system: System;
-let connection: NatsConnection;
-let projector: Projector;
-let service: ReturnType<typeof serveQueries>;
-let folder: string;
-const path = (name: string): string => join(folder, name);
+const stage = await cliStage();
+const { streams, system, folder, path } = stage;
 
 before(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'cnm-past-'));
-  streams = await natsStreams();
-  Object.assign(process.env, { CNM_NATS_URL: streams.nats.url, CNM_REALM: realm });
-  const kernel = memoryKernel(new MemoryMachine(), { realm, host });
-  system = await new System({ ...streams, kernel, runDir: '/run/cnm' }).start();
   await system.run('CreateNetwork', { name: 'web' });
   await system.run('AttachSandbox', { sandbox: 'a', networks: [{ network: 'web' }] });
   await system.run('DetachSandbox', { sandbox: 'a' });
   await system.quiet();
-  const logger = silentLogger();
-  connection = await connectNats({ url: streams.nats.url, role: 'test', log: logger });
-  projector = createProjector({ log: jetStream(connection, 'CNM_LOG'), clock: systemClock, logger });
-  service = serveQueries(connection, projector, logger, { version: '0.1.0', realm });
-  await projector.caughtUp;
+  await stage.answer();
   assert.equal((await callCli('audit', 'export', path('whole'))).exit, 0);
 });
-after(async () => {
-  await service.stop();
-  await projector.stop();
-  await connection.close();
-  await system.stop();
-  await streams.stop();
-  await rm(folder, { recursive: true, force: true });
-});
+after(() => stage.stop());
 
 /** The call fails, and says what is wrong and what to do. */
 const refuses = async (line: string, pattern: RegExp): Promise<void> => {

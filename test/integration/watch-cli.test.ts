@@ -2,57 +2,25 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import type { NatsConnection } from '@nats-io/transport-node';
 import { decodeCommit } from '../../events/envelope.ts';
-import { systemClock } from '../../services/lib/clock.ts';
-import { silentLogger } from '../../services/lib/logger.ts';
-import { connectNats } from '../../services/nats/connection.ts';
-import { jetStream } from '../../services/nats/jetstream.ts';
-import type { Service } from '../../services/nats/micro.ts';
-import { createProjector, type Projector } from '../../services/projector/projector.ts';
-import { serveQueries } from '../../services/projector/serve.ts';
 import { callCli } from '../support/called.ts';
+import { cliStage } from '../support/cli-stage.ts';
 import { readWhole } from '../support/log-checks.ts';
-import { MemoryMachine, memoryKernel } from '../support/memory-kernel.ts';
 import { waitFor } from '../support/nats.ts';
-import { host, type NatsStreams, natsStreams, realm, System } from '../support/system.ts';
 
 const launcher = join(import.meta.dirname, '../../services/cli/cnm');
 
-let streams: NatsStreams;
-let system: System;
-let connection: NatsConnection;
-let projector: Projector;
-let service: Service;
-let folder: string;
+const stage = await cliStage();
+const { streams, system, path } = stage;
 
 before(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'cnm-watch-'));
-  streams = await natsStreams();
-  Object.assign(process.env, { CNM_NATS_URL: streams.nats.url, CNM_REALM: realm });
-  const logger = silentLogger();
-  system = await new System({
-    ...streams,
-    kernel: memoryKernel(new MemoryMachine(), { realm, host }),
-    runDir: '/run/cnm',
-  }).start();
-  connection = await connectNats({ url: streams.nats.url, role: 'test', log: logger });
-  projector = createProjector({ log: jetStream(connection, 'CNM_LOG'), clock: systemClock, logger });
-  service = serveQueries(connection, projector, logger, { version: '0.1.0', realm });
+  await stage.answer();
   await system.run('CreateNetwork', { name: 'web', labels: { tier: 'front' } });
 });
-after(async () => {
-  await service.stop();
-  await projector.stop();
-  await connection.close();
-  await system.stop();
-  await streams.stop();
-  await rm(folder, { recursive: true, force: true });
-});
+after(() => stage.stop());
 
 interface Line {
   readonly kind?: string;
@@ -96,7 +64,7 @@ const attach = async (sandbox: string): Promise<void> => {
 };
 
 test('a watch with a cursor goes on where it was ended, and where it was killed at most repeats', async () => {
-  const cursor = join(folder, 'cursor');
+  const cursor = path('cursor');
   const first = watcher('networks', '--cursor', cursor);
   await waitFor(() => first.lines.length > 0, { what: 'the snapshot' });
   const [snapshot] = first.lines;
@@ -166,18 +134,18 @@ test('for people a line says what happened, and who asked for it, marked where n
 });
 
 test('what cannot be watched is refused', async () => {
-  await writeFile(join(folder, 'junk'), 'hello\n');
-  await writeFile(join(folder, 'other'), '1.0@nobody\n');
+  await writeFile(path('junk'), 'hello\n');
+  await writeFile(path('other'), '1.0@nobody\n');
   const last = await streams.log.last();
   const refusals: readonly (readonly [exit: number, said: RegExp, words: readonly string[]])[] = [
     [2, /no view nonsense: there are networks/, ['nonsense']],
     [2, /sandboxes have no labels/, ['sandboxes', '--label', 'a']],
     [2, /no event types: Nonsense/, ['--type', 'Nonsense']],
     [2, /--from: x is no position/, ['--from', 'x']],
-    [1, /CURSOR_UNUSABLE: .*junk: hello is no cursor/, ['--cursor', join(folder, 'junk')]],
-    [1, /CURSOR_UNUSABLE: the cursor cannot be kept: ENOENT/, ['--cursor', join(folder, 'none', 'cursor')]],
+    [1, /CURSOR_UNUSABLE: .*junk: hello is no cursor/, ['--cursor', path('junk')]],
+    [1, /CURSOR_UNUSABLE: the cursor cannot be kept: ENOENT/, ['--cursor', path('none/cursor')]],
     [1, /QUERY_POSITION_UNKNOWN: the log ends at position/, ['--from', String(last + 5)]],
-    [1, /QUERY_POSITION_UNKNOWN: another log than the one watched before/, ['--cursor', join(folder, 'other')]],
+    [1, /QUERY_POSITION_UNKNOWN: another log than the one watched before/, ['--cursor', path('other')]],
   ];
   for (const [exit, said, words] of refusals) {
     const called = await callCli('watch', ...words);
@@ -187,7 +155,7 @@ test('what cannot be watched is refused', async () => {
 });
 
 test('a cursor moves on with what passes nobody: so much is not read again', async () => {
-  const cursor = join(folder, 'rare');
+  const cursor = path('rare');
   const start = await streams.log.last();
   for (let batch = 0; batch < 11; batch++)
     await Promise.all(
