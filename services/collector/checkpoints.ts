@@ -1,6 +1,5 @@
 /** Signs what the log adds up to, now and then, onto a stream of its own and into a file. */
 import { createPublicKey, type KeyObject } from 'node:crypto';
-import { open } from 'node:fs/promises';
 import type { Logger } from 'pino';
 import { subjects } from '../../events/names.ts';
 import { Chain, chainBefore, digestText } from '../audit/chain.ts';
@@ -13,15 +12,16 @@ import {
   signCheckpoint,
   signedIn,
 } from '../audit/checkpoint.ts';
-import { checkpointLine, type SignedCheckpoint } from '../audit/export-format.ts';
+import type { SignedCheckpoint } from '../audit/export-format.ts';
 import type { Clock } from '../lib/clock.ts';
 import { placedEvents } from '../lib/commit.ts';
 import type { Message, Stream } from '../lib/stream.ts';
+import { catchUp } from './checkpoint-file.ts';
 
 export interface CheckpointOptions {
   readonly stream: Stream;
   readonly key: KeyObject;
-  /** Each is appended to it as well, and synced. */
+  /** All that our key has signed is in it as well. */
   readonly file: string | null;
   /** Between two, when the log has grown. */
   readonly everyMs: number;
@@ -31,16 +31,6 @@ interface Deps extends CheckpointOptions {
   readonly clock: Clock;
   readonly logger: Logger;
 }
-
-const appendSynced = async (file: string, line: string): Promise<void> => {
-  const handle = await open(file, 'a', 0o644);
-  try {
-    await handle.appendFile(line);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-};
 
 const decoder = new TextDecoder();
 
@@ -101,6 +91,7 @@ export class Checkpoints {
   start(): void {
     if (this.#known !== null && this.#known.position > this.#chain.position) this.#refuse();
     this.#isRunning = true;
+    this.#then(() => this.#keep());
     this.#arm();
   }
 
@@ -121,13 +112,26 @@ export class Checkpoints {
   }
 
   #ask(): void {
+    this.#then(async () => {
+      await this.#make();
+      await this.#keep();
+    });
+  }
+
+  #then(step: () => Promise<void>): void {
     this.#making = this.#making
-      .then(() => this.#make())
+      .then(step)
       .catch((error: unknown) => this.#deps.logger.error({ error }, 'no checkpoint could be made'));
   }
 
+  /** In the file, too: what another collector has made, and what was left out when one of us was killed or the disk was full. */
+  async #keep(): Promise<void> {
+    const { file, stream } = this.#deps;
+    if (file !== null) await catchUp(file, stream, this.#publicKey);
+  }
+
   async #make(): Promise<void> {
-    const { key, file, clock, logger } = this.#deps;
+    const { key, clock, logger } = this.#deps;
     const { last, signed: before } = await this.#lastSigned();
     const signedUpTo = before?.position ?? 0;
     if (this.#refuses || this.#epoch === '' || this.#chain.position <= signedUpTo) return;
@@ -141,7 +145,6 @@ export class Checkpoints {
     const signed = signCheckpoint(of, key);
     // Of several collectors one wins; what the others have signed is not needed.
     if (!(await this.#append(signed, last?.position ?? 0))) return;
-    if (file !== null) await appendSynced(file, checkpointLine(signed));
     logger.debug({ position: parseCheckpoint(signed.checkpoint)?.position }, 'checkpoint');
   }
 

@@ -1,7 +1,8 @@
 // Collectors that sign what the log adds up to: how often, which of several, and what they do not sign.
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
@@ -48,6 +49,8 @@ const collector = async (name: string): Promise<Collector> => {
 const made = () => checkpoint.stored().map((message) => parseCheckpoint(signedIn(message).checkpoint)?.position);
 const linesOf = async (name: string): Promise<readonly string[]> =>
   (await readFile(join(folder, name), 'utf8').catch(() => '')).split('\n').filter((line) => line !== '');
+const keptIn = async (name: string) =>
+  (await linesOf(name)).map((line) => parseCheckpoint(JSON.parse(line).checkpoint)?.position);
 const turns = async (): Promise<void> => {
   for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve));
 };
@@ -79,8 +82,8 @@ test('a log that has grown is signed at each turn, and once more at the end; one
   await clock.advance(everyMs, turns);
   await until(() => made().length === 1, 'the first checkpoint');
   await clock.advance(everyMs, turns);
-  // Each turn waits until the one before has synced its file: one at the start, and one a turn.
-  await until(() => looks === 3, 'the second turn');
+  // Each turn waits until the one before has synced its file: two at the start, and two a turn, one of them for the file.
+  await until(() => looks === 6, 'the second turn');
   await turns();
   assert.deepEqual(made(), [5]);
   await grow(4);
@@ -114,7 +117,7 @@ test('of two collectors one signs, and each goes on from what the other has sign
   }
   for (const one of running) await one.stop();
   assert.deepEqual(made(), [5, 8, 10, 14]);
-  assert.equal((await linesOf('a')).length + (await linesOf('b')).length, 4);
+  for (const name of ['a', 'b']) assert.deepEqual(await keptIn(name), [5, 8, 10, 14]);
   assert.deepEqual((await verified()).findings, []);
 });
 
@@ -127,6 +130,31 @@ test('a collector that comes back goes on, and an answer that was lost makes no 
   assert.deepEqual(made(), [5, 10]);
   assert.equal((await linesOf('a')).length, 2);
   assert.deepEqual((await verified()).findings, []);
+});
+
+test('what the file lacks is appended at the next start, and what was half written is not left in its way', async () => {
+  await grow(5);
+  await (await collector('a')).stop();
+  await grow(5);
+  await (await collector('a')).stop();
+  const lines = await linesOf('a');
+  // killed before the file was written, in the midst of it, and with a file that is gone
+  for (const left of [`${lines[0]}\n`, `${lines[0]}\n${lines[1]?.slice(0, 40)}`, lines[0]?.slice(0, 40) ?? '', '']) {
+    await writeFile(join(folder, 'a'), left);
+    const one = await collector('a');
+    await until(() => readFileSync(join(folder, 'a'), 'utf8') === `${lines.join('\n')}\n`, 'the file is whole again');
+    await one.stop();
+    assert.deepEqual(await linesOf('a'), lines);
+  }
+  assert.deepEqual(made(), [5, 10]);
+});
+
+test('a file that ends with something else is left alone, and the stream goes on', async () => {
+  await grow(5);
+  await writeFile(join(folder, 'a'), 'notes of somebody\n');
+  await (await collector('a')).stop();
+  assert.deepEqual(made(), [5]);
+  assert.deepEqual(await linesOf('a'), ['notes of somebody']);
 });
 
 test('a log that is not the one that was signed is signed no more', async () => {
