@@ -15,6 +15,7 @@ import type { Stream } from '../lib/stream.ts';
 import { tellParked } from '../lib/tell-parked.ts';
 import { type CheckpointOptions, Checkpoints } from './checkpoints.ts';
 import {
+  askAgainMs,
   collectorActor,
   commandDue,
   type Due,
@@ -63,8 +64,6 @@ const retryMs = 1_000;
 const timerMsMax = 60_000;
 /** How many commands are on their way at once; after a long pause thousands may be due. */
 const publishedAtOnceMax = 64;
-/** How long to wait after the n-th refusal of what is due by our clock: the controller's may be behind. */
-const askAgainMs = (refusals: number): number => Math.min(1_000 * 2 ** (refusals - 1), 600_000);
 
 export const createCollector = (options: CollectorOptions): Collector => new TimedCollector(options);
 
@@ -95,7 +94,7 @@ class TimedCollector implements Collector {
   readonly #touched = new Map<string, Boundary>();
   #fail: (error: unknown) => void = () => undefined;
   #followed: FollowedRealm | null = null;
-  #liveness: Liveness | null = null;
+  readonly #liveness: Liveness | null;
   readonly #checkpoints: Checkpoints | null;
   readonly #shredding: Shredding | null;
   #isLive = false;
@@ -111,6 +110,7 @@ class TimedCollector implements Collector {
     const { checkpoints, keys, clock, logger } = options;
     this.#shredding = keys ? new Shredding({ keys, clock, logger }) : null;
     this.#checkpoints = checkpoints ? new Checkpoints({ ...checkpoints, clock, logger }) : null;
+    this.#liveness = this.#watchHosts();
     this.failed = new Promise((_, reject) => {
       this.#fail = reject;
     });
@@ -132,7 +132,7 @@ class TimedCollector implements Collector {
     });
     this.#followed.reader.closed.catch((error) => this.#fail(error));
     await this.#followed.reader.caughtUp;
-    await this.#watchHosts(this.#followed);
+    await this.#liveness?.start();
     this.#isLive = true;
     this.#checkpoints?.start();
     this.#shredding?.start();
@@ -173,16 +173,16 @@ class TimedCollector implements Collector {
     };
   }
 
-  async #watchHosts({ realm }: FollowedRealm): Promise<void> {
+  #watchHosts(): Liveness | null {
     const { leases, commands, clock, logger } = this.#options;
-    if (!leases) return;
+    if (!leases) return null;
     const epochOf = (host: string): number | null => {
-      const { state } = boundaryOf(realm, host);
+      if (!this.#followed) return null;
+      const { state } = boundaryOf(this.#followed.realm, host);
       return isLapsed(state) ? null : (state.facts.get('host')?.epoch ?? null);
     };
     const onFault = (error: unknown): void => this.#fail(error);
-    this.#liveness = new Liveness({ leases, commands, clock, logger, epochOf, onFault });
-    await this.#liveness.start();
+    return new Liveness({ leases, commands, clock, logger, epochOf, onFault });
   }
 
   /** What a segment carries over nobody has told of one by one. */
@@ -208,7 +208,9 @@ class TimedCollector implements Collector {
 
   /** Either something newer has happened, and then this is its end; or it was not due by the controller's clock. */
   #refused(id: string, atMs: number, boundary: Boundary): void {
-    const key = this.#keys.get(nameOfId(id) ?? '');
+    const name = nameOfId(id);
+    if (boundary.host !== null) this.#liveness?.refused(boundary.host, name);
+    const key = this.#keys.get(name ?? '');
     const watched = key === undefined ? undefined : this.#watched.get(key);
     if (key === undefined || !watched) return;
     const refusals = watched.refusals + 1;

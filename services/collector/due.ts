@@ -132,10 +132,15 @@ export const networkDue = (state: BoundaryState, id: string): Due | null => {
   };
 };
 
+const lapseName = (host: string, epoch: number): string => nameOf('lapse', `${host}/${epoch}`);
+
+/** Whether what is named is that a host shows no sign of life in an epoch. */
+export const isLapseOf = (name: string | null, host: string, epoch: number): boolean => name === lapseName(host, epoch);
+
 /** That a host's worker has given no sign of life since a time, by the server's clock. */
 export const lapseDue = (host: string, epoch: number, sinceMs: number, silentMs: number): Due => {
   const data = { host, epoch, since: new Date(sinceMs).toISOString() };
-  return { name: nameOf('lapse', `${host}/${epoch}`), dueMs: sinceMs + silentMs, command: { type: 'LapseHost', data } };
+  return { name: lapseName(host, epoch), dueMs: sinceMs + silentMs, command: { type: 'LapseHost', data } };
 };
 
 /** Ids are refused when they were minted more than 30 days ago, so that what is overdue for longer takes a later time: the same one for weeks. */
@@ -148,8 +153,13 @@ export const dueId = ({ name, dueMs }: Due, refusals: number, nowMs: number): st
   return commandId(dueMs + windows * windowMs, again);
 };
 
+/** How long to wait after the n-th refusal of what is due by our clock: the controller's may be behind. */
+export const askAgainMs = (refusals: number): number => Math.min(1_000 * 2 ** (refusals - 1), 600_000);
+
 /** The name of what a command id of a collector asks for, or null when it is none of theirs. */
 export const nameOfId = (id: string): string | null => {
-  const match = /^[0-9a-z]+-(suspect|collect|expire|mend|release|doubt|detach|delete)(?:-[0-9]+)?(\/.*)$/.exec(id);
+  const match = /^[0-9a-z]+-(suspect|collect|expire|mend|release|lapse|doubt|detach|delete)(?:-[0-9]+)?(\/.*)$/.exec(
+    id,
+  );
   return match ? `${match[1]}${match[2]}` : null;
 };

@@ -7,7 +7,7 @@ import { decodeToken, encodeToken, subjects } from '../../events/names.ts';
 import type { Clock } from '../lib/clock.ts';
 import { aboutCommand } from '../lib/log-fields.ts';
 import type { Message, Reader, Stream } from '../lib/stream.ts';
-import { collectorActor, dueId, lapseDue } from './due.ts';
+import { askAgainMs, collectorActor, dueId, isLapseOf, lapseDue } from './due.ts';
 
 /** As long as others wait before they take a lease over (services/nats/lease.ts). */
 const silentMs = 6_000;
@@ -32,11 +32,20 @@ interface Sign {
   readonly cancel: () => void;
 }
 
+/** What was asked about a host, last. */
+interface Asked {
+  readonly epoch: number;
+  /** How often that was refused. */
+  readonly refusals: number;
+  /** Sent, or about to be; what becomes of it is on the log. */
+  readonly isUnderWay: boolean;
+}
+
 export class Liveness {
   readonly #options: LivenessOptions;
   readonly #signs = new Map<string, Sign>();
-  /** Hosts with epochs that were asked for already. */
-  readonly #asked = new Set<string>();
+  /** By host: of its present epoch, or of one that is over. */
+  readonly #asked = new Map<string, Asked>();
   #reader: Reader | null = null;
   #stopped = false;
 
@@ -65,6 +74,24 @@ export class Liveness {
     if (sign) this.#watch(host, sign, silentMs);
   }
 
+  /**
+   * A command of a collector was refused on a host's boundary: one of the host's present epoch is sent again, under another id.
+   * To be told from the opening of the log on, so that all collectors count alike.
+   */
+  refused(host: string, name: string | null): void {
+    const epoch = this.#options.epochOf(host);
+    if (epoch === null || !isLapseOf(name, host, epoch)) return;
+    const refusals = this.#refusalsOf(host, epoch) + 1;
+    this.#asked.set(host, { epoch, refusals, isUnderWay: false });
+    const sign = this.#signs.get(host);
+    if (sign) this.#watch(host, sign, askAgainMs(refusals));
+  }
+
+  #refusalsOf(host: string, epoch: number): number {
+    const asked = this.#asked.get(host);
+    return asked?.epoch === epoch ? asked.refusals : 0;
+  }
+
   #see({ subject, position, recordedMs }: Message): void {
     const host = decodeToken(subject.slice(subject.lastIndexOf('.') + 1));
     if (host === null || position <= (this.#signs.get(host)?.position ?? 0)) return;
@@ -87,7 +114,8 @@ export class Liveness {
     const { leases, epochOf } = this.#options;
     const sign = this.#signs.get(host);
     const epoch = epochOf(host);
-    if (!sign || epoch === null || this.#asked.has(`${host} ${epoch}`)) return;
+    const asked = this.#asked.get(host);
+    if (!sign || epoch === null || (asked?.epoch === epoch && asked.isUnderWay)) return;
     const last = await leases.lastOn(`cnm.lease.worker.${encodeToken(host)}`).catch(() => null);
     const now = this.#signs.get(host);
     if (this.#stopped || now?.position !== sign.position) return;
@@ -99,15 +127,23 @@ export class Liveness {
   async #ask(host: string, sign: Sign, epoch: number): Promise<void> {
     const { commands, clock, logger } = this.#options;
     const due = lapseDue(host, epoch, sign.recordedMs, silentMs);
-    const id = dueId(due, 0, clock.nowMs());
+    const refusals = this.#refusalsOf(host, epoch);
+    const id = dueId(due, refusals, clock.nowMs());
+    const asked: Asked = { epoch, refusals, isUnderWay: true };
+    this.#asked.set(host, asked);
     const appended = await commands.append({
       subject: subjects.command(collectorActor, host),
       body: JSON.stringify({ id, ...due.command }),
       id: `${collectorActor}/${id}`,
     });
     if (appended.kind === 'appended') {
-      this.#asked.add(`${host} ${epoch}`);
       logger.warn({ ...aboutCommand({ id, correlationid: id }), host }, 'host shows no sign of life');
-    } else if (this.#signs.get(host)?.position === sign.position) this.#watch(host, sign, retryMs);
+      return;
+    }
+    // The log may have answered already.
+    if (this.#asked.get(host) !== asked) return;
+    this.#asked.set(host, { ...asked, isUnderWay: false });
+    const now = this.#signs.get(host);
+    if (now) this.#watch(host, now, now.position === sign.position ? retryMs : silentMs);
   }
 }

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { decodeCommit } from '../../events/envelope.ts';
 import { applyCommit, createViews } from '../../projections/views.ts';
 import { type Collector, createCollector } from '../../services/collector/collector.ts';
+import type { Clock } from '../../services/lib/clock.ts';
 import type { Message, ReadOptions, Stream } from '../../services/lib/stream.ts';
 import { type MemoryStream, memoryStream } from '../support/memory-stream.ts';
 import { type Answered, eventsOn, FakeClock, Reporter, silent, startController, turn } from '../support/world.ts';
@@ -21,9 +22,9 @@ class Stage {
     return memoryStream(name, { nowMs: () => this.clock.nowMs() });
   }
 
-  async start(): Promise<void> {
+  async start(controllerClock: Clock = this.clock): Promise<void> {
     await this.reporter.start();
-    const controller = startController(this, this.clock, this.answers);
+    const controller = startController(this, controllerClock, this.answers);
     await controller.start();
     controller.activate();
     await turn();
@@ -163,4 +164,38 @@ test('liveness: a collector that was cut off does not take others for dead, and 
   await stage.wait(4_000);
   assert.equal(stage.lapses().length, 1, 'and none after that');
   await collector.stop();
+});
+
+test('liveness: what was refused is asked again until it is decided, under ids that all collectors share', async () => {
+  const stage = new Stage();
+  // its clock is ten minutes behind, and ids may be five ahead of it
+  const behind: Clock = {
+    nowMs: () => stage.clock.nowMs() - 600_000,
+    monotonicMs: () => stage.clock.monotonicMs(),
+    after: (delayMs, run) => stage.clock.after(delayMs, run),
+    randomId: (length) => stage.clock.randomId(length),
+  };
+  await stage.start(behind);
+  const first = await stage.collector();
+  await stage.renew();
+  await stage.wait(6_000);
+  const ids = () => stage.commands.stored().map(({ body }) => JSON.parse(new TextDecoder().decode(body)).id as string);
+  assert.equal(ids().length, 1);
+  await stage.wait(999);
+  assert.equal(ids().length, 1);
+  await stage.wait(1);
+  assert.equal(ids().length, 2);
+  // one that was not there counts the refusals on the log
+  await first.stop();
+  const second = await stage.collector();
+  await stage.wait(290_000);
+  assert.deepEqual(stage.lapses(), []);
+  await stage.wait(290_000);
+  assert.equal(stage.lapses().length, 1);
+  assert.equal(new Set(ids()).size, ids().length, 'each under an id of its own');
+  const asked = ids().length;
+  assert.ok(asked <= 12, `${asked} times`);
+  await stage.wait(1_200_000);
+  assert.equal(ids().length, asked, 'and not any more');
+  await second.stop();
 });

@@ -2,7 +2,15 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { CommandId, commandId, mintedMs } from '../../events/names.ts';
-import { commandDue, type Due, dueId, endpointDue, nameOfId } from '../../services/collector/due.ts';
+import {
+  commandDue,
+  type Due,
+  dueId,
+  endpointDue,
+  isLapseOf,
+  lapseDue,
+  nameOfId,
+} from '../../services/collector/due.ts';
 import { Schedule } from '../../services/collector/schedule.ts';
 import { endpoint, given, joined, left, network, reported } from '../support/specification.ts';
 import { startMs } from '../support/world.ts';
@@ -84,6 +92,9 @@ test('ids: minted when due, the same whoever computes them, another one for each
   assert.equal(id(0, 60_000), id(0));
   assert.equal(id(1), commandId(startMs, 'collect-2/e1/7'));
   for (const refusals of [0, 1, 12]) assert.equal(nameOfId(id(refusals)), 'collect/e1/7');
+  const lapsed = nameOfId(dueId(lapseDue('h.1', 3, startMs, 6_000), 2, startMs + 6_000));
+  assert.ok(isLapseOf(lapsed, 'h.1', 3));
+  assert.ok(!isLapseOf(lapsed, 'h.1', 4) && !isLapseOf(null, 'h.1', 3));
   assert.equal(nameOfId('mhx3k2p1-message/7'), null);
   assert.equal(nameOfId('mhx3k2p1-collectors/7'), null);
 });
