@@ -40,7 +40,10 @@ const descriptions: Readonly<Record<Exclude<ServiceName, 'projector'>, string>> 
   collector: 'collects garbage and ends commands whose deadline has passed',
 };
 
+/** What every service begins with. */
 interface Opened {
+  /** How everything that it has taken is let go of, in reverse order; of a start that fails, too. */
+  readonly ending: AsyncDisposableStack;
   readonly connection: NatsConnection;
   readonly logger: Logger;
   readonly observed: Observed;
@@ -74,44 +77,50 @@ const readFor = (name: ServiceName, { acting, keeping }: SharedReads): Stream['r
 
 const open = async (name: ServiceName, { config, url, logger: parent, clock, feed }: ServiceDeps): Promise<Opened> => {
   const logger = parent.child({ service: name });
+  const tracing = await loadTracing();
   const connection = await connectNats({ url, role: name, log: logger, clock, security: securityOf(config) });
+  const ending = new AsyncDisposableStack();
+  ending.defer(() => connection.drain());
   const failing = failingAppends(name, config.failpoint);
   const observed = new Observed({ service: name, connection, logger, clock });
-  const tracing = await loadTracing();
   const stream = (which: keyof typeof STREAMS): Stream => {
     const stored = failing(jetStream(connection, STREAMS[which], { clock, log: logger }));
     // who holds a lease renews it for ever: that is no part of anybody's trace
     const own = observed.stream(which, which === 'lease' ? stored : tracedStream(stored, tracing));
     return which === 'log' && feed !== undefined ? withReads(own, readFor(name, feed), feed.appended) : own;
   };
-  return { connection, logger, observed, tracing, stream };
+  return { ending, connection, logger, observed, tracing, stream };
 };
 
-/** The same for every service: what those need who look at it. */
-const watched = (observed: Observed): Required<Pick<Part, 'inspect' | 'stopping'>> => ({
-  inspect: observed.inspect,
-  stopping: () => observed.stopping(),
-});
+/** From now on it can be looked at. */
+const begin = ({ observed, ending }: Opened, ...of: Parameters<Observed['begin']>): void => {
+  observed.begin(...of);
+  ending.defer(() => observed.close());
+};
 
 /** Lets NATS tools and `cnm status` find a service that answers no requests of its own. */
-const register = (name: keyof typeof descriptions, { connection, observed }: Opened, { config, clock }: ServiceDeps) =>
-  serve(connection, {
+const register = (name: keyof typeof descriptions, opened: Opened, { config, clock }: ServiceDeps): void => {
+  const service = serve(opened.connection, {
     name: `cnm-${name}`,
     version: packageVersion,
     description: descriptions[name],
     metadata: { realm: config.realm, host: config.host, pid: String(process.pid) },
     endpoints: [],
     clock,
-    data: observed.health,
+    data: opened.observed.health,
   });
+  opened.ending.defer(() => service.stop());
+};
 
-const startController = async (deps: ServiceDeps): Promise<Part> => {
+/** `failed`: rejects when it cannot go on. Everything that it takes it adds to `ending`. */
+type Starter = (deps: ServiceDeps, opened: Opened) => Promise<Pick<Part, 'failed'>>;
+
+const startController: Starter = async (deps, opened) => {
   const { createController } = await import('../controller/controller.ts');
   const { controllerMeter, observeController } = await import('../controller/meter.ts');
   const { drivers } = await import('../../drivers/registry.ts');
   const { config, clock } = deps;
-  const opened = await open('controller', deps);
-  const { connection, logger, observed, tracing, stream } = opened;
+  const { ending, connection, logger, observed, tracing, stream } = opened;
   const log = stream('log');
   const controller = createController({
     realm: config.realm,
@@ -130,9 +139,11 @@ const startController = async (deps: ServiceDeps): Promise<Part> => {
     meter: controllerMeter(observed.metrics),
     tracing,
   });
+  ending.defer(() => controller.stop());
   await controller.start();
   observeController(observed.metrics, () => controller.look());
-  observed.begin(
+  begin(
+    opened,
     () => controller.look(),
     () => log.last(),
   );
@@ -160,24 +171,17 @@ const startController = async (deps: ServiceDeps): Promise<Part> => {
     },
     { clock, isDead },
   );
-  const service = register('controller', opened, deps);
-  return {
-    name: 'controller',
-    failed: Promise.race([controller.failed, onlyFailure(held.closed)]),
-    ...watched(observed),
-    stop: async () => {
-      observed.close();
-      await service.stop();
-      await turn;
-      await controller.deactivate();
-      await held.stop().catch(() => undefined);
-      await controller.stop();
-      await connection.drain();
-    },
-  };
+  // nothing is decided any more before another one may
+  ending.defer(async () => {
+    await turn;
+    await controller.deactivate();
+    await held.stop().catch(() => undefined);
+  });
+  register('controller', opened, deps);
+  return { failed: Promise.race([controller.failed, onlyFailure(held.closed)]) };
 };
 
-const startWorker = async (deps: ServiceDeps): Promise<Part> => {
+const startWorker: Starter = async (deps, opened) => {
   const { linuxKernel } = await import('../../drivers/kernel/kernel.ts');
   const { drivers } = await import('../../drivers/registry.ts');
   const { createWorker } = await import('../worker/worker.ts');
@@ -192,80 +196,65 @@ const startWorker = async (deps: ServiceDeps): Promise<Part> => {
   const { config, clock } = deps;
   const { realm, host, pools, ula, netnsRoots } = config;
   const runDir = hostRunDir(config);
-  const opened = await open('worker', deps);
-  const { connection, logger, observed, tracing, stream } = opened;
+  const { ending, connection, logger, observed, tracing, stream } = opened;
   const { metrics } = observed;
   // before anything of this machine is touched
   const tenure = await holdHost(stream('lease'), host, { lockPath: `${runDir}.lock`, clock, logger });
-  try {
-    const { underlay, failpoint } = config;
-    const place = { realm, host, runDir };
-    const linux = await linuxKernel({ ...place, resolverPort: RESOLVER_PORT, underlay, failpoint });
-    const kernel = meteredKernel(linux, metrics, clock);
-    const [log, commands, hostServers] = [stream('log'), stream('commands'), watchServers()];
-    const secret = readSecret(config.overlaySecretFile);
-    if (!secret.ok && config.overlaySecretFile !== null) logger.warn({ why: secret.why }, 'no encrypted overlays here');
-    const { pluginSockets: sockets, pluginSpecs: specs, pluginTimeoutMs: timeoutMs } = config;
-    const asked = createPlugins({ sockets, specs, timeoutMs, clock, logger, failpoint });
-    const plugins = meteredPlugins(asked, metrics, clock);
-    const drift = { everyMs: config.driftMs };
-    const settings = { ...place, pools, ula, netnsRoots, secret: secret.ok ? secret.bytes : null, drift };
-    const meter = workerMeter(metrics);
-    const journal = fileJournal(`${runDir}.journal`);
-    const create = () =>
-      createWorker({
-        ...settings,
-        journal,
-        log,
-        commands,
-        kernel,
-        drivers,
-        plugins,
-        hostServers,
-        clock,
-        logger,
-        meter,
-        tracing,
-      });
-    const worker = await keepWorker({ create, log, logger });
-    linkOf(connection).watch({ restored: () => worker.lookAround() });
-    observeWorker(metrics, worker);
-    // What is decided for this host is all that it has to read up to.
-    observed.begin(
-      () => worker.look(),
-      async () => (await log.lastOn(subjects.host(host)))?.position ?? 0,
-    );
-    const service = register('worker', opened, deps);
-    return {
-      name: 'worker',
-      failed: Promise.race([worker.failed, onlyFailure(tenure.closed)]),
-      ...watched(observed),
-      stop: async () => {
-        observed.close();
-        await service.stop();
-        await worker.stop();
-        await plugins.close();
-        hostServers.close();
-        await kernel.close();
-        await tenure.stop();
-        await connection.drain();
-      },
-    };
-  } catch (error) {
-    await tenure.stop();
-    throw error;
-  }
+  ending.defer(() => tenure.stop());
+  const { underlay, failpoint } = config;
+  const place = { realm, host, runDir };
+  const linux = await linuxKernel({ ...place, resolverPort: RESOLVER_PORT, underlay, failpoint });
+  ending.defer(() => linux.close());
+  const kernel = meteredKernel(linux, metrics, clock);
+  const [log, commands, hostServers] = [stream('log'), stream('commands'), watchServers()];
+  ending.defer(() => hostServers.close());
+  const secret = readSecret(config.overlaySecretFile);
+  if (!secret.ok && config.overlaySecretFile !== null) logger.warn({ why: secret.why }, 'no encrypted overlays here');
+  const { pluginSockets: sockets, pluginSpecs: specs, pluginTimeoutMs: timeoutMs } = config;
+  const asked = createPlugins({ sockets, specs, timeoutMs, clock, logger, failpoint });
+  ending.defer(() => asked.close());
+  const plugins = meteredPlugins(asked, metrics, clock);
+  const drift = { everyMs: config.driftMs };
+  const settings = { ...place, pools, ula, netnsRoots, secret: secret.ok ? secret.bytes : null, drift };
+  const meter = workerMeter(metrics);
+  const journal = fileJournal(`${runDir}.journal`);
+  const create = () =>
+    createWorker({
+      ...settings,
+      journal,
+      log,
+      commands,
+      kernel,
+      drivers,
+      plugins,
+      hostServers,
+      clock,
+      logger,
+      meter,
+      tracing,
+    });
+  const worker = await keepWorker({ create, log, logger });
+  ending.defer(() => worker.stop());
+  linkOf(connection).watch({ restored: () => worker.lookAround() });
+  observeWorker(metrics, worker);
+  // What is decided for this host is all that it has to read up to.
+  begin(
+    opened,
+    () => worker.look(),
+    async () => (await log.lastOn(subjects.host(host)))?.position ?? 0,
+  );
+  register('worker', opened, deps);
+  return { failed: Promise.race([worker.failed, onlyFailure(tenure.closed)]) };
 };
 
-const startCollector = async (deps: ServiceDeps): Promise<Part> => {
+const startCollector: Starter = async (deps, opened) => {
   const { createCollector } = await import('../collector/collector.ts');
   const { readSigningKey } = await import('../audit/keys.ts');
   const { sealKeys } = await import('../nats/seal-keys.ts');
   const { config, clock } = deps;
   const { checkpointKeyFile, checkpointFile: file, checkpointMs: everyMs } = config;
   const key = checkpointKeyFile === null ? null : await readSigningKey(checkpointKeyFile);
-  const opened = await open('collector', deps);
-  const { connection, logger, observed, stream } = opened;
+  const { ending, connection, logger, stream } = opened;
   const log = stream('log');
   const collector = createCollector({
     realm: config.realm,
@@ -278,38 +267,32 @@ const startCollector = async (deps: ServiceDeps): Promise<Part> => {
     confirmMs: config.confirmMs,
     ...(key ? { checkpoints: { stream: stream('checkpoint'), key, file, everyMs } } : {}),
   });
+  ending.defer(() => collector.stop());
   await Promise.race([collector.start(), collector.failed]);
-  observed.begin(
+  begin(
+    opened,
     () => collector.look(),
     () => log.last(),
   );
-  const service = register('collector', opened, deps);
-  return {
-    name: 'collector',
-    failed: collector.failed,
-    ...watched(observed),
-    stop: async () => {
-      observed.close();
-      await service.stop();
-      await collector.stop();
-      await connection.drain();
-    },
-  };
+  register('collector', opened, deps);
+  return { failed: collector.failed };
 };
 
-const startProjector = async (deps: ServiceDeps): Promise<Part> => {
+const startProjector: Starter = async (deps, opened) => {
   const { createProjector } = await import('../projector/projector.ts');
   const { meteredProjector, observeProjector } = await import('../projector/meter.ts');
   const { serveRebuild } = await import('../projector/serve-rebuild.ts');
   const { serveQueries } = await import('../projector/serve.ts');
   const { config, clock } = deps;
-  const { connection, logger, observed, stream } = await open('projector', deps);
+  const { ending, connection, logger, observed, stream } = opened;
   const log = stream('log');
   const projector = createProjector(
     { log, clock, logger },
     { snapshots: { directory: join(config.dataDir, 'snapshots'), everyEvents: config.snapshotEvents } },
   );
-  observed.begin(
+  ending.defer(() => projector.stop());
+  begin(
+    opened,
     () => projector.look(),
     () => log.last(),
   );
@@ -317,37 +300,44 @@ const startProjector = async (deps: ServiceDeps): Promise<Part> => {
   const about = { version: packageVersion, realm: config.realm, host: config.host, health: observed.health };
   const service = serveQueries(connection, meteredProjector(projector, observed.metrics, clock), logger, about);
   const rebuilding = serveRebuild(connection, service.id, { projector, clock, logger });
+  ending.defer(() => rebuilding.stop());
+  ending.defer(() => service.stop());
+  ending.defer(() => projector.letGo());
   const failed = onlyFailure(projector.closed);
   await Promise.race([projector.caughtUp, failed]);
-  return {
-    name: 'projector',
-    failed,
-    ...watched(observed),
-    stop: async () => {
-      observed.close();
-      projector.letGo();
-      await service.stop();
-      await rebuilding.stop();
-      await projector.stop();
-      await connection.drain();
-    },
-  };
+  return { failed };
 };
 
 /** Rejects when the other does, and else never ends. */
 const onlyFailure = (promise: Promise<unknown>): Promise<never> => promise.then(() => neverFails);
 
-const starters: Readonly<Record<ServiceName, (deps: ServiceDeps) => Promise<Part>>> = {
+const starters: Readonly<Record<ServiceName, Starter>> = {
   worker: startWorker,
   projector: startProjector,
   controller: startController,
   collector: startCollector,
 };
 
-/** Starts one service; resolves when it serves. */
+/** A start that fails says why after this at the latest: the server that it would take leave of may be away. */
+const GIVE_UP_MS = 5_000;
+
+/** Starts one service; resolves when it serves. Of a start that fails nothing is left. */
 export const startService = async (name: ServiceName, deps: ServiceDeps): Promise<Part> => {
-  const part = await starters[name](deps);
-  // whoever looks at it later still sees it; whoever never does must not be ended by it
-  part.failed.catch(() => undefined);
-  return part;
+  const opened = await open(name, deps);
+  const { ending, observed, logger } = opened;
+  try {
+    const { failed } = await starters[name](deps, opened);
+    // whoever looks at it later still sees it; whoever never does must not be ended by it
+    failed.catch(() => undefined);
+    const { inspect } = observed;
+    return { name, failed, inspect, stopping: () => observed.stopping(), stop: () => ending.disposeAsync() };
+  } catch (error) {
+    const late = Promise.withResolvers<void>();
+    const cancel = deps.clock.after(GIVE_UP_MS, late.resolve);
+    await Promise.race([ending.disposeAsync(), late.promise]).catch((err) =>
+      logger.warn({ err }, 'could not be stopped in order'),
+    );
+    cancel();
+    throw error;
+  }
 };

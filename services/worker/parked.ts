@@ -178,6 +178,11 @@ class Keeper implements KeptWorker {
 /** A worker, and another one whenever its boundary goes on after it was parked, or its host was declared lost. Resolves as `start` of it does. */
 export const keepWorker = async (deps: KeepDeps): Promise<KeptWorker> => {
   const keeper = new Keeper(deps);
-  await keeper.start();
+  try {
+    await keeper.start();
+  } catch (error) {
+    await keeper.stop().catch(() => undefined);
+    throw error;
+  }
   return keeper;
 };
