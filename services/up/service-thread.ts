@@ -24,13 +24,10 @@ putFirst('queries', logger);
 try {
   const part = await startService(name, { config, url, logger, clock: systemClock });
   part.failed.catch(tellFailure);
-  const inspect = async (inspected: number): Promise<void> => {
-    const inspection = await (part.inspect?.() ?? null);
-    tell({ inspected, inspection });
-  };
+  const inspect = async (): Promise<void> => tell({ inspection: await (part.inspect?.() ?? null) });
   parentPort?.on('message', (order: ThreadOrder) => {
-    if (typeof order === 'object') {
-      inspect(order.inspect).catch(() => tell({ inspected: order.inspect, inspection: null }));
+    if (order === 'inspect') {
+      inspect().catch(() => tell({ inspection: null }));
       return;
     }
     part.stopping?.();

@@ -3,6 +3,7 @@ import { Worker } from 'node:worker_threads';
 import type { Config } from '../lib/config.ts';
 import type { Logger } from '../lib/logger.ts';
 import { NatsFault } from '../nats/fault.ts';
+import { Asking } from './asking.ts';
 import type { Inspection } from './observed.ts';
 import type { Part } from './part.ts';
 import type { ServiceName } from './service-names.ts';
@@ -19,10 +20,10 @@ export interface ThreadData {
 export type ThreadMessage =
   | { readonly serving: true }
   | { readonly failed: string; readonly isRegressed: boolean }
-  | { readonly inspected: number; readonly inspection: Inspection | null };
+  | { readonly inspection: Inspection | null };
 
 /** To the thread. */
-export type ThreadOrder = 'stop' | 'stopping' | { readonly inspect: number };
+export type ThreadOrder = 'stop' | 'stopping' | 'inspect';
 
 /** This file's own extension: `.ts` run directly, `.js` when built. */
 const extension = import.meta.url.slice(import.meta.url.lastIndexOf('.'));
@@ -51,27 +52,28 @@ export const startOnThread = async (name: ServiceName, { config, url, logger }: 
   failed.promise.catch(() => undefined);
   thread.on('error', fail);
   thread.on('exit', (code) => fail(new Error(`the thread of ${name} ended (${code})`)));
-  const asked = new Map<number, (inspection: Inspection | null) => void>();
   const order = (what: ThreadOrder): void => thread.postMessage(what);
-  let questions = 0;
+  const asking = new Asking<Inspection | null>(() => order('inspect'));
+  // nobody answers any more
+  thread.on('exit', () => asking.answer(null));
   thread.on('message', (message: ThreadMessage) => {
-    if ('inspected' in message) {
-      asked.get(message.inspected)?.(message.inspection);
-      asked.delete(message.inspected);
-    } else if ('failed' in message) {
+    if ('inspection' in message) asking.answer(message.inspection);
+    else if ('failed' in message) {
       const text = `${name}: ${message.failed}`;
       fail(message.isRegressed ? new NatsFault('STREAM_REGRESSED', text) : new Error(text));
     } else serving.resolve();
   });
-  await serving.promise;
+  try {
+    await serving.promise;
+  } catch (error) {
+    await thread.terminate();
+    throw error;
+  }
   return {
     name,
     failed: failed.promise,
     inspect: async () => {
-      const id = questions++;
-      const answer = new Promise<Inspection | null>((resolve) => asked.set(id, resolve));
-      order({ inspect: id });
-      const inspection = await answer;
+      const inspection = await asking.ask();
       if (inspection) return inspection;
       throw new Error(`${name} cannot say how it is`);
     },
