@@ -16,12 +16,19 @@ export interface ConnectOptions {
   readonly log: Logger;
   /** How long to wait for a server to appear, milliseconds; left out: for ever. */
   readonly waitMs?: number;
+  /** How long a login is tried again that the server refuses, milliseconds; left out: the first refusal ends it. */
+  readonly refusedMs?: number;
   /** Credentials and TLS, as the library takes them; `securityOf` reads them out of files. */
   readonly security?: Security;
   readonly clock?: Clock;
 }
 
 const RETRY_MS = 250;
+/**
+ * A server that is given new accounts may refuse for a moment whom it knows a moment later: for so long nobody who was let in before, and no
+ * service that starts, takes that for the last word.
+ */
+export const REFUSED_MS = 5_000;
 const CREDENTIALS =
   'credentials come from CNM_NATS_NKEY_FILE, CNM_NATS_CREDS_FILE or the URL (that of `cnm up` is told by `cnm url`)';
 const DIAL_TIMEOUT_MS = 2_000;
@@ -34,18 +41,20 @@ const DIAL_TIMEOUT_MS = 2_000;
  * The settings were measured: `noAsyncTraces` doubles pipelined publishing, a ping every 2 s notices a
  * dead peer in 6 s instead of 6 min, before TCP's pauses between its own tries are longer than the dials
  * (a host that had been cut off for 20 s was back 7 s later, and now is 1 s later), and the library's default would give up after ten dials.
+ * A server that does not let us in again is taken at its word after `REFUSED_MS`: the connection is closed then.
  *
  * @throws NatsFault CONNECT_TIMEOUT when `waitMs` passed, NOT_PERMITTED when the server refuses the credentials, TLS_REFUSED when a
  * certificate does not hold.
  */
 export const connectNats = async (options: ConnectOptions): Promise<NatsConnection> => {
-  const { role, log, clock = systemClock } = options;
+  const { role, log, clock = systemClock, refusedMs = 0 } = options;
   const { servers, credentials } = parseUrl(options.url);
   const url = servers.join(',');
   const inboxPrefix = `_INBOX_${role}`;
   const { apiPrefix, tls: given = wantsTls(servers) ? {} : undefined, ...identity } = options.security ?? {};
   const tls = given && { ...given, ...serverIdentity(servers) };
   const startedMs = clock.monotonicMs();
+  let refusedSinceMs: number | null = null;
   for (let attempt = 1; ; attempt++) {
     try {
       const connection = await connect({
@@ -59,6 +68,8 @@ export const connectNats = async (options: ConnectOptions): Promise<NatsConnecti
         maxReconnectAttempts: -1,
         reconnectTimeWait: RETRY_MS,
         reconnectJitter: RETRY_MS,
+        // the library would take the second refusal of a connection's life for the last
+        ignoreAuthErrorAbort: true,
         pingInterval: 2_000,
         maxPingOut: 2,
         timeout: DIAL_TIMEOUT_MS,
@@ -66,15 +77,22 @@ export const connectNats = async (options: ConnectOptions): Promise<NatsConnecti
       keepMade(connection, { inboxPrefix, apiPrefix: apiPrefix ?? '$JS.API', tls });
       log.info({ server: connection.getServer(), version: connection.info?.version }, 'connected to NATS');
       void logStatus(connection, log);
+      void endRefused(connection, clock, log);
       return connection;
     } catch (error) {
       const certificates = certificateTrouble(error) ?? (await missingCertificate(error, servers, tls));
       if (certificates !== null)
         throw new NatsFault('TLS_REFUSED', `no TLS connection to ${url}: ${certificates}`, { cause: error });
-      if (isRefusal(error))
-        throw new NatsFault('NOT_PERMITTED', `${url} refuses ${role}: ${describeError(error)}; ${CREDENTIALS}`, {
-          cause: error,
-        });
+      if (isRefusal(error)) {
+        refusedSinceMs ??= clock.monotonicMs();
+        if (clock.monotonicMs() - refusedSinceMs + RETRY_MS > refusedMs)
+          throw new NatsFault('NOT_PERMITTED', `${url} refuses ${role}: ${describeError(error)}; ${CREDENTIALS}`, {
+            cause: error,
+          });
+        log.warn({ url, reason: describeError(error) }, 'refused, trying again: a server that is reloaded may do so');
+        await sleep(clock, RETRY_MS);
+        continue;
+      }
       const waitedMs = clock.monotonicMs() - startedMs;
       if (options.waitMs !== undefined && waitedMs + RETRY_MS > options.waitMs) {
         const message = `no NATS server answered at ${url} within ${options.waitMs} ms: ${describeError(error)}`;
@@ -124,6 +142,19 @@ const wantsTls = (servers: readonly string[]): boolean => servers.some((server) 
 
 const isRefusal = (error: unknown): boolean =>
   error instanceof Error && (error.name === 'AuthorizationError' || error.name === 'UserAuthenticationExpiredError');
+
+/** Closes a connection whose server has refused to let it in again for so long that it means it. */
+const endRefused = async (connection: NatsConnection, clock: Clock, log: Logger): Promise<void> => {
+  let sinceMs: number | null = null;
+  for await (const status of connection.status()) {
+    if (status.type === 'reconnect') sinceMs = null;
+    if (status.type !== 'error' || !isRefusal(status.error)) continue;
+    sinceMs ??= clock.monotonicMs();
+    if (clock.monotonicMs() - sinceMs < REFUSED_MS) continue;
+    log.error({ err: status.error }, 'the NATS server lets us in no more');
+    await connection.close();
+  }
+};
 
 const logStatus = async (connection: NatsConnection, log: Logger): Promise<void> => {
   for await (const status of connection.status()) {

@@ -3,7 +3,7 @@ import { type Clock, sleep } from '../lib/clock.ts';
 import type { Config } from '../lib/config.ts';
 import type { Logger } from '../lib/logger.ts';
 import { findServerBinary } from '../nats/binary.ts';
-import { connectNats } from '../nats/connection.ts';
+import { connectNats, REFUSED_MS } from '../nats/connection.ts';
 import type { Problem } from '../nats/problem.ts';
 import { securityOf } from '../nats/security.ts';
 import { startServer } from '../nats/server.ts';
@@ -68,6 +68,7 @@ export const prepareServer = async (url: string, config: Config, logger: Logger,
     role: 'provision',
     log: logger,
     waitMs: EXTERNAL_WAIT_MS,
+    refusedMs: REFUSED_MS,
     clock,
     security,
   });

@@ -11,7 +11,7 @@ import { isDeadProcess, processMark } from '../lib/process-mark.ts';
 import type { Stream } from '../lib/stream.ts';
 import { loadTracing, type Tracing } from '../lib/trace.ts';
 import { tracedStream } from '../lib/traced-stream.ts';
-import { connectNats } from '../nats/connection.ts';
+import { connectNats, REFUSED_MS } from '../nats/connection.ts';
 import { jetStream } from '../nats/jetstream.ts';
 import { lease } from '../nats/lease.ts';
 import { linkOf } from '../nats/link.ts';
@@ -63,6 +63,7 @@ export const startFeed = async ({
     role: 'feed',
     log: logger.child({ service: 'feed' }),
     clock,
+    refusedMs: REFUSED_MS,
     security: securityOf(config),
   });
   const feed = shareReads(jetStream(connection, STREAMS.log, { clock, log: logger }));
@@ -78,7 +79,8 @@ const readFor = (name: ServiceName, { acting, keeping }: SharedReads): Stream['r
 const open = async (name: ServiceName, { config, url, logger: parent, clock, feed }: ServiceDeps): Promise<Opened> => {
   const logger = parent.child({ service: name });
   const tracing = await loadTracing();
-  const connection = await connectNats({ url, role: name, log: logger, clock, security: securityOf(config) });
+  const security = securityOf(config);
+  const connection = await connectNats({ url, role: name, log: logger, clock, refusedMs: REFUSED_MS, security });
   const ending = new AsyncDisposableStack();
   ending.defer(() => connection.drain());
   const failing = failingAppends(name, config.failpoint);
