@@ -3,7 +3,8 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { Actor, HostName } from '../../events/names.ts';
 import type { KeptPlace } from '../nats/kept-place.ts';
-import { printJson } from './context.ts';
+import { withFiles } from './audit-streams.ts';
+import { type Context, printJson } from './context.ts';
 import { type Call, jsonOption, type Spec, UsageError } from './spec.ts';
 
 const named = (kind: 'host' | 'actor', names: readonly string[]): readonly string[] => {
@@ -58,6 +59,36 @@ const placeOf = (call: Call, directory: string, kept: KeptPlace | null): KeptPla
   };
 };
 
+const write = async (call: Call, context: Context): Promise<undefined> => {
+  const { writeParties } = await import('../nats/party-files.ts');
+  const { keptPlace } = await import('../nats/kept-place.ts');
+  const directory = resolve(call.args[0] ?? '');
+  const { url, keys, ...place } = placeOf(call, directory, keptPlace(directory));
+  for (const path of place.tls ? [place.tls.cert, place.tls.key, place.tls.ca] : [])
+    if (path !== null && !existsSync(path)) context.err(`${path} is not here: it has to be where the server is\n`);
+  const written = writeParties(directory, {
+    hosts: named('host', call.texts('host')),
+    actors: named('actor', call.texts('actor')),
+    viewers: named('actor', call.texts('viewer')),
+    readers: named('actor', call.texts('reader')),
+    operators: named('actor', call.texts('operator')),
+    remove: call.texts('remove'),
+    keys,
+    url,
+    place,
+  });
+  if (call.flag('json')) printJson(context, written);
+  else {
+    context.out(`${written.config}\n`);
+    for (const { name, folder, isNew } of written.parties)
+      context.out(`  ${name.padEnd(24)} ${isNew ? 'new ' : 'kept'} ${folder}\n`);
+    context.out(
+      'Give each its folder (a seed and its settings), and nobody else. A running server takes it by `nats-server --signal reload`, twice, a second apart.\n',
+    );
+  }
+  return undefined;
+};
+
 const natsConfig: Spec = {
   path: 'nats-config',
   args: ['DIR'],
@@ -84,35 +115,7 @@ const natsConfig: Spec = {
     'tls-ca': { value: 'PEM', help: 'clients need certificates from these authorities; none: not any more' },
     ...jsonOption,
   },
-  run: async (call, context) => {
-    const { writeParties } = await import('../nats/party-files.ts');
-    const { keptPlace } = await import('../nats/kept-place.ts');
-    const directory = resolve(call.args[0] ?? '');
-    const { url, keys, ...place } = placeOf(call, directory, keptPlace(directory));
-    for (const path of place.tls ? [place.tls.cert, place.tls.key, place.tls.ca] : [])
-      if (path !== null && !existsSync(path)) context.err(`${path} is not here: it has to be where the server is\n`);
-    const written = writeParties(directory, {
-      hosts: named('host', call.texts('host')),
-      actors: named('actor', call.texts('actor')),
-      viewers: named('actor', call.texts('viewer')),
-      readers: named('actor', call.texts('reader')),
-      operators: named('actor', call.texts('operator')),
-      remove: call.texts('remove'),
-      keys,
-      url,
-      place,
-    });
-    if (call.flag('json')) printJson(context, written);
-    else {
-      context.out(`${written.config}\n`);
-      for (const { name, folder, isNew } of written.parties)
-        context.out(`  ${name.padEnd(24)} ${isNew ? 'new ' : 'kept'} ${folder}\n`);
-      context.out(
-        'Give each its folder (a seed and its settings), and nobody else. A running server takes it by `nats-server --signal reload`, twice, a second apart.\n',
-      );
-    }
-    return undefined;
-  },
+  run: (call, context) => withFiles(() => write(call, context)),
 };
 
 export const natsConfigSpecs: readonly Spec[] = [natsConfig];

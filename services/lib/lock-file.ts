@@ -1,8 +1,9 @@
 /** One process per place: a lock file that names the process that owns it, and is taken over from a dead one. */
-import { linkSync, mkdirSync, readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs';
+import { linkSync, readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type Clock, sleep } from './clock.ts';
 import { removeLeftovers } from './leftovers.ts';
+import { makeFolder } from './make-folder.ts';
 import { startOf, worldOfPids } from './process-mark.ts';
 
 /** Two processes may find the same stale lock; the one that wrote last owns it, and this long after nobody else is still writing. */
@@ -42,7 +43,7 @@ export class LockHeld extends Error {
 
 /** Takes the lock at `path` for this process. A lock left by a dead process is taken over. @throws LockHeld when a live process holds it */
 export const lockFile = async (path: string, clock: Clock): Promise<FileLock> => {
-  mkdirSync(dirname(path), { recursive: true });
+  makeFolder(dirname(path));
   const left = readOwner(path);
   const world = worldOfPids();
   const id = left?.world === world && left.lock ? left.lock : clock.randomId();

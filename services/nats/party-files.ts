@@ -2,19 +2,11 @@
  * The folder of a server with accounts: `nats.conf`, and below `keys/` one folder for each who is to use it, such as `keys/actor-alice/` with
  * its seed (`seed.nk`, 0600) and its settings (`env`). Doing it again keeps what is there and adds to it.
  */
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { chmodSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { nkeys } from '@nats-io/transport-node';
 import { decodeToken, encodeToken } from '../../events/names.ts';
+import { makeFolder } from '../lib/make-folder.ts';
 import {
   API_PREFIX,
   accountsConfig,
@@ -91,7 +83,7 @@ const keyIn = (folder: string, like: string | null): { readonly key: string; rea
       });
     }
   }
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  makeFolder(folder, 0o700);
   const seed = like === null ? null : encoder.encode(readFileSync(join(like, 'seed.nk'), 'utf8').trim());
   const pair = seed === null ? nkeys.createUser() : nkeys.fromSeed(seed);
   writeFileSync(path, `${decoder.decode(pair.getSeed())}\n`, { mode: 0o600, flag: 'wx', flush: true });
@@ -122,7 +114,7 @@ const replace = (path: string, content: string): void => {
 export const writeParties = (directory: string, wanted: Wanted): Written => {
   const { keys = join(directory, 'keys') } = wanted;
   for (const path of [directory, keys]) {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
+    makeFolder(path, 0o700);
     chmodSync(path, 0o700);
   }
   for (const folder of wanted.remove) {

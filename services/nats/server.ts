@@ -1,9 +1,10 @@
 /** The embedded nats-server: configured for our guarantees, kept alive, one per data directory. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { resolve as resolvePath } from 'node:path';
 import type { Logger } from 'pino';
 import { type Clock, sleep, systemClock } from '../lib/clock.ts';
+import { makeFolder } from '../lib/make-folder.ts';
 import { lockDataDir } from './data-dir-lock.ts';
 import { NatsFault } from './fault.ts';
 import { choosePort, greeting, HOST, PREFERRED_PORT } from './ports.ts';
@@ -60,7 +61,7 @@ export const startServer = async (options: ServerOptions): Promise<EmbeddedServe
   const runDir = resolvePath(options.runDir ?? options.dataDir);
   const lock = await lockDataDir(dataDir, clock);
   try {
-    mkdirSync(runDir, { recursive: true });
+    makeFolder(runDir);
     const files = serverFiles(runDir);
     await stopLeftover(files, clock, options.log);
     const port = await choosePort(dataDir, options.port ?? PREFERRED_PORT);

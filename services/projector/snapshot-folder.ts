@@ -1,6 +1,7 @@
 /** Where snapshots lie: `<root>/<epoch>-<code>/<position>.zst`. What stands in other folders no process of this version reads. */
-import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makeFolder } from '../lib/make-folder.ts';
 
 const NAME = /^(\d{1,15})\.zst$/;
 /** More than so many, and every second one of the older half goes: then at most 1/256 of the log is between two of them. */
@@ -33,7 +34,7 @@ export class SnapshotFolder {
 
   /** Whole or not at all, whoever writes the same one at the same time. @param token of this write alone */
   async write(position: number, bytes: Uint8Array, token: string): Promise<void> {
-    await mkdir(join(this.#root, this.#name), { recursive: true, mode: 0o700 });
+    makeFolder(join(this.#root, this.#name), 0o700);
     const temporary = `${this.#path(position)}.${token}`;
     try {
       await writeFile(temporary, bytes, { mode: 0o600 });

@@ -1,9 +1,10 @@
 /** How the command line finds the `cnm up` of this machine: a file in the run directory, valid as long as its process lives. */
-import { chmodSync, chownSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { Config } from '../lib/config.ts';
 import { removeLeftovers } from '../lib/leftovers.ts';
+import { makeFolder } from '../lib/make-folder.ts';
 import { startOf } from '../lib/process-mark.ts';
 
 const State = z.object({
@@ -56,7 +57,7 @@ const writeWhole = (path: string, text: string): void => {
 
 /** Says that this process serves; the answer takes it back. */
 export const announce = (place: Announced, url: string): (() => void) => {
-  mkdirSync(place.runDir, { recursive: true, mode: 0o755 });
+  makeFolder(place.runDir, 0o755);
   const state: State = { url, pid: process.pid, started: startOf(process.pid) ?? '' };
   const files = [stateFile(place)];
   writeWhole(stateFile(place), `${JSON.stringify(state)}\n`);

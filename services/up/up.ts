@@ -1,9 +1,9 @@
 /** `cnm up`: server and all services in one process; `cnm serve X`: one of them against an external server. */
-import { mkdirSync } from 'node:fs';
 import { abortable } from '../client/abortable.ts';
 import { type Clock, systemClock } from '../lib/clock.ts';
 import { type Config, redacted } from '../lib/config.ts';
 import type { Logger } from '../lib/logger.ts';
+import { makeFolder } from '../lib/make-folder.ts';
 import { publicUrl } from '../nats/public-url.ts';
 import { serveHttp } from './http.ts';
 import { Running } from './part.ts';
@@ -60,7 +60,7 @@ export const startUp = async (options: UpOptions): Promise<Up> => {
         isStopping: () => running.isStopping,
       }));
     if (http) running.add(http);
-    if (config.natsUrl === null) mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
+    if (config.natsUrl === null) makeFolder(config.dataDir, 0o700);
     // The embedded server inherits it.
     putFirst('server', logger);
     const server =

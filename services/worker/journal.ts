@@ -2,9 +2,10 @@
  * How far this host's worker has read the log, in a file of the machine: what tells an older copy of the log from the log. It lies beside
  * the worker's run directory, where a boot empties it together with the kernel. Not synced: a crash of the machine takes the kernel along.
  */
-import { closeSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { z } from 'zod';
+import { makeFolder } from '../lib/make-folder.ts';
 
 /** A commit that was read. `epoch`: of the log, empty while it has none; `hash`: its `chainHash`. */
 export const Mark = z.object({ epoch: z.string(), position: z.int(), hash: z.string() });
@@ -38,7 +39,7 @@ class FileJournal implements Journal {
 
   write(mark: Mark): void {
     if (this.#file === null) {
-      mkdirSync(dirname(this.#path), { recursive: true });
+      makeFolder(dirname(this.#path));
       this.#file = openSync(this.#path, this.read() === null ? 'w' : 'r+', 0o600);
     }
     writeSync(this.#file, `${JSON.stringify(mark).padEnd(lineBytes - 1)}\n`, 0);

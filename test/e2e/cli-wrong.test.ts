@@ -224,6 +224,8 @@ if (inOwnNamespaces(import.meta.filename)) {
     refuses(`nats-config ${folder} --tls-ca /etc/pem/ca`, /^cnm: --tls-ca takes --tls-cert/);
     refuses(`nats-config ${folder} --actor =`, /^cnm: = is no name of an actor/);
     refuses(`nats-config ${folder} --remove actor-carol`, /^CREDENTIALS_UNREADABLE: .* but actor-alice, actor-bob/);
+    refuses('nats-config /proc/cnm-absent', /^NOT_FOUND: no such file or directory: \/proc\/cnm-absent/);
+    refuses(`nats-config ${folder}/nats.conf/below`, /^NOT_FOUND: .*nats\.conf/);
     writeFileSync(join(folder, 'settings.json'), '{}');
     refuses(`nats-config ${folder}`, /^CREDENTIALS_UNREADABLE: .*settings\.json holds no settings/);
   });
