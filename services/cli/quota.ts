@@ -1,39 +1,66 @@
 /** `cnm quota`: ls, set, rm. What an actor may have at most. */
 import type { ViewRows } from '../../projections/views.ts';
-import { type Context, sendAndTell, sendOptions } from './context.ts';
-import { listing } from './listing.ts';
-import { type Call, type Options, type Spec, UsageError } from './spec.ts';
-import type { Column } from './table.ts';
+import { type Context, printJson, sendAndTell, sendOptions, withClient } from './context.ts';
+import { asOfOf } from './listing.ts';
+import { type Call, listOptions, type Options, type Spec, UsageError } from './spec.ts';
+import { type Column, orDash, renderTable } from './table.ts';
 
-type Row = ViewRows['quotas'];
+type QuotaRow = ViewRows['quotas'];
+
+const everybody = '*';
+
+/** A row of the view, and which limits hold for its actor: its own, or everybody's; null where nothing limits it. */
+export interface Held extends QuotaRow {
+  readonly held: { readonly of: string; readonly limits: NonNullable<QuotaRow['limits']> } | null;
+}
+
+/** @param rows all of the view, since what holds for one may stand in the row of everybody */
+export const heldBy = (rows: readonly QuotaRow[]): readonly Held[] => {
+  const others = rows.find(({ actor }) => actor === everybody)?.limits ?? null;
+  const heldOf = ({ actor, limits }: QuotaRow): Held['held'] => {
+    if (limits !== null) return { of: actor, limits };
+    return others === null ? null : { of: everybody, limits: others };
+  };
+  return rows.map((row) => ({ ...row, held: heldOf(row) }));
+};
 
 const limitNames = ['networks', 'endpoints', 'addresses', 'ports'] as const;
 
-const useText = (row: Row, limit: (typeof limitNames)[number]): string => {
-  const most = row.limits?.[limit] ?? null;
-  return row.actor === '*' ? String(most ?? '-') : `${row[limit]}${most === null ? '' : ` of ${most}`}`;
+const useText = (row: Held, limit: (typeof limitNames)[number]): string => {
+  const most = row.held?.limits[limit] ?? null;
+  return row.actor === everybody ? String(most ?? '-') : `${row[limit]}${most === null ? '' : ` of ${most}`}`;
 };
 
-const rateText = ({ limits }: Row): string => {
-  if (limits === null || limits.rate === null) return '-';
-  return `${limits.rate}/s${limits.burst === null ? '' : `, ${limits.burst} at once`}`;
+const rateText = ({ held }: Held): string => {
+  const { rate = null, burst = null } = held?.limits ?? {};
+  return rate === null ? '-' : `${rate}/s${burst === null ? '' : `, ${burst} at once`}`;
 };
 
-const columns: readonly Column<Row>[] = [
+const whoseText = ({ actor, held }: Held): string => (held?.of === actor ? 'own' : orDash(held?.of));
+
+export const quotaColumns: readonly Column<Held>[] = [
   { title: 'ACTOR', text: ({ actor }) => actor },
-  ...limitNames.map((limit): Column<Row> => ({ title: limit.toUpperCase(), text: (row) => useText(row, limit) })),
+  ...limitNames.map((limit): Column<Held> => ({ title: limit.toUpperCase(), text: (row) => useText(row, limit) })),
   { title: 'COMMANDS', text: rateText },
+  { title: 'QUOTA', text: whoseText },
   { title: 'REFUSED', text: ({ refusedByRate, refusedByQuota }) => String(refusedByRate + refusedByQuota) },
 ];
 
-const list = listing({
-  view: 'quotas',
+const list: Spec = {
   path: 'quota ls',
-  summary: 'what each actor has, what it may have (* for everybody without a quota), how much it was refused',
-  args: { ACTOR: 'actor' },
-  columns,
-  hostless: true,
-});
+  args: ['[ACTOR]'],
+  summary:
+    'what each actor has, what it may have (by a quota of its own, or by that of everybody, *), how much it was refused',
+  options: listOptions,
+  run: async (call, context) => {
+    const [named] = call.args;
+    const { position, rows: all } = await withClient(context, (client) => client.view('quotas', asOfOf(call)));
+    const rows = heldBy(all).filter(({ actor }) => named === undefined || actor === named);
+    if (call.flag('json')) printJson(context, { position, rows });
+    else context.out(renderTable(quotaColumns, rows, context.width));
+    return undefined;
+  },
+};
 
 const limitOptions = {
   networks: { value: 'N', help: 'networks that it has created' },
@@ -54,7 +81,6 @@ const numberOf = (call: Call, name: keyof typeof limitOptions): number | undefin
   return Number(text);
 };
 
-const everybody = '*';
 const whose = (actor: string): string =>
   actor === everybody ? 'of everybody without one of their own' : `of ${actor}`;
 
