@@ -144,6 +144,19 @@ const underlaysFor = (rules: DriverRules, request: Request, context: Context): R
   return found(able.flatMap(({ underlay }) => underlay?.mtu ?? []));
 };
 
+/** Why no host takes frames of a network of this MTU; null when one does, even one that is away, or when none is known. */
+const unfit = ({ name, mtu }: NetworkFacts, overhead: number, context: Context): Refusal | null => {
+  const [widest] = [...context.hosts.values()]
+    .flatMap((state) => state.facts.get('host') ?? [])
+    .flatMap(({ host, underlay }) => (underlay ? [{ host, ...underlay }] : []))
+    .sort((a, b) => b.mtu - a.mtu);
+  if (!widest || (mtu ?? 0) + overhead <= widest.mtu) return null;
+  const { host, device } = widest;
+  const most = `${device} of host ${host}, the widest link between hosts, takes ${widest.mtu - overhead}`;
+  const culprit = { kind: 'host', id: host, detail: `${device}, MTU ${widest.mtu}` };
+  return refuse('MTU_UNFIT', `network ${name} has MTU ${mtu}, and ${most}`, [culprit]);
+};
+
 /** A network of the realm, decided on the realm's boundary: no host has to do anything for it until an endpoint is in it. */
 export const createRealmNetwork = (
   state: BoundaryState,
@@ -179,7 +192,11 @@ export const createRealmNetwork = (
     parent: null,
   };
   const others = [...state.shared.networks.values()].map(({ facts }) => facts);
-  return rules.checkNetwork(network, others) ?? accept({ type: 'NetworkCreateRequested', data: { network } });
+  return (
+    rules.checkNetwork(network, others) ??
+    (wanted && unfit(network, wanted.overhead, context)) ??
+    accept({ type: 'NetworkCreateRequested', data: { network } })
+  );
 };
 
 /** What stands on the boundary of a realm network for an endpoint that is made on this host; nothing for a network of the host. */

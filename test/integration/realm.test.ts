@@ -225,6 +225,24 @@ describe('networks of the realm', () => {
     assert.equal(networksIn(stage).at(-1)?.facts.mtu, 1449);
   });
 
+  it('are not made with an MTU that no link between hosts takes', async () => {
+    const create = (name: string, mtu: number, encrypted = 'false') =>
+      stage.run('CreateNetwork', {
+        name,
+        ...overlay,
+        options: { 'com.docker.network.driver.mtu': `${mtu}`, encrypted },
+      });
+    const wide = await create('wide', 1451);
+    assert.deepEqual([wide.code, wide.culprits], ['MTU_UNFIT', [{ kind: 'host', id: 'h1', detail: 'up0, MTU 1500' }]]);
+    assert.equal((await create('wide', 67)).code, 'OPTION_INVALID', 'what the option may be comes first');
+    assert.equal((await create('full', 1450)).code, undefined);
+    await stage.host('h3', able('h3', 9000));
+    assert.equal((await create('wide', 1451)).code, undefined, 'one host takes it');
+    await stage.run('LapseHost', { host: 'h3', epoch: 1, since: '2026-11-21T01:09:24.001Z' });
+    assert.equal((await create('wider', 8950)).code, undefined, 'and may come back');
+    assert.equal((await create('widest', 8951)).code, 'MTU_UNFIT');
+  });
+
   it('do not wait for a host that is away', async () => {
     await stage.host('h3', able('h3', 1400));
     await stage.run('CreateNetwork', { name: 'narrow', ...overlay });
