@@ -25,37 +25,38 @@ const writeNumber = (number: number, offset: number): void => {
   scratch.writeUInt32BE(number >>> 0, offset + NUMBER_BYTES / 2);
 };
 
-/** Of a log before its first message. */
-export const emptyDigest: Uint8Array = Buffer.alloc(DIGEST_BYTES);
+/** Of a log before its first message: base64url of 32 zero bytes. */
+export const emptyDigest = Buffer.alloc(DIGEST_BYTES).toString('base64url');
+
+/** Whether somebody wrote as many bytes as a digest has. */
+export const isDigest = (text: string): boolean => Buffer.from(text, 'base64url').length === DIGEST_BYTES;
 
 /**
  * SHA-256 over: the digest before (32 bytes), position and time of recording in milliseconds since 1970 (64 bits each, big-endian), the
- * bytes of the message's `chainHash` (32).
+ * bytes of the message's `chainHash` (32). Digests are base64url without padding; one that somebody wrote may be of any length.
  */
-export const rollingDigest = (before: Uint8Array, position: number, recordedMs: number, hashed: string): Uint8Array => {
-  // One that somebody wrote may have any length.
-  scratch.fill(0, 0, DIGEST_BYTES).set(before.subarray(0, DIGEST_BYTES));
+export const rollingDigest = (before: string, position: number, recordedMs: number, hashed: string): string => {
+  const written = scratch.write(before, 0, DIGEST_BYTES, 'base64url');
+  if (written < DIGEST_BYTES) scratch.fill(0, written, DIGEST_BYTES);
   writeNumber(position, DIGEST_BYTES);
   writeNumber(recordedMs, DIGEST_BYTES + NUMBER_BYTES);
   scratch.write(hashed, DIGEST_BYTES + 2 * NUMBER_BYTES, 'base64url');
-  return hash('sha256', scratch, 'buffer');
+  return hash('sha256', scratch, 'base64url');
 };
-
-export const digestText = (digest: Uint8Array): string => Buffer.from(digest).toString('base64url');
-export const digestOfText = (text: string): Uint8Array => Buffer.from(text, 'base64url');
 
 /** Where a stretch of the log ends: what the next one goes on from. */
 export interface ChainState {
   /** Of the last message; 0 before the first. */
   readonly position: number;
-  readonly digest: Uint8Array;
+  /** Rolling, base64url. */
+  readonly digest: string;
   readonly heads: ReadonlyMap<string, Head>;
 }
 
 /** Adds messages up in log order. Checks nothing (services/audit/verifier.ts does). */
 export class Chain implements ChainState {
   position: number;
-  digest: Uint8Array;
+  digest: string;
   readonly heads: Map<string, Head>;
 
   constructor(from: ChainState = { position: 0, digest: emptyDigest, heads: new Map() }) {
@@ -87,6 +88,6 @@ export const readHeads = (written: WrittenHeads): ReadonlyMap<string, Head> =>
 /** What comes before a segment that the log begins with, as that says. */
 export const chainBefore = ({ previous }: SegmentData): ChainState => ({
   position: previous.last,
-  digest: digestOfText(previous.digest),
+  digest: previous.digest,
   heads: new Map(Object.entries(previous.heads)),
 });

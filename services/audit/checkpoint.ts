@@ -2,7 +2,7 @@
 import { hash, type KeyObject, sign, verify } from 'node:crypto';
 import { z } from 'zod';
 import type { Message } from '../lib/stream.ts';
-import { type ChainState, digestText, writeHeads } from './chain.ts';
+import { type ChainState, writeHeads } from './chain.ts';
 import type { SignedCheckpoint } from './export-format.ts';
 import { keyIdOf } from './keys.ts';
 
@@ -56,7 +56,7 @@ export const signCheckpoint = (of: CheckpointOf, key: KeyObject): SignedCheckpoi
     epoch,
     position: chain.position,
     recorded: new Date(nowMs).toISOString(),
-    digest: digestText(chain.digest),
+    digest: chain.digest,
     heads: JSON.stringify(heads).length > HEADS_BYTES_MAX ? null : heads,
     previous: before === '' ? '' : bodyHash(before),
     key: keyIdOf(key),

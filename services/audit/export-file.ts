@@ -2,7 +2,7 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { chainHash } from '../lib/hash.ts';
 import type { Stream } from '../lib/stream.ts';
-import { Chain, type ChainState, digestOfText, digestText, readHeads } from './chain.ts';
+import { Chain, type ChainState, readHeads } from './chain.ts';
 import { parseCheckpoint } from './checkpoint.ts';
 import { chainUpTo, exportBytes, openingOf } from './export.ts';
 import {
@@ -13,6 +13,7 @@ import {
   parseLine,
   type SignedCheckpoint,
 } from './export-format.ts';
+import { FileTail } from './file-tail.ts';
 import type { Finding } from './finding.ts';
 import { type Line, lineFile } from './line-file.ts';
 import { Verifier } from './verifier.ts';
@@ -65,7 +66,7 @@ const checkpointsOf = async (path: string): Promise<ReadonlySet<string>> => {
 
 /** Reads up to a position, without an end line and without a last line that is not whole, and verifies what is there. */
 const keptOf = async (path: string, header: ExportHeader, upTo: number): Promise<Kept> => {
-  const before = { position: header.first - 1, digest: digestOfText(header.digest), heads: readHeads(header.heads) };
+  const before = { position: header.first - 1, digest: header.digest, heads: readHeads(header.heads) };
   const verifier = new Verifier({ realm: header.realm || null, start: before });
   // The verifier goes on from what a checkpoint says where that is something else.
   const chain = new Chain(before);
@@ -115,7 +116,7 @@ const resumed = async (path: string, wanted: FileExport): Promise<Kept | null> =
   const { chain, finding } = kept;
   const { position, heads } = chain;
   // What is odd in the file may be odd on the log: a message of others is exported as it stands there.
-  if (finding && digestText((await chainUpTo(log, position + 1)).digest) !== digestText(chain.digest))
+  if (finding && (await chainUpTo(log, position + 1)).digest !== chain.digest)
     throw new ExportFault('EXPORT_INVALID', `it is damaged at position ${finding.position}: ${finding.detail}`);
   if (position < header.first) return kept;
   const last = await log.get(position);
@@ -126,10 +127,11 @@ const resumed = async (path: string, wanted: FileExport): Promise<Kept | null> =
 
 const writeAll = async (handle: FileHandle, at: number, pieces: AsyncIterable<Uint8Array>): Promise<number> => {
   await handle.truncate(at);
-  let end = at;
-  for await (const piece of pieces) end += (await handle.write(piece, 0, piece.length, end)).bytesWritten;
+  const tail = new FileTail(handle, at);
+  for await (const piece of pieces) await tail.append(piece);
+  await tail.written();
   await handle.sync();
-  return end;
+  return tail.end;
 };
 
 /**

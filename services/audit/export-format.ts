@@ -83,17 +83,28 @@ export const endLine = (end: ExportEnd): string => `${JSON.stringify({ end })}\n
 export const checkpointLine = ({ checkpoint, signature }: SignedCheckpoint): string =>
   `${JSON.stringify({ checkpoint, signature })}\n`;
 
+let lastSecond = -1;
+let secondText = '';
+
+/** RFC 3339 with milliseconds. What a log holds was recorded in the same second, mostly, so the text of that is kept. */
+const timeText = (ms: number): string => {
+  const second = Math.floor(ms / 1_000);
+  if (second !== lastSecond) {
+    secondText = new Date(second * 1_000).toISOString().slice(0, -4);
+    lastSecond = second;
+  }
+  return `${secondText}${String(ms - second * 1_000).padStart(3, '0')}Z`;
+};
+
 const bufferOf = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
 /** Appends the line of a message. Put together by hand, without a text of the whole: a million of them are written in one go. */
 export const writeMessage = (message: Message, to: Piece): void => {
-  const recorded = new Date(recordedOf(message)).toISOString();
   const headers = JSON.stringify(originalHeaders(message));
   const { position, subject } = message;
-  const start = `{"position":${position},"recorded":"${recorded}","subject":${JSON.stringify(subject)}`;
+  const start = `{"position":${position},"recorded":"${timeText(recordedOf(message))}","subject":${JSON.stringify(subject)}`;
   to.text(`${start},"headers":${headers},"body":"`);
-  to.ascii(bufferOf(message.body).toString('base64'));
-  to.ascii('"}\n');
+  to.ascii(`${bufferOf(message.body).toString('base64')}"}\n`);
 };
 
 class ExportedMessage implements Message {

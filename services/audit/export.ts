@@ -5,7 +5,7 @@ import { placedEvents } from '../lib/commit.ts';
 import { type SegmentData, segmentIn } from '../lib/opening.ts';
 import { readRange } from '../lib/read-range.ts';
 import type { Message, Stream } from '../lib/stream.ts';
-import { Chain, type ChainState, chainBefore, digestText, writeHeads } from './chain.ts';
+import { Chain, type ChainState, chainBefore, writeHeads } from './chain.ts';
 import {
   checkpointLine,
   ExportFault,
@@ -74,7 +74,7 @@ const startOf = async (
     realm: opening?.realm ?? '',
     epoch: opening?.epoch ?? '',
     first: from,
-    digest: digestText(chain.digest),
+    digest: chain.digest,
     heads: writeHeads(chain.heads),
     filter: null,
   };
@@ -117,7 +117,7 @@ export const exportBytes = async function* (
     }
   }
   const { position, digest, heads } = chain;
-  piece.text(endLine({ last: position, messages, digest: digestText(digest), heads: writeHeads(heads) }));
+  piece.text(endLine({ last: position, messages, digest, heads: writeHeads(heads) }));
   yield piece.take();
 };
 

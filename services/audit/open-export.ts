@@ -1,6 +1,6 @@
 /** An export as a stream that can only be read, so that whatever reads the log reads an export. */
 import type { Message, Stream } from '../lib/stream.ts';
-import { type ChainState, digestOfText, readHeads } from './chain.ts';
+import { type ChainState, readHeads } from './chain.ts';
 import {
   type ExportEnd,
   type ExportEntry,
@@ -165,7 +165,7 @@ class OpenedExport implements Export {
     this.bytes = bytes;
     this.before = {
       position: header.first - 1,
-      digest: digestOfText(header.digest),
+      digest: header.digest,
       heads: readHeads(header.heads),
     };
   }

@@ -14,7 +14,7 @@ import type { Clock } from '../lib/clock.ts';
 import type { Stream } from '../lib/stream.ts';
 import { jetStream } from '../nats/jetstream.ts';
 import { STREAMS } from '../nats/stream-config.ts';
-import { digestOfText, readHeads } from './chain.ts';
+import { readHeads } from './chain.ts';
 import { checkpointSubject, parseCheckpoint, signatureHeader, signCheckpoint } from './checkpoint.ts';
 import { openedAt } from './export.ts';
 import { exportToFile } from './export-file.ts';
@@ -213,7 +213,7 @@ class Segmenter {
     const last = await this.#checkpoint.lastOn(checkpointSubject);
     const before = last === null ? '' : decoder.decode(last.body);
     if (parseCheckpoint(before)?.position === end.last) return;
-    const chain = { position: end.last, digest: digestOfText(end.digest), heads: readHeads(end.heads) };
+    const chain = { position: end.last, digest: end.digest, heads: readHeads(end.heads) };
     const of = { realm: header.realm, epoch: header.epoch, chain, nowMs: clock.nowMs(), before };
     const signed = signCheckpoint(of, key);
     const appended = await this.#checkpoint.append({

@@ -6,7 +6,7 @@
 import type { KeyObject } from 'node:crypto';
 import { recordedOf } from '../lib/recorded.ts';
 import type { Message } from '../lib/stream.ts';
-import { Chain, type ChainState, digestOfText, digestText, type WrittenHeads } from './chain.ts';
+import { Chain, type ChainState, isDigest, type WrittenHeads } from './chain.ts';
 import { bodyHash, type Checkpoint, isSignedBy, parseCheckpoint } from './checkpoint.ts';
 import type { SignedCheckpoint } from './export-format.ts';
 import { type Finding, type FindingKind, Findings } from './finding.ts';
@@ -190,7 +190,7 @@ export class Verifier {
   #compare(who: string, { heads, digest }: { readonly heads: WrittenHeads | null; readonly digest: string }): void {
     const here = this.#chain.position;
     if (heads !== null) this.#compareHeads(who, heads);
-    const isSame = digestText(this.#chain.digest) === digest;
+    const isSame = this.#chain.digest === digest;
     this.#differs ||= !isSame;
     const isKnown = this.#findings.within(this.#anchor + 1, here);
     if (!isSame && !isKnown) {
@@ -198,7 +198,7 @@ export class Verifier {
       this.#find(Math.min(this.#anchor + 1, here), 'altered', '', detail);
     }
     // What comes behind is compared on its own.
-    if (!isSame && digestOfText(digest).length === this.#chain.digest.length) this.#chain.digest = digestOfText(digest);
+    if (!isSame && isDigest(digest)) this.#chain.digest = digest;
     this.#anchor = here;
   }
 

@@ -2,7 +2,7 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import type { Logger } from 'pino';
 import { subjects } from '../../events/names.ts';
-import { Chain, chainBefore, digestText } from '../audit/chain.ts';
+import { Chain, chainBefore } from '../audit/chain.ts';
 import {
   type Checkpoint,
   checkpointSubject,
@@ -85,7 +85,7 @@ export class Checkpoints {
   /** With what was signed here before. */
   #compare(): void {
     if (this.#chain.position !== this.#known?.position) return;
-    if (digestText(this.#chain.digest) !== this.#known.digest) this.#refuse();
+    if (this.#chain.digest !== this.#known.digest) this.#refuse();
   }
 
   start(): void {

@@ -26,10 +26,23 @@ const ADDED_LATER: ReadonlySet<string> = new Set([
 export const originalHeaders = (message: Pick<Message, 'headers'>): ReturnType<Message['headers']> =>
   message.headers().filter(([name]) => !ADDED_LATER.has(name));
 
+/** By insertion, which keeps the order of equal names: there are a handful. */
+const sortedByName = (headers: ReturnType<Message['headers']>): ReturnType<Message['headers']> => {
+  const sorted = [...headers];
+  for (const [index, header] of headers.entries()) {
+    let at = index;
+    for (let before = sorted[at - 1]; before && before[0] > header[0]; before = sorted[--at - 1]) sorted[at] = before;
+    sorted[at] = header;
+  }
+  return sorted;
+};
+
 /** Of one UTF-16 code unit. */
 const UTF8_BYTES_MAX = 3;
 /** What is hashed is put together here: verifying a log hashes a million messages in one go. */
-let scratch = Buffer.allocUnsafe(64 * 1024);
+let scratch = Buffer.allocUnsafeSlow(64 * 1024);
+/** The same memory: a stretch of it costs a tenth of what one of a Buffer does. */
+let scratchBytes = new Uint8Array(scratch.buffer);
 
 /**
  * Hash of a stored message: SHA-256 over its canonical form, as base64url without padding (43 characters).
@@ -47,14 +60,16 @@ let scratch = Buffer.allocUnsafe(64 * 1024);
  * canonical form. Position and time are left out: the chain itself orders a subject, and an export keeps them beside it.
  */
 export const chainHash = (message: Pick<Message, 'subject' | 'headers' | 'body'>): string => {
-  const sorted = originalHeaders(message).toSorted(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
   let head = `${message.subject}\r\n`;
-  for (const [name, value] of sorted) head += `${name}: ${value}\r\n`;
+  for (const [name, value] of sortedByName(originalHeaders(message))) head += `${name}: ${value}\r\n`;
   head += '\r\n';
   const { body } = message;
   const most = head.length * UTF8_BYTES_MAX + body.length;
-  if (scratch.length < most) scratch = Buffer.allocUnsafe(2 * most);
+  if (scratch.length < most) {
+    scratch = Buffer.allocUnsafeSlow(2 * most);
+    scratchBytes = new Uint8Array(scratch.buffer);
+  }
   const start = scratch.write(head);
-  scratch.set(body, start);
-  return hash('sha256', scratch.subarray(0, start + body.length), 'base64url');
+  scratchBytes.set(body, start);
+  return hash('sha256', scratchBytes.subarray(0, start + body.length), 'base64url');
 };

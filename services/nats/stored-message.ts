@@ -1,16 +1,9 @@
 /** Messages as JetStream hands them out, decoded only where somebody looks. */
 import type { StoredMsg } from '@nats-io/jetstream';
-import type { Msg, MsgHdrs } from '@nats-io/transport-node';
+import type { Msg } from '@nats-io/transport-node';
 import type { Event } from '../../events/envelope.ts';
 import type { Append, Message } from '../lib/stream.ts';
-
-type HeaderList = readonly (readonly [name: string, value: string])[];
-
-const listHeaders = (headers: MsgHdrs | undefined): HeaderList => {
-  const list: [string, string][] = [];
-  for (const [name, values] of headers ?? []) for (const value of values) list.push([name, value]);
-  return list;
-};
+import { type HeaderList, headersOf, listHeaders } from './header-block.ts';
 
 const DOT = 46;
 const ZERO = 48;
@@ -27,6 +20,12 @@ export const ackPrefixLength = (reply: string): number => {
   if (tokens[0] !== '$JS' || tokens[1] !== 'ACK') return -1;
   if (tokens.length === 9) return tokens.slice(0, 4).join('.').length + 1;
   return tokens.length >= 11 ? tokens.slice(0, 6).join('.').length + 1 : -1;
+};
+
+/** The first value of a name, or empty text. */
+const firstValue = (list: HeaderList, name: string): string => {
+  for (const [known, value] of list) if (known === name) return value;
+  return '';
 };
 
 /** One delivery of a consumer. The numbers come from the reply subject in a single pass, everything else waits until asked for. */
@@ -82,11 +81,11 @@ export class DeliveredMessage implements Message {
   }
 
   header(name: string): string {
-    return this.msg.headers?.get(name) ?? '';
+    return firstValue(this.headers(), name);
   }
 
   headers(): HeaderList {
-    this.list ??= listHeaders(this.msg.headers);
+    this.list ??= headersOf(this.msg);
     return this.list;
   }
 }
@@ -110,7 +109,7 @@ export class AppendedMessage implements Message {
   }
 
   header(name: string): string {
-    return this.list.find(([known]) => known === name)?.[1] ?? '';
+    return firstValue(this.list, name);
   }
 
   headers(): HeaderList {

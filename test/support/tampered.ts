@@ -1,7 +1,7 @@
 /** Stored messages as somebody would have them who may change whatever he likes, and the log of a realm of two hosts to begin with. */
 import assert from 'node:assert/strict';
 import type { KeyObject } from 'node:crypto';
-import { Chain, type ChainState, digestText, writeHeads } from '../../services/audit/chain.ts';
+import { Chain, type ChainState, writeHeads } from '../../services/audit/chain.ts';
 import { parseCheckpoint, signCheckpoint } from '../../services/audit/checkpoint.ts';
 import type { SignedCheckpoint } from '../../services/audit/export-format.ts';
 import { type Expected, type Report, Verifier, type VerifierOptions } from '../../services/audit/verifier.ts';
@@ -67,7 +67,7 @@ export const rechained = (log: readonly Stored[]): readonly Stored[] => {
 
 const endOf = ({ position, digest, heads }: ChainState): Expected => ({
   last: position,
-  digest: digestText(digest),
+  digest,
   heads: writeHeads(heads),
 });
 

@@ -1,0 +1,61 @@
+/**
+ * Headers of a delivered message, read from the bytes that came. The library's own list (a map of arrays, every name checked and looked
+ * up) costs three times as much as all else about a message, and is asked for whatever is odd.
+ */
+import type { Msg, MsgHdrs } from '@nats-io/transport-node';
+
+export type HeaderList = readonly (readonly [name: string, value: string])[];
+
+/** As the library decodes them: values of one name stand together, where the first of them stood. */
+export const listHeaders = (headers: MsgHdrs | undefined): HeaderList => {
+  const list: [string, string][] = [];
+  for (const [name, values] of headers ?? []) for (const value of values) list.push([name, value]);
+  return list;
+};
+
+/** What a block begins with: the version line of messages without a status (ADR-4). */
+const BEGINNING = Buffer.from('NATS/1.0\r\n');
+const END = '\r\n';
+
+/** Lines whose names the library takes as they are, and whose values hold nothing that it would cut off or decode; then an empty one. */
+const plainBlock = /^(?:[!-9;-~]+: ?(?:[!-~](?:[ -~]*[!-~])?)?\r\n)*\r\n$/;
+
+/**
+ * The lines between version and empty line; null for what is to be read by the library.
+ * @param text the block behind its first line, decoded as Latin-1
+ */
+export const parseHeaderLines = (text: string): HeaderList | null => {
+  if (!plainBlock.test(text)) return null;
+  const list: (readonly [string, string])[] = [];
+  for (let at = 0; text.length - at > END.length; ) {
+    const end = text.indexOf(END, at);
+    const colon = text.indexOf(':', at);
+    const name = text.slice(at, colon);
+    for (const [known] of list) if (known === name) return null;
+    list.push([name, text.slice(text.charCodeAt(colon + 1) === 32 ? colon + 2 : colon + 1, end)]);
+    at = end + END.length;
+  }
+  return list;
+};
+
+/**
+ * Where headers stand is not said: they end where the body begins, in the same memory, and their length is the rest of what the
+ * message's size counts. Null where that does not hold.
+ */
+const blockOf = (msg: Msg): Buffer | null => {
+  const { size } = msg as { readonly size?: () => unknown };
+  const counted = typeof size === 'function' ? size.call(msg) : null;
+  if (typeof counted !== 'number') return null;
+  const { data, subject, reply = '' } = msg;
+  const length = counted - subject.length - reply.length - data.length;
+  if (!(length >= BEGINNING.length && length <= data.byteOffset)) return null;
+  const block = Buffer.from(data.buffer as ArrayBuffer, data.byteOffset - length, length);
+  return BEGINNING.compare(block, 0, BEGINNING.length) === 0 ? block : null;
+};
+
+/** All headers of a message in stored order. */
+export const headersOf = (msg: Msg): HeaderList => {
+  const block = blockOf(msg);
+  const list = block && parseHeaderLines(block.toString('latin1', BEGINNING.length));
+  return list ?? listHeaders(msg.headers);
+};
