@@ -150,7 +150,7 @@ export class Queries {
    * after a break, give `from` the position of the last item.
    */
   watch(options: WatchOptions = {}): AsyncIterableIterator<WatchItem> {
-    return watch({ query: this.ask, log: this.#log }, options);
+    return watch({ query: this.ask, log: this.#log, clock: this.#clock }, options);
   }
 
   /** The JSON that `cnm.query.<name>` answers. @throws QueryFailed */

@@ -3,6 +3,7 @@ import type { Event } from '../../events/envelope.ts';
 import { createMatcher, type EventFilter, type FilterMemory } from '../../projections/event-filter.ts';
 import { type EventPosition, formatPosition, isBehind } from '../../projections/event-position.ts';
 import { originOf } from '../../projections/origin.ts';
+import { type Clock, systemClock } from '../lib/clock.ts';
 import { placedEvents } from '../lib/commit.ts';
 import type { Message, Reader, Stream } from '../lib/stream.ts';
 import { readOf } from './filter-subjects.ts';
@@ -36,6 +37,7 @@ export interface FeedOptions {
   readonly bufferMax: number;
   /** After so many commits of which nothing passed, `take` says how far it is; null: never. */
   readonly passingEvery: number | null;
+  readonly clock?: Clock;
 }
 
 interface Waiting {
@@ -46,6 +48,9 @@ interface Waiting {
 
 /** As many bytes of commits may wait for the caller, however few the events. */
 const BUFFER_BYTES_MAX = 8 * 1024 * 1024;
+
+/** How often is looked how far the log has gone on with commits that are not read, since they are of other hosts. */
+export const ELSEWHERE_MS = 10_000;
 
 /** One caller takes at a time. */
 export class EventFeed {
@@ -63,6 +68,7 @@ export class EventFeed {
   private nextPosition: number;
   private failure: { readonly reason: unknown } | null = null;
   private closed = false;
+  private cancelLook: () => void = () => {};
   private wake: () => void = () => {};
 
   constructor(log: Stream, options: FeedOptions) {
@@ -71,6 +77,7 @@ export class EventFeed {
     this.matches = createMatcher(options.filter, options.memory);
     this.nextPosition = options.readFrom;
     this.read();
+    if (options.passingEvery !== null && readOf(options.filter, options.memory).subjects) this.lookLater();
   }
 
   /** The next event, or how far it has come; undefined after `close()`. @throws what ended the reading, once all before it is taken */
@@ -93,6 +100,7 @@ export class EventFeed {
 
   async close(): Promise<void> {
     this.closed = true;
+    this.cancelLook();
     this.wake();
     await this.reader?.stop();
   }
@@ -102,11 +110,11 @@ export class EventFeed {
     return Math.max(this.buffer.length / this.options.bufferMax, this.bytes / BUFFER_BYTES_MAX);
   }
 
-  private read(): void {
+  private read(): Reader {
     const { filter, memory } = this.options;
-    const reader = this.log.read({ from: this.nextPosition, ...readOf(filter, memory) }, (message) =>
-      this.receive(message),
-    );
+    const reader = this.log.read({ from: this.nextPosition, ...readOf(filter, memory) }, (message) => {
+      if (this.reader === reader) this.receive(message);
+    });
     this.reader = reader;
     reader.closed.catch((reason) => {
       if (this.reader !== reader) return;
@@ -114,6 +122,40 @@ export class EventFeed {
       this.reader = null;
       this.wake();
     });
+    return reader;
+  }
+
+  private lookLater(): void {
+    const { clock = systemClock } = this.options;
+    this.cancelLook = clock.after(ELSEWHERE_MS, () => {
+      // What keeps it from being looked at ends the reading, too, or is over by the next time.
+      this.lookElsewhere()
+        .catch(() => {})
+        .finally(() => {
+          if (!this.closed && !this.failure) this.lookLater();
+        });
+    });
+  }
+
+  /**
+   * Goes on behind what the log holds when all that is to be read of it has been: nothing more is to come from there. Only a read that begins
+   * now says that it has.
+   */
+  private async lookElsewhere(): Promise<void> {
+    const { passingEvery, behind } = this.options;
+    const last = await this.log.get(await this.log.last());
+    const done = Math.max(this.nextPosition - 1, behind.position);
+    if (last === null || passingEvery === null || last.position - done < passingEvery) return;
+    const before = this.reader;
+    // The caller is behind, or it is over.
+    if (before === null || this.closed) return;
+    const reader = this.read();
+    await before.stop();
+    await reader.caughtUp;
+    if (this.reader !== reader || this.nextPosition > last.position) return;
+    this.nextPosition = last.position + 1;
+    this.pass(last);
+    this.wake();
   }
 
   private receive(message: Message): void {
@@ -145,6 +187,10 @@ export class EventFeed {
   private notePassing(message: Message): void {
     const { passingEvery, behind } = this.options;
     if (passingEvery === null || this.skipped < passingEvery || message.position <= behind.position) return;
+    this.pass(message);
+  }
+
+  private pass(message: Message): void {
     this.skipped = 0;
     const at = { position: message.position, index: Number.POSITIVE_INFINITY };
     this.passing = {

@@ -5,6 +5,7 @@ import { type EventFilter, emptyMemory, type FilterMemory } from '../../projecti
 import type { EventPosition } from '../../projections/event-position.ts';
 import { filterNames } from '../../projections/filter.ts';
 import { QueryFailed } from '../client/errors.ts';
+import { type Clock, systemClock } from '../lib/clock.ts';
 import type { Stream } from '../lib/stream.ts';
 import { EventFeed, type WatchedEvent, type WatchedPassing } from './event-feed.ts';
 import { type Ask, allRows } from './rows.ts';
@@ -14,6 +15,7 @@ import { assertHeld, commitIdOf, formatCursor, parseCursor } from './watch-posit
 export interface WatchDeps {
   readonly query: Ask;
   readonly log: Stream;
+  readonly clock?: Clock;
 }
 
 export interface WatchOptions {
@@ -37,7 +39,7 @@ export interface WatchOptions {
   readonly bufferMax?: number;
   /**
    * After so many commits of which nothing passes the filters, say so: an item `passing`, with a cursor. For whoever keeps the cursor, and
-   * would otherwise read all of them again.
+   * would otherwise read all of them again, or find them put away. Of a host the others' commits are counted every ten seconds.
    */
   readonly passingEvery?: number;
 }
@@ -136,7 +138,8 @@ export const watch = (deps: WatchDeps, options: WatchOptions = {}): AsyncIterabl
     const { snapshot, behind, readFrom, memory } = await (from === undefined
       ? begin(deps, options)
       : resume(deps, options, from));
-    if (!ended) feed = new EventFeed(deps.log, { filter, memory, behind, readFrom, bufferMax, passingEvery });
+    const { log, clock = systemClock } = deps;
+    if (!ended) feed = new EventFeed(log, { filter, memory, behind, readFrom, bufferMax, passingEvery, clock });
     return snapshot;
   };
   const done = { done: true, value: undefined } as const;

@@ -8,13 +8,16 @@ import { Labelled } from '../../projections/labelled.ts';
 import { QueryFailed } from '../../services/client/errors.ts';
 import { systemClock } from '../../services/lib/clock.ts';
 import { inFrontOf, type Stream } from '../../services/lib/stream.ts';
+import { ELSEWHERE_MS } from '../../services/projector/event-feed.ts';
 import { createProjector, type Projector } from '../../services/projector/projector.ts';
-import { type WatchItem, type WatchOptions, watch } from '../../services/projector/watch.ts';
+import { type WatchDeps, type WatchItem, type WatchOptions, watch } from '../../services/projector/watch.ts';
+import { FakeClock } from '../support/fake-clock.ts';
 import { type MemoryStream, memoryStream } from '../support/memory-stream.ts';
 import { endpointFacts, networkFacts } from '../support/random-facts.ts';
 import type { RandomCommit } from '../support/random-history.ts';
 import { someHistory } from '../support/some-history.ts';
 import { take } from '../support/watched-log.ts';
+import { until } from '../support/world.ts';
 
 const logger = pino({ level: 'silent' });
 const history = someHistory(600);
@@ -166,6 +169,55 @@ test('watch: what passes nobody moves the place on too, so that it is not read a
     assert.equal(first, Number(item.position) + 1);
     await resumed.return?.();
   }
+  await running.projector.stop();
+});
+
+const created = (id: string): Event => {
+  const meta = { ...(history[3]?.events[0]?.meta ?? assert.fail()), id: `${id}.0` };
+  const data = { network: networkFacts(`network0000${id}`, 1, [0.5, 0.5, 0.5, 0.5]) };
+  return { type: 'NetworkCreateRequested', data, version: eventVersions.NetworkCreateRequested, meta } as Event;
+};
+
+test('watch: of a host, what happens on the others moves the place on too, and nothing of its own is passed over', async () => {
+  const running = await run(history.slice(0, 100));
+  const { log } = running;
+  const clock = new FakeClock();
+  const query: WatchDeps['query'] = (name, asked) => running.projector.query(name, asked);
+  const items = watch({ query, log, clock }, { host: 'h.quiet', from: 0, passingEvery: 15 });
+  const next = async (): Promise<WatchItem> => {
+    const item = items.next();
+    let isThere = false;
+    void item.then(() => {
+      isThere = true;
+    });
+    await until(() => {
+      void clock.advance(ELSEWHERE_MS);
+      return isThere;
+    }, 'an item');
+    return (await item).value;
+  };
+  const first = await next();
+  assert.deepEqual([first.kind, first.position], ['passing', '100']);
+  await append(log, history.slice(100, 110));
+  // not worth a word, until something of its own comes
+  await log.append({ subject: subjects.host('h.quiet'), body: encodeCommit([created('a'), created('b')]), id: 'own' });
+  assert.deepEqual([(await next()).position, (await next()).position], ['111.0', '111.1']);
+  await append(log, history.slice(110, 140));
+  const last = await next();
+  assert.deepEqual([last.kind, last.position], ['passing', '141']);
+  await items.return?.();
+  let from = 0;
+  const counting = inFrontOf(log, {
+    read: (options, onMessage) => {
+      from = options.from;
+      return log.read(options, onMessage);
+    },
+  });
+  const resumed = watch({ query, log: counting, clock }, { host: 'h.quiet', from: last.cursor });
+  await log.append({ subject: subjects.host('h.quiet'), body: encodeCommit([created('c')]), id: 'more' });
+  const [item] = await take(resumed, 1);
+  assert.deepEqual([item?.position, from], ['142.0', 142]);
+  await resumed.return?.();
   await running.projector.stop();
 });
 
