@@ -86,6 +86,10 @@ export const runCli = async (output: Output, words: readonly string[]): Promise<
   }
 };
 
+/** Columns of a terminal; null for files and pipes, and for a terminal that does not know how wide it is. */
+export const widthOf = ({ isTTY, columns }: { readonly isTTY?: boolean; readonly columns?: number }): number | null =>
+  isTTY === true && columns ? columns : null;
+
 /** The streams of this process. A reader that has seen enough (`| head`) ends it quietly. */
 export const processOutput = (): Output => {
   const { stdout, stderr } = process;
@@ -101,7 +105,7 @@ export const processOutput = (): Output => {
       await new Promise<void>((resolve) => stdout.write('', (error) => error || resolve()));
     },
     err: (text) => stderr.write(text),
-    width: stdout.isTTY ? stdout.columns : null,
+    width: widthOf(stdout),
     errIsTerminal: stderr.isTTY === true,
   };
 };

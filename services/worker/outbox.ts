@@ -105,6 +105,12 @@ export class Outbox {
     return new Fenced(`another worker reports for host ${this.#options.host}`);
   }
 
+  /** Nothing more is sent, and nothing is waited for: what is in flight may be stored or not. */
+  abandon(): void {
+    this.#parting = true;
+    this.#open = false;
+  }
+
   /** Sends what was pushed, as long as it is acknowledged. */
   async close(): Promise<void> {
     this.#parting = true;

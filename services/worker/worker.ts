@@ -201,6 +201,7 @@ class HostWorker implements Worker {
   /** Bugs and fences end it: nothing more is done to the kernel, and nothing more is reported. */
   #fail(error: unknown): void {
     this.#endAll();
+    this.#outbox?.abandon();
     this.#parts.memory.close();
     this.#failure.reject(error);
     // Whoever comes next for this host answers in its place.

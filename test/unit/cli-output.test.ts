@@ -6,7 +6,7 @@ import { describeEvent } from '../../services/cli/event-text.ts';
 import { report } from '../../services/cli/failures.ts';
 import { describeRotated } from '../../services/cli/network.ts';
 import { nouns } from '../../services/cli/nouns.ts';
-import { runCli } from '../../services/cli/run.ts';
+import { runCli, widthOf } from '../../services/cli/run.ts';
 import { type Column, renderTable, shortBytes, shortDuration, shortTime } from '../../services/cli/table.ts';
 import { CommandFailed, CommandRefused, QueryFailed } from '../../services/client/errors.ts';
 import { systemClock } from '../../services/lib/clock.ts';
@@ -34,6 +34,12 @@ test('cli table: at a terminal no line is longer than it is wide, and what was c
   const lines = renderTable(columns, rows, 30).trimEnd().split('\n');
   assert.ok(lines.every((line) => line.length <= 30));
   assert.equal(lines[1], 'web       a very long descrip…');
+});
+
+test('cli table: only a terminal that says how wide it is cuts anything', () => {
+  assert.equal(widthOf({ isTTY: true, columns: 120 }), 120);
+  assert.equal(widthOf({}), null, 'a pipe');
+  assert.equal(widthOf({ isTTY: true, columns: 0 }), null, 'a terminal without a size, as `docker run -t` may give');
 });
 
 test('cli help: the overview names every verb that a noun has', async () => {
