@@ -134,7 +134,7 @@ export class Summing {
     for (const { sum, senders } of recorded) {
       // One that was sent twice, and decided once, has its answer.
       for (const sender of senders)
-        if (!this.#isDecided(sender))
+        if (!this.#isForgotten(sender, sum.refusal) && !this.#isDecided(sender))
           this.#answer(sender, sum.refusal, this.#stored(sender, sum.refusal)?.position ?? position);
       this.#refusals.recorded(sum, senders.length, clock.monotonicMs());
     }
@@ -143,7 +143,9 @@ export class Summing {
   /** What the log does not hold yet: another controller may have recorded some of it, or a commit of ours that nobody acknowledged all. */
   #notStored(recorded: readonly Recorded[]): readonly Recorded[] {
     return recorded.flatMap(({ sum, senders }) => {
-      const open = senders.filter((sender) => !this.#stored(sender, sum.refusal));
+      const open = senders.filter(
+        (sender) => !this.#stored(sender, sum.refusal) && !this.#isForgotten(sender, sum.refusal),
+      );
       return open.length > 0 ? [{ sum, senders: open }] : [];
     });
   }
@@ -154,6 +156,11 @@ export class Summing {
       ranges?.filter((range) => range.code === code),
       sequence,
     );
+  }
+
+  /** Another controller has refused it, answered it and gone on: what the log holds of it is forgotten (services/lib/realm.ts). */
+  #isForgotten(sender: Sender, refusal: Refusal): boolean {
+    return sender.sequence < this.#options.realm.roundFrom && !this.#stored(sender, refusal);
   }
 
   #isDecided({ actor, id }: Sender): boolean {

@@ -129,6 +129,11 @@ const noteDecisions = (realm: Realm, boundary: Boundary, message: Message): void
   realm.isTorn = message.header(batchHeaders.id) !== '' && message.header(batchHeaders.commit) === '';
 };
 
+/** What was refused together before the oldest command that is not decided nobody asks for any more: no controller reads it again. */
+const forgetRefused = ({ shared: { refused }, roundFrom }: Realm): void => {
+  for (const [actor, ranges] of refused) if (ranges.every(({ last }) => last < roundFrom)) refused.delete(actor);
+};
+
 /** Folds one stored message. @throws UnreadableCommit for what is newer than this version */
 export const applyMessage = (realm: Realm, message: Message, listener: RealmListener = {}): void => {
   if (isChunk(message.subject)) {
@@ -147,7 +152,10 @@ export const applyMessage = (realm: Realm, message: Message, listener: RealmList
   foldOrWait(realm, boundary, message, folding);
   if (message.subject.startsWith('cnm.event.')) noteDecisions(realm, boundary, message);
   else boundary.outcomeHead = headOf(message);
-  if (message.subject === subjects.realm) settleParked(realm, message, folding);
+  if (message.subject === subjects.realm) {
+    settleParked(realm, message, folding);
+    forgetRefused(realm);
+  }
   realm.position = message.position;
   listener.folded?.(boundary, message.position, message);
 };

@@ -33,8 +33,13 @@ export interface PeersOptions {
 const soonMs = 500;
 /** Between looks at whole tables while nothing changes. */
 const everyMs = 2_000;
-/** A look is never more than a fiftieth of the time: where it takes long, the next one is later. */
+/** A look is a fiftieth of the time at most: where it takes long, the next one is later. */
 const everyShare = 50;
+/**
+ * And no later than this, so that what nobody tells of is right again within half a minute, as all else is (worker-options.ts): that a look
+ * took long may say no more than that the kernel's thread had a burst before it.
+ */
+const mostMs = 20_000;
 
 /** Of a tunnel, by hardware address. One that is in both has changed: what it had goes, what it has comes. */
 interface Untold {
@@ -165,7 +170,7 @@ export class Peers {
   }
 
   #pauseOf(leastMs: number): number {
-    return Math.max(leastMs, everyShare * this.#tookMs);
+    return Math.min(mostMs, Math.max(leastMs, everyShare * this.#tookMs));
   }
 
   /** One that is due earlier stays, so that changes without end do not put it off for ever. */

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { PeerChange, PeerTable } from '../../drivers/port.ts';
 import type { Event } from '../../events/envelope.ts';
+import { sleep } from '../../services/lib/clock.ts';
 import { silentLogger } from '../../services/lib/logger.ts';
 import { Peers } from '../../services/worker/peers.ts';
 import { Present } from '../../services/worker/present.ts';
@@ -36,6 +37,8 @@ const scene = () => {
   const clock = new FakeClock();
   /** Changes are answered when it is. */
   const answer: { until: Promise<unknown> } = { until: Promise.resolve() };
+  /** How long a look takes, milliseconds. */
+  const look = { tookMs: 0 };
   const names = (rows: readonly { readonly mac: string }[]) => rows.map(({ mac }) => mac.at(-1)).join('');
   const peers = new Peers({
     host: 'h1',
@@ -51,6 +54,7 @@ const scene = () => {
       },
       checkPeers: async () => {
         told.push('check');
+        if (look.tookMs > 0) await sleep(clock, look.tookMs);
         return [];
       },
     },
@@ -66,7 +70,7 @@ const scene = () => {
   const make = () => present.apply(overlay(1).map((object) => ({ op: 'create', object })));
   const remove = () => present.apply(overlay(1).map((object) => ({ op: 'delete', object })));
   const take = () => told.splice(0);
-  return { peers, clock, answer, make, remove, take };
+  return { peers, clock, answer, look, make, remove, take };
 };
 
 test('a tunnel that was there before is given its whole table before any change of it', async () => {
@@ -181,4 +185,24 @@ test('tables are looked at however often something changes', async () => {
     await clock.advance(400);
   }
   assert.ok(take().filter((what) => what === 'check').length >= 3);
+});
+
+test('looks are a fiftieth of the time, and one that took long does not put the next one off for minutes', async () => {
+  const { peers, clock, look, take } = scene();
+  const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
+  const looksIn = async (ms: number): Promise<number> => {
+    await clock.advance(ms, turn);
+    await turn();
+    return take().filter((line) => line === 'check').length;
+  };
+  await peers.begin();
+  assert.equal(await looksIn(10_000), 5, 'every two seconds');
+  look.tookMs = 100;
+  await looksIn(2_000 + 100);
+  assert.deepEqual([await looksIn(4_999), await looksIn(1)], [0, 1]);
+  look.tookMs = 10_000;
+  await looksIn(100 + 5_000 + 10_000);
+  look.tookMs = 0;
+  assert.deepEqual([await looksIn(19_999), await looksIn(1)], [0, 1]);
+  peers.close();
 });
