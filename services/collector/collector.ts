@@ -7,6 +7,7 @@ import type { Event } from '../../events/envelope.ts';
 import { subjects } from '../../events/names.ts';
 import { isLapsed } from '../../events/state.ts';
 import type { Clock } from '../lib/clock.ts';
+import { CONFIRM_MS } from '../lib/defaults.ts';
 import { DUE_STUCK_MS, type Look } from '../lib/health.ts';
 import { aboutCommand } from '../lib/log-fields.ts';
 import { type Boundary, boundaryOf, type FollowedRealm, followRealm, type Realm } from '../lib/realm.ts';
@@ -56,8 +57,6 @@ export interface Collector {
   readonly failed: Promise<never>;
 }
 
-/** Long enough for a join that is under way to be published and decided. */
-const confirmMsDefault = 5_000;
 /** An append that nobody acknowledged is sent again, under the same id. */
 const retryMs = 1_000;
 /** The wall clock may jump, so that no timer runs for longer. */
@@ -106,7 +105,7 @@ class TimedCollector implements Collector {
 
   constructor(options: CollectorOptions) {
     this.#options = options;
-    this.#confirmMs = options.confirmMs ?? confirmMsDefault;
+    this.#confirmMs = options.confirmMs ?? CONFIRM_MS;
     const { checkpoints, keys, clock, logger } = options;
     this.#shredding = keys ? new Shredding({ keys, clock, logger }) : null;
     this.#checkpoints = checkpoints ? new Checkpoints({ ...checkpoints, clock, logger }) : null;

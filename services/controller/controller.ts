@@ -8,6 +8,7 @@ import { subjects } from '../../events/names.ts';
 import type { Answer } from '../../events/queries.ts';
 import { commandKey } from '../../events/state.ts';
 import { sleep } from '../lib/clock.ts';
+import { FAIR_RATE } from '../lib/defaults.ts';
 import type { Look } from '../lib/health.ts';
 import { aboutCommand } from '../lib/log-fields.ts';
 import { boundaryOf, type FollowedRealm, followRealm } from '../lib/realm.ts';
@@ -18,7 +19,7 @@ import { CommandQueue } from './command-queue.ts';
 import { fenceOf, openingOf } from './commits.ts';
 import { type Intake, takeIn } from './intake.ts';
 import { lookAt, tellDecided } from './meter.ts';
-import { type Controller, type ControllerOptions, contextOf, defaultFairRate } from './options.ts';
+import { type Controller, type ControllerOptions, contextOf, fairRateOf } from './options.ts';
 import { answersAgain } from './repeating.ts';
 import { type Batch, decideRound } from './round.ts';
 import { type Settle, storeRound } from './store-round.ts';
@@ -162,7 +163,7 @@ class ActiveController implements Controller {
   }
 
   #commands(summing: Summing, from: number): CommandQueue {
-    const { commands, fairRate = defaultFairRate } = this.#options;
+    const { commands, fairRate = fairRateOf(FAIR_RATE) } = this.#options;
     const queue = new CommandQueue(
       {
         commands,

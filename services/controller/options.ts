@@ -12,8 +12,8 @@ import type { ControllerMeter } from './meter.ts';
 import type { RoundContext } from './round.ts';
 import { realmUlaOf } from './ula.ts';
 
-/** What one actor may publish without being held back while others are at work. Design value. */
-export const defaultFairRate: Rate = { perSecond: 500, burst: 1_000 };
+/** What one actor may publish without being held back while others are at work: a burst is two seconds of it. */
+export const fairRateOf = (perSecond: number): Rate => ({ perSecond, burst: 2 * perSecond });
 
 export interface ControllerOptions {
   readonly realm: string;
@@ -25,7 +25,7 @@ export interface ControllerOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly quarantineMs: number;
-  /** What one actor may publish without being held back while others are at work; `defaultFairRate` when left out. */
+  /** What one actor may publish without being held back while others are at work; `FAIR_RATE` when left out. */
   readonly fairRate?: Rate;
   /** Pools of automatic IPv4 subnets of realm networks. */
   readonly realmPools?: readonly SubnetPool[];

@@ -6,6 +6,15 @@ import { isFailpoint } from '../../drivers/kernel/failpoint.ts';
 import { checkPools, DEFAULT_IPV4_POOLS, DEFAULT_REALM_POOLS, type SubnetPool } from '../../events/ipam-subnets.ts';
 import { Actor, HostName, RealmName } from '../../events/names.ts';
 import { CALL_TIMEOUT_MS, SOCKET_DIRECTORIES, SPEC_DIRECTORIES } from '../plugins/defaults.ts';
+import {
+  CHECKPOINT_MS,
+  CONFIRM_MS,
+  DRIFT_MS,
+  FAIR_RATE,
+  NETNS_ROOTS,
+  QUARANTINE_MS,
+  SNAPSHOT_EVENTS,
+} from './defaults.ts';
 import { type Machine, thisMachine } from './machine.ts';
 
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
@@ -113,26 +122,25 @@ export const variables = {
   CNM_POOLS: `pools of automatic IPv4 subnets, BASE/LENGTH/SIZE with commas (${poolsText(DEFAULT_IPV4_POOLS)})`,
   CNM_REALM_POOLS: `the same for networks that are on all hosts, read by controllers (${poolsText(DEFAULT_REALM_POOLS)})`,
   CNM_ULA: "/48 of automatic IPv6 subnets, within fd00::/8 (made from the machine's id)",
-  CNM_NETNS_ROOTS: 'directories under which namespaces of callers may lie, with colons (/run:/var/run:/proc)',
+  CNM_NETNS_ROOTS: `directories under which namespaces of callers may lie, with colons (${NETNS_ROOTS.join(':')})`,
   CNM_UNDERLAY: 'IPv4 address or interface by which other hosts reach this one (that of the default route)',
   CNM_OVERLAY_SECRET_FILE:
     'file with the secret of encrypted overlays, 32 bytes or more, the same on every host, mode 0600 (none)',
   CNM_PLUGIN_SOCKETS: `directories of plugins' sockets, with colons (${SOCKET_DIRECTORIES.join(':')})`,
   CNM_PLUGIN_SPECS: `directories of plugins' .spec and .json files, with colons (${SPEC_DIRECTORIES.join(':')})`,
   CNM_PLUGIN_TIMEOUT_MS: `how long a call of a plugin may take, at most (${CALL_TIMEOUT_MS})`,
-  CNM_QUARANTINE_MS: 'how long a released address rests before it is given out again (60000)',
-  CNM_CONFIRM_MS: 'how long a suspected endpoint stays before it is collected (5000)',
-  CNM_DRIFT_MS: 'how often a worker looks at all that is its own for what others have changed unnoticed (25000)',
+  CNM_QUARANTINE_MS: `how long a released address rests before it is given out again (${QUARANTINE_MS})`,
+  CNM_CONFIRM_MS: `how long a suspected endpoint stays before it is collected (${CONFIRM_MS})`,
+  CNM_DRIFT_MS: `how often a worker looks at all that is its own for what others have changed unnoticed (${DRIFT_MS})`,
   CNM_ACTORS:
     'authenticated: you answer for it that the server lets each user publish under its own actor only; else actors are recorded as claimed (claimed)',
-  CNM_FAIR_RATE:
-    'commands a second beyond which an actor is held back while others are at work, read by controllers (500)',
+  CNM_FAIR_RATE: `commands a second beyond which an actor is held back while others are at work, read by controllers (${FAIR_RATE})`,
   CNM_OPERATORS: 'actors who may set quotas, with commas, read by controllers (everybody)',
   CNM_CHECKPOINT_KEY_FILE:
     'Ed25519 private key (PKCS 8, PEM) that the collector signs checkpoints of the log with (none: no checkpoints)',
   CNM_CHECKPOINT_FILE: 'file that each checkpoint is appended to as well (none)',
-  CNM_CHECKPOINT_MS: 'how often a checkpoint is made of a log that has grown (60000)',
-  CNM_SNAPSHOT_EVENTS: 'after how many events projectors keep a snapshot of the views (5000)',
+  CNM_CHECKPOINT_MS: `how often a checkpoint is made of a log that has grown (${CHECKPOINT_MS})`,
+  CNM_SNAPSHOT_EVENTS: `after how many events projectors keep a snapshot of the views (${SNAPSHOT_EVENTS})`,
   CNM_HTTP:
     'HOST:PORT where metrics (/metrics) and health (/live, /ready) are served, by `cnm up` and `cnm serve` (nowhere)',
   CNM_ROOTLESS: '1: `cnm up` and `cnm demo` in a user namespace of their own',
@@ -326,22 +334,22 @@ export const readConfig = (
     pools: settings.CNM_POOLS ?? DEFAULT_IPV4_POOLS,
     realmPools: settings.CNM_REALM_POOLS ?? DEFAULT_REALM_POOLS,
     ula: settings.CNM_ULA ?? ulaOf(machine, realm, host),
-    netnsRoots: settings.CNM_NETNS_ROOTS ?? ['/run', '/var/run', '/proc'],
+    netnsRoots: settings.CNM_NETNS_ROOTS ?? NETNS_ROOTS,
     underlay: settings.CNM_UNDERLAY ?? null,
     overlaySecretFile: settings.CNM_OVERLAY_SECRET_FILE ?? null,
     pluginSockets: settings.CNM_PLUGIN_SOCKETS ?? SOCKET_DIRECTORIES,
     pluginSpecs: settings.CNM_PLUGIN_SPECS ?? SPEC_DIRECTORIES,
     pluginTimeoutMs: settings.CNM_PLUGIN_TIMEOUT_MS ?? CALL_TIMEOUT_MS,
-    quarantineMs: settings.CNM_QUARANTINE_MS ?? 60_000,
-    confirmMs: settings.CNM_CONFIRM_MS ?? 5_000,
-    driftMs: settings.CNM_DRIFT_MS ?? 25_000,
+    quarantineMs: settings.CNM_QUARANTINE_MS ?? QUARANTINE_MS,
+    confirmMs: settings.CNM_CONFIRM_MS ?? CONFIRM_MS,
+    driftMs: settings.CNM_DRIFT_MS ?? DRIFT_MS,
     actorsProven: settings.CNM_ACTORS === 'authenticated',
-    fairRate: settings.CNM_FAIR_RATE ?? 500,
+    fairRate: settings.CNM_FAIR_RATE ?? FAIR_RATE,
     operators: settings.CNM_OPERATORS ?? null,
     checkpointKeyFile: settings.CNM_CHECKPOINT_KEY_FILE ?? null,
     checkpointFile: settings.CNM_CHECKPOINT_FILE ?? null,
-    checkpointMs: settings.CNM_CHECKPOINT_MS ?? 60_000,
-    snapshotEvents: settings.CNM_SNAPSHOT_EVENTS ?? 5_000,
+    checkpointMs: settings.CNM_CHECKPOINT_MS ?? CHECKPOINT_MS,
+    snapshotEvents: settings.CNM_SNAPSHOT_EVENTS ?? SNAPSHOT_EVENTS,
     http: settings.CNM_HTTP ?? null,
     rootless: settings.CNM_ROOTLESS ?? false,
     throwaway: settings.CNM_THROWAWAY ?? false,

@@ -129,8 +129,12 @@ const noteDecisions = (realm: Realm, boundary: Boundary, message: Message): void
   realm.isTorn = message.header(batchHeaders.id) !== '' && message.header(batchHeaders.commit) === '';
 };
 
+/** Of so many actors it is kept what was refused together, whether anybody may ask for it or not. */
+export const REFUSED_ACTORS_MAX = 1_024;
+
 /** What was refused together before the oldest command that is not decided nobody asks for any more: no controller reads it again. */
 const forgetRefused = ({ shared: { refused }, roundFrom }: Realm): void => {
+  if (refused.size <= REFUSED_ACTORS_MAX) return;
   for (const [actor, ranges] of refused) if (ranges.every(({ last }) => last < roundFrom)) refused.delete(actor);
 };
 

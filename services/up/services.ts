@@ -120,6 +120,7 @@ type Starter = (deps: ServiceDeps, opened: Opened) => Promise<Pick<Part, 'failed
 const startController: Starter = async (deps, opened) => {
   const { createController } = await import('../controller/controller.ts');
   const { controllerMeter, observeController } = await import('../controller/meter.ts');
+  const { fairRateOf } = await import('../controller/options.ts');
   const { drivers } = await import('../../drivers/registry.ts');
   const { config, clock } = deps;
   const { ending, connection, logger, observed, tracing, stream } = opened;
@@ -135,8 +136,7 @@ const startController: Starter = async (deps, opened) => {
     quarantineMs: config.quarantineMs,
     realmPools: config.realmPools,
     actorProof: config.actorsProven ? 'nats' : 'claim',
-    // A burst of two seconds.
-    fairRate: { perSecond: config.fairRate, burst: 2 * config.fairRate },
+    fairRate: fairRateOf(config.fairRate),
     operators: config.operators && new Set(config.operators),
     meter: controllerMeter(observed.metrics),
     tracing,

@@ -6,17 +6,15 @@ import type { SubnetPool } from '../../events/ipam.ts';
 import type { createDns } from '../dns/dns.ts';
 import type { HostServers } from '../dns/upstreams.ts';
 import type { Clock } from '../lib/clock.ts';
+import { DRIFT_MS } from '../lib/defaults.ts';
 import type { Stream } from '../lib/stream.ts';
 import type { Tracing } from '../lib/trace.ts';
 import type { Plugins } from '../plugins/plugins.ts';
 import type { Journal } from './journal.ts';
 import type { WorkerMeter } from './meter.ts';
 
-/**
- * Milliseconds: between looks at everything, so that with the look itself what nobody tells of is right again within 30 s; and within which
- * drifts of one thing are a row.
- */
-export const driftTimes = { everyMs: 25_000, quietMs: 60_000 };
+/** Milliseconds: between looks at everything, and within which drifts of one thing are a row. */
+export const driftTimes = { everyMs: DRIFT_MS, quietMs: 60_000 };
 
 export interface WorkerOptions {
   readonly realm: string;

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { refuse } from '../../events/refusals.ts';
 import { openingOf } from '../../services/controller/commits.ts';
 import { sumsOf } from '../../services/controller/sums.ts';
-import { boundaryOf, foldLog, followRealm } from '../../services/lib/realm.ts';
+import { boundaryOf, foldLog, followRealm, REFUSED_ACTORS_MAX } from '../../services/lib/realm.ts';
 import { memoryStream } from '../support/memory-stream.ts';
 
 const refusal = refuse('RATE_LIMITED', 'too many', []);
@@ -29,18 +29,24 @@ test('refused sums: those before the oldest command that is not decided are forg
     assert.ok(appended.kind === 'appended');
     await followed.reached(appended.position);
   };
-  for (let actor = 0; actor < 300; actor++) await refuseAll(`a${actor}`, 1 + 10 * actor, 1 + 10 * actor);
+  const most = REFUSED_ACTORS_MAX;
+  const firstOf = (actor: number): number => 1 + 10 * actor;
+  for (let actor = 0; actor < most; actor++) await refuseAll(`a${actor}`, firstOf(actor), firstOf(actor));
+  assert.equal(realm.shared.refused.size, most);
+  await refuseAll('next', firstOf(most), firstOf(most));
   assert.deepEqual(
     [...realm.shared.refused].map(([actor, ranges]) => [actor, ranges.length, ranges[0]?.last]),
-    [['a299', 1, 3_000]],
+    [['next', 1, firstOf(most) + 9]],
   );
   // one command waits: all that came behind it may be read again
-  for (let actor = 300; actor < 320; actor++) await refuseAll(`a${actor}`, 1 + 10 * actor, 3_000);
-  assert.equal(realm.shared.refused.size, 21);
-  // of one who goes on, the old ones stay with the new ones, a bounded number
-  for (let round = 0; round < 100; round++) await refuseAll('a319', 3_201 + 10 * round, 3_201 + 10 * round);
-  assert.deepEqual([...realm.shared.refused.keys()], ['a319']);
-  assert.equal(realm.shared.refused.get('a319')?.length, 64);
+  for (let actor = most + 1; actor < 2 * most + 20; actor++)
+    await refuseAll(`b${actor}`, firstOf(actor), firstOf(most + 1));
+  assert.equal(realm.shared.refused.size, most + 19);
+  // and is decided: of one who goes on, the old ones stay with the new ones, a bounded number
+  const last = 2 * most + 20;
+  for (let round = 0; round < 100; round++) await refuseAll('eager', firstOf(last + round), firstOf(last + round));
+  assert.deepEqual([...realm.shared.refused.keys()], ['eager']);
+  assert.equal(realm.shared.refused.get('eager')?.length, 64);
   assert.deepEqual([...foldLog(log.stored()).shared.refused], [...realm.shared.refused]);
   await followed.reader.stop();
 });
