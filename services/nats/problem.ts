@@ -13,6 +13,7 @@ export type ProblemCode =
   | 'STREAM_UNSAFE'
   | 'HISTORY_LOST'
   | 'HTTP_UNUSABLE'
+  | 'FOLDER_UNUSABLE'
   | 'SYNC_NOT_ALWAYS'
   | 'SYNC_UNKNOWN';
 

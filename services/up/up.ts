@@ -4,11 +4,12 @@ import { type Clock, systemClock } from '../lib/clock.ts';
 import { type Config, redacted } from '../lib/config.ts';
 import type { Logger } from '../lib/logger.ts';
 import { makeFolder } from '../lib/make-folder.ts';
+import { describeError } from '../nats/fault.ts';
 import { publicUrl } from '../nats/public-url.ts';
 import { serveHttp } from './http.ts';
 import { Running } from './part.ts';
 import { putCollectorsFirst, putFirst } from './priority.ts';
-import { embeddedServer, externalServer, prepareServer } from './server.ts';
+import { embeddedServer, externalServer, prepareServer, Unusable } from './server.ts';
 import { type ServiceName, serviceNames } from './service-names.ts';
 import { startFeed, startService } from './services.ts';
 import { announce } from './state-file.ts';
@@ -37,6 +38,17 @@ export interface Up {
   stop(): Promise<void>;
 }
 
+/** Makes a folder of the settings. @throws Unusable where it cannot be had */
+const place = (variable: string, path: string, mode: number): void => {
+  try {
+    makeFolder(path, mode);
+  } catch (error) {
+    const text = `${variable}=${path}: ${describeError(error)}`;
+    const remedy = 'Name a folder that whoever runs this may make and write.';
+    throw new Unusable([{ code: 'FOLDER_UNUSABLE', text, remedy }]);
+  }
+};
+
 /**
  * Starts server and services; resolves when commands are decided and executed. When one of them cannot be started, those that run
  * already are stopped before this rejects.
@@ -60,7 +72,8 @@ export const startUp = async (options: UpOptions): Promise<Up> => {
         isStopping: () => running.isStopping,
       }));
     if (http) running.add(http);
-    if (config.natsUrl === null) makeFolder(config.dataDir, 0o700);
+    if (config.natsUrl === null) place('CNM_DATA_DIR', config.dataDir, 0o700);
+    if (services.includes('worker')) place('CNM_RUN_DIR', config.runDir, 0o755);
     // The embedded server inherits it.
     putFirst('server', logger);
     const server =

@@ -67,6 +67,18 @@ if (inOwnNamespaces(import.meta.filename)) {
     assert.match(err, /^HTTP_UNUSABLE: CNM_HTTP=127\.0\.0\.1:\d+: .*EADDRINUSE.*\nnext: Name an address /m);
   });
 
+  test('operations: a folder that cannot be made is refused with what to do', () => {
+    const absent = '/proc/cnm-absent/folder';
+    for (const [env, variable, ...words] of [
+      [{}, 'CNM_RUN_DIR', 'serve', 'worker'],
+      [{ CNM_NATS_URL: '' }, 'CNM_DATA_DIR', 'up'],
+    ] as const) {
+      const { exit, err } = place.cnmWith({ ...env, CNM_HTTP: '', [variable]: absent }, ...words);
+      assert.equal(exit, 1, err);
+      assert.match(err, new RegExp(`^FOLDER_UNUSABLE: ${variable}=${absent}: ENOENT.*\\nnext: Name a folder `, 'm'));
+    }
+  });
+
   test('operations: a server that is away makes every service not ready, with the reason, and none of them dead', async () => {
     assert.deepEqual([(await get('/ready')).status, (await get('/live')).status], [200, 200]);
     await nats.kill();
