@@ -12,6 +12,7 @@ import {
   DRIFT_MS,
   FAIR_RATE,
   NETNS_ROOTS,
+  PREFERRED_PORT,
   QUARANTINE_MS,
   SNAPSHOT_EVENTS,
 } from './defaults.ts';
@@ -111,7 +112,7 @@ export const variables = {
     'where JetStream answers for our account: cnm.js for hosts and viewers of `cnm nats-config` ($JS.API)',
   CNM_NATS_MONITOR_URL: 'its monitoring port (http://host:8222), which says whether it syncs; several with commas',
   CNM_NATS_SYNC: 'always: you answer for sync_interval: always where the monitoring port cannot be reached',
-  CNM_NATS_PORT: 'port of the embedded server at the first start of a data directory (4777, or a free one)',
+  CNM_NATS_PORT: `port of the embedded server at the first start of a data directory (${PREFERRED_PORT}, or a free one)`,
   CNM_NATS_REPLICAS: 'copies of each stream where it is made, 1 or 3: 3 takes a cluster of three servers (1)',
   CNM_DATA_DIR: 'what must last: the streams (/var/lib/cnm; without root ~/.local/share/cnm)',
   CNM_RUN_DIR: 'namespace files and process state (/run/cnm; without root $XDG_RUNTIME_DIR/cnm)',

@@ -1,5 +1,7 @@
 /** What holds where no setting says otherwise: said here alone, for settings, services that are given none, and the help. Design values. */
 
+/** Of the embedded server: not 4222, which a NATS server of the machine's own is likely to have. */
+export const PREFERRED_PORT = 4777;
 /** How long a released address rests before it is given out again, milliseconds. */
 export const QUARANTINE_MS = 60_000;
 /** Between suspecting and collecting an endpoint: long enough for a join that is under way to be published and decided. */

@@ -5,8 +5,6 @@ import { join } from 'node:path';
 import { NatsFault } from './fault.ts';
 
 export const HOST = '127.0.0.1';
-/** Not 4222, which a NATS server of the machine's own is likely to have. */
-export const PREFERRED_PORT = 4777;
 const FILE = 'nats.port';
 const GREETING_TIMEOUT_MS = 1_000;
 

@@ -4,10 +4,11 @@ import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:f
 import { resolve as resolvePath } from 'node:path';
 import type { Logger } from 'pino';
 import { type Clock, sleep, systemClock } from '../lib/clock.ts';
+import { PREFERRED_PORT } from '../lib/defaults.ts';
 import { makeFolder } from '../lib/make-folder.ts';
 import { lockDataDir } from './data-dir-lock.ts';
 import { NatsFault } from './fault.ts';
-import { choosePort, greeting, HOST, PREFERRED_PORT } from './ports.ts';
+import { choosePort, greeting, HOST } from './ports.ts';
 import { publicUrl } from './public-url.ts';
 import { type ServerFiles, serverConfig, serverFiles } from './server-config.ts';
 import { SERVER_USER, serverSecret } from './server-secret.ts';
