@@ -82,7 +82,7 @@ const startOf = async (
 };
 
 /**
- * The lines of an export as bytes in UTF-8, several whole ones at a time. The log must be read as it is stored: a feed that hands out what was just appended
+ * The lines of an export as bytes in UTF-8, several whole ones at a time; each piece is good until the next is asked for. The log must be read as it is stored: a feed that hands out what was just appended
  * (services/nats/shared-reads.ts `acting`) does not know when that was recorded.
  */
 export const exportBytes = async function* (

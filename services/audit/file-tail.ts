@@ -1,19 +1,22 @@
 /** Appends to a file while what comes next is made. */
 import type { FileHandle } from 'node:fs/promises';
 
-/** Of what waits to be written: whoever makes more of it waits as well. */
-const WAITING_BYTES_MAX = 16 * 1024 * 1024;
+/** As much may wait to be written: whoever makes more of it waits as well. */
+const WAITING_BYTES = 4 * 1024 * 1024;
 
 /**
- * Pieces are written in their order, and all that wait at once in one call: a busy event loop hears only now and then that something was
- * written. Who is killed leaves a beginning of the whole.
+ * Two stretches of memory in turns: one is written while the other takes what comes. So all that waits goes in one call, since a busy event
+ * loop hears only now and then that something was written; and none is asked for anew, which the kernel would clear page by page.
+ * Everything is written in its order: who is killed leaves a beginning of the whole.
  */
 export class FileTail {
   readonly #handle: FileHandle;
-  /** Where the next piece goes. */
+  /** How far the file is written. */
   end: number;
-  #waiting: Uint8Array[] = [];
-  #bytes = 0;
+  #filling = Buffer.allocUnsafeSlow(WAITING_BYTES);
+  #other = Buffer.allocUnsafeSlow(WAITING_BYTES);
+  /** How much of the one that is being filled waits. */
+  #length = 0;
   #writing: Promise<void> | null = null;
 
   constructor(handle: FileHandle, at: number) {
@@ -21,16 +24,16 @@ export class FileTail {
     this.end = at;
   }
 
-  /** Takes the piece; resolves when there is room for the next. @throws what the file system says, of this one or one before */
+  /** Copies the piece; resolves when there is room for the next. @throws what the file system says, of this one or one before */
   async append(piece: Uint8Array): Promise<void> {
-    this.#waiting.push(piece);
-    this.#bytes += piece.length;
-    if (this.#writing === null) {
-      this.#writing = this.#write();
-      // What fails is thrown where it is waited for.
-      this.#writing.catch(() => {});
-    }
-    if (this.#bytes > WAITING_BYTES_MAX) await this.#writing;
+    if (this.#length + piece.length > this.#filling.length) await this.written();
+    if (piece.length > this.#filling.length) this.#filling = Buffer.allocUnsafeSlow(2 * piece.length);
+    this.#filling.set(piece, this.#length);
+    this.#length += piece.length;
+    if (this.#writing !== null) return;
+    this.#writing = this.#write();
+    // What fails is thrown where it is waited for.
+    this.#writing.catch(() => {});
   }
 
   /** Resolves when everything is in the file. @throws what the file system says */
@@ -39,22 +42,15 @@ export class FileTail {
   }
 
   async #write(): Promise<void> {
-    while (this.#waiting.length > 0) {
-      const pieces = this.#waiting;
-      const end = this.end + this.#bytes;
-      this.#waiting = [];
-      this.#bytes = 0;
-      this.end += (await this.#handle.writev(pieces, this.end)).bytesWritten;
+    while (this.#length > 0) {
+      const [full, end] = [this.#filling, this.end + this.#length];
+      [this.#filling, this.#other] = [this.#other, full];
+      const start = this.end;
+      this.#length = 0;
       // A disk that is nearly full takes a part, and says why with the next.
-      if (this.end < end) await this.#writeLast(Buffer.concat(pieces), end);
+      while (this.end < end)
+        this.end += (await this.#handle.write(full, this.end - start, end - this.end, this.end)).bytesWritten;
     }
     this.#writing = null;
-  }
-
-  async #writeLast(bytes: Uint8Array, end: number): Promise<void> {
-    while (this.end < end) {
-      const left = end - this.end;
-      this.end += (await this.#handle.write(bytes, bytes.length - left, left, this.end)).bytesWritten;
-    }
   }
 }

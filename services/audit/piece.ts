@@ -19,10 +19,9 @@ export class Piece {
     this.length += this.#bytes.write(text, this.length, 'latin1');
   }
 
-  /** What was written, which is the caller's from here on; the next one begins empty. */
+  /** What was written, good until something is written again; the next one begins empty. */
   take(): Uint8Array {
     const taken = this.#bytes.subarray(0, this.length);
-    this.#bytes = Buffer.allocUnsafe(FIRST_BYTES);
     this.length = 0;
     return taken;
   }

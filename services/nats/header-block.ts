@@ -13,25 +13,29 @@ export const listHeaders = (headers: MsgHdrs | undefined): HeaderList => {
   return list;
 };
 
-/** What a block begins with: the version line of messages without a status (ADR-4). */
-const BEGINNING = Buffer.from('NATS/1.0\r\n');
 const END = '\r\n';
 
-/** Lines whose names the library takes as they are, and whose values hold nothing that it would cut off or decode; then an empty one. */
-const plainBlock = /^(?:[!-9;-~]+: ?(?:[!-~](?:[ -~]*[!-~])?)?\r\n)*\r\n$/;
+/** The version line of messages without a status (ADR-4). */
+const beginning = 'NATS/1.0\r\n';
+
+/**
+ * Behind the version, lines whose names the library takes as they are, and whose values hold nothing that it would cut off or decode;
+ * then an empty one.
+ */
+const plainBlock = /^NATS\/1\.0\r\n(?:[!-9;-~]+: ?(?:[!-~](?:[ -~]*[!-~])?)?\r\n)*\r\n$/;
 
 /**
  * The lines between version and empty line; null for what is to be read by the library.
- * @param text the block behind its first line, decoded as Latin-1
+ * @param text the block, decoded as Latin-1
  */
-export const parseHeaderLines = (text: string): HeaderList | null => {
+export const parseHeaderBlock = (text: string): HeaderList | null => {
   if (!plainBlock.test(text)) return null;
   const list: (readonly [string, string])[] = [];
-  for (let at = 0; text.length - at > END.length; ) {
+  for (let at = beginning.length; text.length - at > END.length; ) {
     const end = text.indexOf(END, at);
     const colon = text.indexOf(':', at);
     const name = text.slice(at, colon);
-    for (const [known] of list) if (known === name) return null;
+    for (let before = 0; before < list.length; before++) if (list[before]?.[0] === name) return null;
     list.push([name, text.slice(text.charCodeAt(colon + 1) === 32 ? colon + 2 : colon + 1, end)]);
     at = end + END.length;
   }
@@ -40,22 +44,21 @@ export const parseHeaderLines = (text: string): HeaderList | null => {
 
 /**
  * Where headers stand is not said: they end where the body begins, in the same memory, and their length is the rest of what the
- * message's size counts. Null where that does not hold.
+ * message's size counts. Null where that cannot be.
  */
-const blockOf = (msg: Msg): Buffer | null => {
+const blockOf = (msg: Msg, body: Uint8Array): string | null => {
   const { size } = msg as { readonly size?: () => unknown };
   const counted = typeof size === 'function' ? size.call(msg) : null;
   if (typeof counted !== 'number') return null;
-  const { data, subject, reply = '' } = msg;
-  const length = counted - subject.length - reply.length - data.length;
-  if (!(length >= BEGINNING.length && length <= data.byteOffset)) return null;
-  const block = Buffer.from(data.buffer as ArrayBuffer, data.byteOffset - length, length);
-  return BEGINNING.compare(block, 0, BEGINNING.length) === 0 ? block : null;
+  const { subject, reply = '' } = msg;
+  const length = counted - subject.length - reply.length - body.length;
+  if (!(length >= beginning.length && length <= body.byteOffset)) return null;
+  return Buffer.from(body.buffer as ArrayBuffer, body.byteOffset - length, length).toString('latin1');
 };
 
-/** All headers of a message in stored order. */
-export const headersOf = (msg: Msg): HeaderList => {
-  const block = blockOf(msg);
-  const list = block && parseHeaderLines(block.toString('latin1', BEGINNING.length));
+/** All headers of a message in stored order. @param body its `data` */
+export const headersOf = (msg: Msg, body: Uint8Array): HeaderList => {
+  const block = blockOf(msg, body);
+  const list = block === null ? null : parseHeaderBlock(block);
   return list ?? listHeaders(msg.headers);
 };

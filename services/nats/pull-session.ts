@@ -141,7 +141,7 @@ export class PullSession {
     }
     this.delivered = message.delivered;
     this.outstanding--;
-    this.bytes += msg.data.length;
+    this.bytes += message.body.length;
     this.handlers.message(message);
     if ((this.outstanding <= REFILL_MESSAGES || this.bytes >= REFILL_BYTES) && !this.ended) this.pull();
   }

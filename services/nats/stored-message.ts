@@ -24,7 +24,7 @@ export const ackPrefixLength = (reply: string): number => {
 
 /** The first value of a name, or empty text. */
 const firstValue = (list: HeaderList, name: string): string => {
-  for (const [known, value] of list) if (known === name) return value;
+  for (let at = 0; at < list.length; at++) if (list[at]?.[0] === name) return list[at]?.[1] ?? '';
   return '';
 };
 
@@ -37,6 +37,7 @@ export class DeliveredMessage implements Message {
   readonly delivered: number;
   private readonly msg: Msg;
   private list?: HeaderList;
+  private bytes?: Uint8Array;
 
   constructor(msg: Msg, reply: string, prefixLength: number) {
     this.msg = msg;
@@ -76,8 +77,10 @@ export class DeliveredMessage implements Message {
     return this.msg.subject;
   }
 
+  /** The library cuts it out anew at every look, which is a fifth of all that a message costs. */
   get body(): Uint8Array {
-    return this.msg.data;
+    this.bytes ??= this.msg.data;
+    return this.bytes;
   }
 
   header(name: string): string {
@@ -85,7 +88,7 @@ export class DeliveredMessage implements Message {
   }
 
   headers(): HeaderList {
-    this.list ??= headersOf(this.msg);
+    this.list ??= headersOf(this.msg, this.body);
     return this.list;
   }
 }

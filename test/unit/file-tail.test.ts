@@ -17,7 +17,6 @@ const file = (atOnce: number, full = Number.POSITIVE_INFINITY) => {
     return { bytesWritten: taken };
   };
   const handle = {
-    writev: (pieces: readonly Uint8Array[], at: number) => write(Buffer.concat(pieces), at),
     write: (piece: Uint8Array, offset: number, length: number, at: number) =>
       write(piece.subarray(offset, offset + length), at),
   } as unknown as FileHandle;
