@@ -96,7 +96,8 @@ const timeText = (ms: number): string => {
   return `${secondText}${String(ms - second * 1_000).padStart(3, '0')}Z`;
 };
 
-const bufferOf = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+const bufferOf = (bytes: Uint8Array): Buffer =>
+  Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
 /** Appends the line of a message. Put together by hand, without a text of the whole: a million of them are written in one go. */
 export const writeMessage = (message: Message, to: Piece): void => {

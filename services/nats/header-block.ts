@@ -42,6 +42,9 @@ export const parseHeaderBlock = (text: string): HeaderList | null => {
   return list;
 };
 
+/** What came last from the server: dozens of messages lie in the same memory. */
+let received = Buffer.alloc(0);
+
 /**
  * Where headers stand is not said: they end where the body begins, in the same memory, and their length is the rest of what the
  * message's size counts. Null where that cannot be.
@@ -53,7 +56,8 @@ const blockOf = (msg: Msg, body: Uint8Array): string | null => {
   const { subject, reply = '' } = msg;
   const length = counted - subject.length - reply.length - body.length;
   if (!(length >= beginning.length && length <= body.byteOffset)) return null;
-  return Buffer.from(body.buffer as ArrayBuffer, body.byteOffset - length, length).toString('latin1');
+  if (received.buffer !== body.buffer) received = Buffer.from(body.buffer as ArrayBuffer);
+  return received.toString('latin1', body.byteOffset - length, body.byteOffset);
 };
 
 /** All headers of a message in stored order. @param body its `data` */
