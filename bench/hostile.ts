@@ -3,15 +3,17 @@
  * 1,000 commands a second and waits for nothing. Three kinds of them: removals of what is not there, creations of networks, and what a
  * quota refuses by its rate. Run in a namespace of its own by bench/run.ts. Prints one JSON document.
  *
- *     hostile.ts [SAMPLES] [PER_SECOND]
+ *     hostile.ts [SAMPLES] [PER_SECOND] [ROUNDS]
  */
 import { performance } from 'node:perf_hooks';
 import { Worker } from 'node:worker_threads';
 import { type Client, connect } from '../services/client/index.ts';
 import { percentile, round, startService } from './lib.ts';
 
-const samples = Number(process.argv[2] ?? 400);
+const samples = Number(process.argv[2] ?? 250);
 const perSecond = Number(process.argv[3] ?? 1_000);
+/** Beside it and alone in turns, so that what the machine does otherwise falls on both. */
+const rounds = Number(process.argv[4] ?? 4);
 /** Long enough to be over any fair rate, and for what was let through before that to be carried out. */
 const warmUpMs = 5_000;
 
@@ -84,13 +86,18 @@ await polite(alice, 'warm');
 const results: Record<string, unknown> = {};
 for (const kind of ['removals', 'networks', 'limited'] as const) {
   const actor = `mallory-${kind}`;
-  if (kind === 'limited') await (await alice.setQuota({ actor, limits: { rate: 20 } })).outcome;
-  // Beside it and alone in turns, so that what the machine does otherwise falls on both.
-  const before = await polite(alice, `${kind}-before`);
-  const publisher = hostile(service.url, actor, kind);
-  await pause(warmUpMs);
-  const beside = await polite(alice, `${kind}-beside`);
-  const sent = await publisher.stop();
+  const [before, beside]: [number[], number[]] = [[], []];
+  let sent = 0;
+  for (let round = 0; round < rounds; round++) {
+    before.push(...(await polite(alice, `${kind}-before${round}-`)));
+    const each = `${actor}${round}`;
+    if (kind === 'limited') await (await alice.setQuota({ actor: each, limits: { rate: 20 } })).outcome;
+    const publisher = hostile(service.url, each, kind);
+    await pause(warmUpMs);
+    beside.push(...(await polite(alice, `${kind}-beside${round}-`)));
+    sent += await publisher.stop();
+    await pause(2_000);
+  }
   const alone = shown(before);
   const among = shown(beside);
   results[kind] = {
@@ -100,8 +107,7 @@ for (const kind of ['removals', 'networks', 'limited'] as const) {
     p99Ratio: round(among.p99Ms / alone.p99Ms),
     p50Ratio: round(among.p50Ms / alone.p50Ms),
   };
-  await pause(2_000);
 }
 await alice.close();
 await service.stop();
-console.log(JSON.stringify({ samples, perSecond, ...results }));
+console.log(JSON.stringify({ samples, perSecond, rounds, ...results }));
