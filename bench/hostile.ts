@@ -13,8 +13,11 @@ import { median, percentile, round, startService } from './lib.ts';
 const samples = Number(process.argv[2] ?? 250);
 const perSecond = Number(process.argv[3] ?? 1_000);
 /** Beside it and alone in turns, so that what the machine does otherwise falls on both. */
-const rounds = Number(process.argv[4] ?? 7);
-/** Long enough to be over any fair rate, and for what was let through before that to be carried out. */
+const rounds = Number(process.argv[4] ?? 5);
+/**
+ * Long enough to be over any fair rate, and for what was let through before that to be carried out. Who is alone begins after as long a
+ * rest: the first commands behind one take longer.
+ */
 const warmUpMs = 5_000;
 
 /** Publishes from a thread of its own, without waiting for acknowledgements, at an even pace. */
@@ -90,6 +93,7 @@ for (const kind of ['removals', 'networks', 'limited'] as const) {
   const [before, beside]: [(readonly number[])[], (readonly number[])[]] = [[], []];
   let sent = 0;
   for (let round = 0; round < rounds; round++) {
+    await pause(warmUpMs);
     before.push(await polite(alice, `${kind}-before${round}-`));
     const each = `${actor}${round}`;
     if (kind === 'limited') await (await alice.setQuota({ actor: each, limits: { rate: 20 } })).outcome;
@@ -97,7 +101,6 @@ for (const kind of ['removals', 'networks', 'limited'] as const) {
     await pause(warmUpMs);
     beside.push(await polite(alice, `${kind}-beside${round}-`));
     sent += await publisher.stop();
-    await pause(2_000);
   }
   const alone = shown(before);
   const among = shown(beside);

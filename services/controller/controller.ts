@@ -94,6 +94,7 @@ class ActiveController implements Controller {
     this.#followed?.release();
     this.#call();
     await this.#loop;
+    this.#summing?.finish();
     await this.#queue?.close();
     this.#queue = null;
   }

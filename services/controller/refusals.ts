@@ -16,7 +16,7 @@ const sumMax = 1_000;
 /** Beyond so many, actors of whom nothing was refused for a second are forgotten. */
 const rememberedMax = 1_024;
 /** Refused commands whose answers wait in memory at most; beyond it no command is read. */
-const unansweredMax = 8_192;
+export const unansweredMax = 8_192;
 
 /** Who is told, and of what: all that is kept of a refused command. */
 export type Sender = Pick<Intake, 'sequence' | 'actor' | 'id' | 'correlationid' | 'type'>;

@@ -10,9 +10,10 @@ import type { Appended, Message, Stream } from '../lib/stream.ts';
 import { refusedAnswer } from './answers.ts';
 import type { Rate } from './bucket.ts';
 import type { Intake } from './intake.ts';
-import { Refusals, type Sender } from './refusals.ts';
+import { Refusals, type Sender, unansweredMax } from './refusals.ts';
 import type { Round, RoundContext } from './round.ts';
 import { type Recorded, sumsOf } from './sums.ts';
+import { Telling } from './telling.ts';
 
 /** Sums wait while commands do, but no longer than this behind the time when they are due. */
 const patienceMs = 500;
@@ -41,6 +42,7 @@ const rateLimited = (actor: string, { perSecond, burst }: Rate): Refusal =>
 export class Summing {
   readonly #options: SummingOptions;
   readonly #refusals = new Refusals();
+  readonly #telling: Telling;
   /** What was refused before this controller began. */
   #before: ReadonlyMap<string, readonly RefusedRange[]> = new Map();
   /** The last command that anything was decided of before this controller began. */
@@ -50,6 +52,7 @@ export class Summing {
   /** Made anew each time that a controller becomes active, when it has read what others have decided. */
   constructor(options: SummingOptions) {
     this.#options = options;
+    this.#telling = new Telling(options.clock);
     this.#lookBack();
   }
 
@@ -66,8 +69,9 @@ export class Summing {
       this.#decidedBefore = Math.max(this.#decidedBefore, decidedThrough);
   }
 
+  /** Neither what is to be recorded nor what is to be answered grows without bound. */
   get isFull(): boolean {
-    return this.#refusals.isFull;
+    return this.#refusals.isFull || this.#telling.length >= unansweredMax;
   }
 
   get oldest(): number {
@@ -133,11 +137,19 @@ export class Summing {
     }
     for (const { sum, senders } of recorded) {
       // One that was sent twice, and decided once, has its answer.
-      for (const sender of senders)
-        if (!this.#isForgotten(sender, sum.refusal) && !this.#isDecided(sender))
-          this.#answer(sender, sum.refusal, this.#stored(sender, sum.refusal)?.position ?? position);
+      const answered = senders.filter((sender) => !this.#isForgotten(sender, sum.refusal) && !this.#isDecided(sender));
+      const answers = answered.map((sender) => {
+        const at = this.#stored(sender, sum.refusal)?.position ?? position;
+        return () => this.#answer(sender, sum.refusal, at);
+      });
+      this.#telling.tell(answers);
       this.#refusals.recorded(sum, senders.length, clock.monotonicMs());
     }
+  }
+
+  /** Whoever was refused has the answer when this controller ends. */
+  finish(): void {
+    this.#telling.finish();
   }
 
   /** What the log does not hold yet: another controller may have recorded some of it, or a commit of ours that nobody acknowledged all. */

@@ -1,0 +1,42 @@
+/** Answers that are due at once, told a few at a time: a thousand in one go keep everybody waiting who is to be decided next. */
+import type { Clock } from '../lib/clock.ts';
+
+/** So many take half a millisecond. Design value. */
+const atOnce = 50;
+const pauseMs = 1;
+
+export class Telling {
+  readonly #clock: Clock;
+  #waiting: (() => void)[] = [];
+  #cancel: () => void = () => {};
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Answers that wait. */
+  get length(): number {
+    return this.#waiting.length;
+  }
+
+  /** Each is called once, in this order, behind those that wait already. */
+  tell(answers: readonly (() => void)[]): void {
+    const isAtRest = this.#waiting.length === 0;
+    for (const answer of answers) this.#waiting.push(answer);
+    if (isAtRest) this.#some();
+  }
+
+  /** Tells all that are left, before whoever tells them goes. */
+  finish(): void {
+    this.#cancel();
+    const left = this.#waiting;
+    this.#waiting = [];
+    for (const answer of left) answer();
+  }
+
+  #some(): void {
+    const some = this.#waiting.splice(0, atOnce);
+    for (const answer of some) answer();
+    if (this.#waiting.length > 0) this.#cancel = this.#clock.after(pauseMs, () => this.#some());
+  }
+}
