@@ -67,12 +67,12 @@ export class CommandQueue {
   #readAll(): Reader {
     const reader = this.#watched({ from: this.#lanes.next }, (message) => {
       if (this.#reader !== reader) return;
-      this.#lanes.offer(message);
+      const isNew = this.#lanes.offer(message);
       if (this.#lanes.isFull || this.#options.isFull()) {
         this.#reader = null;
         void reader.stop();
       }
-      this.#options.wake();
+      if (isNew) this.#options.wake();
     });
     return reader;
   }

@@ -170,7 +170,9 @@ class ActiveController implements Controller {
         commands,
         fair: fairRate,
         quota: (actor, position) => summing.rateOf(actor, position),
-        refused: (message, actor, rate) => summing.overRate(message, actor, rate),
+        refused: (message, actor, rate) => {
+          if (summing.overRate(message, actor, rate)) this.#call();
+        },
         isFull: () => summing.isFull,
         wake: () => this.#call(),
         onFault: (error) => this.#fail(error),
@@ -194,6 +196,7 @@ class ActiveController implements Controller {
         this.#answer(actor, id, answer);
       },
       isActive: () => this.#active,
+      wake: () => this.#call(),
       ready: async (attempt) => {
         if (attempt > 0) {
           await this.#pause(attempt);

@@ -75,17 +75,19 @@ export class Lanes {
     return oldest;
   }
 
-  /** Takes up a message in the order of the stream. */
-  offer(message: Message): void {
+  /**
+   * Takes up a message in the order of the stream.
+   * @returns whether somebody has something to be decided who had nothing: of all others it is known when they may go on (`pauseMs`)
+   */
+  offer(message: Message): boolean {
     this.#position = message.position;
     const lane = this.#lane(tokenOf(message));
     lane.meter(message.recordedMs, this.#options.fair);
-    if (message.position <= lane.through) return;
-    if (lane.behindFrom === null && !lane.isFull) this.#admit(lane, message);
-    else {
-      lane.behindFrom ??= message.position;
-      lane.passedAt = message.position;
-    }
+    if (message.position <= lane.through) return false;
+    if (lane.behindFrom === null && !lane.isFull) return this.#admit(lane, message);
+    lane.behindFrom ??= message.position;
+    lane.passedAt = message.position;
+    return false;
   }
 
   /**
@@ -142,16 +144,17 @@ export class Lanes {
     return soonest === Number.POSITIVE_INFINITY ? null : Math.max(1, soonest);
   }
 
-  #admit(lane: Lane, message: Message): void {
+  #admit(lane: Lane, message: Message): boolean {
     lane.through = message.position;
     const quota = this.#options.quota(lane.actor, message.position);
     if (quota && !lane.admits(message.recordedMs, quota)) {
       this.#options.refused(message, lane.actor, quota);
-      return;
+      return false;
     }
     lane.push(message);
     this.#messages += 1;
     this.#bytes += message.body.length;
+    return lane.length === 1;
   }
 
   #takeOf(lane: Lane, taken: Message[], nowMs: number): boolean {

@@ -62,17 +62,19 @@ export class Refusals {
     return second.single <= singleMax;
   }
 
-  /** A message that is not even parsed: only who sent it is looked at. */
-  refuse(message: Message, actor: string, refusal: Refusal): void {
-    this.add(senderOf(message, actor), refusal);
+  /** A message of which only the sender is looked at. @returns as `add` */
+  refuse(message: Message, actor: string, refusal: Refusal): boolean {
+    return this.add(senderOf(message, actor), refusal);
   }
 
-  add(sender: Sender, refusal: Refusal): void {
+  /** @returns whether a sum is due sooner than it was: a new one, and one that has become large */
+  add(sender: Sender, refusal: Refusal): boolean {
     const key = `${sender.actor} ${refusal.code}`;
     const sum = this.#sums.get(key);
     if (sum) sum.senders.push(sender);
     else this.#sums.set(key, { actor: sender.actor, refusal, senders: [sender] });
     this.#unanswered += 1;
+    return sum === undefined || sum.senders.length === sumMax;
   }
 
   /** Sums that are to be recorded now: the first of an actor at once, others when a second has gone by, or when they are large. */

@@ -29,6 +29,8 @@ export interface SummingOptions {
   /** Whether what is decided now counts, and all that was decided before is folded in; after a pause where it was not so before. */
   readonly ready: (attempt: number) => Promise<boolean>;
   readonly isActive: () => boolean;
+  /** There is room again for more that is to be refused. */
+  readonly wake: () => void;
   /** Resolves when the commit is folded in, and does what its fate calls for. */
   readonly settled: (appended: Appended) => Promise<void>;
 }
@@ -52,7 +54,7 @@ export class Summing {
   /** Made anew each time that a controller becomes active, when it has read what others have decided. */
   constructor(options: SummingOptions) {
     this.#options = options;
-    this.#telling = new Telling(options.clock);
+    this.#telling = new Telling(options.clock, options.wake);
     this.#lookBack();
   }
 
@@ -86,9 +88,9 @@ export class Summing {
     return rate === null ? null : { perSecond: rate, burst: burst ?? Math.max(1, Math.ceil(rate)) };
   }
 
-  /** A message over the rate of its actor. */
-  overRate(message: Message, actor: string, rate: Rate): void {
-    this.#refusals.refuse(message, actor, rateLimited(actor, rate));
+  /** A message over the rate of its actor. @returns whether something is to be recorded sooner than was known */
+  overRate(message: Message, actor: string, rate: Rate): boolean {
+    return this.#refusals.refuse(message, actor, rateLimited(actor, rate));
   }
 
   mayRecord(actor: string): boolean {

@@ -7,11 +7,14 @@ const pauseMs = 1;
 
 export class Telling {
   readonly #clock: Clock;
+  readonly #atRest: () => void;
   #waiting: (() => void)[] = [];
   #cancel: () => void = () => {};
 
-  constructor(clock: Clock) {
+  /** @param atRest called whenever nothing waits any more */
+  constructor(clock: Clock, atRest: () => void) {
     this.#clock = clock;
+    this.#atRest = atRest;
   }
 
   /** Answers that wait. */
@@ -38,5 +41,6 @@ export class Telling {
     const some = this.#waiting.splice(0, atOnce);
     for (const answer of some) answer();
     if (this.#waiting.length > 0) this.#cancel = this.#clock.after(pauseMs, () => this.#some());
+    else this.#atRest();
   }
 }

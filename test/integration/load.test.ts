@@ -196,6 +196,41 @@ test('a controller that is told to stop while it records a sum stops', () =>
     perMillisecond(),
   ));
 
+test('where more is over the rate than may wait for its answer, reading goes on once that is recorded and told', () =>
+  staged(
+    async (stage) => {
+      const [begun, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+      const log = inFrontOf(stage.log, {
+        append: async (message) => {
+          if (String(message.body).includes('CommandsRefused')) {
+            begun.resolve();
+            await gate.promise;
+          }
+          return stage.log.append(message);
+        },
+      });
+      await stage.controller(systemClock, { commands: stage.commands, log });
+      await stage.send('SetQuota', { actor: 'mallory', limits: { rate: 1, burst: 1 } }, { actor: 'root' });
+      await until(() => stage.events('QuotaSet').length === 1, 'the quota is set');
+      await creates(stage, 2, 'mallory');
+      await begun.promise;
+      await creates(stage, 9_000, 'mallory', 'more');
+      const last = await stage.send('CreateNetwork', { name: 'last' });
+      gate.resolve();
+      await until(() => stage.answersTo(last).length > 0, 'somebody behind all of them is decided');
+      const told = () => stage.answers.filter(({ body }) => body.code === 'RATE_LIMITED');
+      // the few that were within the rate are not in it
+      await until(
+        () => refusedIn(stage) > 8_900 && told().length === refusedIn(stage),
+        'each is recorded and answered',
+      );
+      assert.equal(new Set(told().map(({ subject }) => subject)).size, told().length, 'each once');
+      stage.audit();
+    },
+    {},
+    perMillisecond(),
+  ));
+
 test('more than the quota is refused with what stands in the way; beyond a few a second it is summed', () =>
   staged(async (stage) => {
     await stage.controller();

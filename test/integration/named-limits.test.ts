@@ -10,6 +10,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { gcPeriods } from '../../events/garbage.ts';
 import { commandId } from '../../events/names.ts';
 import { refuse } from '../../events/refusals.ts';
+import { rangeWith, withRange } from '../../events/refused-ranges.ts';
 import { emptyMemory } from '../../projections/event-filter.ts';
 import { createCollector } from '../../services/collector/collector.ts';
 import { Refusals } from '../../services/controller/refusals.ts';
@@ -96,6 +97,22 @@ const limits: Readonly<Record<string, Driven>> = {
       assert.equal(sum?.senders.length, 8_192);
       if (sum) refusals.recorded(sum, 1, 0);
       assert.equal(refusals.isFull, false, 'one is recorded');
+    },
+  },
+
+  REFUSED_ACTORS_MAX: { by: 'test/integration/refused-forgotten.test.ts' },
+  rangesMax: {
+    limit: '64 each',
+    drive: async () => {
+      const sum = { actor: 'mallory', code: 'RATE_LIMITED', detail: 'too many', count: 5 };
+      let ranges: ReturnType<typeof withRange> = [];
+      for (let n = 1; n <= 64; n++) ranges = withRange(ranges, { ...sum, first: 10 * n, last: 10 * n + 5 }, n);
+      assert.equal(ranges.length, 64);
+      assert.equal(rangeWith(ranges, 18), undefined, 'between the oldest two');
+      ranges = withRange(ranges, { ...sum, first: 1_000, last: 1_005 }, 65);
+      assert.equal(ranges.length, 64);
+      assert.equal(rangeWith(ranges, 18)?.first, 10, 'the oldest two are one');
+      assert.equal(rangeWith(ranges, 1_003)?.position, 65);
     },
   },
 

@@ -61,6 +61,23 @@ describe('turns', () => {
     );
   });
 
+  it('are announced by whoever had nothing waiting', () => {
+    const queue = new Queue();
+    queue.publish('alice', 2, 10);
+    queue.publish('bob', 1, 10);
+    const offers = queue.stored.map((message) =>
+      new Lanes({ fair, quota: () => null, refused: () => undefined }, 1).offer(message),
+    );
+    assert.deepEqual(offers, [true, true, true], 'each is the first of its lane');
+    const lanes = new Lanes({ fair, quota: () => null, refused: () => undefined }, 1);
+    assert.deepEqual(
+      queue.stored.map((message) => lanes.offer(message)),
+      [true, false, true],
+    );
+    assert.equal(lanes.take(16, 0).length, 3);
+    assert.equal(lanes.offer({ ...(queue.stored[0] as Message), position: 4 }), true, 'all that waited is taken');
+  });
+
   it('go on where they were left, however many actors there are', () => {
     const queue = new Queue();
     for (let actor = 0; actor < 40; actor++) queue.publish(`a${actor}`, 5, 10);

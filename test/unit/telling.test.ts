@@ -14,7 +14,10 @@ const upTo = (count: number): readonly number[] => Array.from({ length: count },
 
 test('a thousand answers go out in slices, and what comes meanwhile goes behind them', async () => {
   const clock = new FakeClock();
-  const telling = new Telling(clock);
+  let rests = 0;
+  const telling = new Telling(clock, () => {
+    rests += 1;
+  });
   const { list, answers } = told();
   telling.tell(answers(0, 1_000));
   const first = list.length;
@@ -25,12 +28,13 @@ test('a thousand answers go out in slices, and what comes meanwhile goes behind 
   let slices = 1;
   for (; telling.length > 0; slices++) await clock.advance(1);
   assert.ok(slices >= 10, `${slices} slices`);
+  assert.equal(rests, 1);
   assert.deepEqual(list, upTo(1_010));
 });
 
 test('a few are told at once, and all that are left at the end, none twice', async () => {
   const clock = new FakeClock();
-  const telling = new Telling(clock);
+  const telling = new Telling(clock, () => undefined);
   const { list, answers } = told();
   telling.tell(answers(0, 3));
   assert.deepEqual(list, upTo(3));
