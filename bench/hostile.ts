@@ -13,7 +13,7 @@ import { median, percentile, round, startService } from './lib.ts';
 const samples = Number(process.argv[2] ?? 250);
 const perSecond = Number(process.argv[3] ?? 1_000);
 /** Beside it and alone in turns, so that what the machine does otherwise falls on both. */
-const rounds = Number(process.argv[4] ?? 5);
+const rounds = Number(process.argv[4] ?? 9);
 /**
  * Long enough to be over any fair rate, and for what was let through before that to be carried out. Who is alone begins after as long a
  * rest: the first commands behind one take longer.

@@ -10,7 +10,7 @@ import type { Appended, Message, Stream } from '../lib/stream.ts';
 import { refusedAnswer } from './answers.ts';
 import type { Rate } from './bucket.ts';
 import type { Intake } from './intake.ts';
-import { Refusals, type Sender, unansweredMax } from './refusals.ts';
+import { Refusals, type Sender, type Sum, unansweredMax } from './refusals.ts';
 import type { Round, RoundContext } from './round.ts';
 import { type Recorded, sumsOf } from './sums.ts';
 import { Telling } from './telling.ts';
@@ -139,10 +139,11 @@ export class Summing {
     }
     for (const { sum, senders } of recorded) {
       // One that was sent twice, and decided once, has its answer.
-      const answered = senders.filter((sender) => !this.#isForgotten(sender, sum.refusal) && !this.#isDecided(sender));
-      const answers = answered.map((sender) => {
-        const at = this.#stored(sender, sum.refusal)?.position ?? position;
-        return () => this.#answer(sender, sum.refusal, at);
+      const stored = this.#stored(sum);
+      const answers = senders.flatMap((sender) => {
+        const range = rangeWith(stored, sender.sequence);
+        if (this.#isForgotten(sender, range) || this.#isDecided(sender)) return [];
+        return [() => this.#answer(sender, sum.refusal, range?.position ?? position)];
       });
       this.#telling.tell(answers);
       this.#refusals.recorded(sum, senders.length, clock.monotonicMs());
@@ -157,24 +158,23 @@ export class Summing {
   /** What the log does not hold yet: another controller may have recorded some of it, or a commit of ours that nobody acknowledged all. */
   #notStored(recorded: readonly Recorded[]): readonly Recorded[] {
     return recorded.flatMap(({ sum, senders }) => {
-      const open = senders.filter(
-        (sender) => !this.#stored(sender, sum.refusal) && !this.#isForgotten(sender, sum.refusal),
-      );
+      const stored = this.#stored(sum);
+      const open = senders.filter((sender) => {
+        const range = rangeWith(stored, sender.sequence);
+        return !range && !this.#isForgotten(sender, range);
+      });
       return open.length > 0 ? [{ sum, senders: open }] : [];
     });
   }
 
-  #stored({ actor, sequence }: Sender, { code }: Refusal): RefusedRange | undefined {
-    const ranges = this.#options.realm.shared.refused.get(actor);
-    return rangeWith(
-      ranges?.filter((range) => range.code === code),
-      sequence,
-    );
+  /** What the log holds of an actor and a code. */
+  #stored({ actor, refusal: { code } }: Sum): readonly RefusedRange[] {
+    return this.#options.realm.shared.refused.get(actor)?.filter((range) => range.code === code) ?? [];
   }
 
   /** Another controller has refused it, answered it and gone on: what the log holds of it is forgotten (services/lib/realm.ts). */
-  #isForgotten(sender: Sender, refusal: Refusal): boolean {
-    return sender.sequence < this.#options.realm.roundFrom && !this.#stored(sender, refusal);
+  #isForgotten(sender: Sender, stored: RefusedRange | undefined): boolean {
+    return sender.sequence < this.#options.realm.roundFrom && !stored;
   }
 
   #isDecided({ actor, id }: Sender): boolean {
