@@ -83,7 +83,7 @@ export const endLine = (end: ExportEnd): string => `${JSON.stringify({ end })}\n
 export const checkpointLine = ({ checkpoint, signature }: SignedCheckpoint): string =>
   `${JSON.stringify({ checkpoint, signature })}\n`;
 
-let lastSecond = -1;
+let lastSecond = Number.NaN;
 let secondText = '';
 
 /** RFC 3339 with milliseconds. What a log holds was recorded in the same second, mostly, so the text of that is kept. */

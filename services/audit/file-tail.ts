@@ -13,19 +13,22 @@ export class FileTail {
   readonly #handle: FileHandle;
   /** How far the file is written. */
   end: number;
-  #filling = Buffer.allocUnsafeSlow(WAITING_BYTES);
-  #other = Buffer.allocUnsafeSlow(WAITING_BYTES);
+  #filling: Buffer;
+  #other: Buffer;
   /** How much of the one that is being filled waits. */
   #length = 0;
   #writing: Promise<void> | null = null;
 
-  constructor(handle: FileHandle, at: number) {
+  constructor(handle: FileHandle, at: number, waitingBytes: number = WAITING_BYTES) {
     this.#handle = handle;
     this.end = at;
+    this.#filling = Buffer.allocUnsafeSlow(waitingBytes);
+    this.#other = Buffer.allocUnsafeSlow(waitingBytes);
   }
 
   /** Copies the piece; resolves when there is room for the next. @throws what the file system says, of this one or one before */
   async append(piece: Uint8Array): Promise<void> {
+    if (piece.length === 0) return;
     if (this.#length + piece.length > this.#filling.length) await this.written();
     if (piece.length > this.#filling.length) this.#filling = Buffer.allocUnsafeSlow(2 * piece.length);
     this.#filling.set(piece, this.#length);

@@ -11,19 +11,28 @@ const LINE_BYTES_MAX = 1024 * 1024;
 const LOOKED_BACK_MAX = 1_000;
 const LF = 10;
 
-/** The last checkpoint in the file. What was being written when the writer was killed is cut off: the next would stand on its line. */
+const beginning = '{"checkpoint":';
+
+const checkpointIn = (line: string): Checkpoint | null => {
+  const entry = line.startsWith(beginning) ? parseLine(line) : null;
+  return entry?.kind === 'checkpoint' ? parseCheckpoint(entry.checkpoint.checkpoint) : null;
+};
+
+/**
+ * The last checkpoint in the file. What was being written when the writer was killed is cut off: the next would stand on its line. A file
+ * that is something else stays as it is.
+ */
 const lastIn = async (handle: FileHandle, file: string): Promise<Checkpoint | null> => {
   const { size } = await handle.stat();
   const start = Math.max(0, size - LINE_BYTES_MAX);
   const tail = Buffer.alloc(size - start);
   await handle.read(tail, 0, tail.length, start);
   const end = tail.lastIndexOf(LF) + 1;
-  if (start + end < size) await handle.truncate(start + end);
-  if (start + end === 0) return null;
-  const line = tail.toString('utf8', tail.lastIndexOf(LF, end - 2) + 1, end - 1);
-  const entry = line.startsWith('{"checkpoint":') ? parseLine(line) : null;
-  const last = entry?.kind === 'checkpoint' ? parseCheckpoint(entry.checkpoint.checkpoint) : null;
-  if (last === null) throw new Error(`${file}: its last line is no checkpoint`);
+  const begun = tail.toString('utf8', end);
+  const last = end === 0 ? null : checkpointIn(tail.toString('utf8', tail.lastIndexOf(LF, end - 2) + 1, end - 1));
+  const isOurs = (last !== null || start + end === 0) && (begun.startsWith(beginning) || beginning.startsWith(begun));
+  if (!isOurs) throw new Error(`${file}: its last line is no checkpoint`);
+  if (begun !== '') await handle.truncate(start + end);
   return last;
 };
 

@@ -91,7 +91,7 @@ export class Checkpoints {
   start(): void {
     if (this.#known !== null && this.#known.position > this.#chain.position) this.#refuse();
     this.#isRunning = true;
-    this.#then(() => this.#keep());
+    this.#then('the file of checkpoints cannot be kept', () => this.#keep());
     this.#arm();
   }
 
@@ -112,16 +112,12 @@ export class Checkpoints {
   }
 
   #ask(): void {
-    this.#then(async () => {
-      await this.#make();
-      await this.#keep();
-    });
+    this.#then('no checkpoint could be made', () => this.#make());
+    this.#then('the file of checkpoints cannot be kept', () => this.#keep());
   }
 
-  #then(step: () => Promise<void>): void {
-    this.#making = this.#making
-      .then(step)
-      .catch((error: unknown) => this.#deps.logger.error({ error }, 'no checkpoint could be made'));
+  #then(otherwise: string, step: () => Promise<void>): void {
+    this.#making = this.#making.then(step).catch((error: unknown) => this.#deps.logger.error({ error }, otherwise));
   }
 
   /** In the file, too: what another collector has made, and what was left out when one of us was killed or the disk was full. */

@@ -82,8 +82,9 @@ export class CommandQueue {
     const subjects = [`cnm.command.${token}`, `cnm.command.${token}.>`];
     const reader = this.#watched({ from: behindFrom ?? 1, subjects }, (message) => {
       if (this.#refills.get(lane) !== reader) return;
-      if (!this.#lanes.refill(lane, message)) this.#end(lane, reader);
-      this.#options.wake();
+      const wasEmpty = lane.length === 0;
+      if (!this.#lanes.refill(lane, message) || this.#options.isFull()) this.#end(lane, reader);
+      if (wasEmpty && lane.length > 0) this.#options.wake();
     });
     this.#refills.set(lane, reader);
     reader.caughtUp.then(

@@ -197,6 +197,7 @@ class ActiveController implements Controller {
       },
       isActive: () => this.#active,
       wake: () => this.#call(),
+      onFault: (error) => this.#fail(error),
       ready: async (attempt) => {
         if (attempt > 0) {
           await this.#pause(attempt);

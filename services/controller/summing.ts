@@ -31,6 +31,7 @@ export interface SummingOptions {
   readonly isActive: () => boolean;
   /** There is room again for more that is to be refused. */
   readonly wake: () => void;
+  readonly onFault: (error: unknown) => void;
   /** Resolves when the commit is folded in, and does what its fate calls for. */
   readonly settled: (appended: Appended) => Promise<void>;
 }
@@ -54,7 +55,7 @@ export class Summing {
   /** Made anew each time that a controller becomes active, when it has read what others have decided. */
   constructor(options: SummingOptions) {
     this.#options = options;
-    this.#telling = new Telling(options.clock, options.wake);
+    this.#telling = new Telling(options.clock, options.wake, options.onFault);
     this.#lookBack();
   }
 

@@ -8,13 +8,18 @@ const pauseMs = 2;
 export class Telling {
   readonly #clock: Clock;
   readonly #atRest: () => void;
+  readonly #onFault: (error: unknown) => void;
   #waiting: (() => void)[] = [];
   #cancel: () => void = () => {};
 
-  /** @param atRest called whenever nothing waits any more */
-  constructor(clock: Clock, atRest: () => void) {
+  /**
+   * @param atRest called whenever nothing waits any more
+   * @param onFault told what an answer throws; those behind it are not told
+   */
+  constructor(clock: Clock, atRest: () => void, onFault: (error: unknown) => void) {
     this.#clock = clock;
     this.#atRest = atRest;
+    this.#onFault = onFault;
   }
 
   /** Answers that wait. */
@@ -32,15 +37,21 @@ export class Telling {
   /** Tells all that are left, before whoever tells them goes. */
   finish(): void {
     this.#cancel();
-    const left = this.#waiting;
-    this.#waiting = [];
-    for (const answer of left) answer();
+    this.#call(this.#waiting.splice(0));
   }
 
   #some(): void {
-    const some = this.#waiting.splice(0, atOnce);
-    for (const answer of some) answer();
+    this.#call(this.#waiting.splice(0, atOnce));
     if (this.#waiting.length > 0) this.#cancel = this.#clock.after(pauseMs, () => this.#some());
     else this.#atRest();
+  }
+
+  #call(answers: readonly (() => void)[]): void {
+    try {
+      for (const answer of answers) answer();
+    } catch (error) {
+      this.#waiting = [];
+      this.#onFault(error);
+    }
   }
 }

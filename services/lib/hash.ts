@@ -26,8 +26,12 @@ const ADDED_LATER: ReadonlySet<string> = new Set([
 export const originalHeaders = (message: Pick<Message, 'headers'>): ReturnType<Message['headers']> =>
   message.headers().filter(([name]) => !ADDED_LATER.has(name));
 
+/** Beyond so many, which none of ours has, sorting in place takes too long. */
+const INSERTED_MAX = 16;
+
 /** By insertion, which keeps the order of equal names: there are a handful. */
 const sortedByName = (headers: ReturnType<Message['headers']>): ReturnType<Message['headers']> => {
+  if (headers.length > INSERTED_MAX) return headers.toSorted(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
   const sorted = [...headers];
   for (const [index, header] of headers.entries()) {
     let at = index;

@@ -54,7 +54,7 @@ export const connectNats = async (options: ConnectOptions): Promise<NatsConnecti
   const { apiPrefix, tls: given = wantsTls(servers) ? {} : undefined, ...identity } = options.security ?? {};
   const tls = given && { ...given, ...serverIdentity(servers) };
   const startedMs = clock.monotonicMs();
-  let refusedSinceMs: number | null = null;
+  const refusals = new Refusals();
   for (let attempt = 1; ; attempt++) {
     try {
       const connection = await connect({
@@ -84,8 +84,7 @@ export const connectNats = async (options: ConnectOptions): Promise<NatsConnecti
       if (certificates !== null)
         throw new NatsFault('TLS_REFUSED', `no TLS connection to ${url}: ${certificates}`, { cause: error });
       if (isRefusal(error)) {
-        refusedSinceMs ??= clock.monotonicMs();
-        if (clock.monotonicMs() - refusedSinceMs + RETRY_MS > refusedMs)
+        if (refusals.lastFor(clock.monotonicMs()) + RETRY_MS > refusedMs)
           throw new NatsFault('NOT_PERMITTED', `${url} refuses ${role}: ${describeError(error)}; ${CREDENTIALS}`, {
             cause: error,
           });
@@ -143,17 +142,31 @@ const wantsTls = (servers: readonly string[]): boolean => servers.some((server) 
 const isRefusal = (error: unknown): boolean =>
   error instanceof Error && (error.name === 'AuthorizationError' || error.name === 'UserAuthenticationExpiredError');
 
+/** Refused logins in a row. Behind a pause they count anew: the server was away meanwhile, and may have been reloaded again. */
+class Refusals {
+  #sinceMs = 0;
+  #lastMs = Number.NEGATIVE_INFINITY;
+
+  /** @returns for how long there has been one after another, this one included */
+  lastFor(nowMs: number): number {
+    if (nowMs - this.#lastMs > REFUSED_MS / 2) this.#sinceMs = nowMs;
+    this.#lastMs = nowMs;
+    return nowMs - this.#sinceMs;
+  }
+}
+
 /** Closes a connection whose server has refused to let it in again for so long that it means it. */
 const endRefused = async (connection: NatsConnection, clock: Clock, log: Logger): Promise<void> => {
-  let sinceMs: number | null = null;
+  let refusals = new Refusals();
   for await (const status of connection.status()) {
-    if (status.type === 'reconnect') sinceMs = null;
+    if (status.type === 'reconnect') refusals = new Refusals();
     if (status.type !== 'error' || !isRefusal(status.error)) continue;
-    sinceMs ??= clock.monotonicMs();
-    if (clock.monotonicMs() - sinceMs < REFUSED_MS) continue;
+    if (refusals.lastFor(clock.monotonicMs()) < REFUSED_MS) continue;
     log.error({ err: status.error }, 'the NATS server lets us in no more');
-    await connection.close();
+    break;
   }
+  // Not in there: it waits until all who read its status have come to an end.
+  await connection.close();
 };
 
 const logStatus = async (connection: NatsConnection, log: Logger): Promise<void> => {

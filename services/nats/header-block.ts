@@ -14,6 +14,8 @@ export const listHeaders = (headers: MsgHdrs | undefined): HeaderList => {
 };
 
 const END = '\r\n';
+/** Each name is compared with those before it. */
+const HEADERS_MAX = 32;
 
 /** The version line of messages without a status (ADR-4). */
 const beginning = 'NATS/1.0\r\n';
@@ -35,6 +37,7 @@ export const parseHeaderBlock = (text: string): HeaderList | null => {
     const end = text.indexOf(END, at);
     const colon = text.indexOf(':', at);
     const name = text.slice(at, colon);
+    if (list.length === HEADERS_MAX) return null;
     for (let before = 0; before < list.length; before++) if (list[before]?.[0] === name) return null;
     list.push([name, text.slice(text.charCodeAt(colon + 1) === 32 ? colon + 2 : colon + 1, end)]);
     at = end + END.length;

@@ -16,6 +16,8 @@ import { regressed } from '../nats/regressed.ts';
 import type { Report } from './reports.ts';
 import { reportingSpan } from './tracing.ts';
 
+const stoppedAtStart = (): Error => new Error('worker: stopped while it was starting');
+
 /** Another worker reports for this host: this one must stop. */
 export class Fenced extends Error {
   override name = 'Fenced';
@@ -68,10 +70,12 @@ export class Outbox {
     const { boundary, clock } = this.#options;
     const id = clock.randomId(12);
     for (let attempt = 0; !this.#open; attempt++) {
-      if (this.#parting) throw new Error('worker: stopped while it was starting');
+      if (this.#parting) throw stoppedAtStart();
       this.#head = boundary.outcomeHead;
       const body = joinCommit(reports().map((report, index) => encodeEvent(this.#envelop(report, `${id}.${index}`))));
-      this.#open = (await this.#append(id, body, attempt)) === 'stored';
+      const isStored = (await this.#append(id, body, attempt)) === 'stored';
+      if (this.#parting) throw stoppedAtStart();
+      this.#open = isStored;
     }
   }
 

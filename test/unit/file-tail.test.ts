@@ -39,6 +39,27 @@ for (const atOnce of [1_000_000, 100, 3]) {
   });
 }
 
+for (const waitingBytes of [1, 16, 64])
+  test(`of what comes ${waitingBytes} bytes may wait: larger pieces and many at once come out in order`, async () => {
+    const { handle, text } = file(7);
+    const tail = new FileTail(handle, 0, waitingBytes);
+    for (const piece of pieces) await tail.append(Buffer.from(piece));
+    await tail.append(Buffer.alloc(0));
+    await tail.append(Buffer.from('end'));
+    await tail.written();
+    assert.equal(text(tail.end), `${whole}end`);
+  });
+
+test('what the disk does not take is thrown by whoever comes next and has to wait', async () => {
+  const tail = new FileTail(file(50, 120).handle, 0, 64);
+  await assert.rejects(
+    async () => {
+      for (const piece of pieces) await tail.append(Buffer.from(piece));
+    },
+    { code: 'ENOSPC' },
+  );
+});
+
 test('a disk that is full: what was taken is a beginning, and the reason is thrown', async () => {
   const { handle, text } = file(50, 120);
   const tail = new FileTail(handle, 0);

@@ -10,14 +10,20 @@ const told = () => {
     Array.from({ length: count }, (_, index) => () => void list.push(from + index));
   return { list, answers };
 };
+const noFault = (error: unknown): void => assert.fail(String(error));
+
 const upTo = (count: number): readonly number[] => Array.from({ length: count }, (_, index) => index);
 
 test('a thousand answers go out in slices, and what comes meanwhile goes behind them', async () => {
   const clock = new FakeClock();
   let rests = 0;
-  const telling = new Telling(clock, () => {
-    rests += 1;
-  });
+  const telling = new Telling(
+    clock,
+    () => {
+      rests += 1;
+    },
+    noFault,
+  );
   const { list, answers } = told();
   telling.tell(answers(0, 1_000));
   const first = list.length;
@@ -34,7 +40,7 @@ test('a thousand answers go out in slices, and what comes meanwhile goes behind 
 
 test('a few are told at once, and all that are left at the end, none twice', async () => {
   const clock = new FakeClock();
-  const telling = new Telling(clock, () => undefined);
+  const telling = new Telling(clock, () => undefined, noFault);
   const { list, answers } = told();
   telling.tell(answers(0, 3));
   assert.deepEqual(list, upTo(3));
@@ -45,4 +51,26 @@ test('a few are told at once, and all that are left at the end, none twice', asy
   assert.deepEqual(list, upTo(503));
   telling.tell(answers(503, 1));
   assert.deepEqual(list, upTo(504));
+});
+
+test('an answer that cannot be given is told to whoever can end the controller, wherever it is met', async () => {
+  for (const at of ['first', 'later', 'last'] as const) {
+    const clock = new FakeClock();
+    const faults: unknown[] = [];
+    const telling = new Telling(
+      clock,
+      () => undefined,
+      (error) => faults.push(error),
+    );
+    const { list, answers } = told();
+    const bad = () => {
+      throw new Error('closed');
+    };
+    telling.tell(at === 'first' ? [bad, ...answers(0, 100)] : [...answers(0, 100), bad, ...answers(100, 100)]);
+    if (at === 'later') await clock.advance(1_000);
+    if (at === 'last') telling.finish();
+    assert.equal(faults.length, 1, at);
+    assert.equal(telling.length, 0);
+    assert.deepEqual(list, upTo(at === 'first' ? 0 : 100));
+  }
 });
