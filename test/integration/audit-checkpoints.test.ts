@@ -151,10 +151,17 @@ test('what the file lacks is appended at the next start, and what was half writt
 
 test('a file that ends with something else is left alone, and the stream goes on', async () => {
   await grow(5);
-  await writeFile(join(folder, 'a'), 'notes of somebody\n');
-  await (await collector('a')).stop();
-  assert.deepEqual(made(), [5]);
-  assert.deepEqual(await linesOf('a'), ['notes of somebody']);
+  for (const [round, notes] of [
+    'notes of somebody\n',
+    'without a line end',
+    'two\nof which one is not ended',
+  ].entries()) {
+    if (round > 0) await grow(5);
+    await writeFile(join(folder, 'a'), notes);
+    await (await collector('a')).stop();
+    assert.equal(await readFile(join(folder, 'a'), 'utf8'), notes);
+  }
+  assert.deepEqual(made(), [5, 10, 15]);
 });
 
 test('a log that is not the one that was signed is signed no more', async () => {
