@@ -80,7 +80,8 @@ export class CommandQueue {
   #refill(lane: Lane): void {
     const { token, behindFrom, passedAt } = lane;
     const subjects = [`cnm.command.${token}`, `cnm.command.${token}.>`];
-    const reader = this.#watched({ from: behindFrom ?? 1, subjects }, (message) => {
+    const ahead = this.#lanes.roomOf(lane);
+    const reader = this.#watched({ from: behindFrom ?? 1, subjects, ahead }, (message) => {
       if (this.#refills.get(lane) !== reader) return;
       const wasEmpty = lane.length === 0;
       if (!this.#lanes.refill(lane, message) || this.#options.isFull()) this.#end(lane, reader);

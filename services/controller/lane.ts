@@ -2,8 +2,15 @@
 import type { Message } from '../lib/stream.ts';
 import { Bucket, type Rate } from './bucket.ts';
 
-/** What one actor has in memory at most. What comes behind stays on the stream, and is read again when there is room. */
-export const laneLimits = { messagesMax: 1_024, bytesMax: 4 * 1024 * 1024, refillMessages: 256 } as const;
+/**
+ * What one actor has in memory at most. What comes behind stays on the stream, and is read again when there is room. `own`: what each may have
+ * beside others who have much, as long as there is any room.
+ */
+export const laneLimits = {
+  messagesMax: 1_024,
+  bytesMax: 4 * 1024 * 1024,
+  own: { messages: 16, bytes: 256 * 1024 },
+} as const;
 
 export class Lane {
   /** The actor as it stands in the subject. */
@@ -41,14 +48,6 @@ export class Lane {
 
   get bytes(): number {
     return this.#bytes;
-  }
-
-  get isFull(): boolean {
-    return this.length >= laneLimits.messagesMax || this.#bytes >= laneLimits.bytesMax;
-  }
-
-  get wantsMore(): boolean {
-    return this.behindFrom !== null && this.length <= laneLimits.refillMessages;
   }
 
   /** Position of the oldest command that is not taken; infinite where there is none. */

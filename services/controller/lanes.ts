@@ -6,10 +6,12 @@
 import { decodeToken } from '../../events/names.ts';
 import type { Message } from '../lib/stream.ts';
 import type { Rate } from './bucket.ts';
-import { Lane } from './lane.ts';
+import { Lane, laneLimits } from './lane.ts';
 
 /** Commands in memory at most, over all lanes; beyond it nothing is read until half of it is decided. */
 export const queueLimits = { messagesMax: 4_096, bytesMax: 64 * 1024 * 1024, lanesMax: 1_024 } as const;
+/** A lane is read on when it has no more than this part of what it may have. */
+const refillShare = 0.25;
 /** How long an actor counts as at work behind its last command: those who wait for each answer send the next one well within it. */
 const atWorkMs = 250;
 /** One command in this time is decided of who is held back: 20 a second. */
@@ -84,7 +86,7 @@ export class Lanes {
     const lane = this.#lane(tokenOf(message));
     lane.meter(message.recordedMs, this.#options.fair);
     if (message.position <= lane.through) return false;
-    if (lane.behindFrom === null && !lane.isFull) return this.#admit(lane, message);
+    if (lane.behindFrom === null && this.#fullness(lane) < 1) return this.#admit(lane, message);
     lane.behindFrom ??= message.position;
     lane.passedAt = message.position;
     return false;
@@ -97,7 +99,7 @@ export class Lanes {
   refill(lane: Lane, message: Message): boolean {
     if (lane.behindFrom === null) return false;
     if (message.position <= lane.through) return true;
-    if (lane.isFull) {
+    if (this.#fullness(lane) >= 1) {
       lane.behindFrom = message.position;
       return false;
     }
@@ -107,12 +109,18 @@ export class Lanes {
       return false;
     }
     lane.behindFrom = message.position + 1;
-    return !lane.isFull;
+    return this.#fullness(lane) < 1;
+  }
+
+  /** How many more commands a lane may have. */
+  roomOf(lane: Lane): number {
+    return Math.max(1, this.#share().messages - lane.length);
   }
 
   /** Lanes with room for what is still on the stream. */
   *wanting(): Generator<Lane> {
-    for (const lane of this.#lanes.values()) if (lane.wantsMore) yield lane;
+    for (const lane of this.#lanes.values())
+      if (lane.behindFrom !== null && this.#fullness(lane) < refillShare) yield lane;
   }
 
   /** The rest of what went by is gone from the stream, up to this position. */
@@ -142,6 +150,25 @@ export class Lanes {
     for (const lane of this.#lanes.values())
       if (lane.length > 0) soonest = Math.min(soonest, lane.takenMs + heldBackMs - nowMs);
     return soonest === Number.POSITIVE_INFINITY ? null : Math.max(1, soonest);
+  }
+
+  /** How much a lane has of what it may have; from 1 on it is full. */
+  #fullness(lane: Lane): number {
+    if (this.isFull) return 1;
+    const { messages, bytes } = this.#share();
+    return Math.max(lane.length / messages, lane.bytes / bytes);
+  }
+
+  /**
+   * What a lane may have. Beyond what each may, half of the memory is shared, and a lane takes as much as is left of it at most: the other half is
+   * for those who have nothing in memory.
+   */
+  #share(): { readonly messages: number; readonly bytes: number } {
+    const { messagesMax, bytesMax, own } = laneLimits;
+    return {
+      messages: Math.max(own.messages, Math.min(messagesMax, queueLimits.messagesMax / 2 - this.#messages)),
+      bytes: Math.max(own.bytes, Math.min(bytesMax, queueLimits.bytesMax / 2 - this.#bytes)),
+    };
   }
 
   #admit(lane: Lane, message: Message): boolean {

@@ -66,6 +66,8 @@ export interface ReadOptions {
    * pass over.
    */
   readonly until?: number;
+  /** How many messages the server may send ahead of what is handed out: for a read that will soon be stopped. Some thousand when left out. */
+  readonly ahead?: number;
 }
 
 /** A running read: never skips, never repeats, never reorders; survives reconnects and server restarts. */

@@ -5,9 +5,9 @@ import type { ReadOptions } from '../lib/stream.ts';
 import { apiPrefixOf, newInbox } from './link.ts';
 import { ackPrefixLength, DeliveredMessage } from './stored-message.ts';
 
-/** How many messages the server may send ahead; a new request goes out when a quarter of them is left. */
+/** How many messages the server may send ahead, if nothing else is asked for; a new request goes out when a quarter of them is left. */
 const WINDOW_MESSAGES = 2_000;
-const REFILL_MESSAGES = WINDOW_MESSAGES / 4;
+const REFILL_SHARE = 1 / 4;
 /**
  * The server drops a client that has 64 MiB unread, so one request never asks for that much; the next one goes out before its bytes are
  * used up, or the server would stand still until we ask again.
@@ -47,6 +47,7 @@ export class PullSession {
   private prefixLength = 0;
   /** How many messages are wanted at most. */
   private wanted = Number.POSITIVE_INFINITY;
+  private ahead = WINDOW_MESSAGES;
   private delivered = 0;
   private outstanding = 0;
   /** Of bodies, since the last request. */
@@ -63,7 +64,9 @@ export class PullSession {
   }
 
   /** Makes the consumer and asks for messages. Answers how many stored ones there are. @throws what the server or the library says */
-  async open(manager: JetStreamManager, { from, until, subjects = [] }: ReadOptions): Promise<number> {
+  async open(manager: JetStreamManager, options: ReadOptions): Promise<number> {
+    const { from, until, subjects = [], ahead = WINDOW_MESSAGES } = options;
+    this.ahead = ahead;
     // Of some subjects there are fewer: then the last ones are behind it.
     if (until !== undefined) this.wanted = Math.max(0, until - from + 1);
     const info = await manager.consumers.add(this.stream, consumerConfig(this.name, from, subjects));
@@ -100,8 +103,12 @@ export class PullSession {
     return heard;
   }
 
+  private get isNearlyUsed(): boolean {
+    return this.outstanding <= this.ahead * REFILL_SHARE;
+  }
+
   private pull(): void {
-    const window = Math.min(WINDOW_MESSAGES, this.wanted - this.delivered);
+    const window = Math.min(this.ahead, this.wanted - this.delivered);
     const batch = window - this.outstanding;
     if (batch <= 0) return;
     this.outstanding = window;
@@ -143,7 +150,7 @@ export class PullSession {
     this.outstanding--;
     this.bytes += message.body.length;
     this.handlers.message(message);
-    if ((this.outstanding <= REFILL_MESSAGES || this.bytes >= REFILL_BYTES) && !this.ended) this.pull();
+    if ((this.isNearlyUsed || this.bytes >= REFILL_BYTES) && !this.ended) this.pull();
   }
 
   private receiveStatus(msg: Msg): void {
@@ -160,7 +167,7 @@ export class PullSession {
     if (left !== '' && (code === REQUEST_OVER || code === CONFLICT)) {
       // a request is over, by time or by bytes
       this.outstanding -= Number(left);
-      if (this.outstanding <= REFILL_MESSAGES) this.pull();
+      if (this.isNearlyUsed) this.pull();
       return;
     }
     this.handlers.broken(`${code} ${headers?.description ?? ''}`, true);

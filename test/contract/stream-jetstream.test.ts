@@ -41,3 +41,22 @@ test('a server is asked for nothing behind what is wanted', async () => {
   );
   await reader.stop();
 });
+
+test('a server sends no more ahead than is asked for, and all of it in time', async () => {
+  const stream = await make();
+  for (let n = 1; n <= 400; n++) await stream.append({ subject: 't.a', body: `${n}`, id: `${n}` });
+  const before = connection.stats().inMsgs;
+  const few = stream.read({ from: 1, ahead: 8 }, () => void few.stop());
+  await few.closed;
+  await connection.flush();
+  const received = connection.stats().inMsgs - before;
+  assert.ok(received < 50, `${received} messages came for one`);
+  const seen: number[] = [];
+  const all = stream.read({ from: 1, ahead: 8 }, ({ position }) => seen.push(position));
+  await all.caughtUp;
+  await all.stop();
+  assert.deepEqual(
+    seen,
+    Array.from({ length: 400 }, (_, n) => n + 1),
+  );
+});

@@ -176,6 +176,20 @@ describe('what is in memory', () => {
     assert.equal(queue.lanes.take(100, 0).at(-1)?.position, 2_001);
   });
 
+  it('has room for whoever has nothing in it, beside any number of actors who have more than fits', () => {
+    for (const floods of [4, 5, 100]) {
+      const queue = new Queue();
+      for (let turn = 0; turn < 20; turn++)
+        for (let actor = 0; actor < floods; actor++) queue.publish(`mallory${actor}`, 100, 100_000);
+      assert.equal(queue.lanes.isFull, false);
+      assert.ok(queue.lanes.length > queueLimits.messagesMax / 4, 'what is shared, is used');
+      queue.publish('alice', 1);
+      assert.ok(queue.take(2 * floods).includes('alice'));
+      queue.refill();
+      assert.deepEqual([...queue.lanes.wanting()], []);
+    }
+  });
+
   it('is bounded over all actors, however many', () => {
     const queue = new Queue();
     for (let actor = 0; !queue.lanes.isFull; actor++) queue.publish(`a${actor}`, 1);
