@@ -28,7 +28,7 @@ const isWhole = (intent: Event | undefined): boolean => intent !== undefined && 
 
 const remember = (state: BoundaryState, event: Event, position: number): void => {
   const key = commandKey(event.meta.actor, event.meta.commandid);
-  if (!state.commands.has(key)) {
+  if (state.shared.remembers && !state.commands.has(key)) {
     const digest = event.meta.commanddigest ?? '';
     const endedAt = needsExecution(event) ? null : position;
     const ended = event.type === 'CommandRefused' ? 'refused' : null;

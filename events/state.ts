@@ -145,6 +145,8 @@ export interface CommandRow {
 /** What is decided for all hosts together: networks of the realm, and what is unique in them. Every host's state points to the one. */
 export interface SharedState {
   readonly journal: Journal;
+  /** Whether boundaries keep what they have decided as long as ids are valid: whoever decides nothing has no use for it, and it is most of a state. */
+  readonly remembers: boolean;
   readonly networks: Table<string, NetworkRow>;
   /** Lower-case name to id of the incarnation that holds it. */
   readonly networkNames: Table<string, string>;
@@ -199,7 +201,7 @@ export interface BoundaryState {
   readonly occupants: Table<string, number>;
   /** `tcp/8080` to those who hold it, one entry per port of a lease; what an open update gives up or takes is held as well. */
   readonly ports: Table<string, readonly PortHolder[]>;
-  /** By `commandKey`. */
+  /** By `commandKey`; empty, as `remembered` is, in a state that does not remember. */
   readonly commands: Table<string, CommandRow>;
   readonly remembered: Queue<{ readonly key: string; readonly decidedMs: number }>;
   /** Accepted commands that have not ended. */
@@ -218,13 +220,16 @@ export const isMoving = (state: BoundaryState, row: SandboxRow | undefined): boo
 export const plugOf = ({ plug, sandbox }: Pick<EndpointRow, 'plug' | 'sandbox'>): EndpointRow['plug'] =>
   plug !== null && plug.joinId === sandbox?.joinId ? plug : null;
 
-export const commandKey = (actor: string, id: string): string => `${actor} ${id}`;
+/** One string in one piece: keys are kept for long, and those put together by a template keep their parts. */
+export const commandKey = (actor: string, id: string): string => [actor, id].join(' ');
 
-export const sharedState = (): SharedState => {
+/** @param remembers see `SharedState` */
+export const sharedState = (remembers = true): SharedState => {
   const journal = new Journal();
   const uses = new Table<string, Use>(journal);
   return {
     journal,
+    remembers,
     networks: new CountedTable<NetworkRow>(journal, uses, ({ facts }) => networkUse(facts)),
     networkNames: new Table(journal),
     cells: new Table(journal),

@@ -48,10 +48,11 @@ export interface Realm {
   opening: Opening | null;
 }
 
-export const emptyRealm = (): Realm => ({
+/** @param remembers whether commands are kept that have ended (`SharedState`) */
+export const emptyRealm = (remembers = true): Realm => ({
   boundaries: new Map(),
   networks: new Map(),
-  shared: sharedState(),
+  shared: sharedState(remembers),
   awaited: new Set(),
   parked: new Set(),
   position: 0,

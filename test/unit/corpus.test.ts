@@ -7,7 +7,8 @@ import { Chain, writeHeads } from '../../services/audit/chain.ts';
 import { verifyExport } from '../../services/audit/verify.ts';
 import { chainHash } from '../../services/lib/hash.ts';
 import { readRange } from '../../services/lib/read-range.ts';
-import { applyMessage, emptyRealm } from '../../services/lib/realm.ts';
+import { applyMessage, emptyRealm, type Realm } from '../../services/lib/realm.ts';
+import { RealmReader, realmLines } from '../../services/lib/realm-lines.ts';
 import type { Message } from '../../services/lib/stream.ts';
 import { corpora, digestsAt, openCorpus, readDigests } from '../corpus/corpus.ts';
 
@@ -63,6 +64,26 @@ describe('corpora of logs', () => {
       assert.deepEqual([header.first, header.realm], [1, 'model']);
       const { position: last, digest } = chain;
       assert.deepEqual(end, { last, messages: last, digest, heads: writeHeads(chain.heads) });
+    });
+
+    it(`${name}: adds up to the same without what is remembered of commands, for those who decide nothing`, async () => {
+      const [whole, lean] = [emptyRealm(), emptyRealm(false)];
+      for (const message of await messagesOf(name)) {
+        applyMessage(whole, message);
+        applyMessage(lean, message);
+      }
+      const linesOf = (realm: Realm) => [...realmLines(realm)].map((line) => JSON.stringify(line));
+      const isOfCommands = (line: string): boolean => /^\["state","(remembered"|row","commands")/.test(line);
+      const lines = linesOf(whole);
+      assert.ok(lines.some(isOfCommands));
+      assert.deepEqual(
+        linesOf(lean),
+        lines.filter((line) => !isOfCommands(line)),
+      );
+      const carried = emptyRealm(false);
+      const reader = new RealmReader(carried);
+      for (const line of realmLines(whole)) reader.take(line);
+      assert.deepEqual(linesOf(carried), linesOf(lean));
     });
 
     it(`${name}: shows in every view what it showed then`, async () => {
