@@ -191,7 +191,8 @@ export const codeMeanings: Readonly<Record<Code, string>> = {
   COMMAND_MALFORMED: 'The message is no command: its subject, its JSON or a field is not as the schema says.',
   COMMAND_UNKNOWN: 'There is no such command, or not in this version.',
   COMMAND_TOO_LARGE: 'The message is larger than 65,536 bytes.',
-  COMMAND_TOO_OLD: 'Its id was minted more than 30 days ago, so whether it was decided before is not remembered.',
+  COMMAND_TOO_OLD:
+    'Its id was minted more than 30 days ago (`CNM_ID_DAYS`), so whether it was decided before is not remembered.',
   COMMAND_FROM_FUTURE: "Its id was minted more than 5 minutes ahead of the controller's clock.",
   COMMAND_ID_REUSED: 'The actor has sent another command under this id.',
   COMMAND_NOT_STARTED: 'It was read after its startBy.',

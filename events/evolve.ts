@@ -15,8 +15,6 @@ import { endMove, evolveSandbox, isOfSandbox } from './evolve-sandboxes.ts';
 import { evolveSettled } from './evolve-settled.ts';
 import { type BoundaryState, commandKey } from './state.ts';
 
-/** How long command ids are remembered; design value, 30 days. */
-export const memoryMs = 30 * 86_400_000;
 /** How far ahead of the controller's clock an id may be minted: clocks of senders differ. */
 export const skewMs = 5 * 60_000;
 
@@ -28,7 +26,7 @@ const isWhole = (intent: Event | undefined): boolean => intent !== undefined && 
 
 const remember = (state: BoundaryState, event: Event, position: number): void => {
   const key = commandKey(event.meta.actor, event.meta.commandid);
-  if (state.shared.remembers && !state.commands.has(key)) {
+  if (state.shared.memoryMs > 0 && !state.commands.has(key)) {
     const digest = event.meta.commanddigest ?? '';
     const endedAt = needsExecution(event) ? null : position;
     const ended = event.type === 'CommandRefused' ? 'refused' : null;
@@ -82,6 +80,7 @@ const cutShort = (state: BoundaryState, event: CutShort): void => {
  * Drops ids that are too old to be asked for again: counted from the decision, since an id may be minted in any time, and somewhat
  * longer than ids are valid, since it may have been minted ahead of it. Called with each stored commit, never while a decision is tried on. */
 export const forget = (state: BoundaryState, nowMs: number): void => {
+  const { memoryMs } = state.shared;
   for (
     let oldest = state.remembered.at(0);
     oldest && oldest.decidedMs < nowMs - memoryMs - skewMs;

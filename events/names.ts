@@ -52,6 +52,9 @@ export const CommandId = z
 
 export const commandId = (mintedMs: number, unique: string): string => `${mintedMs.toString(36)}-${unique}`;
 
+/** How long command ids are valid, and remembered: at most, and where nothing else is said. Design value, 30 days. */
+export const memoryMsMost = 30 * 86_400_000;
+
 /** When a command id was minted, milliseconds since 1970. */
 export const mintedMs = (id: string): number => Number.parseInt(id.slice(0, id.indexOf('-')), 36);
 

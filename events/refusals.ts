@@ -12,7 +12,10 @@ export const codes = {
   },
   COMMAND_UNKNOWN: { status: 400, remedy: 'Use a command type and version of docs/protocol.md.' },
   COMMAND_TOO_LARGE: { status: 400, remedy: 'Send at most 64 KiB.' },
-  COMMAND_TOO_OLD: { status: 400, remedy: 'Mint a new command id; ids are remembered for 30 days.' },
+  COMMAND_TOO_OLD: {
+    status: 400,
+    remedy: 'Mint a new command id; ids are remembered for 30 days, or for CNM_ID_DAYS.',
+  },
   COMMAND_FROM_FUTURE: {
     status: 400,
     remedy: 'Set the clock of the sender; an id may be minted at most 5 minutes ahead.',

@@ -160,7 +160,7 @@ export const takeShared = (shared: SharedState, line: StateLine): void => takeLi
 /** Takes up one line of `encodeState`, in their order. */
 export const takeState = (state: BoundaryState, line: StateLine): void => {
   const isOfCommands = line[0] === 'remembered' || (line[0] === 'row' && line[1] === 'commands');
-  if (isOfCommands && !state.shared.remembers) return;
+  if (isOfCommands && state.shared.memoryMs === 0) return;
   if (line[0] === 'remembered') state.remembered.push(line[1] as { key: string; decidedMs: number });
   else takeLine(state, line);
 };

@@ -21,6 +21,7 @@ import type { Held } from './held.ts';
 import { type AddressPool, type SubnetSpace, subnetSpace } from './ipam.ts';
 import type { Lease } from './lifetime.ts';
 import type { QuotaLimits } from './load-events.ts';
+import { memoryMsMost } from './names.ts';
 import { CountedTable, endpointUse, networkUse, sandboxUse, type Use } from './quotas.ts';
 import type { Lost } from './reboots.ts';
 import type { RefusedRange } from './refused-ranges.ts';
@@ -145,8 +146,11 @@ export interface CommandRow {
 /** What is decided for all hosts together: networks of the realm, and what is unique in them. Every host's state points to the one. */
 export interface SharedState {
   readonly journal: Journal;
-  /** Whether boundaries keep what they have decided as long as ids are valid: whoever decides nothing has no use for it, and it is most of a state. */
-  readonly remembers: boolean;
+  /**
+   * How long boundaries keep which commands they have decided, as long as ids are valid; 0: not at all. Whoever decides nothing has no use for it, and it
+   * is most of a state.
+   */
+  readonly memoryMs: number;
   readonly networks: Table<string, NetworkRow>;
   /** Lower-case name to id of the incarnation that holds it. */
   readonly networkNames: Table<string, string>;
@@ -201,7 +205,7 @@ export interface BoundaryState {
   readonly occupants: Table<string, number>;
   /** `tcp/8080` to those who hold it, one entry per port of a lease; what an open update gives up or takes is held as well. */
   readonly ports: Table<string, readonly PortHolder[]>;
-  /** By `commandKey`; empty, as `remembered` is, in a state that does not remember. */
+  /** By `commandKey`; empty, as `remembered` is, where nothing is remembered. */
   readonly commands: Table<string, CommandRow>;
   readonly remembered: Queue<{ readonly key: string; readonly decidedMs: number }>;
   /** Accepted commands that have not ended. */
@@ -223,13 +227,13 @@ export const plugOf = ({ plug, sandbox }: Pick<EndpointRow, 'plug' | 'sandbox'>)
 /** One string in one piece: keys are kept for long, and those put together by a template keep their parts. */
 export const commandKey = (actor: string, id: string): string => [actor, id].join(' ');
 
-/** @param remembers see `SharedState` */
-export const sharedState = (remembers = true): SharedState => {
+/** @param memoryMs see `SharedState` */
+export const sharedState = (memoryMs = memoryMsMost): SharedState => {
   const journal = new Journal();
   const uses = new Table<string, Use>(journal);
   return {
     journal,
-    remembers,
+    memoryMs,
     networks: new CountedTable<NetworkRow>(journal, uses, ({ facts }) => networkUse(facts)),
     networkNames: new Table(journal),
     cells: new Table(journal),

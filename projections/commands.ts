@@ -7,7 +7,7 @@ import { type CommandRecord, commandStep, openCommand } from '../events/command-
 import { cutsShort } from '../events/cut-short.ts';
 import type { Event } from '../events/envelope.ts';
 import { decisionTypes, isTerminal, outcomeTypes } from '../events/events.ts';
-import { memoryMs } from '../events/evolve.ts';
+import { memoryMsMost } from '../events/names.ts';
 import type { At, Projection } from './projection.ts';
 
 export interface CommandRow extends CommandRecord {
@@ -94,7 +94,7 @@ const fold = (rows: Rows, cursor: CommandCursor, event: Event, at: At): void => 
  * @returns how many were dropped
  */
 export const forgetCommands = (rows: Rows, day: string): number => {
-  const oldest = new Date(Date.parse(day) - memoryMs).toISOString();
+  const oldest = new Date(Date.parse(day) - memoryMsMost).toISOString();
   let dropped = 0;
   for (const [key, row] of rows) {
     if (row.decidedAt >= oldest) break;

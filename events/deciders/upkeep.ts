@@ -80,12 +80,14 @@ export const expireCommand: Decide<'ExpireCommand'> = (state, { actor, commandId
   });
 };
 
+const dayMs = 86_400_000;
+
 /** Refuses ids that are too old to be remembered, or minted in the future. */
 export const checkId = (id: string, nowMs: number, memoryMs: number): Refusal | null => {
   const minted = mintedMs(id);
   const culprit = { kind: 'command', id, detail: new Date(minted).toISOString() };
   if (minted < nowMs - memoryMs)
-    return refuse('COMMAND_TOO_OLD', `command id ${id} was minted more than 30 days ago`, [culprit]);
+    return refuse('COMMAND_TOO_OLD', `command id ${id} was minted more than ${memoryMs / dayMs} days ago`, [culprit]);
   if (minted > nowMs + skewMs)
     return refuse('COMMAND_FROM_FUTURE', `command id ${id} was minted in the future`, [culprit]);
   return null;

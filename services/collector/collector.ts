@@ -119,7 +119,7 @@ class TimedCollector implements Collector {
   async start(): Promise<void> {
     await this.#checkpoints?.look();
     this.#followed = followRealm(this.#options.log, {
-      remembers: false,
+      memoryMs: 0,
       listener: {
         before: (boundary, event) => this.#see(event, boundary),
         opened: (realm) => this.#opened(realm),

@@ -64,9 +64,10 @@ class ActiveController implements Controller {
   }
 
   async start(): Promise<void> {
-    const { log, clock, logger } = this.#options;
+    const { log, clock, logger, memoryMs } = this.#options;
     const { parked, released } = tellParked(logger);
     this.#followed = followRealm(log, {
+      ...(memoryMs !== undefined && { memoryMs }),
       listener: {
         ended: (record) => this.#ended(record),
         parked,

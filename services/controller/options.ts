@@ -25,6 +25,8 @@ export interface ControllerOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly quarantineMs: number;
+  /** How long command ids are valid, and remembered; `memoryMsMost` when left out. */
+  readonly memoryMs?: number;
   /** What one actor may publish without being held back while others are at work; `FAIR_RATE` when left out. */
   readonly fairRate?: Rate;
   /** Pools of automatic IPv4 subnets of realm networks. */

@@ -11,7 +11,7 @@ import { checkId } from '../../events/deciders/upkeep.ts';
 import type { DriverRules } from '../../events/driver-rules.ts';
 import { type Event, encodeEvent, eventVersions, isMixed, type Meta } from '../../events/envelope.ts';
 import { type Fact, isIntent } from '../../events/events.ts';
-import { evolve, memoryMs } from '../../events/evolve.ts';
+import { evolve } from '../../events/evolve.ts';
 import type { SubnetPool } from '../../events/ipam.ts';
 import { commandId, mintedMs } from '../../events/names.ts';
 import { type Refusal, refuse } from '../../events/refusals.ts';
@@ -185,7 +185,7 @@ class RoundInProgress {
     if (startBy !== undefined && Date.parse(startBy) < nowMs) {
       return refuse('COMMAND_NOT_STARTED', `it was not worth starting after ${startBy}`);
     }
-    return checkId(intake.id, nowMs, memoryMs);
+    return checkId(intake.id, nowMs, this.#realm.shared.memoryMs);
   }
 
   #decide(boundary: Boundary, intake: Intake): readonly Fact[] | Refusal {

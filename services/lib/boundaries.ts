@@ -48,11 +48,11 @@ export interface Realm {
   opening: Opening | null;
 }
 
-/** @param remembers whether commands are kept that have ended (`SharedState`) */
-export const emptyRealm = (remembers = true): Realm => ({
+/** @param memoryMs how long it is remembered which commands were decided (`SharedState`); 30 days when left out */
+export const emptyRealm = (memoryMs?: number): Realm => ({
   boundaries: new Map(),
   networks: new Map(),
-  shared: sharedState(remembers),
+  shared: sharedState(memoryMs),
   awaited: new Set(),
   parked: new Set(),
   position: 0,

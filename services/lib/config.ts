@@ -11,6 +11,7 @@ import {
   CONFIRM_MS,
   DRIFT_MS,
   FAIR_RATE,
+  ID_DAYS,
   NETNS_ROOTS,
   PREFERRED_PORT,
   QUARANTINE_MS,
@@ -72,6 +73,8 @@ export interface Config {
   readonly actorsProven: boolean;
   /** Commands a second beyond which an actor is held back while others are at work. */
   readonly fairRate: number;
+  /** How long command ids are valid, and remembered. */
+  readonly memoryMs: number;
   /** Who may set quotas; null: everybody. */
   readonly operators: readonly string[] | null;
   /** Private key that checkpoints are signed with; null: none are made. */
@@ -136,6 +139,7 @@ export const variables = {
   CNM_ACTORS:
     'authenticated: you answer for it that the server lets each user publish under its own actor only; else actors are recorded as claimed (claimed)',
   CNM_FAIR_RATE: `commands a second beyond which an actor is held back while others are at work, read by controllers (${FAIR_RATE})`,
+  CNM_ID_DAYS: `how long command ids are valid, and remembered, 1 to ${ID_DAYS} days, read by controllers (${ID_DAYS})`,
   CNM_OPERATORS: 'actors who may set quotas, with commas, read by controllers (everybody)',
   CNM_CHECKPOINT_KEY_FILE:
     'Ed25519 private key (PKCS 8, PEM) that the collector signs checkpoints of the log with (none: no checkpoints)',
@@ -271,6 +275,9 @@ const Environment = z.object({
   CNM_DRIFT_MS: wholeMs.refine((ms) => ms >= 100, '100 or more').optional(),
   CNM_ACTORS: z.enum(['claimed', 'authenticated'], 'either claimed or authenticated').optional(),
   CNM_FAIR_RATE: wholeCount('commands a second').optional(),
+  CNM_ID_DAYS: wholeCount('days')
+    .refine((days) => days <= ID_DAYS, `at most ${ID_DAYS}`)
+    .optional(),
   CNM_OPERATORS: z
     .string()
     .transform((text) => text.split(','))
@@ -346,6 +353,7 @@ export const readConfig = (
     driftMs: settings.CNM_DRIFT_MS ?? DRIFT_MS,
     actorsProven: settings.CNM_ACTORS === 'authenticated',
     fairRate: settings.CNM_FAIR_RATE ?? FAIR_RATE,
+    memoryMs: (settings.CNM_ID_DAYS ?? ID_DAYS) * 86_400_000,
     operators: settings.CNM_OPERATORS ?? null,
     checkpointKeyFile: settings.CNM_CHECKPOINT_KEY_FILE ?? null,
     checkpointFile: settings.CNM_CHECKPOINT_FILE ?? null,

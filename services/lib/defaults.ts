@@ -1,4 +1,5 @@
 /** What holds where no setting says otherwise: said here alone, for settings, services that are given none, and the help. Design values. */
+import { memoryMsMost } from '../../events/names.ts';
 
 /** Of the embedded server: not 4222, which a NATS server of the machine's own is likely to have. */
 export const PREFERRED_PORT = 4777;
@@ -10,6 +11,8 @@ export const CONFIRM_MS = 5_000;
 export const DRIFT_MS = 25_000;
 /** Commands a second that one actor may publish without being held back while others are at work. */
 export const FAIR_RATE = 500;
+/** How long command ids are valid, and remembered, in days: the most as well. */
+export const ID_DAYS = memoryMsMost / 86_400_000;
 /** Between two checkpoints of a log that grows. */
 export const CHECKPOINT_MS = 60_000;
 /** After how many events the next snapshot of the views is kept. */

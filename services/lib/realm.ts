@@ -178,12 +178,12 @@ export interface FollowOptions {
   /** Subject filters; the whole log when left out. */
   readonly subjects?: readonly string[];
   readonly listener?: RealmListener;
-  /** Whether commands are kept that have ended (`SharedState`); true when left out. */
-  readonly remembers?: boolean;
+  /** As for `emptyRealm`. */
+  readonly memoryMs?: number;
 }
 
 export const followRealm = (log: Stream, options: FollowOptions = {}): FollowedRealm => {
-  const realm = emptyRealm(options.remembers);
+  const realm = emptyRealm(options.memoryMs);
   let waiting: { readonly position: number; readonly resolve: () => void }[] = [];
   const onMessage = (message: Message): void => {
     applyMessage(realm, message, options.listener);

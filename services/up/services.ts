@@ -137,6 +137,7 @@ const startController: Starter = async (deps, opened) => {
     realmPools: config.realmPools,
     actorProof: config.actorsProven ? 'nats' : 'claim',
     fairRate: fairRateOf(config.fairRate),
+    memoryMs: config.memoryMs,
     operators: config.operators && new Set(config.operators),
     meter: controllerMeter(observed.metrics),
     tracing,

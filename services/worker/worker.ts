@@ -89,7 +89,7 @@ class HostWorker implements Worker {
     const { memory, peers, encryption, stating, drift, dns, present } = this.#parts;
     const onFault = (error: unknown) => this.#fail(error);
     const followed = followRealm(log, {
-      remembers: false,
+      memoryMs: 0,
       // What is decided here and for all hosts, and what all hosts report: who is in a network elsewhere stands in those reports.
       subjects: [subjects.host(host), 'cnm.event.realm.>', 'cnm.event.segment.*', 'cnm.outcome.>'],
       listener: {

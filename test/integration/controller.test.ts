@@ -193,6 +193,25 @@ test('ids too old or from the future are refused once, also when they are read a
     stage.audit();
   }));
 
+test('ids may be valid, and remembered, for less time than the most', () =>
+  staged(async (stage) => {
+    const settings = { memoryMs: 2 * 86_400_000 };
+    const now = systemClock.nowMs();
+    const old = { id: commandId(now - 3 * 86_400_000, 'x') };
+    const young = { id: commandId(now - 86_400_000, 'x') };
+    await stage.controller(systemClock, stage, settings);
+    await stage.send('CreateNetwork', { name: 'web' }, old);
+    await stage.send('CreateNetwork', { name: 'web' }, young);
+    await stage.send('CreateNetwork', { name: 'web' }, young);
+    await until(
+      () => stage.answersTo(young.id).filter(({ kind }) => kind === 'accepted').length === 2,
+      'answered twice',
+    );
+    assert.deepEqual(stage.codes(), ['COMMAND_TOO_OLD']);
+    assert.match(JSON.stringify(stage.answersTo(old.id)), /more than 2 days ago/);
+    stage.audit();
+  }));
+
 test('a command that is not worth starting any more', () =>
   staged(async (stage) => {
     const id = commandId(systemClock.nowMs(), 'late');

@@ -275,7 +275,7 @@ export interface Answered {
 }
 
 /** What a controller may be told otherwise than as by default. */
-export type Settings = Pick<ControllerOptions, 'realmPools' | 'operators' | 'fairRate'>;
+export type Settings = Pick<ControllerOptions, 'realmPools' | 'operators' | 'fairRate' | 'memoryMs'>;
 
 /** A controller on given streams that keeps its answers. */
 export const startController = (

@@ -87,6 +87,12 @@ test('config: all problems are told at once, each with its variable and value', 
   assert.ok(problems.some((problem) => problem.startsWith('CNM_POOLS=10.0.0.0/8: ')));
 });
 
+test('config: ids are remembered for 30 days, or for fewer', () => {
+  assert.equal(configOf({}).memoryMs, 30 * 86_400_000);
+  assert.equal(configOf({ CNM_ID_DAYS: '2' }).memoryMs, 2 * 86_400_000);
+  for (const wrong of ['0', '31', '1.5', 'week']) assert.equal(problemsOf({ CNM_ID_DAYS: wrong }).length, 1, wrong);
+});
+
 test('config: pools, roots and evidence of syncing are read', () => {
   const config = configOf({
     CNM_POOLS: '10.9.0.0/16/26, 172.16.0.0/12/24',

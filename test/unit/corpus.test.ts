@@ -67,7 +67,7 @@ describe('corpora of logs', () => {
     });
 
     it(`${name}: adds up to the same without what is remembered of commands, for those who decide nothing`, async () => {
-      const [whole, lean] = [emptyRealm(), emptyRealm(false)];
+      const [whole, lean] = [emptyRealm(), emptyRealm(0)];
       for (const message of await messagesOf(name)) {
         applyMessage(whole, message);
         applyMessage(lean, message);
@@ -80,7 +80,7 @@ describe('corpora of logs', () => {
         linesOf(lean),
         lines.filter((line) => !isOfCommands(line)),
       );
-      const carried = emptyRealm(false);
+      const carried = emptyRealm(0);
       const reader = new RealmReader(carried);
       for (const line of realmLines(whole)) reader.take(line);
       assert.deepEqual(linesOf(carried), linesOf(lean));
