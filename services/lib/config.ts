@@ -1,6 +1,6 @@
 /** The one reader of the environment: every setting, its default and what is wrong with it. */
 import { hash } from 'node:crypto';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { z } from 'zod';
 import { isFailpoint } from '../../drivers/kernel/failpoint.ts';
 import { checkPools, DEFAULT_IPV4_POOLS, DEFAULT_REALM_POOLS, type SubnetPool } from '../../events/ipam-subnets.ts';
@@ -381,6 +381,14 @@ export const redacted = (config: Config): Config => ({
   natsUrl: config.natsUrl?.replaceAll(/\/\/[^@/,]*@/g, '//***@') ?? null,
 });
 
+/** Where the launcher (services/cli/cnm) has compiled code of ours kept: no program of somebody else's is to write there. */
+const isCompileCache = (name: string, value: string): boolean =>
+  name === 'NODE_COMPILE_CACHE' && basename(value) === 'cnm-compiled';
+
 /** The environment for a program that this process becomes. */
 export const environment = (env: Readonly<Record<string, string | undefined>> = process.env): Record<string, string> =>
-  Object.fromEntries(Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined));
+  Object.fromEntries(
+    Object.entries(env).filter(
+      (entry): entry is [string, string] => entry[1] !== undefined && !isCompileCache(entry[0], entry[1]),
+    ),
+  );

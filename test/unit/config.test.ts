@@ -1,7 +1,7 @@
 // The environment as settings: defaults, what is checked, and that all problems are told at once.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { hostRunDir, readConfig, redacted } from '../../services/lib/config.ts';
+import { environment, hostRunDir, readConfig, redacted } from '../../services/lib/config.ts';
 import type { Machine } from '../../services/lib/machine.ts';
 
 const root: Machine = { uid: 0, user: 'root', home: '/root', hostname: 'h1', id: 'aa55' };
@@ -85,6 +85,12 @@ test('config: all problems are told at once, each with its variable and value', 
   });
   assert.equal(problems.length, 8);
   assert.ok(problems.some((problem) => problem.startsWith('CNM_POOLS=10.0.0.0/8: ')));
+});
+
+test('config: programs that cnm becomes have the environment but for where our compiled code is kept', () => {
+  const env = { PATH: '/bin', NODE_COMPILE_CACHE: '/var/cache/cnm-compiled', NONE: undefined };
+  assert.deepEqual(environment(env), { PATH: '/bin' });
+  assert.deepEqual(environment({ NODE_COMPILE_CACHE: '/own' }), { NODE_COMPILE_CACHE: '/own' });
 });
 
 test('config: ids are remembered for 30 days, or for fewer', () => {

@@ -173,6 +173,17 @@ describe('launcher of cnm', () => {
     );
   });
 
+  test('has compiled code kept where only its user can write, unless it is told where', () => {
+    script('bin/node', '[ "$1" = --version ] && echo v24.0.0 || echo "$NODE_COMPILE_CACHE"');
+    const kept = run(join(machine, 'bin/cnm'), ['status'], { HOME: machine }).stdout.trim();
+    const own = process.getuid?.() === 0 ? '/var/cache/cnm-compiled' : join(machine, '.cache/cnm-compiled');
+    assert.equal(kept, own);
+    const { mode, uid } = fs.statSync(own);
+    assert.deepEqual([mode & 0o022, uid], [0, process.getuid?.()]);
+    const told = run(join(machine, 'bin/cnm'), ['status'], { NODE_COMPILE_CACHE: '/elsewhere' });
+    assert.equal(told.stdout, '/elsewhere\n');
+  });
+
   test("prefers the project's own node, and its sources", () => {
     fakeNode('bin/node', 'v20.20.2');
     fakeNode('project/node_modules/.bin/node', 'v24.9.9');
