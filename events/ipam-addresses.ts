@@ -32,9 +32,9 @@ export interface AddressPool {
 
 /**
  * From so many released addresses on, those that have rested go before never-used ones: in a /8 or a /64, where never-used ones
- * do not run out, memory would otherwise grow with every endpoint that ever was. A /16 never gets there.
+ * do not run out, memory would otherwise grow with every endpoint that ever was. A /20 never gets there.
  */
-const REMEMBER_MAX = 65_536;
+const REMEMBER_MAX = 4_096;
 
 /** Stands for what is no subnet: events of ours never say such, but a fold does not throw. */
 const NOWHERE: Cidr = { family: 4, base: 0n, prefix: 32 };

@@ -143,8 +143,11 @@ export const lapseDue = (host: string, epoch: number, sinceMs: number, silentMs:
   return { name: lapseName(host, epoch), dueMs: sinceMs + silentMs, command: { type: 'LapseHost', data } };
 };
 
-/** Ids are refused when they were minted more than 30 days ago, so that what is overdue for longer takes a later time: the same one for weeks. */
-const windowMs = 14 * 86_400_000;
+/**
+ * Ids are refused that were minted longer ago than controllers remember, which is a day at least (`CNM_ID_DAYS`): what is overdue for longer
+ * takes a later time, the same one for half a day.
+ */
+const windowMs = 43_200_000;
 
 /** The command's id. `refusals`: how often it was refused although it is due; each time asks anew, under another id. */
 export const dueId = ({ name, dueMs }: Due, refusals: number, nowMs: number): string => {

@@ -38,6 +38,8 @@ export interface Realm {
   readonly parked: Set<Boundary>;
   /** Position of the last commit that is folded in. */
   position: number;
+  /** When all boundaries forgot what they need not remember any more, by the server's clock. */
+  forgottenMs: number;
   /** What follows belongs to the same atomic batch: until it is folded in as well, nothing may be decided. */
   isTorn: boolean;
   /** Every command before this position in the command stream is decided, on whatever boundary. */
@@ -56,6 +58,7 @@ export const emptyRealm = (memoryMs?: number): Realm => ({
   awaited: new Set(),
   parked: new Set(),
   position: 0,
+  forgottenMs: 0,
   isTorn: false,
   roundFrom: 1,
   segment: null,

@@ -138,6 +138,15 @@ const forgetRefused = ({ shared: { refused }, roundFrom }: Realm): void => {
   for (const [actor, ranges] of refused) if (ranges.every(({ last }) => last < roundFrom)) refused.delete(actor);
 };
 
+/** A commit makes its boundary forget; where none comes any more, as on hosts that are gone, this does. */
+const forgetEveryMs = 3_600_000;
+
+const forgetEverywhere = (realm: Realm, recordedMs: number): void => {
+  if (recordedMs < realm.forgottenMs + forgetEveryMs) return;
+  realm.forgottenMs = recordedMs;
+  for (const { state } of realm.boundaries.values()) forget(state, recordedMs);
+};
+
 /** Folds one stored message. @throws UnreadableCommit for what is newer than this version */
 export const applyMessage = (realm: Realm, message: Message, listener: RealmListener = {}): void => {
   if (isChunk(message.subject)) {
@@ -161,6 +170,7 @@ export const applyMessage = (realm: Realm, message: Message, listener: RealmList
     forgetRefused(realm);
   }
   realm.position = message.position;
+  forgetEverywhere(realm, message.recordedMs);
   listener.folded?.(boundary, message.position, message);
 };
 
