@@ -54,8 +54,8 @@ const Told = z.looseObject({
 });
 
 const TIMEOUT_MS = 2_000;
-/** Services on the same machine answer within a few milliseconds; nothing says how many there are. */
-const DISCOVERY_MS = 250;
+/** Nothing says how many services there are: all have answered when none has for a while, however busy the machine is. The first may take longer. */
+const DISCOVERY = { strategy: 'stall', stall: 500, maxWait: 1_500 } as const;
 
 export const readStatus = async (connection: NatsConnection, queries: Queries): Promise<Status> => {
   const [commands, log, lease, checkpoint, key, services, hosts] = await Promise.all([
@@ -102,7 +102,7 @@ export const discover = async (connection: NatsConnection): Promise<Status['serv
 /** Who may not ask gets no answer. */
 const askAll = async <T>(connection: NatsConnection, verb: string, schema: z.ZodType<T>): Promise<readonly T[]> => {
   try {
-    const answers = await connection.requestMany(`$SRV.${verb}`, '', { strategy: 'timer', maxWait: DISCOVERY_MS });
+    const answers = await connection.requestMany(`$SRV.${verb}`, '', DISCOVERY);
     const found: T[] = [];
     for await (const answer of answers) {
       if (answer instanceof Error) continue;
