@@ -7,7 +7,7 @@ import { UnreadableCommit } from '../../events/envelope.ts';
 
 type Line = readonly unknown[];
 
-export const stateFormat = 2;
+export const stateFormat = 3;
 
 /** The first line of a state. */
 export const formatLine: Line = ['format', stateFormat];
@@ -25,6 +25,8 @@ const withProof = (line: Line): Line => {
 const steps: Readonly<Record<number, (line: Line) => readonly Line[]>> = {
   // Rows of views say whether anybody vouches for their actor.
   1: (line) => [withProof(line)],
+  // Long lists go on in lines of kinds that were not there; what there was is written as before.
+  2: (line) => [line],
 };
 
 /** What the first line of a state says. @throws UnreadableCommit for a format that is newer than this version, or none */
