@@ -50,7 +50,7 @@ const cellTables = ['endpoints', 'names', 'macs', 'others'] as const;
 type AnyTable = Table<unknown, unknown>;
 
 /** Of a list in one line: lists grow with use for as long as a network is there, and a line has to fit into one message. */
-const ENTRIES_MAX = 500;
+const ENTRIES_MAX = 250;
 
 // ---------------------------------------------------------------- writing
 

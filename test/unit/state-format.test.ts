@@ -71,6 +71,11 @@ test('a line of format 1 says of nobody who asked that the server vouches for th
     assert.deepEqual(upcastLine(1, line), [line]);
 });
 
+test('a line of format 2 is one of today', () => {
+  const pool = ['state', 'pool', 'n1', 0, { held: [], releases: [['1', 2]], next: null }];
+  assert.deepEqual(upcastLine(2, pool), [pool]);
+});
+
 test('a state says its format first; a newer one, and one that says none, stop whoever reads it', () => {
   assert.equal(formatOf(formatLine), stateFormat);
   assert.throws(() => formatOf(['format', stateFormat + 1]), UnreadableCommit);
