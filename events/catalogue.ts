@@ -190,7 +190,8 @@ export const stateMeanings: {
 export const codeMeanings: Readonly<Record<Code, string>> = {
   COMMAND_MALFORMED: 'The message is no command: its subject, its JSON or a field is not as the schema says.',
   COMMAND_UNKNOWN: 'There is no such command, or not in this version.',
-  COMMAND_TOO_LARGE: 'The message is larger than 65,536 bytes.',
+  COMMAND_TOO_LARGE:
+    'The message is larger than 65,536 bytes, or what it asks for is too much for one commit of the log.',
   COMMAND_TOO_OLD:
     'Its id was minted more than 30 days ago (`CNM_ID_DAYS`), so whether it was decided before is not remembered.',
   COMMAND_FROM_FUTURE: "Its id was minted more than 5 minutes ahead of the controller's clock.",

@@ -11,7 +11,10 @@ export const codes = {
     remedy: 'The detail names the field; docs/commands.md says what fits there.',
   },
   COMMAND_UNKNOWN: { status: 400, remedy: 'Use a command type and version of docs/protocol.md.' },
-  COMMAND_TOO_LARGE: { status: 400, remedy: 'Send at most 64 KiB.' },
+  COMMAND_TOO_LARGE: {
+    status: 400,
+    remedy: 'Send at most 64 KiB; what is too much at once in parts: endpoints one by one, fewer hosts and options.',
+  },
   COMMAND_TOO_OLD: {
     status: 400,
     remedy: 'Mint a new command id; ids are remembered for 30 days, or for CNM_ID_DAYS.',

@@ -20,7 +20,7 @@ import { fenceOf, openingOf } from './commits.ts';
 import { type Intake, takeIn } from './intake.ts';
 import { lookAt, tellDecided } from './meter.ts';
 import { type Controller, type ControllerOptions, contextOf, fairRateOf } from './options.ts';
-import { answersAgain } from './repeating.ts';
+import { answersAgain, Repeats } from './repeating.ts';
 import { type Batch, decideRound } from './round.ts';
 import { type Settle, storeRound } from './store-round.ts';
 import { Summing } from './summing.ts';
@@ -46,6 +46,7 @@ class ActiveController implements Controller {
   /** Commands as they came: they are parsed round by round, since a socket may deliver hundreds in one go. */
   #queue: CommandQueue | null = null;
   #summing: Summing | null = null;
+  readonly #repeats = new Repeats();
   /** Something came, or is to end, since the loop looked last. */
   #isCalled = false;
   #goOn: () => void = () => undefined;
@@ -96,6 +97,7 @@ class ActiveController implements Controller {
     this.#call();
     await this.#loop;
     this.#summing?.finish();
+    this.#repeats.clear();
     await this.#queue?.close();
     this.#queue = null;
   }
@@ -314,7 +316,7 @@ class ActiveController implements Controller {
       await this.#reached(appended.position);
     }
     for (const intake of batch.repeated) {
-      if (this.#summing?.isAnsweredAnew(intake)) await this.#repeat(batch, intake);
+      if (this.#summing?.isAnsweredAnew(intake)) this.#repeats.add(() => this.#repeat(batch, intake));
       this.#decided += 1;
     }
     return [];
@@ -348,8 +350,8 @@ class ActiveController implements Controller {
     try {
       const key = commandKey(intake.actor, intake.id);
       const stretch = { subject: boundary.subject, decidedAt: row.decidedAt, endedAt: row.endedAt };
-      for (const answer of await answersAgain(log, this.#realm.realm.segment, key, stretch))
-        this.#answer(intake.actor, intake.id, answer);
+      const answers = await answersAgain(log, this.#realm.realm.segment, key, stretch);
+      for (const answer of this.#active ? answers : []) this.#answer(intake.actor, intake.id, answer);
     } catch (error) {
       // An answer is sent at most once; the `commands` view has it too.
       logger.warn({ ...aboutCommand(intake), err: error }, 'could not repeat an answer');

@@ -13,6 +13,8 @@ const singleMax = 10;
 const windowMs = 1_000;
 /** Sums are written before their second is over when they are as large as this. */
 const sumMax = 1_000;
+/** So many are recorded in one commit: some 200 KiB. What is left is due at once. */
+const sumsAtOnceMax = 256;
 /** Beyond so many, actors of whom nothing was refused for a second are forgotten. */
 const rememberedMax = 1_024;
 /** Refused commands whose answers wait in memory at most; beyond it no command is read. */
@@ -79,7 +81,8 @@ export class Refusals {
 
   /** Sums that are to be recorded now: the first of an actor at once, others when a second has gone by, or when they are large. */
   due(nowMs: number): readonly Sum[] {
-    return [...this.#sums].flatMap(([key, sum]) => (this.#waitMs(key, sum, nowMs) <= 0 ? [sum] : []));
+    const due = [...this.#sums].flatMap(([key, sum]) => (this.#waitMs(key, sum, nowMs) <= 0 ? [sum] : []));
+    return due.slice(0, sumsAtOnceMax);
   }
 
   /** How long until one is due; null: there is none. */

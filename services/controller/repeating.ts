@@ -54,3 +54,30 @@ const recordOf = async (
   }
   return record;
 };
+
+/** Answers that wait to be repeated at most; whoever gets none finds it in the `commands` view. Design value. */
+const repeatsMax = 1_024;
+
+/** Repeats answers one after another, beside what is decided: a command may have taken long, and then its course is long to read. */
+export class Repeats {
+  #waiting: (() => Promise<void>)[] = [];
+  #isRunning = false;
+
+  /** @param repeat does not reject */
+  add(repeat: () => Promise<void>): void {
+    if (this.#waiting.length >= repeatsMax) return;
+    this.#waiting.push(repeat);
+    if (!this.#isRunning) void this.#run();
+  }
+
+  /** Whoever ends does not read on. */
+  clear(): void {
+    this.#waiting = [];
+  }
+
+  async #run(): Promise<void> {
+    this.#isRunning = true;
+    for (let next = this.#waiting.shift(); next; next = this.#waiting.shift()) await next();
+    this.#isRunning = false;
+  }
+}

@@ -29,6 +29,9 @@ import { boundaryAt, refusalAt, refusalOfFacts } from './parked.ts';
 /** A commit stays well below the server's 1 MiB; design.md section 3 says 256 KB. */
 const commitBytesMax = 256 * 1024;
 
+/** What one command may put on the log: with what stands in its commit before it, that stays below the 1 MiB of a message (max_payload). */
+const recordedBytesMax = 640 * 1024;
+
 export interface RoundContext {
   readonly realmName: string;
   readonly nowMs: number;
@@ -264,6 +267,12 @@ class RoundInProgress {
       if (refusal) throw error;
       return this.#record(batch, intake, this.#faulty(intake, error));
     }
+    const bytes = encoded.map((texts) => texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0));
+    const most = Math.max(...bytes);
+    if (!refusal && most > recordedBytesMax) {
+      const detail = `it would put ${most} bytes on the log at once, and at most ${recordedBytesMax} go there`;
+      return this.#record(batch, intake, refuse('COMMAND_TOO_LARGE', detail));
+    }
     const isJoint = facts.some(({ type }) => type === 'HostLost') || this.#succeeds(batch, facts);
     if (isJoint || (!refusal && batch.boundary.host === null)) this.bond = 'joint';
     else if (shares.length > 1 && this.bond === 'apart') this.bond = 'admitted';
@@ -271,10 +280,8 @@ class RoundInProgress {
       own.map((event) => ({ state: home.boundary.state, event })),
     );
     for (const [index, { home }] of shares.entries()) {
-      for (const text of encoded[index] ?? []) {
-        home.events.push(text);
-        home.bytes += Buffer.byteLength(text);
-      }
+      home.events.push(...(encoded[index] ?? []));
+      home.bytes += bytes[index] ?? 0;
     }
     return { refusal, events };
   }

@@ -100,6 +100,9 @@ const limits: Readonly<Record<string, Driven>> = {
     },
   },
 
+  recordedBytesMax: { by: 'test/integration/controller-apart.test.ts' },
+  sumsAtOnceMax: { by: 'test/integration/controller-apart.test.ts' },
+  repeatsMax: { by: 'test/integration/controller-apart.test.ts' },
   REFUSED_ACTORS_MAX: { by: 'test/integration/refused-forgotten.test.ts' },
   rangesMax: {
     limit: '64 each',

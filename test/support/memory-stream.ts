@@ -69,6 +69,8 @@ class MemoryMessage implements Message {
   }
 }
 
+const maxPayload = 1 << 20;
+
 /** An empty stream. Appends are answered, and messages delivered, asynchronously and in order. */
 export const memoryStream = (name: string, options: MemoryStreamOptions = {}): MemoryStream =>
   new InMemory(name, options);
@@ -92,6 +94,8 @@ class InMemory implements MemoryStream {
     assertSubject(message.subject);
     // the body is taken as it is now: the caller may reuse its buffer
     const body = typeof message.body === 'string' ? new TextEncoder().encode(message.body) : message.body.slice();
+    // Of a server whose max_payload is as it comes.
+    if (body.length > maxPayload) throw new NatsFault('MESSAGE_INVALID', `max_payload: ${body.length} bytes`);
     await this.turn();
     const injected = this.next.shift() ?? this.options.inject?.(message);
     if (injected === 'conflict') return { kind: 'conflict' };
