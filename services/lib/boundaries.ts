@@ -2,10 +2,10 @@
 import { decodeToken, subjects } from '../../events/names.ts';
 import { type BoundaryState, initialState, isLost, type SharedState, sharedState } from '../../events/state.ts';
 import type { ParkedBoundary } from './boundary-parking.ts';
-import type { CommitHead } from './commit-head.ts';
+import { type CommitHead, type HeadBearer, YoungHeads } from './commit-head.ts';
 import type { Opening, SegmentData } from './opening.ts';
 
-export interface Boundary {
+export interface Boundary extends HeadBearer {
   /** Subject of its decisions, the one that is guarded. */
   readonly subject: string;
   /** Null for the boundary of commands that reach no host. */
@@ -34,6 +34,8 @@ export interface Realm {
    * the realm before it is there, or can come no more.
    */
   readonly awaited: Set<string>;
+  /** Of its boundaries. */
+  readonly youngHeads: YoungHeads;
   /** Boundaries that stand still. */
   readonly parked: Set<Boundary>;
   /** Position of the last commit that is folded in. */
@@ -56,6 +58,7 @@ export const emptyRealm = (memoryMs?: number): Realm => ({
   networks: new Map(),
   shared: sharedState(memoryMs),
   awaited: new Set(),
+  youngHeads: new YoungHeads(),
   parked: new Set(),
   position: 0,
   forgottenMs: 0,
@@ -89,12 +92,18 @@ export const networkBoundary = (realm: Realm, id: string): Boundary => {
   return boundary;
 };
 
-/** The boundary that a message of decisions or reports belongs to. */
-export const boundaryFor = (realm: Realm, subject: string): Boundary => {
+const boundaryAt = (realm: Realm, subject: string): Boundary => {
   const [, family, kind = '', token = ''] = subject.split('.');
   if (family !== 'event') return boundaryOf(realm, decodeToken(kind));
   if (kind === 'host') return boundaryOf(realm, decodeToken(token));
   return subject === subjects.realm ? boundaryOf(realm, null) : networkBoundary(realm, token);
+};
+
+/** The boundary that a message of decisions or reports belongs to: it may become a head there. */
+export const boundaryFor = (realm: Realm, subject: string): Boundary => {
+  const boundary = boundaryAt(realm, subject);
+  realm.youngHeads.note(boundary, realm.position);
+  return boundary;
 };
 
 /** Hosts that a worker has reported on, with their states; without those that are declared lost. */
