@@ -52,7 +52,7 @@ export interface HeadBearer {
 }
 
 /** Messages between two looks at the heads: by then the next commit has replaced those of whoever is busy. */
-const LOOK_EVERY = 512;
+const LOOK_EVERY = 1_024;
 
 /**
  * Which heads still hold their message, with its events and the memory of the network read that it came in. Of most nobody asks for the hash before

@@ -52,7 +52,7 @@ test('a head that was not replaced for some time keeps nothing of its message bu
   await new Promise(setImmediate);
   collect();
   const kept = refs.filter((ref) => ref.deref() !== undefined).length;
-  assert.ok(kept < refs.length / 5, `${kept} of ${refs.length} are kept`);
+  assert.ok(kept < refs.length / 2, `${kept} of ${refs.length} are kept`);
   for (let n = 1; n <= HOSTS; n++) {
     const heads = [boundaryOf(realm, `h${n}`).outcomeHead, networkBoundary(realm, `network${n}`).head];
     const messages = [
