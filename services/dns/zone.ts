@@ -74,6 +74,8 @@ interface Network {
   readonly name: string;
   readonly names: Map<string, Set<ZoneEntry>>;
   readonly addresses: Map<string, ZoneEntry>;
+  /** How many entries are listed, nameless ones included: while there is one, views refer to this. */
+  listed: number;
 }
 
 const entryOf = (member: ZoneMember): LocalEntry => {
@@ -130,6 +132,11 @@ export class Zone {
     return this.#entries.size;
   }
 
+  /** Networks in which there is anybody. */
+  get networks(): number {
+    return this.#networks.size;
+  }
+
   reached(position: number): void {
     this.#position = Math.max(this.#position, position);
   }
@@ -151,8 +158,7 @@ export class Zone {
 
   /** An endpoint on another host is in a sandbox there. Told again, it changes to what is told. */
   met(peer: ZonePeer): void {
-    const before = this.#entries.get(peer.endpointId);
-    if (before) this.#unlist(before);
+    this.left(peer.endpointId);
     const entry = peerEntryOf(peer);
     this.#entries.set(peer.endpointId, entry);
     this.#list(entry);
@@ -226,7 +232,9 @@ export class Zone {
       name: name.toLowerCase(),
       names: new Map<string, Set<ZoneEntry>>(),
       addresses: new Map<string, ZoneEntry>(),
+      listed: 0,
     };
+    network.listed++;
     this.#networks.set(id, network);
     // An endpoint without an address, as in the host's own namespace, has no name to be found by.
     const addresses = [entry.ipv4, entry.ipv6].filter((address) => address !== null);
@@ -239,6 +247,7 @@ export class Zone {
   }
 
   #unlist(entry: ZoneEntry): void {
+    if (isNameless(entry)) return;
     const network = this.#networks.get(entry.network.id);
     if (!network) return;
     for (const address of [entry.ipv4, entry.ipv6])
@@ -248,6 +257,8 @@ export class Zone {
       bearers?.delete(entry);
       if (bearers?.size === 0) network.names.delete(name);
     }
+    network.listed--;
+    if (network.listed === 0) this.#networks.delete(network.id);
   }
 }
 

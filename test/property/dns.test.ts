@@ -128,6 +128,7 @@ test('everything that has left has left nothing behind', () => {
       const { zone, living } = play(moves);
       for (const { endpoint } of living) zone.left(endpoint.id);
       for (const { incarnation } of sandboxes) assert.equal(zone.of(incarnation), undefined);
+      assert.equal(zone.networks, 0);
       const [observer] = networks.map((network) =>
         member(network, { id: 'observer', name: 'observer' }, sandboxFacts('s9')),
       );

@@ -288,3 +288,30 @@ test('an endpoint on another host has its names, address and services here, for 
   zone.left('far');
   assert.deepEqual(ask(zone, 's1', 'far.web'), ask(zone, 's1', 'nobody.web'));
 });
+
+test('a network goes with the last who is in it, and is there anew for the next', () => {
+  const far = { endpointId: 'far', network: web, names: ['far'], services: [], ipv4: '10.0.0.77', ipv6: null };
+  const bare = member(web, { id: 'bare' }, three);
+  const zone = zoneOf(a, b, c, bare);
+  zone.met(far);
+  zone.networkChanged(web);
+  assert.equal(zone.networks, 2);
+  for (const id of ['a', 'b', 'far', 'c']) zone.left(id);
+  assert.equal(zone.networks, 1, 'it has one without a name');
+  assert.equal(local(zone, 's3', 'b').rcode, 'NXDOMAIN');
+  zone.joined(b);
+  assert.deepEqual(says(zone, 's3', 'b.web'), ['10.0.0.3'], 'what was made of the network before still holds');
+  for (const id of ['b', 'bare']) zone.left(id);
+  assert.equal(zone.networks, 0);
+  zone.met(far);
+  zone.joined(b);
+  assert.deepEqual(says(zone, 's2', 'far'), ['10.0.0.77']);
+});
+
+test('an endpoint that is on another host now is in no sandbox here', () => {
+  const zone = zoneOf(a);
+  zone.met({ endpointId: 'a', network: web, names: ['a'], services: [], ipv4: '10.0.0.2', ipv6: null });
+  assert.equal(zone.of('i-s1'), undefined);
+  zone.left('a');
+  assert.equal(zone.networks, 0);
+});
