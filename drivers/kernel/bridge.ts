@@ -3,7 +3,7 @@ import { type Bridge, type Cidr, formatTag, type Tag } from '../objects.ts';
 import { formatMac, parseMac } from './address.ts';
 import { expectNone, foreign, ownership } from './failure.ts';
 import { ensureForwarding, refuseAdvertisements } from './forwarding.ts';
-import { type Host, readLink, skipIndexes, takeIndex } from './host.ts';
+import { type Host, isIndexTaken, readLink, skipIndexes, takeIndex } from './host.ts';
 import { addressEntry, gatewaysOf, linkLocal, listAddresses, setAddresses } from './inside.ts';
 import type { LinkRecord } from './records.ts';
 import { newAddress, newBridge, prepareLink, setLink, setRouted } from './rtnetlink.ts';
@@ -34,7 +34,7 @@ const create = (transaction: Transaction, bridge: Bridge): void => {
   const asked = { index, name: bridge.name, alias: formatTag(bridge.tag) };
   const made = unmaking(transaction, `remove bridge ${bridge.name}`, asked, unmake);
   const refusals = host.route.request(writer);
-  if (refusals[0]?.index === 0 && refusals[0].errno === 'EBUSY') {
+  if (refusals[0]?.index === 0 && isIndexTaken(host, index, refusals[0])) {
     skipIndexes(host);
     create(transaction, bridge);
     return;

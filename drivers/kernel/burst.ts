@@ -8,8 +8,9 @@ import { parseMac } from './address.ts';
 import { announcementOf } from './announce.ts';
 import { removeDevice } from './device.ts';
 import { isFailure } from './failure.ts';
-import { type Host, readLinks, skipIndexes, takeIndex } from './host.ts';
+import { type Host, isIndexTaken, readLinks, skipIndexes, takeIndex } from './host.ts';
 import { noteNamespace } from './lost-namespace.ts';
+import type { Refusal } from './netlink.ts';
 import { createFile, enter, pin, removeRecord, writeRecord } from './netns.ts';
 import { encodeInner, innerOf } from './peer.ts';
 import { bridgeIndex, encodePort } from './plug.ts';
@@ -89,7 +90,9 @@ const equip = (host: Host, sandbox: Sandbox, links: number[]): boolean => {
       const refusals = host.route.request(host.writer);
       const notMade = new Set(refusals.map((refusal) => refusal.index));
       links.push(...ends.flatMap(({ index, message }) => (notMade.has(message) ? [] : [index])));
-      if (refusals.some((refusal) => refusal.errno === 'EBUSY')) skipIndexes(host);
+      const isTaken = (refusal: Refusal): boolean =>
+        ends.some(({ index, message }) => message === refusal.index && isIndexTaken(host, index, refusal));
+      if (refusals.some(isTaken)) skipIndexes(host);
       if (refusals.length > 0) return false;
     }
     encodeInside(host, sandbox, space);

@@ -6,7 +6,7 @@ import { AF, NL, SOCK } from './constants.ts';
 import { KernelFailure, refused } from './failure.ts';
 import { C, check, close, open, setns, socket } from './libc.ts';
 import type { Listeners } from './listener.ts';
-import { AnswerLost, NetlinkSocket } from './netlink.ts';
+import { AnswerLost, NetlinkSocket, type Refusal } from './netlink.ts';
 import type { Tunnel } from './peers.ts';
 import { type Netfilter, readNetfilter } from './port-flags.ts';
 import { decodeLink, type LinkRecord } from './records.ts';
@@ -56,6 +56,8 @@ export interface Host {
   away: boolean;
   /** Next interface index to try. */
   index: number;
+  /** The first behind it that is not known to be free. */
+  indexEnd: number;
   /** Which bridged packets the ruleset sees, as far as is known. */
   netfilter: Netfilter;
   /** What the kernel lets us do, once it was tried. */
@@ -69,12 +71,15 @@ export const batchBytes = 65536;
 
 /**
  * Interface indexes of ours start high: a veth pair with equal indexes on both ends is slow to come up (kernel.md, section 5).
- * They are never used twice by one process. Later messages of a batch address a link by the index that the first one gave it,
- * so an index has to be free: where to start depends on realm and host, and a million of indexes has to be unused there.
+ * Later messages of a batch address a link by the index that the first one gave it, so an index has to be free: where to start depends
+ * on realm and host, and a million of indexes has to be unused there. It is looked for anew whenever those are used up. Behind the last
+ * index that there is it goes on with the lowest of ours, so one comes again only after hundreds of millions of others.
  */
 const indexBase = 0x10000000;
 const indexSpan = 0x60000000;
 const indexWindow = 1 << 20;
+/** Behind the last: the kernel counts in signed 32 bits. */
+const indexTop = 0x7fffffff;
 
 /** FNV-1a */
 export const hash = (text: string): number => {
@@ -83,13 +88,33 @@ export const hash = (text: string): number => {
   return value;
 };
 
-const firstIndex = (realm: string, host: string, links: readonly LinkRecord[]): number => {
-  let first = indexBase + (hash(`${realm}:${host}`) % indexSpan);
-  for (;;) {
-    const taken = links.map(({ index }) => index).filter((index) => index >= first && index < first + indexWindow);
-    if (taken.length === 0) return first;
-    first = Math.max(...taken) + 1;
+/** The lowest from `first` on with so many unused behind it; null for none. @param taken in ascending order */
+const freeFrom = (first: number, taken: readonly number[], count: number): number | null => {
+  let start = first;
+  for (const index of [...taken.filter((each) => each >= first), indexTop]) {
+    if (index - start >= count) return start;
+    start = index + 1;
   }
+  return null;
+};
+
+interface IndexWindow {
+  readonly index: number;
+  readonly indexEnd: number;
+}
+
+/**
+ * Unused indexes from `first` on, or from the lowest when there are no more. A host that was up for a year has links of all that time: where there
+ * is no place for a million, fewer do.
+ * @throws KernelFailure when every index is taken
+ */
+export const freeIndexes = (first: number, links: readonly Pick<LinkRecord, 'index'>[]): IndexWindow => {
+  const taken = links.map(({ index }) => index).sort((a, b) => a - b);
+  for (let count = indexWindow; count >= 1; count /= 2) {
+    const index = freeFrom(first, taken, count) ?? freeFrom(indexBase, taken, count);
+    if (index !== null) return { index, indexEnd: index + count };
+  }
+  throw new KernelFailure('KERNEL_ERROR', 'every interface index is taken', 'EBUSY');
 };
 
 /** Marks a link that is as good as deleted: a census passes it over, a reaper of the same realm and host removes it. */
@@ -122,11 +147,8 @@ export const openHost = (realm: string, host: string, runDir: string, resolverPo
   const home = check(open(threadNamespace, C.O_RDONLY | C.O_CLOEXEC, 0), `open ${threadNamespace}`);
   const route = new NetlinkSocket(NL.ROUTE).widen();
   const writer = new MessageWriter(batchBytes);
-  const index = firstIndex(
-    realm,
-    host,
-    patiently(() => listLinks(route, writer)),
-  );
+  const links = patiently(() => listLinks(route, writer));
+  const window = freeIndexes(indexBase + (hash(`${realm}:${host}`) % indexSpan), links);
   return {
     realm,
     host,
@@ -146,18 +168,31 @@ export const openHost = (realm: string, host: string, runDir: string, resolverPo
     listeners: new Map(),
     namespaces: new Map(),
     away: false,
-    index,
+    ...window,
     netfilter: readNetfilter(),
     capabilities: null,
   };
 };
 
-export const takeIndex = (host: Host): number => host.index++;
+type IndexTaker = Pick<Host, 'route' | 'index' | 'indexEnd'>;
 
-/** For when the kernel says that an index is taken after all (EBUSY). */
-export const skipIndexes = (host: Host): void => {
-  host.index += indexWindow;
+/** With a writer of its own: the host's may hold half a batch. */
+const seekIndexes = (host: IndexTaker, first: number): void => {
+  const links = patiently(() => listLinks(host.route, new MessageWriter(batchBytes)));
+  Object.assign(host, freeIndexes(first, links));
 };
+
+export const takeIndex = (host: IndexTaker): number => {
+  if (host.index >= host.indexEnd) seekIndexes(host, host.index);
+  return host.index++;
+};
+
+/** For when an index is taken after all. */
+export const skipIndexes = (host: IndexTaker): void => seekIndexes(host, host.index + indexWindow);
+
+/** Whether a new link was refused for its index. The kernel says EEXIST of it, which it says of a name too; EBUSY where it comes to see it late. */
+export const isIndexTaken = (host: Host, index: number, { errno }: Refusal): boolean =>
+  errno === 'EBUSY' || (errno === 'EEXIST' && readLinkAt(host.route, host.writer, index) !== null);
 
 export const goHome = (host: Host): void => {
   if (!host.away) return;

@@ -3,7 +3,7 @@ import { formatTag, type Veth } from '../objects.ts';
 import { formatMac, parseMac } from './address.ts';
 import { announcementOf } from './announce.ts';
 import { expectNone, KernelFailure, refused } from './failure.ts';
-import { deathMark, type Host, readLink, readLinkAt, skipIndexes, takeIndex } from './host.ts';
+import { deathMark, type Host, isIndexTaken, readLink, readLinkAt, skipIndexes, takeIndex } from './host.ts';
 import { close } from './libc.ts';
 import type { NetlinkSocket, Refusal } from './netlink.ts';
 import { enter, within } from './netns.ts';
@@ -90,7 +90,7 @@ const plug = (transaction: Transaction, veth: Veth, descriptor: number): number 
   const made = unmaking(transaction, `remove veth ${veth.name}`, asked, () => discard(host, index, veth));
   let plugged = request(host);
   if (plugged.refusals[0]?.index === 0) {
-    if (plugged.refusals[0].errno !== 'EBUSY') throw refused(plugged.refusals[0]);
+    if (!isIndexTaken(host, index, plugged.refusals[0])) throw refused(plugged.refusals[0]);
     skipIndexes(host);
     return plug(transaction, veth, descriptor);
   }

@@ -3,7 +3,7 @@ import { encryptedPort, formatTag, type Tag, type Vxlan } from '../objects.ts';
 import { parseAddress } from './address.ts';
 import { guard } from './associations.ts';
 import { expectNone, foreign, KernelFailure, ownership, refused } from './failure.ts';
-import { type Host, listLinks, readLink, readLinkAt, skipIndexes, takeIndex } from './host.ts';
+import { type Host, isIndexTaken, listLinks, readLink, readLinkAt, skipIndexes, takeIndex } from './host.ts';
 import type { Refusal } from './netlink.ts';
 import { restorePeers } from './peers.ts';
 import { freshBridgeIndex } from './plug.ts';
@@ -114,7 +114,7 @@ const create = (transaction: Transaction, vxlan: Vxlan, alias: string, obstacles
     prepareLink(host.writer, index, { quiet: host.ipv6, alias });
   });
   const [first] = refusals;
-  if (first?.index === 0 && first.errno === 'EBUSY') {
+  if (first?.index === 0 && isIndexTaken(host, index, first)) {
     skipIndexes(host);
     create(transaction, vxlan, alias, obstacles);
   } else if (first?.index === 0 && first.errno === 'EEXIST' && obstacles < obstaclesMax) {
