@@ -24,6 +24,8 @@ const defaults: ForwarderOptions = {
   port: 53,
   placesMax: 512,
   placesPerKeyMax: 128,
+  sharedPlaces: 256,
+  ownPlaces: 8,
   perKeyMax: 256,
 };
 /** One sandbox's refusals are told once in so many milliseconds. */

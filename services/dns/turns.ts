@@ -6,6 +6,9 @@ export interface TurnsOptions {
   /** Places in all, and of one key. */
   readonly placesMax: number;
   readonly placesPerKeyMax: number;
+  /** Once so many are taken, the others are for keys that have fewer than `ownPlaces`: whoever waits for what never comes holds his places for long. */
+  readonly sharedPlaces: number;
+  readonly ownPlaces: number;
   /** Of one key: in a place, or waiting for one. */
   readonly perKeyMax: number;
 }
@@ -62,6 +65,7 @@ class RoundRobin implements Turns {
     for (const key of this.#ready) {
       if (this.taken >= this.#options.placesMax) return;
       const line = this.#lines.get(key);
+      if (line && this.#isForOthers(line)) continue;
       const start = line?.waiting.shift();
       // To the end of the line.
       this.#ready.delete(key);
@@ -71,6 +75,11 @@ class RoundRobin implements Turns {
       this.#mark(key, line);
       start(this.#giveBack(key, line));
     }
+  }
+
+  /** Whether the places that are left are for those who have few. */
+  #isForOthers({ taken }: Line): boolean {
+    return this.taken >= this.#options.sharedPlaces && taken >= this.#options.ownPlaces;
   }
 
   #giveBack(key: string, line: Line): () => void {

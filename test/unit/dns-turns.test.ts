@@ -24,8 +24,11 @@ const players = (turns: Turns) => {
   };
 };
 
+/** All are shared. */
+const shared = (count: number) => ({ placesMax: count, sharedPlaces: count, ownPlaces: 0 });
+
 test('places are taken at once while there are any', () => {
-  const turns = createTurns({ placesMax: 2, placesPerKeyMax: 2, perKeyMax: 9 });
+  const turns = createTurns({ ...shared(2), placesPerKeyMax: 2, perKeyMax: 9 });
   const { take, started, end } = players(turns);
   assert.deepEqual([take('a'), take('a'), take('a')], [true, true, true]);
   assert.equal(started.join(''), 'aa');
@@ -35,7 +38,7 @@ test('places are taken at once while there are any', () => {
 });
 
 test('who has many waiting gets no more than who has one', () => {
-  const turns = createTurns({ placesMax: 1, placesPerKeyMax: 9, perKeyMax: 99 });
+  const turns = createTurns({ ...shared(1), placesPerKeyMax: 9, perKeyMax: 99 });
   const { take, started, end } = players(turns);
   for (let count = 0; count < 50; count++) take('n');
   take('a');
@@ -46,7 +49,7 @@ test('who has many waiting gets no more than who has one', () => {
 });
 
 test('a key keeps to its own limits, and others go past it', () => {
-  const turns = createTurns({ placesMax: 3, placesPerKeyMax: 2, perKeyMax: 4 });
+  const turns = createTurns({ ...shared(3), placesPerKeyMax: 2, perKeyMax: 4 });
   const { take, started, places, end } = players(turns);
   assert.deepEqual(['n', 'n', 'n', 'n', 'n', 'a'].map(take), [true, true, true, true, false, true]);
   assert.equal(places(), 'ann');
@@ -61,7 +64,7 @@ test('a key keeps to its own limits, and others go past it', () => {
 });
 
 test('what waits of a key is dropped, and what has a place keeps it', () => {
-  const turns = createTurns({ placesMax: 1, placesPerKeyMax: 1, perKeyMax: 9 });
+  const turns = createTurns({ ...shared(1), placesPerKeyMax: 1, perKeyMax: 9 });
   const { take, started, end } = players(turns);
   for (const key of ['a', 'a', 'b', 'a']) take(key);
   turns.forget('a');
@@ -74,7 +77,7 @@ test('what waits of a key is dropped, and what has a place keeps it', () => {
 });
 
 test('a place is given back once', () => {
-  const turns = createTurns({ placesMax: 1, placesPerKeyMax: 1, perKeyMax: 9 });
+  const turns = createTurns({ ...shared(1), placesPerKeyMax: 1, perKeyMax: 9 });
   let giveBack: () => void = () => undefined;
   turns.take('a', (done) => {
     giveBack = done;
@@ -82,4 +85,17 @@ test('a place is given back once', () => {
   giveBack();
   giveBack();
   assert.equal(turns.taken, 0);
+});
+
+test('some places are for those who have few, whoever holds the others', () => {
+  const turns = createTurns({ placesMax: 16, sharedPlaces: 8, ownPlaces: 2, placesPerKeyMax: 8, perKeyMax: 20 });
+  const { take, places: held, end } = players(turns);
+  for (const key of ['a', 'b', 'c']) for (let count = 0; count < 20; count++) take(key);
+  assert.equal(held(), `${'a'.repeat(8)}bbcc`);
+  for (const key of ['d', 'e']) take(key);
+  assert.equal(held(), `${'a'.repeat(8)}bbccde`);
+  // What is given back goes to whoever is next, as far as it is shared, and to whoever has few again.
+  for (let count = 0; count < 7; count++) end('a');
+  assert.equal(held(), 'aabbbccde');
+  assert.equal(turns.taken, 9);
 });
