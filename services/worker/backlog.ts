@@ -6,6 +6,7 @@ import { cutsShort } from '../../events/cut-short.ts';
 import { type Event, needsExecution } from '../../events/envelope.ts';
 import { isTerminal } from '../../events/events.ts';
 import { type BoundaryState, commandKey } from '../../events/state.ts';
+import { DueUnits } from './due-units.ts';
 import { Lines, type Member, newMember } from './lines.ts';
 import { placesOf, scopeOf, type Unit, unitOf } from './units.ts';
 
@@ -14,6 +15,7 @@ const batchUnitsMax = 16;
 
 interface Entry extends Member {
   readonly id: string;
+  readonly actor: string;
   /** Ids of its open intents, in log order. */
   readonly intents: Set<string>;
   /** Sandboxes' places among its claims: who is in which sandbox may change while it waits. */
@@ -26,7 +28,7 @@ export class Backlog {
   /** By intent. */
   readonly #entries = new Map<string, Entry>();
   /** Wait for no other unit, and have not been asked for since something changed about them. */
-  readonly #due = new Set<Entry>();
+  readonly #due = new DueUnits<Entry>();
   /** Intents that are being executed, or reported and not yet folded in. */
   readonly #taken = new Set<string>();
   /** Intents about which something has changed since the last look. */
@@ -64,7 +66,7 @@ export class Backlog {
   }
 
   /**
-   * The next batch: units of which none touches what an earlier one changes, or changes what an earlier one stands on. Earlier ones are
+   * The next batch, of all actors in turn: units of which none touches what an earlier one changes, or changes what an earlier one stands on. Earlier ones are
    * those before it in the log, in this batch or not, until their outcome is folded in. So every plan of a batch holds whatever becomes
    * of the others, and every plan is made from a state that knows the end of all that it depends on.
    * Complexity: the units about which something has changed, each with the ids it names.
@@ -73,9 +75,9 @@ export class Backlog {
   take(isReady: (unit: Unit) => boolean): readonly Unit[] {
     this.#sync();
     const batch: Unit[] = [];
-    for (const entry of this.#due) {
-      if (batch.length === batchUnitsMax) break;
-      this.#due.delete(entry);
+    while (batch.length < batchUnitsMax) {
+      const entry = this.#due.next();
+      if (!entry) break;
       if (!this.#isFree(entry)) continue;
       const unit = unitOf(this.#state, entry.id, entry.intents);
       if (!isReady(unit)) continue;
@@ -108,7 +110,8 @@ export class Backlog {
   /** The intents of a command come in one commit. */
   #add(id: string, intents: readonly Event[]): void {
     const ids = new Set(intents.map(({ meta }) => meta.id));
-    const entry: Entry = { ...newMember(this.#order++), id, intents: ids, places: new Set() };
+    const actor = intents[0]?.meta.actor ?? '';
+    const entry: Entry = { ...newMember(this.#order++), id, actor, intents: ids, places: new Set() };
     for (const intent of ids) this.#entries.set(intent, entry);
     const scopes = intents.map(scopeOf);
     for (const { writes } of scopes) for (const thing of writes) this.#lines.join(entry, thing, 'changes');

@@ -219,3 +219,17 @@ describe('a unit whose sandbox was not known when it came', () => {
     assert.deepEqual(shape(world.take()), ['EndpointJoin']);
   });
 });
+
+describe('actors', () => {
+  it('take turns: who has asked for much waits behind itself, and in the order of its commands', () => {
+    const world = withNetworks('web', 'other');
+    for (let n = 0; n < 100; n++) world.run('CreateEndpoint', { network: 'web', name: `e${n}` }, { actor: 'busy' });
+    for (const actor of ['one', 'two']) world.run('CreateEndpoint', { network: 'other', name: actor }, { actor });
+    const batch = world.take().map(({ intents }) => intents[0]?.meta.actor);
+    assert.equal(batch.length, 16);
+    assert.deepEqual(batch.slice(0, 4), ['busy', 'one', 'two', 'busy']);
+    const names = [...world.take(), ...world.take()].map(({ intents }) => intents[0]?.meta.commandid);
+    assert.deepEqual(names, [...names].sort());
+    assert.equal(names.length, 32);
+  });
+});
