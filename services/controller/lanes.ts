@@ -133,14 +133,21 @@ export class Lanes {
   take(max: number, nowMs: number): readonly Message[] {
     const taken: Message[] = [];
     const lanes = [...this.#lanes.values()].filter(({ length }) => length > 0);
-    for (const lane of lanes) if (lane.isService) while (taken.length < max && this.#takeOf(lane, taken, nowMs));
+    const services = lanes.filter(({ isService }) => isService);
+    this.#takeOfServices(services, taken, services.length < lanes.length ? max / 2 : max, nowMs);
     const isShared = this.#isShared(nowMs);
     let left = lanes.filter((lane) => !lane.isService);
     while (taken.length < max && left.length > 0)
       left = left.filter(
         (lane) => taken.length < max && !(isShared && isPausing(lane, nowMs)) && this.#takeOf(lane, taken, nowMs),
       );
+    this.#takeOfServices(services, taken, max, nowMs);
     return taken.sort((a, b) => a.position - b.position);
+  }
+
+  /** What they send is part of work that was accepted, so it goes first; where names are claims anybody may say that it is a service, so not alone. */
+  #takeOfServices(services: readonly Lane[], taken: Message[], max: number, nowMs: number): void {
+    for (const lane of services) while (taken.length < max && this.#takeOf(lane, taken, nowMs));
   }
 
   /** How long from now until somebody may go on who waits though there was room in a round; null: nobody waits. */

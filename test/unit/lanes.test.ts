@@ -85,10 +85,12 @@ describe('turns', () => {
     assert.equal(new Set(seen).size, 40, 'each has had one turn before anybody has a second one');
   });
 
-  it('come to services first: what they send is part of work that was accepted', () => {
+  it('come to services first, since what they send is part of work that was accepted, and never to them alone', () => {
     const queue = new Queue();
-    queue.publish('alice', 100, 10);
-    queue.publish('worker:h1', 20, 10_000);
+    queue.publish('alice', 10, 10);
+    queue.publish('worker:h1', 40, 10_000);
+    assert.deepEqual(count(queue.take(16)), { 'worker=3Ah1': 8, alice: 8 });
+    assert.deepEqual(count(queue.take(16)), { 'worker=3Ah1': 14, alice: 2 });
     assert.deepEqual(count(queue.take(16)), { 'worker=3Ah1': 16 });
   });
 });
