@@ -50,7 +50,7 @@ export const faultRemedies: Readonly<Record<Code, string>> = {
   LEGAL_HOLD: 'See `cnm audit hold ls`: whoever set it lifts it.',
   SEGMENT_DAMAGED: '`cnm audit verify FILE` says what is wrong with the file; nothing is deleted until it is right.',
   SEGMENT_NOTHING: 'Name the FILE that it was begun with, or a server that has a log.',
-  SEGMENT_TOO_LARGE: "Raise the server's max_payload, or delete networks and sandboxes first.",
+  SEGMENT_TOO_LARGE: 'Wait until fewer commands of the last 30 days are left to carry over, or delete networks first.',
   SEGMENT_STOPPED: 'The same call with the same FILE goes on from there.',
   SEAL_INVALID: 'Name a subject such as s-4711, and a text of at most some 680 bytes.',
   SEAL_DAMAGED: 'Give the value as `cnm seal put` printed it.',
