@@ -6,6 +6,7 @@ import { isChunk } from '../../events/names.ts';
 import type { Clock } from '../lib/clock.ts';
 import { decidedIn } from '../lib/realm-lines.ts';
 import { recordedHeader, recordedOf } from '../lib/recorded.ts';
+import { stateText } from '../lib/state-text.ts';
 import { batchHeaders, type Message } from '../lib/stream.ts';
 import { Acks } from '../nats/acks.ts';
 import { checkpointStream, commandsStream, logStream, type StreamDefinition } from '../nats/stream-config.ts';
@@ -69,7 +70,7 @@ class Importer {
     for (const [name, value] of message.headers()) list.append(name, value);
     list.append(recordedHeader, new Date(recordedOf(message)).toISOString());
     const through = isChunk(message.subject)
-      ? decidedIn(decoder.decode(message.body))
+      ? decidedIn(stateText(message.body))
       : Number(message.header(commitHeaders.commands).split('-')[1] ?? 0);
     this.decidedThrough = Math.max(this.decidedThrough, through);
     if (isBatched && !isLast) this.#connection.publish(message.subject, message.body, { headers: list });

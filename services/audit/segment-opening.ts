@@ -7,6 +7,7 @@ import { Poisoned } from '../../projections/parked.ts';
 import type { Parking } from '../../projections/parking.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { SegmentData } from '../lib/opening.ts';
+import { packText } from '../lib/state-text.ts';
 import type { Append } from '../lib/stream.ts';
 import { parkingUntil } from '../projector/fold.ts';
 import { discardsBetween } from '../projector/refold.ts';
@@ -16,8 +17,9 @@ import type { Export } from './open-export.ts';
 import { SegmentFault } from './segment-fault.ts';
 import { WholeLog } from './segment-state.ts';
 
-/** Of a part of the state, bytes; more where there would be too many parts. */
-const CHUNK_BYTES = 200 * 1024;
+/** Of a part of the state, bytes of text, which packed are about a tenth; more where there would be too many parts. */
+const CHUNK_BYTES = 1024 * 1024;
+const CHUNK_BYTES_MOST = 4 * CHUNK_BYTES;
 /** What every server takes as one message (services/nats/streams.ts), and as one batch with what opens the segment. */
 const CHUNK_BYTES_MAX = 448 * 1024;
 const CHUNKS_MAX = 999;
@@ -29,7 +31,7 @@ export interface OpeningOf {
   readonly sha256: string;
   readonly key: KeyObject;
   readonly clock: Clock;
-  /** Bytes of a part of the state at most. */
+  /** Bytes of text of a part of the state at most. */
   readonly chunkBytes?: number;
 }
 
@@ -64,21 +66,35 @@ const wholeLogOf = async (opened: Export): Promise<WholeLog> => {
   return whole;
 };
 
-const bodiesOf = (whole: WholeLog, bytesMax: number): readonly string[] => {
-  const bodies: string[] = [];
-  let body = '';
+/** Packed, in two where one is too large for a message. */
+const packed = (lines: readonly string[]): readonly Uint8Array[] => {
+  const body = packText(lines.join(''));
+  if (body.length <= CHUNK_BYTES_MAX || lines.length === 1) return [body];
+  const half = lines.length >> 1;
+  return [...packed(lines.slice(0, half)), ...packed(lines.slice(half))];
+};
+
+/** The first is the format alone, as it is: whoever cannot read the others knows it from that. */
+const bodiesOf = (whole: WholeLog, bytesMax: number): readonly Uint8Array[] => {
+  const bodies: Uint8Array[] = [];
+  let lines: string[] = [];
   let bytes = 0;
   for (const line of whole.lines()) {
     const text = `${JSON.stringify(line)}\n`;
+    if (bodies.length === 0) {
+      bodies.push(Buffer.from(text));
+      continue;
+    }
     const size = Buffer.byteLength(text);
     if (bytes > 0 && bytes + size > bytesMax) {
-      bodies.push(body);
-      [body, bytes] = ['', 0];
+      bodies.push(...packed(lines));
+      [lines, bytes] = [[], 0];
     }
-    body += text;
+    lines.push(text);
     bytes += size;
   }
-  return [...bodies, body];
+  if (lines.length > 0) bodies.push(...packed(lines));
+  return bodies;
 };
 
 /** Of networks that are gone nobody writes to the subject again. */
@@ -99,7 +115,7 @@ export const openingOf = async (of: OpeningOf): Promise<readonly Append[]> => {
   if (end === null) throw new SegmentFault('SEGMENT_DAMAGED', `${file} is not written to its end`);
   const whole = await wholeLogOf(opened);
   let bodies = bodiesOf(whole, of.chunkBytes ?? CHUNK_BYTES);
-  if (bodies.length > CHUNKS_MAX) bodies = bodiesOf(whole, CHUNK_BYTES_MAX);
+  if (bodies.length > CHUNKS_MAX) bodies = bodiesOf(whole, CHUNK_BYTES_MOST);
   const heads = livingHeads(end.heads, whole);
   const state = createHash('sha256');
   for (const body of bodies) state.update(body);
@@ -124,7 +140,7 @@ export const openingOf = async (of: OpeningOf): Promise<readonly Append[]> => {
   };
   const signature = sign(null, Buffer.from(signedText(unsigned)), key).toString('base64url');
   const opening = openingCommit({ ...unsigned, signature }, clock, heads);
-  const isTooLarge = [opening.body, ...bodies].some((body) => Buffer.byteLength(body) > CHUNK_BYTES_MAX);
+  const isTooLarge = [Buffer.from(opening.body), ...bodies].some(({ length }) => length > CHUNK_BYTES_MAX);
   if (bodies.length > CHUNKS_MAX || isTooLarge)
     throw new SegmentFault(
       'SEGMENT_TOO_LARGE',
@@ -139,10 +155,15 @@ export const openingOf = async (of: OpeningOf): Promise<readonly Append[]> => {
   ];
 };
 
+const typeOf = (subject: string): string => {
+  if (!isChunk(subject)) return batchType;
+  return subject === subjects.segment(0) ? 'application/x-ndjson' : 'application/gzip';
+};
+
 const headersOf = (heads: WrittenHeads, subject: string): Readonly<Record<string, string>> => {
   const head = Object.hasOwn(heads, subject) ? heads[subject] : undefined;
   return {
-    [commitHeaders.contentType]: isChunk(subject) ? 'application/x-ndjson' : batchType,
+    [commitHeaders.contentType]: typeOf(subject),
     ...(head ? { [commitHeaders.prevHash]: head[1] } : {}),
   };
 };

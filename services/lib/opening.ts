@@ -8,6 +8,7 @@ import type { EventData } from '../../events/events.ts';
 import { subjects } from '../../events/names.ts';
 import { eventsOf } from './commit.ts';
 import { formatOf, upcastLine } from './state-format.ts';
+import { stateText } from './state-text.ts';
 import type { Message } from './stream.ts';
 
 export type SegmentData = EventData<'SegmentOpened'>;
@@ -19,12 +20,10 @@ export const segmentIn = (message: Message): SegmentData | null => {
   return null;
 };
 
-const decoder = new TextDecoder();
-
 export class Opening {
   readonly data: SegmentData;
   readonly #hash = createHash('sha256');
-  #texts: string[] = [];
+  readonly #bodies: Uint8Array[] = [];
   #taken = 0;
 
   constructor(data: SegmentData) {
@@ -41,7 +40,7 @@ export class Opening {
       );
     this.#taken += 1;
     this.#hash.update(body);
-    this.#texts.push(decoder.decode(body));
+    this.#bodies.push(body);
     if (this.#taken < chunks) return false;
     if (this.#hash.digest('base64url') !== state)
       throw new UnreadableCommit('the state that the segment begins with is not the one that was signed', 'newer');
@@ -58,8 +57,8 @@ export class Opening {
   }
 
   *#written(): Generator<readonly unknown[]> {
-    for (const text of this.#texts)
-      for (const line of text.split('\n')) if (line !== '') yield JSON.parse(line) as readonly unknown[];
+    for (const body of this.#bodies)
+      for (const line of stateText(body).split('\n')) if (line !== '') yield JSON.parse(line) as readonly unknown[];
   }
 }
 

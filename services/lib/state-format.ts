@@ -7,7 +7,7 @@ import { UnreadableCommit } from '../../events/envelope.ts';
 
 type Line = readonly unknown[];
 
-export const stateFormat = 3;
+export const stateFormat = 4;
 
 /** The first line of a state. */
 export const formatLine: Line = ['format', stateFormat];
@@ -27,6 +27,8 @@ const steps: Readonly<Record<number, (line: Line) => readonly Line[]>> = {
   1: (line) => [withProof(line)],
   // Long lists go on in lines of kinds that were not there; what there was is written as before.
   2: (line) => [line],
+  // All but the first body are packed (state-text.ts).
+  3: (line) => [line],
 };
 
 /** What the first line of a state says. @throws UnreadableCommit for a format that is newer than this version, or none */

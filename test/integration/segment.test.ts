@@ -10,6 +10,7 @@ import { connect } from '../../services/client/index.ts';
 import { systemClock } from '../../services/lib/clock.ts';
 import { type SegmentData, segmentIn } from '../../services/lib/opening.ts';
 import { foldLog } from '../../services/lib/realm.ts';
+import { packText, stateText } from '../../services/lib/state-text.ts';
 import type { Message } from '../../services/lib/stream.ts';
 import { jetStream } from '../../services/nats/jetstream.ts';
 import { provision } from '../../services/nats/streams.ts';
@@ -276,10 +277,11 @@ test('a changed state, a changed opening or another key is found', async () => {
   const path = join(served.folder, 'third.ndjson');
   await works('audit', 'export', path);
   const lines = readFileSync(path, 'utf8').split('\n');
-  const chunk = lines.findIndex((line) => line.includes('"subject":"cnm.event.segment.0"'));
+  const chunk = lines.findIndex((line) => line.includes('"subject":"cnm.event.segment.1"'));
   const line = JSON.parse(lines[chunk] ?? '');
-  const text = Buffer.from(line.body, 'base64').toString().replace('"web"', '"wax"');
-  const changed = { ...line, body: Buffer.from(text).toString('base64') };
+  const text = stateText(Buffer.from(line.body, 'base64'));
+  assert.ok(text.includes('"web"'));
+  const changed = { ...line, body: Buffer.from(packText(text.replace('"web"', '"wax"'))).toString('base64') };
   writeFileSync(path, lines.with(chunk, JSON.stringify(changed)).join('\n'));
   assert.match(
     await refusedWith('audit', 'verify', path),
