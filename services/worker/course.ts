@@ -67,8 +67,13 @@ const isDeserted = (
   return true;
 };
 
-/** Who carries the default routes when the unit is done, as it was decided. */
-const decidedBy = ({ intents }: Unit): Gateways | null => {
+/**
+ * Who carries the default routes when the unit is done, as it was decided. A change in place was decided on what was asked for before it, and that may
+ * have failed since: then they are carried by whom the state says now.
+ */
+const decidedBy = ({ state }: Scene, { intents }: Unit, incarnation: string): Gateways | null => {
+  if (intents.every(({ type }) => type === 'EndpointUpdateRequested'))
+    return state.sandboxes.get(incarnation)?.gateways ?? null;
   const last = intents.findLast(({ data }) => 'gateways' in data);
   return last && 'gateways' in last.data ? last.data.gateways : null;
 };
@@ -115,7 +120,7 @@ export const courseOf = (scene: Scene, unit: Unit): Course => {
   if (takes && isDeserted(scene.state, sandbox, unit, new Set())) {
     return { ...course, remainder: ending(scene, sandbox), ended: sandbox };
   }
-  const view = viewOf(scene, sandbox, changesOf(scene, unit), decidedBy(unit));
+  const view = viewOf(scene, sandbox, changesOf(scene, unit), decidedBy(scene, unit, sandbox.incarnation));
   return { ...course, remainder: viewed(scene, view), view };
 };
 
