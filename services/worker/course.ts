@@ -68,15 +68,11 @@ const isDeserted = (
 };
 
 /**
- * Who carries the default routes when the unit is done, as it was decided. A change in place was decided on what was asked for before it, and that may
- * have failed since: then they are carried by whom the state says now.
+ * Who carries the default routes, as the state says now. The unit was decided on what had been asked for before it, and that may have failed
+ * since; who comes in a later unit is not there yet, and is passed over.
  */
-const decidedBy = ({ state }: Scene, { intents }: Unit, incarnation: string): Gateways | null => {
-  if (intents.every(({ type }) => type === 'EndpointUpdateRequested'))
-    return state.sandboxes.get(incarnation)?.gateways ?? null;
-  const last = intents.findLast(({ data }) => 'gateways' in data);
-  return last && 'gateways' in last.data ? last.data.gateways : null;
-};
+const gatewaysOf = ({ state }: Scene, { incarnation }: SandboxFacts): Gateways | null =>
+  state.sandboxes.get(incarnation)?.gateways ?? null;
 
 const changesOf = ({ state }: Scene, { intents }: Unit): Changes => {
   const facts = new Map<string, EndpointFacts>();
@@ -120,7 +116,7 @@ export const courseOf = (scene: Scene, unit: Unit): Course => {
   if (takes && isDeserted(scene.state, sandbox, unit, new Set())) {
     return { ...course, remainder: ending(scene, sandbox), ended: sandbox };
   }
-  const view = viewOf(scene, sandbox, changesOf(scene, unit), decidedBy(scene, unit, sandbox.incarnation));
+  const view = viewOf(scene, sandbox, changesOf(scene, unit), gatewaysOf(scene, sandbox));
   return { ...course, remainder: viewed(scene, view), view };
 };
 

@@ -31,6 +31,9 @@ export const corrections = (wanted: Iterable<KernelObject>, census: Census): rea
   return [...wanted].flatMap((object) => correction(object, observed.get(objectKey(object))) ?? []);
 };
 
+export const objectsOf = (operations: readonly Operation[]): readonly KernelObject[] =>
+  operations.map(({ object }) => object);
+
 /** By thing, in the order in which they come. What belongs to nothing any more is left out. */
 export const findingsOf = (
   state: BoundaryState,

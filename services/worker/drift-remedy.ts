@@ -5,7 +5,7 @@ import { inOrder } from '../../drivers/plan.ts';
 import type { Census, Kernel, Operation, Plan, PlanResult } from '../../drivers/port.ts';
 import type { Timers } from '../lib/timers.ts';
 import { repairPlans } from './census.ts';
-import { type Finding, findingsOf, standing } from './drift-finding.ts';
+import { type Finding, findingsOf, objectsOf, standing } from './drift-finding.ts';
 import { adapted, isNews, judged } from './drift-judgement.ts';
 import type { DriftReports } from './drift-reports.ts';
 import { everything, type Scope, scopeAround, thingOf } from './drift-scope.ts';
@@ -151,5 +151,3 @@ export class DriftRemedy {
     if (changes.some(({ object }) => !isTable(object))) this.#options.suspect(everything(this.#scene.state));
   }
 }
-
-const objectsOf = (operations: readonly Operation[]): readonly KernelObject[] => operations.map(({ object }) => object);

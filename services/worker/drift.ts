@@ -8,7 +8,7 @@ import { type KernelObject, objectKey } from '../../drivers/objects.ts';
 import type { Census, Kernel, Notice, Operation, Plan, PlanResult } from '../../drivers/port.ts';
 import { type Clock, sleep } from '../lib/clock.ts';
 import { Timers } from '../lib/timers.ts';
-import type { Finding } from './drift-finding.ts';
+import { corrections, type Finding, objectsOf } from './drift-finding.ts';
 import { DriftMemory } from './drift-memory.ts';
 import { DriftRemedy } from './drift-remedy.ts';
 import { DriftReports } from './drift-reports.ts';
@@ -269,10 +269,9 @@ export class Drift implements DriftSift {
       if (this.#isClosed) return;
       const census = await this.#options.kernel.census(extentOf([], true));
       const { state } = this.#options.scene();
-      const observed = new Map(census.objects.map((object) => [objectKey(object), object]));
       const strays = census.objects.filter((object) => !before.has(objectKey(object)));
       // What is wanted of whatever they belong to now is computed anew for those only that differ.
-      const differ = [...before].filter(([key]) => !observed.has(key)).map(([, object]) => object);
+      const differ = objectsOf(corrections(before.values(), census));
       const scope = scopeAround([...differ, ...strays], state);
       const now = () => wantedIn(this.#options.scene(), scope);
       await this.#remedy.treat({ before, keys: new Set(before.keys()), census, now, strays, by });

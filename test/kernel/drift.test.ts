@@ -302,6 +302,12 @@ if (inOwnNamespaces(import.meta.filename)) {
         changesOf(element).some((change) => change.startsWith('sandbox: nft element dnat4ip')),
         changesOf(element).join(),
       );
+      const led = /127\.0\.0\.1 \. tcp \. 8080 .* : \S+ \. 80/.exec(whole)?.[0] ?? '';
+      const elsewhere = await heals(() => {
+        const map = `element inet ${table} dnat4ip`;
+        sh(`nft 'delete ${map} { 127.0.0.1 . tcp . 8080 }; add ${map} { ${led.replace(/ : \S+/, ' : 10.1.0.99')} }'`);
+      }, isWhole);
+      assert.deepEqual(changesOf(elsewhere), ['sandbox: data 10.1.0.4 80 -> data 10.1.0.99 80']);
       assert.ok(sh('nft list tables').includes('others'), 'what is others stays');
     });
   });

@@ -29,9 +29,7 @@ describe('a simulated realm', () => {
   it(`loses nothing and leaks nothing under ${seeds} seeds`, async () => {
     const happened: Record<string, number> = {};
     // 603: a name of a network of the realm, taken and let go of by one host and taken by another in one round.
-    // Without 17, which finds a defect that is known and not mended: docs/ROADMAP.md, Known.
-    const all = [603, ...Array.from({ length: seeds + 1 }, (_, at) => at + 3).filter((seed) => seed !== 17)];
-    for (const seed of all) {
+    for (const seed of [603, ...Array.from({ length: seeds }, (_, at) => at + 3)]) {
       const { incidents, events } = await whole(seed);
       for (const [what, times] of Object.entries({ ...incidents, ...events }))
         happened[what] = (happened[what] ?? 0) + times;

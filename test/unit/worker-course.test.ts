@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { drivers } from '../../drivers/registry.ts';
 import type { Event } from '../../events/envelope.ts';
-import { takeBack } from '../../services/worker/course.ts';
+import { courseOf, operationsOf, takeBack } from '../../services/worker/course.ts';
 import type { Scene } from '../../services/worker/inmates.ts';
 import { Present } from '../../services/worker/present.ts';
 import { failedReports } from '../../services/worker/reports.ts';
@@ -11,11 +11,18 @@ import { openUnits } from '../../services/worker/units.ts';
 import { hostServers } from '../support/system.ts';
 import { fault, World } from '../support/world.ts';
 
-const scene = (world: World): Scene => ({
+const scene = (world: World, present = new Present()): Scene => ({
   state: world.state,
   deployment: { host: { realm: 'test', host: world.host }, drivers, resolvConf: hostServers.config },
-  present: new Present(),
+  present,
 });
+
+/** All that is open is executed and reported. */
+const execute = (world: World, present: Present): void => {
+  for (const unit of openUnits(world.state))
+    present.apply(operationsOf(courseOf(scene(world, present), unit), present));
+  world.succeed();
+};
 
 /** The only open unit is taken back, and the worker reports it. It has announced no sandbox. */
 const failMove = (world: World) => {
@@ -74,5 +81,33 @@ describe('a move that is taken back', () => {
     assert.deepEqual(types, ['EndpointCreateFailed', 'EndpointJoinFailed', 'EndpointLeft', 'SandboxRemoved']);
     assert.equal(world.endpoint('x').status, 'created');
     assert.equal(world.state.sandboxes.size + world.state.intents.size, 0);
+  });
+});
+
+describe('a unit that was decided before another had failed', () => {
+  it('leads the published ports to whoever carries the default routes now', () => {
+    const world = new World();
+    for (const name of ['a', 'b', 'c']) world.run('CreateNetwork', { name });
+    world.run('AttachSandbox', { sandbox: 's', networks: [{ network: 'a' }, { network: 'b' }] });
+    const ports = [{ hostPort: 80, port: 80 }];
+    world.run('CreateEndpoint', { network: 'c', name: 's', gatewayPriority: -1, ports });
+    const present = new Present();
+    execute(world, present);
+    const addressOn = (network: string): string | undefined => {
+      const { id } = world.network(network).facts;
+      return [...world.state.endpoints.values()].find(({ facts }) => facts.networkId === id)?.facts.ipv4?.split('/')[0];
+    };
+    const leadsTo = (): readonly unknown[] => {
+      const join = openUnits(world.state).find(({ intents }) => intents[0]?.type === 'EndpointJoinRequested');
+      const { ensure } = courseOf(scene(world, present), join ?? assert.fail('no join')).remainder;
+      return ensure.flatMap((object) =>
+        object.kind === 'element' && object.set === 'dnat4ip' ? [object.data[0]] : [],
+      );
+    };
+    world.run('UpdateEndpoint', { network: 'b', endpoint: 's', gatewayPriority: 5, disrupt: true });
+    world.run('JoinEndpoint', { network: 'c', endpoint: 's', sandbox: 's' });
+    assert.deepEqual(leadsTo(), [addressOn('b')], 'as long as the change may succeed');
+    world.fail('EndpointUpdateRequested');
+    assert.deepEqual(leadsTo(), [addressOn('a')]);
   });
 });
