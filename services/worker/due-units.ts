@@ -1,9 +1,5 @@
 /** What can be executed now, by who has asked for it: actors take turns, so that whoever has asked for much waits behind itself alone. */
-export interface Asked {
-  readonly actor: string;
-}
-
-export class DueUnits<T extends Asked> {
+export class DueUnits<T extends { readonly actor: string }> {
   /** In the order of turns: whoever was served last is last. */
   readonly #lines = new Map<string, Set<T>>();
 

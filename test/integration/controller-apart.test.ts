@@ -57,20 +57,6 @@ test('so many answers wait to be repeated, and no more: repeatsMax', async () =>
   assert.equal(count, 1_024);
 });
 
-test('refusals of very many actors that are due together fit their commits', () =>
-  staged(async (stage) => {
-    const first = await stage.controller();
-    await stage.send('SetQuota', { limits: { rate: 1, burst: 1 } }, { actor: 'root' });
-    await stage.allDecided();
-    await first.stop();
-    const actors = Array.from({ length: 2_000 }, (_, n) => `${'actor'.repeat(10)}${n}`);
-    for (const network of ['a', 'b'])
-      await Promise.all(actors.map((actor) => stage.send('DeleteNetwork', { network }, { actor })));
-    await stage.controller();
-    await until(() => stage.summed() === actors.length, 'all refusals are recorded');
-    await until(() => stage.decided() + stage.summed() === stage.sent.length, 'all are decided');
-  }));
-
 test('an answer that takes long to repeat is repeated beside what is decided', () =>
   staged(async (stage) => {
     let [isSlow, gets] = [false, 0];

@@ -225,12 +225,7 @@ test('a command that is not worth starting any more', () =>
 test('commands that reach no host are refused on the realm s own subject', () =>
   staged(async (stage) => {
     await stage.controller();
-    const body = JSON.stringify({
-      id: commandId(systemClock.nowMs(), 'x'),
-      type: 'CreateNetwork',
-      data: { name: 'n' },
-    });
-    await stage.raw(body, subjects.command('alice', 'h9'));
+    await stage.send('CreateNetwork', { name: 'n' }, { to: 'h9' });
     await stage.allDecided();
     const [refused] = stage.log
       .stored()

@@ -1,8 +1,7 @@
 // What hosts have decided is forgotten when its time is over, also where nothing is decided any more.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { commandId, memoryMsMost, subjects } from '../../events/names.ts';
-import { systemClock } from '../../services/lib/clock.ts';
+import { memoryMsMost, subjects } from '../../events/names.ts';
 import { applyMessage, boundaryOf, emptyRealm } from '../../services/lib/realm.ts';
 import type { Message } from '../../services/lib/stream.ts';
 import { host, staged } from '../support/stage.ts';
@@ -23,12 +22,7 @@ test('commands of a host on which nothing comes any more are forgotten with the 
     for (const name of ['a', 'b', 'c']) await stage.send('CreateNetwork', { name });
     await stage.allDecided();
     await stage.allEnded();
-    const body = JSON.stringify({
-      id: commandId(systemClock.nowMs(), 'x'),
-      type: 'CreateNetwork',
-      data: { name: 'n' },
-    });
-    await stage.raw(body, subjects.command('alice', 'elsewhere'));
+    await stage.send('CreateNetwork', { name: 'n' }, { to: 'elsewhere' });
     await stage.allDecided();
     const last = stage.logged.at(-1);
     assert.equal(last?.subject, subjects.realm);

@@ -12,6 +12,13 @@ import { type Answered, eventsOn, Reporter, startController, until } from './wor
 
 export const host = 'h1';
 
+/** Under which id, by whom and to which host a command is sent. */
+interface Addressed {
+  readonly id?: string;
+  readonly actor?: string;
+  readonly to?: string;
+}
+
 export class Stage<S extends Stream = Stream> {
   readonly commands: Stream;
   readonly log: S;
@@ -48,9 +55,9 @@ export class Stage<S extends Stream = Stream> {
   }
 
   /** Publishes without waiting for anything but the stream. */
-  async send<T extends CommandType>(type: T, data: CommandInput<T>, more: { id?: string; actor?: string } = {}) {
-    const { id = commandId(systemClock.nowMs(), `t${this.#serial}`), actor = 'alice' } = more;
-    await this.raw(JSON.stringify({ id, type, data }), subjects.command(actor, host));
+  async send<T extends CommandType>(type: T, data: CommandInput<T>, more: Addressed = {}) {
+    const { id = commandId(systemClock.nowMs(), `t${this.#serial}`), actor = 'alice', to = host } = more;
+    await this.raw(JSON.stringify({ id, type, data }), subjects.command(actor, to));
     return id;
   }
 
