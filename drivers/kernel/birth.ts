@@ -2,7 +2,7 @@
 import type { Device, DeviceSource } from '../objects.ts';
 import { parseMac } from './address.ts';
 import { expectNone, KernelFailure, refused } from './failure.ts';
-import { type Host, readLink, readLinkAt, skipIndexes, takeIndex } from './host.ts';
+import { freeIndex, type Host, readLink } from './host.ts';
 import type { NetlinkSocket, Refusal } from './netlink.ts';
 import { decodeNamespaceId, type LinkRecord } from './records.ts';
 import { getNamespaceId, newNamespaceId, prepareLink } from './rtnetlink.ts';
@@ -40,15 +40,6 @@ const numberOfHost = (host: Host, socket: NetlinkSocket): number => {
   expectNone(refusals.filter(({ errno }) => errno !== 'EEXIST'));
   if (number === null) throw new KernelFailure('KERNEL_ERROR', 'the namespace has no number for that of the host');
   return number;
-};
-
-/** An index that nothing in there has: what is said behind the birth would be said of it. */
-const freeIndex = (host: Host, socket: NetlinkSocket): number => {
-  for (;;) {
-    const index = takeIndex(host);
-    if (readLinkAt(socket, host.writer, index) === null) return index;
-    skipIndexes(host);
-  }
 };
 
 /**

@@ -194,6 +194,15 @@ export const skipIndexes = (host: IndexTaker): void => seekIndexes(host, host.in
 export const isIndexTaken = (host: Host, index: number, { errno }: Refusal): boolean =>
   errno === 'EBUSY' || (errno === 'EEXIST' && readLinkAt(host.route, host.writer, index) !== null);
 
+/** An index that nothing in a namespace has, for whom a refusal would say too little of it, or too late. */
+export const freeIndex = (host: Host, socket: NetlinkSocket): number => {
+  for (;;) {
+    const index = takeIndex(host);
+    if (readLinkAt(socket, host.writer, index) === null) return index;
+    skipIndexes(host);
+  }
+};
+
 export const goHome = (host: Host): void => {
   if (!host.away) return;
   check(setns(host.home, C.CLONE_NEWNET), 'setns home');

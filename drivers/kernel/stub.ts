@@ -4,7 +4,7 @@
  */
 import { formatTag, type Stub, type Tag } from '../objects.ts';
 import { expectNone, foreign, KernelFailure, ownership } from './failure.ts';
-import { type Host, readLink, readLinkAt, takeIndex } from './host.ts';
+import { freeIndex, type Host, readLink, readLinkAt } from './host.ts';
 import type { LinkRecord } from './records.ts';
 import { newVeth, prepareLink, setLink } from './rtnetlink.ts';
 import { isDead, moveAside, revive, silence, type Transaction, undoing, unmaking } from './transaction.ts';
@@ -49,7 +49,7 @@ const adjust = (host: Host, links: readonly number[], stub: Stub): void => {
 
 const make = (transaction: Transaction, stub: Stub): void => {
   const { host } = transaction;
-  const [index, far] = [takeIndex(host), takeIndex(host)];
+  const [index, far] = [freeIndex(host, host.route), freeIndex(host, host.route)];
   const peer = { index: far, name: farName(stub.name), mac: macOf(far) };
   const unmake = (): void => undoing(host, (inner) => bury(inner, [index, far]));
   unmaking(transaction, `remove stub ${stub.name}`, { index, name: stub.name, alias: formatTag(stub.tag) }, unmake);

@@ -2,7 +2,7 @@
 import { formatTag, type Tag, type Vlan } from '../objects.ts';
 import { requireParent } from './birth.ts';
 import { expectNone, foreign, KernelFailure, ownership } from './failure.ts';
-import { type Host, readLink, takeIndex } from './host.ts';
+import { freeIndex, type Host, readLink } from './host.ts';
 import type { Refusal } from './netlink.ts';
 import type { LinkRecord } from './records.ts';
 import { deleteLink, prepareLink, setLink } from './rtnetlink.ts';
@@ -34,7 +34,7 @@ const setUp = (host: Host, index: number): void => {
 const make = (transaction: Transaction, vlan: Vlan): void => {
   const { host } = transaction;
   const parent = requireParent(host, vlan.parent);
-  const index = takeIndex(host);
+  const index = freeIndex(host, host.route);
   const writer = host.writer.reset();
   newSublink(writer, { index, name: vlan.name, parent: parent.index }, { kind: 'vlan', id: vlan.id });
   // Behind it at once: one without an alias would be nobody's.

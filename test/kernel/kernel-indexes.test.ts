@@ -5,7 +5,7 @@ import { after, before, describe, it } from 'node:test';
 import { linuxKernel } from '../../drivers/kernel/kernel.ts';
 import type { KernelObject } from '../../drivers/objects.ts';
 import type { Kernel } from '../../drivers/port.ts';
-import { create, network, owner, sandbox, veth } from '../support/kernel-objects.ts';
+import { create, network, owner, sandbox, tag, veth } from '../support/kernel-objects.ts';
 import { inOwnNamespaces, ipLinks, sh } from '../support/netns.ts';
 
 if (inOwnNamespaces(import.meta.filename)) {
@@ -21,9 +21,9 @@ if (inOwnNamespaces(import.meta.filename)) {
     };
     const box = (number: number): readonly KernelObject[] =>
       sandbox(`s${number}`, { network: 1, number, netns: `${runDir}/s${number}` });
-    /** Puts a link where the next of ours would be. */
-    const obstruct = (): void => {
-      const next = Math.max(...ipLinks().map(({ ifindex }) => Number(ifindex))) + 1;
+    /** Puts a link where the next of ours would be, or one behind it. */
+    const obstruct = (ahead = 1): void => {
+      const next = Math.max(...ipLinks().map(({ ifindex }) => Number(ifindex))) + ahead;
       sh(`ip link add other${++others} index ${next} type bridge`);
     };
 
@@ -46,6 +46,16 @@ if (inOwnNamespaces(import.meta.filename)) {
       obstruct();
       await made('more', [veth({ network: 2, number: 9, netns: `${runDir}/s2`, device: 'eth1' })]);
       assert.ok(indexOf('cv2x9') > indexOf('other3') + 1_000_000);
+    });
+
+    it('of either end of a stub', async () => {
+      for (const [end, name] of ['cp3', 'cp4'].entries()) {
+        obstruct(end + 1);
+        await made(name, [{ kind: 'stub', name, mtu: 1500, tag: tag('network', name) }]);
+        const [near, far] = [indexOf(name), indexOf(name.replace('p', 'q'))];
+        assert.ok(Math.max(near, far) > indexOf(`other${others}`) + 1_000_000);
+        assert.ok(near > 0 && far > 0);
+      }
     });
   });
 }
