@@ -52,18 +52,21 @@ export const testServerBinary = (): string => {
 export const startNats = async (options: TestNatsOptions = {}): Promise<TestNats> => {
   const binary = testServerBinary();
   const dataDir = mkdtempSync(join(options.under ?? tmpdir(), 'cnm-nats-'));
-  const port = await freePort();
-  const monitorPort = await freePort();
   const config = join(dataDir, 'nats.conf');
   const jetstream = `jetstream { store_dir: "${dataDir}", sync_interval: ${options.sync ?? 'always'} }`;
-  const lines = [
-    `listen: "${options.listen ?? '127.0.0.1'}:${port}"`,
-    `http: 127.0.0.1:${monitorPort}`,
-    options.config ?? '',
-  ];
-  writeFileSync(config, [...lines, options.jetstream === false ? '' : jetstream, ''].join('\n'));
+  const [port, monitorPort, first] = await onFreePorts(
+    async (port, monitorPort): Promise<[number, number, ChildProcess]> => {
+      const lines = [
+        `listen: "${options.listen ?? '127.0.0.1'}:${port}"`,
+        `http: 127.0.0.1:${monitorPort}`,
+        options.config ?? '',
+      ];
+      writeFileSync(config, [...lines, options.jetstream === false ? '' : jetstream, ''].join('\n'));
+      return [port, monitorPort, await launch(binary, config, port)];
+    },
+  );
   const connections: NatsConnection[] = [];
-  let child = await launch(binary, config, port);
+  let child = first;
   const url = `nats://127.0.0.1:${port}`;
   return {
     url,
@@ -93,6 +96,19 @@ export const startNats = async (options: TestNatsOptions = {}): Promise<TestNats
       return connection;
     },
   };
+};
+
+const TRIES_MAX = 3;
+
+/** Ports that are free when they are asked for may be somebody else's a moment later, or the same one twice: then others are tried. */
+const onFreePorts = async <T>(start: (one: number, other: number) => Promise<T>): Promise<T> => {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await start(await freePort(), await freePort());
+    } catch (error) {
+      if (tries === TRIES_MAX || !String(error).includes('address already in use')) throw error;
+    }
+  }
 };
 
 export const freePort = async (): Promise<number> => {
