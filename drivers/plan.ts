@@ -20,11 +20,20 @@ const rank = {
 /** Whether `a` is as `b` wants it: what is null there is left to others, and what was done at birth is not seen. */
 const sameState = (a: unknown, b: unknown): boolean => {
   if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return a === b;
-  const [left, right] = [Object.entries(a), b as Record<string, unknown>];
+  if (Array.isArray(a) && Array.isArray(b))
+    return a.length === b.length && a.every((value, index) => b[index] === null || sameState(value, b[index]));
+  const [left, right] = [a as Record<string, unknown>, b as Record<string, unknown>];
+  const keys = Object.keys(left);
   return (
-    left.length === Object.keys(right).length &&
-    left.every(([key, value]) => key === 'birth' || right[key] === null || sameState(value, right[key]))
+    keys.length === Object.keys(right).length &&
+    keys.every((key) => key === 'birth' || right[key] === null || sameState(left[key], right[key]))
   );
+};
+
+/** What has to be done so that one object, found under its key or not, is as wanted; null: nothing. */
+export const correctionOf = (wanted: KernelObject, found: KernelObject | undefined): Operation | null => {
+  if (found === undefined) return { op: 'create', object: wanted };
+  return sameState(found, wanted) ? null : { op: 'update', from: found, object: wanted };
 };
 
 const byRank = (a: Operation, b: Operation): number => rank[a.object.kind] - rank[b.object.kind];
@@ -40,9 +49,8 @@ export const diff = (desired: readonly KernelObject[], observed: readonly Kernel
   const changes: Operation[] = [];
   for (const [key, object] of present) if (!wanted.has(key)) deletions.push({ op: 'delete', object });
   for (const [key, object] of wanted) {
-    const from = present.get(key);
-    if (from === undefined) changes.push({ op: 'create', object });
-    else if (!sameState(from, object)) changes.push({ op: 'update', from, object });
+    const change = correctionOf(object, present.get(key));
+    if (change !== null) changes.push(change);
   }
   return inOrder([...deletions, ...changes]);
 };

@@ -1,6 +1,6 @@
 /** What differs from what is wanted, by the thing whose it is. Pure. */
 import { type KernelObject, objectKey } from '../../drivers/objects.ts';
-import { diff } from '../../drivers/plan.ts';
+import { correctionOf } from '../../drivers/plan.ts';
 import type { Census, Operation } from '../../drivers/port.ts';
 import type { DriftChange, DriftThing } from '../../events/events.ts';
 import type { BoundaryState } from '../../events/state.ts';
@@ -20,15 +20,18 @@ const asShared = (wanted: KernelObject, found: KernelObject | undefined): Kernel
   wanted.kind === 'vlan' && found ? ({ ...found, tag: wanted.tag } as KernelObject) : found;
 
 /** What has to be done so that one object is as wanted; null: nothing. */
-export const correction = (wanted: KernelObject, found: KernelObject | undefined): Operation | null => {
-  const like = asShared(wanted, found);
-  return diff([wanted], like ? [like] : [])[0] ?? null;
-};
+export const correction = (wanted: KernelObject, found: KernelObject | undefined): Operation | null =>
+  correctionOf(wanted, asShared(wanted, found));
 
 /** Of what is wanted, and could be read, what is not so. */
 export const corrections = (wanted: Iterable<KernelObject>, census: Census): readonly Operation[] => {
   const observed = new Map(census.objects.map((object) => [objectKey(object), object]));
-  return [...wanted].flatMap((object) => correction(object, observed.get(objectKey(object))) ?? []);
+  const found: Operation[] = [];
+  for (const object of wanted) {
+    const operation = correction(object, observed.get(objectKey(object)));
+    if (operation !== null) found.push(operation);
+  }
+  return found;
 };
 
 export const objectsOf = (operations: readonly Operation[]): readonly KernelObject[] =>
