@@ -29,7 +29,8 @@ describe('a simulated realm', () => {
   it(`loses nothing and leaks nothing under ${seeds} seeds`, async () => {
     const happened: Record<string, number> = {};
     // 603: a name of a network of the realm, taken and let go of by one host and taken by another in one round.
-    for (const seed of [603, ...Array.from({ length: seeds }, (_, at) => at + 3)]) {
+    // 35111827: an update ends between the decision to collect its endpoint and the commit of that.
+    for (const seed of [603, 35_111_827, ...Array.from({ length: seeds }, (_, at) => at + 3)]) {
       const { incidents, events } = await whole(seed);
       for (const [what, times] of Object.entries({ ...incidents, ...events }))
         happened[what] = (happened[what] ?? 0) + times;

@@ -159,6 +159,19 @@ test('CollectEndpoint: a join, or a whole stay, in between wins', () => {
   assert.ok(world.decide('SuspectEndpoint', at(world)).ok);
 });
 
+test('CollectEndpoint: an update in between wins, and so does its end', () => {
+  const { world } = given(...leftA, due);
+  world.run('UpdateEndpoint', { network: 'web', endpoint: 'a', gatewayPriority: 2 });
+  for (const what of ['asked for', 'done']) {
+    world.run('SuspectEndpoint', at(world));
+    const before = at(world);
+    if (what === 'asked for') world.run('UpdateEndpoint', { network: 'web', endpoint: 'a', gatewayPriority: 3 });
+    else world.succeed();
+    const decision = world.decide('CollectEndpoint', before);
+    assert.ok(!decision.ok && decision.code === 'NOT_GARBAGE', what);
+  }
+});
+
 test('CollectEndpoint: a collected endpoint is being deleted, and a join comes too late', () => {
   const collected: Step = (world) => void world.run('CollectEndpoint', at(world));
   given(...leftA, due, suspected, collected)
