@@ -1,7 +1,7 @@
 // Runs the tests, tier by tier from the quick to the slow: `node test/run.ts [TIER]...`. Compact: failures in full, the
 // rest as counts. Exits with 1 when a test failed and, where CI=true, when one was skipped.
 import { spawnSync } from 'node:child_process';
-import { globSync } from 'node:fs';
+import { globSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, relative, resolve } from 'node:path';
 import { run } from 'node:test';
 import { inspect } from 'node:util';
@@ -22,6 +22,8 @@ const tiers: Readonly<Record<string, Tier>> = {
   e2e: { timeoutMs: 2_000_000, filesAtOnce: 2, kernel: true, first: ['watch', 'mesh', 'crash'] },
 };
 
+/** Of one test, or one group of them: whatever waits longer waits for nothing, and is named. */
+const testTimeoutMs = 900_000;
 const slowestTold = 8;
 const counts = { passed: 0, failed: 0, skipped: 0 };
 
@@ -42,14 +44,57 @@ function tellSlowest(took: ReadonlyMap<string, number>): void {
   console.log(`  longest: ${told.join(', ')} s`);
 }
 
+const read = (path: string): string => {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return ''; // it has ended
+  }
+};
+
+/** Processes that this one has started, and those that they have: by number, with what each waits for in the kernel. */
+function descendants(): ReadonlyMap<number, string> {
+  const parents = new Map<number, number>();
+  for (const pid of readdirSync('/proc').map(Number)) {
+    const parent = /^PPid:\s+(\d+)$/m.exec(read(`/proc/${pid}/status`))?.[1];
+    if (parent !== undefined) parents.set(pid, Number(parent));
+  }
+  const isOurs = (pid: number | undefined): boolean =>
+    pid !== undefined && (pid === process.pid || isOurs(parents.get(pid)));
+  const ours = [...parents.keys()].filter((pid) => pid !== process.pid && isOurs(pid));
+  const told = (pid: number): string => {
+    const state = /^State:\s+(.+)$/m.exec(read(`/proc/${pid}/status`))?.[1];
+    return `${state} ${read(`/proc/${pid}/wchan`)} ${read(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').slice(0, 200)}`;
+  };
+  return new Map(ours.map((pid) => [pid, told(pid)]));
+}
+
+/** Ends what a tier has left when its time is over: a process that hangs heeds no signal that asks. */
+function endAll(): void {
+  for (const [pid, what] of descendants()) {
+    console.log(`  still there: ${pid} ${what}`);
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch {} // it has ended
+  }
+}
+
 async function runFiles(files: string[], { timeoutMs, filesAtOnce }: Tier): Promise<void> {
   // what a file printed matters only when it failed
   const printed = new Map<string, string>();
   const failed = new Set<string>();
   const took = new Map<string, number>();
-  // a timeout of `run` would reach each test but spare a process that hangs; the signal ends the processes
-  const signal = AbortSignal.timeout(timeoutMs);
-  for await (const { type, data } of run({ files, concurrency: filesAtOnce, signal })) {
+  // the timeout reaches each test that lets others run; what holds its process ends with the tier's time
+  const over = new AbortController();
+  const timer = setTimeout(
+    () => {
+      endAll();
+      over.abort();
+    },
+    Number(process.env.CNM_TEST_TIER_MS ?? timeoutMs),
+  );
+  const events = run({ files, concurrency: filesAtOnce, signal: over.signal, timeout: testTimeoutMs });
+  for await (const { type, data } of events) {
     const where = 'file' in data && data.file ? `${relative('.', data.file)}:${'line' in data ? data.line : ''}` : '';
     if (type === 'test:stdout' || type === 'test:stderr') {
       printed.set(data.file, (printed.get(data.file) ?? '') + data.message);
@@ -70,6 +115,7 @@ async function runFiles(files: string[], { timeoutMs, filesAtOnce }: Tier): Prom
       else if (error.failureType !== 'subtestsFailed') fail(`${where} ${data.name}`, inspect(error.cause ?? error));
     }
   }
+  clearTimeout(timer);
   tellSlowest(took);
   for (const file of failed) {
     if (printed.has(file)) console.log(`  printed by ${relative('.', file)}:\n${printed.get(file)}`);
@@ -105,4 +151,4 @@ if (skipsCount) console.log('skipped tests fail the run, because CI=true');
 console.log(
   `${counts.passed} passed, ${counts.failed} failed${counts.skipped > 0 ? `, ${counts.skipped} skipped` : ''}`,
 );
-process.exitCode = counts.failed > 0 || skipsCount ? 1 : 0;
+process.exit(counts.failed > 0 || skipsCount ? 1 : 0);

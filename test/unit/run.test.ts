@@ -46,3 +46,12 @@ test('runner: a file that ends badly or tests nothing is a failure', () => {
   assert.equal(runTests('process.exit(3);').closing, '0 passed, 1 failed');
   assert.match(runTests('').stdout, /a\.test\.ts:1 has no tests/);
 });
+
+test('runner: a file that holds its process ends with its tier, and what it has started too', () => {
+  const hangs = "import { spawnSync } from 'node:child_process'; spawnSync('sleep', ['86399'], { stdio: 'inherit' });";
+  const { status, stdout } = runTests(hangs, { CNM_TEST_TIER_MS: '3000' });
+  assert.equal(status, 1);
+  assert.match(stdout, /still there: \d+ S .*sleep 86399/);
+  assert.match(stdout, /FAILED test\/unit\/a\.test\.ts/);
+  assert.doesNotMatch(spawnSync('ps', ['-eo', 'args'], { encoding: 'utf8' }).stdout, /^sleep 86399/m);
+});
