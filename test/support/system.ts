@@ -140,6 +140,9 @@ export class System {
     const worker = createWorker({ ...place, log, commands, kernel, drivers, plugins, ...shared });
     await Promise.race([worker.start(), worker.failed]);
     this.worker = worker;
+    worker.failed.catch((error: unknown) => {
+      if (this.worker === worker) this.#break(error);
+    });
     return worker;
   }
 
@@ -155,6 +158,9 @@ export class System {
     await controller.start();
     controller.activate();
     this.controller = controller;
+    controller.failed.catch((error: unknown) => {
+      if (this.controller === controller) this.#break(error);
+    });
     return controller;
   }
 
@@ -172,6 +178,17 @@ export class System {
   async stop(): Promise<void> {
     await this.controller?.stop();
     await this.stopWorker();
+  }
+
+  /** Whoever waits for an answer hears why none comes; after a process that was killed another one goes on. */
+  #break(error: unknown): void {
+    if (error instanceof Killed) return;
+    for (const { first, outcome } of this.#answers.values()) {
+      for (const answer of [first, outcome]) {
+        answer.promise.catch(() => undefined);
+        answer.reject(error);
+      }
+    }
   }
 
   #answered(answer: Answer): void {
@@ -297,6 +314,10 @@ export class System {
   }
 }
 
+class Killed extends Error {
+  override name = 'Killed';
+}
+
 export interface Mortal extends Pick<SystemOptions, 'log' | 'kernel'> {
   /** From now on nothing is answered, nothing is delivered, nothing more is done. */
   kill(): void;
@@ -316,7 +337,7 @@ export const mortal = (
   death.promise.catch(() => undefined);
   const kill = (): void => {
     dead = true;
-    death.reject(new Error('killed'));
+    death.reject(new Killed());
   };
   const never = new Promise<never>(() => undefined);
   const alive = async <T>(what: string, ask: () => Promise<T>): Promise<T> => {
