@@ -285,17 +285,14 @@ const conforms = (profile: Profile, open: () => Promise<DriverHarness>): void =>
     await before('createNetwork');
     for (const verb of Object.keys(life).slice(1)) {
       await system.stopWorker();
-      const died = Promise.withResolvers<void>();
       const doomed = mortal({ log: system.options.log, kernel: harness.kernel }, (what, kill) => {
-        if (what !== 'after apply') return;
-        kill();
-        died.resolve();
+        if (what === 'after apply') kill();
       });
-      const worker = await system.startWorker(doomed);
+      await system.startWorker(doomed);
       const outcome = life[verb]?.(system);
       // A verb without kernel objects never gets there.
-      await Promise.race([outcome, died.promise]);
-      if (!doomed.dead) await Promise.race([worker.stop(), died.promise]);
+      await Promise.race([outcome, doomed.died]);
+      if (!doomed.dead) await system.stopWorker();
       await system.startWorker();
       assert.equal((await outcome)?.status, 'succeeded', verb);
       await system.check();

@@ -23,6 +23,7 @@ import { provision } from '../../services/nats/streams.ts';
 import type { Plugins } from '../../services/plugins/plugins.ts';
 import { repairs } from '../../services/worker/census.ts';
 import type { Journal } from '../../services/worker/journal.ts';
+import { Fenced } from '../../services/worker/outbox.ts';
 import { Present } from '../../services/worker/present.ts';
 import { createWorker, type Worker, type WorkerOptions } from '../../services/worker/worker.ts';
 import { assertEndedOnce, assertLivedOnce } from './ended-once.ts';
@@ -108,6 +109,8 @@ export class System {
   readonly options: SystemOptions;
   worker: Worker | null = null;
   controller: Controller | null = null;
+  /** Of a worker that can be killed. */
+  #died: Promise<void> | null = null;
   readonly #answers = new Map<
     string,
     { first: PromiseWithResolvers<Accepted | Refused>; outcome: PromiseWithResolvers<Outcome> }
@@ -118,7 +121,7 @@ export class System {
     this.options = options;
   }
 
-  async startWorker(more: Partial<SystemOptions> = {}): Promise<Worker> {
+  async startWorker(more: Partial<SystemOptions & Pick<Mortal, 'died'>> = {}): Promise<Worker> {
     const {
       log,
       commands,
@@ -140,6 +143,7 @@ export class System {
     const worker = createWorker({ ...place, log, commands, kernel, drivers, plugins, ...shared });
     await Promise.race([worker.start(), worker.failed]);
     this.worker = worker;
+    this.#died = more.died ?? null;
     worker.failed.catch((error: unknown) => {
       if (this.worker === worker) this.#break(error);
     });
@@ -171,7 +175,8 @@ export class System {
   }
 
   async stopWorker(): Promise<void> {
-    await this.worker?.stop();
+    // One that is killed while it stops never comes to the end of it.
+    await Promise.race([this.worker?.stop(), ...(this.#died ? [this.#died] : [])]);
     this.worker = null;
   }
 
@@ -180,9 +185,9 @@ export class System {
     await this.stopWorker();
   }
 
-  /** Whoever waits for an answer hears why none comes; after a process that was killed another one goes on. */
+  /** Whoever waits for an answer hears why none comes; where a process was killed, or fenced by another, that one goes on. */
   #break(error: unknown): void {
-    if (error instanceof Killed) return;
+    if (error instanceof Killed || error instanceof Fenced) return;
     for (const { first, outcome } of this.#answers.values()) {
       for (const answer of [first, outcome]) {
         answer.promise.catch(() => undefined);
@@ -322,6 +327,7 @@ export interface Mortal extends Pick<SystemOptions, 'log' | 'kernel'> {
   /** From now on nothing is answered, nothing is delivered, nothing more is done. */
   kill(): void;
   readonly dead: boolean;
+  readonly died: Promise<void>;
 }
 
 /**
@@ -334,7 +340,7 @@ export const mortal = (
 ): Mortal => {
   let dead = false;
   const death = Promise.withResolvers<never>();
-  death.promise.catch(() => undefined);
+  const died = death.promise.catch(() => undefined);
   const kill = (): void => {
     dead = true;
     death.reject(new Killed());
@@ -349,6 +355,7 @@ export const mortal = (
   };
   return {
     kill,
+    died,
     get dead() {
       return dead;
     },
