@@ -163,19 +163,30 @@ const encode = (query: Query, rcode: Rcode, flags: number, records: Pick<LocalAn
 export const encodeEmpty = (query: Query, rcode: Rcode, truncated = false): Buffer =>
   encode(query, rcode, truncated ? flag.truncated : 0, { answers: [], additionals: [] });
 
+const bytesOf = (record: Resource): number => packet.encodingLength({ answers: [wireRecord(record)] }) - headerBytes;
+
+/** As many as fit, from the first on: what is behind them is not looked at. */
+const fitting = (records: readonly Resource[], bytesMax: number): readonly Resource[] => {
+  let left = bytesMax;
+  const beyond = records.findIndex((record) => {
+    left -= bytesOf(record);
+    return left < 0;
+  });
+  return beyond < 0 ? records : records.slice(0, beyond);
+};
+
 /** A reply to a query: at most so many bytes, and marked as truncated when answers had to be left out for that (RFC 2181 9). */
 export const encodeAnswer = (query: Query, local: LocalAnswer, bytesMax: number): Buffer => {
-  if (query.edns && query.edns.version > 0) return encodeEmpty(query, 'NOERROR');
+  const empty = encodeEmpty(query, 'NOERROR');
+  if (query.edns && query.edns.version > 0) return empty;
   const authoritative = local.authoritative ? flag.authoritative : 0;
-  const { rcode, answers, additionals } = local;
-  let reply = encode(query, rcode, authoritative, { answers, additionals });
-  if (reply.length > bytesMax) reply = encode(query, rcode, authoritative, { answers, additionals: [] });
-  for (let kept = answers.length; reply.length > bytesMax && kept > 0; ) {
-    kept = Math.min(kept - 1, Math.floor((kept * bytesMax) / reply.length));
-    const fitting = { answers: answers.slice(0, kept), additionals: [] };
-    reply = encode(query, rcode, authoritative | flag.truncated, fitting);
-  }
-  return reply;
+  const all = [...local.answers, ...local.additionals];
+  const answers = fitting(all, bytesMax - empty.length);
+  if (answers.length === all.length) return encode(query, local.rcode, authoritative, local);
+  const kept = answers.slice(0, local.answers.length);
+  const isWhole = kept.length === local.answers.length;
+  const flags = authoritative | (isWhole ? 0 : flag.truncated);
+  return encode(query, local.rcode, flags, { answers: kept, additionals: [] });
 };
 
 /** The same message under another id. */
