@@ -11,7 +11,7 @@ import type { Tunnel } from './peers.ts';
 import { type Netfilter, readNetfilter } from './port-flags.ts';
 import { decodeLink, type LinkRecord } from './records.ts';
 import { dumpLinks, getLinkByIndex, getLinkByName } from './rtnetlink.ts';
-import type { Space } from './spare.ts';
+import { Spares, sparesBytes } from './spares.ts';
 import { MessageWriter } from './writer.ts';
 
 /** Something silenced that is still to be removed: links, which go with the namespace behind the descriptor where there is one. */
@@ -45,7 +45,7 @@ export interface Host {
   /** What was told of the endpoints of other hosts, by the name of the tunnel. */
   readonly tunnels: Map<string, Tunnel>;
   /** Namespaces made ahead. */
-  readonly spares: Space[];
+  readonly spares: Spares;
   /** Port of the resolver that they come with; null for none. */
   readonly resolverPort: number | null;
   /** Sockets that namespaces came with and nobody has asked for yet, by the path of the namespace. */
@@ -143,7 +143,14 @@ export const patiently = <T>(read: () => T): T => {
 
 const patienceMax = 20;
 
-export const openHost = (realm: string, host: string, runDir: string, resolverPort: number | null = null): Host => {
+/** Who a host is, where its files are, and the port of the resolver that namespaces made ahead come with. */
+type HostOptions = Pick<Host, 'realm' | 'host' | 'runDir'> & { readonly resolverPort?: number };
+
+/** @param spares where somebody makes namespaces ahead; left out: nobody does */
+export const openHost = (
+  { realm, host, runDir, resolverPort }: HostOptions,
+  spares = new Spares(new SharedArrayBuffer(sparesBytes)),
+): Host => {
   const home = check(open(threadNamespace, C.O_RDONLY | C.O_CLOEXEC, 0), `open ${threadNamespace}`);
   const route = new NetlinkSocket(NL.ROUTE).widen();
   const writer = new MessageWriter(batchBytes);
@@ -163,8 +170,8 @@ export const openHost = (realm: string, host: string, runDir: string, resolverPo
     announcements: [],
     announcer: new Announcer(),
     tunnels: new Map(),
-    spares: [],
-    resolverPort,
+    spares,
+    resolverPort: resolverPort ?? null,
     listeners: new Map(),
     namespaces: new Map(),
     away: false,
@@ -203,7 +210,7 @@ export const freeIndex = (host: Host, socket: NetlinkSocket): number => {
   }
 };
 
-export const goHome = (host: Host): void => {
+export const goHome = (host: Pick<Host, 'home' | 'away'>): void => {
   if (!host.away) return;
   check(setns(host.home, C.CLONE_NEWNET), 'setns home');
   host.away = false;

@@ -6,6 +6,7 @@ import type { Census, Kernel, KernelFacts, PeerResult, PlanResult } from '../por
 import { readCapacity } from './capacity.ts';
 import type { ThreadFailpoint } from './failpoint.ts';
 import type { Reply, Request, ThreadOptions } from './protocol.ts';
+import { Spares, sparesBytes } from './spares.ts';
 import { ended, threadUrl } from './thread.ts';
 import { Watch } from './watch.ts';
 
@@ -105,6 +106,11 @@ class Thread {
   }
 }
 
+type ThreadData = { readonly failpoint?: ThreadFailpoint };
+
+const sparingThread = (options: ThreadOptions, data: ThreadData): Worker =>
+  new Worker(threadUrl('spare-thread'), { workerData: { options, ...data }, execArgv: [] });
+
 /** Until the next try to read what others change all the time; plans are executed meanwhile. */
 const unsettledMs = 100;
 const delay = promisify(setTimeout);
@@ -123,8 +129,9 @@ export const linuxKernel = async (options: LinuxKernelOptions): Promise<Kernel> 
   await promises.stat('/');
   const pending = new SharedArrayBuffer(8);
   const { failpoint: setting = null, fuse = null, ...others } = options;
-  const threadOptions: ThreadOptions = { ...others, pending };
-  const failpoint = (who: string, fused: SharedArrayBuffer | null): { readonly failpoint?: ThreadFailpoint } =>
+  const threadOptions: ThreadOptions = { ...others, pending, spares: new SharedArrayBuffer(sparesBytes) };
+  const spares = new Spares(threadOptions.spares);
+  const failpoint = (who: string, fused: SharedArrayBuffer | null): ThreadData =>
     setting === null && fused === null ? {} : { failpoint: { setting, who, fuse: fused } };
   const { port1, port2 } = new MessageChannel();
   const reaper = new Worker(threadUrl('reap-thread'), {
@@ -138,7 +145,9 @@ export const linuxKernel = async (options: LinuxKernelOptions): Promise<Kernel> 
     // Flags like --input-type would be taken for the thread's.
     execArgv: [],
   });
-  const thread = new Thread(setup, [reaper]);
+  // Which calls fail is counted in the one that sets up: then it makes all of its namespaces itself.
+  const sparing = fuse === null ? sparingThread(threadOptions, failpoint('kernel.spare', null)) : null;
+  const thread = new Thread(setup, [reaper, ...(sparing ? [sparing] : [])]);
   const watch = new Watch();
   await thread.call({ call: 'apply', plans: [] });
   return {
@@ -171,7 +180,10 @@ export const linuxKernel = async (options: LinuxKernelOptions): Promise<Kernel> 
     },
     close: async () => {
       await watch.end();
+      const spared = sparing ? ended(sparing) : null;
+      spares.end();
       if (thread.ended) return;
+      await spared;
       // The reaper lets go of what it holds and ends by itself.
       const reaped = ended(reaper);
       await thread.call({ call: 'close' });

@@ -79,8 +79,13 @@ export class NetlinkSocket {
   readonly fd: number;
   readonly #protocol: number;
 
-  constructor(protocol: number) {
+  /** @param fd of a socket that another thread has made the same way */
+  constructor(protocol: number, fd: number | null = null) {
     this.#protocol = protocol;
+    if (fd !== null) {
+      this.fd = fd;
+      return;
+    }
     this.fd = check(socket(AF.NETLINK, SOCK.RAW | SOCK.CLOEXEC, protocol), 'socket(netlink)');
     setsockopt(this.fd, NL.SOL, NL.CAP_ACK, one, 4);
     setsockopt(this.fd, NL.SOL, NL.EXT_ACK, one, 4);

@@ -179,7 +179,7 @@ export const within = <T>(
 };
 
 /** Loopback is index 1 in every namespace. */
-export const loopbackUp = (host: Host, socket: NetlinkSocket): void => {
+export const loopbackUp = (host: Pick<Host, 'writer'>, socket: NetlinkSocket): void => {
   setLink(host.writer.reset(), 1, { up: true });
   const [refusal] = socket.request(host.writer);
   if (refusal) throw new KernelFailure('KERNEL_ERROR', refusal.text || 'loopback stays down', refusal.errno);

@@ -14,6 +14,8 @@ export interface ThreadOptions {
   readonly watchBytes?: number;
   /** Two words of 32 bits: how many jobs were handed to the reaper and are not done yet, and the port of the socket that changes our table. */
   readonly pending: SharedArrayBuffer;
+  /** Namespaces made ahead (`Spares`). */
+  readonly spares: SharedArrayBuffer;
 }
 
 /** From the main thread to the one that sets up; a message carries a list of them, its answer the list of replies in their order. */

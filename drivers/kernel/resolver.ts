@@ -27,7 +27,9 @@ import { tableName } from './ruleset.ts';
 import type { Transaction } from './transaction.ts';
 
 /** Not that of the host: a sandbox may have a host of its own in it. */
-const nameOf = (host: Host): string => `${tableName(host.realm, host.host)}_resolver`;
+type Owner = Pick<Host, 'realm' | 'host' | 'writer'>;
+
+const nameOf = (host: Owner): string => `${tableName(host.realm, host.host)}_resolver`;
 
 const chain = 'output';
 
@@ -60,7 +62,7 @@ const commentOf = (port: number): string => `cnm resolver ${port}`;
 
 const protocols = [udp, tcp];
 
-const encode = (host: Host, port: number): void => {
+const encode = (host: Owner, port: number): void => {
   const name = nameOf(host);
   newTable(host.writer, name, 0, null);
   newChain(host.writer, name, chain, hook);
@@ -69,14 +71,14 @@ const encode = (host: Host, port: number): void => {
   }
 };
 
-const commit = (host: Host, socket: NetlinkSocket, write: () => void): readonly Refusal[] => {
+const commit = (host: Owner, socket: NetlinkSocket, write: () => void): readonly Refusal[] => {
   const first = beginBatch(host.writer);
   write();
   return socket.requestBatch(host.writer, first, endBatch(host.writer));
 };
 
 /** In the namespace where the thread stands, where nothing is yet. @throws SystemError, KernelFailure */
-export const equipResolver = (host: Host, port: number): void => {
+export const equipResolver = (host: Owner, port: number): void => {
   const socket = new NetlinkSocket(NL.NETFILTER);
   try {
     expectNone(commit(host, socket, () => encode(host, port)));

@@ -16,14 +16,14 @@ import { mountRunDirectory } from './netns.ts';
 import { changePeers, checkPeers, setPeers } from './peers.ts';
 import type { Reply, Request, ThreadOptions } from './protocol.ts';
 import { schedule } from './scheduling.ts';
-import { closeSpares, spareSpace } from './spare.ts';
+import { closeSpares } from './spare.ts';
+import { Spares } from './spares.ts';
 
 const { options, reaper } = workerData as { readonly options: ThreadOptions; readonly reaper: MessagePort };
 const pending = new Int32Array(options.pending);
 
 // Before the loop that answers: system calls here are the longest part of every change, one after the other, and whoever interrupts them
-// makes all wait longer; a fifth of a burst's rate on two processors. It holds for what is made ahead too: a change that comes meanwhile
-// waits for it. Without CAP_SYS_NICE it stays as it is, which costs only time.
+// makes all wait longer; a fifth of a burst's rate on two processors. Without CAP_SYS_NICE it stays as it is, which costs only time.
 schedule({ nice: -15, sliceMs: 0.2 });
 
 const handOver = (host: Host): void => {
@@ -52,7 +52,7 @@ const prepareTable = ({ table }: Firewall): void => {
 };
 
 const start = (): { readonly host: Host; readonly firewall: Firewall } => {
-  const host = openHost(options.realm, options.host, options.runDir, options.resolverPort);
+  const host = openHost(options, new Spares(options.spares));
   const firewall = openFirewall(host, options.ownTable ?? true);
   prepareTable(firewall);
   Atomics.store(pending, 1, firewall.table.port);
@@ -69,20 +69,13 @@ const idleMs = 1;
 
 let sparing: NodeJS.Timeout | null = null;
 
-/** When nothing has been asked for a while. What cannot be made now, is made when it is needed, and it is said then why it cannot. */
-const spare = (): void => {
-  sparing = null;
-  try {
-    if (spareSpace(host)) spareSoon();
-  } catch (error) {
-    if (!isFailure(error)) throw error;
-  }
-  leaveUnlessHome();
-};
-
+/** When nothing has been asked for a while: until then another thread at work would only be in the way. */
 const spareSoon = (): void => {
   if (sparing) clearTimeout(sparing);
-  sparing = setTimeout(spare, idleMs);
+  sparing = setTimeout(() => {
+    sparing = null;
+    if (!host.spares.isFull) host.spares.call();
+  }, idleMs);
 };
 
 /** A thread that could not come home must not go on. */

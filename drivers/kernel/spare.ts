@@ -1,7 +1,7 @@
 /**
- * New network namespaces. To make one is half of what a sandbox costs, and nothing in it depends on whose it will be: some are made
- * ahead, with the resolver that most of them are to have, while the thread has nothing else to do. They have no path, so they go with
- * the process whatever ends it.
+ * New network namespaces. To make one is half of what a sandbox costs, and nothing in it depends on whose it will be: another thread makes
+ * some ahead (spare-thread.ts), with the resolver that most of them are to have. They have no path, so they go with the process whatever
+ * ends it. Where none is left the thread that needs one makes it itself.
  */
 import { NL } from './constants.ts';
 import { goHome, type Host, threadNamespace } from './host.ts';
@@ -10,6 +10,7 @@ import { closeListeners, keepListeners, type Listeners, openListeners } from './
 import { NetlinkSocket } from './netlink.ts';
 import { loopbackUp } from './netns.ts';
 import { equipResolver } from './resolver.ts';
+import type { Spare } from './spares.ts';
 
 /** A namespace with loopback up. Whoever holds it closes it; it lives on where it was pinned. */
 export interface Space {
@@ -20,24 +21,24 @@ export interface Space {
   listeners: Listeners | null;
 }
 
-/** Enough for what a scheduler places at once on one host; each takes some 200 KB of the kernel's memory. */
-const sparesMax = 8;
+/** A thread that makes namespaces. */
+export type Maker = Pick<Host, 'realm' | 'host' | 'writer' | 'home' | 'away'>;
 
 /** Moves the thread into a new namespace. */
-export const leave = (host: Host): void => {
+export const leave = (maker: Pick<Maker, 'away'>): void => {
   check(unshare(C.CLONE_NEWNET), 'unshare(CLONE_NEWNET)');
-  host.away = true;
+  maker.away = true;
 };
 
 /** `port` is that of the resolver; null for none. */
-const make = (host: Host, port: number | null): Space => {
-  leave(host);
+const make = (maker: Maker, port: number | null): Space => {
+  leave(maker);
   const descriptor = check(open(threadNamespace, C.O_RDONLY | C.O_CLOEXEC, 0), `open ${threadNamespace}`);
   try {
     const socket = new NetlinkSocket(NL.ROUTE);
     try {
-      loopbackUp(host, socket);
-      if (port !== null) equipResolver(host, port);
+      loopbackUp(maker, socket);
+      if (port !== null) equipResolver(maker, port);
       return { descriptor, socket, listeners: port === null ? null : openListeners(port) };
     } catch (error) {
       socket.close();
@@ -47,8 +48,27 @@ const make = (host: Host, port: number | null): Space => {
     close(descriptor);
     throw error;
   } finally {
-    goHome(host);
+    goHome(maker);
   }
+};
+
+/** Makes one for another thread. @throws SystemError, KernelFailure */
+export const makeSpare = (maker: Maker, port: number | null): Spare => {
+  const { descriptor, socket, listeners } = make(maker, port);
+  return { descriptor, route: socket.fd, udp: listeners?.udp ?? -1, tcp: listeners?.tcp ?? -1 };
+};
+
+/** One that the other thread has made ahead; null when there is none. */
+const takeSpare = ({ spares, resolverPort: port }: Host): Space | null => {
+  const spare = spares.take();
+  if (spares.areFew) spares.call();
+  if (spare === null) return null;
+  const { descriptor, route, udp, tcp } = spare;
+  return {
+    descriptor,
+    socket: new NetlinkSocket(NL.ROUTE, route),
+    listeners: port === null ? null : { port, udp, tcp },
+  };
 };
 
 /**
@@ -56,13 +76,7 @@ const make = (host: Host, port: number | null): Space => {
  * @throws SystemError, KernelFailure
  */
 export const takeSpace = (host: Host, port: number | null): Space =>
-  (port === host.resolverPort ? host.spares.pop() : undefined) ?? make(host, port);
-
-/** Makes one ahead. @returns whether there is room for more */
-export const spareSpace = (host: Host): boolean => {
-  if (host.spares.length < sparesMax) host.spares.push(make(host, host.resolverPort));
-  return host.spares.length < sparesMax;
-};
+  (port === host.resolverPort ? takeSpare(host) : null) ?? make(host, port);
 
 /** Keeps the sockets of its resolver for whoever asks for them at the path where the namespace is now. */
 export const handOver = (host: Host, space: Space, path: string): void => {
@@ -78,6 +92,7 @@ export const closeSpace = ({ descriptor, socket, listeners }: Space): void => {
   close(descriptor);
 };
 
+/** Once no more are made. */
 export const closeSpares = (host: Host): void => {
-  for (const space of host.spares.splice(0)) closeSpace(space);
+  for (let space = takeSpare(host); space !== null; space = takeSpare(host)) closeSpace(space);
 };

@@ -52,7 +52,7 @@ const checkUnderlay = ({ underlay, underlayAsked }: Pick<KernelFacts, 'underlay'
 const checkKernel = async ({ realm, host, runDir, underlay }: Config): Promise<readonly Check[]> => {
   const { openHost } = await import('../../drivers/kernel/host.ts');
   const { readFacts } = await import('../../drivers/kernel/facts.ts');
-  const facts = readFacts(openHost(realm, host, runDir), underlay);
+  const facts = readFacts(openHost({ realm, host, runDir }), underlay);
   if (facts === null) return [bad('kernel', 'links and routes change faster than they can be read', 'try again')];
   const checks: Check[] = [info('kernel', `Linux ${facts.kernel}, links take an MTU of ${facts.mtu}`)];
   for (const [name, remedy] of Object.entries(capabilityRemedies)) {

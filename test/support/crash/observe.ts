@@ -99,7 +99,7 @@ export class Observer {
   readonly #servers = hostServers();
 
   constructor(realm: string, runDir: string) {
-    this.#host = openHost(realm, 'h1', runDir);
+    this.#host = openHost({ realm, host: 'h1', runDir });
   }
 
   /** What differs between the kernel and what the log says is there, both ways. */
