@@ -83,6 +83,8 @@ export interface DnsCounts {
   readonly forwarded: number;
   readonly shed: number;
   readonly malformed: number;
+  /** Dropped unread, since one sandbox asked faster than its turn came. */
+  readonly dropped: number;
 }
 
 export const createDns = (options: DnsOptions): Dns => {

@@ -2,33 +2,37 @@
 import { createServer, type Socket } from 'node:net';
 import { createFrames, frame } from './frames.ts';
 import type { Listener, Responder } from './listener.ts';
+import type { Line } from './questions.ts';
 
 /** Design values. A sandbox that opens more connections has them closed at once. */
 const connectionsMax = 64;
 /** Of one connection at a time: more wait until some are answered, unread. */
 const questionsMax = 64;
-/** Taken from one connection before others have their turn. */
-const questionsPerTurn = 16;
 /** Replies that a client does not read: it is cut off. */
 const unreadBytesMax = 1 << 20;
 const idleMs = 10_000;
 
+export interface TcpOptions {
+  readonly respond: Responder;
+  readonly line: Line;
+  readonly onError: (error: Error) => void;
+}
+
 class Connection {
   readonly #socket: Socket;
-  readonly #respond: Responder;
-  readonly #onError: (error: Error) => void;
+  readonly #options: TcpOptions;
   readonly #frames = createFrames();
+  /** In line, or being answered. */
   #open = 0;
   #hasEnded = false;
-  #isScheduled = false;
+  #isTaking = false;
 
-  constructor(socket: Socket, respond: Responder, onError: (error: Error) => void) {
+  constructor(socket: Socket, options: TcpOptions) {
     this.#socket = socket;
-    this.#respond = respond;
-    this.#onError = onError;
+    this.#options = options;
     socket.setNoDelay(true);
     socket.setTimeout(idleMs, () => socket.destroy());
-    socket.on('error', onError);
+    socket.on('error', options.onError);
     socket.on('data', (chunk) => {
       this.#frames.push(chunk);
       this.#take();
@@ -39,42 +43,37 @@ class Connection {
     });
   }
 
-  /** Takes some questions; what is left comes after whatever else there is to do. */
   #take(): void {
-    if (this.#isScheduled) return;
-    for (let taken = 0; this.#open < questionsMax; taken++) {
-      if (taken >= questionsPerTurn) {
-        this.#isScheduled = true;
-        setImmediate(() => {
-          this.#isScheduled = false;
-          this.#take();
-        });
-        break;
-      }
+    // One that is answered at once comes back here.
+    if (this.#isTaking) return;
+    this.#isTaking = true;
+    while (this.#open < questionsMax) {
       const message = this.#frames.shift();
       if (!message) break;
-      this.#answer(message);
+      this.#open += 1;
+      this.#options.line.ask(() => this.#answer(message));
     }
-    const isFull = this.#open >= questionsMax || this.#isScheduled;
-    if (isFull) this.#socket.pause();
+    this.#isTaking = false;
+    if (this.#open >= questionsMax) this.#socket.pause();
     else this.#socket.resume();
     this.#endWhenDone();
   }
 
   #answer(message: Buffer): void {
-    const reply = this.#respond(message);
-    if (!(reply instanceof Promise)) {
-      this.#send(reply);
-      return;
-    }
-    this.#open += 1;
-    const settled = (late: Buffer | null): void => {
+    // Nobody is there any more.
+    if (this.#socket.destroyed) return;
+    const settled = (reply: Buffer | null): void => {
       this.#open -= 1;
-      this.#send(late);
+      this.#send(reply);
       this.#take();
     };
+    const reply = this.#options.respond(message);
+    if (!(reply instanceof Promise)) {
+      settled(reply);
+      return;
+    }
     reply.then(settled, (error) => {
-      this.#onError(error);
+      this.#options.onError(error);
       settled(null);
     });
   }
@@ -89,18 +88,18 @@ class Connection {
 
   /** A client may close its side before it has its answers. */
   #endWhenDone(): void {
-    if (this.#hasEnded && this.#open === 0 && !this.#isScheduled && !this.#socket.destroyed) this.#socket.end();
+    if (this.#hasEnded && this.#open === 0 && !this.#socket.destroyed) this.#socket.end();
   }
 }
 
 /** @throws when the descriptor is no bound TCP socket; it is not closed then */
-export const listenTcp = async (fd: number, respond: Responder, onError: (error: Error) => void): Promise<Listener> => {
+export const listenTcp = async (fd: number, options: TcpOptions): Promise<Listener> => {
   const sockets = new Set<Socket>();
   // Half-open: a client may have said all that it has to ask, and still wait.
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     sockets.add(socket);
     socket.on('close', () => sockets.delete(socket));
-    new Connection(socket, respond, onError);
+    new Connection(socket, options);
   });
   server.maxConnections = connectionsMax;
   await new Promise<void>((resolve, reject) => {
@@ -110,7 +109,7 @@ export const listenTcp = async (fd: number, respond: Responder, onError: (error:
       resolve();
     });
   });
-  server.on('error', onError);
+  server.on('error', options.onError);
   return {
     close: () =>
       new Promise((resolve) => {

@@ -1,9 +1,18 @@
 /** A bound UDP socket of a sandbox, made elsewhere and taken over. */
 import { createSocket } from 'node:dgram';
 import type { Listener, Responder } from './listener.ts';
+import type { Line } from './questions.ts';
+
+export interface UdpOptions {
+  readonly respond: Responder;
+  readonly line: Line;
+  readonly onError: (error: Error) => void;
+  /** A message was dropped unread. */
+  readonly onDrop: () => void;
+}
 
 /** @throws when the descriptor is no bound UDP socket; it is not closed then */
-export const listenUdp = (fd: number, respond: Responder, onError: (error: Error) => void): Listener => {
+export const listenUdp = (fd: number, { respond, line, onError, onDrop }: UdpOptions): Listener => {
   const socket = createSocket('udp4');
   socket.on('error', onError);
   socket.on('message', (message, sender) => {
@@ -12,9 +21,15 @@ export const listenUdp = (fd: number, respond: Responder, onError: (error: Error
       // The sender may be gone, or its port: its trouble.
       socket.send(reply, sender.port, sender.address, (error) => error && onError(error));
     };
-    const reply = respond(message);
-    if (reply instanceof Promise) reply.then(send, onError);
-    else send(reply);
+    if (line.isFull) {
+      onDrop();
+      return;
+    }
+    line.ask(() => {
+      const reply = respond(message);
+      if (reply instanceof Promise) reply.then(send, onError);
+      else send(reply);
+    });
   });
   let isClosed = false;
   try {

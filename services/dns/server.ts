@@ -9,6 +9,7 @@ import { listenTcp } from './listen-tcp.ts';
 import { listenUdp } from './listen-udp.ts';
 import type { Listener, Responder } from './listener.ts';
 import { answer } from './lookup.ts';
+import { Questions } from './questions.ts';
 import { bytesMaxOf, encodeAnswer, encodeEmpty, parseQuery, type Query } from './wire.ts';
 import type { Zone } from './zone.ts';
 
@@ -25,7 +26,12 @@ export interface DnsServer {
   isOpen(incarnation: string): boolean;
   close(incarnation: string): Promise<void>;
   closeAll(): Promise<void>;
-  readonly counts: { readonly sandboxes: number; readonly answered: number; readonly malformed: number };
+  readonly counts: {
+    readonly sandboxes: number;
+    readonly answered: number;
+    readonly malformed: number;
+    readonly dropped: number;
+  };
 }
 
 const closeIfOpen = (fd: number): void => {
@@ -39,25 +45,33 @@ const closeIfOpen = (fd: number): void => {
 class SandboxServer implements DnsServer {
   readonly #options: ServerOptions;
   readonly #listeners = new Map<string, readonly Listener[]>();
+  readonly #questions = new Questions();
   #answered = 0;
   #malformed = 0;
+  #dropped = 0;
 
   constructor(options: ServerOptions) {
     this.#options = options;
   }
 
   get counts() {
-    return { sandboxes: this.#listeners.size, answered: this.#answered, malformed: this.#malformed };
+    const { size: sandboxes } = this.#listeners;
+    return { sandboxes, answered: this.#answered, malformed: this.#malformed, dropped: this.#dropped };
   }
 
   async open(incarnation: string, udp: number, tcp: number): Promise<void> {
     const onError = (error: Error): void => {
       this.#options.logger.debug({ incarnation, err: error }, 'a resolver socket had an error');
     };
+    const onDrop = (): void => {
+      this.#dropped += 1;
+    };
+    const line = this.#questions.line();
     const listeners: Listener[] = [];
     try {
-      listeners.push(listenUdp(udp, this.#responder(incarnation, 'udp'), onError));
-      listeners.push(await listenTcp(tcp, this.#responder(incarnation, 'tcp'), onError));
+      listeners.push(listenUdp(udp, { respond: this.#responder(incarnation, 'udp'), line, onError, onDrop }));
+      listeners.push(await listenTcp(tcp, { respond: this.#responder(incarnation, 'tcp'), line, onError }));
+      listeners.push({ close: async () => line.close() });
     } catch (error) {
       // A descriptor that nobody took over is closed by nobody else.
       if (listeners.length === 0) closeIfOpen(udp);

@@ -44,8 +44,8 @@ export const meteredKernel = (kernel: Kernel, metrics: Metrics, clock: Clock): K
 
 const countDns = (metrics: Metrics, counts: () => DnsCounts | null): void => {
   metrics.counted('cnm_dns_questions_total', () => {
-    const { answered = 0, forwarded = 0, shed = 0, malformed = 0 } = counts() ?? {};
-    const results = { answered, forwarded, shed, malformed };
+    const { answered = 0, forwarded = 0, shed = 0, malformed = 0, dropped = 0 } = counts() ?? {};
+    const results = { answered, forwarded, shed, malformed, dropped };
     return Object.entries(results).map(([result, count]) => [{ result }, count] as const);
   });
   metrics.gauge('cnm_dns_sandboxes', () => [[{}, counts()?.sandboxes ?? 0]]);

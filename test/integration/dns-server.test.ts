@@ -1,10 +1,13 @@
 // Resolvers of sandboxes over real sockets: UDP and TCP, garbage, limits of connections, sockets that stay while names change.
 import assert from 'node:assert/strict';
+import { createSocket as createUdp } from 'node:dgram';
 import { closeSync, existsSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { after, test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { createFrames } from '../../services/dns/frames.ts';
 import { listenTcp } from '../../services/dns/listen-tcp.ts';
+import { Questions } from '../../services/dns/questions.ts';
 import {
   askTcp,
   askUdp,
@@ -136,7 +139,8 @@ test('of one connection so many questions are open at once, and the next ones wa
   let isSlow = true;
   const respond = (message: Buffer): Promise<Buffer> =>
     isSlow ? new Promise((resolve) => waiting.push(() => resolve(message))) : Promise.resolve(message);
-  const listener = await listenTcp(sockets.tcp, respond, assert.ifError);
+  const line = new Questions().line();
+  const listener = await listenTcp(sockets.tcp, { respond, line, onError: assert.ifError });
   const socket = connect(own.get('box')?.tcp ?? 0, '127.0.0.11');
   const frames = createFrames();
   socket.on('data', (chunk) => frames.push(chunk));
@@ -172,6 +176,24 @@ test('a sandbox that holds too many connections has no more, and its neighbour n
   await waitFor(async () => (await askTcp(port('s1', 'tcp'), [framed(queryMessage('db'))], 1)).length === 1, {
     what: 'room for a connection',
   });
+});
+
+test('of what one sandbox sends faster than it is answered some is dropped and counted, and its neighbour is answered', async (t) => {
+  const before = dns.counts;
+  const flood = createUdp('udp4');
+  t.after(() => flood.close());
+  let answers = 0;
+  flood.on('message', () => {
+    answers += 1;
+  });
+  for (let wave = 0; dns.counts.dropped === before.dropped; wave++) {
+    assert.ok(wave < 10_000, 'nothing is dropped');
+    for (let id = 0; id < 64; id++) flood.send(queryMessage('web', { id }), port('s1', 'udp'), '127.0.0.11');
+    await nextTurn();
+  }
+  assert.deepEqual(dataOf(await udp('s2', 'web')), ['10.0.0.2']);
+  await waitFor(() => answers > 256, { what: 'answers to what was not dropped' });
+  assert.deepEqual(dataOf(await udp('s1', 'db')), ['10.0.0.3']);
 });
 
 test('a released sandbox has no descriptor left, not even of connections; its neighbours keep theirs', async () => {

@@ -23,6 +23,6 @@ export const simNames: typeof createDns = ({ kernel }) => {
     reset: () => undefined,
     reached: () => undefined,
     close: async () => open.clear(),
-    counts: { sandboxes: 0, endpoints: 0, answered: 0, forwarded: 0, shed: 0, malformed: 0 },
+    counts: { sandboxes: 0, endpoints: 0, answered: 0, forwarded: 0, shed: 0, malformed: 0, dropped: 0 },
   };
 };
