@@ -1,6 +1,6 @@
 /**
- * All benches, or those that are named: attach, audit, dns, drift, execs, hostile, overlay, past, peers, plugin, ports, rebuild, recovery,
- * replay. Each runs in a namespace of its own; results go to bench/results.json and to standard output.
+ * All benches, or those that are named: attach, audit, dns, drift, execs, hostile, overlay, past, peers, plugin, ports, questions, rebuild,
+ * recovery, replay. Each runs in a namespace of its own; results go to bench/results.json and to standard output.
  *
  *     npm run bench [-- NAME...]
  */
@@ -20,6 +20,7 @@ const programs = {
   peers: [],
   plugin: [],
   ports: [],
+  questions: [],
   rebuild: ['1000000', '1'],
   recovery: [],
   replay: [],
@@ -40,11 +41,10 @@ if (process.getuid?.() !== 0) {
 
 const file = join(import.meta.dirname, 'results.json');
 const results: Record<string, unknown> = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {};
-results.machine = machine();
 for (const name of asked.length > 0 ? asked.filter(isName) : (Object.keys(programs) as Name[])) {
   console.error(`bench ${name} ...`);
   const output = inOwnNamespace(join(import.meta.dirname, `${name}.ts`), programs[name]);
-  results[name] = JSON.parse(output.trim().split('\n').at(-1) ?? '{}');
+  results[name] = { machine: machine(), ...JSON.parse(output.trim().split('\n').at(-1) ?? '{}') };
   writeFileSync(file, `${JSON.stringify(results, null, 2)}\n`);
 }
 console.log(JSON.stringify(results, null, 2));
