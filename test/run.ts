@@ -79,7 +79,8 @@ function endAll(): void {
   }
 }
 
-async function runFiles(files: string[], { timeoutMs, filesAtOnce }: Tier): Promise<void> {
+async function runFiles(files: string[], tier: Tier): Promise<void> {
+  const timeoutMs = Number(process.env.CNM_TEST_TIER_MS ?? tier.timeoutMs);
   // what a file printed matters only when it failed
   const printed = new Map<string, string>();
   const failed = new Set<string>();
@@ -93,7 +94,7 @@ async function runFiles(files: string[], { timeoutMs, filesAtOnce }: Tier): Prom
     },
     Number(process.env.CNM_TEST_TIER_MS ?? timeoutMs),
   );
-  const events = run({ files, concurrency: filesAtOnce, signal: over.signal, timeout: testTimeoutMs });
+  const events = run({ files, concurrency: tier.filesAtOnce, signal: over.signal, timeout: testTimeoutMs });
   for await (const { type, data } of events) {
     const where = 'file' in data && data.file ? `${relative('.', data.file)}:${'line' in data ? data.line : ''}` : '';
     if (type === 'test:stdout' || type === 'test:stderr') {

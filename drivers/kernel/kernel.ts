@@ -147,9 +147,19 @@ export const linuxKernel = async (options: LinuxKernelOptions): Promise<Kernel> 
   });
   // Which calls fail is counted in the one that sets up: then it makes all of its namespaces itself.
   const sparing = fuse === null ? sparingThread(threadOptions, failpoint('kernel.spare', null)) : null;
+  const spared = sparing ? ended(sparing) : null;
   const thread = new Thread(setup, [reaper, ...(sparing ? [sparing] : [])]);
   const watch = new Watch();
-  await thread.call({ call: 'apply', plans: [] });
+  /** Where one of them has failed the others wait for what never comes. */
+  const terminate = async (): Promise<void> => {
+    await Promise.all([setup, reaper, sparing].map((each) => each?.terminate()));
+  };
+  try {
+    await thread.call({ call: 'apply', plans: [] });
+  } catch (error) {
+    await terminate();
+    throw error;
+  }
   return {
     apply: async (plans) => (await thread.call({ call: 'apply', plans })) as readonly PlanResult[],
     census: async (extent) => (await thread.call({ call: 'census', extent: extent ?? null })) as Census,
@@ -180,9 +190,8 @@ export const linuxKernel = async (options: LinuxKernelOptions): Promise<Kernel> 
     },
     close: async () => {
       await watch.end();
-      const spared = sparing ? ended(sparing) : null;
       spares.end();
-      if (thread.ended) return;
+      if (thread.ended) return terminate();
       await spared;
       // The reaper lets go of what it holds and ends by itself.
       const reaped = ended(reaper);

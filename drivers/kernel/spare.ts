@@ -30,23 +30,31 @@ export const leave = (maker: Pick<Maker, 'away'>): void => {
   maker.away = true;
 };
 
+/** What every namespace has, in the one where the thread stands. */
+const equip = (maker: Maker, socket: NetlinkSocket, port: number | null): Listeners | null => {
+  loopbackUp(maker, socket);
+  if (port === null) return null;
+  equipResolver(maker, port);
+  return openListeners(port);
+};
+
 /** `port` is that of the resolver; null for none. */
 const make = (maker: Maker, port: number | null): Space => {
   leave(maker);
-  const descriptor = check(open(threadNamespace, C.O_RDONLY | C.O_CLOEXEC, 0), `open ${threadNamespace}`);
   try {
-    const socket = new NetlinkSocket(NL.ROUTE);
+    const descriptor = check(open(threadNamespace, C.O_RDONLY | C.O_CLOEXEC, 0), `open ${threadNamespace}`);
     try {
-      loopbackUp(maker, socket);
-      if (port !== null) equipResolver(maker, port);
-      return { descriptor, socket, listeners: port === null ? null : openListeners(port) };
+      const socket = new NetlinkSocket(NL.ROUTE);
+      try {
+        return { descriptor, socket, listeners: equip(maker, socket, port) };
+      } catch (error) {
+        socket.close();
+        throw error;
+      }
     } catch (error) {
-      socket.close();
+      close(descriptor);
       throw error;
     }
-  } catch (error) {
-    close(descriptor);
-    throw error;
   } finally {
     goHome(maker);
   }

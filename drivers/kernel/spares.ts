@@ -80,8 +80,10 @@ export class Spares {
 
   /** Makes as many as there is room for whenever somebody calls, until it is over. @param make answers null for one that cannot be made now */
   serve(make: () => Spare | null): void {
-    while (!this.isOver) {
+    for (;;) {
+      // Before anything is looked at: whoever calls later wakes it, and whoever ends it calls then.
       const calls = Atomics.load(this.#words, CALLS);
+      if (this.isOver) return;
       while (!this.isFull && !this.isOver) {
         const spare = make();
         if (spare === null) break;

@@ -22,10 +22,11 @@ class Connection {
   readonly #socket: Socket;
   readonly #options: TcpOptions;
   readonly #frames = createFrames();
-  /** In line, or being answered. */
+  /** Being answered. */
   #open = 0;
+  /** Its next question waits for its turn; those behind it are not read. */
+  #isInLine = false;
   #hasEnded = false;
-  #isTaking = false;
 
   constructor(socket: Socket, options: TcpOptions) {
     this.#socket = socket;
@@ -44,38 +45,44 @@ class Connection {
   }
 
   #take(): void {
-    // One that is answered at once comes back here.
-    if (this.#isTaking) return;
-    this.#isTaking = true;
-    while (this.#open < questionsMax) {
-      const message = this.#frames.shift();
-      if (!message) break;
-      this.#open += 1;
-      this.#options.line.ask(() => this.#answer(message));
+    const socket = this.#socket;
+    const { line } = this.#options;
+    const message = this.#isInLine || this.#open >= questionsMax ? undefined : this.#frames.shift();
+    if (message && !socket.destroyed) {
+      // Who has more connections than turns is told so by losing one.
+      if (line.isFull) {
+        socket.destroy();
+        return;
+      }
+      this.#isInLine = true;
+      line.ask(() => {
+        this.#isInLine = false;
+        if (!socket.destroyed) this.#answer(message);
+      });
     }
-    this.#isTaking = false;
-    if (this.#open >= questionsMax) this.#socket.pause();
-    else this.#socket.resume();
+    if (this.#isInLine || this.#open >= questionsMax) socket.pause();
+    else socket.resume();
     this.#endWhenDone();
   }
 
   #answer(message: Buffer): void {
-    // Nobody is there any more.
-    if (this.#socket.destroyed) return;
-    const settled = (reply: Buffer | null): void => {
-      this.#open -= 1;
-      this.#send(reply);
-      this.#take();
-    };
     const reply = this.#options.respond(message);
     if (!(reply instanceof Promise)) {
-      settled(reply);
+      this.#send(reply);
+      this.#take();
       return;
     }
+    this.#open += 1;
+    const settled = (late: Buffer | null): void => {
+      this.#open -= 1;
+      this.#send(late);
+      this.#take();
+    };
     reply.then(settled, (error) => {
       this.#options.onError(error);
       settled(null);
     });
+    this.#take();
   }
 
   /** What cannot be answered at all ends the connection, since nothing of it can be told. */
@@ -88,7 +95,8 @@ class Connection {
 
   /** A client may close its side before it has its answers. */
   #endWhenDone(): void {
-    if (this.#hasEnded && this.#open === 0 && !this.#socket.destroyed) this.#socket.end();
+    const isDone = this.#hasEnded && this.#open === 0 && !this.#isInLine;
+    if (isDone && !this.#socket.destroyed) this.#socket.end();
   }
 }
 

@@ -3,11 +3,14 @@ import { createSocket } from 'node:dgram';
 import type { Listener, Responder } from './listener.ts';
 import type { Line } from './questions.ts';
 
+/** No question is longer, with all that may come with it; whoever sends more would fill memory with what waits. */
+const queryBytesMax = 4096;
+
 export interface UdpOptions {
   readonly respond: Responder;
   readonly line: Line;
   readonly onError: (error: Error) => void;
-  /** A message was dropped unread. */
+  /** A message was dropped unread: too many wait, or it is none. */
   readonly onDrop: () => void;
 }
 
@@ -21,7 +24,7 @@ export const listenUdp = (fd: number, { respond, line, onError, onDrop }: UdpOpt
       // The sender may be gone, or its port: its trouble.
       socket.send(reply, sender.port, sender.address, (error) => error && onError(error));
     };
-    if (line.isFull) {
+    if (line.isFull || message.length > queryBytesMax) {
       onDrop();
       return;
     }

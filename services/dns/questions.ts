@@ -45,7 +45,7 @@ export class Questions {
 
   #ask(line: Waiting, answer: () => void): void {
     this.#schedule();
-    if (line.waiting.length === 0 && line.answered < atOnceMax && this.#answered < perTurnMax) {
+    if (this.#ready.size === 0 && line.answered < atOnceMax && this.#answered < perTurnMax) {
       this.#asked.add(line);
       line.answered += 1;
       this.#answered += 1;
@@ -77,8 +77,8 @@ export class Questions {
       this.#answered += 1;
       answer?.();
     }
-    if (this.#ready.size > 0) this.#schedule();
-    else this.#answered = 0;
+    // What comes before the next turn is of this one.
+    if (this.#answered > 0) this.#schedule();
   }
 }
 

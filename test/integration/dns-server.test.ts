@@ -164,6 +164,38 @@ test('of one connection so many questions are open at once, and the next ones wa
   await listener.close();
 });
 
+test('of one connection one question waits for its turn, and one that comes when the line is full is closed', async () => {
+  const { openResolver, ports: own } = loopbackKernel();
+  const sockets = await openResolver('box', 53);
+  assert.ok(sockets.ok);
+  closeSync(sockets.udp);
+  const turns: (() => void)[] = [];
+  const line = { ask: (answer: () => void) => turns.push(answer), isFull: false, close: () => undefined };
+  const options = { respond: (message: Buffer) => message, line, onError: assert.ifError };
+  const listener = await listenTcp(sockets.tcp, options);
+  const socket = connect(own.get('box')?.tcp ?? 0, '127.0.0.11');
+  const frames = createFrames();
+  const answers: Buffer[] = [];
+  socket.on('data', (chunk) => {
+    frames.push(chunk);
+    for (let answer = frames.shift(); answer !== undefined; answer = frames.shift()) answers.push(answer);
+  });
+  const closed = new Promise((resolve) => socket.once('close', resolve));
+  socket.write(Buffer.concat(Array.from({ length: 50 }, (_, id) => framed(queryMessage('web', { id })))));
+  for (let answered = 0; answered < 20; answered++) {
+    await waitFor(() => turns.length === answered + 1, { what: 'the next question' });
+    await nextTurn();
+    assert.equal(turns.length, answered + 1);
+    turns[answered]?.();
+    await waitFor(() => answers.length === answered + 1, { what: 'its answer' });
+    assert.equal(answers[answered]?.readUInt16BE(0), answered);
+  }
+  line.isFull = true;
+  turns.at(-1)?.();
+  await closed;
+  await listener.close();
+});
+
 test('a sandbox that holds too many connections has no more, and its neighbour notices nothing', async () => {
   const many = await Promise.all(Array.from({ length: 80 }, () => opened('s1')));
   await waitFor(() => many.filter(({ closed }) => closed()).length >= 16, {
