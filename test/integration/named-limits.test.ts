@@ -14,7 +14,6 @@ import { rangeWith, withRange } from '../../events/refused-ranges.ts';
 import { emptyMemory } from '../../projections/event-filter.ts';
 import { createCollector } from '../../services/collector/collector.ts';
 import { Refusals } from '../../services/controller/refusals.ts';
-import { Questions } from '../../services/dns/questions.ts';
 import { systemClock } from '../../services/lib/clock.ts';
 import type { Message, Stream } from '../../services/lib/stream.ts';
 import { shareReads } from '../../services/nats/shared-reads.ts';
@@ -83,29 +82,8 @@ const limits: Readonly<Record<string, Driven>> = {
   pendingMax: { by: 'test/unit/client-busy.test.ts' },
   connectionsMax: { by: 'test/integration/dns-server.test.ts' },
   questionsMax: { by: 'test/integration/dns-server.test.ts' },
-  perTurnMax: {
-    limit: '8 in a turn',
-    drive: async () => {
-      const questions = new Questions();
-      let answered = 0;
-      for (let asked = 0; asked < 20; asked++) questions.line().ask(() => answered++);
-      assert.equal(answered, 8);
-      await turn();
-      assert.equal(answered, 16);
-    },
-  },
-  waitingMax: {
-    limit: '256 of a sandbox',
-    drive: async () => {
-      const line = new Questions().line();
-      let answered = 0;
-      let asked = 0;
-      for (; !line.isFull; asked++) line.ask(() => answered++);
-      assert.equal(asked - answered, 256);
-      await turn();
-      assert.equal(line.isFull, false);
-    },
-  },
+  perTurnMax: { by: 'test/unit/dns-questions.test.ts' },
+  waitingMax: { by: 'test/unit/dns-questions.test.ts' },
 
   unansweredMax: {
     limit: '8,192',

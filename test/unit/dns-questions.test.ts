@@ -87,3 +87,24 @@ test('nobody is answered who has closed his line', async () => {
   assert.equal(answered.filter((each) => each.startsWith('a')).length, before);
   assert.equal(answered.filter((each) => each.startsWith('b')).length, 100);
 });
+
+// perTurnMax
+test('eight are answered in one turn, whoever they are of', async () => {
+  const questions = new Questions();
+  let answered = 0;
+  for (let asked = 0; asked < 20; asked++) questions.line().ask(() => answered++);
+  assert.equal(answered, 8);
+  await setImmediate();
+  assert.equal(answered, 16);
+});
+
+// waitingMax
+test('256 of one sandbox wait, and no more until some are answered', async () => {
+  const line = new Questions().line();
+  let answered = 0;
+  let asked = 0;
+  for (; !line.isFull; asked++) line.ask(() => answered++);
+  assert.equal(asked - answered, 256);
+  await setImmediate();
+  assert.equal(line.isFull, false);
+});
