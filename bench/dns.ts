@@ -4,12 +4,9 @@
  *
  *     dns.ts [SECONDS] [RATE] [RESIDENTS]
  */
-import { execFile } from 'node:child_process';
-import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
-import { promisify } from 'node:util';
 import { type Client, connect } from '../services/client/index.ts';
-import { round, startService } from './lib.ts';
+import { askNames, type NameLoad, round, startService } from './lib.ts';
 
 const seconds = Number(process.argv[2] ?? 20);
 /** Questions per second of the sandbox that is measured. */
@@ -17,24 +14,8 @@ const rate = Number(process.argv[3] ?? 1_000);
 const residents = Number(process.argv[4] ?? 200);
 const changesPerSecond = 20;
 
-interface Load {
-  readonly asked: number;
-  readonly lost: number;
-  readonly bad: number;
-  readonly perSecond: number;
-  readonly p50Ms: number;
-  readonly p99Ms: number;
-  readonly p999Ms: number;
-  readonly maxMs: number;
-}
-
-const run = promisify(execFile);
-const load = async (key: string, perSecond: number, ...names: readonly string[]): Promise<Load> => {
-  const program = join(import.meta.dirname, 'dns-load.ts');
-  const args = [`--net=${key}`, process.execPath, program, String(seconds), String(perSecond), ...names];
-  const { stdout } = await run('nsenter', args, { maxBuffer: 1 << 20 });
-  return JSON.parse(stdout) as Load;
-};
+const load = (key: string, perSecond: number, ...names: readonly string[]): Promise<NameLoad> =>
+  askNames(key, { seconds, perSecond }, names);
 
 const outcome = async (accepted: Promise<{ readonly outcome: Promise<unknown> }>): Promise<void> => {
   await (await accepted).outcome;

@@ -1,9 +1,10 @@
 /** What benches share: statistics, the machine they ran on, programs of their own. */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { cpus, release, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
+import { promisify } from 'node:util';
 
 /** The value below which a share of the samples lies, 0 to 1; samples in any order. */
 export const percentile = (samples: readonly number[], share: number): number => {
@@ -62,6 +63,30 @@ export const floor = async (endpoints: number, bridges: number): Promise<Floor> 
   const p50Us = Number(/TOTAL setup\s+p50\s+([\d.]+)/.exec(text)?.[1]);
   await sweptDownTo(before);
   return { perSecond, p50Ms: p50Us / 1000 };
+};
+
+/** What a sandbox that asked for names was answered (bench/dns-load.ts). */
+export interface NameLoad {
+  readonly asked: number;
+  readonly lost: number;
+  readonly bad: number;
+  readonly perSecond: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  readonly p999Ms: number;
+  readonly maxMs: number;
+}
+
+/** Has the sandbox of this key ask for names. @param perSecond 0: as fast as it is answered */
+export const askNames = async (
+  key: string,
+  { seconds, perSecond }: { readonly seconds: number; readonly perSecond: number },
+  names: readonly string[],
+): Promise<NameLoad> => {
+  const program = join(import.meta.dirname, 'dns-load.ts');
+  const args = [`--net=${key}`, process.execPath, program, String(seconds), String(perSecond), ...names];
+  const { stdout } = await promisify(execFile)('nsenter', args, { maxBuffer: 1 << 20 });
+  return JSON.parse(stdout) as NameLoad;
 };
 
 /** Of USER_HZ, which is 100 on every Linux that there is (proc_pid_stat(5), times(2)). */

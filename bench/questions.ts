@@ -4,12 +4,9 @@
  *
  *     questions.ts [ROUNDS] [SANDBOXES]
  */
-import { execFile } from 'node:child_process';
-import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
-import { promisify } from 'node:util';
 import { connect } from '../services/client/index.ts';
-import { median, percentile, round, startService } from './lib.ts';
+import { askNames, median, percentile, round, startService } from './lib.ts';
 
 const rounds = Number(process.argv[2] ?? 5);
 const noisy = Number(process.argv[3] ?? 6);
@@ -22,7 +19,6 @@ await (await client.createNetwork({ name: 'web' })).outcome;
 const names = Array.from({ length: noisy }, (_, index) => `noisy${index}`);
 for (const sandbox of names) await (await client.attachSandbox({ sandbox, networks: [{ network: 'web' }] })).outcome;
 const { rows } = await client.sandboxes({});
-const run = promisify(execFile);
 
 /** Milliseconds of each attach. */
 const attaches = async (forMs: number): Promise<readonly number[]> => {
@@ -38,13 +34,9 @@ const attaches = async (forMs: number): Promise<readonly number[]> => {
 
 /** Answers a second, of all sandboxes together. */
 const asking = async (): Promise<number> => {
-  const program = join(import.meta.dirname, 'dns-load.ts');
-  const loads = rows.map(async ({ key }) => {
-    const args = [`--net=${key}`, process.execPath, program, String(askingSeconds), '0', ...names];
-    const { stdout } = await run('nsenter', args, { maxBuffer: 1 << 20 });
-    return (JSON.parse(stdout) as { readonly perSecond: number }).perSecond;
-  });
-  return (await Promise.all(loads)).reduce((sum, each) => sum + each, 0);
+  const how = { seconds: askingSeconds, perSecond: 0 };
+  const loads = await Promise.all(rows.map(({ key }) => askNames(key, how, names)));
+  return loads.reduce((sum, { perSecond }) => sum + perSecond, 0);
 };
 
 await attaches(measuredMs);
@@ -60,17 +52,16 @@ for (let index = 0; index < rounds; index++) {
 await client.close();
 await service.stop();
 
-const p50 = (samples: readonly number[]): number => percentile(samples, 0.5);
 const of = (value: (each: (typeof measured)[number]) => number): number => round(median(measured.map(value)));
 console.log(
   JSON.stringify({
     rounds,
     sandboxes: noisy,
     answersPerSecond: of(({ answers }) => answers),
-    aloneP50Ms: of(({ alone }) => p50(alone)),
-    besideP50Ms: of(({ beside }) => p50(beside)),
-    ratioP50: of(({ alone, beside }) => p50(beside) / p50(alone)),
-    ratioP50Worst: round(Math.max(...measured.map(({ alone, beside }) => p50(beside) / p50(alone)))),
+    aloneP50Ms: of(({ alone }) => median(alone)),
+    besideP50Ms: of(({ beside }) => median(beside)),
+    ratioP50: of(({ alone, beside }) => median(beside) / median(alone)),
+    ratioP50Worst: round(Math.max(...measured.map(({ alone, beside }) => median(beside) / median(alone)))),
     aloneP99Ms: of(({ alone }) => percentile(alone, 0.99)),
     besideP99Ms: of(({ beside }) => percentile(beside, 0.99)),
   }),

@@ -87,13 +87,10 @@ async function runFiles(files: string[], tier: Tier): Promise<void> {
   const took = new Map<string, number>();
   // the timeout reaches each test that lets others run; what holds its process ends with the tier's time
   const over = new AbortController();
-  const timer = setTimeout(
-    () => {
-      endAll();
-      over.abort();
-    },
-    Number(process.env.CNM_TEST_TIER_MS ?? timeoutMs),
-  );
+  const timer = setTimeout(() => {
+    endAll();
+    over.abort();
+  }, timeoutMs);
   const events = run({ files, concurrency: tier.filesAtOnce, signal: over.signal, timeout: testTimeoutMs });
   for await (const { type, data } of events) {
     const where = 'file' in data && data.file ? `${relative('.', data.file)}:${'line' in data ? data.line : ''}` : '';

@@ -9,6 +9,7 @@ import type { Listeners } from './listener.ts';
 import { AnswerLost, NetlinkSocket, type Refusal } from './netlink.ts';
 import type { Tunnel } from './peers.ts';
 import { type Netfilter, readNetfilter } from './port-flags.ts';
+import type { ThreadOptions } from './protocol.ts';
 import { decodeLink, type LinkRecord } from './records.ts';
 import { dumpLinks, getLinkByIndex, getLinkByName } from './rtnetlink.ts';
 import { Spares, sparesBytes } from './spares.ts';
@@ -143,8 +144,7 @@ export const patiently = <T>(read: () => T): T => {
 
 const patienceMax = 20;
 
-/** Who a host is, where its files are, and the port of the resolver that namespaces made ahead come with. */
-type HostOptions = Pick<Host, 'realm' | 'host' | 'runDir'> & { readonly resolverPort?: number };
+type HostOptions = Pick<ThreadOptions, 'realm' | 'host' | 'runDir' | 'resolverPort'>;
 
 /** @param spares where somebody makes namespaces ahead; left out: nobody does */
 export const openHost = (

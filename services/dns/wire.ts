@@ -177,11 +177,12 @@ const fitting = (records: readonly Resource[], bytesMax: number): readonly Resou
 
 /** A reply to a query: at most so many bytes, and marked as truncated when answers had to be left out for that (RFC 2181 9). */
 export const encodeAnswer = (query: Query, local: LocalAnswer, bytesMax: number): Buffer => {
-  const empty = encodeEmpty(query, 'NOERROR');
-  if (query.edns && query.edns.version > 0) return empty;
+  if (query.edns && query.edns.version > 0) return encodeEmpty(query, 'NOERROR');
   const authoritative = local.authoritative ? flag.authoritative : 0;
   const all = [...local.answers, ...local.additionals];
-  const answers = fitting(all, bytesMax - empty.length);
+  // Header, question and EDNS record stand in every reply.
+  const besides = query.questionEnd - headerBytes + packet.encodingLength({ additionals: [...ednsReply(query)] });
+  const answers = fitting(all, bytesMax - besides);
   if (answers.length === all.length) return encode(query, local.rcode, authoritative, local);
   const kept = answers.slice(0, local.answers.length);
   const isWhole = kept.length === local.answers.length;

@@ -6,7 +6,7 @@ import { connect, type Socket } from 'node:net';
 import { after, test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { createFrames } from '../../services/dns/frames.ts';
-import { listenTcp } from '../../services/dns/listen-tcp.ts';
+import { listenTcp, type TcpOptions } from '../../services/dns/listen-tcp.ts';
 import { Questions } from '../../services/dns/questions.ts';
 import {
   askTcp,
@@ -130,18 +130,23 @@ const opened = async (sandbox: string): Promise<{ readonly socket: Socket; reado
   return { socket, closed: () => isClosed };
 };
 
-test('of one connection so many questions are open at once, and the next ones wait for an answer', async () => {
+/** A connection to a listener that nothing else is behind. */
+const tcpAlone = async (options: Pick<TcpOptions, 'respond' | 'line'>) => {
   const { openResolver, ports: own } = loopbackKernel();
   const sockets = await openResolver('box', 53);
   assert.ok(sockets.ok);
   closeSync(sockets.udp);
+  const { close } = await listenTcp(sockets.tcp, { ...options, onError: assert.ifError });
+  return { socket: connect(own.get('box')?.tcp ?? 0, '127.0.0.11'), close };
+};
+
+test('of one connection so many questions are open at once, and the next ones wait for an answer', async () => {
   const waiting: (() => void)[] = [];
   let isSlow = true;
   const respond = (message: Buffer): Promise<Buffer> =>
     isSlow ? new Promise((resolve) => waiting.push(() => resolve(message))) : Promise.resolve(message);
   const line = new Questions().line();
-  const listener = await listenTcp(sockets.tcp, { respond, line, onError: assert.ifError });
-  const socket = connect(own.get('box')?.tcp ?? 0, '127.0.0.11');
+  const { socket, close } = await tcpAlone({ respond, line });
   const frames = createFrames();
   socket.on('data', (chunk) => frames.push(chunk));
   // questionsMax in services/dns/listen-tcp.ts
@@ -161,19 +166,13 @@ test('of one connection so many questions are open at once, and the next ones wa
   };
   await waitFor(isWhole, { what: 'all answers' });
   socket.destroy();
-  await listener.close();
+  await close();
 });
 
 test('of one connection one question waits for its turn, and one that comes when the line is full is closed', async () => {
-  const { openResolver, ports: own } = loopbackKernel();
-  const sockets = await openResolver('box', 53);
-  assert.ok(sockets.ok);
-  closeSync(sockets.udp);
   const turns: (() => void)[] = [];
   const line = { ask: (answer: () => void) => turns.push(answer), isFull: false, close: () => undefined };
-  const options = { respond: (message: Buffer) => message, line, onError: assert.ifError };
-  const listener = await listenTcp(sockets.tcp, options);
-  const socket = connect(own.get('box')?.tcp ?? 0, '127.0.0.11');
+  const { socket, close } = await tcpAlone({ respond: (message) => message, line });
   const frames = createFrames();
   const answers: Buffer[] = [];
   socket.on('data', (chunk) => {
@@ -193,7 +192,7 @@ test('of one connection one question waits for its turn, and one that comes when
   line.isFull = true;
   turns.at(-1)?.();
   await closed;
-  await listener.close();
+  await close();
 });
 
 test('a sandbox that holds too many connections has no more, and its neighbour notices nothing', async () => {
