@@ -169,10 +169,19 @@ const move: Spec = {
   },
 };
 
+/** What a program of a sandbox looks names up with, where it expects it. */
+const filesIn = (paths: SandboxRow['paths']) =>
+  paths === null
+    ? []
+    : [
+        { path: paths.resolvConf, at: '/etc/resolv.conf' },
+        { path: paths.hosts, at: '/etc/hosts' },
+      ];
+
 const exec: Spec = {
   path: 'sandbox exec',
   args: ['ID', 'CMD...'],
-  summary: 'run a command in the network of a sandbox, with the files of the host, its resolv.conf among them',
+  summary: 'run a command in the network of a sandbox, with its names, and all other files of the host',
   options: { host: hostOption },
   run: async (call, context) => {
     const id = call.args[0] ?? '';
@@ -180,7 +189,7 @@ const exec: Spec = {
     const filter = { id, ...(host === undefined ? {} : { host }) };
     const { rows } = await withClient(context, (client) => client.sandboxes({ filter }));
     const living = rows.filter(({ status }) => status !== 'removing');
-    const { key, status } = findOne(living, `sandbox ${id}`, (row) => `${row.host}/${row.id}`);
+    const { key, status, paths } = findOne(living, `sandbox ${id}`, (row) => `${row.host}/${row.id}`);
     if (status !== 'ready')
       throw new NotFound(
         `sandbox ${id} is not ready yet`,
@@ -188,7 +197,7 @@ const exec: Spec = {
       );
     const { execIn } = await import('../../drivers/kernel/exec.ts');
     try {
-      return execIn(key, call.rest, environment());
+      return execIn(key, call.rest, environment(), filesIn(paths));
     } catch (error) {
       const [command] = call.rest;
       const code = error instanceof Error && 'code' in error ? error.code : '';

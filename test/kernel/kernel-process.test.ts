@@ -1,7 +1,7 @@
 /** What the adapter does to the process that it runs in. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readlinkSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import { linuxKernel } from '../../drivers/kernel/kernel.ts';
 import { create, netns, network, owner, remove, sandbox } from '../support/kernel-objects.ts';
@@ -119,6 +119,32 @@ if (inOwnNamespaces(import.meta.filename)) {
       assert.equal(status, 7);
       assert.equal(runModule(become(path('s2'), ['no-such-command'])).stdout, 'ENOENT \n');
       assert.equal(runModule(become(path('none'), ['true'])).stdout, 'NETNS_UNUSABLE \n');
+      await kernel.apply([remove('box', box(2)), remove('net', network(1))]);
+      await kernel.settled();
+      await kernel.close();
+    });
+
+    it('shows files to a command inside of a sandbox at other paths, and to nobody else', async () => {
+      const kernel = await linuxKernel({ ...owner, runDir });
+      await kernel.apply([create('net', network(1)), create('box', box(2))]);
+      const [own, host, link] = [path('own'), path('of-host'), path('link-to-host')];
+      writeFileSync(own, 'of the sandbox\n');
+      writeFileSync(host, 'of the host\n');
+      symlinkSync(host, link);
+      const shown = (...files: readonly { path: string; at: string }[]) =>
+        runModule(`
+          import { execIn } from '${new URL('kernel/exec.ts', drivers)}';
+          execIn('${path('s2')}', ['cat', '${host}', '${link}'], { PATH: process.env.PATH }, ${JSON.stringify(files)});`);
+      const text = 'of the sandbox\n';
+      assert.deepEqual(
+        [shown({ path: own, at: host }).stdout, readFileSync(host, 'utf8')],
+        [text + text, 'of the host\n'],
+      );
+      assert.equal(shown({ path: own, at: link }).stdout, text + text, 'through a link, as resolv.conf often is one');
+      const there = 'of the host\n'.repeat(2);
+      assert.equal(shown({ path: path('none'), at: host }).stdout, there, 'one that is not there hides nothing');
+      assert.equal(shown({ path: own, at: path('nowhere') }).stdout, there, 'nor does one without a place');
+      for (const file of [own, host, link]) unlinkSync(file);
       await kernel.apply([remove('box', box(2)), remove('net', network(1))]);
       await kernel.settled();
       await kernel.close();
