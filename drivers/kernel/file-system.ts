@@ -17,4 +17,3 @@ export const fchmodSync = around('chmod', fs.fchmodSync);
 export const ftruncateSync = around('truncate', fs.ftruncateSync);
 export const renameSync = around('rename', fs.renameSync);
 export const unlinkSync = around('unlink', fs.unlinkSync);
-export const rmdirSync = around('rmdir', fs.rmdirSync);

@@ -8,7 +8,7 @@ import { formatTag, parseTag, type SandboxFile, type Tag } from '../objects.ts';
 import { fileFailure, foreign, KernelFailure, ownership } from './failure.ts';
 import * as fs from './file-system.ts';
 import type { Host } from './host.ts';
-import { C, errno, errnoName, linkat, mkdir, SystemError } from './libc.ts';
+import { C, errno, errnoName, linkat, mkdir, rmdir, SystemError } from './libc.ts';
 import type { Transaction } from './transaction.ts';
 
 const recordsDir = (host: Host): string => `${host.runDir}/.files`;
@@ -138,15 +138,13 @@ const overwrite = (path: string, content: Uint8Array): void => {
 const isOurs = (record: FileRecord, present: Buffer): boolean =>
   present.equals(Buffer.from(record.content)) || digest(present) === record.before;
 
+/** Node would make an error of what is mostly the answer: that something is in it. @returns the name of the errno; '' where it is removed */
+const removeDirectory = (path: string): string => (rmdir(path) === 0 ? '' : errnoName(errno()));
+
 /** Removes the directories of a path that are empty now, up to the run directory. */
 const prune = (host: Host, path: string): void => {
   for (let at = dirname(path); at.startsWith(`${host.runDir}/`); at = dirname(at)) {
-    try {
-      fs.rmdirSync(at);
-    } catch (error) {
-      if (codeOf(error) === 'ENOENT') continue;
-      return;
-    }
+    if (!['', 'ENOENT'].includes(removeDirectory(at))) return;
   }
 };
 
@@ -254,7 +252,8 @@ const pruneBelow = (directory: string): void => {
     const path = `${directory}/${entry.name}`;
     if (!entry.isDirectory() || entry.name.startsWith('.')) continue;
     pruneBelow(path);
-    attempt(`rmdir ${path}`, () => fs.rmdirSync(path), 'ENOTEMPTY', 'EBUSY', 'ENOENT');
+    const code = removeDirectory(path);
+    if (!['', 'ENOTEMPTY', 'EBUSY', 'ENOENT'].includes(code)) throw new SystemError(`rmdir ${path}`, errno());
   }
 };
 

@@ -110,6 +110,7 @@ export const linkat = changing(
     ['int', 'str', 'int', 'str', 'int'],
   ),
 );
+export const rmdir = changing('rmdir', bound<(path: string) => number>('rmdir', 'int', ['str']));
 export const unlink = changing('unlink', bound<(path: string) => number>('unlink', 'int', ['str']));
 export const unshare = changing('unshare', bound<(flags: number) => number>('unshare', 'int', ['int']));
 export const setns = bound<(fd: number, type: number) => number>('setns', 'int', ['int', 'int']);
@@ -144,6 +145,8 @@ export const syscall = bound<(number: number, pid: number, attributes: Bytes, fl
   'long',
   ['long', 'long', 'void *', 'ulong'],
 );
+/** Options of two arguments; the parameters are as for a variadic function. */
+export const prctl = bound<(option: number, argument: number) => number>('prctl', 'int', ['int', 'ulong']);
 /** `handler` is `SIG_DFL`: 0. */
 export const signal = bound<(signal: number, handler: number) => unknown>('signal', 'void *', ['int', 'intptr_t']);
 export const execvpe = bound<

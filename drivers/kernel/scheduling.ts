@@ -1,6 +1,6 @@
 /** How the kernel's scheduler treats a thread (sched(7), sched_setattr(2)). What a thread starts inherits it. */
 import { arch } from 'node:process';
-import { syscall } from './libc.ts';
+import { prctl, syscall } from './libc.ts';
 
 /** asm/unistd.h: C libraries have had no function of that name before glibc 2.41. */
 const SCHED_SETATTR = { x64: 314, arm64: 274 }[arch as string];
@@ -27,4 +27,16 @@ export const schedule = ({ nice, sliceMs }: Scheduling, thread = 0): boolean => 
   attributes.writeInt32LE(nice, 16);
   attributes.writeBigUInt64LE(BigInt(Math.round((sliceMs ?? 0) * 1e6)), 24);
   return syscall(SCHED_SETATTR, thread, attributes, 0) === 0;
+};
+
+/** linux/prctl.h */
+const PR_SET_TIMERSLACK = 29;
+
+/**
+ * How late timers of the calling thread may go off, milliseconds, and those of the threads and programs that it starts from then on; null: as
+ * late as when it began, 0.05 as a rule (prctl(2)).
+ */
+export const lateness = (ms: number | null): void => {
+  // 0 is the default
+  prctl(PR_SET_TIMERSLACK, Math.round((ms ?? 0) * 1e6));
 };

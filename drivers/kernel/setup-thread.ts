@@ -64,8 +64,11 @@ const start = (): { readonly host: Host; readonly firewall: Firewall } => {
 
 const { host, firewall } = start();
 
-/** Whoever waits for an answer goes first: on this thread's processor, often enough, with what is decided next. */
-const idleMs = 1;
+/**
+ * Whoever waits for an answer goes first: what was done is reported and told within two or three milliseconds, by threads that would wait a whole
+ * namespace long for the processor on which one is being made.
+ */
+const idleMs = 3;
 
 let sparing: NodeJS.Timeout | null = null;
 

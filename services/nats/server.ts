@@ -24,7 +24,11 @@ export interface ServerOptions {
   readonly port?: number;
   readonly log: Logger;
   readonly clock?: Clock;
+  /** Around each start of the program, which inherits what is set there; the start alone when left out. */
+  readonly starting?: Starting;
 }
+
+export type Starting = <T>(start: () => T) => T;
 
 export interface EmbeddedServer {
   /** `nats://cnm:PASSWORD@127.0.0.1:port`: whoever knows it may command. */
@@ -71,14 +75,7 @@ export const startServer = async (options: ServerOptions): Promise<EmbeddedServe
     // one that is there keeps its mode, whatever that is
     rmSync(files.config, { force: true });
     writeFileSync(files.config, serverConfig({ dataDir, port, serverName, secret, files }), { mode: 0o600 });
-    const server = new Supervisor(
-      options.binary,
-      files,
-      { port, serverName, secret },
-      options.log,
-      clock,
-      lock.release,
-    );
+    const server = new Supervisor({ ...options, clock }, files, { port, serverName, secret }, lock.release);
     await server.start();
     return server;
   } catch (error) {
@@ -93,7 +90,7 @@ class Supervisor implements EmbeddedServer {
   readonly closed: Promise<void>;
   private readonly resolveClosed: () => void;
   private readonly rejectClosed: (reason: unknown) => void;
-  private readonly binary: string;
+  private readonly options: ServerOptions;
   private readonly files: ServerFiles;
   private readonly serverName: string;
   private readonly log: Logger;
@@ -104,20 +101,18 @@ class Supervisor implements EmbeddedServer {
   private failedStarts = 0;
 
   constructor(
-    binary: string,
+    options: ServerOptions & { readonly clock: Clock },
     files: ServerFiles,
     at: { port: number; serverName: string; secret: string },
-    log: Logger,
-    clock: Clock,
     release: () => void,
   ) {
-    this.binary = binary;
+    this.options = options;
     this.files = files;
     this.port = at.port;
     this.serverName = at.serverName;
     this.url = `nats://${SERVER_USER}:${at.secret}@${HOST}:${at.port}`;
-    this.log = log;
-    this.clock = clock;
+    this.log = options.log;
+    this.clock = options.clock;
     this.release = release;
     const closed = Promise.withResolvers<void>();
     this.closed = closed.promise;
@@ -153,15 +148,18 @@ class Supervisor implements EmbeddedServer {
   }
 
   private launch(): { child: ChildProcess; exited: Promise<void> } {
+    const { binary, starting = (start) => start() } = this.options;
     const stderr = openSync(this.files.stderr, 'w');
-    const child = spawn(this.binary, ['-c', this.files.config], { stdio: ['ignore', stderr, stderr], detached: true });
+    const child = starting(() =>
+      spawn(binary, ['-c', this.files.config], { stdio: ['ignore', stderr, stderr], detached: true }),
+    );
     closeSync(stderr);
     this.child = child;
     const exited = new Promise<void>((resolve) => {
       child.once('exit', () => resolve());
       // a program that cannot be started says so here and never exits
       child.once('error', (error) => {
-        this.log.error({ err: error, binary: this.binary }, 'nats-server cannot be started');
+        this.log.error({ err: error, binary }, 'nats-server cannot be started');
         resolve();
       });
     });

@@ -1,6 +1,6 @@
 /** Who goes first when processors are short. Both values are a thread's own on Linux, and what it starts inherits them. */
 import { readdirSync, readFileSync } from 'node:fs';
-import { type Scheduling, schedule } from '../../drivers/kernel/scheduling.ts';
+import { lateness, type Scheduling, schedule } from '../../drivers/kernel/scheduling.ts';
 import type { Logger } from '../lib/logger.ts';
 
 /**
@@ -33,4 +33,22 @@ export const putCollectorsFirst = (logger: Logger): void => {
 /** For the calling thread. Without the privilege it stays as it is, which costs only latency under load. */
 export const putFirst = (who: keyof typeof scheduling, logger: Logger): void => {
   if (!schedule(scheduling[who])) logger.debug({ who }, 'priority stays as it is');
+};
+
+/**
+ * Go looks each 20 us whether something holds up its other threads, as long as they have work: on a processor of ours that is one wake-up in
+ * 80 us, and a quarter of what the server takes. Within a millisecond is early enough: what holds them up is the disk, for less than that.
+ */
+const serverLatenessMs = 1;
+
+/** Starts nats-server, which inherits both: the first one, and each that follows one that died. */
+export const startingServer = <T>(start: () => T, logger: Logger): T => {
+  putFirst('server', logger);
+  lateness(serverLatenessMs);
+  try {
+    return start();
+  } finally {
+    lateness(null);
+    putFirst('loop', logger);
+  }
 };

@@ -11,6 +11,7 @@ import { provision } from '../nats/streams.ts';
 import type { SyncEvidence } from '../nats/sync.ts';
 import { serverCache } from './package-root.ts';
 import { neverFails, type Part } from './part.ts';
+import { startingServer } from './priority.ts';
 
 /** What an operator has to mend before anything can start. */
 export class Unusable extends Error {
@@ -37,7 +38,8 @@ export const embeddedServer = async (config: Config, logger: Logger, clock: Cloc
   if (!found.ok) throw new Unusable(found.problems);
   const { dataDir, natsPort } = config;
   const port = natsPort === null ? {} : { port: natsPort };
-  const server = await startServer({ binary: found.path, dataDir, log: logger, clock, ...port });
+  const starting = <T>(start: () => T): T => startingServer(start, logger);
+  const server = await startServer({ binary: found.path, dataDir, log: logger, clock, starting, ...port });
   return {
     name: 'nats-server',
     url: server.url,

@@ -74,8 +74,6 @@ export const startUp = async (options: UpOptions): Promise<Up> => {
     if (http) running.add(http);
     if (config.natsUrl === null) place('CNM_DATA_DIR', config.dataDir, 0o700);
     if (services.includes('worker')) place('CNM_RUN_DIR', config.runDir, 0o755);
-    // The embedded server inherits it.
-    putFirst('server', logger);
     const server =
       config.natsUrl === null ? await embeddedServer(config, logger, clock) : externalServer(config.natsUrl);
     running.add(server);
