@@ -58,12 +58,15 @@ export const memoryMsMost = 30 * 86_400_000;
 /** When a command id was minted, milliseconds since 1970. */
 export const mintedMs = (id: string): number => Number.parseInt(id.slice(0, id.indexOf('-')), 36);
 
+/** Most names stand for themselves. */
+const isPlain = (text: string): boolean => /^[A-Za-z0-9-][A-Za-z0-9_-]*$/.test(text);
+
 /**
  * A name as one subject token (NATS ADR-6): letters, digits, "-" and "_" stay, every other byte of its UTF-8 form becomes
  * `=XX`. A name that is just "_" is encoded too, since `_` stands for "no host named".
  */
 export const encodeToken = (text: string): string => {
-  if (/^[A-Za-z0-9-][A-Za-z0-9_-]*$/.test(text)) return text;
+  if (isPlain(text)) return text;
   let token = '';
   for (const byte of new TextEncoder().encode(text)) {
     const char = String.fromCharCode(byte);
@@ -74,6 +77,7 @@ export const encodeToken = (text: string): string => {
 
 /** The name that a token stands for, or null when it is no token that `encodeToken` makes. */
 export const decodeToken = (token: string): string | null => {
+  if (isPlain(token)) return token;
   if (!/^([A-Za-z0-9_-]|=[0-9A-F]{2})+$/.test(token)) return null;
   const bytes: number[] = [];
   for (let i = 0; i < token.length; i++) {

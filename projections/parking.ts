@@ -85,7 +85,8 @@ export class Parking {
     const folded: (Event | null)[] = [];
     for (const [index, part] of parts.entries()) {
       const event = formatPosition({ position, index });
-      const row = isMalformed(part) || !neverWaits(part) ? blockerOf(part, subject, rowOf) : undefined;
+      const mayWait = (parked.size > 0 || views.rows.parked.size > 0) && (isMalformed(part) || !neverWaits(part));
+      const row = mayWait ? blockerOf(part, subject, rowOf) : undefined;
       const fault = row ? null : this.#faultOf(views, subject, position, [...folded, part]);
       folded.push(row || fault !== null || isMalformed(part) ? null : part);
       if (row) parked.set(row.key, behind(row, event));
