@@ -1,4 +1,5 @@
 /** `cnm up`: server and all services in one process; `cnm serve X`: one of them against an external server. */
+import { setFlagsFromString } from 'node:v8';
 import { abortable } from '../client/abortable.ts';
 import { type Clock, systemClock } from '../lib/clock.ts';
 import { type Config, redacted } from '../lib/config.ts';
@@ -57,6 +58,8 @@ export const startUp = async (options: UpOptions): Promise<Up> => {
   const { config, logger, clock = systemClock, services = serviceNames, signal } = options;
   const startedMs = clock.monotonicMs();
   logger.info({ config: redacted(config) }, 'starting');
+  // Of threads that are started from here on; this one has what it was started with (services/cli/cnm).
+  setFlagsFromString('--max-semi-space-size=4');
   if (config.rootless || config.throwaway) (await import('./loopback.ts')).loopbackUp();
   const running = new Running(logger, clock);
   let withdraw = () => {};
