@@ -19,6 +19,10 @@ const runModule = (source: string, ...prefix: string[]) => {
 const namespaces = (): ReadonlySet<string> =>
   new Set(readdirSync('/proc/self/task').map((task) => readlinkSync(`/proc/self/task/${task}/ns/net`)));
 
+/** Threads of this process by their name. */
+const threads = (name: string): readonly string[] =>
+  readdirSync('/proc/self/task').filter((task) => readFileSync(`/proc/self/task/${task}/comm`, 'utf8').trim() === name);
+
 /** Once no thread is anywhere else to make a namespace ahead; one that is lost stays where it is. */
 const atRest = async (): Promise<ReadonlySet<string>> => {
   let seen = namespaces();
@@ -61,6 +65,13 @@ if (inOwnNamespaces(import.meta.filename)) {
       await kernel.settled();
       assert.deepEqual(await atRest(), new Set([home]));
       await kernel.close();
+    });
+
+    it('has no thread left when one of them fails at its start', async () => {
+      // A defect in the thread that makes namespaces ahead: no number that goes into a message.
+      const resolverPort = 53n as unknown as number;
+      await assert.rejects(linuxKernel({ ...owner, runDir, resolverPort }), /BigInt/);
+      assert.deepEqual(threads('WorkerThread'), []);
     });
 
     it('keeps no descriptor of what is closed, finished or failed', async () => {
