@@ -33,12 +33,13 @@ export interface PeersOptions {
 const soonMs = 500;
 /** Between looks at whole tables while nothing changes. */
 const everyMs = 2_000;
-/** A look is a fiftieth of the time at most: where it takes long, the next one is later. */
-const everyShare = 50;
 /**
- * And no later than this, so that what nobody tells of is right again within half a minute, as all else is (worker-options.ts): that a look
- * took long may say no more than that the kernel's thread had a burst before it.
+ * A look is a fiftieth of the time at most: where it takes long, the next one is later. The shortest of the last three counts: that one took long
+ * may say no more than that the kernel's thread had a burst before it, or the machine others to serve.
  */
+const everyShare = 50;
+const looksKept = 3;
+/** And no later than this, so that what nobody tells of is right again within half a minute, as all else is (worker-options.ts). */
 const mostMs = 20_000;
 
 /** Of a tunnel, by hardware address. One that is in both has changed: what it had goes, what it has comes. */
@@ -68,8 +69,8 @@ export class Peers {
   #closed = false;
   /** When the next look is due, in monotonic milliseconds. */
   #dueMs = Number.POSITIVE_INFINITY;
-  /** How long the last one took, milliseconds. */
-  #tookMs = 0;
+  /** How long the last ones took, milliseconds: what only one of them took says nothing of the tables. */
+  #tookMs: readonly number[] = [0];
   #cancel: () => void = () => undefined;
 
   constructor(options: PeersOptions) {
@@ -170,7 +171,7 @@ export class Peers {
   }
 
   #pauseOf(leastMs: number): number {
-    return Math.min(mostMs, Math.max(leastMs, everyShare * this.#tookMs));
+    return Math.min(mostMs, Math.max(leastMs, everyShare * Math.min(...this.#tookMs)));
   }
 
   /** One that is due earlier stays, so that changes without end do not put it off for ever. */
@@ -194,7 +195,7 @@ export class Peers {
     const results = await kernel.checkPeers(this.#left());
     this.#judge(results);
     for (const result of results) if (result.ok) this.#checked(result.tunnel, result.corrected);
-    this.#tookMs = clock.monotonicMs() - startMs;
+    this.#tookMs = [clock.monotonicMs() - startMs, ...this.#tookMs].slice(0, looksKept);
     this.#lookIn(this.#pauseOf(everyMs));
   }
 

@@ -187,7 +187,7 @@ test('tables are looked at however often something changes', async () => {
   assert.ok(take().filter((what) => what === 'check').length >= 3);
 });
 
-test('looks are a fiftieth of the time, and one that took long does not put the next one off for minutes', async () => {
+test('looks are a fiftieth of the time by the shortest of three, and never put off for minutes', async () => {
   const { peers, clock, look, take } = scene();
   const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
   const looksIn = async (ms: number): Promise<number> => {
@@ -197,12 +197,18 @@ test('looks are a fiftieth of the time, and one that took long does not put the 
   };
   await peers.begin();
   assert.equal(await looksIn(10_000), 5, 'every two seconds');
+  look.tookMs = 10_000;
+  assert.equal(await looksIn(2_000 + 10_000), 1);
+  look.tookMs = 0;
+  assert.deepEqual([await looksIn(1_999), await looksIn(1)], [0, 1], 'one alone puts nothing off');
+  await looksIn(10_000);
   look.tookMs = 100;
-  await looksIn(2_000 + 100);
+  for (const _ of Array(3)) assert.equal(await looksIn(2_000 + 100), 1);
   assert.deepEqual([await looksIn(4_999), await looksIn(1)], [0, 1]);
   look.tookMs = 10_000;
-  await looksIn(100 + 5_000 + 10_000);
+  await looksIn(100);
+  for (const _ of Array(3)) assert.equal(await looksIn(5_000 + 10_000), 1);
   look.tookMs = 0;
-  assert.deepEqual([await looksIn(19_999), await looksIn(1)], [0, 1]);
+  assert.deepEqual([await looksIn(19_999), await looksIn(1)], [0, 1], 'at most');
   peers.close();
 });
