@@ -10,7 +10,18 @@ import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { type Client, connect } from '../services/client/index.ts';
 import { silentLogger } from '../services/lib/logger.ts';
 import { connectNats } from '../services/nats/connection.ts';
-import { floor, hostEnds, median, namespaces, percentile, round, startService, sweptDownTo } from './lib.ts';
+import {
+  cpuMs,
+  floor,
+  hostEnds,
+  median,
+  namespaces,
+  percentile,
+  printResult,
+  round,
+  startService,
+  sweptDownTo,
+} from './lib.ts';
 
 const burst = Number(process.argv[2] ?? 1000);
 const singles = Number(process.argv[3] ?? 200);
@@ -105,6 +116,8 @@ const detachAll = async (client: Client, url: string, sandboxes: readonly string
 };
 
 const service = await startService();
+/** CPU time so far, milliseconds. */
+const spent = () => ({ service: cpuMs(service.pid), server: cpuMs(service.serverPid) });
 const atRest = namespaces();
 const client = await connect({ url: service.url, actor: 'bench' });
 for (const [index, name] of networks.entries()) {
@@ -115,8 +128,11 @@ const all = [];
 for (let run = 0; run < 4; run++) {
   const limit = await floor(burst, 2);
   const sandboxes = names(`burst${run}-`, burst);
+  const before = spent();
   const tookMs = await allAtOnce(client, sandboxes);
-  all.push({ limit, perSecond: (burst / tookMs) * 1000, detach: await detachAll(client, service.url, sandboxes) });
+  const after = spent();
+  const cpu = { service: (after.service - before.service) / burst, server: (after.server - before.server) / burst };
+  all.push({ limit, cpu, perSecond: (burst / tookMs) * 1000, detach: await detachAll(client, service.url, sandboxes) });
   await sweptDownTo(atRest);
 }
 const runs = all.slice(1);
@@ -133,36 +149,38 @@ const floorPerSecond = median(runs.map((run) => run.limit.perSecond));
 const floors = [await floor(100, 1), await floor(100, 1), await floor(100, 1)];
 const floorMs = median(floors.map(({ p50Ms }) => p50Ms));
 const allowedMs = floorMs + 1 + 3 * publishMs;
-console.log(
-  JSON.stringify({
-    burst: {
-      endpoints: burst,
-      bridges: 2,
-      perSecond: round(perSecond, 0),
-      floorPerSecond: round(floorPerSecond, 0),
-      ratio: round(perSecond / floorPerSecond),
-      ratioWanted: 0.6,
+printResult({
+  burst: {
+    endpoints: burst,
+    bridges: 2,
+    perSecond: round(perSecond, 0),
+    floorPerSecond: round(floorPerSecond, 0),
+    ratio: round(perSecond / floorPerSecond),
+    ratioWanted: 0.6,
+    cpuMsPerAttach: {
+      service: round(median(runs.map(({ cpu }) => cpu.service)), 2),
+      server: round(median(runs.map(({ cpu }) => cpu.server)), 2),
     },
-    single: {
-      samples: singles,
-      p50Ms: round(median(few)),
-      floorMs: round(floorMs),
-      syncedPublishMs: round(publishMs),
-      allowedMs: round(allowedMs),
-      p99With10Ms: round(percentile(few, 0.99)),
-      p99With900Ms: round(percentile(many, 0.99)),
-      p50With900Ms: round(median(many)),
-      p99Ratio: round(percentile(many, 0.99) / percentile(few, 0.99)),
-      p99RatioWanted: 2,
-    },
-    detach: {
-      endpoints: burst,
-      reportedMs: round(median(runs.map((run) => run.detach.reportedMs)), 0),
-      goneMs: round(median(runs.map((run) => run.detach.goneMs)), 0),
-      goneMsWanted: 3000,
-      longestQueryGapMs: round(median(runs.map((run) => run.detach.longestMs))),
-      longestQueryGapMsWanted: 10,
-      queries: runs.reduce((sum, run) => sum + run.detach.queries, 0),
-    },
-  }),
-);
+  },
+  single: {
+    samples: singles,
+    p50Ms: round(median(few)),
+    floorMs: round(floorMs),
+    syncedPublishMs: round(publishMs),
+    allowedMs: round(allowedMs),
+    p99With10Ms: round(percentile(few, 0.99)),
+    p99With900Ms: round(percentile(many, 0.99)),
+    p50With900Ms: round(median(many)),
+    p99Ratio: round(percentile(many, 0.99) / percentile(few, 0.99)),
+    p99RatioWanted: 2,
+  },
+  detach: {
+    endpoints: burst,
+    reportedMs: round(median(runs.map((run) => run.detach.reportedMs)), 0),
+    goneMs: round(median(runs.map((run) => run.detach.goneMs)), 0),
+    goneMsWanted: 3000,
+    longestQueryGapMs: round(median(runs.map((run) => run.detach.longestMs))),
+    longestQueryGapMsWanted: 10,
+    queries: runs.reduce((sum, run) => sum + run.detach.queries, 0),
+  },
+});

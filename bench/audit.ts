@@ -12,6 +12,7 @@ import { verifyLog } from '../services/audit/verify.ts';
 import { jetStream } from '../services/nats/jetstream.ts';
 import { checkpointStream, logStream } from '../services/nats/stream-config.ts';
 import { startNats } from '../test/support/nats.ts';
+import { printResult } from './lib.ts';
 import { fillLog, readBare } from './log-stream.ts';
 import { chainedLog, type Grouping } from './rebuild-log.ts';
 
@@ -48,7 +49,7 @@ const measure = async (url: string, what: string): Promise<void> => {
   const connection = await connect({ servers: url, noAsyncTraces: true });
   const startedMs = performance.now();
   await measurements[what]?.(connection);
-  console.log(JSON.stringify({ seconds: (performance.now() - startedMs) / 1_000 }));
+  printResult({ seconds: (performance.now() - startedMs) / 1_000 });
   await connection.close();
 };
 
@@ -93,7 +94,7 @@ const run = async (events: number, rounds: number): Promise<void> => {
   const all = Object.values(results);
   const verify_ratio = Math.min(...all.map((one) => one.verify_ratio));
   const export_ratio = Math.min(...all.map((one) => one.export_ratio));
-  console.log(JSON.stringify({ events, verify_ratio, export_ratio, variants: results }));
+  printResult({ events, verify_ratio, export_ratio, variants: results });
 };
 
 const [first = '1000000', second = '3', third = ''] = process.argv.slice(2);

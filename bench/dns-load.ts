@@ -8,7 +8,7 @@ import { createSocket } from 'node:dgram';
 import { setPriority } from 'node:os';
 import { performance } from 'node:perf_hooks';
 import packet from 'dns-packet';
-import { percentile, round } from './lib.ts';
+import { percentile, printResult, round } from './lib.ts';
 
 const seconds = Number(process.argv[2]);
 const rate = Number(process.argv[3]);
@@ -65,15 +65,13 @@ socket.connect(53, '127.0.0.11', () => {
 });
 await ended.promise;
 socket.close();
-console.log(
-  JSON.stringify({
-    asked: sent,
-    lost: sent - latencies.length,
-    bad,
-    perSecond: round(latencies.length / seconds, 0),
-    p50Ms: round(percentile(latencies, 0.5)),
-    p99Ms: round(percentile(latencies, 0.99)),
-    p999Ms: round(percentile(latencies, 0.999)),
-    maxMs: round(percentile(latencies, 1)),
-  }),
-);
+printResult({
+  asked: sent,
+  lost: sent - latencies.length,
+  bad,
+  perSecond: round(latencies.length / seconds, 0),
+  p50Ms: round(percentile(latencies, 0.5)),
+  p99Ms: round(percentile(latencies, 0.99)),
+  p999Ms: round(percentile(latencies, 0.999)),
+  maxMs: round(percentile(latencies, 1)),
+});

@@ -6,7 +6,7 @@
  */
 import { performance } from 'node:perf_hooks';
 import { type Client, connect } from '../services/client/index.ts';
-import { askNames, type NameLoad, round, startService } from './lib.ts';
+import { askNames, type NameLoad, printResult, round, startService } from './lib.ts';
 
 const seconds = Number(process.argv[2] ?? 20);
 /** Questions per second of the sandbox that is measured. */
@@ -73,18 +73,16 @@ const [noisy, besideNoise] = await Promise.all([load(noisyKey, 0, ...asked), loa
 
 await client.close();
 await service.stop();
-console.log(
-  JSON.stringify({
-    residents,
-    questionsPerSecond: rate,
-    networksChangedPerSecond: round(changed, 1),
-    networksChangedPerSecondWanted: changesPerSecond,
-    p99Ms: whileChanging.p99Ms,
-    p99MsWanted: 5,
-    lost: atRest.lost + whileChanging.lost,
-    atRest,
-    whileChanging,
-    besideNoise,
-    noisy,
-  }),
-);
+printResult({
+  residents,
+  questionsPerSecond: rate,
+  networksChangedPerSecond: round(changed, 1),
+  networksChangedPerSecondWanted: changesPerSecond,
+  p99Ms: whileChanging.p99Ms,
+  p99MsWanted: 5,
+  lost: atRest.lost + whileChanging.lost,
+  atRest,
+  whileChanging,
+  besideNoise,
+  noisy,
+});

@@ -11,7 +11,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
 import { connect } from '../services/client/index.ts';
 import { type IpLink, ipLinks, sh, shIn } from '../test/support/netns.ts';
-import { median, percentile, round, startService } from './lib.ts';
+import { median, percentile, printResult, round, startService } from './lib.ts';
 
 const endpoints = Number(process.argv[2] ?? 100);
 const ofEachKind = Number(process.argv[3] ?? 6);
@@ -188,6 +188,4 @@ const recorded = {
 for (const inmate of inmates) inmate.kill('SIGKILL');
 await client.close();
 await service.stop();
-console.log(
-  JSON.stringify({ endpoints, told: shown(told, wantedMs.told), untold: shown(untold, wantedMs.untold), recorded }),
-);
+printResult({ endpoints, told: shown(told, wantedMs.told), untold: shown(untold, wantedMs.untold), recorded });

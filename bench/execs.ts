@@ -6,7 +6,7 @@ import { readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect } from '../services/client/index.ts';
-import { startService } from './lib.ts';
+import { printResult, startService } from './lib.ts';
 
 const trace = join(tmpdir(), `cnm-execs-${process.pid}`);
 const count = (): number => (readFileSync(trace, 'utf8').match(/execve(at)?\(/g) ?? []).length;
@@ -26,4 +26,4 @@ const during = count() - before;
 await client.close();
 await service.stop();
 rmSync(trace, { force: true });
-console.log(JSON.stringify({ execsAtStart: before, execsWhileServing: during, execsWhileServingWanted: 0 }));
+printResult({ execsAtStart: before, execsWhileServing: during, execsWhileServingWanted: 0 });

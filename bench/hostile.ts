@@ -8,7 +8,7 @@
 import { performance } from 'node:perf_hooks';
 import { Worker } from 'node:worker_threads';
 import { type Client, connect } from '../services/client/index.ts';
-import { median, percentile, round, startService } from './lib.ts';
+import { median, percentile, printResult, round, startService } from './lib.ts';
 
 const samples = Number(process.argv[2] ?? 250);
 const perSecond = Number(process.argv[3] ?? 1_000);
@@ -116,4 +116,4 @@ for (const kind of ['removals', 'networks', 'limited'] as const) {
 }
 await alice.close();
 await service.stop();
-console.log(JSON.stringify({ samples, perSecond, rounds, ...results }));
+printResult({ samples, perSecond, rounds, ...results });

@@ -5,7 +5,7 @@
 import { linuxKernel } from '../drivers/kernel/kernel.ts';
 import type { KernelObject, Tag } from '../drivers/objects.ts';
 import type { Kernel, Operation, Plan } from '../drivers/port.ts';
-import { floor, median, round as rounded } from './lib.ts';
+import { floor, median, printResult, round as rounded } from './lib.ts';
 
 const [count = 1000, batch = 32, rounds = 3] = process.argv.slice(2).map(Number);
 const runDir = '/run/cnm-bench';
@@ -107,7 +107,7 @@ for (let round = 0; round < rounds; round++) {
   );
   const goneMs = detachMs + (await timed(() => kernel.settled()));
   runs.push({ floor: limit, attach: (count / attachMs) * 1000, cpuUs: (user + system) / count, goneMs });
-  console.log(
+  console.error(
     `limit.c ${limit}/s; cnmbus ${rounded((count / attachMs) * 1000, 0)}/s, ${rounded(user / count, 0)} us user and ` +
       `${rounded(system / count, 0)} us system each; census ${rounded(censusMs, 0)} ms, ` +
       `detach ${rounded(detachMs, 0)} ms, all gone after ${rounded(goneMs, 0)} ms`,
@@ -125,4 +125,4 @@ const [floorPerSecond, attachPerSecond, cpuUs, goneMs] = [
   of((run) => run.goneMs),
 ];
 const share = of((run) => run.attach / run.floor);
-console.log(JSON.stringify({ sandboxes: count, batch, floorPerSecond, attachPerSecond, share, cpuUs, goneMs }));
+printResult({ sandboxes: count, batch, floorPerSecond, attachPerSecond, share, cpuUs, goneMs });

@@ -14,6 +14,11 @@ export const percentile = (samples: readonly number[], share: number): number =>
 export const median = (samples: readonly number[]): number => percentile(samples, 0.5);
 export const round = (value: number, digits = 3): number => Number(value.toFixed(digits));
 
+/** What a bench has measured: one JSON document on a line, which bench/run.ts reads from standard output. */
+export const printResult = (result: object): void => {
+  process.stdout.write(`${JSON.stringify(result)}\n`);
+};
+
 export const machine = () => ({
   cpu: cpus()[0]?.model.trim() ?? 'unknown',
   cores: cpus().length,
@@ -103,6 +108,8 @@ export const cpuMs = (pid: number): number => {
 export interface Service {
   readonly url: string;
   readonly pid: number;
+  /** Of its nats-server. */
+  readonly serverPid: number;
   stop(): Promise<void>;
 }
 
@@ -135,6 +142,7 @@ export const startService = async (
   return {
     url,
     pid: child.pid ?? 0,
+    serverPid: Number(readFileSync(join(env.CNM_DATA_DIR, 'nats.pid'), 'utf8')),
     stop: async () => {
       const ended = new Promise((resolve) => child.once('exit', resolve));
       // A wrapper may keep signals to itself: the service says who it is.

@@ -13,7 +13,7 @@ import { type Client, connect } from '../services/client/index.ts';
 import { serverAddress, startHosts } from '../test/support/hosts.ts';
 import { startNats } from '../test/support/nats.ts';
 import { sh } from '../test/support/netns.ts';
-import { cpuMs, floor, median, namespaces, percentile, round, startService, sweptDownTo } from './lib.ts';
+import { cpuMs, floor, median, namespaces, percentile, printResult, round, startService, sweptDownTo } from './lib.ts';
 
 const [burst = 1000, singles = 200, reaches = 100] = process.argv.slice(2).map(Number);
 const hosts = ['h0', 'h1', 'h2'] as const;
@@ -170,34 +170,32 @@ const rates = (of: readonly Burst[]) => {
     cpuMsPerAttach: perAttach((who) => round(median(counted.map(({ cost }) => cost[who])), 2)),
   };
 };
-console.log(
-  JSON.stringify({
-    hosts: hosts.length,
-    ...(pairs && {
-      single: {
-        samples: singles,
-        bridgeP50Ms: round(median(pairs.left)),
-        overlayP50Ms: round(median(pairs.span)),
-        internalP50Ms: round(median(pairs.inner)),
-        ratio: round(median(pairs.span) / median(pairs.left)),
-        internalRatio: round(median(pairs.inner) / median(pairs.left)),
-        ratioWanted: 2,
-        overlayP99Ms: round(percentile(pairs.span, 0.99)),
-      },
-    }),
-    ...(reached && {
-      reach: {
-        samples: reaches,
-        reachedP50Ms: round(median(reached.reachedMs)),
-        resolvedP50Ms: round(median(reached.resolvedMs)),
-        p50MsWanted: 20,
-        reachedP99Ms: round(percentile(reached.reachedMs, 0.99)),
-        resolvedP99Ms: round(percentile(reached.resolvedMs, 0.99)),
-        outcomeP50Ms: round(median(reached.outcomeMs)),
-      },
-    }),
-    ...(burst > 0 && {
-      burst: { endpoints: burst, ...rates(runs.span), ratioWanted: 0.5, internal: rates(runs.inner) },
-    }),
+printResult({
+  hosts: hosts.length,
+  ...(pairs && {
+    single: {
+      samples: singles,
+      bridgeP50Ms: round(median(pairs.left)),
+      overlayP50Ms: round(median(pairs.span)),
+      internalP50Ms: round(median(pairs.inner)),
+      ratio: round(median(pairs.span) / median(pairs.left)),
+      internalRatio: round(median(pairs.inner) / median(pairs.left)),
+      ratioWanted: 2,
+      overlayP99Ms: round(percentile(pairs.span, 0.99)),
+    },
   }),
-);
+  ...(reached && {
+    reach: {
+      samples: reaches,
+      reachedP50Ms: round(median(reached.reachedMs)),
+      resolvedP50Ms: round(median(reached.resolvedMs)),
+      p50MsWanted: 20,
+      reachedP99Ms: round(percentile(reached.reachedMs, 0.99)),
+      resolvedP99Ms: round(percentile(reached.resolvedMs, 0.99)),
+      outcomeP50Ms: round(median(reached.outcomeMs)),
+    },
+  }),
+  ...(burst > 0 && {
+    burst: { endpoints: burst, ...rates(runs.span), ratioWanted: 0.5, internal: rates(runs.inner) },
+  }),
+});

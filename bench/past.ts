@@ -24,7 +24,7 @@ import { startNats } from '../test/support/nats.ts';
 import { type Ask, questionsOf } from '../test/support/questions.ts';
 import { host, realm, System } from '../test/support/system.ts';
 import { type Book, Witness } from '../test/support/witness.ts';
-import { percentile, round } from './lib.ts';
+import { percentile, printResult, round } from './lib.ts';
 
 const logger = pino({ level: 'error' }, pino.destination({ dest: 2, sync: true }));
 const WARM = 100;
@@ -85,7 +85,7 @@ const serve = async (url: string): Promise<void> => {
   globalThis.gc?.();
   const heapMb = Math.round((process.memoryUsage().heapUsed - before) / 1e6);
   const ready = { ready_ms: Math.round(performance.now() - startedMs), heap_mb: heapMb, positions: await log.last() };
-  console.log(JSON.stringify({ ...ready, ...projector.remembered(), snapshots: await untilWarm(projector) }));
+  printResult({ ...ready, ...projector.remembered(), snapshots: await untilWarm(projector) });
   await new Promise((resolve) => process.stdin.once('end', resolve).resume());
   await service.stop();
   await projector.stop();
@@ -156,7 +156,7 @@ const run = async (commands: number, questions: number): Promise<void> => {
     const asked = await askWith(nats.url, book, questions);
     child.stdin.end();
     await ended;
-    console.log(JSON.stringify({ commands: book.commands.length, written_s: writtenS, ...ready, ...asked }));
+    printResult({ commands: book.commands.length, written_s: writtenS, ...ready, ...asked });
   } finally {
     await nats.stop();
   }

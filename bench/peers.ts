@@ -12,7 +12,7 @@ import { NetlinkSocket } from '../drivers/kernel/netlink.ts';
 import { MessageWriter } from '../drivers/kernel/writer.ts';
 import type { KernelObject } from '../drivers/objects.ts';
 import type { Operation, Peer } from '../drivers/port.ts';
-import { median, round as rounded } from './lib.ts';
+import { median, printResult, round as rounded } from './lib.ts';
 
 const [count = 10_000, rounds = 7] = process.argv.slice(2).map(Number);
 const owner = { realm: 'bench', host: 'h' } as const;
@@ -109,6 +109,4 @@ await kernel.close();
 sh(`umount ${runDir}; rmdir ${runDir}`);
 
 const p50 = Object.fromEntries(Object.entries(samples).map(([name, values]) => [name, rounded(median(values), 2)]));
-console.log(
-  JSON.stringify({ peers: count, rounds, ...p50, ratio: rounded(median(samples.setMs) / median(samples.bareMs), 2) }),
-);
+printResult({ peers: count, rounds, ...p50, ratio: rounded(median(samples.setMs) / median(samples.bareMs), 2) });

@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { type Client, connect } from '../services/client/index.ts';
-import { median, percentile, round, startService } from './lib.ts';
+import { median, percentile, printResult, round, startService } from './lib.ts';
 
 const rounds = Number(process.argv[2] ?? 4);
 const samples = Number(process.argv[3] ?? 150);
@@ -30,7 +30,7 @@ const program = `
       const answer = answers[request.url];
       if (answer) response.end(JSON.stringify(answer));
     })
-    .listen(process.argv[1], () => console.log('ready'));`;
+    .listen(process.argv[1], () => process.stdout.write('ready'));`;
 
 const startHanging = async (socket: string): Promise<ChildProcess> => {
   const child = spawn(process.execPath, ['-e', program, socket], { stdio: ['ignore', 'pipe', 'inherit'] });
@@ -89,16 +89,14 @@ await service.stop();
 plugin.kill();
 rmSync(folder, { recursive: true });
 
-console.log(
-  JSON.stringify({
-    waiting,
-    samples: quiet.length,
-    p50Ms: round(median(quiet)),
-    besideP50Ms: round(median(beside)),
-    p50Ratio: round(median(beside) / median(quiet)),
-    p99Ms: round(percentile(quiet, 0.99)),
-    besideP99Ms: round(percentile(beside, 0.99)),
-    p99Ratio: round(percentile(beside, 0.99) / percentile(quiet, 0.99)),
-    ratioWanted: 1.2,
-  }),
-);
+printResult({
+  waiting,
+  samples: quiet.length,
+  p50Ms: round(median(quiet)),
+  besideP50Ms: round(median(beside)),
+  p50Ratio: round(median(beside) / median(quiet)),
+  p99Ms: round(percentile(quiet, 0.99)),
+  besideP99Ms: round(percentile(beside, 0.99)),
+  p99Ratio: round(percentile(beside, 0.99) / percentile(quiet, 0.99)),
+  ratioWanted: 1.2,
+});

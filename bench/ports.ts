@@ -6,7 +6,7 @@
  */
 import { performance } from 'node:perf_hooks';
 import { type Client, connect } from '../services/client/index.ts';
-import { median, percentile, round, startService } from './lib.ts';
+import { median, percentile, printResult, round, startService } from './lib.ts';
 
 const residents = Number(process.argv[2] ?? 1000);
 const samples = Number(process.argv[3] ?? 100);
@@ -48,18 +48,16 @@ for (let index = 0; index < 5; index++) many.push(await timed(client, `many${ind
 
 await client.close();
 await service.stop();
-console.log(
-  JSON.stringify({
-    residents,
-    portsPerResident: perEndpoint,
-    residentsPerSecond: round((residents / residentsMs) * 1000, 0),
-    bareP50Ms: round(median(bare)),
-    withPortsP50Ms: round(median(published)),
-    ratio: round(median(published) / median(bare)),
-    ratioWanted: 1.3,
-    bareP99Ms: round(percentile(bare, 0.99)),
-    withPortsP99Ms: round(percentile(published, 0.99)),
-    with200PortsMs: round(median(many)),
-    with200PortsMsWanted: 300,
-  }),
-);
+printResult({
+  residents,
+  portsPerResident: perEndpoint,
+  residentsPerSecond: round((residents / residentsMs) * 1000, 0),
+  bareP50Ms: round(median(bare)),
+  withPortsP50Ms: round(median(published)),
+  ratio: round(median(published) / median(bare)),
+  ratioWanted: 1.3,
+  bareP99Ms: round(percentile(bare, 0.99)),
+  withPortsP99Ms: round(percentile(published, 0.99)),
+  with200PortsMs: round(median(many)),
+  with200PortsMsWanted: 300,
+});

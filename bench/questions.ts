@@ -6,7 +6,7 @@
  */
 import { performance } from 'node:perf_hooks';
 import { connect } from '../services/client/index.ts';
-import { askNames, median, percentile, round, startService } from './lib.ts';
+import { askNames, median, percentile, printResult, round, startService } from './lib.ts';
 
 const rounds = Number(process.argv[2] ?? 5);
 const noisy = Number(process.argv[3] ?? 6);
@@ -53,16 +53,14 @@ await client.close();
 await service.stop();
 
 const of = (value: (each: (typeof measured)[number]) => number): number => round(median(measured.map(value)));
-console.log(
-  JSON.stringify({
-    rounds,
-    sandboxes: noisy,
-    answersPerSecond: of(({ answers }) => answers),
-    aloneP50Ms: of(({ alone }) => median(alone)),
-    besideP50Ms: of(({ beside }) => median(beside)),
-    ratioP50: of(({ alone, beside }) => median(beside) / median(alone)),
-    ratioP50Worst: round(Math.max(...measured.map(({ alone, beside }) => median(beside) / median(alone)))),
-    aloneP99Ms: of(({ alone }) => percentile(alone, 0.99)),
-    besideP99Ms: of(({ beside }) => percentile(beside, 0.99)),
-  }),
-);
+printResult({
+  rounds,
+  sandboxes: noisy,
+  answersPerSecond: of(({ answers }) => answers),
+  aloneP50Ms: of(({ alone }) => median(alone)),
+  besideP50Ms: of(({ beside }) => median(beside)),
+  ratioP50: of(({ alone, beside }) => median(beside) / median(alone)),
+  ratioP50Worst: round(Math.max(...measured.map(({ alone, beside }) => median(beside) / median(alone)))),
+  aloneP99Ms: of(({ alone }) => percentile(alone, 0.99)),
+  besideP99Ms: of(({ beside }) => percentile(beside, 0.99)),
+});

@@ -8,6 +8,7 @@ import { jetStream } from '../services/nats/jetstream.ts';
 import { logStream } from '../services/nats/stream-config.ts';
 import { foldUntil } from '../services/projector/fold.ts';
 import { startNats } from '../test/support/nats.ts';
+import { printResult } from './lib.ts';
 import { fillLog, readBare } from './log-stream.ts';
 import { benchLog, type Grouping } from './rebuild-log.ts';
 
@@ -48,7 +49,7 @@ const measure = async (url: string, what: string): Promise<void> => {
   await measurements[what]?.(connection);
   const seconds = (performance.now() - startedMs) / 1_000;
   const rssMb = Math.round(process.memoryUsage().rss / 1e6);
-  console.log(JSON.stringify({ seconds, rssMb, sizes }));
+  printResult({ seconds, rssMb, sizes });
   await connection.close();
 };
 
@@ -102,7 +103,7 @@ const run = async (events: number, rounds: number, names: readonly string[]): Pr
   }
   const slowest = Object.values(results).reduce((one, other) => (other.ratio < one.ratio ? other : one));
   const { bare_events_per_s, rebuild_events_per_s, ratio, rss_mb } = slowest;
-  console.log(JSON.stringify({ events, bare_events_per_s, rebuild_events_per_s, ratio, rss_mb, variants: results }));
+  printResult({ events, bare_events_per_s, rebuild_events_per_s, ratio, rss_mb, variants: results });
 };
 
 const [first = '1000000', second = '3', ...rest] = process.argv.slice(2);

@@ -14,7 +14,7 @@ import { LogRecord } from '../test/support/crash/record.ts';
 import { startNats, waitFor } from '../test/support/nats.ts';
 import { ipLinks, sh } from '../test/support/netns.ts';
 import { type ServiceProcess, startProcess } from '../test/support/service-process.ts';
-import { median, round } from './lib.ts';
+import { median, printResult, round } from './lib.ts';
 
 const endpoints = Number(process.argv[2] ?? 100);
 const rounds = Number(process.argv[3] ?? 10);
@@ -117,5 +117,5 @@ await client.close();
 await Promise.all([...running.values()].map((one) => one.end('SIGKILL')));
 await nats.stop();
 place.remove();
-console.log(JSON.stringify({ endpoints, underWay, wantedMs, quiet: shown(quiet), amidst: shown(amidst) }));
+printResult({ endpoints, underWay, wantedMs, quiet: shown(quiet), amidst: shown(amidst) });
 clearInterval(awake);

@@ -47,4 +47,4 @@ for (const name of asked.length > 0 ? asked.filter(isName) : (Object.keys(progra
   results[name] = { machine: machine(), ...JSON.parse(output.trim().split('\n').at(-1) ?? '{}') };
   writeFileSync(file, `${JSON.stringify(results, null, 2)}\n`);
 }
-console.log(JSON.stringify(results, null, 2));
+process.stdout.write(`${JSON.stringify(results, null, 2)}\n`);

@@ -84,24 +84,24 @@ export const startServer = async (options: ServerOptions): Promise<EmbeddedServe
   }
 };
 
+type Supervised = ServerOptions & { readonly clock: Clock };
+
 class Supervisor implements EmbeddedServer {
   readonly url: string;
   readonly port: number;
   readonly closed: Promise<void>;
   private readonly resolveClosed: () => void;
   private readonly rejectClosed: (reason: unknown) => void;
-  private readonly options: ServerOptions;
+  private readonly options: Supervised;
   private readonly files: ServerFiles;
   private readonly serverName: string;
-  private readonly log: Logger;
-  private readonly clock: Clock;
   private readonly release: () => void;
   private child: ChildProcess | undefined;
   private stopping = false;
   private failedStarts = 0;
 
   constructor(
-    options: ServerOptions & { readonly clock: Clock },
+    options: Supervised,
     files: ServerFiles,
     at: { port: number; serverName: string; secret: string },
     release: () => void,
@@ -111,8 +111,6 @@ class Supervisor implements EmbeddedServer {
     this.port = at.port;
     this.serverName = at.serverName;
     this.url = `nats://${SERVER_USER}:${at.secret}@${HOST}:${at.port}`;
-    this.log = options.log;
-    this.clock = options.clock;
     this.release = release;
     const closed = Promise.withResolvers<void>();
     this.closed = closed.promise;
@@ -127,8 +125,11 @@ class Supervisor implements EmbeddedServer {
   async start(): Promise<void> {
     const { child, exited } = this.launch();
     await this.ready(child);
-    const readySinceMs = this.clock.monotonicMs();
-    this.log.info({ url: publicUrl(this.url), pid: child.pid, config: this.files.config }, 'nats-server is ready');
+    const readySinceMs = this.options.clock.monotonicMs();
+    this.options.log.info(
+      { url: publicUrl(this.url), pid: child.pid, config: this.files.config },
+      'nats-server is ready',
+    );
     void exited.then(() => this.revive(child, readySinceMs));
   }
 
@@ -139,7 +140,7 @@ class Supervisor implements EmbeddedServer {
     if (child !== undefined && !hasExited(child)) {
       const gone = new Promise((resolve) => child.once('exit', resolve));
       child.kill('SIGTERM');
-      const cancel = this.clock.after(STOP_MS, () => child.kill('SIGKILL'));
+      const cancel = this.options.clock.after(STOP_MS, () => child.kill('SIGKILL'));
       await gone;
       cancel();
     }
@@ -159,7 +160,7 @@ class Supervisor implements EmbeddedServer {
       child.once('exit', () => resolve());
       // a program that cannot be started says so here and never exits
       child.once('error', (error) => {
-        this.log.error({ err: error, binary }, 'nats-server cannot be started');
+        this.options.log.error({ err: error, binary }, 'nats-server cannot be started');
         resolve();
       });
     });
@@ -168,11 +169,11 @@ class Supervisor implements EmbeddedServer {
 
   /** Waits for the greeting of this very server, so that nothing else on the port is taken for it. */
   private async ready(child: ChildProcess): Promise<void> {
-    const deadlineMs = this.clock.monotonicMs() + READY_MS;
-    while (this.clock.monotonicMs() < deadlineMs && child.pid !== undefined && !hasExited(child)) {
+    const deadlineMs = this.options.clock.monotonicMs() + READY_MS;
+    while (this.options.clock.monotonicMs() < deadlineMs && child.pid !== undefined && !hasExited(child)) {
       const info = await greeting(this.port);
       if (info?.server_name === this.serverName) return;
-      await sleep(this.clock, POLL_MS);
+      await sleep(this.options.clock, POLL_MS);
     }
     if (!hasExited(child)) child.kill('SIGKILL');
     const said = `${tail(this.files.stderr)} ${tail(this.files.log)}`.trim();
@@ -183,13 +184,13 @@ class Supervisor implements EmbeddedServer {
   private async revive(dead: ChildProcess, readySinceMs: number): Promise<void> {
     if (this.stopping) return;
     // one that lived for a while gets its first restarts at once again
-    if (this.clock.monotonicMs() - readySinceMs > STABLE_MS) this.failedStarts = 0;
+    if (this.options.clock.monotonicMs() - readySinceMs > STABLE_MS) this.failedStarts = 0;
     let reason: unknown = new NatsFault('SERVER_FAILED', `nats-server keeps dying; see ${this.files.log}`);
     for (; this.failedStarts < FAILED_STARTS_MAX; this.failedStarts++) {
       const delayMs = Math.min(BACKOFF_MOST_MS, BACKOFF_FIRST_MS * 2 ** this.failedStarts);
       const { exitCode, signalCode } = dead;
-      this.log.error({ exitCode, signalCode, delayMs }, 'nats-server died; starting it again');
-      await sleep(this.clock, delayMs);
+      this.options.log.error({ exitCode, signalCode, delayMs }, 'nats-server died; starting it again');
+      await sleep(this.options.clock, delayMs);
       if (this.stopping) return;
       try {
         await this.start();

@@ -37,7 +37,7 @@ export const putFirst = (who: keyof typeof scheduling, logger: Logger): void => 
 
 /**
  * Go looks each 20 us whether something holds up its other threads, as long as they have work: on a processor of ours that is one wake-up in
- * 80 us, and a quarter of what the server takes. Within a millisecond is early enough: what holds them up is the disk, for less than that.
+ * 80 us, and a fifth of what the server takes. Within a millisecond is early enough: what holds them up is the disk, for less than that.
  */
 const serverLatenessMs = 1;
 

@@ -1,5 +1,4 @@
 /** `cnm up`: server and all services in one process; `cnm serve X`: one of them against an external server. */
-import { setFlagsFromString } from 'node:v8';
 import { abortable } from '../client/abortable.ts';
 import { type Clock, systemClock } from '../lib/clock.ts';
 import { type Config, redacted } from '../lib/config.ts';
@@ -15,6 +14,7 @@ import { type ServiceName, serviceNames } from './service-names.ts';
 import { startFeed, startService } from './services.ts';
 import { announce } from './state-file.ts';
 import { startOnThread } from './thread.ts';
+import { keepThreadsSmall } from './young.ts';
 
 export interface UpOptions {
   readonly config: Config;
@@ -58,8 +58,7 @@ export const startUp = async (options: UpOptions): Promise<Up> => {
   const { config, logger, clock = systemClock, services = serviceNames, signal } = options;
   const startedMs = clock.monotonicMs();
   logger.info({ config: redacted(config) }, 'starting');
-  // Of threads that are started from here on; this one has what it was started with (services/cli/cnm).
-  setFlagsFromString('--max-semi-space-size=4');
+  keepThreadsSmall();
   if (config.rootless || config.throwaway) (await import('./loopback.ts')).loopbackUp();
   const running = new Running(logger, clock);
   let withdraw = () => {};
