@@ -119,6 +119,14 @@ test('garbage is answered or dropped, and nothing ends', async () => {
   assert.deepEqual(dataOf(await udp('s1', 'web')), ['10.0.0.2']);
 });
 
+// queryBytesMax in services/dns/listen-udp.ts
+test('a datagram of 4,096 bytes is read, and one that is longer is dropped and counted', async () => {
+  const before = dns.counts.dropped;
+  const padded = (bytes: number, id: number): Buffer => Buffer.concat([queryMessage('web', { id })], bytes);
+  const [reply, ...more] = await askUdp(port('s1', 'udp'), [padded(4_097, 1), padded(4_096, 2)], 1);
+  assert.deepEqual([reply?.readUInt16BE(0), more, dns.counts.dropped - before], [2, [], 1]);
+});
+
 const opened = async (sandbox: string): Promise<{ readonly socket: Socket; readonly closed: () => boolean }> => {
   const socket = connect(port(sandbox, 'tcp'), '127.0.0.11');
   let isClosed = false;
