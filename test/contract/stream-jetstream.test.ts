@@ -3,8 +3,7 @@ import { after, before, test } from 'node:test';
 import { jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { Stream } from '../../services/lib/stream.ts';
-import { jetStream } from '../../services/nats/jetstream.ts';
-import { addStream, startNats, type TestNats } from '../support/nats.ts';
+import { addStream, startNats, type TestNats, testStream } from '../support/nats.ts';
 import { streamSuite } from './stream.suite.ts';
 
 let nats: TestNats;
@@ -21,7 +20,7 @@ const make = async (): Promise<Stream> => {
   const manager = await jetstreamManager(connection);
   await manager.streams.delete('T').catch(() => {});
   await addStream(manager, { name: 'T', subjects: ['t.>'], allow_direct: true, allow_atomic: true });
-  return jetStream(connection, 'T');
+  return testStream(connection, 'T');
 };
 
 streamSuite('JetStream', make);

@@ -11,10 +11,10 @@ import { after, before, describe, it } from 'node:test';
 import { pino } from 'pino';
 import { readConfig } from '../../services/lib/config.ts';
 import { connectNats } from '../../services/nats/connection.ts';
-import { jetStream } from '../../services/nats/jetstream.ts';
 import { STREAMS } from '../../services/nats/stream-config.ts';
 import { startUp, type Up } from '../../services/up/up.ts';
 import { misfits, readWhole } from '../support/log-checks.ts';
+import { testStream } from '../support/nats.ts';
 import { inOwnNamespaces, ipLinks, sh } from '../support/netns.ts';
 
 const script = join(import.meta.dirname, 'bare-client.py');
@@ -83,7 +83,7 @@ if (inOwnNamespaces(import.meta.filename)) {
 
     it('has met nothing that does not fit the generated schemas', async () => {
       const connection = await connectNats({ url: up.url, role: 'test', log: pino({ level: 'silent' }) });
-      assert.deepEqual(misfits(await readWhole(jetStream(connection, STREAMS.log))), []);
+      assert.deepEqual(misfits(await readWhole(testStream(connection, STREAMS.log))), []);
       await connection.close();
     });
   });

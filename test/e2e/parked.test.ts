@@ -4,8 +4,7 @@ import { after, before, test } from 'node:test';
 import { pino } from 'pino';
 import { subjects } from '../../events/names.ts';
 import { connectNats } from '../../services/nats/connection.ts';
-import { jetStream } from '../../services/nats/jetstream.ts';
-import { waitFor } from '../support/nats.ts';
+import { testStream, waitFor } from '../support/nats.ts';
 import { inOwnNamespaces, sh } from '../support/netns.ts';
 import { makePlace, type Place, type Running } from './cli-harness.ts';
 
@@ -36,7 +35,7 @@ if (inOwnNamespaces(import.meta.filename)) {
   /** By a client that has nothing of ours but the address. */
   const append = async (subject: string, body: string): Promise<number> => {
     const connection = await connectNats({ url: up.url, role: 'test', log: pino({ level: 'silent' }) });
-    const appended = await jetStream(connection, 'CNM_LOG').append({ subject, body, id: 'poison' });
+    const appended = await testStream(connection, 'CNM_LOG').append({ subject, body, id: 'poison' });
     await connection.close();
     return appended.kind === 'appended' ? appended.position : assert.fail(appended.kind);
   };

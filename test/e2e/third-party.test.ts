@@ -11,12 +11,11 @@ import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { isFailure, isIntent, isTerminal } from '../../events/events.ts';
 import { type Acceptance, type Client, CommandFailed, CommandRefused } from '../../services/client/index.ts';
 import { eventsOf } from '../../services/lib/commit.ts';
-import { jetStream } from '../../services/nats/jetstream.ts';
 import { STREAMS } from '../../services/nats/stream-config.ts';
 import { type FabricProcess, fabricState, fabricUsers, startFabric } from '../support/fabric.ts';
 import { type Hosts, serverAddress, startHosts } from '../support/hosts.ts';
 import { brokenChain, misfits, readWhole } from '../support/log-checks.ts';
-import { startNats, type TestNats, waitFor } from '../support/nats.ts';
+import { startNats, type TestNats, testStream, waitFor } from '../support/nats.ts';
 import { inOwnNamespaces, sh } from '../support/netns.ts';
 
 if (inOwnNamespaces(import.meta.filename)) {
@@ -83,7 +82,7 @@ if (inOwnNamespaces(import.meta.filename)) {
     return error;
   };
   const endpointOf = async (sandbox: string) => (await client.endpoints({ filter: { sandbox } })).rows[0];
-  const log = () => readWhole(jetStream(connection, STREAMS.log));
+  const log = () => readWhole(testStream(connection, STREAMS.log));
   /** Names of what was reported for a command, in log order. */
   const reportsOf = async (commandid: string): Promise<readonly string[]> =>
     (await log()).flatMap((message) =>

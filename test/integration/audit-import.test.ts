@@ -14,13 +14,12 @@ import { importedThrough } from '../../services/audit/import.ts';
 import { chainHash, originalHeaders } from '../../services/lib/hash.ts';
 import { recordedOf } from '../../services/lib/recorded.ts';
 import type { Message, Stream } from '../../services/lib/stream.ts';
-import { jetStream } from '../../services/nats/jetstream.ts';
 import { provision } from '../../services/nats/streams.ts';
 import { digestOf } from '../../services/projector/rebuild.ts';
 import { callCli } from '../support/called.ts';
 import { readWhole } from '../support/log-checks.ts';
 import type { MemoryStream } from '../support/memory-stream.ts';
-import { startNats, type TestNats } from '../support/nats.ts';
+import { startNats, type TestNats, testStream } from '../support/nats.ts';
 import { realmStream, sealed, storedOf } from '../support/tampered.ts';
 
 const pair = generateKeyPairSync('ed25519');
@@ -73,7 +72,7 @@ test('what is imported is the same log, and exports as the same file', async () 
   const imported = await callCli('audit', 'import', file, '--key', path('key.pub'));
   assert.deepEqual([imported.exit, imported.err], [0, '']);
   const connection = await nats.connect();
-  const log = jetStream(connection, 'CNM_LOG');
+  const log = testStream(connection, 'CNM_LOG');
   const there = await readWhole(log);
   assert.deepEqual(there.map(plain), original.stored().map(plain));
   assert.equal(await viewsOf(log), await viewsOf(original));
@@ -87,7 +86,7 @@ test('what is imported is the same log, and exports as the same file', async () 
   assert.equal(config.metadata?.[importedThrough], String(there.length));
   assert.equal((await provision(connection, { sync: { kind: 'embedded' } as never })).ok, true);
   const command = { subject: 'cnm.command.alice._', body: '{}', id: 'next' };
-  const appended = await jetStream(connection, 'CNM_COMMANDS').append(command);
+  const appended = await testStream(connection, 'CNM_COMMANDS').append(command);
   assert.deepEqual(appended, { kind: 'appended', position: decidedThrough(there) + 1 });
 });
 

@@ -10,8 +10,7 @@ import { openExport } from '../../services/audit/open-export.ts';
 import { chainHash } from '../../services/lib/hash.ts';
 import { readRange } from '../../services/lib/read-range.ts';
 import type { Message, Stream } from '../../services/lib/stream.ts';
-import { jetStream } from '../../services/nats/jetstream.ts';
-import { addStream, startNats } from '../support/nats.ts';
+import { addStream, startNats, testStream } from '../support/nats.ts';
 
 const SINGLES = 60;
 /** More than is read ahead, so that reading stops and goes on in between. */
@@ -38,7 +37,7 @@ test('an export of a log on a server holds what look-ups find there', async () =
     const subjects = ['cnm.event.>', 'cnm.outcome.>'];
     const manager = await jetstreamManager(connection);
     await addStream(manager, { name: 'LOG', subjects, allow_direct: true, allow_atomic: true });
-    const log = jetStream(connection, 'LOG');
+    const log = testStream(connection, 'LOG');
     for (let n = 1; n <= SINGLES; n++) {
       const headers = { 'Cnm-Prev-Hash': `p${n}` };
       await log.append({ subject: 'cnm.outcome.h1', body, id: `${n}`, expectedLast: n - 1, headers });

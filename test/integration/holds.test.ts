@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { decodeCommit } from '../../events/envelope.ts';
-import { jetStream } from '../../services/nats/jetstream.ts';
 import { callCli } from '../support/called.ts';
 import { readWhole } from '../support/log-checks.ts';
+import { testStream } from '../support/nats.ts';
 import { Served } from '../support/served.ts';
 
 let served: Served;
@@ -53,7 +53,7 @@ test('what makes no sense is refused, and a reason has to be given', async () =>
 });
 
 test('each stands on the log with actor and reason, on the subject of no host, and what it refused too', async () => {
-  const log = jetStream(await served.nats.connect(), 'CNM_LOG');
+  const log = testStream(await served.nats.connect(), 'CNM_LOG');
   const messages = await readWhole(log);
   const events = messages.flatMap(({ body, subject }) =>
     decodeCommit(body, subject).map((event) => ({ subject, event })),

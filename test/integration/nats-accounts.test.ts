@@ -8,11 +8,10 @@ import { CommandRefused } from '../../services/client/index.ts';
 import { discover } from '../../services/client/status.ts';
 import { systemClock } from '../../services/lib/clock.ts';
 import { eventsOf } from '../../services/lib/commit.ts';
-import { jetStream } from '../../services/nats/jetstream.ts';
 import { liveWorkers } from '../../services/nats/live-workers.ts';
 import { STREAMS } from '../../services/nats/stream-config.ts';
 import { AccountStage, odd } from '../support/account-stage.ts';
-import { waitFor } from '../support/nats.ts';
+import { testStream, waitFor } from '../support/nats.ts';
 
 let stage: AccountStage;
 before(async () => {
@@ -80,7 +79,7 @@ describe('what they are there for', () => {
     assert.deepEqual(await liveWorkers(stage.root, systemClock), ['h1']);
     const ahead = { ...systemClock, nowMs: () => systemClock.nowMs() + 3_600_000 };
     assert.deepEqual(await liveWorkers(stage.root, ahead), ['h1'], 'by its next renewal, where clocks differ');
-    const h9 = jetStream(stage.root, STREAMS.lease);
+    const h9 = testStream(stage.root, STREAMS.lease);
     await h9.append({ subject: 'cnm.lease.worker.h9', body: 'not even JSON', id: 'x1' });
     assert.deepEqual(
       await liveWorkers(stage.root, systemClock),
@@ -97,7 +96,7 @@ describe('what they are there for', () => {
     const sealed = await operator.seals.seal('s-1', 'a name');
     assert.equal(await operator.seals.open(sealed), 'a name');
     await (await operator.shredSubject({ subject: 's-1', reason: 'asked for' })).outcome;
-    const isErased = async () => (await jetStream(stage.root, STREAMS.key).lastOn('cnm.key.s-1')) === null;
+    const isErased = async () => (await testStream(stage.root, STREAMS.key).lastOn('cnm.key.s-1')) === null;
     await waitFor(isErased, { what: 'the key is erased by the collector' });
     const [rebuilt] = await operator.rebuild({ view: 'networks' });
     assert.equal(rebuilt?.kind, 'report');

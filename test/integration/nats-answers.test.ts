@@ -2,8 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import type { NatsConnection } from '@nats-io/transport-node';
-import { jetStream } from '../../services/nats/jetstream.ts';
-import { startNats, type TestNats } from '../support/nats.ts';
+import { startNats, type TestNats, testStream } from '../support/nats.ts';
 
 let server: TestNats;
 let connection: NatsConnection;
@@ -35,14 +34,19 @@ for (const { code, number, text, kind } of answers)
   test(`an append that is answered with ${text} is: ${kind}`, async () => {
     const subject = `cnm.outcome.e${number}`;
     refusing(subject, code, number, text);
-    const appended = await jetStream(connection, 'CNM_LOG').append({ subject, body: '[]', id: 'one', expectedLast: 1 });
+    const appended = await testStream(connection, 'CNM_LOG').append({
+      subject,
+      body: '[]',
+      id: 'one',
+      expectedLast: 1,
+    });
     assert.equal(appended.kind, kind);
   });
 
 test('an append that is answered with anything else is a fault with the words of the server', async () => {
   refusing('cnm.outcome.sealed', 400, 10109, 'invalid operation on sealed stream');
   const append = { subject: 'cnm.outcome.sealed', body: '[]', id: 'one', expectedLast: 1 };
-  await assert.rejects(jetStream(connection, 'CNM_LOG').append(append), {
+  await assert.rejects(testStream(connection, 'CNM_LOG').append(append), {
     code: 'SERVER_REFUSED',
     message: /invalid operation on sealed stream/,
   });

@@ -6,7 +6,7 @@ import { connect, type NatsConnection } from '@nats-io/transport-node';
 import type { Stream } from '../../services/lib/stream.ts';
 import { NatsFault } from '../../services/nats/fault.ts';
 import { jetStream } from '../../services/nats/jetstream.ts';
-import { startNats, startProxy, type TestNats, waitFor } from '../support/nats.ts';
+import { startNats, startProxy, type TestNats, testStream, waitFor } from '../support/nats.ts';
 
 let nats: TestNats;
 let connection: NatsConnection;
@@ -84,13 +84,14 @@ test('crash: appends through three kills are all there once, and a reader sees e
 
 test('crash: a cold read goes on where it was when the server was killed', async () => {
   const count = 20_000;
+  const patient = testStream(connection, 'T');
   for (let done = 0; done < count; done += 400) {
     const batch = Array.from({ length: 400 }, (_, index) => ({
       subject: 't.a',
       body: 'x'.repeat(200),
       id: `${done + index}`,
     }));
-    const answers = await Promise.all(batch.map((message) => stream.append(message)));
+    const answers = await Promise.all(batch.map((message) => patient.append(message)));
     assert.ok(answers.every(({ kind }) => kind === 'appended'));
   }
   const seen: number[] = [];

@@ -9,13 +9,12 @@ import { readConfig } from '../../services/lib/config.ts';
 import { silentLogger } from '../../services/lib/logger.ts';
 import { connectNats } from '../../services/nats/connection.ts';
 import { NatsFault, type NatsFaultCode } from '../../services/nats/fault.ts';
-import { jetStream } from '../../services/nats/jetstream.ts';
 import { publicUrl } from '../../services/nats/public-url.ts';
 import { securityOf } from '../../services/nats/security.ts';
 import { startServer } from '../../services/nats/server.ts';
 import { provision } from '../../services/nats/streams.ts';
 import { startAccounts } from '../support/accounts.ts';
-import { freePort, startNats, type TestNats, testServerBinary } from '../support/nats.ts';
+import { freePort, startNats, type TestNats, testServerBinary, testStream } from '../support/nats.ts';
 import { type Certificates, makeCertificates, noOpenssl } from '../support/plugins/certificates.ts';
 
 const log = silentLogger();
@@ -102,7 +101,7 @@ describe('TLS', { skip: noOpenssl }, () => {
     assert.ok(read.ok);
     const connection = await connectNats({ url: nats.url, role: 'test', log, security: securityOf(read.config) });
     assert.equal((await provision(connection, { sync: { kind: 'stated' } })).ok, true);
-    const stream = jetStream(connection, 'CNM_LOG');
+    const stream = testStream(connection, 'CNM_LOG');
     assert.equal((await stream.append({ subject: 'cnm.outcome.h1', body: 'x', id: '1' })).kind, 'appended');
     const seen: number[] = [];
     const reader = stream.read({ from: 1 }, ({ position }) => seen.push(position));

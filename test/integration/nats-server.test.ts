@@ -16,7 +16,7 @@ import { greeting } from '../../services/nats/ports.ts';
 import { type EmbeddedServer, startServer } from '../../services/nats/server.ts';
 import { serverSecret } from '../../services/nats/server-secret.ts';
 import { provision } from '../../services/nats/streams.ts';
-import { freePort, startNats, testServerBinary, waitFor } from '../support/nats.ts';
+import { freePort, startNats, testServerBinary, testStream, waitFor } from '../support/nats.ts';
 
 const log = pino({ level: 'silent' });
 const binary = testServerBinary();
@@ -41,7 +41,7 @@ test('server: starts, is provisioned, keeps its port, and what was appended is t
   const connection = await connectNats({ url: server.url, role: 'test', log });
   assert.equal((await provision(connection, { sync: { kind: 'embedded' } })).ok, true);
   assert.match(readFileSync(join(dataDir, 'nats.conf'), 'utf8'), /sync_interval: always/);
-  await jetStream(connection, 'CNM_LOG').append({ subject: 'cnm.event.host.a', body: 'x', id: '1', expectedLast: 0 });
+  await testStream(connection, 'CNM_LOG').append({ subject: 'cnm.event.host.a', body: 'x', id: '1', expectedLast: 0 });
   await connection.close();
   await server.stop();
   await server.closed;
@@ -50,7 +50,7 @@ test('server: starts, is provisioned, keeps its port, and what was appended is t
   const again = await start(t, dataDir, await freePort());
   assert.equal(again.port, port);
   const other = await connectNats({ url: again.url, role: 'test', log });
-  assert.equal(await jetStream(other, 'CNM_LOG').last(), 1);
+  assert.equal(await testStream(other, 'CNM_LOG').last(), 1);
   await other.close();
 });
 

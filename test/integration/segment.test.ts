@@ -12,13 +12,12 @@ import { type SegmentData, segmentIn } from '../../services/lib/opening.ts';
 import { foldLog } from '../../services/lib/realm.ts';
 import { packText, stateText } from '../../services/lib/state-text.ts';
 import type { Message } from '../../services/lib/stream.ts';
-import { jetStream } from '../../services/nats/jetstream.ts';
 import { provision } from '../../services/nats/streams.ts';
 import { deploymentOf, Moment, standing } from '../../services/replay/moment.ts';
 import { callCli } from '../support/called.ts';
 import { readWhole } from '../support/log-checks.ts';
 import { MemoryMachine, memoryKernel } from '../support/memory-kernel.ts';
-import { startNats, waitFor } from '../support/nats.ts';
+import { startNats, testStream, waitFor } from '../support/nats.ts';
 import { Served } from '../support/served.ts';
 import { System } from '../support/system.ts';
 
@@ -38,7 +37,7 @@ const refusedWith = async (...words: string[]): Promise<string> => {
   assert.equal(exit, 1, err);
   return err;
 };
-const stream = async (name: string) => jetStream(await served.nats.connect(), name);
+const stream = async (name: string) => testStream(await served.nats.connect(), name);
 const startAll = async (): Promise<void> => {
   await system.startWorker();
   for (const name of services) await served.startService(name);
@@ -257,12 +256,12 @@ test('the next segment is put away too, and an export of it is a whole log for a
   process.env.CNM_NATS_URL = other.url;
   try {
     await works('audit', 'import', copied);
-    const imported = jetStream(await other.connect(), 'CNM_LOG');
+    const imported = testStream(await other.connect(), 'CNM_LOG');
     assert.equal(await imported.first(), before);
     assert.match(await works('audit', 'verify'), /whole/);
     // Commands go on behind those that the state calls decided, which no commit of the segment names.
     const command = { subject: 'cnm.command.alice._', body: '{}', id: 'next' };
-    const appended = await jetStream(await other.connect(), 'CNM_COMMANDS').append(command);
+    const appended = await testStream(await other.connect(), 'CNM_COMMANDS').append(command);
     assert.deepEqual(appended, { kind: 'appended', position: decided + 1 });
     const made = await provision(await other.connect(), { sync: { kind: 'embedded' } as never });
     assert.equal(made.ok, true, JSON.stringify(made));

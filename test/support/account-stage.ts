@@ -13,6 +13,7 @@ import { startService } from '../../services/up/services.ts';
 import { holdHost } from '../../services/worker/tenure.ts';
 import { type AccountServer, startAccounts } from './accounts.ts';
 import { MemoryMachine, memoryKernel } from './memory-kernel.ts';
+import { testStream } from './nats.ts';
 import { System } from './system.ts';
 
 const logger = silentLogger();
@@ -93,7 +94,7 @@ export class AccountStage {
   /** All that is stored, as the operator reads it. */
   async stored(name: keyof typeof STREAMS): Promise<readonly Message[]> {
     const found: Message[] = [];
-    const reader = jetStream(this.root, STREAMS[name]).read({ from: 1 }, (message) => found.push(message));
+    const reader = testStream(this.root, STREAMS[name]).read({ from: 1 }, (message) => found.push(message));
     await reader.caughtUp;
     await reader.stop();
     return found;
@@ -101,7 +102,7 @@ export class AccountStage {
 
   /** Where each stream ends but the leases, which are renewed all the time. */
   async ends(): Promise<{ readonly [Name in 'commands' | 'log' | 'checkpoint' | 'key']: number }> {
-    const lastOf = (name: keyof typeof STREAMS): Promise<number> => jetStream(this.root, STREAMS[name]).last();
+    const lastOf = (name: keyof typeof STREAMS): Promise<number> => testStream(this.root, STREAMS[name]).last();
     const [commands, log, checkpoint, key] = await Promise.all([
       lastOf('commands'),
       lastOf('log'),

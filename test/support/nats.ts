@@ -6,7 +6,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { JetStreamManager, StreamConfig, StreamInfo } from '@nats-io/jetstream';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
+import type { Stream } from '../../services/lib/stream.ts';
 import { findServerBinary } from '../../services/nats/binary.ts';
+import { jetStream } from '../../services/nats/jetstream.ts';
 import { bindable, greeting } from '../../services/nats/ports.ts';
 
 export interface TestNats {
@@ -98,6 +100,15 @@ export const startNats = async (options: TestNatsOptions = {}): Promise<TestNats
   };
 };
 
+const PATIENCE_MS = 60_000;
+
+/**
+ * A stream for what a test lays out and looks up itself. It waits for answers where a service would ask again: a machine that stands
+ * still for seconds is no failure of what is tested.
+ */
+export const testStream = (connection: NatsConnection, name: string): Stream =>
+  jetStream(connection, name, { timeoutMs: PATIENCE_MS });
+
 const TRIES_MAX = 3;
 
 /** Ports that are free when they are asked for may be somebody else's a moment later, or the same one twice: then others are tried. */
@@ -148,7 +159,7 @@ export const end = async (child: ChildProcess, signal: NodeJS.Signals): Promise<
 /** Waits until `predicate` holds. @throws naming `what` after `timeoutMs` */
 export const waitFor = async (
   predicate: () => boolean | Promise<boolean>,
-  { what, timeoutMs = 10_000 }: { what: string; timeoutMs?: number },
+  { what, timeoutMs = 30_000 }: { what: string; timeoutMs?: number },
 ): Promise<void> => {
   const deadlineMs = performance.now() + timeoutMs;
   while (!(await predicate())) {

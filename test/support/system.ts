@@ -18,7 +18,6 @@ import { boundaryOf, foldLog } from '../../services/lib/realm.ts';
 import type { Message, Stream } from '../../services/lib/stream.ts';
 import { noTracing, type Tracing } from '../../services/lib/trace.ts';
 import { connectNats } from '../../services/nats/connection.ts';
-import { jetStream } from '../../services/nats/jetstream.ts';
 import { provision } from '../../services/nats/streams.ts';
 import type { Plugins } from '../../services/plugins/plugins.ts';
 import { repairs } from '../../services/worker/census.ts';
@@ -28,7 +27,7 @@ import { Present } from '../../services/worker/present.ts';
 import { createWorker, type Worker, type WorkerOptions } from '../../services/worker/worker.ts';
 import { assertEndedOnce, assertLivedOnce } from './ended-once.ts';
 import { type MemoryStream, memoryStream } from './memory-stream.ts';
-import { startNats, type TestNats, waitFor } from './nats.ts';
+import { startNats, type TestNats, testStream, waitFor } from './nats.ts';
 import { fakePlugins } from './plugins/fake.ts';
 import { assertRoutesShown } from './shown-routes.ts';
 
@@ -58,8 +57,8 @@ export const natsStreams = async (): Promise<NatsStreams> => {
   if (!provisioned.ok) throw new Error(JSON.stringify(provisioned.problems));
   return {
     nats,
-    log: jetStream(connection, 'CNM_LOG'),
-    commands: jetStream(connection, 'CNM_COMMANDS'),
+    log: testStream(connection, 'CNM_LOG'),
+    commands: testStream(connection, 'CNM_COMMANDS'),
     publish: (subject, body) => connection.publish(subject, body),
     stop: async () => {
       await connection.close();

@@ -9,13 +9,12 @@ import { systemClock } from '../../services/lib/clock.ts';
 import { silentLogger } from '../../services/lib/logger.ts';
 import type { Stream } from '../../services/lib/stream.ts';
 import { connectNats } from '../../services/nats/connection.ts';
-import { jetStream } from '../../services/nats/jetstream.ts';
 import { STREAMS } from '../../services/nats/stream-config.ts';
 import { provision } from '../../services/nats/streams.ts';
 import { createProjector, type Projector } from '../../services/projector/projector.ts';
 import { serveQueries } from '../../services/projector/serve.ts';
 import type { WatchItem } from '../../services/projector/watch.ts';
-import { startNats, type TestNats } from './nats.ts';
+import { startNats, type TestNats, testStream } from './nats.ts';
 import type { RandomCommit } from './random-history.ts';
 import { someHistory } from './some-history.ts';
 
@@ -52,7 +51,7 @@ export class WatchedLog {
     this.commits = someHistory(length);
     this.#nats = nats;
     this.#connection = connection;
-    this.#log = jetStream(connection, STREAMS.log);
+    this.#log = testStream(connection, STREAMS.log);
     this.#projector = createProjector({ log: this.#log, clock: systemClock, logger: silentLogger() });
     serveQueries(connection, this.#projector, silentLogger(), { version: '0.0.0', realm: 'test' });
   }
