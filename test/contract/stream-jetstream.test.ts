@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { Stream } from '../../services/lib/stream.ts';
+import { jetStream } from '../../services/nats/jetstream.ts';
 import { addStream, startNats, type TestNats, testStream } from '../support/nats.ts';
 import { streamSuite } from './stream.suite.ts';
 
@@ -58,4 +60,13 @@ test('a server sends no more ahead than is asked for, and all of it in time', as
     seen,
     Array.from({ length: 400 }, (_, n) => n + 1),
   );
+});
+
+test('what was answered while the process stood still is answered', async () => {
+  await make();
+  const stream = jetStream(connection, 'T', { timeoutMs: 200 });
+  const appending = stream.append({ subject: 't.a', body: '', id: '1' });
+  await setImmediate();
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1_000);
+  assert.deepEqual(await appending, { kind: 'appended', position: 1 });
 });
