@@ -7,7 +7,10 @@ export interface Clock {
   nowMs(): number;
   /** Milliseconds since some moment of this process, fractions included; never goes back. */
   monotonicMs(): number;
-  /** Calls `run` once after `delayMs`; the answer cancels it and may be called at any time, any number of times. */
+  /**
+   * Calls `run` once after `delayMs`; the answer cancels it and may be called at any time, any number of times. After a time in which the
+   * process stood still it comes behind what had arrived meanwhile, so that no answer that is there is taken for missing.
+   */
   after(delayMs: number, run: () => void): () => void;
   /** Random text of `length` characters 0-9a-z: safe as subject token, consumer name and file name. */
   randomId(length?: number): string;
@@ -17,12 +20,24 @@ export interface Clock {
 const ID_LENGTH = 16;
 const newId = customAlphabet('0123456789abcdefghijklmnopqrstuvwxyz', ID_LENGTH);
 
+/** A timer this late says that the process stood still: it was stopped, its machine was, or something held the loop. */
+const STOOD_STILL_MS = 10;
+
 export const systemClock: Clock = {
   nowMs: () => Date.now(),
   monotonicMs: () => performance.now(),
   after: (delayMs, run) => {
-    const timer = setTimeout(run, delayMs);
-    return () => clearTimeout(timer);
+    const dueMs = performance.now() + delayMs;
+    let behind: NodeJS.Immediate | undefined;
+    const timer = setTimeout(() => {
+      // node looks at timers before it reads sockets, and at immediates behind them
+      if (performance.now() - dueMs < STOOD_STILL_MS) run();
+      else behind = setImmediate(run);
+    }, delayMs);
+    return () => {
+      clearTimeout(timer);
+      clearImmediate(behind);
+    };
   },
   randomId: (length = ID_LENGTH) => newId(length),
 };

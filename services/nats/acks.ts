@@ -34,10 +34,7 @@ export class Acks {
     if (this.#inbox === '') this.#open();
     const token = String(this.#next++);
     return new Promise((resolve, reject) => {
-      // Timers go before sockets: what was answered while this process stood still is read before its time is taken to be over.
-      const cancel = this.#clock.after(timeoutMs, () =>
-        setImmediate(() => this.#take(token)?.reject(new TimeoutError())),
-      );
+      const cancel = this.#clock.after(timeoutMs, () => this.#take(token)?.reject(new TimeoutError()));
       this.#waiting.set(token, { subject, resolve, reject, cancel });
       try {
         const reply = `${this.#inbox}.${token}`;
