@@ -148,9 +148,10 @@ test('views are what they were, and everything goes on', async () => {
   for (const name of ['controller', 'projector'] as const) await served.startService(name);
   assert.deepEqual(carriedOver(await rowsOfAll()), carriedOver(known));
   await served.startService('collector');
-  await system.check();
   // One that became garbage before, or while nothing ran, is collected all the same.
-  await waitFor(async () => /EndpointSuspected/.test(await works('events')), { what: 'the collector' });
+  await waitFor(async () => !(await works('endpoint', 'ls')).includes('short'), { what: 'the collector' });
+  assert.match(await works('events'), /EndpointSuspected/);
+  await system.check();
   const { endpoints } = await document('sandbox', 'attach', 'c2', '--network', 'web');
   const held = [...(JSON.stringify(known.addresses).match(/10\.9\.1\.\d+/g) ?? [])];
   assert.equal(held.includes(String(endpoints[0].ipv4).split('/')[0] ?? ''), false, 'the address of nobody else');

@@ -5,8 +5,9 @@ import type { KernelObject } from '../../drivers/objects.ts';
 import { delayed } from '../support/delayed.ts';
 import { atWork } from '../support/late-stage.ts';
 import { MemoryMachine, memoryKernel } from '../support/memory-kernel.ts';
+import { mortal } from '../support/mortal.ts';
 import { waitFor } from '../support/nats.ts';
-import { host, memoryStreams, mortal, realm, type Sent, type Streams, System } from '../support/system.ts';
+import { host, memoryStreams, realm, type Sent, type Streams, System } from '../support/system.ts';
 
 const reversal = ['EndpointCreateFailed', 'EndpointJoinFailed', 'EndpointLeaveReverted', 'EndpointDeleteReverted'];
 

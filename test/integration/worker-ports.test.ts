@@ -5,8 +5,9 @@ import type { Element, KernelObject } from '../../drivers/objects.ts';
 import type { PortBinding } from '../../events/events.ts';
 import { workerActor } from '../../events/names.ts';
 import { MemoryMachine, memoryKernel } from '../support/memory-kernel.ts';
+import { mortal } from '../support/mortal.ts';
 import { waitFor } from '../support/nats.ts';
-import { host, memoryStreams, mortal, realm, type Streams, System } from '../support/system.ts';
+import { host, memoryStreams, realm, type Streams, System } from '../support/system.ts';
 
 describe('a worker and ports', () => {
   let machine = new MemoryMachine();

@@ -4,7 +4,8 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { Operation } from '../../drivers/port.ts';
 import { MemoryMachine, memoryKernel } from '../support/memory-kernel.ts';
-import { host, type Mortal, memoryStreams, mortal, realm, type Sent, System } from '../support/system.ts';
+import { type Mortal, mortal } from '../support/mortal.ts';
+import { host, memoryStreams, realm, type Sent, System } from '../support/system.ts';
 
 const network = fc.constantFrom('a', 'b', 'c', 'd');
 const endpoint = fc.constantFrom('e', 'f');

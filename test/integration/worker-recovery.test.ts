@@ -5,8 +5,9 @@ import { type KernelObject, objectKey, type Tag } from '../../drivers/objects.ts
 import { atWork } from '../support/late-stage.ts';
 import { MemoryMachine, memoryKernel } from '../support/memory-kernel.ts';
 import type { MemoryStream } from '../support/memory-stream.ts';
+import { mortal } from '../support/mortal.ts';
 import { waitFor } from '../support/nats.ts';
-import { host, memoryStreams, mortal, realm, System } from '../support/system.ts';
+import { host, memoryStreams, realm, System } from '../support/system.ts';
 
 describe('a worker that starts', () => {
   let machine = new MemoryMachine();

@@ -4,9 +4,10 @@ import { afterEach, beforeEach, describe, it } from 'node:test';
 import type { Device } from '../../drivers/objects.ts';
 import { pluginId } from '../../services/plugins/options.ts';
 import { MemoryMachine, memoryKernel } from '../support/memory-kernel.ts';
+import { type Mortal, mortal } from '../support/mortal.ts';
 import { waitFor } from '../support/nats.ts';
 import { hangs, type LinkPlugins, linkPlugins } from '../support/plugins/links.ts';
-import { host, type Mortal, memoryStreams, mortal, realm, type Sent, type Streams, System } from '../support/system.ts';
+import { host, memoryStreams, realm, type Sent, type Streams, System } from '../support/system.ts';
 
 /** What a plugin knows: idempotent, as plugins have to be. */
 interface Known {

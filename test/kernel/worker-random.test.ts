@@ -7,9 +7,10 @@ import { linuxKernel } from '../../drivers/kernel/kernel.ts';
 import type { Kernel } from '../../drivers/port.ts';
 import { breakable } from '../contract/driver.suite.ts';
 import { clearAway } from '../support/linux-lab.ts';
+import { type Mortal, mortal } from '../support/mortal.ts';
 import { waitFor } from '../support/nats.ts';
 import { inOwnNamespaces, ipLinks, sh } from '../support/netns.ts';
-import { host, type Mortal, memoryStreams, mortal, realm, System } from '../support/system.ts';
+import { host, memoryStreams, realm, System } from '../support/system.ts';
 
 const network = fc.constantFrom('a', 'b', 'c');
 const endpoint = fc.constantFrom('e', 'f');

@@ -27,6 +27,7 @@ import { Present } from '../../services/worker/present.ts';
 import { createWorker, type Worker, type WorkerOptions } from '../../services/worker/worker.ts';
 import { assertEndedOnce, assertLivedOnce } from './ended-once.ts';
 import { type MemoryStream, memoryStream } from './memory-stream.ts';
+import { Killed, type Mortal } from './mortal.ts';
 import { startNats, type TestNats, testStream, waitFor } from './nats.ts';
 import { fakePlugins } from './plugins/fake.ts';
 import { assertRoutesShown } from './shown-routes.ts';
@@ -270,30 +271,36 @@ export class System {
   }
 
   async events(): Promise<readonly Event[]> {
-    return (await this.messages()).flatMap((message) => decodeCommit(message.body, message.subject));
+    return eventsOf(await this.messages());
   }
 
   /** What the log adds up to for the host. */
   async state(): Promise<BoundaryState> {
-    return boundaryOf(foldLog(await this.messages()), host).state;
+    return stateOf(await this.messages());
   }
 
   /** Waits until every intent is reported. */
-  async quiet(timeoutMs = 10_000): Promise<BoundaryState> {
+  async quiet(timeoutMs?: number): Promise<BoundaryState> {
+    return stateOf(await this.#quietLog(timeoutMs));
+  }
+
+  /** The log at a moment at which every intent was reported: a collector may add to it whenever it likes. */
+  async #quietLog(timeoutMs = 30_000): Promise<readonly Message[]> {
+    let messages: readonly Message[] = [];
     await waitFor(
       async () => {
-        const { intents, progress } = await this.state();
+        messages = await this.messages();
+        const { intents, progress } = stateOf(messages);
         return intents.size === 0 && progress.size === 0;
       },
       { what: 'every intent to be reported', timeoutMs },
     );
-    return this.state();
+    return messages;
   }
 
   /** Waits for quiet, and checks that log and kernel agree and every intent ended once. Answers what is in the kernel. */
   async check(): Promise<readonly KernelObject[]> {
-    await this.quiet();
-    const events = await this.events();
+    const events = eventsOf(await this.#quietLog());
     assertEndedOnce(events);
     assertLivedOnce(events);
     const drivers = this.options.drivers ?? builtInDrivers;
@@ -318,78 +325,6 @@ export class System {
   }
 }
 
-class Killed extends Error {
-  override name = 'Killed';
-}
-
-export interface Mortal extends Pick<SystemOptions, 'log' | 'kernel'> {
-  /** From now on nothing is answered, nothing is delivered, nothing more is done. */
-  kill(): void;
-  readonly dead: boolean;
-  readonly died: Promise<void>;
-}
-
-/**
- * Streams and a kernel as a process sees them that can be killed at any of its calls. `asked` is called before and after each call
- * on the world outside, and may kill.
- */
-export const mortal = (
-  { log, kernel }: Pick<SystemOptions, 'log' | 'kernel'>,
-  asked: (what: string, kill: () => void) => void = () => undefined,
-): Mortal => {
-  let dead = false;
-  const death = Promise.withResolvers<never>();
-  const died = death.promise.catch(() => undefined);
-  const kill = (): void => {
-    dead = true;
-    death.reject(new Killed());
-  };
-  const never = new Promise<never>(() => undefined);
-  const alive = async <T>(what: string, ask: () => Promise<T>): Promise<T> => {
-    if (!dead) asked(`before ${what}`, kill);
-    if (dead) return never;
-    const answer = await ask();
-    if (!dead) asked(`after ${what}`, kill);
-    return dead ? never : answer;
-  };
-  return {
-    kill,
-    died,
-    get dead() {
-      return dead;
-    },
-    log: {
-      name: log.name,
-      append: (message) => alive('append', () => log.append(message)),
-      appendAll: (messages) => alive('append', () => log.appendAll(messages)),
-      read: (options, onMessage) => {
-        const reader = log.read(options, (message) => (dead ? undefined : onMessage(message)));
-        // A process takes its sockets along: a worker in this one closes them when it cannot go on.
-        return { ...reader, closed: Promise.race([reader.closed, death.promise]), stop: () => reader.stop() };
-      },
-      first: () => alive('first', () => log.first()),
-      last: () => alive('last', () => log.last()),
-      lastOn: (subject) => alive('lastOn', () => log.lastOn(subject)),
-      get: (position) => alive('get', () => log.get(position)),
-      positionAt: (timeMs) => alive('positionAt', () => log.positionAt(timeMs)),
-    },
-    kernel: {
-      ...kernel,
-      apply: (plans) => alive('apply', () => kernel.apply(plans)),
-      census: (extent) => alive('census', () => kernel.census(extent)),
-      facts: () => alive('facts', () => kernel.facts()),
-      capacity: () => alive('capacity', () => kernel.capacity()),
-      setPeers: (tables) => alive('setPeers', () => kernel.setPeers(tables)),
-      changePeers: (changes) => alive('changePeers', () => kernel.changePeers(changes)),
-      checkPeers: (left) => alive('checkPeers', () => kernel.checkPeers(left)),
-      associations: () => alive('associations', () => kernel.associations()),
-      changeAssociations: (change) => alive('changeAssociations', () => kernel.changeAssociations(change)),
-      findPorts: (searches) => alive('findPorts', () => kernel.findPorts(searches)),
-      // A death is an answer to whoever waits for sockets, so that it lets go of those it has.
-      openResolver: (netns, port) =>
-        Promise.race([alive('openResolver', () => kernel.openResolver(netns, port)), death.promise]),
-      settled: () => alive('settled', () => kernel.settled()),
-      close: () => alive('close', () => kernel.close()),
-    },
-  };
-};
+const eventsOf = (messages: readonly Message[]): readonly Event[] =>
+  messages.flatMap((message) => decodeCommit(message.body, message.subject));
+const stateOf = (messages: readonly Message[]): BoundaryState => boundaryOf(foldLog(messages), host).state;
